@@ -1,1 +1,29 @@
-//! TODO
+//! The heart of Kinglet: vocabulary, the job traits, formats, the engine, and everything that crosses a boundary as bytes.
+//!
+//! This crate names no AWS crate and does no network I/O. Users depend on the crate `kinglet`, which gives them what they
+//! need of this one.
+//!
+//! **Vocabulary.** A *job* reads *input*, cut into *splits*. A *task* handles one split (map) or one *partition* (reduce); an
+//! *attempt* is one execution of a task. A map attempt writes one sorted *run* a partition; a reduce attempt merges runs into
+//! one *part*. The *ledger* records which attempt's output counts: that is its *commit*.
+
+pub mod codec;
+pub mod engine;
+pub mod env;
+mod error;
+pub mod format;
+pub mod ids;
+mod job;
+mod key;
+pub mod ledger;
+pub mod limits;
+pub mod manifest;
+pub mod prices;
+pub mod report;
+pub mod wire;
+
+pub use engine::erased::{ErasedJob, Registry, signature};
+pub use error::{Error, Fault, Result, UserError, UserResult};
+pub use format::{ByteLines, Format, Lines, Row, Words};
+pub use job::{Combiner, Emitter, Job, Sink, Value, Values, encode_params};
+pub use key::{AsKey, Key};

@@ -1,0 +1,70 @@
+//! Values as bytes. The only module that names the encoder, so that it can be replaced: bincode 2.0.1, with serde, in its
+//! standard configuration (little-endian, variable-length integers).
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const CONFIG: bincode::config::Configuration = bincode::config::standard();
+
+/// Appends the encoding of `value`.
+///
+/// # Errors
+/// [`Error::UserCode`] when the type's `Serialize` fails.
+#[inline]
+pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    match bincode::serde::encode_into_std_write(value, out, CONFIG) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(cannot_encode::<T>(&e)),
+    }
+}
+
+/// The encoding of `value`.
+///
+/// # Errors
+/// [`Error::UserCode`] when the type's `Serialize` fails.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    encode_into(value, &mut out)?;
+    Ok(out)
+}
+
+/// Reads a value that fills `bytes` exactly.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the bytes are not an encoding of `T`, or more than one.
+#[inline]
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    match bincode::serde::decode_from_slice(bytes, CONFIG) {
+        Ok((value, read)) if read == bytes.len() => Ok(value),
+        Ok((_, read)) => Err(Error::corrupt(
+            "value-decode",
+            format!("decoding a {}: {} bytes left over", std::any::type_name::<T>(), bytes.len() - read),
+        )),
+        Err(e) => Err(Error::corrupt("value-decode", format!("decoding a {}: {e}", std::any::type_name::<T>()))),
+    }
+}
+
+#[cold]
+fn cannot_encode<T>(e: &bincode::error::EncodeError) -> Error {
+    Error::user_code("value-encode", format!("encoding a {}: {e}", std::any::type_name::<T>()))
+}
+
+/// How many bytes the encoding of `value` takes; 0 when it cannot be encoded.
+pub fn encoded_len<T: Serialize>(value: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    match bincode::serde::encode_into_std_write(value, &mut count, CONFIG) {
+        Ok(_) => count.0,
+        Err(_) => 0,
+    }
+}

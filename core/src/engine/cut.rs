@@ -1,0 +1,254 @@
+//! Cuts a stream of blocks into chunks of whole records.
+//!
+//! A record belongs to the split in which its first byte lies. For the split `from..to` of an object, the reader fetches from
+//! one byte *before* `from` (that byte tells whether a record starts at `from`) and feeds the blocks in order; when the record
+//! that crosses `to` is not at its end yet, the cutter asks for more. Blocks may have any size, and so may records.
+//!
+//! ```text
+//!            from-1 from                         to
+//!   … record a …│…│ record b │ record c │ record d … │ record e
+//!               └┬┘└──────────── this split's ──────┘
+//!                skipped up to the first cut
+//! ```
+//!
+//! Most chunks are slices of a block and cost no copy; only a record that crosses two blocks is put together.
+
+use crate::format::Format;
+use bytes::Bytes;
+
+/// A stretch of whole records.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The records.
+    pub bytes: Bytes,
+    /// The position in the split's list of ranges.
+    pub range_idx: u32,
+    /// Where in the object the first byte lies.
+    pub offset: u64,
+}
+
+/// Finds cuts; [`Format`] without its type.
+#[derive(Clone, Copy)]
+pub struct Cuts {
+    first: fn(&[u8]) -> Option<usize>,
+    last: fn(&[u8]) -> Option<usize>,
+}
+
+impl Cuts {
+    /// The cuts of a format.
+    pub fn of<F: Format>() -> Self {
+        Cuts { first: F::first_cut, last: F::last_cut }
+    }
+}
+
+/// What the cutter wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The bytes that follow.
+    More,
+    /// Nothing: the split is done.
+    Nothing,
+}
+
+/// One object range being cut.
+pub struct Cutter {
+    cuts: Cuts,
+    range_idx: u32,
+    /// The end of the split in the object.
+    to: u64,
+    /// The size of the object.
+    size: u64,
+    /// Where the next block starts.
+    at: u64,
+    skipping: bool,
+    carry: Vec<u8>,
+    carry_at: u64,
+    /// The first and the end of this split's whole records, so far.
+    taken: Option<(u64, u64)>,
+    done: bool,
+}
+
+impl Cutter {
+    /// A cutter of the range `from..to` of an object of `size` bytes; `from < to <= size`. Feed it from
+    /// [`Cutter::reads_from`] on.
+    pub fn new(cuts: Cuts, range_idx: u32, from: u64, to: u64, size: u64) -> Self {
+        let at = from.saturating_sub(1);
+        Cutter {
+            cuts,
+            range_idx,
+            to,
+            size,
+            at,
+            skipping: from > 0,
+            carry: Vec::new(),
+            carry_at: at,
+            taken: None,
+            done: from >= to,
+        }
+    }
+
+    /// The offset in the object of the next byte to feed.
+    pub fn reads_from(&self) -> u64 {
+        self.at
+    }
+
+    /// Whether bytes beyond the split's end are wanted, to finish its last record.
+    pub fn in_tail(&self) -> bool {
+        !self.done && self.at >= self.to
+    }
+
+    /// The stretch of the object that this split's records fill: `None` when no record starts in the split.
+    pub fn taken(&self) -> Option<(u64, u64)> {
+        self.taken
+    }
+
+    /// Takes the next block and gives its chunks to `out`, in order.
+    pub fn feed(&mut self, mut block: Bytes, out: &mut impl FnMut(Chunk)) -> Wants {
+        while !self.done && !block.is_empty() {
+            // A block is looked at in two parts: up to the byte that decides about the split's end, and beyond.
+            let head = if self.at < self.to { block.len().min((self.to - self.at) as usize) } else { block.len() };
+            let part = block.split_to(head);
+            self.part(part, out);
+        }
+        if !self.done && self.at >= self.size {
+            self.end_of_object(out);
+        }
+        if self.done { Wants::Nothing } else { Wants::More }
+    }
+
+    fn part(&mut self, mut part: Bytes, out: &mut impl FnMut(Chunk)) {
+        let mut start = self.at;
+        self.at += part.len() as u64;
+        if self.skipping {
+            match (self.cuts.first)(&part) {
+                // A record that starts at `to` is the next split's.
+                Some(cut) if start + (cut as u64) < self.to => {
+                    self.skipping = false;
+                    start += cut as u64;
+                    part = part.slice(cut..);
+                    self.carry_at = start;
+                }
+                Some(_) => self.done = true,
+                None => self.done = self.at >= self.to,
+            }
+            if self.skipping {
+                return;
+            }
+        }
+        if start >= self.to {
+            // The tail: this split's last record ends at the first cut.
+            match (self.cuts.first)(&part) {
+                Some(cut) => {
+                    self.finish_carry(&part[..cut], out);
+                    self.done = true;
+                }
+                None => self.keep(&part, start),
+            }
+            return;
+        }
+        let Some(last) = (self.cuts.last)(&part) else { return self.keep(&part, start) };
+        let mut body = 0;
+        if !self.carry.is_empty() {
+            body = (self.cuts.first)(&part).unwrap_or(last);
+            self.finish_carry(&part[..body], out);
+        }
+        if body < last {
+            self.send(part.slice(body..last), start + body as u64, out);
+        }
+        self.keep(&part[last..], start + last as u64);
+        self.done = self.at >= self.to && last == part.len();
+    }
+
+    fn keep(&mut self, bytes: &[u8], at: u64) {
+        if self.carry.is_empty() {
+            self.carry_at = at;
+        }
+        self.carry.extend_from_slice(bytes);
+    }
+
+    fn finish_carry(&mut self, rest: &[u8], out: &mut impl FnMut(Chunk)) {
+        let mut whole = std::mem::take(&mut self.carry);
+        whole.extend_from_slice(rest);
+        if !whole.is_empty() {
+            self.send(Bytes::from(whole), self.carry_at, out);
+        }
+    }
+
+    fn send(&mut self, bytes: Bytes, offset: u64, out: &mut impl FnMut(Chunk)) {
+        let end = offset + bytes.len() as u64;
+        self.taken = Some((self.taken.map_or(offset, |(from, _)| from), end));
+        out(Chunk { bytes, range_idx: self.range_idx, offset });
+    }
+
+    fn end_of_object(&mut self, out: &mut impl FnMut(Chunk)) {
+        self.done = true;
+        if !self.skipping {
+            self.finish_carry(&[], out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Lines, Words};
+    use proptest::prelude::*;
+
+    /// Reads `from..to` of `object` as a reader would, in blocks of `block` bytes.
+    fn read(object: &[u8], cuts: Cuts, from: usize, to: usize, block: usize) -> (Vec<Chunk>, Option<(u64, u64)>) {
+        let mut cutter = Cutter::new(cuts, 0, from as u64, to as u64, object.len() as u64);
+        let mut chunks = vec![];
+        loop {
+            let at = cutter.reads_from() as usize;
+            let end = (at + block).min(object.len());
+            if cutter.feed(Bytes::copy_from_slice(&object[at..end]), &mut |c| chunks.push(c)) == Wants::Nothing {
+                return (chunks, cutter.taken());
+            }
+        }
+    }
+
+    fn law<F: Format>(object: &[u8], mut points: Vec<usize>, block: usize) {
+        points.extend([0, object.len()]);
+        points.sort();
+        points.dedup();
+        let (mut got, mut next) = (vec![], 0);
+        for pair in points.windows(2) {
+            let (chunks, taken) = read(object, Cuts::of::<F>(), pair[0], pair[1], block);
+            for chunk in &chunks {
+                assert_eq!(chunk.offset as usize, got.len(), "chunks tile the object");
+                got.extend_from_slice(&chunk.bytes);
+                let first = chunk.offset as usize;
+                assert!(first == 0 || F::last_cut(&object[..first]) == Some(first), "a chunk starts at a cut");
+                let end = got.len();
+                assert!(end == object.len() || F::last_cut(&object[..end]) == Some(end), "a chunk ends at a cut");
+            }
+            if let Some((from, to)) = taken {
+                assert_eq!(from, next, "splits tile the object");
+                assert!((from as usize) < pair[1], "a split's first record starts in it");
+                next = to;
+            }
+        }
+        assert_eq!(got, object);
+        assert_eq!(next as usize, object.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn every_cut_gives_the_same_records_once(
+            object in "[ab\\n ]{1,60}", points in proptest::collection::vec(0usize..60, 0..6), block in 1usize..20,
+        ) {
+            let object = object.as_bytes();
+            let points: Vec<_> = points.into_iter().map(|p| p % (object.len() + 1)).collect();
+            law::<Lines>(object, points.clone(), block);
+            law::<Words>(object, points, block);
+        }
+    }
+
+    #[test]
+    fn a_record_longer_than_many_splits_is_read_once() {
+        let mut object = vec![b'x'; 10_000];
+        object.extend(b"\nshort\n");
+        law::<Lines>(&object, (0..10_000).step_by(100).collect(), 64);
+    }
+}

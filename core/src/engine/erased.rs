@@ -1,0 +1,224 @@
+//! A job without its types: handlers know jobs by name only, and dispatch once a task, never once a record.
+
+use super::cut::Cuts;
+use super::map::{Chunks, MapCounts, Run};
+use super::reduce::{AnyRun, ReduceCounts, ReduceOptions};
+use super::shard::MapOptions;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// A job value, its types hidden.
+pub trait ErasedJob: Send + Sync {
+    /// The job's name.
+    fn name(&self) -> &'static str;
+
+    /// Where its input may be cut.
+    fn cuts(&self) -> Cuts;
+
+    /// Runs a map task: one run a partition.
+    ///
+    /// # Errors
+    /// What the input, the job's code or `/tmp` reports.
+    fn map(
+        &self,
+        pool: &rayon::ThreadPool,
+        options: &Arc<MapOptions>,
+        chunks: &dyn Chunks,
+    ) -> Result<(Vec<Run>, MapCounts)>;
+
+    /// Runs a reduce task, giving the part's bytes to `out` in order.
+    ///
+    /// # Errors
+    /// What the runs, the job's code or `out` reports.
+    fn reduce(
+        &self,
+        options: &ReduceOptions,
+        runs: Vec<AnyRun>,
+        out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    ) -> Result<ReduceCounts>;
+}
+
+struct Typed<J>(J);
+
+impl<J: Job> ErasedJob for Typed<J> {
+    fn name(&self) -> &'static str {
+        J::NAME
+    }
+
+    fn cuts(&self) -> Cuts {
+        Cuts::of::<J::Input>()
+    }
+
+    fn map(
+        &self,
+        pool: &rayon::ThreadPool,
+        options: &Arc<MapOptions>,
+        chunks: &dyn Chunks,
+    ) -> Result<(Vec<Run>, MapCounts)> {
+        super::map::run(&self.0, pool, options, chunks)
+    }
+
+    fn reduce(
+        &self,
+        options: &ReduceOptions,
+        runs: Vec<AnyRun>,
+        out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    ) -> Result<ReduceCounts> {
+        super::reduce::run(&self.0, options, runs, out)
+    }
+}
+
+type Decode = fn(&[u8]) -> Result<Box<dyn ErasedJob>>;
+
+struct Registered {
+    decode: Decode,
+    signature: String,
+    type_id: TypeId,
+}
+
+/// The jobs of a program, by name.
+#[derive(Default)]
+pub struct Registry {
+    jobs: BTreeMap<&'static str, Registered>,
+    clash: Option<Error>,
+}
+
+impl Registry {
+    /// A registry without jobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a job. Two jobs of one name are an error, which every use of the registry reports.
+    #[must_use]
+    pub fn job<J: Job>(mut self) -> Self {
+        let registered = Registered {
+            decode: |params| Ok(Box::new(Typed(crate::job::decode_params::<J>(params)?))),
+            signature: signature::<J>(),
+            type_id: TypeId::of::<J>(),
+        };
+        match self.jobs.get(J::NAME) {
+            Some(there) if there.type_id != registered.type_id => {
+                self.clash.get_or_insert(
+                    Error::input("job-name-taken", format!("two jobs are registered under the name {:?}", J::NAME))
+                        .with_hint("give one of them another `const NAME`"),
+                );
+            }
+            _ => {
+                self.jobs.insert(J::NAME, registered);
+            }
+        }
+        self
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.jobs.keys().copied()
+    }
+
+    /// Reports two jobs of one name.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the code `job-name-taken`.
+    pub fn check(&self) -> Result<()> {
+        self.clash.clone().map_or(Ok(()), Err)
+    }
+
+    /// The job of this name with these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when no job has the name; [`Error::StaleDeployment`] when the types or the parameters are those of
+    /// another version.
+    pub fn open(&self, name: &str, signature: &str, params: &[u8]) -> Result<Box<dyn ErasedJob>> {
+        self.check()?;
+        let Some(found) = self.jobs.get(name) else {
+            let known: Vec<_> = self.names().collect();
+            return Err(Error::input(
+                "job-not-registered",
+                format!("no job named {name:?} is registered here (registered: {})", known.join(", ")),
+            )
+            .with_hint("register it in `main` with `.job::<YourJob>()`; functions deployed before must be deployed again"));
+        };
+        if found.signature != signature {
+            return Err(Error::stale(
+                "job-types",
+                format!("job {name} has the types {} here, but {signature} where it was submitted", found.signature),
+            )
+            .with_hint("driver and functions hold different versions of the job: deploy again"));
+        }
+        (found.decode)(params)
+    }
+}
+
+/// The job's types as text, by which a driver and a function see whether they mean the same job.
+pub fn signature<J: Job>() -> String {
+    use std::any::type_name;
+    format!(
+        "{} → ({}, {}) → {}",
+        <J::Input as crate::format::Format>::NAME,
+        type_name::<J::Key>(),
+        type_name::<J::Value>(),
+        type_name::<J::Output>()
+    )
+}
+
+/// Runs user code; a panic becomes an error.
+pub(super) fn catch<T>(code: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
+        let said = payload
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Error::user_code("panic", format!("the job's code panicked: {said}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Emitter, Lines, Sink, UserResult, Values};
+    use serde::{Deserialize, Serialize};
+
+    macro_rules! job {
+        ($name:ident, $key:ty) => {
+            #[derive(Serialize, Deserialize)]
+            struct $name;
+            impl Job for $name {
+                const NAME: &'static str = "same";
+                type Input = Lines;
+                type Key = $key;
+                type Value = u8;
+                type Output = ();
+                fn map(&self, _: &str, _: &mut Emitter<'_, $key, u8>) -> UserResult {
+                    Ok(())
+                }
+                fn reduce(&self, _: $key, _: Values<'_, u8>, _: &mut Sink<'_, ()>) -> UserResult {
+                    Ok(())
+                }
+            }
+        };
+    }
+    job!(One, String);
+    job!(Two, u64);
+
+    #[test]
+    fn two_jobs_of_one_name_are_an_error() {
+        assert!(Registry::new().job::<One>().job::<One>().check().is_ok());
+        let error = Registry::new().job::<One>().job::<Two>().check().unwrap_err();
+        assert_eq!(error.code(), "job-name-taken");
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn a_missing_registration_and_other_types_are_told_apart() {
+        let registry = Registry::new().job::<One>();
+        assert_eq!(registry.open("other", "", &[]).err().map(|e| e.code().to_owned()).unwrap(), "job-not-registered");
+        assert_eq!(registry.open("same", &signature::<Two>(), &[]).err().unwrap().code(), "job-types");
+        assert!(registry.open("same", &signature::<One>(), &[]).is_ok());
+    }
+}

@@ -1,0 +1,246 @@
+//! One map task: chunks in, one sorted run a partition out, on all threads.
+
+use super::cut::Chunk;
+use super::merge::Merge;
+use super::reduce::{AnyRun, Groups};
+use super::shard::{Finished, MapOptions, Shard};
+use super::spill::{tmp_error, write_table};
+use super::table::Table;
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::job::{Emitter, Job};
+use crate::wire::run::{RunReader, RunWriter};
+use rayon::prelude::*;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tempfile::SpooledTempFile;
+
+/// Above this a finished run lies in `/tmp` until it is uploaded, not in memory.
+const RUN_MEMORY_BYTES: usize = 64 << 20;
+
+/// Where the threads of a task get their chunks from. `None` ends the task.
+pub trait Chunks: Sync {
+    /// The next chunk; waits for it.
+    ///
+    /// # Errors
+    /// What kept the input from being read.
+    fn next(&self) -> Result<Option<Chunk>>;
+
+    /// Says in an error where a chunk came from: `s3://bucket/key`.
+    fn name(&self, range_idx: u32) -> String;
+}
+
+/// What a map task did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MapCounts {
+    /// Records given to `map`.
+    pub records: u64,
+    /// Pairs that `map` emitted.
+    pub pairs_emitted: u64,
+    /// Pairs in the runs, after combining.
+    pub pairs_out: u64,
+    /// How often memory was full.
+    pub spills: u64,
+    /// Bytes written to `/tmp`.
+    pub spill_bytes: u64,
+}
+
+/// One finished run.
+pub struct Run {
+    file: SpooledTempFile,
+    /// Its length.
+    pub bytes: u64,
+    /// Its pairs.
+    pub pairs: u64,
+}
+
+impl Run {
+    /// Reads the whole run from its start.
+    ///
+    /// # Errors
+    /// When `/tmp` cannot be read.
+    pub fn read_to(mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.read_to_end(out).map(|_| ())
+    }
+
+    /// The run as a reader that stands at its start.
+    ///
+    /// # Errors
+    /// When `/tmp` cannot be read.
+    pub fn into_reader(mut self) -> std::io::Result<impl Read + Send + 'static> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(self.file)
+    }
+}
+
+/// Runs a map task on the threads of `pool`. Returns one run a partition.
+pub(super) fn run<J: Job>(
+    job: &J,
+    pool: &rayon::ThreadPool,
+    options: &Arc<MapOptions>,
+    chunks: &dyn Chunks,
+) -> Result<(Vec<Run>, MapCounts)> {
+    let fold = job.combiner().map(|combiner| combiner.0);
+    let records = AtomicU64::new(0);
+    let stopped = AtomicBool::new(false);
+    let finished: Vec<Result<Finished<J::Value>>> = pool.broadcast(|_| {
+        let mut shard = Shard::new(options.clone(), fold);
+        let result = map_chunks(job, chunks, &mut shard, &records, &stopped);
+        if result.is_err() {
+            stopped.store(true, Ordering::Relaxed);
+        }
+        result.map(|()| shard.finish())
+    });
+    let finished = finished.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut counts = MapCounts { records: records.into_inner(), ..MapCounts::default() };
+    let mut spills = Vec::new();
+    let mut tables: Vec<Vec<Table<J::Value>>> = (0..options.partitions).map(|_| Vec::new()).collect();
+    for shard in finished {
+        counts.pairs_emitted += shard.emitted;
+        spills.extend(shard.spills);
+        tables.iter_mut().zip(shard.tables).for_each(|(all, table)| all.push(table));
+    }
+    counts.spills = spills.len() as u64;
+    counts.spill_bytes = spills.iter().map(|spill| spill.bytes()).sum();
+    let runs = pool.install(|| {
+        tables
+            .into_par_iter()
+            .enumerate()
+            .map(|(partition, tables)| {
+                let mut run = RunFile::new(options);
+                if spills.is_empty() {
+                    run.from_tables(tables, fold)?;
+                } else {
+                    let mut readers = Vec::new();
+                    for spill in &spills {
+                        readers.push(spill.open(partition)?.boxed());
+                    }
+                    // What is still in memory becomes one more run to merge; it is smaller than a spill.
+                    let mut rest = RunFile::new(options);
+                    rest.from_tables(tables, fold)?;
+                    let rest = rest.finish()?;
+                    let tmp = |e: std::io::Error| tmp_error("reading a run", &options.tmp, &e);
+                    readers.push(RunReader::open(rest.into_reader().map_err(tmp)?, "the last in memory")?.boxed());
+                    run.from_merge(readers, fold)?;
+                }
+                run.finish()
+            })
+            .collect::<Result<Vec<_>>>()
+    })?;
+    counts.pairs_out = runs.iter().map(|run| run.pairs).sum();
+    Ok((runs, counts))
+}
+
+fn map_chunks<J: Job>(
+    job: &J,
+    chunks: &dyn Chunks,
+    shard: &mut Shard<J::Value>,
+    records: &AtomicU64,
+    stopped: &AtomicBool,
+) -> Result<()> {
+    while !stopped.load(Ordering::Relaxed) {
+        let Some(chunk) = chunks.next()? else { return Ok(()) };
+        let mapped = super::erased::catch(|| {
+            let mut emitter = Emitter::new(shard);
+            J::Input::for_each(&chunk.bytes, |record| job.map(record, &mut emitter))
+        });
+        let place = |at: usize| {
+            format!("mapping {} at byte {} (job {})", chunks.name(chunk.range_idx), chunk.offset + at as u64, J::NAME)
+        };
+        match mapped {
+            Ok(Ok(count)) => {
+                records.fetch_add(count, Ordering::Relaxed);
+            }
+            Ok(Err((at, error))) => return Err(error.into_error("map-failed").context(place(at))),
+            Err(panic) => return Err(panic.context(format!("{} or after", place(0)))),
+        }
+    }
+    Ok(())
+}
+
+/// A run on its way to memory or, when large, to `/tmp`.
+struct RunFile<'a> {
+    file: SpooledTempFile,
+    bytes: u64,
+    writer: RunWriter,
+    options: &'a MapOptions,
+}
+
+/// How much is gathered before it is written.
+const WRITE_BYTES: usize = 1 << 20;
+
+impl<'a> RunFile<'a> {
+    fn new(options: &'a MapOptions) -> Self {
+        RunFile {
+            file: tempfile::spooled_tempfile_in(RUN_MEMORY_BYTES, &options.tmp),
+            bytes: 0,
+            writer: RunWriter::new(options.compression),
+            options,
+        }
+    }
+
+    fn from_tables<V: crate::job::Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
+        let Some(table) = tables.into_iter().reduce(|mut all, table| {
+            all.absorb(table);
+            all
+        }) else {
+            return Ok(());
+        };
+        let (file, bytes, options) = (&mut self.file, &mut self.bytes, self.options);
+        write_table(table, fold, &mut self.writer, &mut |writer| drain(writer, file, bytes, options, WRITE_BYTES))
+    }
+
+    fn from_merge<V: crate::job::Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
+        let mut groups = Groups::<V, _>::new(Merge::new(runs)?);
+        let mut key = Vec::new();
+        while groups.next_key(&mut key)? {
+            while let Some(mut value) = groups.next_value() {
+                if let Some(fold) = fold {
+                    while let Some(more) = groups.next_value() {
+                        fold(&mut value, more);
+                    }
+                }
+                groups.check()?;
+                let mut copy = key.clone();
+                self.writer.push(&mut copy, &value)?;
+                drain(&mut self.writer, &mut self.file, &mut self.bytes, self.options, WRITE_BYTES)?;
+            }
+            groups.check()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Run> {
+        let (rest, pairs) = self.writer.finish();
+        self.bytes += rest.len() as u64;
+        self.file.write_all(&rest).map_err(|e| tmp_error("writing a run", &self.options.tmp, &e))?;
+        Ok(Run { file: self.file, bytes: self.bytes, pairs })
+    }
+}
+
+fn drain(
+    writer: &mut RunWriter,
+    file: &mut SpooledTempFile,
+    bytes: &mut u64,
+    options: &MapOptions,
+    at_least: usize,
+) -> Result<()> {
+    if writer.out.len() >= at_least {
+        file.write_all(&writer.out).map_err(|e| tmp_error("writing a run", &options.tmp, &e))?;
+        *bytes += writer.out.len() as u64;
+        writer.out.clear();
+    }
+    Ok(())
+}
+
+impl crate::UserError {
+    pub(crate) fn into_error(self, code: &str) -> Error {
+        // Our own errors travel through user code by `?`; they come out as they went in.
+        match self.downcast() {
+            Ok(error) => error,
+            Err(user) => Error::user_code(code, user.to_string()),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A streaming merge of sorted runs: a tree of losers over the runs' heads, one comparison a level for each pair. Memory is
+//! one block a run, whatever the runs hold.
+
+use crate::error::Result;
+use crate::wire::run::RunReader;
+use std::io::Read;
+
+struct Head<R> {
+    reader: RunReader<R>,
+    /// The first eight bytes of the key, big-endian: most comparisons end here.
+    first: u64,
+    done: bool,
+}
+
+impl<R: Read> Head<R> {
+    fn advance(&mut self) -> Result<()> {
+        self.done = !self.reader.advance()?;
+        let key = self.reader.key();
+        let mut eight = [0; 8];
+        let n = key.len().min(8);
+        eight[..n].copy_from_slice(&key[..n]);
+        self.first = u64::from_be_bytes(eight);
+        Ok(())
+    }
+}
+
+/// Several runs as one.
+pub struct Merge<R> {
+    heads: Vec<Head<R>>,
+    /// `losers[0]` is the winner; `losers[n]` lost the match at node `n`.
+    losers: Vec<u32>,
+}
+
+impl<R: Read> Merge<R> {
+    /// Stands on the smallest pair, if there is one.
+    ///
+    /// # Errors
+    /// As [`RunReader::advance`].
+    pub fn new(runs: Vec<RunReader<R>>) -> Result<Self> {
+        let mut heads = Vec::with_capacity(runs.len());
+        for reader in runs {
+            let mut head = Head { reader, first: 0, done: false };
+            head.advance()?;
+            heads.push(head);
+        }
+        let mut merge = Merge { losers: vec![u32::MAX; heads.len().max(1)], heads };
+        for leaf in 0..merge.heads.len() {
+            merge.replay(leaf);
+        }
+        Ok(merge)
+    }
+
+    /// Whether head `a` comes before head `b`; a run that is done comes last, equal keys go by the run's position.
+    #[inline(always)]
+    fn before(&self, a: usize, b: usize) -> bool {
+        let (x, y) = (&self.heads[a], &self.heads[b]);
+        if x.done || y.done {
+            return !x.done;
+        }
+        if x.first != y.first {
+            return x.first < y.first;
+        }
+        match x.reader.key().cmp(y.reader.key()) {
+            std::cmp::Ordering::Equal => a < b,
+            order => order.is_lt(),
+        }
+    }
+
+    /// Plays leaf `winner` up the tree. While the tree is being built, a free node keeps the first that reaches it.
+    #[inline]
+    fn replay(&mut self, leaf: usize) {
+        let mut winner = leaf;
+        let mut node = (leaf + self.heads.len()) / 2;
+        while node > 0 {
+            let other = self.losers[node];
+            if other == u32::MAX {
+                self.losers[node] = winner as u32;
+                return;
+            }
+            if self.before(other as usize, winner) {
+                self.losers[node] = winner as u32;
+                winner = other as usize;
+            }
+            node /= 2;
+        }
+        self.losers[0] = winner as u32;
+    }
+
+    /// The reader that stands on the smallest pair; `None` when all are done.
+    #[inline]
+    pub fn top(&self) -> Option<&RunReader<R>> {
+        let head = self.heads.get(self.losers[0] as usize)?;
+        if head.done { None } else { Some(&head.reader) }
+    }
+
+    /// Goes on behind the smallest pair.
+    ///
+    /// # Errors
+    /// As [`RunReader::advance`].
+    #[inline]
+    pub fn advance(&mut self) -> Result<()> {
+        let winner = self.losers[0] as usize;
+        if let Some(head) = self.heads.get_mut(winner) {
+            head.advance()?;
+            self.replay(winner);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::run::{Compression, RunWriter};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn merging_is_sorting(runs in proptest::collection::vec(
+            proptest::collection::vec(proptest::collection::vec(0u8..3, 0..11), 0..30), 0..9))
+        {
+            let mut want: Vec<Vec<u8>> = runs.concat();
+            want.sort();
+            let readers = runs.into_iter().map(|mut keys| {
+                keys.sort();
+                let mut writer = RunWriter::new(Compression::Lz4);
+                keys.iter_mut().for_each(|k| writer.push(k, &1u8).unwrap());
+                RunReader::open(std::io::Cursor::new(writer.finish().0), "test").unwrap()
+            });
+            let mut merge = Merge::new(readers.collect()).unwrap();
+            let mut got = vec![];
+            while let Some(top) = merge.top() {
+                got.push(top.key().to_vec());
+                merge.advance().unwrap();
+            }
+            prop_assert_eq!(got, want);
+        }
+    }
+}

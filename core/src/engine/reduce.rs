@@ -1,0 +1,185 @@
+//! One reduce task: sorted runs in, one sorted part out, as a stream.
+
+use super::merge::Merge;
+use crate::error::{Error, Result};
+use crate::job::{Job, Sink, Value, Values};
+use crate::key::Key;
+use crate::wire::run::{Compression, RunReader, RunWriter};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+/// How a reduce task is run.
+#[derive(Clone, Debug)]
+pub struct ReduceOptions {
+    /// How many runs may be open at once; more are merged in several passes through `/tmp`.
+    pub fan_in_max: usize,
+    /// How many bytes of output are given on at once.
+    pub output_bytes: usize,
+    /// Where the passes go.
+    pub tmp: PathBuf,
+}
+
+/// What a reduce task did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReduceCounts {
+    /// Pairs read from the runs.
+    pub pairs_in: u64,
+    /// Keys given to `reduce`.
+    pub keys: u64,
+    /// Records that `reduce` wrote.
+    pub records_out: u64,
+    /// Bytes of them.
+    pub bytes_out: u64,
+}
+
+/// A run that can be read from anywhere.
+pub type AnyRun = RunReader<Box<dyn Read + Send>>;
+
+/// Walks a merge key by key, and within a key value by value.
+pub(super) struct Groups<V, R> {
+    merge: Merge<R>,
+    key: Vec<u8>,
+    pairs: u64,
+    failed: Option<Error>,
+    value: PhantomData<fn() -> V>,
+}
+
+impl<V: Value, R: Read> Groups<V, R> {
+    pub(super) fn new(merge: Merge<R>) -> Self {
+        Groups { merge, key: Vec::new(), pairs: 0, failed: None, value: PhantomData }
+    }
+
+    /// Goes to the next key, skipping what is left of this one, and writes it to `key`.
+    pub(super) fn next_key(&mut self, key: &mut Vec<u8>) -> Result<bool> {
+        match self.merge.top() {
+            None => Ok(false),
+            Some(top) => {
+                self.key.clear();
+                self.key.extend_from_slice(top.key());
+                key.clone_from(&self.key);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Reports what [`Self::next_value`] could not.
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn try_next_value(&mut self) -> Result<Option<V>> {
+        let Some(top) = self.merge.top() else { return Ok(None) };
+        if top.key() != self.key {
+            return Ok(None);
+        }
+        let value = crate::codec::decode(top.value())?;
+        self.pairs += 1;
+        self.merge.advance()?;
+        Ok(Some(value))
+    }
+
+    /// Skips what `reduce` left unread.
+    fn skip_rest(&mut self) -> Result<()> {
+        while let Some(top) = self.merge.top() {
+            if top.key() != self.key {
+                break;
+            }
+            self.pairs += 1;
+            self.merge.advance()?;
+        }
+        Ok(())
+    }
+
+    /// The key's next value. `None` also when reading failed: see [`Self::check`].
+    #[inline]
+    pub(super) fn next_value(&mut self) -> Option<V> {
+        if self.failed.is_some() {
+            return None;
+        }
+        self.try_next_value().unwrap_or_else(|error| {
+            self.failed = Some(error);
+            None
+        })
+    }
+}
+
+impl<V: Value, R: Read> Iterator for Groups<V, R> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        self.next_value()
+    }
+}
+
+/// Runs a reduce task. `out` is given the part's bytes in order.
+pub(super) fn run<J: Job>(
+    job: &J,
+    options: &ReduceOptions,
+    mut runs: Vec<AnyRun>,
+    out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+) -> Result<ReduceCounts> {
+    while runs.len() > options.fan_in_max.max(2) {
+        let rest = runs.split_off(options.fan_in_max.max(2));
+        let merged = merge_pass(runs, options)?;
+        runs = rest;
+        runs.push(merged);
+    }
+    let mut groups = Groups::<J::Value, _>::new(Merge::new(runs)?);
+    let mut counts = ReduceCounts::default();
+    let mut buffer = Vec::with_capacity(options.output_bytes + (64 << 10));
+    let mut encoded = Vec::new();
+    let flush = |buffer: &mut Vec<u8>, counts: &mut ReduceCounts, capacity: usize| {
+        counts.bytes_out += buffer.len() as u64;
+        out(std::mem::replace(buffer, Vec::with_capacity(capacity)))
+    };
+    let mut flush = flush;
+    while groups.next_key(&mut encoded)? {
+        let key = J::Key::decode(&encoded)?;
+        counts.keys += 1;
+        let mut sink = Sink::new(&mut buffer);
+        let reduced = super::erased::catch(|| job.reduce(key, Values::new(&mut groups), &mut sink));
+        counts.records_out += sink.records();
+        groups.check()?;
+        match reduced {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.into_error("reduce-failed").context(place::<J>(&encoded))),
+            Err(panic) => return Err(panic.context(place::<J>(&encoded))),
+        }
+        groups.skip_rest()?;
+        if buffer.len() >= options.output_bytes {
+            flush(&mut buffer, &mut counts, options.output_bytes + (64 << 10))?;
+        }
+    }
+    counts.pairs_in = groups.pairs;
+    flush(&mut buffer, &mut counts, 0)?;
+    Ok(counts)
+}
+
+fn place<J: Job>(key: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(&key[..key.len().min(64)]);
+    format!("reducing key {shown:?} (job {})", J::NAME)
+}
+
+/// Merges some runs into one in `/tmp`.
+fn merge_pass(runs: Vec<AnyRun>, options: &ReduceOptions) -> Result<AnyRun> {
+    let tmp = |e: std::io::Error| super::spill::tmp_error("merging runs", &options.tmp, &e);
+    let mut file = tempfile::tempfile_in(&options.tmp).map_err(tmp)?;
+    let mut merge = Merge::new(runs)?;
+    let mut writer = RunWriter::new(Compression::Lz4);
+    let mut key = Vec::new();
+    while let Some(top) = merge.top() {
+        key.clear();
+        key.extend_from_slice(top.key());
+        writer.push_encoded(&mut key, top.value())?;
+        if writer.out.len() >= 1 << 20 {
+            file.write_all(&writer.out).map_err(tmp)?;
+            writer.out.clear();
+        }
+        merge.advance()?;
+    }
+    file.write_all(&writer.finish().0).map_err(tmp)?;
+    file.seek(SeekFrom::Start(0)).map_err(tmp)?;
+    RunReader::open(Box::new(BufReader::with_capacity(256 << 10, file)), "a merge pass")
+}

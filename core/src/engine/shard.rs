@@ -1,0 +1,184 @@
+//! One thread's share of a map task: it takes pairs, sends each to its partition's table, and combines equal keys on the way.
+//!
+//! A shard's memory is bounded: when its tables hold more than their budget, they are sorted, written to a spill file in the
+//! function's `/tmp`, and emptied.
+
+use super::front::{Front, Offered, tag};
+use super::spill::{Spill, Spilled};
+use super::table::{Head, Table};
+use crate::error::{Error, Result};
+use crate::job::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The weight of a value beyond its own size.
+pub(crate) trait Weigh {
+    const HAS_HEAP: bool;
+    fn heap_bytes(&self) -> usize;
+}
+
+impl<V: Value> Weigh for V {
+    const HAS_HEAP: bool = std::mem::needs_drop::<V>();
+
+    /// What owns memory is weighed by its encoding, twice: an estimate, but one that grows with the value.
+    #[inline(always)]
+    fn heap_bytes(&self) -> usize {
+        if Self::HAS_HEAP { 2 * crate::codec::encoded_len(self) } else { 0 }
+    }
+}
+
+/// How a map task is run.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// How many partitions the pairs go to.
+    pub partitions: u32,
+    /// How many threads map, sort and write.
+    pub threads: usize,
+    /// What all shards together may hold before they spill, in bytes.
+    pub memory_bytes: usize,
+    /// Where spill files go.
+    pub tmp: PathBuf,
+    /// Whether runs are compressed.
+    pub compression: crate::wire::run::Compression,
+}
+
+/// The partition of a key's hash.
+#[inline(always)]
+fn partition(hash: u64, partitions: u32) -> usize {
+    ((hash & 0xffff_ffff) * u64::from(partitions) >> 32) as usize
+}
+
+/// The hash that all mappers of a job share: stable across versions and machines, as the partition of a key depends on it.
+#[inline(always)]
+pub(crate) fn hash(key: &[u8]) -> u64 {
+    rapidhash::v3::rapidhash_v3_nano_inline::<true, false>(key, &rapidhash::v3::DEFAULT_RAPID_SECRETS)
+}
+
+/// One thread's tables.
+pub(crate) struct Shard<V> {
+    tables: Vec<Table<V>>,
+    front: Front<V>,
+    fold: Option<fn(&mut V, V)>,
+    options: Arc<MapOptions>,
+    budget_bytes: usize,
+    until_check: usize,
+    spills: Vec<Spilled>,
+    emitted: u64,
+}
+
+/// How many pairs may come between two looks at the memory held.
+const CHECK_EVERY: usize = 8192;
+
+impl<V: Value> Shard<V> {
+    pub(crate) fn new(options: Arc<MapOptions>, fold: Option<fn(&mut V, V)>) -> Self {
+        // The arena's offsets are 32 bits wide, hence the upper bound.
+        let budget_bytes = (options.memory_bytes / options.threads.max(1)).min(3 << 30);
+        Shard {
+            tables: (0..options.partitions).map(|_| Table::new()).collect(),
+            front: Front::new(),
+            fold,
+            options,
+            budget_bytes,
+            until_check: CHECK_EVERY,
+            spills: Vec::new(),
+            emitted: 0,
+        }
+    }
+
+    /// Takes one pair.
+    #[inline]
+    pub(crate) fn add(&mut self, key: &[u8], value: V) -> Result<()> {
+        self.emitted += 1;
+        let head = Head::of(key);
+        let hash = hash(key);
+        match self.fold {
+            Some(fold) if Front::<V>::holds(key.len()) => match self.front.offer(hash, head, value, fold) {
+                Offered::Taken => Ok(()),
+                Offered::Evicted(hash, head, value) => {
+                    let at = partition(hash, self.options.partitions);
+                    if self.tables[at].wait(tag(hash), head, &[], value) {
+                        self.settle(at, fold)?;
+                    }
+                    Ok(())
+                }
+            },
+            Some(fold) => {
+                let at = partition(hash, self.options.partitions);
+                self.check_length(key)?;
+                if self.tables[at].wait(tag(hash), head, &key[super::table::HEAD_BYTES..], value) {
+                    self.settle(at, fold)?;
+                }
+                Ok(())
+            }
+            None => {
+                let at = partition(hash, self.options.partitions);
+                self.check_length(key)?;
+                self.tables[at].push(head, key.get(super::table::HEAD_BYTES..).unwrap_or(&[]), value);
+                self.until_check = self.until_check.saturating_sub(1 + key.len() / 64);
+                if self.until_check == 0 { self.check_memory() } else { Ok(()) }
+            }
+        }
+    }
+
+    fn check_length(&self, key: &[u8]) -> Result<()> {
+        if key.len() > crate::limits::KEY_BYTES_MAX {
+            return Err(Error::limit(
+                "key-too-long",
+                format!("a key has {} bytes; the most is {}", key.len(), crate::limits::KEY_BYTES_MAX),
+            )
+            .with_hint("emit a hash or a prefix of the key"));
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, at: usize, fold: fn(&mut V, V)) -> Result<()> {
+        self.tables[at].settle(fold);
+        self.check_memory()
+    }
+
+    /// Spills when the tables hold more than they may.
+    fn check_memory(&mut self) -> Result<()> {
+        self.until_check = CHECK_EVERY;
+        let held: usize = self.tables.iter().map(Table::bytes).sum();
+        if held > self.budget_bytes { self.spill() } else { Ok(()) }
+    }
+
+    fn drain_front(&mut self) {
+        let Some(fold) = self.fold else { return };
+        for (hash, head, value) in self.front.drain() {
+            let at = partition(hash, self.options.partitions);
+            if self.tables[at].wait(tag(hash), head, &[], value) {
+                self.tables[at].settle(fold);
+            }
+        }
+        for table in &mut self.tables {
+            table.settle(fold);
+        }
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        let mut spill = Spill::create(&self.options.tmp, self.options.compression)?;
+        for table in &mut self.tables {
+            let mut table = std::mem::replace(table, Table::new());
+            if let Some(fold) = self.fold {
+                table.settle(fold);
+            }
+            spill.partition(table, self.fold)?;
+        }
+        self.spills.push(spill.finish()?);
+        Ok(())
+    }
+
+    /// Ends the taking of pairs: what is still in memory, by partition, and what was spilled.
+    pub(crate) fn finish(mut self) -> Finished<V> {
+        self.drain_front();
+        Finished { tables: self.tables, spills: self.spills, emitted: self.emitted }
+    }
+}
+
+/// What a shard leaves.
+pub(crate) struct Finished<V> {
+    pub(super) tables: Vec<Table<V>>,
+    pub(crate) spills: Vec<Spilled>,
+    pub(crate) emitted: u64,
+}

@@ -1,0 +1,28 @@
+//! Every environment variable that Kinglet reads or sets, once. Only binaries read them.
+
+/// Set by Lambda, and by the embedded host, in a worker: where the Runtime API listens.
+pub const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+/// Set by Lambda: the function's memory in MB.
+pub const FUNCTION_MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+/// Which handler a worker is: `splitter`, `mapper` or `reducer`.
+pub const ROLE: &str = "KINGLET_ROLE";
+/// The ledger's DynamoDB table.
+pub const TABLE: &str = "KINGLET_TABLE";
+/// The bucket for specs, plans and runs.
+pub const WORK_BUCKET: &str = "KINGLET_WORK_BUCKET";
+/// The name of the splitter function.
+pub const SPLITTER: &str = "KINGLET_SPLITTER";
+/// The name of the mapper function.
+pub const MAPPER: &str = "KINGLET_MAPPER";
+/// The name of the reducer function.
+pub const REDUCER: &str = "KINGLET_REDUCER";
+/// The timeout of the functions in seconds.
+pub const TIMEOUT_S: &str = "KINGLET_TIMEOUT_S";
+/// How many worker threads a function runs, where it is not the vCPUs of its memory.
+pub const THREADS: &str = "KINGLET_THREADS";
+/// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; `warn` by default.
+pub const LOG: &str = "KINGLET_LOG";
+/// When set, tests write golden files anew instead of comparing.
+pub const UPDATE_GOLDEN: &str = "KINGLET_UPDATE_GOLDEN";
+/// Where a worker may write: Lambda's `/tmp`, or what the embedded host gives.
+pub const TMPDIR: &str = "TMPDIR";

@@ -1,0 +1,170 @@
+//! One error type, sorted by who must act, structural across Lambda: a stable code, a message, a way out.
+//!
+//! Messages are lower case with no full stop and name the operation and the object. Nothing parses them.
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, sorted by who must act.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Error {
+    /// The input, the output or an argument: the user mends it.
+    #[error("{0}")]
+    Input(Fault),
+    /// The job's own code returned an error or panicked: the job's author mends it.
+    #[error("{0}")]
+    UserCode(Fault),
+    /// The deployed functions and the driver do not fit each other: deploy again.
+    #[error("{0}")]
+    StaleDeployment(Fault),
+    /// A limit of AWS, of the machine or of Kinglet was met.
+    #[error("{0}")]
+    Limit(Fault),
+    /// S3, DynamoDB or Lambda failed; trying again may help.
+    #[error("{0}")]
+    Service(Fault),
+    /// Someone cancelled the job.
+    #[error("{0}")]
+    Cancelled(Fault),
+    /// Stored or received bytes are not what was written.
+    #[error("{0}")]
+    Corrupt(Fault),
+}
+
+/// The parts that every error has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct Fault {
+    /// Stable, kebab-case, for programs: `input-missing`, `object-changed`.
+    pub code: String,
+    /// For people: names the operation and the object.
+    pub message: String,
+    /// The way out, where there is one.
+    pub hint: Option<String>,
+}
+
+/// A result with Kinglet's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident => $variant:ident),* $(,)?) => {
+        $($(#[$doc])*
+        pub fn $name(code: &str, message: impl Into<String>) -> Self {
+            Error::$variant(Fault { code: code.to_owned(), message: message.into(), hint: None })
+        })*
+    };
+}
+
+impl Error {
+    constructors! {
+        /// An [`Error::Input`].
+        input => Input,
+        /// An [`Error::UserCode`].
+        user_code => UserCode,
+        /// An [`Error::StaleDeployment`].
+        stale => StaleDeployment,
+        /// An [`Error::Limit`].
+        limit => Limit,
+        /// An [`Error::Service`].
+        service => Service,
+        /// An [`Error::Cancelled`].
+        cancelled => Cancelled,
+        /// An [`Error::Corrupt`].
+        corrupt => Corrupt,
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.fault_mut().hint = Some(hint.into());
+        self
+    }
+
+    /// Puts what was being done in front of the message.
+    #[must_use]
+    pub fn context(mut self, doing: impl std::fmt::Display) -> Self {
+        let fault = self.fault_mut();
+        fault.message = format!("{doing}: {}", fault.message);
+        self
+    }
+
+    /// The parts.
+    pub fn fault(&self) -> &Fault {
+        match self {
+            Error::Input(f)
+            | Error::UserCode(f)
+            | Error::StaleDeployment(f)
+            | Error::Limit(f)
+            | Error::Service(f)
+            | Error::Cancelled(f)
+            | Error::Corrupt(f) => f,
+        }
+    }
+
+    fn fault_mut(&mut self) -> &mut Fault {
+        match self {
+            Error::Input(f)
+            | Error::UserCode(f)
+            | Error::StaleDeployment(f)
+            | Error::Limit(f)
+            | Error::Service(f)
+            | Error::Cancelled(f)
+            | Error::Corrupt(f) => f,
+        }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        &self.fault().code
+    }
+
+    /// The way out, where there is one.
+    pub fn hint(&self) -> Option<&str> {
+        self.fault().hint.as_deref()
+    }
+
+    /// Whether running the task again may succeed with nothing changed by a person.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Error::Service(_) | Error::Corrupt(_))
+    }
+}
+
+/// What a job's `map` and `reduce` return: any error converts with `?`.
+pub type UserResult<T = ()> = std::result::Result<T, UserError>;
+
+/// An error from a job's own code. Like `anyhow::Error`, it takes in every error and is none itself.
+#[derive(Debug)]
+pub struct UserError(Box<dyn std::error::Error + Send + Sync>);
+
+impl UserError {
+    /// An error that is only words.
+    pub fn new(message: impl Into<String>) -> Self {
+        UserError(message.into().into())
+    }
+
+    /// The error of this type that it was made of, if it was.
+    ///
+    /// # Errors
+    /// Itself, when it was made of another.
+    pub fn downcast<E: std::error::Error + 'static>(self) -> Result<E, Self> {
+        self.0.downcast().map(|error| *error).map_err(UserError)
+    }
+}
+
+impl std::fmt::Display for UserError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(inner) = cause {
+            write!(f, ": {inner}")?;
+            cause = inner.source();
+        }
+        Ok(())
+    }
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for UserError {
+    fn from(error: E) -> Self {
+        UserError(error.into())
+    }
+}

@@ -1,0 +1,43 @@
+//! How bytes become records and records become bytes. One file a format, listed here.
+//!
+//! An input format answers on plain slices: where a stretch of whole records may be cut, and what the records of such a
+//! stretch are. A record belongs to the split in which its first byte lies.
+
+mod lines;
+mod row;
+mod words;
+
+pub use lines::{ByteLines, Lines};
+pub use row::Row;
+pub use words::Words;
+
+use crate::error::{UserError, UserResult};
+
+/// An input format whose records end at a separator byte.
+pub trait Format: 'static {
+    /// What `map` is given.
+    type Record<'a>;
+
+    /// The name in specs and reports.
+    const NAME: &'static str;
+
+    /// The first place in `bytes` where it may be cut: just behind the first separator.
+    fn first_cut(bytes: &[u8]) -> Option<usize> {
+        memchr::memchr(b'\n', bytes).map(|at| at + 1)
+    }
+
+    /// The last place in `bytes` where it may be cut: just behind the last separator.
+    fn last_cut(bytes: &[u8]) -> Option<usize> {
+        memchr::memrchr(b'\n', bytes).map(|at| at + 1)
+    }
+
+    /// Calls `each` for every record of `chunk`, which starts where a record may start and ends at a cut or at the object's
+    /// end. Returns how many records there were.
+    ///
+    /// # Errors
+    /// The error of `each`, or of a record that is not valid in this format, with the offset of the record in `chunk`.
+    fn for_each<'a>(
+        chunk: &'a [u8],
+        each: impl FnMut(Self::Record<'a>) -> UserResult,
+    ) -> Result<u64, (usize, UserError)>;
+}

@@ -1,0 +1,110 @@
+//! One newtype for each id, so that two cannot be swapped.
+//!
+//! ```compile_fail
+//! use kinglet_core::ids::{Partition, TaskIdx};
+//! fn run_of(task: TaskIdx, partition: Partition) {}
+//! run_of(Partition(1), TaskIdx(2)); // the wrong way round: does not compile
+//! ```
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Names one job: letters, digits and `-`, so that it can stand in any S3 key and DynamoDB key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobId(String);
+
+impl JobId {
+    /// An id that sorts by time of creation: milliseconds since 1970 and 48 random bits, both in hexadecimal.
+    pub fn new(now: Timestamp, random: u64) -> Self {
+        JobId(format!("{:011x}-{:012x}", now.0, random & 0xffff_ffff_ffff))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if fits {
+            Ok(JobId(text.to_owned()))
+        } else {
+            Err(crate::Error::input("job-id", format!("{text:?} is not a job id: letters, digits and '-' only, at most 64")))
+        }
+    }
+}
+
+/// The position of a task within its stage, from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskIdx(pub u32);
+
+/// A reduce partition, from 0. Reduce task `n` reduces partition `n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Partition(pub u32);
+
+/// Which consecutive piece of a task's split this is: a task that hands its remainder back goes on as the next piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Piece(pub u16);
+
+/// One execution of one task. The number says which try it is; the nonce keeps two executions of the same try apart, as
+/// when Lambda delivers one asynchronous event twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttemptId {
+    /// 0 for the first try.
+    pub number: u16,
+    /// Random.
+    pub nonce: u32,
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:08x}", self.number, self.nonce)
+    }
+}
+
+/// The two kinds of task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Split in, runs out.
+    Map,
+    /// Runs in, part out.
+    Reduce,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Map => "map",
+            Stage::Reduce => "reduce",
+        })
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The wall clock. Only edges call this; decisions are given the time.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp(since.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)).unwrap_or(0))
+    }
+
+    /// Milliseconds from `earlier` to this; 0 when the clock went back.
+    pub fn since_ms(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

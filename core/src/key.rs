@@ -1,0 +1,187 @@
+//! Keys are encoded memcomparably: the order of the encoded bytes is the order of the keys, so sorting and merging compare
+//! bytes and never decode.
+//!
+//! A run stores each key with its length, so a key that is one string needs no escaping: its bytes are its encoding.
+//! Integers are big-endian, the signed ones with the sign bit flipped. Everything else goes through the `memcomparable`
+//! crate, whose encoding of tuples and structs keeps the order of the fields.
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A type that can be a key. For a type of your own, derive `Serialize`, `Deserialize` and `Ord` in the same order of fields
+/// and write `impl Key for MyKey {}`.
+///
+/// ```
+/// use kinglet_core::Key;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// struct Visit { city: String, year: u16 }
+/// impl Key for Visit {}
+///
+/// let (a, b) = (Visit { city: "Ulm".into(), year: 7 }, Visit { city: "Ulm".into(), year: 300 });
+/// let (mut x, mut y) = (vec![], vec![]);
+/// a.encode(&mut x)?;
+/// b.encode(&mut y)?;
+/// assert!(x < y);
+/// assert_eq!(Visit::decode(&y)?, b);
+/// # Ok::<(), kinglet_core::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    note = "keys are `String`, `Vec<u8>`, integers, `bool`, `char`, tuples of these, or your own type with `impl Key for T {{}}`"
+)]
+pub trait Key: Serialize + DeserializeOwned + Ord + Send + 'static {
+    /// Appends the encoding.
+    ///
+    /// # Errors
+    /// [`Error::UserCode`] when the type's `Serialize` fails.
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        let mut serializer = memcomparable::Serializer::new(out);
+        self.serialize(&mut serializer).map_err(|e| Error::user_code("key-encode", format!("encoding a key: {e}")))
+    }
+
+    /// Reads a key back.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the bytes are not an encoding of this type.
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        memcomparable::from_slice(bytes).map_err(|e| Error::corrupt("key-decode", format!("decoding a key: {e}")))
+    }
+}
+
+impl Key for String {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(self.as_bytes());
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(e) => Err(Error::corrupt("key-decode", format!("decoding a String key: {e}"))),
+        }
+    }
+}
+
+impl Key for Vec<u8> {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(self);
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        Ok(bytes.to_vec())
+    }
+}
+
+macro_rules! integer_keys {
+    ($($t:ty, $flip:expr);* $(;)?) => { $(
+        impl Key for $t {
+            fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+                out.extend_from_slice(&(*self ^ $flip).to_be_bytes());
+                Ok(())
+            }
+
+            fn decode(bytes: &[u8]) -> Result<Self> {
+                match bytes.try_into() {
+                    Ok(bytes) => Ok(<$t>::from_be_bytes(bytes) ^ $flip),
+                    Err(_) => Err(Error::corrupt(
+                        "key-decode",
+                        format!("decoding a {} key: {} bytes", stringify!($t), bytes.len()),
+                    )),
+                }
+            }
+        }
+    )* };
+}
+integer_keys! {
+    u8, 0; u16, 0; u32, 0; u64, 0; u128, 0;
+    i8, i8::MIN; i16, i16::MIN; i32, i32::MIN; i64, i64::MIN; i128, i128::MIN;
+}
+
+impl Key for () {}
+impl Key for bool {}
+impl Key for char {}
+impl<T: Key> Key for Option<T> {}
+impl<A: Key, B: Key> Key for (A, B) {}
+impl<A: Key, B: Key, C: Key> Key for (A, B, C) {}
+impl<A: Key, B: Key, C: Key, D: Key> Key for (A, B, C, D) {}
+
+/// What may be given to `emit` as a key of type `K`: the key, a reference to it, or a borrowed form (`&str` for `String`,
+/// `&[u8]` for `Vec<u8>`), which costs no allocation.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` was emitted as a key, but the job's `Key` is `{K}`",
+    label = "not a `{K}`",
+    note = "emit a `{K}`, a `&{K}`, or change `type Key` of the job"
+)]
+pub trait AsKey<K> {
+    /// The encoding: the value's own bytes, or `scratch` filled with it.
+    ///
+    /// # Errors
+    /// As [`Key::encode`].
+    fn encoded<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]>;
+}
+
+impl<K: Key> AsKey<K> for K {
+    #[inline]
+    fn encoded<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        scratch.clear();
+        self.encode(scratch)?;
+        Ok(scratch)
+    }
+}
+
+impl<K: Key> AsKey<K> for &K {
+    #[inline]
+    fn encoded<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        scratch.clear();
+        self.encode(scratch)?;
+        Ok(scratch)
+    }
+}
+
+impl AsKey<String> for &str {
+    #[inline]
+    fn encoded<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        Ok(self.as_bytes())
+    }
+}
+
+impl AsKey<Vec<u8>> for &[u8] {
+    #[inline]
+    fn encoded<'a>(&'a self, _: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn law<K: Key + std::fmt::Debug>(a: K, b: K) {
+        let (mut x, mut y) = (vec![], vec![]);
+        a.encode(&mut x).unwrap();
+        b.encode(&mut y).unwrap();
+        assert_eq!(a.cmp(&b), x.cmp(&y), "{a:?} {b:?}");
+        assert_eq!(K::decode(&x).unwrap(), a);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_bytes_is_the_order_of_the_keys(
+            a: (String, i64), b: (String, i64), s: String, t: String, i: i32, j: i32, u: u64, v: u64,
+            p: (Option<u16>, bool, Vec<u8>), q: (Option<u16>, bool, Vec<u8>), c: char, d: char,
+        ) {
+            law(a.clone(), b);
+            law((a.0.clone(), 0), (a.0, a.1));
+            law(s, t);
+            law(i, j);
+            law(u, v);
+            law(p, q);
+            law(c, d);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `advance`: from what the ledger says and the time, what is to be done. It does no I/O and reads no clock, so that a
+//! simulation can drive it through years of bad luck in a second.
+//!
+//! Anyone may call it at any time, several at once: the splitter after splitting, a worker whose commit completes a stage or
+//! whose attempt failed, the driver as it polls, the sweeper. Whoever carries a command out first claims it with a
+//! conditional write; the others find it claimed.
+
+use super::view::{LedgerView, Phase, TaskView, TryView};
+use crate::error::Error;
+use crate::ids::{Piece, TaskIdx, Timestamp};
+use crate::wire::record::Position;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Invoke the splitter again.
+    Split,
+    /// Claim try `number` of a task's piece and invoke it.
+    Invoke {
+        /// The task, of the stage the job is in.
+        task: TaskIdx,
+        /// Which piece.
+        piece: Piece,
+        /// Where the piece starts.
+        start: Option<Position>,
+        /// Which try.
+        number: u16,
+        /// Whether the piece should be halved, because a try died of memory.
+        halve: bool,
+    },
+    /// All map tasks are committed: go on to reducing.
+    StartReducing,
+    /// All reduce tasks are committed: reconcile, write the manifest, and be done.
+    Finish,
+    /// Give the job up.
+    Fail(Error),
+}
+
+/// A worker that says nothing for this long beyond its function's timeout is lost, in milliseconds.
+const LOST_GRACE_MS: u64 = 15_000;
+
+/// When nothing at all happens in a stage for this long, tasks that have not started are invoked again: Lambda may hold an
+/// asynchronous event back for as long as it is throttled, but then others run.
+const IDLE_MS: u64 = 120_000;
+
+/// A backup is worth its cost only when the task runs this many times longer than its siblings did…
+const STRAGGLER_FACTOR: u64 = 4;
+
+/// …and at least this long, in milliseconds…
+const STRAGGLER_MS_MIN: u64 = 10_000;
+
+/// …and this part of the siblings is done.
+const STRAGGLER_DONE_PERCENT: usize = 75;
+
+/// What is to be done now. The order does not matter; an empty list says: wait.
+pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
+    let since = |at: Option<Timestamp>| at.map_or(0, |at| now.since_ms(at));
+    match view.job.phase {
+        Phase::Succeeded | Phase::Failed | Phase::Cancelled => vec![],
+        Phase::Splitting => {
+            if since(view.job.phase_at[0]) > view.job.timeout_ms + LOST_GRACE_MS { vec![Command::Split] } else { vec![] }
+        }
+        Phase::Mapping if view.tasks.iter().all(|task| task.done) => vec![Command::StartReducing],
+        Phase::Reducing if view.tasks.iter().all(|task| task.done) => vec![Command::Finish],
+        Phase::Mapping | Phase::Reducing => advance_stage(view, now),
+    }
+}
+
+fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
+    let sibling_ms = median_ran_ms(&view.tasks);
+    let idle = last_sign(view).is_none_or(|at| now.since_ms(at) > IDLE_MS);
+    let mut commands = Vec::new();
+    for task in view.tasks.iter().filter(|task| !task.done) {
+        match decide(view, task, sibling_ms, idle, now) {
+            Some(Command::Fail(error)) => return vec![Command::Fail(error)],
+            Some(command) => commands.push(command),
+            None => {}
+        }
+    }
+    commands
+}
+
+fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: bool, now: Timestamp) -> Option<Command> {
+    let lost = |t: &TryView| {
+        t.started_at.is_some_and(|at| now.since_ms(at) > view.job.timeout_ms + LOST_GRACE_MS)
+    };
+    let failures: Vec<_> = task.tries.iter().filter_map(|t| t.failed.as_ref()).collect();
+    if let Some(fatal) = failures.iter().find(|f| !f.error.is_retryable() && !is_out_of_memory(&f.error)) {
+        return Some(Command::Fail(fatal.error.clone()));
+    }
+    let live: Vec<_> = task.tries.iter().filter(|t| t.failed.is_none() && !lost(t)).collect();
+    // The first try leaves no trace until it starts: without one, it is on its way.
+    let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
+    let invoke = |number| {
+        let halve = failures.iter().any(|f| is_out_of_memory(&f.error));
+        Some(Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, halve })
+    };
+    let tried = failures.len() + task.tries.iter().filter(|t| t.failed.is_none() && lost(t)).count();
+    if live.is_empty() && tried > 0 {
+        if next >= view.job.tries_max {
+            return Some(Command::Fail(given_up(task, failures.last().map(|f| &f.error), tried)));
+        }
+        return invoke(next);
+    }
+    let waiting = live.iter().all(|t| t.started_at.is_none());
+    if waiting {
+        return match idle && now.since_ms(task.since) > IDLE_MS {
+            true if next < view.job.tries_max => invoke(next),
+            true => Some(Command::Fail(given_up(task, failures.last().map(|f| &f.error), task.tries.len()))),
+            false => None,
+        };
+    }
+    let ran = live.iter().filter_map(|t| t.started_at).map(|at| now.since_ms(at)).max().unwrap_or(0);
+    let straggles = sibling_ms.is_some_and(|ms| ran > (ms * STRAGGLER_FACTOR).max(STRAGGLER_MS_MIN));
+    if straggles && live.len() == 1 && next < view.job.tries_max { invoke(next) } else { None }
+}
+
+fn given_up(task: &TaskView, last: Option<&Error>, tried: usize) -> Error {
+    match last {
+        Some(error) => error.clone().context(format!("task {} failed {tried} times, the last time", task.task.0)),
+        None => Error::service("task-lost", format!("task {} was lost {tried} times without a word", task.task.0))
+            .with_hint("the function's log says more; give the functions more memory or a longer timeout"),
+    }
+}
+
+fn is_out_of_memory(error: &Error) -> bool {
+    error.code() == "out-of-memory"
+}
+
+/// How long the siblings that are done took, once enough of them are.
+fn median_ran_ms(tasks: &[TaskView]) -> Option<u64> {
+    let mut done: Vec<_> = tasks.iter().filter(|t| t.done).map(|t| t.ran_ms).collect();
+    if done.is_empty() || done.len() * 100 < tasks.len() * STRAGGLER_DONE_PERCENT {
+        return None;
+    }
+    done.sort_unstable();
+    Some(done[done.len() / 2])
+}
+
+/// The last time that anything in the stage gave a sign of life.
+fn last_sign(view: &LedgerView) -> Option<Timestamp> {
+    let tries = view.tasks.iter().flat_map(|task| &task.tries);
+    let of_tries = tries.flat_map(|t| [t.claimed_at, t.started_at, t.failed.as_ref().map(|f| f.at)]).flatten();
+    let stage = if view.job.phase == Phase::Mapping { view.job.phase_at[1] } else { view.job.phase_at[2] };
+    of_tries.chain(stage).chain(view.tasks.iter().map(|t| t.since)).max()
+}
+
+#[cfg(test)]
+#[path = "advance_tests.rs"]
+mod tests;

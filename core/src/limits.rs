@@ -1,0 +1,55 @@
+//! Every limit stands here once, with its source and the date it was read.
+
+/// The largest payload of a synchronous invocation and of its response, in bytes (6 MB).
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
+pub const INVOKE_SYNC_BYTES_MAX: usize = 6_291_556;
+
+/// The largest payload of an asynchronous invocation, in bytes (1 MB). Same page.
+pub const INVOKE_ASYNC_BYTES_MAX: usize = 1 << 20;
+
+/// The longest a function may run, in milliseconds (900 s). Same page.
+pub const FUNCTION_TIMEOUT_MS_MAX: u64 = 900_000;
+
+/// The memory that brings one vCPU, in MB.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>, 2026-11.
+pub const MEMORY_MB_PER_VCPU: u32 = 1_769;
+
+/// The largest DynamoDB item, in bytes (400 KB), names included.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>, 2026-11.
+pub const ITEM_BYTES_MAX: usize = 400 << 10;
+
+/// The most items in one `BatchWriteItem`. Same page.
+pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
+
+/// The most keys in one `BatchGetItem`. Same page.
+pub const BATCH_GET_KEYS_MAX: usize = 100;
+
+/// The smallest part of a multipart upload but for the last, in bytes (5 MiB).
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, 2026-11.
+pub const UPLOAD_PART_BYTES_MIN: usize = 5 << 20;
+
+/// The most parts of a multipart upload. Same page.
+pub const UPLOAD_PARTS_MAX: usize = 10_000;
+
+/// The most keys in one `DeleteObjects`. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>, 2026-11.
+pub const DELETE_OBJECTS_MAX: usize = 1_000;
+
+// Kinglet's own.
+
+/// The longest encoded key, in bytes.
+pub const KEY_BYTES_MAX: usize = 512 << 20;
+
+/// The longest encoded value, in bytes.
+pub const VALUE_BYTES_MAX: usize = 512 << 20;
+
+/// The most map tasks of a job: more would make the barrier's root item large.
+pub const MAP_TASKS_MAX: u64 = 100_000;
+
+/// The most reduce partitions of a job.
+pub const PARTITIONS_MAX: u32 = 10_000;
+
+/// How many tasks share one group item of the ledger.
+pub const TASKS_PER_GROUP: u32 = 32;
+
+/// How long a job's ledger items and intermediate objects are kept, in seconds (7 days).
+pub const JOB_KEPT_S: u64 = 7 * 24 * 3600;

@@ -1,0 +1,249 @@
+//! The manifest: what a finished job read and wrote, and the proof that it reconciles. Written beside the parts as
+//! `_manifest.json`, last of all: an output without one is not whole.
+
+use crate::error::{Error, Result};
+use crate::wire::plan::{Inputs, Split};
+use crate::wire::record::{MapRecord, ReduceRecord};
+use crate::wire::spec::JobSpec;
+use serde::{Deserialize, Serialize};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// 1.
+    pub version: u32,
+    /// The job's id.
+    pub job: String,
+    /// The job's name.
+    pub name: String,
+    /// Objects of the input, empty ones included.
+    pub objects: u64,
+    /// Bytes listed, which are the bytes assigned and the bytes read.
+    pub bytes: u64,
+    /// Records given to `map`.
+    pub records: u64,
+    /// Records that were not valid and were left out.
+    pub rejected: u64,
+    /// Pairs shuffled.
+    pub pairs: u64,
+    /// Records written.
+    pub records_out: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// What was written, in the order of the partitions.
+    pub parts: Vec<PartEntry>,
+    /// What was read, in the order of the input.
+    pub splits: Vec<SplitEntry>,
+    /// Objects without a byte.
+    pub empty: Vec<String>,
+}
+
+/// One part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartEntry {
+    /// Its name within the output.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its records.
+    pub records: u64,
+    /// CRC-32 of its bytes.
+    pub crc32: u32,
+    /// The attempt that wrote it.
+    pub attempt: String,
+}
+
+/// One committed piece of a split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitEntry {
+    /// The map task.
+    pub task: u32,
+    /// Which piece of its split.
+    pub piece: u16,
+    /// The attempt that was committed.
+    pub attempt: String,
+    /// The objects it read, by name, with the bytes from and to in each.
+    pub ranges: Vec<(String, u64, u64)>,
+    /// Bytes of its records.
+    pub bytes: u64,
+    /// Its records.
+    pub records: u64,
+    /// Its rejected records.
+    pub rejected: u64,
+    /// CRC-32 of the bytes read, in order.
+    pub crc32: u32,
+}
+
+/// A task's committed pieces, in order.
+pub type Pieces = Vec<MapRecord>;
+
+/// Checks that everything adds up, and writes it down.
+///
+/// # Errors
+/// [`Error::Corrupt`] with the code `unreconciled`, naming the first sum that does not agree.
+pub fn reconcile(
+    job: &str,
+    spec: &JobSpec,
+    inputs: &Inputs,
+    splits: &[Split],
+    maps: &[Pieces],
+    reduces: &[ReduceRecord],
+) -> Result<Manifest> {
+    let unreconciled = |what: String| Error::corrupt("unreconciled", format!("reconciling job {job}: {what}"));
+    let same = |what: &str, a: u64, b: u64| if a == b { Ok(()) } else { Err(unreconciled(format!("{what}: {a} is not {b}"))) };
+    same("map tasks planned and committed", splits.len() as u64, maps.len() as u64)?;
+    let planned: u64 = splits.iter().map(Split::bytes).sum();
+    same("bytes listed and assigned", inputs.bytes, planned)?;
+    let records = || maps.iter().flatten();
+    same("bytes assigned and committed", planned, records().map(|r| r.bytes_assigned).sum())?;
+    same("bytes listed and read", inputs.bytes, records().map(|r| r.bytes_read).sum())?;
+    let pairs = records().map(|r| r.pairs_out).sum();
+    same("pairs written and reduced", pairs, reduces.iter().map(|r| r.pairs_in).sum())?;
+
+    let name = |input_idx: u32, key: &str| match spec.inputs.get(input_idx as usize) {
+        Some(input) => input.shown_key(key),
+        None => key.to_owned(),
+    };
+    let mut entries = Vec::new();
+    // Within an object, what the splits took must lie end to end: a gap or an overlap could hide in a sum.
+    let mut end: Option<(&str, u32, u64, u64)> = None;
+    for (task, (split, pieces)) in splits.iter().zip(maps).enumerate() {
+        for (piece, record) in pieces.iter().enumerate() {
+            let ranges = match (&split.ranges[..], record.taken) {
+                ([range], Some((from, to))) => {
+                    let at = match end {
+                        Some((key, input, at, _)) if key == range.key && input == range.input_idx => at,
+                        _ => 0,
+                    };
+                    same(&format!("the end of one split and the start of the next in {}", range.key), at, from)?;
+                    end = Some((&range.key, range.input_idx, to, range.size));
+                    vec![(name(range.input_idx, &range.key), from, to)]
+                }
+                ([_], None) => vec![],
+                (ranges, _) => {
+                    let from = piece_start(pieces, piece);
+                    let to = record.remainder.map_or(ranges.len(), |p| p.range_idx as usize);
+                    ranges
+                        .get(from..to)
+                        .unwrap_or(&[])
+                        .iter()
+                        .map(|r| (name(r.input_idx, &r.key), r.from, r.to))
+                        .collect()
+                }
+            };
+            entries.push(SplitEntry {
+                task: task as u32,
+                piece: piece as u16,
+                attempt: record.attempt.to_string(),
+                ranges,
+                bytes: record.bytes_read,
+                records: record.records,
+                rejected: record.rejected,
+                crc32: record.crc32,
+            });
+        }
+    }
+    let parts = reduces.iter().zip(0..).map(|(record, partition)| PartEntry {
+        name: spec.output.part_key(partition).split_off(spec.output.prefix.len()),
+        bytes: record.bytes_out,
+        records: record.records_out,
+        crc32: record.crc32,
+        attempt: record.attempt.to_string(),
+    });
+    Ok(Manifest {
+        version: 1,
+        job: job.to_owned(),
+        name: spec.job.clone(),
+        objects: inputs.objects,
+        bytes: inputs.bytes,
+        records: records().map(|r| r.records).sum(),
+        rejected: records().map(|r| r.rejected).sum(),
+        pairs,
+        records_out: reduces.iter().map(|r| r.records_out).sum(),
+        bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),
+        parts: parts.collect(),
+        splits: entries,
+        empty: inputs.empty.iter().map(|(input, key)| name(*input, key)).collect(),
+    })
+}
+
+fn piece_start(pieces: &Pieces, piece: usize) -> usize {
+    let before = piece.checked_sub(1).and_then(|at| pieces.get(at));
+    before.and_then(|record| record.remainder).map_or(0, |position| position.range_idx as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::AttemptId;
+    use crate::wire::plan::ObjectRange;
+    use crate::wire::record::{Placement, Usage};
+    use crate::wire::spec::{InputSpec, JobOptions, Objects, OutputSpec};
+
+    fn spec() -> JobSpec {
+        JobSpec {
+            job: "j".into(),
+            signature: String::new(),
+            params: vec![],
+            inputs: vec![InputSpec { bucket: "b".into(), objects: Objects::One("k".into()), shown: "s3://b/k".into() }],
+            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into() },
+            options: JobOptions::default(),
+            submitted_at: crate::ids::Timestamp(0),
+        }
+    }
+
+    fn map(from: u64, to: u64, assigned: u64) -> MapRecord {
+        MapRecord {
+            attempt: AttemptId { number: 0, nonce: 1 },
+            bytes_assigned: assigned,
+            taken: Some((from, to)),
+            bytes_read: to - from,
+            crc32: 0,
+            records: 1,
+            rejected: 0,
+            pairs_emitted: 1,
+            pairs_out: 1,
+            run_bytes: 1,
+            placement: Placement::Inline,
+            spills: 0,
+            remainder: None,
+            usage: Usage::default(),
+        }
+    }
+
+    fn reduce(pairs_in: u64) -> ReduceRecord {
+        ReduceRecord {
+            attempt: AttemptId { number: 0, nonce: 1 },
+            runs: 2,
+            pairs_in,
+            keys: 1,
+            records_out: 1,
+            bytes_out: 5,
+            crc32: 0,
+            etag: String::new(),
+            usage: Usage::default(),
+        }
+    }
+
+    fn split(from: u64, to: u64) -> Split {
+        let range = ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to };
+        Split { ranges: vec![range] }
+    }
+
+    #[test]
+    fn sums_that_agree_make_a_manifest_and_others_are_named() {
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let go = |maps: &[Pieces], reduces: &[ReduceRecord]| reconcile("id", &spec(), &inputs, &splits, maps, reduces);
+        let manifest = go(&[vec![map(0, 7, 5)], vec![map(7, 10, 5)]], &[reduce(2)]).unwrap();
+        assert_eq!(manifest.parts[0].name, "part-00000");
+        assert_eq!(manifest.splits[1].ranges, [("s3://b/k".to_owned(), 7, 10)]);
+        let says = |maps: &[Pieces], reduces: &[ReduceRecord], what: &str| {
+            let error = go(maps, reduces).unwrap_err();
+            assert!(error.to_string().contains(what), "{error}");
+        };
+        says(&[vec![map(0, 7, 5)], vec![map(7, 9, 5)]], &[reduce(2)], "bytes listed and read: 10 is not 9");
+        says(&[vec![map(0, 6, 5)], vec![map(5, 9, 5)]], &[reduce(2)], "the end of one split");
+        says(&[vec![map(0, 7, 5)], vec![map(7, 10, 5)]], &[reduce(3)], "pairs written and reduced: 2 is not 3");
+        says(&[vec![map(0, 7, 5)]], &[reduce(1)], "map tasks planned and committed");
+    }
+}

@@ -1,0 +1,117 @@
+//! What a function is invoked with: a JSON object with one key, which says what to do.
+//!
+//! ```json
+//! {"split": {"job": "0193…"}}
+//! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 0, "plan": [1040, 1187]}}
+//! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
+//! {"sweep": {}}
+//! ```
+//!
+//! Lambda itself invokes the splitter with a record of an asynchronous invocation that failed, which has the keys
+//! `requestContext`, `requestPayload` and `responsePayload`.
+
+use super::record::Position;
+use crate::ids::{JobId, Piece, TaskIdx};
+use serde::{Deserialize, Serialize};
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// Cut the input of a job and start its mappers.
+    Split(SplitEvent),
+    /// Run a map task.
+    Map(MapEvent),
+    /// Run a reduce task.
+    Reduce(ReduceEvent),
+    /// Look after jobs that nobody looks after.
+    Sweep(SweepEvent),
+}
+
+/// See [`Event::Split`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitEvent {
+    /// The job.
+    pub job: JobId,
+}
+
+/// See [`Event::Map`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapEvent {
+    /// The job.
+    pub job: JobId,
+    /// The task.
+    pub task: TaskIdx,
+    /// Which piece of its split.
+    pub piece: Piece,
+    /// Which try this is.
+    pub number: u16,
+    /// Where the split lies in the plan: from, and behind its last byte.
+    pub plan: (u64, u64),
+    /// Where the piece starts, when it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Position>,
+    /// How many bytes to take at most before the rest is handed back: set after an attempt died of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+}
+
+/// See [`Event::Reduce`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReduceEvent {
+    /// The job.
+    pub job: JobId,
+    /// The task, which is the partition.
+    pub task: TaskIdx,
+    /// Which try this is.
+    pub number: u16,
+}
+
+/// See [`Event::Sweep`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepEvent {}
+
+/// The record that Lambda sends to an on-failure destination.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureRecord {
+    /// What was sent.
+    pub request_payload: serde_json::Value,
+    /// What came back: `errorType` and `errorMessage`.
+    #[serde(default)]
+    pub response_payload: serde_json::Value,
+    /// Why it is a failure.
+    #[serde(default)]
+    pub request_context: serde_json::Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden() {
+        let job: JobId = "0193-ab".parse().unwrap();
+        let map = MapEvent {
+            job: job.clone(),
+            task: TaskIdx(3),
+            piece: Piece(1),
+            number: 2,
+            plan: (1040, 1187),
+            start: Some(Position { range_idx: 0, offset: 9 }),
+            bytes_max: None,
+        };
+        let events = [
+            Event::Split(SplitEvent { job: job.clone() }),
+            Event::Map(map),
+            Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 1 }),
+            Event::Sweep(SweepEvent {}),
+        ];
+        let text = events.clone().map(|e| serde_json::to_string(&e).unwrap()).join("\n");
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/events.jsonl"), text.as_bytes());
+        for (line, event) in text.lines().zip(events) {
+            assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The frame around every record that is not a run. All integers little-endian.
+//!
+//! ```text
+//! 0   "KNGL"
+//! 4   kind:u8         which record: see [`Kind`]
+//! 5   version:u8      of that kind
+//! 6   0:u16
+//! 8   crc32:u32       of the payload
+//! 12  payload         bincode 2, standard configuration
+//! ```
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a frame holds. The numbers are stored: they are never given anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// [`super::spec::JobSpec`]
+    Spec = 1,
+    /// [`super::plan::Split`]
+    Split = 2,
+    /// [`super::record::MapRecord`]
+    MapRecord = 3,
+    /// [`super::record::ReduceRecord`]
+    ReduceRecord = 4,
+    /// [`super::record::RunIndex`]
+    RunIndex = 5,
+    /// [`crate::Error`]
+    Error = 6,
+    /// [`super::plan::Inputs`]
+    Inputs = 7,
+}
+
+/// A type that is stored in a frame.
+pub trait Framed: Serialize + DeserializeOwned {
+    /// Which one it is.
+    const KIND: Kind;
+    /// Raised with every change of the layout.
+    const VERSION: u8;
+}
+
+impl Framed for Error {
+    const KIND: Kind = Kind::Error;
+    const VERSION: u8 = 1;
+}
+
+const HEADER_BYTES: usize = 12;
+
+/// The bytes of `record`.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn write<T: Framed>(record: &T) -> Result<Vec<u8>> {
+    let mut out = vec![b'K', b'N', b'G', b'L', T::KIND as u8, T::VERSION, 0, 0, 0, 0, 0, 0];
+    crate::codec::encode_into(record, &mut out)?;
+    let crc = crc32fast::hash(&out[HEADER_BYTES..]);
+    out[8..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    Ok(out)
+}
+
+/// Reads a record; `name` says in errors which one.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the bytes are damaged, [`Error::StaleDeployment`] when they are of another version.
+pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
+    let corrupt = |what: &str| Err(Error::corrupt("frame-corrupt", format!("reading {name}: {what}")));
+    let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else { return corrupt("too short") };
+    if header[..4] != *b"KNGL" || header[4] != T::KIND as u8 {
+        return corrupt("not what it should be");
+    }
+    if header[5] != T::VERSION {
+        return Err(Error::stale(
+            "frame-version",
+            format!("reading {name}: version {}, this program reads version {}", header[5], T::VERSION),
+        )
+        .with_hint("driver and functions are of different versions: deploy again"));
+    }
+    if header[8..] != crc32fast::hash(payload).to_le_bytes() {
+        return corrupt("the checksum is wrong");
+    }
+    crate::codec::decode(payload).map_err(|e| e.context(format!("reading {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_damaged_byte_is_noticed() {
+        let error = Error::input("code", "message");
+        let bytes = write(&error).unwrap();
+        assert_eq!(read::<Error>(&bytes, "it").unwrap(), error);
+        for at in 0..bytes.len() {
+            if at == 6 || at == 7 {
+                continue; // reserved
+            }
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x10;
+            assert!(read::<Error>(&bad, "it").is_err(), "byte {at}");
+            assert!(read::<Error>(&bytes[..at], "it").is_err(), "cut at {at}");
+        }
+        let mut newer = bytes;
+        newer[5] += 1;
+        assert_eq!(read::<Error>(&newer, "it").unwrap_err().code(), "frame-version");
+    }
+}

@@ -1,0 +1,176 @@
+//! The plan: what the splitter found and how it cut it. One S3 object, `jobs/<job>/plan`, so that a task reads its split, and
+//! whoever writes the manifest all splits, with one or two ranged GETs. All integers little-endian.
+//!
+//! ```text
+//! 0            "KPLN" version:u16=1 0:u16
+//! 8            splits:u64
+//! 16           offset:u64 × (splits + 1)     where split n starts; the last is where `inputs` starts
+//!              split × splits                each a frame of kind Split
+//!              inputs                        a frame of kind Inputs
+//! ```
+
+use super::frame::{self, Framed, Kind};
+use crate::error::{Error, Result};
+use crate::ids::TaskIdx;
+use serde::{Deserialize, Serialize};
+
+/// What one map task reads: either a range of one object, or whole objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// At least one, in the order of the input.
+    pub ranges: Vec<ObjectRange>,
+}
+
+impl Framed for Split {
+    const KIND: Kind = Kind::Split;
+    const VERSION: u8 = 1;
+}
+
+impl Split {
+    /// The bytes of all ranges.
+    pub fn bytes(&self) -> u64 {
+        self.ranges.iter().map(|r| r.to - r.from).sum()
+    }
+}
+
+/// The bytes `from..to` of one object, pinned to the version that was listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRange {
+    /// Which of the job's inputs it belongs to.
+    pub input_idx: u32,
+    /// The key in that input's bucket.
+    pub key: String,
+    /// As listed, quotes included; every read demands it.
+    pub etag: String,
+    /// The object's size.
+    pub size: u64,
+    /// The first byte.
+    pub from: u64,
+    /// Behind the last byte.
+    pub to: u64,
+}
+
+/// All that was listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// How many objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The objects without a byte, which are in no split: input and key.
+    pub empty: Vec<(u32, String)>,
+}
+
+impl Framed for Inputs {
+    const KIND: Kind = Kind::Inputs;
+    const VERSION: u8 = 1;
+}
+
+const HEADER_BYTES: usize = 16;
+const MAGIC: [u8; 8] = *b"KPLN\x01\0\0\0";
+
+/// The bytes of a plan.
+///
+/// # Errors
+/// When something cannot be encoded.
+pub fn write(splits: &[Split], inputs: &Inputs) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let mut offsets = Vec::with_capacity(splits.len() + 1);
+    for split in splits {
+        offsets.push(body.len() as u64);
+        body.extend(frame::write(split)?);
+    }
+    offsets.push(body.len() as u64);
+    body.extend(frame::write(inputs)?);
+    let base = (HEADER_BYTES + 8 * offsets.len()) as u64;
+    let mut out = MAGIC.to_vec();
+    out.extend((splits.len() as u64).to_le_bytes());
+    for offset in offsets {
+        out.extend((base + offset).to_le_bytes());
+    }
+    out.extend(body);
+    Ok(out)
+}
+
+/// Where the splits lie in a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanIndex(Vec<u64>);
+
+impl PlanIndex {
+    /// How many bytes from a plan's start hold its index.
+    pub fn bytes(splits: u32) -> u64 {
+        HEADER_BYTES as u64 + 8 * (u64::from(splits) + 1)
+    }
+
+    /// Reads the index from the first bytes of a plan; more may follow them.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when these are not the first bytes of a plan.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        let corrupt = || Error::corrupt("plan-corrupt", "reading the plan: its index is not whole");
+        let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(corrupt)?;
+        if header[..8] != MAGIC {
+            return Err(corrupt());
+        }
+        let number = |b: &[u8]| b.try_into().map(u64::from_le_bytes).unwrap_or(0);
+        let splits = usize::try_from(number(&header[8..])).map_err(|_| corrupt())?;
+        let rest = rest.get(..splits.saturating_add(1).saturating_mul(8)).ok_or_else(corrupt)?;
+        let offsets: Vec<u64> = rest.chunks_exact(8).map(number).collect();
+        if offsets.is_sorted() { Ok(PlanIndex(offsets)) } else { Err(corrupt()) }
+    }
+
+    /// Where the split of a task lies: from, and behind its last byte.
+    pub fn split(&self, task: TaskIdx) -> Option<(u64, u64)> {
+        let at = task.0 as usize;
+        Some((*self.0.get(at)?, *self.0.get(at + 1)?))
+    }
+
+    /// Where the record of the inputs starts.
+    pub fn inputs(&self) -> u64 {
+        self.0.last().copied().unwrap_or(0)
+    }
+}
+
+/// Reads a whole plan.
+///
+/// # Errors
+/// As [`frame::read`].
+pub fn read(bytes: &[u8]) -> Result<(Vec<Split>, Inputs)> {
+    let index = PlanIndex::read(bytes)?;
+    let part = |from: u64, to: u64| {
+        bytes
+            .get(from as usize..to as usize)
+            .ok_or_else(|| Error::corrupt("plan-corrupt", "reading the plan: it ends early"))
+    };
+    let mut splits = Vec::with_capacity(index.0.len());
+    for pair in index.0.windows(2) {
+        splits.push(frame::read(part(pair[0], pair[1])?, "a split of the plan")?);
+    }
+    let inputs = frame::read(part(index.inputs(), bytes.len() as u64)?, "the inputs of the plan")?;
+    Ok((splits, inputs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_and_back() {
+        let range = ObjectRange { input_idx: 0, key: "k".into(), etag: "\"e\"".into(), size: 10, from: 0, to: 5 };
+        let splits = vec![
+            Split { ranges: vec![range.clone()] },
+            Split { ranges: vec![ObjectRange { from: 5, to: 10, ..range }] },
+        ];
+        let inputs = Inputs { objects: 2, bytes: 10, empty: vec![(0, "none".into())] };
+        let bytes = write(&splits, &inputs).unwrap();
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/plan-v1.bin"), &bytes);
+        assert_eq!(read(&bytes).unwrap(), (splits.clone(), inputs));
+        let index = PlanIndex::read(&bytes[..PlanIndex::bytes(2) as usize]).unwrap();
+        let (from, to) = index.split(TaskIdx(1)).unwrap();
+        assert_eq!(frame::read::<Split>(&bytes[from as usize..to as usize], "").unwrap(), splits[1]);
+        assert_eq!(index.split(TaskIdx(2)), None);
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes[..cut]).is_err());
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a commit says of the attempt whose output counts. Stored in a frame, in an attribute of a group item. Version 1.
+
+use super::frame::{Framed, Kind};
+use crate::ids::{AttemptId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Where the runs of a map attempt lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// In DynamoDB items, by partition.
+    Inline,
+    /// In one S3 object, with its [`RunIndex`] in DynamoDB.
+    Object,
+    /// Nowhere: there is no pair.
+    Nowhere,
+}
+
+/// Where a map task stopped before its split's end: its next piece goes on there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The position in the split's list of ranges.
+    pub range_idx: u32,
+    /// The offset in that object.
+    pub offset: u64,
+}
+
+/// The requests an attempt sent, by what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// S3: PUT, COPY, POST and LIST.
+    pub s3_put: u64,
+    /// S3: GET and HEAD.
+    pub s3_get: u64,
+    /// S3: DELETE and abort, which are free.
+    pub s3_delete: u64,
+    /// DynamoDB requests.
+    pub dynamodb: u64,
+    /// DynamoDB write units in thousandths.
+    pub write_milliunits: u64,
+    /// DynamoDB read units in thousandths.
+    pub read_milliunits: u64,
+    /// Lambda invocations.
+    pub lambda: u64,
+    /// Of all these, how many were sent again by the SDK.
+    pub again: u64,
+}
+
+impl std::ops::AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        self.s3_put += other.s3_put;
+        self.s3_get += other.s3_get;
+        self.s3_delete += other.s3_delete;
+        self.dynamodb += other.dynamodb;
+        self.write_milliunits += other.write_milliunits;
+        self.read_milliunits += other.read_milliunits;
+        self.lambda += other.lambda;
+        self.again += other.again;
+    }
+}
+
+/// How long an attempt took and what it ran on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// When the handler started.
+    pub started_at: Timestamp,
+    /// From then to the commit, in milliseconds.
+    pub ran_ms: u64,
+    /// The function's start, when this was its first invocation, in milliseconds.
+    pub init_ms: u64,
+    /// The function's memory in MB.
+    pub memory_mb: u32,
+    /// Up to the commit, which is not in it.
+    pub requests: Requests,
+}
+
+/// A committed map attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapRecord {
+    /// Which one.
+    pub attempt: AttemptId,
+    /// Bytes assigned to this piece; what it hands back not counted.
+    pub bytes_assigned: u64,
+    /// Where this piece's whole records begin and end in the object, for a split that is one range. `None` when no record
+    /// starts in it.
+    pub taken: Option<(u64, u64)>,
+    /// Bytes of the records read.
+    pub bytes_read: u64,
+    /// CRC-32 of these bytes, in order.
+    pub crc32: u32,
+    /// Records given to `map`.
+    pub records: u64,
+    /// Records that were not valid and were left out.
+    pub rejected: u64,
+    /// Pairs that `map` emitted.
+    pub pairs_emitted: u64,
+    /// Pairs in the runs.
+    pub pairs_out: u64,
+    /// Bytes of the runs.
+    pub run_bytes: u64,
+    /// Where they lie.
+    pub placement: Placement,
+    /// How often memory was full.
+    pub spills: u64,
+    /// What is left for the next piece.
+    pub remainder: Option<Position>,
+    /// Time and requests.
+    pub usage: Usage,
+}
+
+impl Framed for MapRecord {
+    const KIND: Kind = Kind::MapRecord;
+    const VERSION: u8 = 1;
+}
+
+/// A committed reduce attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReduceRecord {
+    /// Which one.
+    pub attempt: AttemptId,
+    /// Runs merged.
+    pub runs: u64,
+    /// Pairs read from them.
+    pub pairs_in: u64,
+    /// Keys given to `reduce`.
+    pub keys: u64,
+    /// Records written.
+    pub records_out: u64,
+    /// Bytes of the part.
+    pub bytes_out: u64,
+    /// CRC-32 of the part.
+    pub crc32: u32,
+    /// The part's ETag.
+    pub etag: String,
+    /// Time and requests.
+    pub usage: Usage,
+}
+
+impl Framed for ReduceRecord {
+    const KIND: Kind = Kind::ReduceRecord;
+    const VERSION: u8 = 1;
+}
+
+/// Where the run of each partition lies in a map attempt's object: run `n` is the bytes `ends[n-1]..ends[n]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunIndex {
+    /// Behind the last byte of each run.
+    pub ends: Vec<u64>,
+}
+
+impl Framed for RunIndex {
+    const KIND: Kind = Kind::RunIndex;
+    const VERSION: u8 = 1;
+}
+
+impl RunIndex {
+    /// The bytes of one partition's run.
+    pub fn range(&self, partition: u32) -> Option<(u64, u64)> {
+        let at = partition as usize;
+        let from = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        Some((from, *self.ends.get(at)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame;
+
+    #[test]
+    fn golden_and_back() {
+        let attempt = AttemptId { number: 1, nonce: 2 };
+        let requests = Requests {
+            s3_put: 1,
+            s3_get: 2,
+            s3_delete: 3,
+            dynamodb: 4,
+            write_milliunits: 5,
+            read_milliunits: 6,
+            lambda: 7,
+            again: 8,
+        };
+        let usage = Usage { started_at: Timestamp(3), ran_ms: 4, init_ms: 5, memory_mb: 6, requests };
+        let map = MapRecord {
+            attempt,
+            bytes_assigned: 1,
+            taken: Some((2, 3)),
+            bytes_read: 4,
+            crc32: 5,
+            records: 6,
+            rejected: 7,
+            pairs_emitted: 8,
+            pairs_out: 9,
+            run_bytes: 10,
+            placement: Placement::Object,
+            spills: 11,
+            remainder: Some(Position { range_idx: 12, offset: 13 }),
+            usage,
+        };
+        let reduce = ReduceRecord {
+            attempt,
+            runs: 1,
+            pairs_in: 2,
+            keys: 3,
+            records_out: 4,
+            bytes_out: 5,
+            crc32: 6,
+            etag: "\"e\"".into(),
+            usage,
+        };
+        let index = RunIndex { ends: vec![10, 20, 20] };
+        let mut bytes = frame::write(&map).unwrap();
+        assert_eq!(frame::read::<MapRecord>(&bytes, "").unwrap(), map);
+        bytes.extend(frame::write(&reduce).unwrap());
+        bytes.extend(frame::write(&index).unwrap());
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v1.bin"), &bytes);
+        assert_eq!(index.range(0), Some((0, 10)));
+        assert_eq!(index.range(2), Some((20, 20)));
+        assert_eq!(index.range(3), None);
+    }
+}

@@ -1,0 +1,440 @@
+//! A run: the pairs of one partition from one map attempt, sorted by key. Version 1. All integers little-endian.
+//!
+//! ```text
+//! run      = header block* end
+//! header   = "KRUN" version:u16=1 flags:u16=0                                  8 bytes
+//! block    = raw_bytes:u32 stored_bytes:u32 crc32:u32 stored                   12 bytes and `stored_bytes`
+//!            raw_bytes > 0; stored is LZ4 (block format) where stored_bytes < raw_bytes, else the raw bytes;
+//!            crc32 is of `stored`
+//! raw      = pair+
+//! pair     = shared:varint rest:varint value_bytes:varint key_rest value
+//!            the key is the first `shared` bytes of the key before it in this block, then `rest` bytes;
+//!            the first pair of a block has shared = 0
+//! end      = 0:u32 8:u32 crc32:u32 pairs:u64                                   20 bytes
+//! varint   = seven bits a byte, low bits first, the high bit set on all but the last
+//! ```
+//!
+//! A reader that meets the end of its bytes before `end` reports a truncated run; it never takes it for a short one.
+//! The golden file is `core/tests/golden/run-v1.bin`.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::io::Read;
+
+/// Where a block ends, unless one pair alone is larger. Small enough that a merge of many runs fits in memory, large enough
+/// that the header and the seam cost nothing.
+pub const BLOCK_BYTES: usize = 128 << 10;
+
+const MAGIC: [u8; 8] = *b"KRUN\x01\x00\x00\x00";
+const BLOCK_HEADER_BYTES: usize = 12;
+
+/// A block may hold one pair of the largest size, and no more.
+const BLOCK_BYTES_MAX: usize = crate::limits::KEY_BYTES_MAX + crate::limits::VALUE_BYTES_MAX + (1 << 20);
+
+/// How the blocks of a run are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// LZ4 block format, where it makes them smaller.
+    #[default]
+    Lz4,
+}
+
+/// Writes one run into a buffer that the caller may drain at any time.
+pub struct RunWriter {
+    /// What is written so far and not drained.
+    pub out: Vec<u8>,
+    compression: Compression,
+    block: Vec<u8>,
+    last_key: Vec<u8>,
+    pairs: u64,
+}
+
+impl RunWriter {
+    /// Starts a run.
+    pub fn new(compression: Compression) -> Self {
+        RunWriter {
+            out: MAGIC.to_vec(),
+            compression,
+            block: Vec::with_capacity(BLOCK_BYTES + 1024),
+            last_key: Vec::new(),
+            pairs: 0,
+        }
+    }
+
+    /// Adds a pair; keys must come in ascending order. `key` is exchanged for the buffer of the key before it, so that a
+    /// caller that fills it anew each time allocates nothing.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded.
+    #[inline]
+    pub fn push<V: Serialize>(&mut self, key: &mut Vec<u8>, value: &V) -> Result<()> {
+        self.push_with(key, |block| crate::codec::encode_into(value, block))
+    }
+
+    /// Adds a pair whose value is encoded already.
+    ///
+    /// # Errors
+    /// When the value is too long.
+    pub fn push_encoded(&mut self, key: &mut Vec<u8>, value: &[u8]) -> Result<()> {
+        self.push_with(key, |block| {
+            block.extend_from_slice(value);
+            Ok(())
+        })
+    }
+
+    #[inline(always)]
+    fn push_with(&mut self, key: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        let shared = if self.block.is_empty() { 0 } else { shared_prefix(&self.last_key, key) };
+        debug_assert!(self.pairs == 0 || self.last_key <= *key, "keys out of order");
+        write_varint(&mut self.block, shared as u64);
+        write_varint(&mut self.block, (key.len() - shared) as u64);
+        // Nearly all values are shorter than 128 bytes: their length takes one byte, which is filled in afterwards.
+        let length_at = self.block.len();
+        self.block.push(0);
+        self.block.extend_from_slice(&key[shared..]);
+        let value_at = self.block.len();
+        value(&mut self.block)?;
+        let value_bytes = self.block.len() - value_at;
+        if value_bytes < 0x80 {
+            self.block[length_at] = value_bytes as u8;
+        } else {
+            if value_bytes > crate::limits::VALUE_BYTES_MAX {
+                return Err(Error::limit(
+                    "value-too-long",
+                    format!("a value takes {value_bytes} bytes; the most is {}", crate::limits::VALUE_BYTES_MAX),
+                ));
+            }
+            let mut length = Vec::new();
+            write_varint(&mut length, value_bytes as u64);
+            self.block.splice(length_at..=length_at, length);
+        }
+        std::mem::swap(&mut self.last_key, key);
+        self.pairs += 1;
+        if self.block.len() >= BLOCK_BYTES {
+            self.end_block();
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let raw_bytes = self.block.len();
+        let header_at = self.out.len();
+        self.out.extend_from_slice(&[0; BLOCK_HEADER_BYTES]);
+        let stored_at = self.out.len();
+        let mut stored_bytes = raw_bytes;
+        if self.compression == Compression::Lz4 {
+            self.out.resize(stored_at + lz4_flex::block::get_maximum_output_size(raw_bytes), 0);
+            // The output is as large as it can get: compression cannot fail; if it does, the block is stored as it is.
+            stored_bytes = lz4_flex::block::compress_into(&self.block, &mut self.out[stored_at..]).unwrap_or(raw_bytes);
+            self.out.truncate(stored_at + stored_bytes);
+        }
+        if stored_bytes >= raw_bytes {
+            stored_bytes = raw_bytes;
+            self.out.truncate(stored_at);
+            self.out.extend_from_slice(&self.block);
+        }
+        let crc = crc32fast::hash(&self.out[stored_at..]);
+        let header = block_header(raw_bytes as u32, stored_bytes as u32, crc);
+        self.out[header_at..stored_at].copy_from_slice(&header);
+        self.block.clear();
+    }
+
+    /// Ends the run. Returns what is not drained and the number of pairs.
+    pub fn finish(mut self) -> (Vec<u8>, u64) {
+        self.end_block();
+        let pairs = self.pairs.to_le_bytes();
+        self.out.extend_from_slice(&block_header(0, 8, crc32fast::hash(&pairs)));
+        self.out.extend_from_slice(&pairs);
+        (self.out, self.pairs)
+    }
+}
+
+fn block_header(raw_bytes: u32, stored_bytes: u32, crc: u32) -> [u8; BLOCK_HEADER_BYTES] {
+    let mut header = [0; BLOCK_HEADER_BYTES];
+    header[..4].copy_from_slice(&raw_bytes.to_le_bytes());
+    header[4..8].copy_from_slice(&stored_bytes.to_le_bytes());
+    header[8..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+#[inline]
+fn shared_prefix(a: &[u8], b: &[u8]) -> usize {
+    let mut at = 0;
+    for (x, y) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        let differ = u64_le(x) ^ u64_le(y);
+        if differ != 0 {
+            return at + (differ.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at + a[at..].iter().zip(&b[at..]).take_while(|(x, y)| x == y).count()
+}
+
+#[inline(always)]
+fn u64_le(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(eight)
+}
+
+#[inline(always)]
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[inline(always)]
+fn read_varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
+    let first = *bytes.get(*at)?;
+    *at += 1;
+    if first < 0x80 {
+        return Some(first as usize);
+    }
+    let mut value = u64::from(first & 0x7f);
+    for shift in (7..64).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return usize::try_from(value).ok();
+        }
+    }
+    None
+}
+
+/// Reads one run, pair by pair, from anything that reads: it holds one block at a time.
+pub struct RunReader<R> {
+    source: R,
+    name: String,
+    block: Vec<u8>,
+    stored: Vec<u8>,
+    at: usize,
+    key: Vec<u8>,
+    value: std::ops::Range<usize>,
+    pairs: u64,
+}
+
+impl<R: Read + Send + 'static> RunReader<R> {
+    /// Forgets what it reads from.
+    pub fn boxed(self) -> RunReader<Box<dyn Read + Send>> {
+        RunReader {
+            source: Box::new(self.source),
+            name: self.name,
+            block: self.block,
+            stored: self.stored,
+            at: self.at,
+            key: self.key,
+            value: self.value,
+            pairs: self.pairs,
+        }
+    }
+}
+
+impl<R: Read> RunReader<R> {
+    /// Opens a run; `name` says in errors which one it is. Stands before the first pair: call [`Self::advance`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when these are not the bytes of a run of this version; what `source` reports.
+    pub fn open(mut source: R, name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let mut magic = [0; 8];
+        read_exact(&mut source, &mut magic, &name)?;
+        if magic[..4] != MAGIC[..4] {
+            return Err(Error::corrupt("run-magic", format!("reading run {name}: not a run")));
+        }
+        if magic != MAGIC {
+            let version = u16::from_le_bytes([magic[4], magic[5]]);
+            return Err(Error::stale("run-version", format!("reading run {name}: version {version}, this is version 1"))
+                .with_hint("mappers and reducers are of different versions: deploy again"));
+        }
+        Ok(RunReader {
+            source,
+            name,
+            block: Vec::new(),
+            stored: Vec::new(),
+            at: 0,
+            key: Vec::new(),
+            value: 0..0,
+            pairs: 0,
+        })
+    }
+
+    /// Goes to the next pair; `false` at the end of the run.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when a checksum, a length or the number of pairs is wrong, or the run ends early.
+    #[inline]
+    pub fn advance(&mut self) -> Result<bool> {
+        if self.at == self.block.len() && !self.next_block()? {
+            return Ok(false);
+        }
+        match self.parse() {
+            Some(()) => {
+                self.pairs += 1;
+                Ok(true)
+            }
+            None => Err(self.corrupt("a pair is not whole")),
+        }
+    }
+
+    #[inline]
+    fn parse(&mut self) -> Option<()> {
+        let block = &self.block;
+        let mut at = self.at;
+        let shared = read_varint(block, &mut at)?;
+        let rest = read_varint(block, &mut at)?;
+        let value_bytes = read_varint(block, &mut at)?;
+        if shared > self.key.len() {
+            return None;
+        }
+        let value_at = at.checked_add(rest)?;
+        let end = value_at.checked_add(value_bytes)?;
+        let key_rest = block.get(at..value_at)?;
+        if end > block.len() {
+            return None;
+        }
+        self.key.truncate(shared);
+        self.key.extend_from_slice(key_rest);
+        self.value = value_at..end;
+        self.at = end;
+        Some(())
+    }
+
+    #[cold]
+    fn corrupt(&self, what: &str) -> Error {
+        Error::corrupt("run-corrupt", format!("reading run {} after {} pairs: {what}", self.name, self.pairs))
+    }
+
+    fn next_block(&mut self) -> Result<bool> {
+        let mut header = [0; BLOCK_HEADER_BYTES];
+        read_exact(&mut self.source, &mut header, &self.name)?;
+        let field = |n: usize| u32::from_le_bytes([header[n], header[n + 1], header[n + 2], header[n + 3]]);
+        let (raw_bytes, stored_bytes, crc) = (field(0) as usize, field(4) as usize, field(8));
+        let end = raw_bytes == 0;
+        if raw_bytes > BLOCK_BYTES_MAX || stored_bytes > if end { 8 } else { raw_bytes } || (end && stored_bytes != 8) {
+            return Err(self.corrupt("a block's length is wrong"));
+        }
+        self.stored.resize(stored_bytes, 0);
+        read_exact(&mut self.source, &mut self.stored, &self.name)?;
+        if crc32fast::hash(&self.stored) != crc {
+            return Err(self.corrupt("a block's checksum is wrong"));
+        }
+        if end {
+            if self.stored[..] != self.pairs.to_le_bytes() {
+                return Err(self.corrupt("the number of pairs is wrong"));
+            }
+            return Ok(false);
+        }
+        if stored_bytes == raw_bytes {
+            std::mem::swap(&mut self.block, &mut self.stored);
+        } else {
+            self.block.resize(raw_bytes, 0);
+            match lz4_flex::block::decompress_into(&self.stored, &mut self.block) {
+                Ok(got) if got == raw_bytes => {}
+                _ => return Err(self.corrupt("a block does not decompress")),
+            }
+        }
+        self.at = 0;
+        self.key.clear();
+        Ok(true)
+    }
+
+    /// The key of the pair it stands on.
+    #[inline(always)]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The encoded value of the pair it stands on.
+    #[inline(always)]
+    pub fn value(&self) -> &[u8] {
+        &self.block[self.value.clone()]
+    }
+}
+
+fn read_exact(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<()> {
+    source.read_exact(buffer).map_err(|e| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::corrupt("run-truncated", format!("reading run {name}: it ends before its end mark"))
+        }
+        _ => match e.downcast::<Error>() {
+            Ok(error) => error,
+            Err(e) => Error::service("run-read", format!("reading run {name}: {e}")),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn write(pairs: &[(Vec<u8>, Vec<u8>)], compression: Compression) -> Vec<u8> {
+        let mut writer = RunWriter::new(compression);
+        for (key, value) in pairs {
+            writer.push(&mut key.clone(), value).unwrap();
+        }
+        writer.finish().0
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut reader = RunReader::open(bytes, "test")?;
+        let mut got = vec![];
+        while reader.advance()? {
+            got.push((reader.key().to_vec(), crate::codec::decode(reader.value())?));
+        }
+        Ok(got)
+    }
+
+    fn sample() -> Vec<(Vec<u8>, Vec<u8>)> {
+        ["", "a", "ab", "abc", "abcdefghijkl", "abcdefghijkm", "b"]
+            .iter()
+            .enumerate()
+            .map(|(i, k)| (k.as_bytes().to_vec(), vec![i as u8; i * 40]))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            pairs in proptest::collection::btree_map(
+                proptest::collection::vec(0u8..4, 0..12), proptest::collection::vec(any::<u8>(), 0..300), 0..50),
+            lz4: bool,
+        ) {
+            let pairs: Vec<_> = pairs.into_iter().collect();
+            let compression = if lz4 { Compression::Lz4 } else { Compression::None };
+            prop_assert_eq!(read(&write(&pairs, compression)).unwrap(), pairs);
+        }
+
+        #[test]
+        fn a_flipped_bit_or_a_cut_is_never_read_as_data(at in 0usize..1000, bit in 0u8..8, cut: bool) {
+            let mut bytes = write(&sample(), Compression::Lz4);
+            let at = at % bytes.len();
+            if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
+            prop_assert!(read(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn blocks_of_many_pairs() {
+        let pairs: Vec<_> = (0..100_000u32).map(|i| (i.to_be_bytes().to_vec(), i.to_le_bytes().to_vec())).collect();
+        let bytes = write(&pairs, Compression::Lz4);
+        assert!(bytes.len() < 100_000 * 9, "front coding and LZ4 at work: {}", bytes.len());
+        assert_eq!(read(&bytes).unwrap(), pairs);
+    }
+
+    #[test]
+    fn golden() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/run-v1.bin");
+        crate::wire::golden(path, &write(&sample(), Compression::None));
+    }
+}

@@ -1,0 +1,158 @@
+//! The job as the driver submits it. Stored in a frame, version 1.
+
+use super::frame::{Framed, Kind};
+use super::run::Compression;
+use crate::ids::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Everything that a worker must know of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// [`crate::Job::NAME`].
+    pub job: String,
+    /// [`crate::signature`], by which a worker sees whether it holds the same job.
+    pub signature: String,
+    /// The job's fields, encoded.
+    pub params: Vec<u8>,
+    /// What to read.
+    pub inputs: Vec<InputSpec>,
+    /// Where to write.
+    pub output: OutputSpec,
+    /// How.
+    pub options: JobOptions,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+}
+
+impl Framed for JobSpec {
+    const KIND: Kind = Kind::Spec;
+    const VERSION: u8 = 1;
+}
+
+/// One input: objects of one bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputSpec {
+    /// The bucket.
+    pub bucket: String,
+    /// Which of its objects.
+    pub objects: Objects,
+    /// What the user calls it: a path or an `s3://` URI. With a key of the bucket behind it, it names one object.
+    pub shown: String,
+}
+
+/// Which objects of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Objects {
+    /// The object with this key.
+    One(String),
+    /// All objects whose keys start so.
+    Prefix(String),
+    /// All objects whose keys match: `*` and `?` match within a segment, `**` across segments, `[…]` and `{a,b}` as in a shell.
+    Glob(String),
+    /// The object with this key, or, where there is none, all objects below it as a folder.
+    OneOrFolder(String),
+}
+
+impl InputSpec {
+    /// What the user calls the object with this key.
+    pub fn shown_key(&self, key: &str) -> String {
+        match (&self.objects, self.shown.strip_prefix("s3://")) {
+            (_, Some(_)) => format!("s3://{}/{key}", self.bucket),
+            (Objects::One(_), None) => self.shown.clone(),
+            (_, None) => format!("{}/{key}", self.shown.trim_end_matches('/')),
+        }
+    }
+}
+
+/// Where the parts and the manifest go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputSpec {
+    /// The bucket.
+    pub bucket: String,
+    /// In front of every key: empty, or ending in `/`.
+    pub prefix: String,
+    /// What the user calls it.
+    pub shown: String,
+}
+
+/// The name of the manifest within an output.
+pub const MANIFEST: &str = "_manifest.json";
+
+/// What the names of parts start with.
+pub const PART: &str = "part-";
+
+impl OutputSpec {
+    /// The key of a part.
+    pub fn part_key(&self, partition: u32) -> String {
+        format!("{}{PART}{partition:05}", self.prefix)
+    }
+
+    /// The key of the manifest.
+    pub fn manifest_key(&self) -> String {
+        format!("{}{MANIFEST}", self.prefix)
+    }
+
+    /// What the user calls one of its objects.
+    pub fn shown_key(&self, key: &str) -> String {
+        format!("{}/{}", self.shown.trim_end_matches('/'), key.strip_prefix(&self.prefix).unwrap_or(key))
+    }
+}
+
+/// How a job is run. `None` leaves the choice to the splitter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobOptions {
+    /// About how many bytes a map task reads.
+    pub split_bytes: Option<u64>,
+    /// How many reduce partitions, and so parts, there are.
+    pub partitions: Option<u32>,
+    /// How many functions can run at once; splits are sized so that all have work.
+    pub concurrency: u32,
+    /// How runs are stored.
+    pub compression: Compression,
+    /// How often a task may be tried.
+    pub tries_max: u16,
+    /// Runs of a task that hold at most this many bytes together lie in DynamoDB. `None`: where that is cheaper.
+    pub inline_bytes_max: Option<u64>,
+    /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most what its
+    /// function's timeout allows.
+    pub map_ms_max: Option<u64>,
+}
+
+impl Default for JobOptions {
+    fn default() -> Self {
+        JobOptions {
+            split_bytes: None,
+            partitions: None,
+            concurrency: 1_000,
+            compression: Compression::Lz4,
+            tries_max: 4,
+            inline_bytes_max: None,
+            map_ms_max: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden() {
+        let spec = JobSpec {
+            job: "word-count".into(),
+            signature: "words → (k, v) → o".into(),
+            params: vec![1, 2],
+            inputs: vec![InputSpec {
+                bucket: "b".into(),
+                objects: Objects::Glob("x/*.txt".into()),
+                shown: "s3://b/x/*.txt".into(),
+            }],
+            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into() },
+            options: JobOptions::default(),
+            submitted_at: Timestamp(7),
+        };
+        let bytes = crate::wire::frame::write(&spec).unwrap();
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v1.bin"), &bytes);
+        assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
+    }
+}
