@@ -1,1 +1,21 @@
-//! TODO
+//! The only crate that names the AWS SDK: objects in S3, the ledger in DynamoDB, functions on Lambda.
+//!
+//! There is one path: *local* means other endpoints, given by the same environment variables that every AWS tool reads.
+//! Everything that is sent is counted ([`meter`]), retries included, so that a job's report can say what it cost.
+
+pub mod clients;
+pub mod conduct;
+mod errors;
+pub mod functions;
+pub mod ledger;
+pub mod meter;
+pub mod objects;
+pub mod upload;
+pub mod worker;
+
+pub use clients::{Clients, Endpoints};
+pub use conduct::Conductor;
+pub use functions::{FunctionNames, Functions};
+pub use ledger::Ledger;
+pub use meter::Meter;
+pub use objects::Objects;

@@ -40,7 +40,10 @@ impl FromStr for JobId {
         if fits {
             Ok(JobId(text.to_owned()))
         } else {
-            Err(crate::Error::input("job-id", format!("{text:?} is not a job id: letters, digits and '-' only, at most 64")))
+            Err(crate::Error::input(
+                "job-id",
+                format!("{text:?} is not a job id: letters, digits and '-' only, at most 64"),
+            ))
         }
     }
 }

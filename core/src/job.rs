@@ -78,12 +78,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// # Errors
     /// An error fails the job and is not tried again.
-    fn reduce(
-        &self,
-        key: Self::Key,
-        values: Values<'_, Self::Value>,
-        out: &mut Sink<'_, Self::Output>,
-    ) -> UserResult;
+    fn reduce(&self, key: Self::Key, values: Values<'_, Self::Value>, out: &mut Sink<'_, Self::Output>) -> UserResult;
 }
 
 /// What can travel with a key: anything that serde can write and read.

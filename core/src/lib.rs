@@ -18,6 +18,7 @@ mod key;
 pub mod ledger;
 pub mod limits;
 pub mod manifest;
+pub mod placement;
 pub mod prices;
 pub mod report;
 pub mod wire;

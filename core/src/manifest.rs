@@ -90,7 +90,9 @@ pub fn reconcile(
     reduces: &[ReduceRecord],
 ) -> Result<Manifest> {
     let unreconciled = |what: String| Error::corrupt("unreconciled", format!("reconciling job {job}: {what}"));
-    let same = |what: &str, a: u64, b: u64| if a == b { Ok(()) } else { Err(unreconciled(format!("{what}: {a} is not {b}"))) };
+    let same = |what: &str, a: u64, b: u64| {
+        if a == b { Ok(()) } else { Err(unreconciled(format!("{what}: {a} is not {b}"))) }
+    };
     same("map tasks planned and committed", splits.len() as u64, maps.len() as u64)?;
     let planned: u64 = splits.iter().map(Split::bytes).sum();
     same("bytes listed and assigned", inputs.bytes, planned)?;

@@ -1,1 +1,12 @@
-//! TODO
+//! The jobs that come with Kinglet, one file each.
+
+mod word_count;
+
+pub use word_count::WordCount;
+
+use kinglet_core::Registry;
+
+/// All of them.
+pub fn registry() -> Registry {
+    Registry::new().job::<WordCount>()
+}

@@ -1,1 +1,201 @@
-//! TODO
+//! The mapper: reads one split from S3 as a stream, runs the job's `map` and combiner on all threads, and writes one sorted
+//! run a partition, to DynamoDB where that is cheaper, else to one S3 object. Then it commits.
+//!
+//! What it writes has the attempt in its key, so two attempts of a task never write the same place; only the one that commits
+//! is ever read.
+
+mod read;
+
+use kinglet_aws::Conductor;
+use kinglet_aws::ledger::Commit;
+use kinglet_aws::objects::{Put, Replace};
+use kinglet_aws::upload::Upload;
+use kinglet_aws::worker::{Invocation, Worker};
+use kinglet_core::engine::map::Run;
+use kinglet_core::engine::shard::MapOptions;
+use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
+use kinglet_core::ledger::Phase;
+use kinglet_core::placement::place;
+use kinglet_core::wire::event::{Event, MapEvent};
+use kinglet_core::wire::record::{MapRecord, Placement, RunIndex, Usage};
+use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::{Error, Registry, Result};
+use serde_json::{Value, json};
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The part of a function's memory that pairs may take; the rest is for blocks being read, runs being written, and the code.
+const ARENA_PERCENT: usize = 50;
+
+/// The part of a function's time that is kept for sorting, writing and committing what was mapped.
+const RESERVE_PERCENT: u32 = 30;
+
+/// Handles one invocation.
+///
+/// # Errors
+/// Only when the failure of the attempt could not be recorded: then Lambda hands the event to the on-failure destination.
+pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
+    let event = serde_json::from_value(call.payload.clone());
+    let event = match event.map_err(|e| Error::stale("event", format!("reading the event: {e}")))? {
+        Event::Map(event) => event,
+        other => {
+            return Err(Error::stale("event", format!("the mapper was invoked with {other:?}")));
+        }
+    };
+    match attempt(&worker, &jobs, &event, &call).await {
+        Ok(said) => Ok(said),
+        Err(error) => {
+            let (task, piece) = (event.task, event.piece);
+            worker.conductor.try_failed(&event.job, Stage::Map, task, piece, event.number, &error).await?;
+            Ok(json!({ "failed": error.code() }))
+        }
+    }
+}
+
+async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: &Invocation) -> Result<Value> {
+    let conductor = &worker.conductor;
+    let before = conductor.clients.meter.totals();
+    let started_at = Timestamp::now();
+    let (job, task, piece) = (&event.job, event.task, event.piece);
+    let view = conductor.ledger.job(job).await?;
+    if view.phase != Phase::Mapping {
+        return Ok(json!({ "skipped": view.phase.as_str() }));
+    }
+    let (started, spec, split) = tokio::join!(
+        conductor.ledger.start(job, Stage::Map, task, piece, event.number, started_at),
+        conductor.spec(job),
+        conductor.split(job, event.plan),
+    );
+    started?;
+    let (spec, split) = (spec?, split?);
+    let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
+    let attempt = AttemptId { number: event.number, nonce: kinglet_aws::worker::nonce() };
+
+    let stop = read::Stop { at: stop_at(&spec, call.deadline), bytes_max: event.bytes_max };
+    let read = read::Read { objects: &conductor.objects, spec: &spec, split: &split, start: event.start, stop };
+    let (feed, reading) = read.start(erased.cuts());
+    let options = Arc::new(MapOptions {
+        partitions: view.partitions,
+        threads: worker.threads,
+        memory_bytes: ((worker.memory_mb as usize) << 20) / 100 * ARENA_PERCENT,
+        tmp: worker.tmp.clone(),
+        compression: spec.options.compression,
+    });
+    let engine = {
+        let (worker, options) = (worker.clone(), options.clone());
+        tokio::task::spawn_blocking(move || erased.map(&worker.pool, &options, &feed))
+    };
+    let (read, mapped) = tokio::join!(reading, engine);
+    let mapped = mapped.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")))?;
+    // Where both failed, the reader failed first: the engine only found its feed cut off.
+    let read = read?;
+    let (runs, counts) = mapped?;
+
+    let lengths: Vec<u64> = runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
+    let placement = place(&lengths, spec.options.inline_bytes_max);
+    write(conductor, event, attempt, placement, runs, worker).await?;
+
+    let record = MapRecord {
+        attempt,
+        bytes_assigned: read.bytes_assigned,
+        taken: read.taken,
+        bytes_read: read.bytes_read,
+        crc32: read.crc32,
+        records: counts.records,
+        rejected: 0,
+        pairs_emitted: counts.pairs_emitted,
+        pairs_out: counts.pairs_out,
+        run_bytes: lengths.iter().sum(),
+        placement,
+        spills: counts.spills,
+        remainder: read.remainder,
+        usage: Usage {
+            started_at,
+            ran_ms: Timestamp::now().since_ms(started_at),
+            init_ms: call.init_ms,
+            memory_mb: worker.memory_mb,
+            requests: conductor.clients.meter.since(&before),
+        },
+    };
+    match conductor.ledger.commit(job, task, piece, &record, view.map_tasks).await? {
+        Commit::Lost(winner) => Ok(json!({ "lost": winner.to_string() })),
+        Commit::Won { stage_complete } => {
+            if let Some(start) = read.remainder {
+                let next = Piece(piece.0 + 1);
+                let rest = MapEvent { piece: next, number: 0, start: Some(start), bytes_max: None, ..event.clone() };
+                conductor.functions.start(&Event::Map(rest)).await?;
+            }
+            if stage_complete {
+                conductor.conduct(job).await?;
+            }
+            Ok(json!({ "committed": attempt.to_string() }))
+        }
+    }
+}
+
+/// When to stop reading, so that there is time to write and commit.
+fn stop_at(spec: &JobSpec, deadline: SystemTime) -> SystemTime {
+    let now = SystemTime::now();
+    let left = deadline.duration_since(now).unwrap_or_default();
+    let most = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
+    now + most * (100 - RESERVE_PERCENT) / 100
+}
+
+async fn write(
+    conductor: &Conductor,
+    event: &MapEvent,
+    attempt: AttemptId,
+    placement: Placement,
+    runs: Vec<Run>,
+    worker: &Worker,
+) -> Result<()> {
+    let (job, task, piece) = (&event.job, event.task, event.piece);
+    let tmp = |e: std::io::Error| Error::limit("tmp", format!("reading a run in {}: {e}", worker.tmp.display()));
+    match placement {
+        Placement::Nowhere => Ok(()),
+        Placement::Inline => {
+            let mut small = Vec::new();
+            for (run, partition) in runs.into_iter().zip(0..) {
+                if run.pairs > 0 {
+                    let mut bytes = Vec::with_capacity(run.bytes as usize);
+                    run.read_to(&mut bytes).map_err(tmp)?;
+                    small.push((Partition(partition), bytes));
+                }
+            }
+            conductor.ledger.put_runs(job, task, piece, attempt, small).await
+        }
+        Placement::Object => {
+            let key = Conductor::runs_key(job, task, piece, attempt);
+            let mut upload = Upload::new(&conductor.objects, &conductor.stack.work_bucket, &key, Replace::Yes);
+            let mut index = RunIndex { ends: Vec::with_capacity(runs.len()) };
+            let mut end = 0;
+            for run in runs {
+                if run.pairs > 0 {
+                    end += run.bytes;
+                    push(&mut upload, run.into_reader().map_err(tmp)?).await?;
+                }
+                index.ends.push(end);
+            }
+            match upload.finish().await? {
+                Put::Written(_) => conductor.ledger.put_index(job, task, piece, attempt, &index).await,
+                Put::Exists => Err(Error::corrupt("attempt", format!("{key} is there already"))),
+            }
+        }
+    }
+}
+
+/// How much of a run is read and handed on at once.
+const PUSH_BYTES: u64 = 4 << 20;
+
+async fn push(upload: &mut Upload, mut run: impl Read) -> Result<()> {
+    loop {
+        let mut bytes = Vec::new();
+        let read = run.by_ref().take(PUSH_BYTES).read_to_end(&mut bytes);
+        read.map_err(|e| Error::limit("tmp", format!("reading a run: {e}")))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        upload.push(bytes.into()).await?;
+    }
+}

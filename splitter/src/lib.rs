@@ -1,1 +1,88 @@
-//! TODO
+//! The splitter: lists a job's inputs, cuts them into splits, writes the plan, and starts the mappers. It also looks after
+//! jobs: it takes the records of invocations that failed, and sweeps up jobs that nobody looks after.
+
+mod cut;
+mod failure;
+mod list;
+
+use kinglet_aws::Conductor;
+use kinglet_aws::objects::Replace;
+use kinglet_aws::worker::{Invocation, Worker};
+use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
+use kinglet_core::ledger::Phase;
+use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
+use kinglet_core::wire::plan::{self, PlanIndex};
+use kinglet_core::{Error, Result};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Handles one invocation.
+///
+/// # Errors
+/// What the services report; a job that cannot be split is failed in the ledger, which is not an error of the splitter.
+pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
+    let conductor = &worker.conductor;
+    if call.payload.get("requestPayload").is_some() {
+        let record: FailureRecord = serde_json::from_value(call.payload).map_err(|e| not_an_event(&e))?;
+        return failure::handle(conductor, record).await;
+    }
+    match serde_json::from_value(call.payload).map_err(|e| not_an_event(&e))? {
+        Event::Split(event) => {
+            if let Err(error) = split(conductor, &event.job).await {
+                conductor.fail(&event.job, Phase::Failed, &error).await?;
+                return Ok(json!({ "failed": error.code() }));
+            }
+            Ok(json!({}))
+        }
+        Event::Sweep(_) => sweep(conductor).await,
+        other => Err(Error::stale("event", format!("the splitter was invoked with {other:?}"))),
+    }
+}
+
+fn not_an_event(e: &serde_json::Error) -> Error {
+    Error::stale("event", format!("reading the event: {e}"))
+}
+
+async fn split(conductor: &Conductor, job: &JobId) -> Result<()> {
+    let spec = conductor.spec(job).await?;
+    let listed = list::list(&conductor.objects, &spec).await?;
+    let shape = cut::Shape::of(&listed, &spec.options)?;
+    let (splits, inputs) = cut::cut(&listed, &shape);
+    let bytes = plan::write(&splits, &inputs)?;
+    let index = PlanIndex::read(&bytes)?;
+    let bucket = &conductor.stack.work_bucket;
+    conductor.objects.put(bucket, &Conductor::plan_key(job), bytes.into(), Replace::Yes).await?;
+    let tasks = splits.len() as u32;
+    let now = Timestamp::now();
+    if !conductor.ledger.plan(job, (tasks, shape.partitions), (inputs.objects, inputs.bytes), now).await? {
+        return Ok(()); // Another splitter was first, or the job has ended.
+    }
+    if tasks == 0 {
+        return conductor.conduct(job).await.map(|_| ());
+    }
+    let event = |task: u32| {
+        let plan = index.split(TaskIdx(task))?;
+        let map = MapEvent {
+            job: job.clone(),
+            task: TaskIdx(task),
+            piece: Piece(0),
+            number: 0,
+            plan,
+            start: None,
+            bytes_max: None,
+        };
+        Some(Event::Map(map))
+    };
+    conductor.functions.start_all((0..tasks).filter_map(event).collect()).await
+}
+
+async fn sweep(conductor: &Conductor) -> Result<Value> {
+    let jobs = conductor.ledger.open_jobs().await?;
+    for job in &jobs {
+        // One job that cannot be helped must not keep the others from it.
+        if let Err(error) = conductor.conduct(job).await {
+            tracing::error!(%job, %error, "sweeping");
+        }
+    }
+    Ok(json!({ "jobs": jobs.len() }))
+}

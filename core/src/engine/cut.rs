@@ -146,7 +146,9 @@ impl Cutter {
             }
             return;
         }
-        let Some(last) = (self.cuts.last)(&part) else { return self.keep(&part, start) };
+        let Some(last) = (self.cuts.last)(&part) else {
+            return self.keep(&part, start);
+        };
         let mut body = 0;
         if !self.carry.is_empty() {
             body = (self.cuts.first)(&part).unwrap_or(last);

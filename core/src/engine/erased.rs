@@ -2,7 +2,7 @@
 
 use super::cut::Cuts;
 use super::map::{Chunks, MapCounts, Run};
-use super::reduce::{AnyRun, ReduceCounts, ReduceOptions};
+use super::reduce::{ReduceCounts, ReduceOptions, Runs};
 use super::shard::MapOptions;
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -37,7 +37,7 @@ pub trait ErasedJob: Send + Sync {
     fn reduce(
         &self,
         options: &ReduceOptions,
-        runs: Vec<AnyRun>,
+        runs: &mut dyn Runs,
         out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
     ) -> Result<ReduceCounts>;
 }
@@ -65,7 +65,7 @@ impl<J: Job> ErasedJob for Typed<J> {
     fn reduce(
         &self,
         options: &ReduceOptions,
-        runs: Vec<AnyRun>,
+        runs: &mut dyn Runs,
         out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
     ) -> Result<ReduceCounts> {
         super::reduce::run(&self.0, options, runs, out)
@@ -141,7 +141,9 @@ impl Registry {
                 "job-not-registered",
                 format!("no job named {name:?} is registered here (registered: {})", known.join(", ")),
             )
-            .with_hint("register it in `main` with `.job::<YourJob>()`; functions deployed before must be deployed again"));
+            .with_hint(
+                "register it in `main` with `.job::<YourJob>()`; functions deployed before must be deployed again",
+            ));
         };
         if found.signature != signature {
             return Err(Error::stale(

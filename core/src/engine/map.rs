@@ -141,7 +141,9 @@ fn map_chunks<J: Job>(
     stopped: &AtomicBool,
 ) -> Result<()> {
     while !stopped.load(Ordering::Relaxed) {
-        let Some(chunk) = chunks.next()? else { return Ok(()) };
+        let Some(chunk) = chunks.next()? else {
+            return Ok(());
+        };
         let mapped = super::erased::catch(|| {
             let mut emitter = Emitter::new(shard);
             J::Input::for_each(&chunk.bytes, |record| job.map(record, &mut emitter))

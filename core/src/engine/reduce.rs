@@ -36,6 +36,18 @@ pub struct ReduceCounts {
 /// A run that can be read from anywhere.
 pub type AnyRun = RunReader<Box<dyn Read + Send>>;
 
+/// The runs of a partition, opened as they are needed: there may be more than can be open at once.
+pub trait Runs {
+    /// How many.
+    fn count(&self) -> usize;
+
+    /// Opens some of them, all at once, so that they can be fetched in parallel.
+    ///
+    /// # Errors
+    /// What keeps a run from being read.
+    fn open(&mut self, which: std::ops::Range<usize>) -> Result<Vec<AnyRun>>;
+}
+
 /// Walks a merge key by key, and within a key value by value.
 pub(super) struct Groups<V, R> {
     merge: Merge<R>,
@@ -69,7 +81,9 @@ impl<V: Value, R: Read> Groups<V, R> {
     }
 
     fn try_next_value(&mut self) -> Result<Option<V>> {
-        let Some(top) = self.merge.top() else { return Ok(None) };
+        let Some(top) = self.merge.top() else {
+            return Ok(None);
+        };
         if top.key() != self.key {
             return Ok(None);
         }
@@ -117,15 +131,10 @@ impl<V: Value, R: Read> Iterator for Groups<V, R> {
 pub(super) fn run<J: Job>(
     job: &J,
     options: &ReduceOptions,
-    mut runs: Vec<AnyRun>,
+    runs: &mut dyn Runs,
     out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<ReduceCounts> {
-    while runs.len() > options.fan_in_max.max(2) {
-        let rest = runs.split_off(options.fan_in_max.max(2));
-        let merged = merge_pass(runs, options)?;
-        runs = rest;
-        runs.push(merged);
-    }
+    let runs = open_all(runs, options)?;
     let mut groups = Groups::<J::Value, _>::new(Merge::new(runs)?);
     let mut counts = ReduceCounts::default();
     let mut buffer = Vec::with_capacity(options.output_bytes + (64 << 10));
@@ -144,7 +153,9 @@ pub(super) fn run<J: Job>(
         groups.check()?;
         match reduced {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.into_error("reduce-failed").context(place::<J>(&encoded))),
+            Ok(Err(error)) => {
+                return Err(error.into_error("reduce-failed").context(place::<J>(&encoded)));
+            }
             Err(panic) => return Err(panic.context(place::<J>(&encoded))),
         }
         groups.skip_rest()?;
@@ -160,6 +171,26 @@ pub(super) fn run<J: Job>(
 fn place<J: Job>(key: &[u8]) -> String {
     let shown = String::from_utf8_lossy(&key[..key.len().min(64)]);
     format!("reducing key {shown:?} (job {})", J::NAME)
+}
+
+/// Opens all runs, or, where they are too many, brings them together in `/tmp` first until they are not.
+fn open_all(runs: &mut dyn Runs, options: &ReduceOptions) -> Result<Vec<AnyRun>> {
+    let fan_in = options.fan_in_max.max(2);
+    let count = runs.count();
+    if count <= fan_in {
+        return runs.open(0..count);
+    }
+    let mut merged = Vec::new();
+    for from in (0..count).step_by(fan_in) {
+        merged.push(merge_pass(runs.open(from..(from + fan_in).min(count))?, options)?);
+    }
+    while merged.len() > fan_in {
+        let rest = merged.split_off(fan_in);
+        let one = merge_pass(merged, options)?;
+        merged = rest;
+        merged.push(one);
+    }
+    Ok(merged)
 }
 
 /// Merges some runs into one in `/tmp`.

@@ -109,7 +109,9 @@ pub(crate) fn write_table<V: Value>(
         after(writer)
     };
     let mut entries = entries.into_iter();
-    let Some(mut current) = entries.next() else { return Ok(()) };
+    let Some(mut current) = entries.next() else {
+        return Ok(());
+    };
     for entry in entries {
         match fold {
             Some(fold) if current.same_key(&entry, &arena) => fold(&mut current.value, entry.value),

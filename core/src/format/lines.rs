@@ -12,10 +12,7 @@ impl Format for Lines {
     type Record<'a> = &'a str;
     const NAME: &'static str = "lines";
 
-    fn for_each<'a>(
-        chunk: &'a [u8],
-        mut each: impl FnMut(&'a str) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
+    fn for_each<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a str) -> UserResult) -> Result<u64, (usize, UserError)> {
         for_each_line(chunk, |line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let text = std::str::from_utf8(line).map_err(|e| {
@@ -33,18 +30,12 @@ impl Format for ByteLines {
     type Record<'a> = &'a [u8];
     const NAME: &'static str = "byte-lines";
 
-    fn for_each<'a>(
-        chunk: &'a [u8],
-        each: impl FnMut(&'a [u8]) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
+    fn for_each<'a>(chunk: &'a [u8], each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
         for_each_line(chunk, each)
     }
 }
 
-fn for_each_line<'a>(
-    chunk: &'a [u8],
-    mut each: impl FnMut(&'a [u8]) -> UserResult,
-) -> Result<u64, (usize, UserError)> {
+fn for_each_line<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
     let (mut start, mut count) = (0, 0);
     for end in memchr::memchr_iter(b'\n', chunk) {
         each(&chunk[start..end]).map_err(|e| (start, e))?;

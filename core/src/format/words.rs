@@ -37,10 +37,7 @@ impl Format for Words {
     }
 
     #[inline]
-    fn for_each<'a>(
-        chunk: &'a [u8],
-        mut each: impl FnMut(&'a [u8]) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
+    fn for_each<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
         let mut count = 0;
         let mut at = 0;
         loop {

@@ -58,7 +58,11 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     match view.job.phase {
         Phase::Succeeded | Phase::Failed | Phase::Cancelled => vec![],
         Phase::Splitting => {
-            if since(view.job.phase_at[0]) > view.job.timeout_ms + LOST_GRACE_MS { vec![Command::Split] } else { vec![] }
+            if since(view.job.phase_at[0]) > view.job.timeout_ms + LOST_GRACE_MS {
+                vec![Command::Split]
+            } else {
+                vec![]
+            }
         }
         Phase::Mapping if view.tasks.iter().all(|task| task.done) => vec![Command::StartReducing],
         Phase::Reducing if view.tasks.iter().all(|task| task.done) => vec![Command::Finish],
@@ -81,9 +85,7 @@ fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
 }
 
 fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: bool, now: Timestamp) -> Option<Command> {
-    let lost = |t: &TryView| {
-        t.started_at.is_some_and(|at| now.since_ms(at) > view.job.timeout_ms + LOST_GRACE_MS)
-    };
+    let lost = |t: &TryView| t.started_at.is_some_and(|at| now.since_ms(at) > view.job.timeout_ms + LOST_GRACE_MS);
     let failures: Vec<_> = task.tries.iter().filter_map(|t| t.failed.as_ref()).collect();
     if let Some(fatal) = failures.iter().find(|f| !f.error.is_retryable() && !is_out_of_memory(&f.error)) {
         return Some(Command::Fail(fatal.error.clone()));

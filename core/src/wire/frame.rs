@@ -66,7 +66,9 @@ pub fn write<T: Framed>(record: &T) -> Result<Vec<u8>> {
 /// [`Error::Corrupt`] when the bytes are damaged, [`Error::StaleDeployment`] when they are of another version.
 pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
     let corrupt = |what: &str| Err(Error::corrupt("frame-corrupt", format!("reading {name}: {what}")));
-    let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else { return corrupt("too short") };
+    let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
+        return corrupt("too short");
+    };
     if header[..4] != *b"KNGL" || header[4] != T::KIND as u8 {
         return corrupt("not what it should be");
     }

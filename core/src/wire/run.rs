@@ -253,8 +253,11 @@ impl<R: Read> RunReader<R> {
         }
         if magic != MAGIC {
             let version = u16::from_le_bytes([magic[4], magic[5]]);
-            return Err(Error::stale("run-version", format!("reading run {name}: version {version}, this is version 1"))
-                .with_hint("mappers and reducers are of different versions: deploy again"));
+            return Err(Error::stale(
+                "run-version",
+                format!("reading run {name}: version {version}, this is version 1"),
+            )
+            .with_hint("mappers and reducers are of different versions: deploy again"));
         }
         Ok(RunReader {
             source,

@@ -1,0 +1,270 @@
+//! Carries out what [`advance`] decides: reads the ledger, asks, claims, acts. Used by every function and by the driver.
+
+use crate::clients::Clients;
+use crate::functions::{FunctionNames, Functions};
+use crate::ledger::Ledger;
+use crate::objects::{Objects, Put, Replace};
+use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
+use kinglet_core::ledger::{Command, LedgerView, Phase, advance};
+use kinglet_core::manifest::{Manifest, reconcile};
+use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
+use kinglet_core::wire::frame;
+use kinglet_core::wire::plan::{self, PlanIndex, Split};
+use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord};
+use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::{Error, Result};
+
+/// Where a stack's parts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// The ledger's table.
+    pub table: String,
+    /// The bucket for specs, plans and runs.
+    pub work_bucket: String,
+    /// The functions.
+    pub functions: FunctionNames,
+    /// Their timeout in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Everything that acts for a job.
+#[derive(Clone)]
+pub struct Conductor {
+    /// S3.
+    pub objects: Objects,
+    /// DynamoDB.
+    pub ledger: Ledger,
+    /// Lambda.
+    pub functions: Functions,
+    /// Where things are.
+    pub stack: Stack,
+    /// The clients behind these.
+    pub clients: Clients,
+}
+
+/// Half of a piece below this is not worth a function.
+const HALF_BYTES_MIN: u64 = 1 << 20;
+
+impl Conductor {
+    /// A conductor of a stack.
+    pub fn new(clients: Clients, stack: Stack) -> Self {
+        Conductor {
+            objects: Objects::new(clients.s3.clone()),
+            ledger: Ledger::new(clients.dynamodb.clone(), &stack.table, clients.meter.clone()),
+            functions: Functions::new(clients.lambda.clone(), stack.functions.clone()),
+            stack,
+            clients,
+        }
+    }
+
+    /// The key of a job's spec in the work bucket.
+    pub fn spec_key(job: &JobId) -> String {
+        format!("jobs/{job}/spec")
+    }
+
+    /// The key of a job's plan in the work bucket.
+    pub fn plan_key(job: &JobId) -> String {
+        format!("jobs/{job}/plan")
+    }
+
+    /// The key of a map attempt's runs in the work bucket.
+    pub fn runs_key(job: &JobId, task: TaskIdx, piece: Piece, attempt: AttemptId) -> String {
+        format!("jobs/{job}/runs/{:06}.{}/{attempt}", task.0, piece.0)
+    }
+
+    /// The job's spec.
+    ///
+    /// # Errors
+    /// What S3 reports; a spec of another version.
+    pub async fn spec(&self, job: &JobId) -> Result<JobSpec> {
+        let bytes = self.objects.get(&self.stack.work_bucket, &Self::spec_key(job), None).await?;
+        frame::read(&bytes, &format!("the spec of job {job}"))
+    }
+
+    /// One split of the plan.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn split(&self, job: &JobId, at: (u64, u64)) -> Result<Split> {
+        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job), Some(at)).await?;
+        frame::read(&bytes, &format!("a split of job {job}"))
+    }
+
+    /// Where the splits lie in the plan.
+    async fn plan_index(&self, job: &JobId, map_tasks: u32) -> Result<PlanIndex> {
+        let range = Some((0, PlanIndex::bytes(map_tasks)));
+        PlanIndex::read(&self.objects.get(&self.stack.work_bucket, &Self::plan_key(job), range).await?)
+    }
+
+    /// Reads the ledger, decides, and does what is to be done. Returns the phase the job was in.
+    ///
+    /// # Errors
+    /// What the services report. Nothing is lost: whoever comes next decides again.
+    pub async fn conduct(&self, job: &JobId) -> Result<Phase> {
+        let now = Timestamp::now();
+        let view = self.view(job).await?;
+        let phase = view.job.phase;
+        let mut invocations = Vec::new();
+        for command in advance(&view, now) {
+            tracing::debug!(%job, ?command, "advance");
+            match command {
+                Command::Split => self.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?,
+                Command::Invoke { task, piece, start, number, halve } => {
+                    let stage = if phase == Phase::Mapping { Stage::Map } else { Stage::Reduce };
+                    if self.ledger.claim(job, stage, task, piece, number, now).await? {
+                        invocations.push((task, piece, start, number, halve));
+                    }
+                }
+                Command::StartReducing => {
+                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, now).await? {
+                        let tasks = (0..view.job.partitions).map(TaskIdx);
+                        let event = |task| Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0 });
+                        self.functions.start_all(tasks.map(event).collect()).await?;
+                    }
+                }
+                Command::Finish => match self.finish(job, &view).await {
+                    Err(error) if !error.is_retryable() || error.code() == "unreconciled" => {
+                        self.fail(job, Phase::Failed, &error).await?;
+                    }
+                    done => done?,
+                },
+                Command::Fail(error) => self.fail(job, Phase::Failed, &error).await?,
+            }
+        }
+        if !invocations.is_empty() {
+            self.invoke(job, phase, view.job.map_tasks, invocations).await?;
+        }
+        Ok(phase)
+    }
+
+    async fn view(&self, job: &JobId) -> Result<LedgerView> {
+        let view = self.ledger.job(job).await?;
+        let since = |n: usize| view.phase_at[n].unwrap_or_default();
+        let tasks = match view.phase {
+            Phase::Mapping => self.ledger.tasks::<MapRecord>(job, view.map_tasks, since(1)).await?,
+            Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, view.partitions, since(2)).await?,
+            _ => vec![],
+        };
+        Ok(LedgerView { job: view, tasks })
+    }
+
+    async fn invoke(
+        &self,
+        job: &JobId,
+        phase: Phase,
+        map_tasks: u32,
+        claimed: Vec<(TaskIdx, Piece, Option<Position>, u16, bool)>,
+    ) -> Result<()> {
+        if phase == Phase::Reducing {
+            let event = |(task, _, _, number, _)| Event::Reduce(ReduceEvent { job: job.clone(), task, number });
+            return self.functions.start_all(claimed.into_iter().map(event).collect()).await;
+        }
+        let index = self.plan_index(job, map_tasks).await?;
+        let mut events = Vec::with_capacity(claimed.len());
+        for (task, piece, start, number, halve) in claimed {
+            let at = index
+                .split(task)
+                .ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))?;
+            let bytes_max = if halve {
+                let left = left_bytes(&self.split(job, at).await?, start);
+                // Each further try takes half of what the one before it took.
+                Some((left >> number.min(20)).max(HALF_BYTES_MIN))
+            } else {
+                None
+            };
+            events.push(Event::Map(MapEvent { job: job.clone(), task, piece, number, plan: at, start, bytes_max }));
+        }
+        self.functions.start_all(events).await
+    }
+
+    /// All parts are committed: checks the sums, writes the manifest, ends the job.
+    async fn finish(&self, job: &JobId, view: &LedgerView) -> Result<()> {
+        let spec = self.spec(job).await?;
+        let manifest = self.manifest(job, &spec, view.job.map_tasks, view.job.partitions).await?;
+        let key = spec.output.manifest_key();
+        let mut text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|e| Error::corrupt("manifest", format!("writing the manifest of job {job}: {e}")))?;
+        text.push(b'\n');
+        if self.objects.put(&spec.output.bucket, &key, text.into(), Replace::No).await? == Put::Exists {
+            // Another conductor of this job may have been first; another job must not have been.
+            let there = self.objects.get(&spec.output.bucket, &key, None).await?;
+            let there: Option<Manifest> = serde_json::from_slice(&there).ok();
+            if there.is_none_or(|there| there.job != manifest.job) {
+                return Err(Error::input(
+                    "output-taken",
+                    format!("{} was written by another job", spec.output.shown_key(&key)),
+                )
+                .with_hint("choose another output"));
+            }
+        }
+        self.ledger.proceed(job, Phase::Reducing, Phase::Succeeded, Timestamp::now()).await?;
+        Ok(())
+    }
+
+    /// The manifest of a job whose tasks are all committed.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with `unreconciled` when the sums do not agree.
+    pub async fn manifest(&self, job: &JobId, spec: &JobSpec, map_tasks: u32, partitions: u32) -> Result<Manifest> {
+        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job), None).await?;
+        let (splits, inputs) = plan::read(&bytes)?;
+        let maps = self.ledger.committed::<MapRecord>(job, map_tasks).await?;
+        let reduces: Vec<_> =
+            self.ledger.committed::<ReduceRecord>(job, partitions).await?.into_iter().flatten().collect();
+        if reduces.len() != partitions as usize {
+            return Err(Error::corrupt("unreconciled", format!("job {job}: {} of {partitions} parts", reduces.len())));
+        }
+        reconcile(job.as_str(), spec, &inputs, &splits, &maps, &reduces)
+    }
+
+    /// Ends a job without success and removes what it has published, so that nothing looks whole.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn fail(&self, job: &JobId, phase: Phase, error: &Error) -> Result<()> {
+        let before = self.ledger.job(job).await?;
+        if !self.ledger.end(job, phase, error, Timestamp::now()).await? {
+            return Ok(());
+        }
+        if before.phase != Phase::Reducing {
+            return Ok(());
+        }
+        let spec = self.spec(job).await?;
+        let reduces = self.ledger.committed::<ReduceRecord>(job, before.partitions).await?;
+        let committed = (0..).zip(&reduces).filter(|(_, pieces)| !pieces.is_empty());
+        let keys: Vec<_> = committed.map(|(partition, _)| spec.output.part_key(partition)).collect();
+        self.objects.delete(&spec.output.bucket, &keys).await
+    }
+
+    /// Records that a try failed, and decides what follows.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn try_failed(
+        &self,
+        job: &JobId,
+        stage: Stage,
+        task: TaskIdx,
+        piece: Piece,
+        number: u16,
+        error: &Error,
+    ) -> Result<()> {
+        tracing::warn!(%job, %stage, task = task.0, piece = piece.0, number, %error, "a try failed");
+        self.ledger.fail(job, stage, task, piece, number, error, Timestamp::now()).await?;
+        self.conduct(job).await.map(|_| ())
+    }
+}
+
+/// The bytes of a split from a position on.
+fn left_bytes(split: &Split, start: Option<Position>) -> u64 {
+    let start = start.unwrap_or(Position { range_idx: 0, offset: 0 });
+    let ranges = split.ranges.iter().skip(start.range_idx as usize);
+    ranges
+        .zip(0..)
+        .map(
+            |(range, n)| {
+                if n == 0 { range.to - range.from.max(start.offset).min(range.to) } else { range.to - range.from }
+            },
+        )
+        .sum()
+}

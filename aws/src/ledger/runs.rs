@@ -1,0 +1,200 @@
+//! The shuffle's share of the table: small runs in items of their own, and the indexes of large ones.
+
+use super::{Committed, Item, Ledger, Pause, Record, binary, doing_too_long, group_count, group_of, text};
+use crate::errors::Doing;
+use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
+use kinglet_core::limits::{BATCH_WRITE_ITEMS_MAX, ITEM_BYTES_MAX};
+use kinglet_core::wire::frame;
+use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
+use kinglet_core::{Error, Result};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// How much of a run one item holds: DynamoDB's limit, less room for the keys.
+const INLINE_ITEM_BYTES: usize = ITEM_BYTES_MAX - 1024;
+
+/// A run that lies in DynamoDB.
+pub struct InlineRun {
+    /// Says in errors which one.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A map attempt's object and where the runs lie in it.
+pub struct ObjectRuns {
+    /// The task.
+    pub task: TaskIdx,
+    /// The piece.
+    pub piece: Piece,
+    /// The attempt that was committed.
+    pub attempt: AttemptId,
+    /// Where its runs lie.
+    pub index: RunIndex,
+}
+
+fn output_sk(task: TaskIdx, piece: Piece, attempt: AttemptId) -> String {
+    format!("{:06}#{:05}#{attempt}", task.0, piece.0)
+}
+
+fn runs_pk(job: &JobId, partition: Partition) -> String {
+    format!("job#{job}#runs#{:05}", partition.0)
+}
+
+fn index_pk(job: &JobId, group: u32) -> String {
+    format!("job#{job}#index#{group:05}")
+}
+
+impl Ledger {
+    /// Writes an attempt's runs as items, one or two each, 25 a request.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn put_runs(
+        &self,
+        job: &JobId,
+        task: TaskIdx,
+        piece: Piece,
+        attempt: AttemptId,
+        runs: Vec<(Partition, Vec<u8>)>,
+    ) -> Result<()> {
+        let mut writes = Vec::new();
+        for (partition, bytes) in runs {
+            for (n, part) in bytes.chunks(INLINE_ITEM_BYTES).enumerate() {
+                let item: Item = HashMap::from([
+                    ("pk".into(), text(runs_pk(job, partition))),
+                    ("sk".into(), text(format!("{}#{n}", output_sk(task, piece, attempt)))),
+                    ("run".into(), binary(part.to_vec())),
+                    ("ttl".into(), Self::ttl()),
+                ]);
+                writes.push(item);
+            }
+        }
+        self.write_all(writes).await
+    }
+
+    async fn write_all(&self, items: Vec<Item>) -> Result<()> {
+        let doing = Doing::now(format!("writing {} items to table {}", items.len(), self.table));
+        for chunk in items.chunks(BATCH_WRITE_ITEMS_MAX) {
+            let mut left = Vec::with_capacity(chunk.len());
+            for item in chunk {
+                let put = PutRequest::builder().set_item(Some(item.clone())).build();
+                let put = put.map_err(|e| Error::input("rejected", e.to_string()))?;
+                left.push(WriteRequest::builder().put_request(put).build());
+            }
+            let mut pause = Pause::default();
+            while !left.is_empty() {
+                let request = self.dynamodb.batch_write_item().request_items(&self.table, left);
+                let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let done = done.map_err(|e| doing.failed(&e))?;
+                self.meter
+                    .wrote(done.consumed_capacity.as_ref().map(|c| c.iter().filter_map(|c| c.capacity_units).sum()));
+                left = done.unprocessed_items.and_then(|mut all| all.remove(&self.table)).unwrap_or_default();
+                if !left.is_empty() {
+                    pause.wait(&doing_too_long(&self.table)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes where the runs lie in an attempt's object.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn put_index(
+        &self,
+        job: &JobId,
+        task: TaskIdx,
+        piece: Piece,
+        attempt: AttemptId,
+        index: &RunIndex,
+    ) -> Result<()> {
+        let item: Item = HashMap::from([
+            ("pk".into(), text(index_pk(job, group_of(task)))),
+            ("sk".into(), text(output_sk(task, piece, attempt))),
+            ("index".into(), binary(frame::write(index)?)),
+            ("ttl".into(), Self::ttl()),
+        ]);
+        self.write_all(vec![item]).await
+    }
+
+    /// The committed runs of one partition that lie in DynamoDB.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn inline_runs(
+        &self,
+        job: &JobId,
+        partition: Partition,
+        committed: &Committed<MapRecord>,
+    ) -> Result<Vec<InlineRun>> {
+        let wanted = outputs(committed, Placement::Inline);
+        if wanted.is_empty() {
+            return Ok(vec![]);
+        }
+        let mut runs: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for mut item in self.query(&runs_pk(job, partition), "").await? {
+            let sk = super::read_text(&item, "sk").unwrap_or_default();
+            // Items come in the order of their sort keys, and so the items of a run in theirs.
+            let Some((output, _)) = sk.rsplit_once('#') else {
+                continue;
+            };
+            if let Some(output) = wanted.get(output).cloned()
+                && let Some(aws_sdk_dynamodb::types::AttributeValue::B(bytes)) = item.remove("run")
+            {
+                runs.entry(output).or_default().extend_from_slice(bytes.as_ref());
+            }
+        }
+        Ok(runs.into_iter().map(|(name, bytes)| InlineRun { name, bytes }).collect())
+    }
+
+    /// The committed map objects of a job, with their indexes.
+    ///
+    /// # Errors
+    /// What DynamoDB reports; [`Error::Corrupt`] when a committed attempt has no index.
+    pub async fn object_runs(&self, job: &JobId, committed: &Committed<MapRecord>) -> Result<Vec<ObjectRuns>> {
+        let wanted = outputs(committed, Placement::Object);
+        let mut indexes: HashMap<String, RunIndex> = HashMap::new();
+        let groups: HashSet<u32> = placed(committed, Placement::Object).map(|(task, _, _)| group_of(task)).collect();
+        debug_assert!(groups.iter().all(|g| *g < group_count(committed.len() as u32)));
+        for group in groups {
+            for item in self.query(&index_pk(job, group), "").await? {
+                let sk = super::read_text(&item, "sk").unwrap_or_default().to_owned();
+                if let (true, Some(aws_sdk_dynamodb::types::AttributeValue::B(bytes))) =
+                    (wanted.contains(&sk), item.get("index"))
+                {
+                    indexes.insert(sk, frame::read(bytes.as_ref(), "the index of a map attempt")?);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for (task, piece, attempt) in placed(committed, Placement::Object) {
+            let sk = output_sk(task, piece, attempt);
+            let Some(index) = indexes.remove(&sk) else {
+                return Err(Error::corrupt(
+                    "index-missing",
+                    format!("job {job}: the index of map output {sk} is missing"),
+                ));
+            };
+            found.push(ObjectRuns { task, piece, attempt, index });
+        }
+        Ok(found)
+    }
+}
+
+fn placed(
+    committed: &Committed<MapRecord>,
+    placement: Placement,
+) -> impl Iterator<Item = (TaskIdx, Piece, AttemptId)> + '_ {
+    (0..).zip(committed).flat_map(move |(task, pieces)| {
+        (0..)
+            .zip(pieces)
+            .filter(move |(_, record)| record.placement == placement)
+            .map(move |(piece, record)| (TaskIdx(task), Piece(piece), record.attempt()))
+    })
+}
+
+fn outputs(committed: &Committed<MapRecord>, placement: Placement) -> HashSet<String> {
+    placed(committed, placement).map(|(task, piece, attempt)| output_sk(task, piece, attempt)).collect()
+}

@@ -1,0 +1,122 @@
+//! What a worker process is, whichever handler it runs: its settings from the environment, its log, and the loop that takes
+//! events from the Lambda Runtime API.
+
+use crate::clients::Clients;
+use crate::conduct::{Conductor, Stack};
+use crate::functions::FunctionNames;
+use kinglet_core::{Error, Result, env, limits};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
+
+/// What every handler is given.
+pub struct Worker {
+    /// The stack it works for.
+    pub conductor: Conductor,
+    /// Its memory in MB.
+    pub memory_mb: u32,
+    /// How many threads to compute with.
+    pub threads: usize,
+    /// Where it may write.
+    pub tmp: PathBuf,
+    /// The threads.
+    pub pool: rayon::ThreadPool,
+    started: Instant,
+    warm: AtomicBool,
+}
+
+/// One invocation.
+pub struct Invocation {
+    /// The payload.
+    pub payload: serde_json::Value,
+    /// When Lambda will kill this invocation.
+    pub deadline: SystemTime,
+    /// How long the process had run when its first invocation came, in milliseconds; 0 for the later ones.
+    pub init_ms: u64,
+}
+
+impl Worker {
+    /// A worker of this process's environment.
+    ///
+    /// # Errors
+    /// [`Error::StaleDeployment`] naming the variable that is missing.
+    pub async fn from_env() -> Result<Self> {
+        let started = Instant::now();
+        let needed = |name: &str| {
+            std::env::var(name).map_err(|_| {
+                Error::stale("environment", format!("the environment variable {name} is not set"))
+                    .with_hint("deploy with the template of this version")
+            })
+        };
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let stack = Stack {
+            table: needed(env::TABLE)?,
+            work_bucket: needed(env::WORK_BUCKET)?,
+            functions: FunctionNames {
+                splitter: needed(env::SPLITTER)?,
+                mapper: needed(env::MAPPER)?,
+                reducer: needed(env::REDUCER)?,
+            },
+            timeout_ms: number(env::TIMEOUT_S).map_or(limits::FUNCTION_TIMEOUT_MS_MAX, |s| s * 1000),
+        };
+        let memory_mb = number(env::FUNCTION_MEMORY).unwrap_or(limits::MEMORY_MB_PER_VCPU.into()) as u32;
+        let threads = number(env::THREADS).map_or_else(|| vcpus(memory_mb), |n| (n as usize).clamp(1, 64));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
+        let pool = pool.map_err(|e| Error::limit("threads", format!("starting {threads} threads: {e}")))?;
+        let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let conductor = Conductor::new(Clients::from_env().await, stack);
+        Ok(Worker { conductor, memory_mb, threads, tmp, pool, started, warm: AtomicBool::new(false) })
+    }
+}
+
+/// Lambda gives a vCPU for each 1,769 MB; a part of one is still a thread.
+fn vcpus(memory_mb: u32) -> usize {
+    (memory_mb as usize).div_ceil(limits::MEMORY_MB_PER_VCPU as usize)
+}
+
+/// Takes events and hands them to `handler` until the host ends the process.
+///
+/// # Errors
+/// When the Runtime API cannot be reached.
+pub async fn serve<H, F>(worker: Worker, handler: H) -> Result<(), lambda_runtime::Error>
+where
+    H: Fn(Arc<Worker>, Invocation) -> F,
+    F: Future<Output = Result<serde_json::Value>>,
+{
+    let worker = Arc::new(worker);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
+        let cold = !worker.warm.swap(true, Ordering::Relaxed);
+        let init_ms = if cold { worker.started.elapsed().as_millis() as u64 } else { 0 };
+        let call =
+            handler(worker.clone(), Invocation { payload: event.payload, deadline: event.context.deadline(), init_ms });
+        async move { call.await.map_err(Failed) }
+    }))
+    .await
+}
+
+/// Our error as Lambda reports it: its code as the type, not the name of a Rust type.
+#[derive(Debug)]
+struct Failed(Error);
+
+impl From<Failed> for Diagnostic {
+    fn from(Failed(error): Failed) -> Self {
+        Diagnostic { error_type: format!("Kinglet.{}", error.code()), error_message: error.to_string() }
+    }
+}
+
+/// A number for [`kinglet_core::ids::AttemptId`]: random enough to keep two executions of one try apart.
+pub fn nonce() -> u32 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(std::process::id()) as u32
+}
+
+/// Writes the log to stderr, where Lambda takes it.
+pub fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
+    // A second call, as when tests share a process, changes nothing.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().try_init();
+}

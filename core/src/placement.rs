@@ -1,0 +1,63 @@
+//! Where the runs of a map attempt lie: inline in DynamoDB, or in one S3 object.
+//!
+//! DynamoDB costs about a thousand times as much a byte as S3 but nothing much a request, and answers in a few
+//! milliseconds; S3 costs by the request, one PUT a mapper and one GET a mapper and partition, and takes tens. So small runs
+//! lie inline and large ones in S3, and the rule is the arithmetic of the two bills, with the waiting time that DynamoDB
+//! saves put on the bill of S3.
+
+use crate::prices;
+use crate::wire::record::Placement;
+
+/// What an S3 request takes longer than a DynamoDB request, in seconds: about 20 ms against 5 ms for small ones.
+const S3_WAIT_S: f64 = 0.015;
+
+/// The memory that waits, in GB.
+const WAITING_GB: f64 = 1.73;
+
+/// What lies inline is at most this, in bytes, whatever the bills say: a partition of DynamoDB takes 1,000 KB a second.
+pub const INLINE_RUN_BYTES_MAX: u64 = 256 << 10;
+
+/// Decides for runs of these lengths, one a partition; a run without pairs has length 0. `bytes_max` overrides the rule: all
+/// runs together lie inline when they hold at most so many bytes.
+pub fn place(run_bytes: &[u64], bytes_max: Option<u64>) -> Placement {
+    let total: u64 = run_bytes.iter().sum();
+    if total == 0 {
+        return Placement::Nowhere;
+    }
+    let inline = match bytes_max {
+        Some(most) => total <= most,
+        None => {
+            run_bytes.iter().all(|n| *n <= INLINE_RUN_BYTES_MAX) && inline_cost(run_bytes) <= object_cost(run_bytes)
+        }
+    };
+    if inline { Placement::Inline } else { Placement::Object }
+}
+
+fn inline_cost(run_bytes: &[u64]) -> f64 {
+    let units = |unit: u64| run_bytes.iter().map(|n| n.div_ceil(unit)).sum::<u64>() as f64;
+    units(1 << 10) * prices::DYNAMODB_WRITE_UNIT + units(4 << 10) * prices::DYNAMODB_READ_UNIT
+}
+
+fn object_cost(run_bytes: &[u64]) -> f64 {
+    let reads = run_bytes.iter().filter(|n| **n > 0).count() as f64;
+    let wait = S3_WAIT_S * WAITING_GB * prices::LAMBDA_GB_SECOND_X86;
+    // The PUT, the item that points to the object, and a GET a partition.
+    prices::S3_PUT + prices::DYNAMODB_WRITE_UNIT + wait + reads * (prices::S3_GET + wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_runs_lie_inline_and_large_ones_in_s3() {
+        assert_eq!(place(&[0, 0], None), Placement::Nowhere);
+        assert_eq!(place(&[500, 500], None), Placement::Inline);
+        assert_eq!(place(&[5_000], None), Placement::Inline);
+        assert_eq!(place(&[50_000], None), Placement::Object);
+        assert_eq!(place(&[900; 1000], None), Placement::Inline);
+        assert_eq!(place(&[5_000; 1000], None), Placement::Object);
+        assert_eq!(place(&[50_000], Some(50_000)), Placement::Inline);
+        assert_eq!(place(&[1], Some(0)), Placement::Object);
+    }
+}

@@ -1,0 +1,223 @@
+//! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries, stopped at a boundary when time or
+//! memory demands it.
+
+use bytes::Bytes;
+use kinglet_aws::Objects;
+use kinglet_core::engine::cut::{Chunk, Cuts, Cutter, Wants};
+use kinglet_core::engine::map::Chunks;
+use kinglet_core::wire::plan::{ObjectRange, Split};
+use kinglet_core::wire::record::Position;
+use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::{Error, Result};
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::SystemTime;
+use tokio::sync::mpsc;
+
+/// One GET asks for this much: S3 serves a large object fastest by several ranges of 8–16 MB at once.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html>
+const GET_BYTES: u64 = 8 << 20;
+
+/// How much is fetched ahead, in GETs and in bytes: many small objects or a few large ranges.
+const AHEAD_GETS: usize = 16;
+const AHEAD_BYTES: u64 = 3 * GET_BYTES;
+
+/// How much beyond the split's end is fetched with it, so that its last record needs no further request as a rule.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// How many chunks wait for the engine.
+const CHUNKS_WAITING: usize = 64;
+
+/// When to stop before the split's end.
+pub(crate) struct Stop {
+    pub(crate) at: SystemTime,
+    pub(crate) bytes_max: Option<u64>,
+}
+
+/// What is read, and how far.
+pub(crate) struct Read<'a> {
+    pub(crate) objects: &'a Objects,
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) split: &'a Split,
+    pub(crate) start: Option<Position>,
+    pub(crate) stop: Stop,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) bytes_assigned: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) crc32: u32,
+    pub(crate) taken: Option<(u64, u64)>,
+    pub(crate) remainder: Option<Position>,
+}
+
+/// The engine's end.
+pub(crate) struct Feed {
+    chunks: Mutex<mpsc::Receiver<Result<Chunk>>>,
+    names: Vec<String>,
+}
+
+impl Chunks for Feed {
+    fn next(&self) -> Result<Option<Chunk>> {
+        let mut chunks = self.chunks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        chunks.blocking_recv().transpose()
+    }
+
+    fn name(&self, range_idx: u32) -> String {
+        self.names.get(range_idx as usize).cloned().unwrap_or_default()
+    }
+}
+
+/// One GET under way.
+struct Fetch {
+    range_idx: usize,
+    bytes: u64,
+    blocks: mpsc::Receiver<Result<Bytes>>,
+}
+
+impl<'a> Read<'a> {
+    /// The feed for the engine, and the future that fills it.
+    pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+        let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
+        let reading = async move {
+            let done = self.read(cuts, &sender).await;
+            if let Err(error) = &done {
+                // The engine must not take what it has for the whole.
+                let _ = sender.send(Err(error.clone())).await;
+            }
+            done
+        };
+        (Feed { chunks: Mutex::new(receiver), names }, reading)
+    }
+
+    fn shown(&self, range: &ObjectRange) -> String {
+        self.spec.inputs.get(range.input_idx as usize).map_or_else(|| range.key.clone(), |i| i.shown_key(&range.key))
+    }
+
+    async fn read(&self, cuts: Cuts, out: &mpsc::Sender<Result<Chunk>>) -> Result<Done> {
+        let first = self.start.map_or(0, |position| position.range_idx as usize);
+        let mut done = Done::default();
+        let mut crc = crc32fast::Hasher::new();
+        let mut plan = self.fetches(first);
+        let mut ahead: VecDeque<Fetch> = VecDeque::new();
+        let mut chunks = Vec::new();
+        for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
+            let from = self.from(range_idx, range);
+            if self.must_stop(done.bytes_read) && done.bytes_read > 0 {
+                done.remainder = Some(Position { range_idx: range_idx as u32, offset: range.from });
+                break;
+            }
+            let mut cutter = Cutter::new(cuts, range_idx as u32, from, range.to, range.size);
+            let mut wants = if from < range.to { Wants::More } else { Wants::Nothing };
+            let mut stopped = None;
+            while wants == Wants::More && stopped.is_none() {
+                self.fetch_ahead(&mut plan, &mut ahead);
+                let mut fetch = match ahead.pop_front() {
+                    Some(fetch) if fetch.range_idx == range_idx => fetch,
+                    // All that was planned for this range is read, and its last record goes on: fetch on demand, more each time.
+                    other => {
+                        other.into_iter().for_each(|fetch| ahead.push_front(fetch));
+                        let tail = (cutter.reads_from() - range.to).clamp(TAIL_BYTES, GET_BYTES);
+                        let to = (cutter.reads_from() + tail).min(range.size);
+                        self.fetch(range_idx, cutter.reads_from(), to)
+                    }
+                };
+                while wants == Wants::More && stopped.is_none() {
+                    let Some(block) = fetch.blocks.recv().await else {
+                        break;
+                    };
+                    wants = cutter.feed(block?, &mut |chunk| chunks.push(chunk));
+                    for chunk in chunks.drain(..) {
+                        let end = chunk.offset + chunk.bytes.len() as u64;
+                        done.bytes_read += chunk.bytes.len() as u64;
+                        crc.update(&chunk.bytes);
+                        out.send(Ok(chunk)).await.map_err(|_| Error::service("engine", "the engine stopped"))?;
+                        // Whole objects are handed back whole; only a split that is one range is divided.
+                        if self.split.ranges.len() == 1 && end < range.to && self.must_stop(done.bytes_read) {
+                            stopped = Some(end);
+                            break;
+                        }
+                    }
+                }
+            }
+            ahead.retain(|fetch| fetch.range_idx != range_idx);
+            plan.retain(|(idx, _, _)| *idx != range_idx);
+            match stopped {
+                Some(end) => {
+                    done.bytes_assigned += end - from;
+                    done.taken = cutter.taken().map(|(from, _)| (from, end));
+                    done.remainder = Some(Position { range_idx: range_idx as u32, offset: end });
+                    break;
+                }
+                None => {
+                    done.bytes_assigned += range.to - from;
+                    done.taken = cutter.taken();
+                }
+            }
+        }
+        if self.split.ranges.len() > 1 {
+            done.taken = None;
+        }
+        done.crc32 = crc.finalize();
+        Ok(done)
+    }
+
+    fn from(&self, range_idx: usize, range: &ObjectRange) -> u64 {
+        match self.start {
+            Some(start) if start.range_idx as usize == range_idx => start.offset.clamp(range.from, range.to),
+            _ => range.from,
+        }
+    }
+
+    fn must_stop(&self, bytes_read: u64) -> bool {
+        self.stop.bytes_max.is_some_and(|most| bytes_read >= most) || SystemTime::now() >= self.stop.at
+    }
+
+    /// All GETs that this split needs, but for records that cross its end by far.
+    fn fetches(&self, first: usize) -> VecDeque<(usize, u64, u64)> {
+        let mut all = VecDeque::new();
+        for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
+            let from = self.from(range_idx, range);
+            let end = if range.to < range.size { (range.to + TAIL_BYTES).min(range.size) } else { range.to };
+            let mut at = from.saturating_sub(1);
+            while at < end && from < range.to {
+                // A last bit that is smaller than half a GET goes with the one before it.
+                let next = if end - at < GET_BYTES + GET_BYTES / 2 { end } else { at + GET_BYTES };
+                all.push_back((range_idx, at, next));
+                at = next;
+            }
+        }
+        all
+    }
+
+    fn fetch_ahead(&self, plan: &mut VecDeque<(usize, u64, u64)>, ahead: &mut VecDeque<Fetch>) {
+        let mut under_way: u64 = ahead.iter().map(|fetch| fetch.bytes).sum();
+        while ahead.len() < AHEAD_GETS && (ahead.is_empty() || under_way < AHEAD_BYTES) {
+            let Some((range_idx, from, to)) = plan.pop_front() else {
+                return;
+            };
+            under_way += to - from;
+            ahead.push_back(self.fetch(range_idx, from, to));
+        }
+    }
+
+    fn fetch(&self, range_idx: usize, from: u64, to: u64) -> Fetch {
+        let range = &self.split.ranges[range_idx];
+        let bucket = self.spec.inputs.get(range.input_idx as usize).map_or("", |input| &input.bucket);
+        let mut reader = self.objects.read(bucket, &range.key, Some(&range.etag), from, to, &self.shown(range));
+        // A body comes in blocks of some 10 to 500 KB: this many hold a whole GET, as a rule.
+        let (sender, blocks) = mpsc::channel(256);
+        tokio::spawn(async move {
+            while let Some(block) = reader.next().await.transpose() {
+                let failed = block.is_err();
+                if sender.send(block).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Fetch { range_idx, bytes: to - from, blocks }
+    }
+}

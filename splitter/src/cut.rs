@@ -1,0 +1,173 @@
+//! From objects to splits: large objects are cut into ranges of about equal size, small ones are packed together.
+
+use kinglet_aws::objects::Listed;
+use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
+use kinglet_core::wire::spec::JobOptions;
+use kinglet_core::{Error, Result, limits};
+
+/// The smallest split that is chosen: below it, starting a function costs more than it saves.
+const SPLIT_BYTES_MIN: u64 = 16 << 20;
+
+/// The largest split that is chosen.
+const SPLIT_BYTES_MAX: u64 = 256 << 20;
+
+/// How many splits each function that can run at once should get, so that none idles while the last ones run.
+const WAVES: u64 = 4;
+
+/// What opening an object costs, as bytes read: one request's wait at the rate of one stream.
+const OPEN_BYTES: u64 = 256 << 10;
+
+/// A partition holds about so many bytes of input.
+const PARTITION_INPUT_BYTES: u64 = 128 << 20;
+
+/// The most partitions that are chosen.
+const PARTITIONS_CHOSEN_MAX: u64 = 1_000;
+
+/// The sizes of a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) split_bytes: u64,
+    pub(crate) partitions: u32,
+}
+
+impl Shape {
+    pub(crate) fn of(listed: &[(u32, Listed)], options: &JobOptions) -> Result<Self> {
+        let total: u64 = listed.iter().map(|(_, object)| object.size).sum();
+        let concurrency = u64::from(options.concurrency.max(1));
+        let chosen = (total / (concurrency * WAVES)).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
+        let split_bytes = match options.split_bytes {
+            Some(0) => {
+                return Err(Error::input("split-bytes", "a split of 0 bytes holds nothing"));
+            }
+            Some(bytes) if total / bytes > limits::MAP_TASKS_MAX => {
+                let message =
+                    format!("splits of {bytes} bytes make more than {} tasks of {total} bytes", limits::MAP_TASKS_MAX);
+                return Err(Error::limit("split-bytes", message).with_hint("choose larger splits"));
+            }
+            Some(bytes) => bytes,
+            None => chosen.max(total.div_ceil(limits::MAP_TASKS_MAX)),
+        };
+        // Reducing should use what mapping used, unless there is next to nothing to reduce.
+        let least = if total > SPLIT_BYTES_MIN { concurrency.min(8) } else { 1 };
+        let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX) as u32;
+        let partitions = match options.partitions {
+            Some(0) => {
+                return Err(Error::input("partitions", "a job needs at least one partition"));
+            }
+            Some(n) if n > limits::PARTITIONS_MAX => {
+                return Err(Error::limit(
+                    "partitions",
+                    format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX),
+                ));
+            }
+            Some(n) => n,
+            None => chosen,
+        };
+        Ok(Shape { split_bytes, partitions })
+    }
+}
+
+/// Cuts the objects, which come in the order of the input, into splits in the same order.
+pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Inputs) {
+    let mut splits = Vec::new();
+    let mut inputs = Inputs { objects: listed.len() as u64, ..Inputs::default() };
+    let mut pack = Vec::new();
+    let mut pack_weight = 0;
+    let end_pack = |pack: &mut Vec<ObjectRange>, weight: &mut u64, splits: &mut Vec<Split>| {
+        if !pack.is_empty() {
+            splits.push(Split { ranges: std::mem::take(pack) });
+        }
+        *weight = 0;
+    };
+    for (input_idx, object) in listed {
+        inputs.bytes += object.size;
+        if object.size == 0 {
+            inputs.empty.push((*input_idx, object.key.clone()));
+            continue;
+        }
+        let range = |from, to| ObjectRange {
+            input_idx: *input_idx,
+            key: object.key.clone(),
+            etag: object.etag.clone(),
+            size: object.size,
+            from,
+            to,
+        };
+        // A remainder of a tenth is not worth a task of its own.
+        let pieces = (object.size + shape.split_bytes - shape.split_bytes / 10 - 1) / shape.split_bytes;
+        if pieces > 1 {
+            end_pack(&mut pack, &mut pack_weight, &mut splits);
+            let at = |n: u64| (u128::from(object.size) * u128::from(n) / u128::from(pieces)) as u64;
+            let ranges = (0..pieces).map(|n| range(at(n), at(n + 1))).filter(|r| r.from < r.to);
+            splits.extend(ranges.map(|range| Split { ranges: vec![range] }));
+            continue;
+        }
+        if pack_weight + object.size + OPEN_BYTES > shape.split_bytes {
+            end_pack(&mut pack, &mut pack_weight, &mut splits);
+        }
+        pack_weight += object.size + OPEN_BYTES;
+        pack.push(range(0, object.size));
+    }
+    end_pack(&mut pack, &mut pack_weight, &mut splits);
+    (splits, inputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(key: &str, size: u64) -> (u32, Listed) {
+        (0, Listed { key: key.into(), etag: "e".into(), size })
+    }
+
+    fn shape(split_bytes: u64) -> Shape {
+        Shape { split_bytes, partitions: 1 }
+    }
+
+    #[test]
+    fn every_byte_is_in_one_split_in_order() {
+        let sizes = [1, 100, 0, 1_000, 999, 1_100, 5_555, 1, 1];
+        let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), size)).collect();
+        let (splits, inputs) = cut(&listed, &shape(1_000));
+        assert_eq!(inputs.bytes, sizes.iter().sum::<u64>());
+        assert_eq!(inputs.empty, [(0, "k2".to_owned())]);
+        let mut at: Vec<(String, u64)> = vec![];
+        for range in splits.iter().flat_map(|s| &s.ranges) {
+            match at.last_mut() {
+                Some((key, end)) if *key == range.key => {
+                    assert_eq!(*end, range.from);
+                    *end = range.to;
+                }
+                _ => {
+                    assert_eq!(range.from, 0);
+                    at.push((range.key.clone(), range.to));
+                }
+            }
+        }
+        let want: Vec<_> = listed.iter().filter(|(_, o)| o.size > 0).map(|(_, o)| (o.key.clone(), o.size)).collect();
+        assert_eq!(at, want);
+        assert!(splits.iter().all(|s| s.ranges.len() == 1 || s.ranges.iter().all(|r| r.to == r.size)));
+    }
+
+    #[test]
+    fn fifty_thousand_small_objects_are_packed() {
+        let listed: Vec<_> = (0..50_000).map(|n| object(&format!("k{n:05}"), 24_000)).collect();
+        let shape = Shape::of(&listed, &JobOptions { concurrency: 2, ..JobOptions::default() }).unwrap();
+        let (splits, inputs) = cut(&listed, &shape);
+        assert!(splits.len() < 200, "{} splits", splits.len());
+        assert_eq!(splits.iter().map(Split::bytes).sum::<u64>(), inputs.bytes);
+    }
+
+    #[test]
+    fn sizes_follow_the_input_and_bad_options_are_named() {
+        let options = JobOptions { concurrency: 2, ..JobOptions::default() };
+        assert_eq!(Shape::of(&[object("k", 1_000)], &options).unwrap().partitions, 1);
+        let big = [object("k", 1_200_000_000)];
+        assert_eq!(Shape::of(&big, &options).unwrap(), Shape { split_bytes: 150_000_000, partitions: 9 });
+        let code = |options: JobOptions| Shape::of(&big, &options).unwrap_err().code().to_owned();
+        assert_eq!(code(JobOptions { split_bytes: Some(0), ..options.clone() }), "split-bytes");
+        assert_eq!(code(JobOptions { split_bytes: Some(1), ..options.clone() }), "split-bytes");
+        assert_eq!(code(JobOptions { partitions: Some(0), ..options.clone() }), "partitions");
+        assert_eq!(code(JobOptions { partitions: Some(20_000), ..options }), "partitions");
+    }
+}

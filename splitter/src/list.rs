@@ -1,0 +1,67 @@
+//! What a job's inputs are: every object, pinned by its ETag.
+
+use globset::{GlobBuilder, GlobMatcher};
+use kinglet_aws::Objects;
+use kinglet_aws::objects::Listed;
+use kinglet_core::wire::spec::{InputSpec, JobSpec, MANIFEST, Objects as Which};
+use kinglet_core::{Error, Result};
+
+/// The objects of all inputs, in order, each with the position of its input.
+pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, Listed)>> {
+    let mut all = Vec::new();
+    for (input_idx, input) in (0..).zip(&spec.inputs) {
+        let found = list_one(objects, input).await?;
+        if found.is_empty() {
+            return Err(Error::input("input-missing", format!("nothing is at {}", input.shown)).with_hint(
+                "check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone",
+            ));
+        }
+        let prefix = (spec.output.bucket == input.bucket).then_some(&spec.output.prefix);
+        if let Some(object) = prefix.and_then(|prefix| found.iter().find(|o| o.key.starts_with(prefix.as_str()))) {
+            let shown = input.shown_key(&object.key);
+            return Err(Error::input(
+                "output-inside-input",
+                format!("{shown} lies in the output {}", spec.output.shown),
+            )
+            .with_hint("choose an output outside the input"));
+        }
+        all.extend(found.into_iter().map(|object| (input_idx, object)));
+    }
+    Ok(all)
+}
+
+async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
+    let bucket = &input.bucket;
+    let named = |e: Error| e.context(format!("input {}", input.shown));
+    match &input.objects {
+        Which::One(key) => Ok(objects.head(bucket, key).await.map_err(named)?.into_iter().collect()),
+        Which::OneOrFolder(key) => match objects.head(bucket, key).await.map_err(named)? {
+            Some(object) => Ok(vec![object]),
+            None => Ok(data(objects.list(bucket, &format!("{key}/")).await.map_err(named)?)),
+        },
+        Which::Prefix(prefix) => Ok(data(objects.list(bucket, prefix).await.map_err(named)?)),
+        Which::Glob(pattern) => {
+            let matcher = matcher(pattern, input)?;
+            let literal = &pattern[..pattern.find(['*', '?', '[', '{', '\\']).unwrap_or(pattern.len())];
+            let mut found = data(objects.list(bucket, literal).await.map_err(named)?);
+            found.retain(|object| matcher.is_match(&object.key));
+            Ok(found)
+        }
+    }
+}
+
+fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher())
+        .map_err(|e| Error::input("pattern", format!("reading the pattern {}: {e}", input.shown)))
+}
+
+/// Leaves out what is no data: marks of folders, and the manifests and marks of other jobs.
+fn data(mut listed: Vec<Listed>) -> Vec<Listed> {
+    listed.retain(|object| {
+        let name = object.key.rsplit('/').next().unwrap_or_default();
+        let mark = name.is_empty() && object.size == 0;
+        !mark && name != MANIFEST && name != "_SUCCESS"
+    });
+    listed
+}
