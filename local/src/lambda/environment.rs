@@ -6,11 +6,11 @@
 
 use super::{
     cpu::CpuGroup,
-    host::{FunctionState, Shared, lock},
     limits::{KILL_WAIT_MAX, MEMORY_SAMPLE_STALE},
     logs::Log,
     pool::Numbered,
     process, runtime_api,
+    shared::{FunctionState, Shared, lock},
 };
 use bytes::Bytes;
 use http::HeaderValue;

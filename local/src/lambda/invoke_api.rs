@@ -7,13 +7,13 @@
 
 use super::{
     faults::Fault,
-    host::{FunctionState, Shared, lock},
     http::{Body, Reply, empty, json, json_bytes, read_body, serve as serve_connection},
     limits::{EVENT_PAYLOAD_BYTES_MAX, SYNC_PAYLOAD_BYTES_MAX},
     pool::Refusal,
     refusals::Refused,
     report::{Outcome, timestamp},
     run::{self, Answer, Caller, Invocation},
+    shared::{FunctionState, Shared, lock},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;

@@ -6,8 +6,8 @@
 //! cache, so they are made where they arise and not handed to other threads.
 
 use super::{
-    host::lock,
     limits::{LOG_FILE_BYTES_MAX, LOG_TAIL_BYTES_MAX},
+    shared::lock,
 };
 use std::{
     fs::File,

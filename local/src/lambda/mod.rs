@@ -3,9 +3,8 @@
 //! It speaks Lambda's Invoke API to the SDK and the Lambda Runtime API to worker processes, so the very binaries that are
 //! deployed run here, and the driver takes the same path as on AWS: the same requests, limits, error codes and retries.
 //!
-//! An invocation comes in by [`invoke_api`], is admitted by the [`pool`] or queued there, and [`run`] takes it to an
-//! [`environment`], warm or new, which hands it to its process through the [`runtime_api`]. What comes of it is a
-//! [`report`].
+//! An invocation comes in by `invoke_api`, is admitted by the `pool` or queued there, and `run` makes an `attempt` of it in
+//! an `environment`, warm or new, which hands it to its process through the `runtime_api`. What comes of it is a `report`.
 //!
 //! | as on Lambda | not so |
 //! |---|---|
@@ -18,6 +17,9 @@
 //! Whatever is in the world's way is an error document or a warning; nothing here panics on it. Its name for a unit of
 //! work is Lambda's, *invocation*: it knows nothing of jobs and tasks.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod attempt;
 mod cpu;
 mod environment;
 pub mod faults;
@@ -34,6 +36,7 @@ mod refusals;
 mod report;
 mod run;
 mod runtime_api;
+mod shared;
 #[cfg(test)]
 mod tests;
 

@@ -5,9 +5,9 @@
 
 use super::{
     environment::{Delivery, Environment, Event},
-    host::lock,
     http::{Body, Reply, json, json_bytes, read_body, serve as serve_connection},
     limits::SYNC_PAYLOAD_BYTES_MAX,
+    shared::lock,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
