@@ -40,7 +40,7 @@ enum Ended {
     /// The worker is gone, or must go, with or without an answer.
     Spent(Outcome),
     /// The worker was gone before it fetched the invocation, so nothing has run.
-    Unfetched,
+    Unfetched(ExitStatus),
 }
 
 impl Attempt<'_> {
@@ -51,13 +51,14 @@ impl Attempt<'_> {
             let (ended, took) = self.run_in(&mut lease).await;
             match ended {
                 // An idle worker that died a moment ago. It may have a sibling.
-                Ended::Unfetched => {
+                Ended::Unfetched(_) => {
                     warm = lock(&self.shared.pool).take_idle(self.invocation.function)
                 }
                 ended => return self.done(lease, ended, took),
             }
         }
         drop(warm);
+        let started = Instant::now();
         let mut lease = match environment::start(self.shared, self.invocation.function).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -74,7 +75,6 @@ impl Attempt<'_> {
                 );
             }
         };
-        let started = Instant::now();
         lease.environment.log.start("");
         if let Err(outcome) = self.init(&mut lease).await {
             lease.environment.kill();
@@ -183,8 +183,8 @@ impl Attempt<'_> {
                 ) => {
                     outcome = Some(Outcome::function_error(document, error_type.as_deref()));
                 }
-                Some(Event::Exited(_)) if environment.runtime.take_back().is_some() => {
-                    break Ended::Unfetched;
+                Some(Event::Exited(status)) if environment.runtime.take_back().is_some() => {
+                    break Ended::Unfetched(status);
                 }
                 Some(Event::Exited(status)) => {
                     break Ended::Spent(outcome.unwrap_or_else(|| self.exited(status)));
@@ -203,7 +203,7 @@ impl Attempt<'_> {
         let (outcome, is_reusable) = match ended {
             Ended::Answered(outcome) => (outcome, true),
             Ended::Spent(outcome) => (outcome, false),
-            Ended::Unfetched => (self.exited(ExitStatus::default()), false),
+            Ended::Unfetched(status) => (self.exited(status), false),
         };
         let environment = lease.environment.clone();
         if is_reusable {

@@ -22,14 +22,17 @@ use std::{
     process::{ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
-    sync::{Notify, mpsc},
+    sync::mpsc,
     time::Instant,
 };
 
@@ -165,8 +168,30 @@ impl Environment {
     }
 }
 
+/// Counts a process that is being started, so that a stop waits for it.
+struct Starting<'a>(&'a Shared);
+
+impl<'a> Starting<'a> {
+    fn new(shared: &'a Shared) -> io::Result<Self> {
+        shared.starting.fetch_add(1, SeqCst);
+        let starting = Self(shared);
+        match shared.is_stopping() {
+            true => Err(io::Error::other("the host is stopping")),
+            false => Ok(starting),
+        }
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.starting.fetch_sub(1, SeqCst);
+        self.0.gone.notify_waiters();
+    }
+}
+
 /// Starts a process. The lease's first event says what became of its init phase.
 pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<Lease> {
+    let _starting = Starting::new(shared)?;
     // Numbers are unique in this process, as the names of control groups must be.
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let number = NUMBERS.fetch_add(1, Relaxed);
@@ -340,21 +365,4 @@ fn command(
         .env("TMPDIR", tmp)
         .env("_HANDLER", "bootstrap");
     command
-}
-
-/// Waits until a set of environments is empty, which [`Notify`] is told of, but not for ever.
-pub(super) async fn all_gone(gone: &Notify, is_empty: impl Fn() -> bool) -> bool {
-    let until = Instant::now() + KILL_WAIT_MAX;
-    loop {
-        let told = gone.notified();
-        tokio::pin!(told);
-        // Enlisted before the look, so that the last one cannot slip between the two.
-        told.as_mut().enable();
-        if is_empty() {
-            return true;
-        }
-        if tokio::time::timeout_at(until, told).await.is_err() {
-            return is_empty();
-        }
-    }
 }

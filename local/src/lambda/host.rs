@@ -2,16 +2,21 @@
 
 use super::{
     FailureRecord, FaultCount, FaultPlan, Function, HostError, HostOptions, InvocationReport,
-    environment::all_gone,
     faults::Faults,
     invoke_api,
+    limits::KILL_WAIT_MAX,
     shared::{Shared, lock, sample_memory},
 };
 use std::{
     fs,
     sync::{Arc, atomic::Ordering::SeqCst},
 };
-use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, broadcast},
+    task::JoinHandle,
+    time::Instant,
+};
 
 /// A running Lambda host; see the [module](super). Stops when it is dropped, but [`stop`](Host::stop) also waits.
 #[derive(Debug)]
@@ -60,8 +65,7 @@ impl Host {
     /// Stops answering, kills all workers, and returns when they and their directories are gone. Queued events are lost.
     pub async fn stop(self) {
         self.halt();
-        let environments = &self.shared.environments;
-        if !all_gone(&self.shared.gone, || lock(environments).is_empty()).await {
+        if !all_gone(&self.shared.gone, || self.shared.is_empty()).await {
             tracing::warn!("some workers have not gone");
         }
     }
@@ -137,5 +141,22 @@ impl Drop for Host {
         self.shared.reaper.finish();
         // What is left when nobody waited for the workers' own ends.
         let _ = fs::remove_dir_all(self.shared.options.dir.join("envs"));
+    }
+}
+
+/// Waits until nothing is left, which a [`Notify`] is told of, but not for ever.
+async fn all_gone(gone: &Notify, is_empty: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + KILL_WAIT_MAX;
+    loop {
+        let told = gone.notified();
+        tokio::pin!(told);
+        // Enlisted before the look, so that the last one cannot slip between the two.
+        told.as_mut().enable();
+        if is_empty() {
+            return true;
+        }
+        if tokio::time::timeout_at(until, told).await.is_err() {
+            return is_empty();
+        }
     }
 }

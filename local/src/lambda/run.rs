@@ -125,6 +125,10 @@ fn settle_event(shared: &Arc<Shared>, mut event: Invocation, outcome: Outcome) {
     let Outcome::Error(_, document) = outcome else {
         return;
     };
+    if shared.is_stopping() {
+        // Killed by us; nobody is left to retry for.
+        return;
+    }
     let Some(&delay) = shared
         .options
         .async_retry_delays

@@ -89,6 +89,8 @@ pub(super) struct Shared {
     pub(super) reaper: Reaper,
     /// Events that wait for their next attempt.
     pub(super) retries_waiting: AtomicUsize,
+    /// Processes that are being started and are not in the map yet.
+    pub(super) starting: AtomicUsize,
     pub(super) environments: Mutex<HashMap<u64, Arc<Environment>>>,
     /// Told when an environment has left the map.
     pub(super) gone: Notify,
@@ -164,6 +166,7 @@ impl Shared {
             cpu,
             reaper,
             retries_waiting: AtomicUsize::new(0),
+            starting: AtomicUsize::new(0),
             environments: Mutex::default(),
             gone: Notify::new(),
             stopping: AtomicBool::new(false),
@@ -217,6 +220,12 @@ impl Shared {
         if let Err(error) = written {
             self.warn(format!("writing failures.jsonl: {error}"));
         }
+    }
+
+    /// Whether no process is left or on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        // In this order: what is no longer starting is in the map.
+        self.starting.load(SeqCst) == 0 && lock(&self.environments).is_empty()
     }
 
     /// Takes charge of a process.

@@ -75,15 +75,13 @@ async fn an_init_phase_can_fail_in_three_ways() {
         f.env = vec![("INIT".into(), how.into())];
         f
     };
-    let functions = vec![broken("error"), broken("exit"), broken("hang")];
-    let rig = Rig::start(functions, |options| {
-        options.init_timeout = Duration::from_secs(5)
-    })
-    .await;
+    let rig = Rig::start(vec![broken("error"), broken("exit")], |_| ()).await;
+    let short = |options: &mut HostOptions| options.init_timeout = Duration::from_secs(1);
+    let hanging = Rig::start(vec![broken("hang")], short).await;
     let (error, exit, hang) = tokio::join!(
         rig.invoke("error", json!({})),
         rig.invoke("exit", json!({})),
-        rig.invoke("hang", json!({}))
+        hanging.invoke("hang", json!({}))
     );
     assert_eq!(
         error.function_error(),
