@@ -1,0 +1,162 @@
+//! The host as its owner sees it: start, stop, and what there is to ask.
+
+use super::{
+    FailureRecord, FaultCount, FaultPlan, Function, HostError, HostOptions, InvocationReport,
+    faults::Faults,
+    invoke_api,
+    limits::KILL_WAIT_MAX,
+    shared::{Shared, lock, sample_memory},
+};
+use std::{
+    fs,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, broadcast},
+    task::JoinHandle,
+    time::Instant,
+};
+
+/// A running Lambda host; see the [module](super). Stops when it is dropped, but [`stop`](Host::stop) also waits.
+#[derive(Debug)]
+#[must_use = "a host stops when it is dropped"]
+pub struct Host {
+    endpoint: String,
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Starts to answer on a listener. No function's process is started before it is invoked.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] where a function is not one that Lambda would accept, its program is not there, or the directory
+    /// cannot be written. What is merely less than asked for is in [`warnings`](Host::warnings).
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub async fn start(
+        listener: TcpListener,
+        options: HostOptions,
+        functions: Vec<Function>,
+    ) -> Result<Host, HostError> {
+        let address = listener.local_addr().map_err(HostError::Listener)?;
+        let shared = Arc::new(Shared::new(options, functions)?);
+        let tasks = vec![
+            tokio::spawn(invoke_api::serve(listener, shared.clone())),
+            tokio::spawn(sample_memory(shared.clone())),
+        ];
+        Ok(Host {
+            endpoint: format!("http://{address}"),
+            shared,
+            tasks,
+        })
+    }
+
+    /// The endpoint URL for the SDK.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Stops answering, kills all workers, and returns when they and their directories are gone. Queued events are lost.
+    pub async fn stop(self) {
+        self.halt();
+        if !all_gone(&self.shared.gone, || self.shared.is_empty()).await {
+            tracing::warn!("some workers have not gone");
+        }
+    }
+
+    /// Reports of the attempts so far, oldest first; the last 100,000.
+    #[must_use]
+    pub fn reports(&self) -> Vec<InvocationReport> {
+        lock(&self.shared.records).reports.iter().cloned().collect()
+    }
+
+    /// Reports from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<InvocationReport> {
+        self.shared.subscribers.subscribe()
+    }
+
+    /// Records of the events that failed for good, oldest first; the last 10,000. All are in `failures.jsonl`.
+    #[must_use]
+    pub fn failures(&self) -> Vec<FailureRecord> {
+        lock(&self.shared.records)
+            .failures
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    /// What the host does without, and why.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        lock(&self.shared.warnings).clone()
+    }
+
+    /// Invocations that run, and events that are queued or wait for a retry.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        // In this order: what goes from waiting to queued between the two is counted twice rather than not at all.
+        let waiting = self.shared.retries_waiting.load(SeqCst);
+        waiting + lock(&self.shared.pool).pending()
+    }
+
+    /// Process ids of the workers, idle ones included.
+    #[must_use]
+    pub fn worker_pids(&self) -> Vec<u32> {
+        lock(&self.shared.environments)
+            .values()
+            .map(|environment| environment.pid)
+            .collect()
+    }
+
+    /// Puts a plan of faults in force, in place of any before it.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        *lock(&self.shared.faults) = Arc::new(Faults::new(plan));
+    }
+
+    /// What the rules of the plan in force have done so far, in their order.
+    #[must_use]
+    pub fn fault_counts(&self) -> Vec<FaultCount> {
+        lock(&self.shared.faults).counts()
+    }
+
+    fn halt(&self) {
+        self.shared.stopping.store(true, SeqCst);
+        self.tasks.iter().for_each(JoinHandle::abort);
+        lock(&self.shared.environments)
+            .values()
+            .for_each(|environment| environment.kill());
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.halt();
+        self.shared.reaper.finish();
+        // What is left when nobody waited for the workers' own ends.
+        let _ = fs::remove_dir_all(self.shared.options.dir.join("envs"));
+    }
+}
+
+/// Waits until nothing is left, which a [`Notify`] is told of, but not for ever.
+async fn all_gone(gone: &Notify, is_empty: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + KILL_WAIT_MAX;
+    loop {
+        let told = gone.notified();
+        tokio::pin!(told);
+        // Enlisted before the look, so that the last one cannot slip between the two.
+        told.as_mut().enable();
+        if is_empty() {
+            return true;
+        }
+        if tokio::time::timeout_at(until, told).await.is_err() {
+            return is_empty();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Processes from outside: how much memory they use, how they ended, how to signal them.
+//!
+//! Memory is read from `/proc/<pid>/status` (and that of the children that a worker may have started); where there is no
+//! `/proc`, nothing is measured. `VmHWM`, the kernel's own peak, does not miss what happens between two samples.
+
+use rustix::process::{Pid, Signal};
+use std::{fs, os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
+/// Descendants looked at in one sample.
+const DESCENDANTS_MAX: usize = 64;
+
+/// Peak resident memory of a process in KB, or, if more, what it and its descendants use together now.
+pub(super) fn memory_kb(pid: u32) -> Option<u64> {
+    let (rss_kb, peak_kb) = resident_kb(pid)?;
+    let mut together_kb = rss_kb;
+    let mut pids = children(pid);
+    let mut next = 0;
+    while next < pids.len().min(DESCENDANTS_MAX) {
+        let pid = pids[next];
+        together_kb += resident_kb(pid).map_or(0, |(rss_kb, _)| rss_kb);
+        pids.extend(children(pid));
+        next += 1;
+    }
+    Some(peak_kb.max(together_kb))
+}
+
+/// `VmRSS` and `VmHWM`.
+fn resident_kb(pid: u32) -> Option<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':')
+            .split_ascii_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    };
+    Some((field("VmRSS")?, field("VmHWM")?))
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let lists = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace()
+                .flat_map(str::parse)
+                .collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// Signals a worker's process group: the worker leads it, and whatever it started is in it.
+pub(super) fn signal_group(pid: u32, signal: Signal) {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return;
+    };
+    // It may be gone already, which is as good.
+    let _ = rustix::process::kill_process_group(pid, signal);
+}
+
+/// How a process ended, in the words of Lambda's messages; none for an exit with success.
+pub(super) fn describe_exit(status: ExitStatus) -> Option<String> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => None,
+        (Some(code), _) => Some(format!("exit status {code}")),
+        (None, Some(signal)) => Some(format!("signal: {}", signal_name(signal))),
+        (None, None) => Some("unknown status".into()),
+    }
+}
+
+/// Names as the Go library prints them, which is what Lambda's own supervisor is written with.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "hangup",
+        2 => "interrupt",
+        3 => "quit",
+        4 => "illegal instruction",
+        6 => "aborted",
+        8 => "floating point exception",
+        9 => "killed",
+        11 => "segmentation fault",
+        13 => "broken pipe",
+        15 => "terminated",
+        other => return format!("signal {other}"),
+    };
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_described_as_lambda_does() {
+        assert_eq!(describe_exit(ExitStatus::from_raw(0)), None);
+        assert_eq!(
+            describe_exit(ExitStatus::from_raw(3 << 8)).unwrap(),
+            "exit status 3"
+        );
+        assert_eq!(
+            describe_exit(ExitStatus::from_raw(9)).unwrap(),
+            "signal: killed"
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_counts_the_peak() {
+        let before_kb = memory_kb(std::process::id()).unwrap();
+        let block = vec![1u8; 64 << 20];
+        std::hint::black_box(&block);
+        drop(block);
+        let after_kb = memory_kb(std::process::id()).unwrap();
+        assert!(
+            after_kb >= before_kb && after_kb >= 64 << 10,
+            "{before_kb} KB, then {after_kb} KB"
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! One invocation from its admission to its report, and what follows for an event that failed.
+
+use super::{
+    attempt::Attempt,
+    environment::Lease,
+    faults::Fault,
+    report::{FailureRecord, Outcome},
+    shared::{Shared, lock},
+};
+use bytes::Bytes;
+use http::HeaderValue;
+use std::sync::{Arc, atomic::Ordering::SeqCst};
+use tokio::sync::oneshot;
+
+/// What is to be run.
+pub(super) struct Invocation {
+    pub(super) request_id: Arc<str>,
+    pub(super) function: usize,
+    pub(super) payload: Bytes,
+    pub(super) client_context: Option<HeaderValue>,
+    pub(super) trace_id: HeaderValue,
+    pub(super) attempt: u32,
+    pub(super) caller: Caller,
+}
+
+/// Who hears of the outcome.
+pub(super) enum Caller {
+    /// Somebody who waits.
+    Sync(oneshot::Sender<Answer>),
+    /// Nobody, but an error is retried and then recorded.
+    Event,
+    /// Nobody: the second run of [`Fault::RunTwice`].
+    Nobody,
+}
+
+/// What a synchronous caller gets.
+pub(super) struct Answer {
+    pub(super) outcome: Outcome,
+    pub(super) log_tail: Vec<u8>,
+}
+
+/// The place of a running invocation, given back however the run ends.
+struct Place {
+    shared: Arc<Shared>,
+    function: usize,
+    lease: Option<Lease>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let surplus = lock(&self.shared.pool).release(self.function, self.lease.take());
+        // Killed here, outside the lock.
+        drop(surplus);
+        pump(&self.shared);
+    }
+}
+
+/// Starts what may run of the queued events.
+pub(super) fn pump(shared: &Arc<Shared>) {
+    while !shared.is_stopping() {
+        let Some((invocation, warm)) = lock(&shared.pool).next_event() else {
+            return;
+        };
+        start(shared, invocation, warm);
+    }
+}
+
+/// Runs an admitted invocation in a task of its own, so that a caller who hangs up does not stop it.
+pub(super) fn start(shared: &Arc<Shared>, invocation: Invocation, warm: Option<Lease>) {
+    let place = Place {
+        shared: shared.clone(),
+        function: invocation.function,
+        lease: None,
+    };
+    tokio::spawn(run(place, invocation, warm));
+}
+
+async fn run(mut place: Place, invocation: Invocation, warm: Option<Lease>) {
+    let shared = place.shared.clone();
+    let fault = shared.fault_at_run(invocation.function);
+    if fault == Some(Fault::RunTwice) {
+        run_again(&shared, &invocation);
+    }
+    let attempt = Attempt {
+        shared: &shared,
+        invocation: &invocation,
+        fault,
+    };
+    let (done, lease) = attempt.run(warm).await;
+    shared.report(done.report);
+    place.lease = lease;
+    match invocation.caller {
+        Caller::Sync(reply) => {
+            // The place is free before the caller hears of it: one who calls again at once finds it.
+            drop(place);
+            // A caller who hung up is not an error.
+            let _ = reply.send(Answer {
+                outcome: done.outcome,
+                log_tail: done.log_tail,
+            });
+        }
+        // The retry counts as pending before the run ceases to.
+        Caller::Event => settle_event(&shared, invocation, done.outcome),
+        Caller::Nobody => {}
+    }
+}
+
+fn run_again(shared: &Arc<Shared>, invocation: &Invocation) {
+    let second = Invocation {
+        request_id: invocation.request_id.clone(),
+        function: invocation.function,
+        payload: invocation.payload.clone(),
+        client_context: invocation.client_context.clone(),
+        trace_id: invocation.trace_id.clone(),
+        attempt: invocation.attempt,
+        caller: Caller::Nobody,
+    };
+    if lock(&shared.pool).push(second.function, second).is_ok() {
+        pump(shared);
+    }
+}
+
+/// Two retries by default, then a record; see *How Lambda handles errors and retries with asynchronous invocation*.
+fn settle_event(shared: &Arc<Shared>, mut event: Invocation, outcome: Outcome) {
+    let Outcome::Error(_, document) = outcome else {
+        return;
+    };
+    if shared.is_stopping() {
+        // Killed by us; nobody is left to retry for.
+        return;
+    }
+    let Some(&delay) = shared
+        .options
+        .async_retry_delays
+        .get(event.attempt as usize - 1)
+    else {
+        let arn = &shared.functions[event.function].arn;
+        shared.record_failure(FailureRecord::new(
+            &event.request_id,
+            arn,
+            event.attempt,
+            &event.payload,
+            &document,
+        ));
+        return;
+    };
+    event.attempt += 1;
+    event.caller = Caller::Event;
+    let shared = shared.clone();
+    shared.retries_waiting.fetch_add(1, SeqCst);
+    tokio::spawn(async move {
+        tokio::time::sleep(delay).await;
+        let pushed = lock(&shared.pool).push(event.function, event);
+        shared.retries_waiting.fetch_sub(1, SeqCst);
+        if pushed.is_err() {
+            shared.warn("the queue of events is full; a retry was dropped".into());
+        }
+        pump(&shared);
+    });
+}
