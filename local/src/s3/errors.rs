@@ -48,7 +48,7 @@ pub(super) fn io_error(action: &str, path: &Path, err: &io::Error) -> S3Error {
             custom("InsufficientStorage", StatusCode::BAD_REQUEST, message)
         }
         E::InvalidFilename => s3_error!(KeyTooLongError, "{message}"),
-        E::NotADirectory | E::IsADirectory | E::DirectoryNotEmpty => {
+        E::NotADirectory | E::IsADirectory | E::DirectoryNotEmpty | E::AlreadyExists => {
             s3_error!(InvalidRequest, "{message}")
         }
         _ => s3_error!(InternalError, "{message}"),

@@ -154,9 +154,8 @@ impl Upload {
                 "completing an upload takes at least one part"
             ));
         }
-        let (mut pieces, mut etags, mut last_number) =
-            (Vec::new(), Vec::with_capacity(listed.len()), 0);
-        for (idx, wanted) in listed.iter().enumerate() {
+        let (mut parts, mut last_number) = (Vec::with_capacity(listed.len()), 0);
+        for wanted in listed {
             let number = wanted.part_number.unwrap_or(0);
             if number <= last_number {
                 return Err(s3_error!(
@@ -168,39 +167,45 @@ impl Upload {
             let part = self
                 .parts
                 .get(&number)
-                .filter(|part| {
-                    wanted
-                        .e_tag
-                        .as_ref()
-                        .is_none_or(|etag| etag.value() == part.payload.etag)
-                })
-                .filter(|part| part.has(wanted))
+                .filter(|part| part.is(wanted))
                 .ok_or_else(|| {
                     s3_error!(
                         InvalidPart,
                         "part {number} was not uploaded, or has another ETag or checksum"
                     )
                 })?;
-            if idx + 1 < listed.len() && part.payload.bytes() < PART_BYTES_MIN {
-                let bytes = part.payload.bytes();
+            parts.push((number, part));
+        }
+        for (number, part) in &parts[..parts.len() - 1] {
+            let bytes = part.payload.bytes();
+            if bytes < PART_BYTES_MIN {
                 return Err(s3_error!(
                     EntityTooSmall,
                     "part {number} has {bytes} bytes; all but the last need {PART_BYTES_MIN}"
                 ));
             }
-            pieces.extend(part.payload.pieces.iter().cloned());
-            etags.push(part.payload.etag.as_str());
         }
+        let etags = parts.iter().map(|(_, part)| part.payload.etag.as_str());
         Ok(Payload {
-            pieces,
-            etag: etag_of_parts(etags.into_iter()),
+            etag: etag_of_parts(etags),
+            pieces: parts
+                .iter()
+                .flat_map(|(_, part)| part.payload.pieces.iter().cloned())
+                .collect(),
         })
     }
 }
 
 impl Part {
-    /// Does the part have the checksums that completing it names?
-    fn has(&self, wanted: &CompletedPart) -> bool {
+    /// Does the part have the ETag and the checksums that completing it names?
+    fn is(&self, wanted: &CompletedPart) -> bool {
+        if wanted
+            .e_tag
+            .as_ref()
+            .is_some_and(|etag| etag.value() != self.payload.etag)
+        {
+            return false;
+        }
         let wanted = Checksum {
             checksum_crc32: wanted.checksum_crc32.clone(),
             checksum_crc32c: wanted.checksum_crc32c.clone(),
