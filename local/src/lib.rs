@@ -1,3 +1,13 @@
-//! TODO
+//! The embedded runtime: S3, DynamoDB and Lambda on loopback, inside the driver's process.
+//!
+//! Kinglet has one path: the AWS SDK. *Local* means that its signed requests go to these servers instead of AWS, and that
+//! worker processes, the very binaries that are deployed, are started by [`lambda`] instead of Lambda. S3's and DynamoDB's
+//! protocols are spoken by independent projects, `s3s` and `dynoxide`; what lies behind S3 is [`s3`].
+//!
+//! This crate knows nothing of jobs: it is handed functions, buckets and a directory.
 
 pub mod lambda;
+mod runtime;
+pub mod s3;
+
+pub use runtime::{FunctionOptions, Options, REGION, Runtime, StartError};

@@ -28,6 +28,8 @@ pub struct Function {
     pub tmp_mb: u32,
     /// Reserved concurrency: most invocations of this function that run at once.
     pub concurrency_max: Option<u32>,
+    /// On-failure destination: the function that is handed the record of an event that failed for good, as an event.
+    pub on_failure: Option<String>,
 }
 
 impl Function {
@@ -43,6 +45,7 @@ impl Function {
             timeout: Duration::from_secs(3),
             tmp_mb: 512,
             concurrency_max: None,
+            on_failure: None,
         }
     }
 

@@ -120,6 +120,29 @@ fn run_again(shared: &Arc<Shared>, invocation: &Invocation) {
     }
 }
 
+/// Hands the record of a failed event to the function's on-failure destination, if it has one. A destination's own
+/// failures go nowhere: they could go round for ever.
+fn send_to_destination(shared: &Arc<Shared>, event: &Invocation, record: &FailureRecord) {
+    let wanted = shared.functions[event.function].spec.on_failure.as_deref();
+    let find = |name: &str| shared.functions.iter().position(|f| &*f.name == name);
+    let Some(function) = wanted.and_then(find).filter(|function| *function != event.function) else {
+        return;
+    };
+    let sent = Invocation {
+        request_id: uuid::Uuid::new_v4().to_string().into(),
+        function,
+        payload: serde_json::to_vec(record).unwrap_or_default().into(),
+        client_context: None,
+        trace_id: event.trace_id.clone(),
+        attempt: 1,
+        caller: Caller::Event,
+    };
+    if lock(&shared.pool).push(function, sent).is_err() {
+        shared.warn("the queue of events is full; a failure record was dropped".into());
+    }
+    pump(shared);
+}
+
 /// Two retries by default, then a record; see *How Lambda handles errors and retries with asynchronous invocation*.
 fn settle_event(shared: &Arc<Shared>, mut event: Invocation, outcome: Outcome) {
     let Outcome::Error(_, document) = outcome else {
@@ -135,13 +158,15 @@ fn settle_event(shared: &Arc<Shared>, mut event: Invocation, outcome: Outcome) {
         .get(event.attempt as usize - 1)
     else {
         let arn = &shared.functions[event.function].arn;
-        shared.record_failure(FailureRecord::new(
+        let record = FailureRecord::new(
             &event.request_id,
             arn,
             event.attempt,
             &event.payload,
             &document,
-        ));
+        );
+        send_to_destination(shared, &event, &record);
+        shared.record_failure(record);
         return;
     };
     event.attempt += 1;

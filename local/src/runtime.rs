@@ -1,0 +1,196 @@
+//! The three servers put together: started in a few milliseconds, on loopback and on ports that the system chooses, with all
+//! data under one directory that goes when the runtime stops.
+
+use crate::lambda::{CpuShare, Function, Host, HostError, HostOptions};
+use crate::s3::{self, BucketKind, CreateBucketError, Keys, Store};
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// The region in signatures and ARNs.
+pub const REGION: &str = "us-east-1";
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to keep data: a directory of the runtime's own is made in it. The system's temporary directory by default.
+    pub data_dir: Option<PathBuf>,
+    /// How many functions run at once.
+    pub concurrency: u32,
+    /// How much CPU a function gets.
+    pub cpu: CpuShare,
+    /// Whether a function that uses more than its memory is killed.
+    pub enforce_memory: bool,
+}
+
+/// One function to host.
+#[derive(Clone, Debug)]
+pub struct FunctionOptions {
+    /// Its name.
+    pub name: String,
+    /// What to start.
+    pub program: PathBuf,
+    /// With which arguments.
+    pub args: Vec<OsString>,
+    /// With which environment, besides the endpoints, keys and region, which the runtime adds.
+    pub env: Vec<(String, String)>,
+    /// Its memory in MB.
+    pub memory_mb: u32,
+    /// Its timeout.
+    pub timeout: Duration,
+    /// The function that takes the records of its failed events.
+    pub on_failure: Option<String>,
+}
+
+/// Why the runtime could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The directory for its data cannot be made.
+    #[error("making a directory for the embedded runtime in {dir}: {source}", dir = dir.display())]
+    Directory {
+        /// Where.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Loopback has no free port, or is not there.
+    #[error("listening on 127.0.0.1: {0}")]
+    Listen(#[source] std::io::Error),
+    /// DynamoDB did not start.
+    #[error("starting the embedded DynamoDB: {0}")]
+    DynamoDb(String),
+    /// Lambda did not start.
+    #[error("starting the embedded Lambda: {0}")]
+    Lambda(#[from] HostError),
+    /// A bucket was refused.
+    #[error(transparent)]
+    Bucket(#[from] CreateBucketError),
+}
+
+/// Servers that run.
+pub struct Runtime {
+    store: Arc<Store>,
+    host: Host,
+    s3_url: String,
+    dynamodb_url: String,
+    keys: Keys,
+    stop: watch::Sender<bool>,
+    dir: tempfile::TempDir,
+}
+
+impl Runtime {
+    /// Starts the servers. No function is started before it is invoked.
+    ///
+    /// # Errors
+    /// [`StartError`], naming what could not be had.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub async fn start(options: Options, functions: Vec<FunctionOptions>) -> Result<Self, StartError> {
+        let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let directory = |source| StartError::Directory { dir: parent.clone(), source };
+        std::fs::create_dir_all(&parent).map_err(directory)?;
+        let dir = tempfile::Builder::new().prefix("kinglet-").tempdir_in(&parent).map_err(directory)?;
+        let store = Store::open(dir.path()).map_err(directory)?;
+        // Fresh for each runtime: another local process that finds the port still cannot read or run anything.
+        let keys = Keys {
+            access_key: format!("KINGLET{:013}", std::process::id()),
+            secret_key: uuid::Uuid::new_v4().simple().to_string(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let stopping = |mut stopped: watch::Receiver<bool>| async move {
+            // An error means that the runtime is gone, which is a reason to stop as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+
+        let (s3, s3_url) = listen().await?;
+        tokio::spawn(s3::serve(s3, store.clone(), keys.clone(), stopping(stopped.clone())));
+
+        let (dynamodb, dynamodb_url) = listen().await?;
+        let database = dynoxide::Database::memory().map_err(|e| StartError::DynamoDb(e.to_string()))?;
+        tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, stopping(stopped)));
+
+        let (lambda, lambda_url) = listen().await?;
+        let shared_env = [
+            ("AWS_ACCESS_KEY_ID", keys.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret_key.clone()),
+            ("AWS_ENDPOINT_URL_S3", s3_url.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url.clone()),
+            ("AWS_ENDPOINT_URL_LAMBDA", lambda_url),
+        ];
+        let functions = functions.into_iter().map(|given| {
+            let shared = shared_env.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            Function {
+                args: given.args,
+                env: shared.chain(given.env).collect(),
+                memory_mb: given.memory_mb,
+                timeout: given.timeout,
+                tmp_mb: 10_240,
+                on_failure: given.on_failure,
+                ..Function::new(given.name, given.program)
+            }
+        });
+        let host_options = HostOptions {
+            concurrency_max: options.concurrency,
+            // A failed event goes to the destination at once: `advance` decides what follows.
+            async_retry_delays: vec![],
+            cpu: options.cpu,
+            enforce_memory: options.enforce_memory,
+            region: REGION.to_owned(),
+            ..HostOptions::new(dir.path().join("lambda"), &keys.access_key)
+        };
+        let host = Host::start(lambda, host_options, functions.collect()).await?;
+        for warning in host.warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(Runtime { store, host, s3_url, dynamodb_url, keys, stop, dir })
+    }
+
+    /// Adds a bucket.
+    ///
+    /// # Errors
+    /// When its name breaks S3's rules or is taken.
+    pub fn create_bucket(&self, name: &str, kind: BucketKind) -> Result<(), StartError> {
+        Ok(self.store.create_bucket(name, kind)?)
+    }
+
+    /// The URLs of S3, DynamoDB and Lambda.
+    pub fn urls(&self) -> [&str; 3] {
+        [&self.s3_url, &self.dynamodb_url, self.host.endpoint()]
+    }
+
+    /// The access key id and the secret that requests must be signed with.
+    pub fn keys(&self) -> (&str, &str) {
+        (&self.keys.access_key, &self.keys.secret_key)
+    }
+
+    /// The Lambda host, for its reports, logs and faults.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Where the data is.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Stops the servers and the workers, and removes the directory.
+    pub async fn stop(self) {
+        self.host.stop().await;
+        let _ = self.stop.send(true);
+        if let Err(error) = self.dir.close() {
+            tracing::warn!("removing the embedded runtime's directory: {error}");
+        }
+    }
+}
+
+async fn listen() -> Result<(TcpListener, String), StartError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
+    let address = listener.local_addr().map_err(StartError::Listen)?;
+    Ok((listener, format!("http://{address}")))
+}

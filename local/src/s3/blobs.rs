@@ -1,0 +1,118 @@
+//! A `Blobs` bucket: an index in memory over immutable pieces.
+//!
+//! Bytes are complete before the index hears of them, so its lock is held for a lookup or an insertion and never
+//! across I/O. That one insertion, with its condition checked under the same lock, is what makes exactly one of many
+//! racing conditional writes win.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, RwLock};
+use std::time::SystemTime;
+
+use s3s::S3Result;
+
+use super::bucket::{Attributes, Info};
+use super::conditions::WriteCondition;
+use super::content::{Payload, Piece};
+use super::errors::no_such_key;
+use super::paging::{Entry, Page, Query, page};
+use super::spool::Spool;
+use super::{read, write};
+
+pub(super) struct Blobs {
+    spool: Arc<Spool>,
+    index: RwLock<BTreeMap<String, Arc<Blob>>>,
+}
+
+struct Blob {
+    info: Info,
+    pieces: Vec<Piece>,
+}
+
+impl Blobs {
+    pub(super) fn new(spool: Arc<Spool>) -> Self {
+        Self {
+            spool,
+            index: RwLock::default(),
+        }
+    }
+
+    pub(super) fn spool(&self) -> &Arc<Spool> {
+        &self.spool
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        read(&self.index).is_empty()
+    }
+
+    pub(super) fn info(&self, key: &str) -> S3Result<Info> {
+        self.get(key).map(|blob| blob.info.clone())
+    }
+
+    pub(super) fn pieces(&self, key: &str) -> S3Result<(Info, Vec<Piece>)> {
+        self.get(key)
+            .map(|blob| (blob.info.clone(), blob.pieces.clone()))
+    }
+
+    fn get(&self, key: &str) -> S3Result<Arc<Blob>> {
+        read(&self.index)
+            .get(key)
+            .cloned()
+            .ok_or_else(|| no_such_key(key))
+    }
+
+    pub(super) fn put(
+        &self,
+        key: &str,
+        payload: Payload,
+        attributes: Attributes,
+        condition: &WriteCondition,
+    ) -> S3Result<Info> {
+        let info = Info {
+            bytes: payload.bytes(),
+            etag: payload.etag,
+            modified: SystemTime::now(),
+            attributes: Arc::new(attributes),
+        };
+        let blob = Arc::new(Blob {
+            info: info.clone(),
+            pieces: payload.pieces,
+        });
+        let replaced = {
+            let mut index = write(&self.index);
+            condition.check(key, index.get(key).map(|blob| blob.info.etag.as_str()))?;
+            index.insert(key.to_owned(), blob)
+        };
+        // Not before the lock is free: this may remove a file.
+        drop(replaced);
+        Ok(info)
+    }
+
+    pub(super) fn delete(&self, key: &str, condition: &WriteCondition) -> S3Result<()> {
+        let deleted = {
+            let mut index = write(&self.index);
+            condition.check(key, index.get(key).map(|blob| blob.info.etag.as_str()))?;
+            index.remove(key)
+        };
+        drop(deleted);
+        Ok(())
+    }
+
+    pub(super) fn page(&self, query: &Query) -> Page {
+        let index = read(&self.index);
+        page(
+            query,
+            |from: Bound<&str>| {
+                index
+                    .range::<str, _>((from, Bound::Unbounded))
+                    .map(|(key, blob)| (key.as_str(), blob))
+            },
+            |key, blob| Entry {
+                key: key.to_owned(),
+                bytes: blob.info.bytes,
+                etag: blob.info.etag.clone(),
+                modified: blob.info.modified,
+            },
+        )
+    }
+}

@@ -1,0 +1,175 @@
+//! One bucket, of any kind.
+//!
+//! The kinds differ in where bytes lie and in what makes a write atomic, and in nothing else; so this is an enum that
+//! dispatches, not a trait: the set is closed, and each method shows all three answers side by side.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use s3s::dto::{Checksum, Metadata, Timestamp};
+use s3s::{S3Result, s3_error};
+
+use super::blobs::Blobs;
+use super::conditions::WriteCondition;
+use super::content::{Payload, Piece, Reader};
+use super::directory::Directory;
+use super::errors::read_only;
+use super::files::Files;
+use super::paging::{Page, Query};
+use super::receive::{Announced, receive};
+use super::spool::Spool;
+
+/// What the client says of an object and gets back with it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attributes {
+    pub(super) content_type: Option<String>,
+    pub(super) content_encoding: Option<String>,
+    pub(super) content_language: Option<String>,
+    pub(super) content_disposition: Option<String>,
+    pub(super) cache_control: Option<String>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) user: Option<Metadata>,
+    /// The checksums that came with the upload and were right.
+    pub(super) checksum: Checksum,
+}
+
+/// An object without its bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Info {
+    pub(super) bytes: u64,
+    /// Without quotes.
+    pub(super) etag: String,
+    pub(super) modified: SystemTime,
+    pub(super) attributes: Arc<Attributes>,
+}
+
+pub(super) struct Bucket {
+    pub(super) created: SystemTime,
+    pub(super) kind: Kind,
+}
+
+pub(super) enum Kind {
+    Blobs(Blobs),
+    Files(Files),
+    Directory(Arc<Directory>),
+}
+
+impl Kind {
+    pub(super) fn blobs(spool: &Arc<Spool>) -> Self {
+        Kind::Blobs(Blobs::new(spool.clone()))
+    }
+
+    pub(super) fn files(root: PathBuf, only: Option<String>) -> Self {
+        Kind::Files(Files::new(root, only))
+    }
+
+    pub(super) fn directory(root: PathBuf) -> Self {
+        Kind::Directory(Arc::new(Directory::new(root)))
+    }
+}
+
+impl Bucket {
+    /// The object as it is now, or `NoSuchKey`.
+    pub(super) async fn info(&self, key: &str) -> S3Result<Info> {
+        match &self.kind {
+            Kind::Blobs(blobs) => blobs.info(key),
+            Kind::Files(files) => files.info(key).await,
+            Kind::Directory(directory) => directory.info(key).await,
+        }
+    }
+
+    /// The object and its bytes, which stay as they are or fail to be read, whatever happens to the object.
+    pub(super) async fn open(&self, key: &str) -> S3Result<(Info, Reader)> {
+        match &self.kind {
+            Kind::Blobs(blobs) => blobs
+                .pieces(key)
+                .map(|(info, pieces)| (info, Reader::of_pieces(&pieces))),
+            Kind::Files(files) => files.open(key).await,
+            Kind::Directory(directory) => directory.open(key).await,
+        }
+    }
+
+    /// The object's pieces, where another object can share them.
+    pub(super) fn pieces(&self, key: &str) -> Option<S3Result<(Info, Vec<Piece>)>> {
+        match &self.kind {
+            Kind::Blobs(blobs) => Some(blobs.pieces(key)),
+            Kind::Files(_) | Kind::Directory(_) => None,
+        }
+    }
+
+    /// Fails early where `key` cannot be written, or not under `condition`.
+    pub(super) async fn check_write(&self, key: &str, condition: &WriteCondition) -> S3Result<()> {
+        let current = match &self.kind {
+            Kind::Files(_) => return Err(read_only(key)),
+            Kind::Blobs(blobs) => blobs.info(key),
+            Kind::Directory(directory) => {
+                directory.check_key(key)?;
+                if condition.if_match.is_none() && condition.if_none_match.is_none() {
+                    return Ok(());
+                }
+                directory.info(key).await
+            }
+        };
+        condition.check(key, current.ok().map(|info| info.etag).as_deref())
+    }
+
+    /// Takes in bytes that are to become `key`.
+    pub(super) async fn receive(
+        &self,
+        key: &str,
+        body: Option<s3s::dto::StreamingBlob>,
+        announced: Announced,
+    ) -> S3Result<(Payload, Checksum)> {
+        match &self.kind {
+            Kind::Blobs(blobs) => receive(blobs.spool().clone(), body, announced).await,
+            Kind::Files(_) => Err(read_only(key)),
+            Kind::Directory(directory) => receive(directory.place(key)?, body, announced).await,
+        }
+    }
+
+    /// Makes `payload` the object `key`, if `condition` still holds at that instant.
+    pub(super) async fn put(
+        &self,
+        key: &str,
+        payload: Payload,
+        attributes: Attributes,
+        condition: WriteCondition,
+    ) -> S3Result<Info> {
+        match &self.kind {
+            Kind::Blobs(blobs) => blobs.put(key, payload, attributes, &condition),
+            Kind::Files(_) => Err(read_only(key)),
+            Kind::Directory(directory) => directory.put(key, payload, attributes, condition).await,
+        }
+    }
+
+    /// Deletes the object, if there is one.
+    pub(super) async fn delete(&self, key: &str, condition: WriteCondition) -> S3Result<()> {
+        match &self.kind {
+            Kind::Blobs(blobs) => blobs.delete(key, &condition),
+            Kind::Files(_) => Err(read_only(key)),
+            Kind::Directory(directory) => directory.delete(key, condition).await,
+        }
+    }
+
+    /// One page of the listing.
+    pub(super) async fn page(&self, query: Query) -> S3Result<Page> {
+        match &self.kind {
+            Kind::Blobs(blobs) => Ok(blobs.page(&query)),
+            Kind::Files(files) => files.page(query).await,
+            Kind::Directory(directory) => directory.page(query).await,
+        }
+    }
+
+    /// May the bucket itself be removed? Only one that is empty, and none that shows a directory of the user's.
+    pub(super) fn check_removable(&self) -> S3Result<()> {
+        match &self.kind {
+            Kind::Blobs(blobs) if blobs.is_empty() => Ok(()),
+            Kind::Blobs(_) => Err(s3_error!(BucketNotEmpty)),
+            Kind::Files(_) | Kind::Directory(_) => Err(s3_error!(
+                AccessDenied,
+                "the bucket shows a local directory and cannot be deleted"
+            )),
+        }
+    }
+}

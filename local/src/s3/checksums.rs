@@ -1,0 +1,172 @@
+//! What a client claims about the bytes it sends, and whether it is so.
+//!
+//! The claims come in three ways: `Content-MD5`, an `x-amz-checksum-*` header, or (the SDKs' default) the same as a
+//! trailer, so that the value is known only once the body was read.
+
+use http::HeaderMap;
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::dto::Checksum;
+use s3s::{S3Result, TrailingHeaders, s3_error};
+
+const PREFIX: &str = "x-amz-checksum-";
+const NAMES: [&str; 5] = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"];
+
+/// What the client says of its bytes.
+#[derive(Default)]
+pub(super) struct Claims {
+    headers: HeaderMap,
+    content_md5: Option<String>,
+    trailers: Option<TrailingHeaders>,
+}
+
+impl Claims {
+    pub(super) fn new(
+        headers: HeaderMap,
+        content_md5: Option<String>,
+        trailers: Option<TrailingHeaders>,
+    ) -> Self {
+        Self {
+            headers,
+            content_md5,
+            trailers,
+        }
+    }
+
+    /// A hasher for just what will have to be compared.
+    pub(super) fn digest(&self) -> Digest {
+        let trailing = self.headers.get_all("x-amz-trailer");
+        let wanted = |name: &str| {
+            let full = format!("{PREFIX}{name}");
+            let announced = |value: &http::HeaderValue| {
+                value.to_str().is_ok_and(|names| {
+                    names
+                        .split(',')
+                        .any(|one| one.trim().eq_ignore_ascii_case(&full))
+                })
+            };
+            self.headers.contains_key(&full) || trailing.iter().any(announced)
+        };
+        Digest {
+            etag: Crc64Nvme::new(),
+            bytes: 0,
+            md5: self.content_md5.as_ref().map(|_| Md5::new()),
+            claimed: ChecksumHasher {
+                crc32: wanted("crc32").then(Crc32::new),
+                crc32c: wanted("crc32c").then(Crc32c::new),
+                crc64nvme: wanted("crc64nvme").then(Crc64Nvme::new),
+                sha1: wanted("sha1").then(Sha1::new),
+                sha256: wanted("sha256").then(Sha256::new),
+            },
+        }
+    }
+
+    /// Compares; the whole body was read, so the trailers are there.
+    fn verify(&self, found: &Checksum, md5: Option<&str>) -> S3Result<()> {
+        if let (Some(claimed), Some(found)) = (&self.content_md5, md5)
+            && claimed != found
+        {
+            return Err(s3_error!(
+                BadDigest,
+                "Content-MD5 is {claimed}, but the body received has {found}"
+            ));
+        }
+        let trailers = self
+            .trailers
+            .as_ref()
+            .and_then(TrailingHeaders::take)
+            .unwrap_or_default();
+        for (name, found) in NAMES.into_iter().zip(by_name(found)) {
+            let full = format!("{PREFIX}{name}");
+            let claimed = self
+                .headers
+                .get(&full)
+                .or_else(|| trailers.get(&full))
+                .and_then(|value| value.to_str().ok());
+            match (claimed, found) {
+                (Some(claimed), Some(found)) if claimed != found => {
+                    return Err(s3_error!(
+                        BadDigest,
+                        "{full} is {claimed}, but the body received has {found}"
+                    ));
+                }
+                (None, Some(_)) => {
+                    return Err(s3_error!(
+                        InvalidRequest,
+                        "the trailer {full} was announced and not sent"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Running sums over a body.
+pub(super) struct Digest {
+    etag: Crc64Nvme,
+    bytes: u64,
+    md5: Option<Md5>,
+    claimed: ChecksumHasher,
+}
+
+/// What a body came to.
+pub(super) struct Digested {
+    pub(super) etag: String,
+    pub(super) checksum: Checksum,
+}
+
+impl Digest {
+    pub(super) fn update(&mut self, data: &[u8]) {
+        self.etag.update(data);
+        self.bytes += data.len() as u64;
+        if let Some(md5) = &mut self.md5 {
+            md5.update(data);
+        }
+        self.claimed.update(data);
+    }
+
+    /// The ETag tells content apart and is the same for the same bytes, like S3's. It is no MD5, which would cost more
+    /// than everything else here; the suffix keeps it from looking like one to clients that would verify it, as S3's
+    /// own multipart ETags do.
+    pub(super) fn finish(self, claims: &Claims) -> S3Result<Digested> {
+        let md5 = self.md5.map(|md5| base64(&md5.finalize()));
+        let checksum = self.claimed.finalize();
+        claims.verify(&checksum, md5.as_deref())?;
+        let crc = u64::from_be_bytes(self.etag.finalize());
+        Ok(Digested {
+            etag: format!("{crc:016x}{:016x}-1", self.bytes),
+            checksum,
+        })
+    }
+}
+
+/// The ETag of an object of several parts, in the form S3 gives it.
+pub(super) fn etag_of_parts<'a>(etags: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let (mut crc, count) = (Crc64Nvme::new(), etags.len());
+    let mut bytes = 0;
+    for etag in etags {
+        crc.update(etag.as_bytes());
+        bytes += etag.len();
+    }
+    format!(
+        "{:016x}{bytes:016x}-{count}",
+        u64::from_be_bytes(crc.finalize())
+    )
+}
+
+/// In the order of [`NAMES`].
+pub(super) fn by_name(checksum: &Checksum) -> [Option<&str>; 5] {
+    [
+        checksum.checksum_crc32.as_deref(),
+        checksum.checksum_crc32c.as_deref(),
+        checksum.checksum_crc64nvme.as_deref(),
+        checksum.checksum_sha1.as_deref(),
+        checksum.checksum_sha256.as_deref(),
+    ]
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(bytes)
+}

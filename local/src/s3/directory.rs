@@ -1,0 +1,310 @@
+//! A `Directory` bucket: objects become files under the user's output directory, each all at once or not at all.
+//!
+//! A body is received into a hidden file beside its target and renamed when it is complete. For `If-None-Match: *` the
+//! rename is one that the kernel refuses if the name is taken, so that there is one winner even among processes.
+//! Conditions on an ETag are checked and acted upon under a lock of ours, which holds against other requests only.
+//!
+//! A file has no room for a content type, metadata or checksums. They are remembered for as long as the store lives and
+//! the file is the one they came with.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use s3s::{S3Result, s3_error};
+
+use super::bucket::{Attributes, Info};
+use super::conditions::WriteCondition;
+use super::content::{Identity, Payload, Piece, Reader};
+use super::errors::{blocking, io_error, no_such_key};
+use super::files::{open, stat};
+use super::paging::{Page, Query};
+use super::receive::Place;
+use super::spool::{PARTIAL_PREFIX, SpoolFile, prune};
+use super::walk::{Walks, relative, walk};
+use super::{read, write};
+
+/// Writes to different keys rarely wait for one another.
+const STRIPES: usize = 16;
+/// Objects whose attributes are remembered; those of later ones are not.
+const REMEMBERED_MAX: usize = 100_000;
+/// How often a directory may be removed under us, by the deletion of its last object, before that is an error.
+const CREATE_ATTEMPTS: usize = 16;
+/// What most file systems allow for one name.
+const NAME_BYTES_MAX: usize = 255;
+
+pub(super) struct Directory {
+    root: PathBuf,
+    walks: Walks,
+    stripes: [Mutex<()>; STRIPES],
+    hasher: RandomState,
+    remembered: RwLock<HashMap<String, (String, Arc<Attributes>)>>,
+}
+
+impl Directory {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            walks: Walks::default(),
+            stripes: Default::default(),
+            hasher: RandomState::new(),
+            remembered: RwLock::default(),
+        }
+    }
+
+    /// Can a file have this name?
+    pub(super) fn check_key(&self, key: &str) -> S3Result<()> {
+        if relative(key).is_none() {
+            return Err(s3_error!(
+                InvalidArgument,
+                "the key {key:?} cannot be a file below {}: a part of it is empty, '.', '..', reserved or holds a NUL",
+                self.root.display()
+            ));
+        }
+        if key.split('/').any(|part| part.len() > NAME_BYTES_MAX) {
+            return Err(s3_error!(
+                KeyTooLongError,
+                "a part of the key {key:?} is longer than a file's name can be"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn place(&self, key: &str) -> S3Result<Beside> {
+        self.check_key(key)?;
+        Ok(Beside {
+            root: self.root.clone(),
+            target: self.root.join(key),
+        })
+    }
+
+    pub(super) async fn info(self: &Arc<Self>, key: &str) -> S3Result<Info> {
+        let (this, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let path = relative(&key)
+                .map(|path| this.root.join(path))
+                .ok_or_else(|| no_such_key(&key))?;
+            Ok(this.describe(&key, &stat(&path, &key)?))
+        })
+        .await
+    }
+
+    pub(super) async fn open(self: &Arc<Self>, key: &str) -> S3Result<(Info, Reader)> {
+        let (this, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let path = relative(&key)
+                .map(|path| this.root.join(path))
+                .ok_or_else(|| no_such_key(&key))?;
+            let (identity, reader) = open(path, &key)?;
+            Ok((this.describe(&key, &identity), reader))
+        })
+        .await
+    }
+
+    fn describe(&self, key: &str, identity: &Identity) -> Info {
+        let etag = identity.etag();
+        let remembered = read(&self.remembered)
+            .get(key)
+            .filter(|(of, _)| *of == etag)
+            .map(|(_, known)| known.clone());
+        Info {
+            bytes: identity.bytes,
+            etag,
+            modified: identity.modified(),
+            attributes: remembered.unwrap_or_default(),
+        }
+    }
+
+    pub(super) async fn put(
+        self: &Arc<Self>,
+        key: &str,
+        payload: Payload,
+        attributes: Attributes,
+        condition: WriteCondition,
+    ) -> S3Result<Info> {
+        let (this, key, place) = (self.clone(), key.to_owned(), self.place(key)?);
+        blocking(move || {
+            let written = place.file_of(payload)?;
+            let identity = this.publish(&key, written, &place.target, &condition)?;
+            let mut remembered = write(&this.remembered);
+            if remembered.len() < REMEMBERED_MAX || remembered.contains_key(&key) {
+                remembered.insert(key.clone(), (identity.etag(), Arc::new(attributes)));
+            }
+            drop(remembered);
+            Ok(this.describe(&key, &identity))
+        })
+        .await
+    }
+
+    fn publish(
+        &self,
+        key: &str,
+        written: SpoolFile,
+        target: &Path,
+        condition: &WriteCondition,
+    ) -> S3Result<Identity> {
+        let failed = |err: &io::Error| io_error("writing", target, err);
+        // Held open, so that what is described in the end is this file whatever happens to its name.
+        let file = File::open(written.path()).map_err(|err| failed(&err))?;
+        let _stripe = self.lock(key);
+        let current = stat(target, key).ok().map(|identity| identity.etag());
+        condition.check(key, current.as_deref())?;
+        if condition.creates() {
+            match link_new(written, target) {
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists && !target.is_dir() => {
+                    return Err(s3_error!(
+                        PreconditionFailed,
+                        "If-None-Match: {key:?} exists"
+                    ));
+                }
+                done => done.map_err(|err| failed(&err))?,
+            }
+        } else {
+            fs::rename(written.path(), target).map_err(|err| failed(&err))?;
+            written.keep();
+        }
+        file.metadata()
+            .map(|meta| Identity::of(&meta))
+            .map_err(|err| failed(&err))
+    }
+
+    pub(super) async fn delete(
+        self: &Arc<Self>,
+        key: &str,
+        condition: WriteCondition,
+    ) -> S3Result<()> {
+        let (this, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let Some(path) = relative(&key).map(|path| this.root.join(path)) else {
+                return Ok(());
+            };
+            let _stripe = this.lock(&key);
+            let current = match stat(&path, &key) {
+                Ok(identity) => Some(identity.etag()),
+                Err(err) if *err.code() == s3s::S3ErrorCode::NoSuchKey => None,
+                Err(err) => return Err(err),
+            };
+            condition.check(&key, current.as_deref())?;
+            if current.is_some() {
+                match fs::remove_file(&path) {
+                    Err(err) if err.kind() != io::ErrorKind::NotFound => {
+                        return Err(io_error("deleting", &path, &err));
+                    }
+                    _ => {}
+                }
+                write(&this.remembered).remove(&key);
+                if let Some(parent) = path.parent() {
+                    prune(parent, &this.root);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn page(&self, query: Query) -> S3Result<Page> {
+        let root = self.root.clone();
+        self.walks
+            .page(query, move |prefix| {
+                Ok(walk(&root, prefix)?.unwrap_or_default())
+            })
+            .await
+    }
+
+    fn lock(&self, key: &str) -> std::sync::MutexGuard<'_, ()> {
+        let idx = usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or(0);
+        self.stripes[idx]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives `written` the name `target`, which must be free.
+fn link_new(written: SpoolFile, target: &Path) -> io::Result<()> {
+    use rustix::io::Errno;
+    match renameat_with(CWD, written.path(), CWD, target, RenameFlags::NOREPLACE) {
+        Ok(()) => {
+            written.keep();
+            Ok(())
+        }
+        // Not every file system can; a hard link is refused as surely, and `written` removes its other name.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(written.path(), target)
+        }
+        Err(err) => Err(err.into()),
+    }
+}
+
+/// A hidden file in the directory of what it is to become, so that renaming it crosses no file system.
+pub(super) struct Beside {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Place for Beside {
+    fn hold(&self, _: &Bytes) -> Option<Piece> {
+        None
+    }
+
+    fn create(&self) -> Result<(SpoolFile, File), (PathBuf, io::Error)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let dir = self.target.parent().unwrap_or(&self.root);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let name = format!(
+                "{PARTIAL_PREFIX}{}-{}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let created = fs::create_dir_all(dir)
+                .and_then(|()| SpoolFile::create(dir.join(name), Some(self.root.clone())));
+            match created {
+                Err(err) if err.kind() == io::ErrorKind::NotFound && attempts < CREATE_ATTEMPTS => {
+                }
+                created => return created.map_err(|err| (dir.to_owned(), err)),
+            }
+        }
+    }
+}
+
+impl Beside {
+    /// The payload as one file beside the target: mostly the very one it was received into.
+    fn file_of(&self, payload: Payload) -> S3Result<SpoolFile> {
+        let mut pieces = payload.pieces;
+        if let [Piece::File(file)] = pieces.as_slice()
+            && file.path().parent() == self.target.parent()
+        {
+            match pieces.pop().map(|piece| {
+                if let Piece::File(file) = piece {
+                    Arc::try_unwrap(file).ok()
+                } else {
+                    None
+                }
+            }) {
+                Some(Some(file)) => return Ok(file),
+                _ => return Err(s3_error!(InternalError, "an upload has two owners")),
+            }
+        }
+        let (mut spooled, mut file) = self
+            .create()
+            .map_err(|(path, err)| io_error("creating a file in", &path, &err))?;
+        for piece in &pieces {
+            let copied = match piece {
+                Piece::Memory(held) => file.write_all(held.bytes()),
+                Piece::File(part) => File::open(part.path())
+                    .and_then(|mut part| io::copy(&mut part, &mut file))
+                    .map(|_| ()),
+            };
+            copied.map_err(|err| io_error("writing", spooled.path(), &err))?;
+            spooled.grow(piece.bytes());
+        }
+        Ok(spooled)
+    }
+}

@@ -1,0 +1,232 @@
+//! Multipart uploads.
+//!
+//! Parts lie in the store's own directory until the upload is completed. A `Blobs` object then consists of them, with
+//! nothing copied; for a `Directory` they are concatenated into the one file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use s3s::dto::{Checksum, CompletedPart};
+use s3s::{S3Result, s3_error};
+
+use super::bucket::Attributes;
+use super::checksums::{by_name, etag_of_parts};
+use super::content::Payload;
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+const PARTS_MAX: i32 = 10_000;
+/// Every part but the last.
+const PART_BYTES_MIN: u64 = 5 << 20;
+/// Far more than one driver has under way; it bounds what forgotten uploads can take.
+const UPLOADS_MAX: usize = 100_000;
+
+#[derive(Default)]
+pub(super) struct Uploads {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: u64,
+    by_id: HashMap<String, Upload>,
+}
+
+/// An upload that was neither completed nor aborted yet.
+#[derive(Clone)]
+pub(super) struct Upload {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) begun: SystemTime,
+    pub(super) attributes: Attributes,
+    pub(super) parts: BTreeMap<i32, Arc<Part>>,
+}
+
+pub(super) struct Part {
+    pub(super) payload: Payload,
+    pub(super) modified: SystemTime,
+    pub(super) checksum: Checksum,
+}
+
+impl Uploads {
+    pub(super) fn begin(
+        &self,
+        bucket: String,
+        key: String,
+        attributes: Attributes,
+    ) -> S3Result<String> {
+        let mut state = self.lock();
+        if state.by_id.len() >= UPLOADS_MAX {
+            return Err(s3_error!(
+                InvalidRequest,
+                "{UPLOADS_MAX} multipart uploads are under way; abort some"
+            ));
+        }
+        state.last_id += 1;
+        // Ids sort in the order of their beginning, as listings want them.
+        let id = format!("upload-{:016x}", state.last_id);
+        let upload = Upload {
+            bucket,
+            key,
+            begun: SystemTime::now(),
+            attributes,
+            parts: BTreeMap::new(),
+        };
+        state.by_id.insert(id.clone(), upload);
+        Ok(id)
+    }
+
+    /// The upload as it stands.
+    pub(super) fn get(&self, id: &str, bucket: &str, key: &str) -> S3Result<Upload> {
+        self.lock()
+            .by_id
+            .get(id)
+            .filter(|upload| upload.is(bucket, key))
+            .cloned()
+            .ok_or_else(|| no_such_upload(id))
+    }
+
+    /// Adds a part, in place of an earlier one of its number.
+    pub(super) fn add(&self, id: &str, number: i32, part: Part) -> S3Result<()> {
+        let replaced = {
+            let mut state = self.lock();
+            let upload = state.by_id.get_mut(id).ok_or_else(|| no_such_upload(id))?;
+            upload.parts.insert(number, Arc::new(part))
+        };
+        drop(replaced);
+        Ok(())
+    }
+
+    pub(super) fn end(&self, id: &str, bucket: &str, key: &str) -> S3Result<()> {
+        let ended = {
+            let mut state = self.lock();
+            if !state
+                .by_id
+                .get(id)
+                .is_some_and(|upload| upload.is(bucket, key))
+            {
+                return Err(no_such_upload(id));
+            }
+            state.by_id.remove(id)
+        };
+        drop(ended);
+        Ok(())
+    }
+
+    /// All uploads to `bucket` under `prefix`, by key and then by id.
+    pub(super) fn list(&self, bucket: &str, prefix: &str) -> Vec<(String, String, SystemTime)> {
+        let mut listed: Vec<_> = self
+            .lock()
+            .by_id
+            .iter()
+            .filter(|(_, upload)| upload.bucket == bucket && upload.key.starts_with(prefix))
+            .map(|(id, upload)| (upload.key.clone(), id.clone(), upload.begun))
+            .collect();
+        listed.sort_unstable();
+        listed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn check_number(number: i32) -> S3Result<()> {
+    if (1..=PARTS_MAX).contains(&number) {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidArgument,
+        "a part's number is from 1 to {PARTS_MAX}, not {number}"
+    ))
+}
+
+impl Upload {
+    fn is(&self, bucket: &str, key: &str) -> bool {
+        self.bucket == bucket && self.key == key
+    }
+
+    /// The object that the parts listed make up.
+    pub(super) fn assemble(&self, listed: &[CompletedPart]) -> S3Result<Payload> {
+        if listed.is_empty() {
+            return Err(s3_error!(
+                MalformedXML,
+                "completing an upload takes at least one part"
+            ));
+        }
+        let (mut parts, mut last_number) = (Vec::with_capacity(listed.len()), 0);
+        for wanted in listed {
+            let number = wanted.part_number.unwrap_or(0);
+            if number <= last_number {
+                return Err(s3_error!(
+                    InvalidPartOrder,
+                    "part {number} is listed after part {last_number}"
+                ));
+            }
+            last_number = number;
+            let part = self
+                .parts
+                .get(&number)
+                .filter(|part| part.is(wanted))
+                .ok_or_else(|| {
+                    s3_error!(
+                        InvalidPart,
+                        "part {number} was not uploaded, or has another ETag or checksum"
+                    )
+                })?;
+            parts.push((number, part));
+        }
+        for (number, part) in &parts[..parts.len() - 1] {
+            let bytes = part.payload.bytes();
+            if bytes < PART_BYTES_MIN {
+                return Err(s3_error!(
+                    EntityTooSmall,
+                    "part {number} has {bytes} bytes; all but the last need {PART_BYTES_MIN}"
+                ));
+            }
+        }
+        let etags = parts.iter().map(|(_, part)| part.payload.etag.as_str());
+        Ok(Payload {
+            etag: etag_of_parts(etags),
+            pieces: parts
+                .iter()
+                .flat_map(|(_, part)| part.payload.pieces.iter().cloned())
+                .collect(),
+        })
+    }
+}
+
+impl Part {
+    /// Does the part have the ETag and the checksums that completing it names?
+    fn is(&self, wanted: &CompletedPart) -> bool {
+        if wanted
+            .e_tag
+            .as_ref()
+            .is_some_and(|etag| etag.value() != self.payload.etag)
+        {
+            return false;
+        }
+        let wanted = Checksum {
+            checksum_crc32: wanted.checksum_crc32.clone(),
+            checksum_crc32c: wanted.checksum_crc32c.clone(),
+            checksum_crc64nvme: wanted.checksum_crc64nvme.clone(),
+            checksum_sha1: wanted.checksum_sha1.clone(),
+            checksum_sha256: wanted.checksum_sha256.clone(),
+            ..Checksum::default()
+        };
+        by_name(&wanted)
+            .into_iter()
+            .zip(by_name(&self.checksum))
+            .all(|pair| match pair {
+                (Some(wanted), Some(found)) => wanted == found,
+                _ => true,
+            })
+    }
+}
+
+fn no_such_upload(id: &str) -> s3s::S3Error {
+    s3_error!(
+        NoSuchUpload,
+        "the upload {id:?} does not exist; it may have been aborted or completed"
+    )
+}

@@ -1,0 +1,131 @@
+//! Accepting connections.
+//!
+//! HTTP/1.1 with keep-alive, as the SDKs speak it without TLS. Idle connections are never closed by us: a pool that
+//! finds its connection closed would have to retry a request that was never at fault.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Store;
+use super::service::Service;
+
+/// More than all workers' pools together hold; it only keeps a runaway client from taking every descriptor.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Body frames of a PUT grow up to this; larger frames mean fewer wake-ups per byte.
+const READ_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// What requests in flight get when the server is told to stop.
+const DRAIN_MS_MAX: u64 = 2_000;
+/// A wait after `accept` failed, which is nearly always "too many open files".
+const ACCEPT_RETRY_MS: u64 = 20;
+
+/// The one pair of keys that signs requests to this server.
+#[derive(Clone)]
+pub struct Keys {
+    /// The access key id.
+    pub access_key: String,
+    /// The secret access key.
+    pub secret_key: String,
+}
+
+/// Serves `store` on `listener`, path-style, until `stop` resolves; requests in flight then get two seconds to end.
+///
+/// Only requests signed with `keys` are answered.
+pub async fn serve(
+    listener: TcpListener,
+    store: Arc<Store>,
+    keys: Keys,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let mut builder = S3ServiceBuilder::new(Service::new(store));
+    builder.set_auth(SimpleAuth::from_single(keys.access_key, keys.secret_key));
+    let service = builder.build();
+
+    let (stopping, stopped) = watch::channel(false);
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &slots) => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                let (service, stopped) = (service.clone(), stopped.clone());
+                connections.spawn(async move {
+                    connection(stream, service, stopped).await;
+                    drop(slot);
+                });
+            }
+            Err(err) => {
+                tracing::warn!(%err, "accepting a connection to the embedded S3 server");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+            }
+        }
+    }
+    drop(listener);
+    let _ = stopping.send(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), drained).await;
+    connections.shutdown().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = slots
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, slot))
+}
+
+async fn connection(stream: TcpStream, service: S3Service, mut stopped: watch::Receiver<bool>) {
+    let handler = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let service = service.clone();
+        async move {
+            let answered = service.call(request.map(s3s::Body::from)).await;
+            // s3s gives an error only when it cannot write a response down at all.
+            Ok::<_, Infallible>(answered.unwrap_or_else(|err| {
+                tracing::error!(?err, "writing a response of the embedded S3 server");
+                let mut response = http::Response::new(s3s::Body::empty());
+                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }))
+        }
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
+        .writev(true)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), handler);
+    tokio::pin!(connection);
+    let stopping = async { stopped.wait_for(|stopped| *stopped).await.map(|_| ()) };
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopping => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(err) = ended {
+        // A client that goes away, or a body that we broke off because its file changed.
+        tracing::debug!(%err, "connection to the embedded S3 server");
+    }
+}

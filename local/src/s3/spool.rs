@@ -1,0 +1,167 @@
+//! Where bytes lie that no path of the user's names: blobs, parts, and uploads under way.
+//!
+//! A file is named by a counter, never by its key, so that no key is too odd for the file system. Each belongs to one
+//! value that removes it when dropped: what a failed upload, a lost race or an overwritten object leaves behind goes
+//! away by itself, and a reader keeps its bytes alive for as long as it reads.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+/// Objects of up to this size stay in memory: no file is opened for the many small ones.
+pub(super) const MEMORY_OBJECT_BYTES_MAX: usize = 64 << 10;
+/// All objects in memory together; beyond it small objects become files too.
+const MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// Removing a file of more than this can take long enough to be left to another thread.
+const REMOVE_INLINE_BYTES_MAX: u64 = 4 << 20;
+
+/// A file being written in a [`DIRECTORY` bucket](super::directory); listings skip names that begin so.
+pub(super) const PARTIAL_PREFIX: &str = ".kinglet-partial-";
+
+/// The directory of one store's blobs.
+pub(super) struct Spool {
+    dir: TempDir,
+    next: AtomicU64,
+    memory_bytes: Arc<AtomicU64>,
+}
+
+impl Spool {
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        Ok(Self {
+            dir: tempfile::Builder::new().prefix("s3-").tempdir_in(dir)?,
+            next: AtomicU64::new(0),
+            memory_bytes: Arc::default(),
+        })
+    }
+
+    /// A new, empty file.
+    pub(super) fn create(&self) -> io::Result<(SpoolFile, File)> {
+        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        SpoolFile::create(self.dir.path().join(name), None)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Keeps `bytes` in memory if they are few and there is room.
+    pub(super) fn hold(&self, bytes: &Bytes) -> Option<HeldBytes> {
+        let len = bytes.len() as u64;
+        if bytes.len() > MEMORY_OBJECT_BYTES_MAX {
+            return None;
+        }
+        // The bound is soft by what is being added at the same instant, which is harmless.
+        if self.memory_bytes.load(Ordering::Relaxed) + len > MEMORY_BYTES_MAX {
+            return None;
+        }
+        self.memory_bytes.fetch_add(len, Ordering::Relaxed);
+        Some(HeldBytes {
+            bytes: bytes.clone(),
+            memory_bytes: self.memory_bytes.clone(),
+        })
+    }
+}
+
+/// A file that is removed when this is dropped, unless it was given its final name before.
+#[derive(Debug)]
+pub(super) struct SpoolFile {
+    path: PathBuf,
+    bytes: u64,
+    kept: bool,
+    /// Directories made for this file lie below this one; those left empty go with it.
+    made_below: Option<PathBuf>,
+}
+
+impl SpoolFile {
+    pub(super) fn create(path: PathBuf, made_below: Option<PathBuf>) -> io::Result<(Self, File)> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        Ok((
+            Self {
+                path,
+                bytes: 0,
+                kept: false,
+                made_below,
+            },
+            file,
+        ))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Counts what was appended.
+    pub(super) fn grow(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// The file was renamed: there is nothing to remove.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for SpoolFile {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let (path, below) = (std::mem::take(&mut self.path), self.made_below.take());
+        let remove = move || {
+            // Not being there any more is as good; anything else leaves a file that the store's own end removes.
+            let _ = fs::remove_file(&path);
+            if let (Some(below), Some(parent)) = (below, path.parent()) {
+                prune(parent, &below);
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if self.bytes > REMOVE_INLINE_BYTES_MAX => {
+                drop(runtime.spawn_blocking(remove))
+            }
+            _ => remove(),
+        }
+    }
+}
+
+/// Removes `dir` and its parents below `root` while they are empty: S3 has no directories that outlive their objects.
+pub(super) fn prune(dir: &Path, root: &Path) {
+    let mut dir = dir;
+    while dir != root && dir.starts_with(root) && fs::remove_dir(dir).is_ok() {
+        let Some(parent) = dir.parent() else { return };
+        dir = parent;
+    }
+}
+
+/// Bytes in memory, counted against the store's bound.
+#[derive(Debug)]
+pub(super) struct HeldBytes {
+    bytes: Bytes,
+    memory_bytes: Arc<AtomicU64>,
+}
+
+impl HeldBytes {
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.memory_bytes
+            .fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+    }
+}
