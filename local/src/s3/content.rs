@@ -73,6 +73,19 @@ impl Identity {
         }
     }
 
+    /// Do the bytes of an open file still read as they did? Losing its last name changes a file's change time and
+    /// none of its bytes, so that a reader outlives the object's replacement or deletion.
+    fn holds(&self, file: &File) -> io::Result<bool> {
+        let meta = file.metadata()?;
+        let now = Self::of(&meta);
+        let changed_ns = if meta.nlink() == 0 {
+            self.changed_ns
+        } else {
+            now.changed_ns
+        };
+        Ok(Self { changed_ns, ..now } == *self)
+    }
+
     pub(super) fn etag(&self) -> String {
         let Self {
             device,
@@ -208,7 +221,7 @@ impl Reader {
                     identity,
                 } => {
                     let got = read_at(file, into, at, wait);
-                    if Identity::of(&file.metadata()?) != *identity {
+                    if !identity.holds(file)? {
                         let message = format!("{} changed while it was read", path.display());
                         return Err(io::Error::other(message));
                     }

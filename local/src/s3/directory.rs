@@ -130,7 +130,9 @@ impl Directory {
     ) -> S3Result<Info> {
         let (this, key, place) = (self.clone(), key.to_owned(), self.place(key)?);
         blocking(move || {
-            let written = place.file_of(payload)?;
+            let written = place
+                .file_of(payload)
+                .map_err(|err| io_error("writing", &place.target, &err))?;
             let identity = this.publish(&key, written, &place.target, &condition)?;
             let mut remembered = write(&this.remembered);
             if remembered.len() < REMEMBERED_MAX || remembered.contains_key(&key) {
@@ -252,7 +254,7 @@ impl Place for Beside {
         None
     }
 
-    fn create(&self) -> Result<(SpoolFile, File), (PathBuf, io::Error)> {
+    fn create(&self) -> io::Result<(SpoolFile, File)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let dir = self.target.parent().unwrap_or(&self.root);
         let mut attempts = 0;
@@ -268,43 +270,37 @@ impl Place for Beside {
             match created {
                 Err(err) if err.kind() == io::ErrorKind::NotFound && attempts < CREATE_ATTEMPTS => {
                 }
-                created => return created.map_err(|err| (dir.to_owned(), err)),
+                created => return created,
             }
         }
+    }
+
+    fn path(&self) -> &Path {
+        &self.target
     }
 }
 
 impl Beside {
     /// The payload as one file beside the target: mostly the very one it was received into.
-    fn file_of(&self, payload: Payload) -> S3Result<SpoolFile> {
+    fn file_of(&self, payload: Payload) -> io::Result<SpoolFile> {
         let mut pieces = payload.pieces;
-        if let [Piece::File(file)] = pieces.as_slice()
-            && file.path().parent() == self.target.parent()
+        if pieces.len() == 1
+            && let Some(Piece::File(file)) = pieces.pop_if(|piece| self.is_beside(piece))
         {
-            match pieces.pop().map(|piece| {
-                if let Piece::File(file) = piece {
-                    Arc::try_unwrap(file).ok()
-                } else {
-                    None
-                }
-            }) {
-                Some(Some(file)) => return Ok(file),
-                _ => return Err(s3_error!(InternalError, "an upload has two owners")),
-            }
+            return Arc::try_unwrap(file).map_err(|_| io::Error::other("an upload has two owners"));
         }
-        let (mut spooled, mut file) = self
-            .create()
-            .map_err(|(path, err)| io_error("creating a file in", &path, &err))?;
+        let (mut spooled, mut file) = self.create()?;
         for piece in &pieces {
-            let copied = match piece {
-                Piece::Memory(held) => file.write_all(held.bytes()),
-                Piece::File(part) => File::open(part.path())
-                    .and_then(|mut part| io::copy(&mut part, &mut file))
-                    .map(|_| ()),
-            };
-            copied.map_err(|err| io_error("writing", spooled.path(), &err))?;
+            match piece {
+                Piece::Memory(held) => file.write_all(held.bytes())?,
+                Piece::File(part) => drop(io::copy(&mut File::open(part.path())?, &mut file)?),
+            }
             spooled.grow(piece.bytes());
         }
         Ok(spooled)
+    }
+
+    fn is_beside(&self, piece: &Piece) -> bool {
+        matches!(piece, Piece::File(file) if file.path().parent() == self.target.parent())
     }
 }

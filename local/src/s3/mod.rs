@@ -10,8 +10,8 @@
 //! | `Files`     | the user's own files, in place               | nobody: an input is never copied        |
 //! | `Directory` | `root/key`, in place                         | everyone; each object appears atomically |
 //!
-//! In reading order: [`server`] accepts connections; [`service`] maps operations to `objects`, `listing` and
-//! `multipart`; [`bucket`] chooses among `blobs`, `files` and `directory`; `receive` and `content` move bytes in and
+//! In reading order: `server` accepts connections; `service` maps operations to `objects`, `listing` and
+//! `multipart`; `bucket` chooses among `blobs`, `files` and `directory`; `receive` and `content` move bytes in and
 //! out; `conditions`, `checksums` and `errors` say what S3 would.
 //!
 //! **Absent on purpose:** versions, ACLs, encryption, tags, lifecycle, virtual-hosted addressing. The index of a `Blobs`

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::mem;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,8 +30,10 @@ const UPLOAD_BYTES_MAX: u64 = 5 << 30;
 pub(super) trait Place: Send + 'static {
     /// The bytes stay in memory if this says so.
     fn hold(&self, bytes: &Bytes) -> Option<Piece>;
-    /// A new file, and on failure the path that could not be made.
-    fn create(&self) -> Result<(SpoolFile, File), (PathBuf, io::Error)>;
+    /// A new file to write to.
+    fn create(&self) -> io::Result<(SpoolFile, File)>;
+    /// What an error names: the object's own file where it will have one.
+    fn path(&self) -> &Path;
 }
 
 /// An upload into the store's own directory.
@@ -40,8 +42,12 @@ impl Place for Arc<Spool> {
         Spool::hold(self, bytes).map(|held| Piece::Memory(Arc::new(held)))
     }
 
-    fn create(&self) -> Result<(SpoolFile, File), (PathBuf, io::Error)> {
-        Spool::create(self).map_err(|err| (self.dir().to_owned(), err))
+    fn create(&self) -> io::Result<(SpoolFile, File)> {
+        Spool::create(self)
+    }
+
+    fn path(&self) -> &Path {
+        self.dir()
     }
 }
 
@@ -177,20 +183,18 @@ impl<P: Place> Writer<P> {
     }
 
     fn append(&mut self, batch: &[Bytes]) -> S3Result<()> {
+        self.write(batch)
+            .map_err(|err| io_error("writing", self.place.path(), &err))
+    }
+
+    fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
         let (spooled, file) = match &mut self.file {
             Some(file) => file,
-            none => {
-                let created = self
-                    .place
-                    .create()
-                    .map_err(|(path, err)| io_error("creating a file in", &path, &err))?;
-                none.insert(created)
-            }
+            none => none.insert(self.place.create()?),
         };
         for bytes in batch {
             self.digest.update(bytes);
-            file.write_all(bytes)
-                .map_err(|err| io_error("writing", spooled.path(), &err))?;
+            file.write_all(bytes)?;
             spooled.grow(bytes.len() as u64);
         }
         Ok(())

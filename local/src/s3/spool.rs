@@ -20,7 +20,7 @@ const MEMORY_BYTES_MAX: u64 = 256 << 20;
 /// Removing a file of more than this can take long enough to be left to another thread.
 const REMOVE_INLINE_BYTES_MAX: u64 = 4 << 20;
 
-/// A file being written in a [`DIRECTORY` bucket](super::directory); listings skip names that begin so.
+/// A file being written in a `Directory` bucket; listings skip names that begin so.
 pub(super) const PARTIAL_PREFIX: &str = ".kinglet-partial-";
 
 /// The directory of one store's blobs.

@@ -3,7 +3,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::client::{SECRET_KEY, Server};
+use super::client::{Response, SECRET_KEY, Server};
 use super::race;
 use crate::s3::BucketKind;
 
@@ -62,6 +62,20 @@ fn objects_are_files_and_go_with_their_directories() {
     assert_eq!(server.list("list-type=2").elements("ETag"), [put.etag()]);
     assert_eq!(server.request("DELETE", "x/y/z", "", &[], b"").status, 204);
     assert!(!root.join("x").exists());
+}
+
+#[test]
+fn a_reader_outlives_the_object_it_reads() {
+    let (server, root) = server();
+    let body: Vec<u8> = (0..16 << 20).map(|idx: u32| idx.to_le_bytes()[1]).collect();
+    for method in ["PUT", "DELETE"] {
+        server.put("big", &[], &body);
+        let reading = server.send(SECRET_KEY, "GET", "big", "", &[], b"");
+        reading.peek(&mut [0]).unwrap();
+        server.request(method, "big", "", &[], b"");
+        assert!(Response::read(reading).body == body, "{method}");
+    }
+    assert!(files(&root).is_empty());
 }
 
 #[test]
