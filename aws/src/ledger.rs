@@ -178,6 +178,24 @@ impl Ledger {
         number(Timestamp::now().0 / 1000 + JOB_KEPT_S)
     }
 
+    /// Creates the table, where `template.yaml` does not: on the embedded runtime and in tests.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn create_table(&self) -> Result<()> {
+        use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+        let doing = Doing::now(format!("creating table {}", self.table));
+        let mut request = self.dynamodb.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        for (name, key) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+            let element = KeySchemaElement::builder().attribute_name(name).key_type(key).build();
+            let rejected = |e: aws_sdk_dynamodb::error::BuildError| Error::input("rejected", e.to_string());
+            request = request.attribute_definitions(attribute.build().map_err(rejected)?);
+            request = request.key_schema(element.map_err(rejected)?);
+        }
+        request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+    }
+
     /// Writes a new job.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use kinglet_core::{Error, Result, env, limits};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
@@ -84,7 +85,7 @@ fn vcpus(memory_mb: u32) -> usize {
 pub async fn serve<H, F>(worker: Worker, handler: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Arc<Worker>, Invocation) -> F,
-    F: Future<Output = Result<serde_json::Value>>,
+    F: Future<Output = Result<serde_json::Value>> + Send + 'static,
 {
     let worker = Arc::new(worker);
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
@@ -92,6 +93,8 @@ where
         let init_ms = if cold { worker.started.elapsed().as_millis() as u64 } else { 0 };
         let call =
             handler(worker.clone(), Invocation { payload: event.payload, deadline: event.context.deadline(), init_ms });
+        // Boxed: the types of what a handler awaits nest deeper than the compiler goes.
+        let call: Pin<Box<dyn Future<Output = Result<serde_json::Value>> + Send>> = Box::pin(call);
         async move { call.await.map_err(Failed) }
     }))
     .await

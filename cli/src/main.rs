@@ -1,1 +1,19 @@
-fn main(){}
+//! The `kinglet` command: the built-in jobs, run on the embedded runtime.
+
+mod args;
+mod progress;
+mod report;
+mod run;
+
+use clap::Parser;
+use kinglet::Jobs;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    kinglet::main(Jobs::of(kinglet_jobs::registry()), async || match args::Cli::parse().command {
+        args::Command::Run(run) => run::run(run).await,
+    })
+}

@@ -1,1 +1,62 @@
-//! TODO
+//! **Kinglet**: serverless MapReduce in Rust on AWS Lambda, S3 and DynamoDB, and on a laptop without any of them.
+//!
+//! A job is a struct with a `map` and a `reduce`. [`main`] makes one program of it that is the driver when a person starts it
+//! and the worker when a Lambda host does. [`Driver::local`] starts the embedded runtime: an S3, a DynamoDB and a Lambda of
+//! its own, on loopback, in this process; the program starts itself again as their functions.
+//!
+//! ```no_run
+//! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, UserResult, Values, Words};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct WordCount;
+//!
+//! impl Job for WordCount {
+//!     const NAME: &'static str = "my-word-count";
+//!     type Input = Words;
+//!     type Key = Vec<u8>;
+//!     type Value = u64;
+//!     type Output = (Vec<u8>, u64);
+//!
+//!     fn map(&self, word: &[u8], out: &mut Emitter<'_, Vec<u8>, u64>) -> UserResult {
+//!         out.emit(word, 1)
+//!     }
+//!     fn combiner(&self) -> Option<Combiner<u64>> {
+//!         Some(Combiner::sum())
+//!     }
+//!     fn reduce(&self, word: Vec<u8>, counts: Values<'_, u64>, out: &mut Sink<'_, (Vec<u8>, u64)>) -> UserResult {
+//!         out.push(&(word, counts.sum()))
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     kinglet::main(Jobs::new().job::<WordCount>(), async || {
+//!         let driver = Driver::local().await?;
+//!         let report = driver.run(&WordCount, ["books/"], "counts").await?;
+//!         println!("{} words", report.records_in);
+//!         Ok(())
+//!     })
+//! }
+//! ```
+
+mod driver;
+mod entry;
+mod handle;
+mod inputs;
+mod local;
+mod output;
+mod report;
+
+pub use driver::{Driver, Submit};
+pub use handle::{JobHandle, Progress};
+pub use kinglet_core::ids::JobId;
+pub use kinglet_core::ledger::Phase;
+pub use kinglet_core::report::{Cost, Report, Wall};
+pub use kinglet_core::wire::run::Compression;
+pub use kinglet_core::wire::spec::JobOptions;
+pub use kinglet_core::{
+    AsKey, ByteLines, Combiner, Emitter, Error, Fault, Format, Job, Key, Lines, Result, Row, Sink, UserError, UserResult,
+    Value, Values, Words,
+};
+pub use local::{Functions, Local};
+pub use entry::{Jobs, main};

@@ -59,6 +59,10 @@ impl InputSpec {
         match (&self.objects, self.shown.strip_prefix("s3://")) {
             (_, Some(_)) => format!("s3://{}/{key}", self.bucket),
             (Objects::One(_), None) => self.shown.clone(),
+            (Objects::Glob(_), None) => {
+                let literal = &self.shown[..self.shown.find(['*', '?', '[', '{']).unwrap_or(self.shown.len())];
+                format!("{}{key}", &literal[..literal.rfind('/').map_or(0, |at| at + 1)])
+            }
             (_, None) => format!("{}/{key}", self.shown.trim_end_matches('/')),
         }
     }

@@ -1,0 +1,75 @@
+//! How far a job is: a bar on a terminal, plain lines where stderr is none.
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use kinglet::{Phase, Progress};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+pub(crate) struct Shown {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    last: Option<(Phase, Instant)>,
+}
+
+/// How often a plain line is written within a phase.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Shown {
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(1);
+            let style = ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Shown { bar, started: Instant::now(), last: None }
+    }
+
+    pub(crate) fn tell(&mut self, progress: Progress) {
+        let text = text(&progress, self.started.elapsed());
+        match &self.bar {
+            Some(bar) => {
+                // Reading is most of the work; the parts are the rest.
+                bar.set_length(progress.bytes.1 + progress.bytes.1 / 4 + 1);
+                let reduced = u64::from(progress.reduces.0) * (progress.bytes.1 / 4) / u64::from(progress.reduces.1.max(1));
+                bar.set_position(progress.bytes.0 + reduced);
+                bar.set_message(text);
+            }
+            None => {
+                let due = self.last.is_none_or(|(phase, at)| phase != progress.phase || at.elapsed() > LINE_EVERY);
+                if due {
+                    eprintln!("{text}");
+                    self.last = Some((progress.phase, Instant::now()));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn text(progress: &Progress, elapsed: Duration) -> String {
+    let phase = match progress.phase {
+        Phase::Splitting => "splitting",
+        Phase::Mapping => "mapping",
+        Phase::Reducing => "reducing",
+        Phase::Succeeded => "succeeded",
+        Phase::Failed => "failed",
+        Phase::Cancelled => "cancelled",
+    };
+    let rate = progress.bytes.0 as f64 / elapsed.as_secs_f64().max(1e-3);
+    format!(
+        "{phase}: maps {}/{}, reduces {}/{}, {} of {} ({}/s)",
+        progress.maps.0,
+        progress.maps.1,
+        progress.reduces.0,
+        progress.reduces.1,
+        HumanBytes(progress.bytes.0),
+        HumanBytes(progress.bytes.1),
+        HumanBytes(rate as u64)
+    )
+}

@@ -1,0 +1,166 @@
+//! The driver: resolves inputs and output, uploads the job and starts the splitter. It keeps no state that the ledger lacks.
+
+use crate::handle::JobHandle;
+use crate::{Error, Job, JobOptions, Local, Report, Result, inputs, output};
+use kinglet_aws::Conductor;
+use kinglet_aws::objects::Replace;
+use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::wire::event::{Event, SplitEvent};
+use kinglet_core::wire::frame;
+use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::{Registry, encode_params, signature};
+use kinglet_local::Runtime;
+use kinglet_local::s3::BucketKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Runs jobs on a stack: the embedded runtime or AWS.
+pub struct Driver {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) conductor: Conductor,
+    jobs: Arc<Registry>,
+    concurrency: u32,
+    pub(crate) runtime: Option<Runtime>,
+    mounts: AtomicU32,
+}
+
+/// What a job reads and writes, and how. Made by [`Driver::submit`].
+#[derive(Clone, Debug)]
+pub struct Submit {
+    inputs: Vec<String>,
+    output: String,
+    options: JobOptions,
+    overwrite: bool,
+}
+
+impl Submit {
+    /// Reads `inputs` (files, directories, patterns, `s3://` URIs) and writes to `output` (a directory or an `s3://` prefix).
+    pub fn new<I>(inputs: I, output: impl Into<String>) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Submit {
+            inputs: inputs.into_iter().map(Into::into).collect(),
+            output: output.into(),
+            options: JobOptions { concurrency: 0, ..JobOptions::default() },
+            overwrite: false,
+        }
+    }
+
+    /// How it is run. A `concurrency` of 0 is the stack's.
+    #[must_use]
+    pub fn with_options(self, options: JobOptions) -> Self {
+        Submit { options, ..self }
+    }
+
+    /// Removes the parts and the manifest that the output may hold already.
+    #[must_use]
+    pub fn with_overwrite(self) -> Self {
+        Submit { overwrite: true, ..self }
+    }
+}
+
+impl Driver {
+    /// Starts the embedded runtime with its defaults; [`Local`] has the choices.
+    ///
+    /// # Errors
+    /// As [`Local::start`].
+    pub async fn local() -> Result<Driver> {
+        Local::new().start().await
+    }
+
+    pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, concurrency: u32, runtime: Option<Runtime>) -> Self {
+        Driver { shared: Arc::new(Shared { conductor, jobs, concurrency, runtime, mounts: AtomicU32::new(0) }) }
+    }
+
+    /// Runs a job to its end.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs, the output, the job's code or a service; then there is no output.
+    pub async fn run<J: Job, I>(&self, job: &J, inputs: I, output: impl Into<String>) -> Result<Report>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.submit(job, Submit::new(inputs, output)).await?.wait().await
+    }
+
+    /// Submits a job and does not wait for it. On AWS it goes on without this program.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs or the output, as far as it can be seen from here.
+    pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
+        let (params, signature) = (encode_params(job)?, signature::<J>());
+        self.shared.jobs.open(J::NAME, &signature, &params)?;
+        self.submit_erased(J::NAME, signature, params, submit).await
+    }
+
+    async fn submit_erased(&self, name: &str, signature: String, params: Vec<u8>, submit: Submit) -> Result<JobHandle> {
+        let conductor = &self.shared.conductor;
+        if submit.inputs.is_empty() {
+            return Err(Error::input("input-missing", "the job has no input").with_hint("name at least one"));
+        }
+        let mut resolved = Vec::new();
+        for input in &submit.inputs {
+            resolved.push(inputs::resolve(input, &self.mount_name("input"))?);
+        }
+        let output = output::resolve(&submit.output, &self.mount_name("output"))?;
+        output::check_apart(&output, &resolved)?;
+        let mounts = resolved.iter().map(|input| (&input.spec.bucket, &input.spec.shown, input.mount.clone()));
+        let directory = output.path.clone().map(|root| BucketKind::Directory { root });
+        for (bucket, shown, kind) in mounts.chain([(&output.spec.bucket, &output.spec.shown, directory)]) {
+            let Some(kind) = kind else { continue };
+            let Some(runtime) = &self.shared.runtime else {
+                let message = format!("{shown} is on this machine, where functions on AWS cannot reach it");
+                return Err(Error::input("local-path", message).with_hint("copy it to S3, or run on the embedded runtime"));
+            };
+            runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
+        }
+        output::prepare(&conductor.objects, &output.spec, submit.overwrite).await?;
+
+        let now = Timestamp::now();
+        let random = u64::from(kinglet_aws::worker::nonce()) << 32 | u64::from(kinglet_aws::worker::nonce());
+        let job = JobId::new(now, random);
+        let concurrency = if submit.options.concurrency == 0 { self.shared.concurrency } else { submit.options.concurrency };
+        let spec = JobSpec {
+            job: name.to_owned(),
+            signature,
+            params,
+            inputs: resolved.into_iter().map(|input| input.spec).collect(),
+            output: output.spec,
+            options: JobOptions { concurrency, ..submit.options },
+            submitted_at: now,
+        };
+        let bytes = frame::write(&spec)?;
+        conductor.objects.put(&conductor.stack.work_bucket, &Conductor::spec_key(&job), bytes.into(), Replace::Yes).await?;
+        let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
+        conductor.ledger.create_job(&job, name, now, tries_max, timeout_ms).await?;
+        conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
+        Ok(JobHandle::new(self.shared.clone(), job, spec))
+    }
+
+    fn mount_name(&self, what: &str) -> String {
+        format!("local-{what}-{}", self.shared.mounts.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The URLs of S3, DynamoDB and Lambda, and the access key id and secret, of the embedded runtime; `None` on AWS. Any
+    /// AWS client can use them while the driver lives.
+    pub fn endpoints(&self) -> Option<([String; 3], (String, String))> {
+        let runtime = self.shared.runtime.as_ref()?;
+        let (id, secret) = runtime.keys();
+        Some((runtime.urls().map(str::to_owned), (id.to_owned(), secret.to_owned())))
+    }
+
+    /// Stops the embedded runtime and waits until nothing of it is left. Dropping the driver does the same without waiting.
+    pub async fn close(self) {
+        if let Ok(shared) = Arc::try_unwrap(self.shared).map_err(drop)
+            && let Some(runtime) = shared.runtime
+        {
+            runtime.stop().await;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! How a program starts: as the driver, or, where a Lambda host started it, as a worker.
+
+use crate::{Error, Result};
+use kinglet_aws::worker::{Worker, serve, start_log};
+use kinglet_core::{Job, Registry, env};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+/// The jobs of this process, for drivers that are made in it.
+static JOBS: OnceLock<Arc<Registry>> = OnceLock::new();
+
+/// The jobs of a program.
+#[derive(Default)]
+#[must_use = "hand them to `kinglet::main`"]
+pub struct Jobs(Registry);
+
+impl Jobs {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The jobs of a registry, as of a crate that brings several.
+    pub fn of(registry: Registry) -> Self {
+        Jobs(registry)
+    }
+
+    /// Adds a job.
+    pub fn job<J: Job>(self) -> Self {
+        Jobs(self.0.job::<J>())
+    }
+}
+
+/// Starts a program: registers its jobs, and runs `program` when a person started it, or a worker when a Lambda host did.
+/// Call it first thing in `main`: what stands before it also runs in every worker.
+///
+/// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130 and leaves nothing behind.
+pub fn main<F>(jobs: Jobs, program: F) -> ExitCode
+where
+    F: AsyncFnOnce() -> Result<()>,
+{
+    let jobs = JOBS.get_or_init(|| Arc::new(jobs.0)).clone();
+    let role = std::env::var_os(env::RUNTIME_API).and_then(|_| std::env::var(env::ROLE).ok());
+    let threads = if role.is_some() { 1 } else { std::thread::available_parallelism().map_or(2, |n| n.get()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&Error::limit("threads", format!("starting {threads} threads: {e}"))),
+    };
+    let done = runtime.block_on(async {
+        start_log();
+        match role {
+            Some(role) => work(&role, jobs).await.map(|()| ExitCode::SUCCESS),
+            None => drive(jobs, program).await,
+        }
+    });
+    // A thread that is stuck in a read must not keep the program from ending.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|error| fail(&error))
+}
+
+async fn drive<F>(jobs: Arc<Registry>, program: F) -> Result<ExitCode>
+where
+    F: AsyncFnOnce() -> Result<()>,
+{
+    jobs.check()?;
+    tokio::select! {
+        done = program() => done.map(|()| ExitCode::SUCCESS),
+        _ = interrupted() => Ok(ExitCode::from(130)),
+    }
+}
+
+/// Ctrl-C, or the signal by which service managers end a program.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+async fn work(role: &str, jobs: Arc<Registry>) -> Result<()> {
+    let worker = Worker::from_env().await?;
+    let done = match role {
+        "splitter" => serve(worker, kinglet_splitter::handle).await,
+        "mapper" => serve(worker, move |worker, call| kinglet_mapper::handle(worker, jobs.clone(), call)).await,
+        "reducer" => serve(worker, move |worker, call| kinglet_reducer::handle(worker, jobs.clone(), call)).await,
+        other => return Err(Error::stale("role", format!("{}={other} is no role of a worker", env::ROLE))),
+    };
+    done.map_err(|e| Error::service("runtime-api", format!("taking events: {e}")))
+}
+
+fn fail(error: &Error) -> ExitCode {
+    eprintln!("error: {error}");
+    if let Some(hint) = error.hint() {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}
+
+/// The jobs of this process.
+pub(crate) fn registry() -> Result<Arc<Registry>> {
+    JOBS.get().cloned().ok_or_else(|| {
+        Error::input("no-jobs", "this program has registered no jobs")
+            .with_hint("start it with `kinglet::main(Jobs::new().job::<YourJob>(), …)`, first thing in `main`")
+    })
+}

@@ -1,0 +1,183 @@
+//! The embedded runtime as a stack: the same table, bucket and functions that `sam deploy` creates, on loopback.
+
+use crate::{Driver, Error, Result};
+use kinglet_aws::conduct::Stack;
+use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
+use kinglet_core::{env, limits};
+use kinglet_local::lambda::CpuShare;
+use kinglet_local::s3::BucketKind;
+use kinglet_local::{FunctionOptions, Options, REGION, Runtime};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the functions of the embedded runtime run.
+#[derive(Clone, Debug, Default)]
+pub enum Functions {
+    /// This very program, started again as splitter, mapper and reducer.
+    #[default]
+    Itself,
+    /// The built functions in a directory, each as `NAME/bootstrap`, as `sam build` lays them out, or as `kinglet-NAME`, as
+    /// cargo does; the names are `splitter`, `mapper` and `reducer`. Jobs must be linked into them.
+    Directory(PathBuf),
+}
+
+/// The embedded runtime, as it is to be started.
+///
+/// ```no_run
+/// # async fn start() -> kinglet::Result<()> {
+/// let driver = kinglet::Local::new().with_concurrency(2).with_data_dir("/big/disk").start().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is started"]
+pub struct Local {
+    concurrency: u32,
+    memory_mb: u32,
+    timeout: Duration,
+    data_dir: Option<PathBuf>,
+    functions: Functions,
+    cpu: CpuShare,
+    enforce_memory: bool,
+}
+
+const TABLE: &str = "kinglet";
+const WORK_BUCKET: &str = "kinglet-work";
+
+impl Local {
+    /// As many functions at once as there are cores, each with the memory that brings one vCPU.
+    pub fn new() -> Self {
+        Local {
+            concurrency: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            memory_mb: limits::MEMORY_MB_PER_VCPU,
+            timeout: Duration::from_millis(limits::FUNCTION_TIMEOUT_MS_MAX),
+            data_dir: None,
+            functions: Functions::Itself,
+            cpu: CpuShare::Whole,
+            enforce_memory: false,
+        }
+    }
+
+    /// How many functions run at once.
+    pub fn with_concurrency(self, concurrency: u32) -> Self {
+        Local { concurrency: concurrency.max(1), ..self }
+    }
+
+    /// The memory of each function in MB, 128 to 10,240. It sets the number of threads, one for each 1,769 MB, and how much a
+    /// mapper holds before it spills.
+    pub fn with_memory_mb(self, memory_mb: u32) -> Self {
+        Local { memory_mb, ..self }
+    }
+
+    /// Kills a function that uses more than its memory, as Lambda does.
+    pub fn with_memory_enforced(self) -> Self {
+        Local { enforce_memory: true, ..self }
+    }
+
+    /// Gives each function the part of a CPU that Lambda gives for its memory, where control groups can be written.
+    pub fn with_cpu_share(self) -> Self {
+        Local { cpu: CpuShare::ByMemory, ..self }
+    }
+
+    /// How long one invocation may run, at most 900 s.
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Local { timeout, ..self }
+    }
+
+    /// Where intermediate data goes, in a directory of its own that is removed at the end; the system's temporary directory
+    /// by default.
+    pub fn with_data_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Local { data_dir: Some(dir.into()), ..self }
+    }
+
+    /// What the functions run.
+    pub fn with_functions(self, functions: Functions) -> Self {
+        Local { functions, ..self }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When no jobs are registered, a function's program is missing, or loopback or the directory for data cannot be used.
+    pub async fn start(self) -> Result<Driver> {
+        let jobs = crate::entry::registry()?;
+        jobs.check()?;
+        let names = FunctionNames {
+            splitter: "kinglet-splitter".to_owned(),
+            mapper: "kinglet-mapper".to_owned(),
+            reducer: "kinglet-reducer".to_owned(),
+        };
+        let functions = ["splitter", "mapper", "reducer"].map(|role| self.function(role, &names));
+        let functions = functions.into_iter().collect::<Result<Vec<_>>>()?;
+        let options = Options {
+            data_dir: self.data_dir.clone(),
+            concurrency: self.concurrency,
+            cpu: self.cpu,
+            enforce_memory: self.enforce_memory,
+        };
+        let failed = |e: kinglet_local::StartError| {
+            Error::limit("local-start", e.to_string())
+                .with_hint("the embedded runtime needs free ports on 127.0.0.1 and a writable directory (--data-dir)")
+        };
+        let runtime = Runtime::start(options, functions).await.map_err(failed)?;
+        runtime.create_bucket(WORK_BUCKET, BucketKind::Blobs).map_err(failed)?;
+        let [s3, dynamodb, lambda] = runtime.urls().map(str::to_owned);
+        let (id, secret) = runtime.keys();
+        let keys = (id.to_owned(), secret.to_owned());
+        let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: REGION.to_owned(), keys });
+        let stack = Stack {
+            table: TABLE.to_owned(),
+            work_bucket: WORK_BUCKET.to_owned(),
+            functions: names,
+            timeout_ms: self.timeout.as_millis() as u64,
+        };
+        let conductor = Conductor::new(clients, stack);
+        conductor.ledger.create_table().await?;
+        Ok(Driver::new(conductor, jobs, self.concurrency, Some(runtime)))
+    }
+
+    fn function(&self, role: &str, names: &FunctionNames) -> Result<FunctionOptions> {
+        let program = match &self.functions {
+            Functions::Itself => std::env::current_exe()
+                .map_err(|e| Error::limit("local-start", format!("finding this program's own file: {e}")))?,
+            Functions::Directory(dir) => find_function(dir, role)?,
+        };
+        let mut env = vec![
+            (env::ROLE.to_owned(), role.to_owned()),
+            (env::TABLE.to_owned(), TABLE.to_owned()),
+            (env::WORK_BUCKET.to_owned(), WORK_BUCKET.to_owned()),
+            (env::SPLITTER.to_owned(), names.splitter.clone()),
+            (env::MAPPER.to_owned(), names.mapper.clone()),
+            (env::REDUCER.to_owned(), names.reducer.clone()),
+            (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
+        ];
+        for passed_on in [env::LOG, "RUST_BACKTRACE"] {
+            if let Ok(value) = std::env::var(passed_on) {
+                env.push((passed_on.to_owned(), value));
+            }
+        }
+        Ok(FunctionOptions {
+            name: format!("kinglet-{role}"),
+            program,
+            args: vec![],
+            env,
+            memory_mb: self.memory_mb,
+            timeout: self.timeout,
+            on_failure: (role != "splitter").then(|| names.splitter.clone()),
+        })
+    }
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn find_function(dir: &Path, role: &str) -> Result<PathBuf> {
+    let places = [dir.join(role).join("bootstrap"), dir.join(format!("kinglet-{role}"))];
+    places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let [first, second] = places.map(|path| path.display().to_string());
+        Error::input("function-missing", format!("the {role} function is not built: there is neither {first} nor {second}"))
+            .with_hint("build the functions with `cargo build --release -p kinglet-splitter -p kinglet-mapper -p kinglet-reducer`")
+    })
+}

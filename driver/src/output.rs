@@ -1,0 +1,98 @@
+//! From what a user calls an output to a place in a bucket, and the checks before anything is written.
+
+use crate::inputs::{self, Resolved};
+use crate::{Error, Result};
+use kinglet_aws::Objects;
+use kinglet_core::wire::spec::{MANIFEST, Objects as Which, OutputSpec, PART};
+use std::path::{Component, Path, PathBuf};
+
+/// An output and, where it is local, its absolute path.
+pub(crate) struct Output {
+    pub(crate) spec: OutputSpec,
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Resolves an output. `mounted` names the bucket that a local one gets.
+pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Output> {
+    if let Some(parsed) = inputs::s3_uri(shown) {
+        let (bucket, mut prefix) = parsed?;
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        return Ok(Output { spec: OutputSpec { bucket, prefix, shown: shown.to_owned() }, path: None });
+    }
+    if shown.is_empty() {
+        return Err(Error::input("output", "the output has no name").with_hint("name a directory or s3://BUCKET/PREFIX"));
+    }
+    let path = absolute(Path::new(shown))?;
+    if path.exists() && !path.is_dir() {
+        return Err(Error::input("output-kind", format!("{shown} is not a directory")).with_hint("name a directory"));
+    }
+    let spec = OutputSpec { bucket: mounted.to_owned(), prefix: String::new(), shown: shown.to_owned() };
+    Ok(Output { spec, path: Some(path) })
+}
+
+/// The absolute path of what may not exist yet, links resolved as far as it does.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    let bad = |e: std::io::Error| Error::input("output", format!("resolving {}: {e}", path.display()));
+    let mut whole = std::path::absolute(path).map_err(bad)?;
+    let mut missing = Vec::new();
+    while !whole.exists() {
+        match (whole.file_name(), whole.parent()) {
+            (Some(name), Some(parent)) => {
+                missing.push(name.to_owned());
+                whole = parent.to_owned();
+            }
+            _ => break,
+        }
+    }
+    let mut whole = whole.canonicalize().map_err(bad)?;
+    for name in missing.into_iter().rev() {
+        match Path::new(&name).components().next() {
+            Some(Component::ParentDir) => {
+                whole.pop();
+            }
+            _ => whole.push(name),
+        }
+    }
+    Ok(whole)
+}
+
+/// Refuses an output that lies in an input, or an input that lies in the output: the job would read what it writes, or
+/// remove what it reads.
+pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
+    for input in inputs {
+        let within = match (&output.path, &input.path) {
+            (Some(output), Some(input)) => output.starts_with(input) || input.starts_with(output),
+            (None, None) if output.spec.bucket == input.spec.bucket => match &input.spec.objects {
+                Which::Prefix(prefix) => output.spec.prefix.starts_with(prefix.as_str()),
+                Which::OneOrFolder(key) => output.spec.prefix.starts_with(&format!("{key}/")),
+                Which::One(_) | Which::Glob(_) => false,
+            },
+            _ => false,
+        };
+        if within {
+            let message = format!("the output {} and the input {} lie in each other", output.spec.shown, input.spec.shown);
+            return Err(Error::input("output-inside-input", message).with_hint("choose an output outside the input"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an output that holds parts already, or, with `overwrite`, removes them: the manifest first, so that what is left
+/// if this is interrupted does not look whole.
+pub(crate) async fn prepare(objects: &Objects, output: &OutputSpec, overwrite: bool) -> Result<()> {
+    let named = |e: Error| e.context(format!("output {}", output.shown));
+    let mut taken: Vec<String> = Vec::new();
+    for start in [MANIFEST, PART] {
+        let listed = objects.list(&output.bucket, &format!("{}{start}", output.prefix)).await.map_err(named)?;
+        taken.extend(listed.into_iter().map(|object| object.key));
+    }
+    let Some(first) = taken.first() else { return Ok(()) };
+    if !overwrite {
+        let message = format!("the output {} is taken: {} is there", output.shown, output.shown_key(first));
+        return Err(Error::input("output-exists", message).with_hint("choose another output, or pass --overwrite"));
+    }
+    objects.delete(&output.bucket, &taken[..1]).await.map_err(named)?;
+    objects.delete(&output.bucket, &taken[1..]).await.map_err(named)
+}
