@@ -183,7 +183,9 @@ impl Ledger {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn create_table(&self) -> Result<()> {
-        use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+        use aws_sdk_dynamodb::types::{
+            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        };
         let doing = Doing::now(format!("creating table {}", self.table));
         let mut request = self.dynamodb.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
         for (name, key) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {

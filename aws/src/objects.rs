@@ -2,7 +2,7 @@
 
 use crate::errors::{Doing, causes, code};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
 use kinglet_core::{Error, Result, limits};
 
@@ -48,6 +48,15 @@ impl Objects {
     /// Objects through this client.
     pub fn new(s3: aws_sdk_s3::Client) -> Self {
         Objects { s3 }
+    }
+
+    /// Creates a bucket, where `template.yaml` does not.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn create_bucket(&self, bucket: &str) -> Result<()> {
+        let doing = Doing::now(format!("creating bucket {bucket}"));
+        self.s3.create_bucket().bucket(bucket).send().await.map(|_| ()).map_err(|e| doing.failed(&e))
     }
 
     /// Reads a whole object, or `from..to` of it, into memory.
@@ -131,11 +140,13 @@ impl Objects {
         page: Option<String>,
     ) -> Result<(Vec<Listed>, Option<String>)> {
         let doing = Doing::now(format!("listing s3://{bucket}/{prefix}"));
-        let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(page);
+        // A key may hold characters that XML cannot: they come percent-encoded.
+        let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
+        let request = request.set_continuation_token(page);
         let got = request.send().await.map_err(|e| doing.failed(&e))?;
         let more = if got.is_truncated.unwrap_or(false) { got.next_continuation_token } else { None };
         let listed = got.contents.unwrap_or_default().into_iter().map(|object| Listed {
-            key: object.key.unwrap_or_default(),
+            key: decode(&object.key.unwrap_or_default()),
             etag: object.e_tag.unwrap_or_default(),
             size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
         });
@@ -178,6 +189,12 @@ impl Objects {
         }
         Ok(())
     }
+}
+
+/// A key as S3 encodes it in listings: percent-encoded, a space as `+`.
+fn decode(key: &str) -> String {
+    let spaced = key.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
 /// Whether a conditional write lost: to what is there, or to another that is being written right now.

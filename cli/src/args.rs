@@ -33,13 +33,11 @@ pub(crate) struct Run {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Job {
     /// Count words: maximal runs of bytes that are not ASCII white space
-    #[command(
-        after_help = "Examples:\n  \
+    #[command(after_help = "Examples:\n  \
             kinglet run word-count books/ --output counts\n  \
             kinglet run word-count 'logs/**/*.txt' more.txt --output counts --overwrite\n\n\
             The output is part-00000, part-00001, …, with lines WORD<TAB>COUNT sorted by word within a part, and\n\
-            _manifest.json, which is written last: an output without it is not whole."
-    )]
+            _manifest.json, which is written last: an output without it is not whole.")]
     WordCount(Common),
 }
 

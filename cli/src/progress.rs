@@ -31,7 +31,8 @@ impl Shown {
             Some(bar) => {
                 // Reading is most of the work; the parts are the rest.
                 bar.set_length(progress.bytes.1 + progress.bytes.1 / 4 + 1);
-                let reduced = u64::from(progress.reduces.0) * (progress.bytes.1 / 4) / u64::from(progress.reduces.1.max(1));
+                let reduced =
+                    u64::from(progress.reduces.0) * (progress.bytes.1 / 4) / u64::from(progress.reduces.1.max(1));
                 bar.set_position(progress.bytes.0 + reduced);
                 bar.set_message(text);
             }

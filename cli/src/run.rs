@@ -37,8 +37,7 @@ async fn run_job<J: kinglet::Job>(job: &J, common: Common) -> Result<()> {
 }
 
 fn local(common: &Common) -> Local {
-    let mut local =
-        Local::new().with_memory_mb(common.memory_mb).with_timeout(Duration::from_secs(common.timeout));
+    let mut local = Local::new().with_memory_mb(common.memory_mb).with_timeout(Duration::from_secs(common.timeout));
     if let Some(concurrency) = common.concurrency {
         local = local.with_concurrency(concurrency);
     }

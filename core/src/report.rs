@@ -5,6 +5,7 @@ use crate::ledger::Phase;
 use crate::prices;
 use crate::wire::record::{Requests, Usage};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +95,60 @@ impl Cost {
     }
 }
 
+impl fmt::Display for Report {
+    /// One fact a line, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wall, requests, cost) = (&self.wall, &self.requests, &self.cost);
+        let seconds = |ms: u64| format!("{:.2} s", ms as f64 / 1e3);
+        let (inline, object, empty) = self.runs_inline_object_empty;
+        writeln!(f, "job        {} {}", self.name, self.job)?;
+        writeln!(f, "output     {} in {} parts", self.output, count(self.parts))?;
+        let phases = [("split", wall.split_ms), ("map", wall.map_ms), ("reduce", wall.reduce_ms)];
+        let phases = phases.map(|(name, ms)| format!("{name} {}", seconds(ms))).join(", ");
+        writeln!(f, "wall time  {} ({phases})", seconds(wall.total_ms))?;
+        let read = bytes(self.bytes_in);
+        writeln!(f, "read       {} records, {read} in {} objects", count(self.records_in), count(self.objects))?;
+        let (shuffled, emitted) = (count(self.pairs_shuffled), count(self.pairs_emitted));
+        let held = bytes(self.shuffle_bytes);
+        writeln!(f, "shuffled   {shuffled} pairs of {emitted} emitted, {held}")?;
+        let spills = self.spills;
+        writeln!(f, "           map outputs: {inline} in DynamoDB, {object} in S3, {empty} empty; {spills} spills")?;
+        writeln!(f, "written    {} records, {}", count(self.records_out), bytes(self.bytes_out))?;
+        writeln!(f, "tasks      {} map, {} reduce, {} retries", self.map_tasks, self.reduce_tasks, self.retries)?;
+        let (put, get, dynamodb) = (count(requests.s3_put), count(requests.s3_get), count(requests.dynamodb));
+        let (lambda, again) = (requests.lambda, requests.again);
+        writeln!(f, "requests   S3 {put} put, {get} get; DynamoDB {dynamodb}; Lambda {lambda}; {again} sent again")?;
+        writeln!(f, "functions  {:.1} GB-seconds", self.gb_seconds)?;
+        let Cost { lambda, dynamodb, s3, total } = cost;
+        write!(f, "on AWS     about ${total:.6} (Lambda ${lambda:.6}, DynamoDB ${dynamodb:.6}, S3 ${s3:.6})")
+    }
+}
+
+/// A number with a comma between thousands.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of bytes in the largest unit that leaves it above one: KB is 1,000.
+fn bytes(n: u64) -> String {
+    let mut scaled = n as f64;
+    for unit in ["B", "KB", "MB", "GB", "TB"] {
+        if scaled < 1000.0 {
+            return if unit == "B" { format!("{n} B") } else { format!("{scaled:.2} {unit}") };
+        }
+        scaled /= 1000.0;
+    }
+    format!("{scaled:.2} PB")
+}
+
 /// What Lambda bills for one attempt: init and run, times memory.
 pub fn gb_seconds(usage: &Usage) -> f64 {
     (usage.ran_ms + usage.init_ms) as f64 / 1e3 * f64::from(usage.memory_mb) / 1024.0
@@ -102,6 +157,12 @@ pub fn gb_seconds(usage: &Usage) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([0, 999, 1_000, 12_345_678].map(count), ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([0, 999, 1_500, 1_200_000_000].map(bytes), ["0 B", "999 B", "1.50 KB", "1.20 GB"]);
+    }
 
     #[test]
     fn a_million_of_each_costs_what_the_price_lists_say() {

@@ -114,9 +114,11 @@ impl Driver {
         let directory = output.path.clone().map(|root| BucketKind::Directory { root });
         for (bucket, shown, kind) in mounts.chain([(&output.spec.bucket, &output.spec.shown, directory)]) {
             let Some(kind) = kind else { continue };
-            let Some(runtime) = &self.shared.runtime else {
-                let message = format!("{shown} is on this machine, where functions on AWS cannot reach it");
-                return Err(Error::input("local-path", message).with_hint("copy it to S3, or run on the embedded runtime"));
+            let Some(runtime) = self.shared.runtime.as_ref().filter(|runtime| runtime.serves_s3()) else {
+                let message = format!("{shown} is on this machine, where the functions cannot reach it");
+                return Err(
+                    Error::input("local-path", message).with_hint("copy it to S3, or run on the embedded runtime")
+                );
             };
             runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
         }
@@ -125,7 +127,8 @@ impl Driver {
         let now = Timestamp::now();
         let random = u64::from(kinglet_aws::worker::nonce()) << 32 | u64::from(kinglet_aws::worker::nonce());
         let job = JobId::new(now, random);
-        let concurrency = if submit.options.concurrency == 0 { self.shared.concurrency } else { submit.options.concurrency };
+        let concurrency =
+            if submit.options.concurrency == 0 { self.shared.concurrency } else { submit.options.concurrency };
         let spec = JobSpec {
             job: name.to_owned(),
             signature,
@@ -136,7 +139,10 @@ impl Driver {
             submitted_at: now,
         };
         let bytes = frame::write(&spec)?;
-        conductor.objects.put(&conductor.stack.work_bucket, &Conductor::spec_key(&job), bytes.into(), Replace::Yes).await?;
+        conductor
+            .objects
+            .put(&conductor.stack.work_bucket, &Conductor::spec_key(&job), bytes.into(), Replace::Yes)
+            .await?;
         let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
         conductor.ledger.create_job(&job, name, now, tries_max, timeout_ms).await?;
         conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
@@ -153,6 +159,11 @@ impl Driver {
         let runtime = self.shared.runtime.as_ref()?;
         let (id, secret) = runtime.keys();
         Some((runtime.urls().map(str::to_owned), (id.to_owned(), secret.to_owned())))
+    }
+
+    /// The embedded runtime, for its Lambda host's reports, logs and faults; `None` on AWS.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        self.shared.runtime.as_ref()
     }
 
     /// Stops the embedded runtime and waits until nothing of it is left. Dropping the driver does the same without waiting.

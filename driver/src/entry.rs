@@ -31,6 +31,15 @@ impl Jobs {
     }
 }
 
+/// Registers a program's jobs and nothing else: for programs with a `main` of their own, whose functions are built apart
+/// ([`crate::Functions::Directory`], or deployed). The first call counts; jobs are the same for the whole process.
+///
+/// # Errors
+/// [`Error::Input`] when two jobs have one name.
+pub fn register(jobs: Jobs) -> Result<()> {
+    JOBS.get_or_init(|| Arc::new(jobs.0)).check()
+}
+
 /// Starts a program: registers its jobs, and runs `program` when a person started it, or a worker when a Lambda host did.
 /// Call it first thing in `main`: what stands before it also runs in every worker.
 ///

@@ -111,7 +111,9 @@ impl JobHandle {
                     return report(conductor, &self.job, &self.spec, &view).await;
                 }
                 Phase::Failed | Phase::Cancelled => {
-                    return Err(view.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word")));
+                    return Err(view
+                        .error
+                        .unwrap_or_else(|| Error::service("failed", "the job failed without a word")));
                 }
                 Phase::Splitting | Phase::Mapping | Phase::Reducing => {}
             }

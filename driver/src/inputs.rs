@@ -57,7 +57,9 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
             File::open(path).map_err(|e| unreadable(path, &e))?;
             let whole = absolute(path)?;
             let (Some(root), Some(name)) = (whole.parent(), whole.file_name().and_then(|name| name.to_str())) else {
-                return Err(Error::input("input-name", format!("the name of {shown} is not UTF-8")).with_hint("rename it"));
+                return Err(
+                    Error::input("input-name", format!("the name of {shown} is not UTF-8")).with_hint("rename it")
+                );
             };
             let mount = BucketKind::Files { root: root.to_owned(), only: Some(name.to_owned()) };
             Ok(Resolved { spec: spec(Objects::One(name.to_owned())), mount: Some(mount), path: Some(whole) })

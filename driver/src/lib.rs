@@ -48,15 +48,16 @@ mod output;
 mod report;
 
 pub use driver::{Driver, Submit};
+pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
 pub use kinglet_core::ids::JobId;
 pub use kinglet_core::ledger::Phase;
+pub use kinglet_core::manifest::Manifest;
 pub use kinglet_core::report::{Cost, Report, Wall};
 pub use kinglet_core::wire::run::Compression;
 pub use kinglet_core::wire::spec::JobOptions;
 pub use kinglet_core::{
-    AsKey, ByteLines, Combiner, Emitter, Error, Fault, Format, Job, Key, Lines, Result, Row, Sink, UserError, UserResult,
-    Value, Values, Words,
+    AsKey, ByteLines, Combiner, Emitter, Error, Fault, Format, Job, Key, Lines, Result, Row, Sink, UserError,
+    UserResult, Value, Values, Words,
 };
-pub use local::{Functions, Local};
-pub use entry::{Jobs, main};
+pub use local::{Functions, Local, Servers};

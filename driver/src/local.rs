@@ -4,8 +4,8 @@ use crate::{Driver, Error, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::{env, limits};
+pub use kinglet_local::Servers;
 use kinglet_local::lambda::CpuShare;
-use kinglet_local::s3::BucketKind;
 use kinglet_local::{FunctionOptions, Options, REGION, Runtime};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub struct Local {
     functions: Functions,
     cpu: CpuShare,
     enforce_memory: bool,
+    servers: Option<Servers>,
 }
 
 const TABLE: &str = "kinglet";
@@ -54,6 +55,7 @@ impl Local {
             functions: Functions::Itself,
             cpu: CpuShare::Whole,
             enforce_memory: false,
+            servers: None,
         }
     }
 
@@ -94,6 +96,12 @@ impl Local {
         Local { functions, ..self }
     }
 
+    /// Uses S3 and DynamoDB servers that run already instead of the embedded ones: emulators, or S3-compatible stores. Inputs
+    /// and outputs must then be `s3://` URIs.
+    pub fn with_servers(self, servers: Servers) -> Self {
+        Local { servers: Some(servers), ..self }
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -113,13 +121,13 @@ impl Local {
             concurrency: self.concurrency,
             cpu: self.cpu,
             enforce_memory: self.enforce_memory,
+            servers: self.servers.clone(),
         };
         let failed = |e: kinglet_local::StartError| {
             Error::limit("local-start", e.to_string())
                 .with_hint("the embedded runtime needs free ports on 127.0.0.1 and a writable directory (--data-dir)")
         };
         let runtime = Runtime::start(options, functions).await.map_err(failed)?;
-        runtime.create_bucket(WORK_BUCKET, BucketKind::Blobs).map_err(failed)?;
         let [s3, dynamodb, lambda] = runtime.urls().map(str::to_owned);
         let (id, secret) = runtime.keys();
         let keys = (id.to_owned(), secret.to_owned());
@@ -131,6 +139,7 @@ impl Local {
             timeout_ms: self.timeout.as_millis() as u64,
         };
         let conductor = Conductor::new(clients, stack);
+        conductor.objects.create_bucket(WORK_BUCKET).await?;
         conductor.ledger.create_table().await?;
         Ok(Driver::new(conductor, jobs, self.concurrency, Some(runtime)))
     }
@@ -177,7 +186,12 @@ fn find_function(dir: &Path, role: &str) -> Result<PathBuf> {
     let places = [dir.join(role).join("bootstrap"), dir.join(format!("kinglet-{role}"))];
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         let [first, second] = places.map(|path| path.display().to_string());
-        Error::input("function-missing", format!("the {role} function is not built: there is neither {first} nor {second}"))
-            .with_hint("build the functions with `cargo build --release -p kinglet-splitter -p kinglet-mapper -p kinglet-reducer`")
+        Error::input(
+            "function-missing",
+            format!("the {role} function is not built: there is neither {first} nor {second}"),
+        )
+        .with_hint(
+            "build the functions with `cargo build --release -p kinglet-splitter -p kinglet-mapper -p kinglet-reducer`",
+        )
     })
 }

@@ -22,7 +22,9 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Output> {
         return Ok(Output { spec: OutputSpec { bucket, prefix, shown: shown.to_owned() }, path: None });
     }
     if shown.is_empty() {
-        return Err(Error::input("output", "the output has no name").with_hint("name a directory or s3://BUCKET/PREFIX"));
+        return Err(
+            Error::input("output", "the output has no name").with_hint("name a directory or s3://BUCKET/PREFIX")
+        );
     }
     let path = absolute(Path::new(shown))?;
     if path.exists() && !path.is_dir() {
@@ -72,7 +74,8 @@ pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
             _ => false,
         };
         if within {
-            let message = format!("the output {} and the input {} lie in each other", output.spec.shown, input.spec.shown);
+            let message =
+                format!("the output {} and the input {} lie in each other", output.spec.shown, input.spec.shown);
             return Err(Error::input("output-inside-input", message).with_hint("choose an output outside the input"));
         }
     }

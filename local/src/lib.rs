@@ -10,4 +10,4 @@ pub mod lambda;
 mod runtime;
 pub mod s3;
 
-pub use runtime::{FunctionOptions, Options, REGION, Runtime, StartError};
+pub use runtime::{FunctionOptions, Options, REGION, Runtime, Servers, StartError};

@@ -25,6 +25,21 @@ pub struct Options {
     pub cpu: CpuShare,
     /// Whether a function that uses more than its memory is killed.
     pub enforce_memory: bool,
+    /// S3 and DynamoDB servers to use instead of the embedded ones.
+    pub servers: Option<Servers>,
+}
+
+/// S3 and DynamoDB servers that run already, and the keys they take. The Lambda host takes the same.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// The URL of S3.
+    pub s3_url: String,
+    /// The URL of DynamoDB.
+    pub dynamodb_url: String,
+    /// Access key id.
+    pub access_key: String,
+    /// Secret access key.
+    pub secret_key: String,
 }
 
 /// One function to host.
@@ -78,6 +93,7 @@ pub struct Runtime {
     host: Host,
     s3_url: String,
     dynamodb_url: String,
+    serves_s3: bool,
     keys: Keys,
     stop: watch::Sender<bool>,
     dir: tempfile::TempDir,
@@ -97,10 +113,13 @@ impl Runtime {
         std::fs::create_dir_all(&parent).map_err(directory)?;
         let dir = tempfile::Builder::new().prefix("kinglet-").tempdir_in(&parent).map_err(directory)?;
         let store = Store::open(dir.path()).map_err(directory)?;
-        // Fresh for each runtime: another local process that finds the port still cannot read or run anything.
-        let keys = Keys {
-            access_key: format!("KINGLET{:013}", std::process::id()),
-            secret_key: uuid::Uuid::new_v4().simple().to_string(),
+        let keys = match &options.servers {
+            Some(servers) => Keys { access_key: servers.access_key.clone(), secret_key: servers.secret_key.clone() },
+            // Fresh for each runtime: another local process that finds the port still cannot read or run anything.
+            None => Keys {
+                access_key: format!("KINGLET{:013}", std::process::id()),
+                secret_key: uuid::Uuid::new_v4().simple().to_string(),
+            },
         };
         let (stop, stopped) = watch::channel(false);
         let stopping = |mut stopped: watch::Receiver<bool>| async move {
@@ -108,12 +127,17 @@ impl Runtime {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
 
-        let (s3, s3_url) = listen().await?;
-        tokio::spawn(s3::serve(s3, store.clone(), keys.clone(), stopping(stopped.clone())));
-
-        let (dynamodb, dynamodb_url) = listen().await?;
-        let database = dynoxide::Database::memory().map_err(|e| StartError::DynamoDb(e.to_string()))?;
-        tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, stopping(stopped)));
+        let (s3_url, dynamodb_url) = match &options.servers {
+            Some(servers) => (servers.s3_url.clone(), servers.dynamodb_url.clone()),
+            None => {
+                let (s3, s3_url) = listen().await?;
+                tokio::spawn(s3::serve(s3, store.clone(), keys.clone(), stopping(stopped.clone())));
+                let (dynamodb, dynamodb_url) = listen().await?;
+                let database = dynoxide::Database::memory().map_err(|e| StartError::DynamoDb(e.to_string()))?;
+                tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, stopping(stopped)));
+                (s3_url, dynamodb_url)
+            }
+        };
 
         let (lambda, lambda_url) = listen().await?;
         let shared_env = [
@@ -148,7 +172,13 @@ impl Runtime {
         for warning in host.warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(Runtime { store, host, s3_url, dynamodb_url, keys, stop, dir })
+        let serves_s3 = options.servers.is_none();
+        Ok(Runtime { store, host, s3_url, dynamodb_url, serves_s3, keys, stop, dir })
+    }
+
+    /// Whether S3 is the embedded one, so that buckets can be added here.
+    pub fn serves_s3(&self) -> bool {
+        self.serves_s3
     }
 
     /// Adds a bucket.

@@ -51,9 +51,7 @@ impl Attempt<'_> {
             let (ended, took) = self.run_in(&mut lease).await;
             match ended {
                 // An idle worker that died a moment ago. It may have a sibling.
-                Ended::Unfetched(_) => {
-                    warm = lock(&self.shared.pool).take_idle(self.invocation.function)
-                }
+                Ended::Unfetched(_) => warm = lock(&self.shared.pool).take_idle(self.invocation.function),
                 ended => return self.done(lease, ended, took),
             }
         }
@@ -65,14 +63,7 @@ impl Attempt<'_> {
                 let message = self.message(&format!("starting the worker: {error}"));
                 let outcome = Outcome::host_error("Runtime.InvalidEntrypoint", message);
                 let report = self.report(None, &outcome, Duration::ZERO, None);
-                return (
-                    Done {
-                        outcome,
-                        report,
-                        log_tail: Vec::new(),
-                    },
-                    None,
-                );
+                return (Done { outcome, report, log_tail: Vec::new() }, None);
             }
         };
         lease.environment.log.start("");
@@ -92,24 +83,14 @@ impl Attempt<'_> {
         let timeout = self.shared.options.init_timeout;
         match timeout_at(Instant::now() + timeout, lease.events.recv()).await {
             Ok(Some(Event::Ready)) => Ok(()),
-            Ok(Some(Event::InitError {
-                document,
-                error_type,
-            })) => Err(Outcome::function_error(document, error_type.as_deref())),
+            Ok(Some(Event::InitError { document, error_type })) => {
+                Err(Outcome::function_error(document, error_type.as_deref()))
+            }
             Ok(Some(Event::Exited(status))) => Err(self.exited(status)),
-            Ok(_) => Err(Outcome::host_error(
-                "Runtime.ExitError",
-                self.message("the worker answered out of turn"),
-            )),
+            Ok(_) => Err(Outcome::host_error("Runtime.ExitError", self.message("the worker answered out of turn"))),
             Err(_) => {
-                let message = format!(
-                    "Init phase timed out after {:.2} seconds",
-                    timeout.as_secs_f64()
-                );
-                Err(Outcome::host_error(
-                    "Sandbox.Timedout",
-                    self.message(&message),
-                ))
+                let message = format!("Init phase timed out after {:.2} seconds", timeout.as_secs_f64());
+                Err(Outcome::host_error("Sandbox.Timedout", self.message(&message)))
             }
         }
     }
@@ -119,10 +100,7 @@ impl Attempt<'_> {
     async fn run_in(&self, lease: &mut Lease) -> (Ended, Duration) {
         let function = &self.shared.functions[self.invocation.function];
         let environment = lease.environment.clone();
-        let line = format!(
-            "START RequestId: {} Version: $LATEST\n",
-            self.invocation.request_id
-        );
+        let line = format!("START RequestId: {} Version: $LATEST\n", self.invocation.request_id);
         if lease.init.is_some() {
             environment.log.end(&line);
         } else {
@@ -130,10 +108,7 @@ impl Attempt<'_> {
         }
         let delivered = Instant::now();
         let deadline = delivered + function.spec.timeout;
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            + function.spec.timeout;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + function.spec.timeout;
         environment.runtime.deliver(Delivery {
             request_id: self.invocation.request_id.clone(),
             payload: self.invocation.payload.clone(),
@@ -164,23 +139,12 @@ impl Attempt<'_> {
                         break Ended::Answered(outcome);
                     }
                 }
-                Some(Event::Response(_) | Event::Error { .. })
-                    if self.fault == Some(Fault::LoseReply) =>
-                {
+                Some(Event::Response(_) | Event::Error { .. }) if self.fault == Some(Fault::LoseReply) => {
                     environment.kill();
                 }
                 Some(Event::Response(body)) => outcome = Some(Outcome::Response(body)),
                 Some(Event::ResponseTooLarge) => outcome = Some(self.response_too_large()),
-                Some(
-                    Event::Error {
-                        document,
-                        error_type,
-                    }
-                    | Event::InitError {
-                        document,
-                        error_type,
-                    },
-                ) => {
+                Some(Event::Error { document, error_type } | Event::InitError { document, error_type }) => {
                     outcome = Some(Outcome::function_error(document, error_type.as_deref()));
                 }
                 Some(Event::Exited(status)) if environment.runtime.take_back().is_some() => {
@@ -190,9 +154,7 @@ impl Attempt<'_> {
                     break Ended::Spent(outcome.unwrap_or_else(|| self.exited(status)));
                 }
                 None => {
-                    break Ended::Spent(
-                        outcome.unwrap_or_else(|| self.exited(ExitStatus::default())),
-                    );
+                    break Ended::Spent(outcome.unwrap_or_else(|| self.exited(ExitStatus::default())));
                 }
             }
         };
@@ -214,31 +176,17 @@ impl Attempt<'_> {
         if let Some(error) = outcome.error().filter(|_| !is_reusable) {
             let now = timestamp(OffsetDateTime::now_utc());
             let id = &self.invocation.request_id;
-            let what = error
-                .error_message
-                .strip_prefix(&self.message(""))
-                .unwrap_or(&error.error_message);
+            let what = error.error_message.strip_prefix(&self.message("")).unwrap_or(&error.error_message);
             lines = format!("{now} {id} {what}\n");
         }
-        lines += &format!(
-            "END RequestId: {}\n{}\n",
-            self.invocation.request_id,
-            report.line()
-        );
+        lines += &format!("END RequestId: {}\n{}\n", self.invocation.request_id, report.line());
         environment.log.end(&lines);
         let log_tail = match self.invocation.caller {
             Caller::Sync(_) => environment.log.tail(),
             Caller::Event | Caller::Nobody => Vec::new(),
         };
         lease.init = None;
-        (
-            Done {
-                outcome,
-                report,
-                log_tail,
-            },
-            is_reusable.then_some(lease),
-        )
+        (Done { outcome, report, log_tail }, is_reusable.then_some(lease))
     }
 
     fn report(
@@ -250,11 +198,10 @@ impl Attempt<'_> {
     ) -> InvocationReport {
         let function = &self.shared.functions[self.invocation.function];
         let memory_mb = function.spec.memory_mb;
-        let max_memory_mb =
-            lease.map_or(0, |lease| match lease.environment.was_killed_for_memory() {
-                true => memory_mb,
-                false => lease.environment.memory_peak_mb(),
-            });
+        let max_memory_mb = lease.map_or(0, |lease| match lease.environment.was_killed_for_memory() {
+            true => memory_mb,
+            false => lease.environment.memory_peak_mb(),
+        });
         InvocationReport {
             request_id: self.invocation.request_id.clone(),
             function: function.name.clone(),
@@ -288,9 +235,8 @@ impl Attempt<'_> {
     }
 
     fn response_too_large(&self) -> Outcome {
-        let message = format!(
-            "Response payload size exceeded maximum allowed payload size ({SYNC_PAYLOAD_BYTES_MAX} bytes)."
-        );
+        let message =
+            format!("Response payload size exceeded maximum allowed payload size ({SYNC_PAYLOAD_BYTES_MAX} bytes).");
         Outcome::host_error("Function.ResponseSizeTooLarge", message)
     }
 }
@@ -304,18 +250,9 @@ struct Hurt {
 impl Hurt {
     fn new(fault: Option<Fault>, delivered: Instant) -> Self {
         match fault {
-            Some(Fault::KillWorker { after }) => Self {
-                at: Some(delivered + after),
-                pause: None,
-            },
-            Some(Fault::FreezeWorker { after, pause }) => Self {
-                at: Some(delivered + after),
-                pause: Some(pause),
-            },
-            _ => Self {
-                at: None,
-                pause: None,
-            },
+            Some(Fault::KillWorker { after }) => Self { at: Some(delivered + after), pause: None },
+            Some(Fault::FreezeWorker { after, pause }) => Self { at: Some(delivered + after), pause: Some(pause) },
+            _ => Self { at: None, pause: None },
         }
     }
 

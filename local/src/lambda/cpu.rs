@@ -37,9 +37,7 @@ pub(super) struct CpuGroup {
 impl CpuGroups {
     /// Finds the group we are in, or says why there is none to use.
     pub(super) fn find() -> Result<Self, String> {
-        let read = |path: &str| {
-            fs::read_to_string(path).map_err(|error| format!("reading {path}: {error}"))
-        };
+        let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("reading {path}: {error}"));
         let (version, own) = own_group(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?)
             .ok_or("no cgroup with a cpu controller is mounted")?;
         let groups = Self { version, own };
@@ -53,21 +51,15 @@ impl CpuGroups {
 
     /// Makes a group for an environment of so much memory.
     pub(super) fn create(&self, number: u64, memory_mb: u32) -> Result<CpuGroup, String> {
-        let dir = self
-            .own
-            .join(format!("kinglet-{}-{number}", std::process::id()));
+        let dir = self.own.join(format!("kinglet-{}-{number}", std::process::id()));
         fs::create_dir(&dir).map_err(|error| format!("creating {}: {error}", dir.display()))?;
         let group = CpuGroup { dir };
         let quota_us = PERIOD_US * u64::from(memory_mb) / MEMORY_MB_PER_VCPU;
         let set = match self.version {
             Version::One => write(&group.dir.join("cpu.cfs_period_us"), &PERIOD_US.to_string())
                 .and_then(|()| write(&group.dir.join("cpu.cfs_quota_us"), &quota_us.to_string())),
-            Version::Two => write(&group.dir.join("cgroup.type"), "threaded").and_then(|()| {
-                write(
-                    &group.dir.join("cpu.max"),
-                    &format!("{quota_us} {PERIOD_US}"),
-                )
-            }),
+            Version::Two => write(&group.dir.join("cgroup.type"), "threaded")
+                .and_then(|()| write(&group.dir.join("cpu.max"), &format!("{quota_us} {PERIOD_US}"))),
         };
         if let Err(why) = set {
             group.remove();
@@ -80,9 +72,7 @@ impl CpuGroups {
     fn remove_leftovers(&self) {
         for entry in fs::read_dir(&self.own).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let pid = name
-                .to_str()
-                .and_then(|name| name.strip_prefix("kinglet-")?.split('-').next());
+            let pid = name.to_str().and_then(|name| name.strip_prefix("kinglet-")?.split('-').next());
             if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
                 let _ = fs::remove_dir(entry.path());
             }
@@ -100,9 +90,7 @@ impl CpuGroup {
     pub(super) fn remove(self) {
         for _ in 0..20 {
             match fs::remove_dir(&self.dir) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                    thread::sleep(Duration::from_millis(10))
-                }
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(Duration::from_millis(10)),
                 _ => return,
             }
         }
@@ -111,8 +99,7 @@ impl CpuGroup {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text)
-        .map_err(|error| format!("writing {text:?} to {}: {error}", path.display()))
+    fs::write(path, text).map_err(|error| format!("writing {text:?} to {}: {error}", path.display()))
 }
 
 /// The directory of the group that we are in, from `/proc/self/cgroup` (lines `id:controllers:path`) and
@@ -130,19 +117,15 @@ fn own_group(cgroup: &str, mountinfo: &str) -> Option<(Version, PathBuf)> {
         })
     };
     // A machine with both has the cpu controller in only one, and then it is the first.
-    let (version, path) = line(Version::One)
-        .map(|path| (Version::One, path))
-        .or(line(Version::Two).map(|path| (Version::Two, path)))?;
+    let (version, path) =
+        line(Version::One).map(|path| (Version::One, path)).or(line(Version::Two).map(|path| (Version::Two, path)))?;
     mountinfo.lines().find_map(|line| {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut mount = mount.split(' ').skip(3);
         let (root, mountpoint) = (mount.next()?, mount.next()?);
         let file_system: Vec<_> = file_system.split(' ').collect();
         let fits = match version {
-            Version::One => {
-                *file_system.first()? == "cgroup"
-                    && file_system.last()?.split(',').any(|o| o == "cpu")
-            }
+            Version::One => *file_system.first()? == "cgroup" && file_system.last()?.split(',').any(|o| o == "cpu"),
             Version::Two => *file_system.first()? == "cgroup2",
         };
         let below = Path::new(path).strip_prefix(root).ok()?;
@@ -160,16 +143,10 @@ mod tests {
         let mounts = "30 29 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                       31 29 0:27 /box /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
                       32 29 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup rw\n";
-        assert_eq!(
-            own_group(one, mounts),
-            Some((Version::One, "/sys/fs/cgroup/cpu/b".into()))
-        );
+        assert_eq!(own_group(one, mounts), Some((Version::One, "/sys/fs/cgroup/cpu/b".into())));
         let two = "0::/user.slice/me.scope\n";
         let mounts = "30 29 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
-        assert_eq!(
-            own_group(two, mounts),
-            Some((Version::Two, "/sys/fs/cgroup/user.slice/me.scope".into()))
-        );
+        assert_eq!(own_group(two, mounts), Some((Version::Two, "/sys/fs/cgroup/user.slice/me.scope".into())));
         assert_eq!(own_group("", mounts), None);
     }
 }

@@ -108,14 +108,7 @@ impl Drop for Lease {
 impl Lease {
     /// Waits, for a while, until a killed process is gone.
     pub(super) async fn gone(&mut self) {
-        let gone = async {
-            while self
-                .events
-                .recv()
-                .await
-                .is_some_and(|event| !matches!(event, Event::Exited(_)))
-            {}
-        };
+        let gone = async { while self.events.recv().await.is_some_and(|event| !matches!(event, Event::Exited(_))) {} };
         if tokio::time::timeout(KILL_WAIT_MAX, gone).await.is_err() {
             tracing::warn!(pid = self.environment.pid, "a killed worker has not gone");
         }
@@ -155,10 +148,7 @@ impl Environment {
 
     /// Looks at the memory at the end of a run, unless that was done a moment ago: a look takes as long as a small run.
     pub(super) fn sample_memory_if_stale(&self) {
-        if lock(&self.life)
-            .sampled_at
-            .is_none_or(|at| at.elapsed() > MEMORY_SAMPLE_STALE)
-        {
+        if lock(&self.life).sampled_at.is_none_or(|at| at.elapsed() > MEMORY_SAMPLE_STALE) {
             self.sample_memory(None);
         }
     }
@@ -204,26 +194,14 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let runtime_api = listener.local_addr()?.to_string();
     let (output, input) = io::pipe()?;
-    let log = Log::create(
-        &shared
-            .options
-            .dir
-            .join("logs")
-            .join(format!("{stream}.log")),
-        output.into(),
-    )?;
+    let log = Log::create(&shared.options.dir.join("logs").join(format!("{stream}.log")), output.into())?;
     let group = create_group(shared, number, state.spec.memory_mb);
 
     let mut command = command(shared, state, &stream, &runtime_api, &tmp);
-    command
-        .stdin(Stdio::null())
-        .stdout(input.try_clone()?)
-        .stderr(input);
+    command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
     let child = command.spawn()?;
     // Until a child is waited for it has a number.
-    let pid = child
-        .id()
-        .ok_or_else(|| io::Error::other("the process has no id"))?;
+    let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
     // Ours is the last copy of the pipe's end that the process writes to.
     drop(command);
     shared.reaper.add(pid);
@@ -244,23 +222,9 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
         life: Mutex::default(),
     });
     shared.environment_started(&environment);
-    let belongings = Belongings {
-        group,
-        home,
-        sender,
-    };
-    tokio::spawn(live(
-        shared.clone(),
-        environment.clone(),
-        child,
-        listener,
-        belongings,
-    ));
-    Ok(Lease {
-        environment,
-        events,
-        init: None,
-    })
+    let belongings = Belongings { group, home, sender };
+    tokio::spawn(live(shared.clone(), environment.clone(), child, listener, belongings));
+    Ok(Lease { environment, events, init: None })
 }
 
 /// What goes when the process does.
@@ -295,11 +259,7 @@ async fn live(
     environment.log.end("");
 
     // Nobody waits for the directory and the group, which may take a while to go.
-    let Belongings {
-        group,
-        home,
-        sender,
-    } = belongings;
+    let Belongings { group, home, sender } = belongings;
     let cleaned = tokio::task::spawn_blocking(move || {
         if let Err(error) = std::fs::remove_dir_all(&home) {
             tracing::debug!(%error, home = %home.display(), "removing an environment's directory");
@@ -317,28 +277,15 @@ async fn live(
 
 fn create_group(shared: &Shared, number: u64, memory_mb: u32) -> Option<CpuGroup> {
     let groups = shared.cpu.as_ref()?;
-    groups
-        .create(number, memory_mb)
-        .inspect_err(|why| shared.warn(format!("no cpu share: {why}")))
-        .ok()
+    groups.create(number, memory_mb).inspect_err(|why| shared.warn(format!("no cpu share: {why}"))).ok()
 }
 
 /// The command with Lambda's environment, and nothing of ours but `PATH`: a person's own `AWS_*` must not leak in
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
-fn command(
-    shared: &Shared,
-    state: &FunctionState,
-    stream: &str,
-    runtime_api: &str,
-    tmp: &Path,
-) -> Command {
+fn command(shared: &Shared, state: &FunctionState, stream: &str, runtime_api: &str, tmp: &Path) -> Command {
     let task_root = state.program.parent().unwrap_or(Path::new("/"));
     let mut command = Command::new(&state.program);
-    command
-        .args(&state.spec.args)
-        .env_clear()
-        .current_dir(task_root)
-        .process_group(0);
+    command.args(&state.spec.args).env_clear().current_dir(task_root).process_group(0);
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -346,17 +293,11 @@ fn command(
     command.envs(state.spec.env.iter().map(|(name, value)| (name, value)));
     command
         .env("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023")
-        .env(
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-            state.spec.memory_mb.to_string(),
-        )
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", state.spec.memory_mb.to_string())
         .env("AWS_LAMBDA_FUNCTION_NAME", &*state.name)
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
-        .env(
-            "AWS_LAMBDA_LOG_GROUP_NAME",
-            format!("/aws/lambda/{}", state.name),
-        )
+        .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", state.name))
         .env("AWS_LAMBDA_LOG_STREAM_NAME", stream)
         .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
         .env("AWS_DEFAULT_REGION", &shared.options.region)

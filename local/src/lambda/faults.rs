@@ -73,23 +73,13 @@ impl FaultRule {
     /// A rule for the n-th invocation (from zero) of a function, once.
     #[must_use]
     pub fn nth(function: impl Into<String>, nth: u64, fault: Fault) -> Self {
-        Self {
-            fault,
-            function: Some(function.into()),
-            when: When::Nth(nth),
-            budget: 1,
-        }
+        Self { fault, function: Some(function.into()), when: When::Nth(nth), budget: 1 }
     }
 
     /// A rule for each invocation of any function with a probability, and a budget.
     #[must_use]
     pub fn randomly(probability: f64, budget: u64, fault: Fault) -> Self {
-        Self {
-            fault,
-            function: None,
-            when: When::Probability(probability),
-            budget,
-        }
+        Self { fault, function: None, when: When::Probability(probability), budget }
     }
 }
 
@@ -159,9 +149,7 @@ impl Faults {
 
     fn decide(&self, function: &str, of_the_call: bool) -> Option<Fault> {
         let mut chosen = None;
-        for (rule_idx, (rule, (seen, fired))) in
-            self.plan.rules.iter().zip(&self.counts).enumerate()
-        {
+        for (rule_idx, (rule, (seen, fired))) in self.plan.rules.iter().zip(&self.counts).enumerate() {
             let applies = rule.function.as_deref().is_none_or(|name| name == function);
             if !applies || rule.fault.is_of_the_call() != of_the_call {
                 continue;
@@ -170,9 +158,7 @@ impl Faults {
             let sequence = seen.fetch_add(1, Relaxed);
             if chosen.is_none()
                 && fires(self.plan.seed, rule_idx, sequence, rule.when)
-                && fired
-                    .fetch_update(Relaxed, Relaxed, |n| (n < rule.budget).then_some(n + 1))
-                    .is_ok()
+                && fired.fetch_update(Relaxed, Relaxed, |n| (n < rule.budget).then_some(n + 1)).is_ok()
             {
                 chosen = Some(rule.fault);
             }
@@ -186,12 +172,7 @@ impl Faults {
             seen: seen.load(Relaxed),
             fired: fired.load(Relaxed),
         };
-        self.plan
-            .rules
-            .iter()
-            .zip(&self.counts)
-            .map(count)
-            .collect()
+        self.plan.rules.iter().zip(&self.counts).map(count).collect()
     }
 }
 
@@ -201,18 +182,11 @@ mod tests {
 
     #[test]
     fn the_same_seed_decides_the_same() {
-        let pattern = |seed| {
-            (0..1000)
-                .map(|n| fires(seed, 0, n, When::Probability(0.3)))
-                .collect::<Vec<_>>()
-        };
+        let pattern = |seed| (0..1000).map(|n| fires(seed, 0, n, When::Probability(0.3))).collect::<Vec<_>>();
         assert_eq!(pattern(7), pattern(7));
         assert_ne!(pattern(7), pattern(8));
         let hits = pattern(7).iter().filter(|hit| **hit).count();
-        assert!(
-            (230..370).contains(&hits),
-            "{hits} of 1000 at a probability of 0.3"
-        );
+        assert!((230..370).contains(&hits), "{hits} of 1000 at a probability of 0.3");
         assert!((0..1000).all(|n| fires(7, 0, n, When::Probability(1.0))));
         assert!(!(0..1000).any(|n| fires(7, 0, n, When::Probability(0.0))));
     }
@@ -231,11 +205,7 @@ mod tests {
         assert_eq!(faults.at_run("mapper"), None);
         assert_eq!(faults.at_call("mapper"), Some(Fault::Throttle));
         assert_eq!(faults.at_call("mapper"), None);
-        let fired: Vec<_> = faults
-            .counts()
-            .iter()
-            .map(|count| (count.seen, count.fired))
-            .collect();
+        let fired: Vec<_> = faults.counts().iter().map(|count| (count.seen, count.fired)).collect();
         assert_eq!(fired, [(3, 1), (4, 2), (2, 1)]);
     }
 }

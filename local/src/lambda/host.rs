@@ -49,11 +49,7 @@ impl Host {
             tokio::spawn(invoke_api::serve(listener, shared.clone())),
             tokio::spawn(sample_memory(shared.clone())),
         ];
-        Ok(Host {
-            endpoint: format!("http://{address}"),
-            shared,
-            tasks,
-        })
+        Ok(Host { endpoint: format!("http://{address}"), shared, tasks })
     }
 
     /// The endpoint URL for the SDK.
@@ -85,11 +81,7 @@ impl Host {
     /// Records of the events that failed for good, oldest first; the last 10,000. All are in `failures.jsonl`.
     #[must_use]
     pub fn failures(&self) -> Vec<FailureRecord> {
-        lock(&self.shared.records)
-            .failures
-            .iter()
-            .cloned()
-            .collect()
+        lock(&self.shared.records).failures.iter().cloned().collect()
     }
 
     /// What the host does without, and why.
@@ -109,10 +101,7 @@ impl Host {
     /// Process ids of the workers, idle ones included.
     #[must_use]
     pub fn worker_pids(&self) -> Vec<u32> {
-        lock(&self.shared.environments)
-            .values()
-            .map(|environment| environment.pid)
-            .collect()
+        lock(&self.shared.environments).values().map(|environment| environment.pid).collect()
     }
 
     /// Puts a plan of faults in force, in place of any before it.
@@ -129,9 +118,7 @@ impl Host {
     fn halt(&self) {
         self.shared.stopping.store(true, SeqCst);
         self.tasks.iter().for_each(JoinHandle::abort);
-        lock(&self.shared.environments)
-            .values()
-            .for_each(|environment| environment.kill());
+        lock(&self.shared.environments).values().for_each(|environment| environment.kill());
     }
 }
 

@@ -59,20 +59,14 @@ pub(super) async fn read_body(mut body: Incoming, bytes_max: usize) -> Body {
 
 /// A JSON reply.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
-    json_bytes(
-        status,
-        serde_json::to_vec(document).unwrap_or_default().into(),
-    )
+    json_bytes(status, serde_json::to_vec(document).unwrap_or_default().into())
 }
 
 /// A reply with a body that is JSON already.
 pub(super) fn json_bytes(status: StatusCode, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(
-        CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     reply
 }
 
@@ -97,10 +91,7 @@ where
         let reply = handler(request);
         async { Ok::<_, Infallible>(reply.await) }
     });
-    if let Err(error) = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-    {
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a connection ended early");
     }
 }

@@ -60,40 +60,19 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Reply {
     reply
 }
 
-async fn route(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-    request_id: Arc<str>,
-) -> Result<Reply, Refused> {
+async fn route(shared: Arc<Shared>, request: Request<Incoming>, request_id: Arc<str>) -> Result<Reply, Refused> {
     let (head, body) = request.into_parts();
     check_key(&head.headers, &shared.options.access_key)?;
-    let path = head
-        .uri
-        .path()
-        .strip_prefix(FUNCTIONS)
-        .ok_or(Refused::NoSuchCall)?
-        .trim_matches('/');
+    let path = head.uri.path().strip_prefix(FUNCTIONS).ok_or(Refused::NoSuchCall)?.trim_matches('/');
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     if name.is_empty() {
-        return if head.method == Method::GET {
-            Ok(list(&shared))
-        } else {
-            Err(Refused::NoSuchCall)
-        };
+        return if head.method == Method::GET { Ok(list(&shared)) } else { Err(Refused::NoSuchCall) };
     }
     let function = resolve(&shared, name, head.uri.query())?;
     match (head.method, rest) {
-        (Method::GET, "configuration") => Ok(json(
-            StatusCode::OK,
-            &configuration(&shared.functions[function]),
-        )),
-        (Method::GET, "") => Ok(json(
-            StatusCode::OK,
-            &description(&shared.functions[function]),
-        )),
-        (Method::POST, "invocations") => {
-            invoke(&shared, function, &head.headers, body, request_id).await
-        }
+        (Method::GET, "configuration") => Ok(json(StatusCode::OK, &configuration(&shared.functions[function]))),
+        (Method::GET, "") => Ok(json(StatusCode::OK, &description(&shared.functions[function]))),
+        (Method::POST, "invocations") => invoke(&shared, function, &head.headers, body, request_id).await,
         _ => Err(Refused::NoSuchCall),
     }
 }
@@ -105,19 +84,13 @@ async fn invoke(
     body: Incoming,
     request_id: Arc<str>,
 ) -> Result<Reply, Refused> {
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().unwrap_or_default())
-    };
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let kind = header("x-amz-invocation-type").unwrap_or("RequestResponse");
     let bytes_max = match kind {
         "RequestResponse" | "DryRun" => SYNC_PAYLOAD_BYTES_MAX,
         "Event" => EVENT_PAYLOAD_BYTES_MAX,
         other => {
-            return Err(Refused::InvalidParameter(format!(
-                "{other} is not an invocation type"
-            )));
+            return Err(Refused::InvalidParameter(format!("{other} is not an invocation type")));
         }
     };
     let payload = match read_body(body, bytes_max).await {
@@ -126,15 +99,9 @@ async fn invoke(
         Body::TooLarge(bytes) => return Err(Refused::TooLarge { bytes, bytes_max }),
         Body::Broken => return Err(Refused::InvalidContent("the body ended early".into())),
     };
-    serde_json::from_slice::<IgnoredAny>(&payload)
-        .map_err(|error| Refused::InvalidContent(error.to_string()))?;
-    let client_context = header("x-amz-client-context")
-        .map(client_context)
-        .transpose()?;
-    let trace_id = headers
-        .get("x-amzn-trace-id")
-        .cloned()
-        .unwrap_or_else(trace_id);
+    serde_json::from_slice::<IgnoredAny>(&payload).map_err(|error| Refused::InvalidContent(error.to_string()))?;
+    let client_context = header("x-amz-client-context").map(client_context).transpose()?;
+    let trace_id = headers.get("x-amzn-trace-id").cloned().unwrap_or_else(trace_id);
     if kind == "DryRun" {
         return Ok(empty(StatusCode::NO_CONTENT));
     }
@@ -143,15 +110,8 @@ async fn invoke(
         Some(Fault::ErrorBefore) => return Err(Refused::Service("injected error")),
         _ => {}
     }
-    let invocation = |caller| Invocation {
-        request_id,
-        function,
-        payload,
-        client_context,
-        trace_id,
-        attempt: 1,
-        caller,
-    };
+    let invocation =
+        |caller| Invocation { request_id, function, payload, client_context, trace_id, attempt: 1, caller };
     if kind == "Event" {
         let pushed = lock(&shared.pool).push(function, invocation(Caller::Event));
         pushed.map_err(|_| Refused::Throttled("CallerRateLimitExceeded"))?;
@@ -160,20 +120,13 @@ async fn invoke(
     }
     let admitted = lock(&shared.pool).admit(function);
     let warm = admitted.map_err(|refusal| match refusal {
-        Refusal::Function => {
-            Refused::Throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        }
+        Refusal::Function => Refused::Throttled("ReservedFunctionConcurrentInvocationLimitExceeded"),
         Refusal::Host => Refused::Throttled("ConcurrentInvocationLimitExceeded"),
     })?;
     let (sender, receiver) = oneshot::channel();
     run::start(shared, invocation(Caller::Sync(sender)), warm);
-    let answer = receiver
-        .await
-        .map_err(|_| Refused::Service("the host is stopping"))?;
-    Ok(invoke_reply(
-        answer,
-        header("x-amz-log-type") == Some("Tail"),
-    ))
+    let answer = receiver.await.map_err(|_| Refused::Service("the host is stopping"))?;
+    Ok(invoke_reply(answer, header("x-amz-log-type") == Some("Tail")))
 }
 
 fn invoke_reply(answer: Answer, with_log: bool) -> Reply {
@@ -183,15 +136,9 @@ fn invoke_reply(answer: Answer, with_log: bool) -> Reply {
     };
     let mut reply = json_bytes(StatusCode::OK, body);
     let headers = reply.headers_mut();
-    headers.insert(
-        "x-amz-executed-version",
-        HeaderValue::from_static("$LATEST"),
-    );
+    headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
     if is_error {
-        headers.insert(
-            "x-amz-function-error",
-            HeaderValue::from_static("Unhandled"),
-        );
+        headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
     }
     if with_log && let Ok(tail) = HeaderValue::from_str(&BASE64.encode(answer.log_tail)) {
         headers.insert("x-amz-log-result", tail);
@@ -201,27 +148,16 @@ fn invoke_reply(answer: Answer, with_log: bool) -> Reply {
 
 /// Base64 of JSON on the way in, JSON on the way to the function.
 fn client_context(header: &str) -> Result<HeaderValue, Refused> {
-    let decoded = BASE64
-        .decode(header)
-        .ok()
-        .filter(|bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok());
+    let decoded = BASE64.decode(header).ok().filter(|bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok());
     let value = decoded.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
     value.ok_or_else(|| Refused::InvalidContent("the client context is not JSON in base64".into()))
 }
 
 /// A new trace (<https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>).
 fn trace_id() -> HeaderValue {
-    let seconds = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let random = Uuid::new_v4().simple().to_string();
-    let trace = format!(
-        "Root=1-{:08x}-{};Parent={};Sampled=0",
-        seconds as u32,
-        &random[..24],
-        &random[16..]
-    );
+    let trace = format!("Root=1-{:08x}-{};Parent={};Sampled=0", seconds as u32, &random[..24], &random[16..]);
     HeaderValue::from_str(&trace).unwrap_or(HeaderValue::from_static("Sampled=0"))
 }
 
@@ -232,14 +168,8 @@ fn resolve(shared: &Shared, name: &str, query: Option<&str>) -> Result<usize, Re
         let unversioned = name.strip_suffix(":$LATEST")?;
         shared.names.get(unversioned)
     });
-    let qualifier = query.and_then(|query| {
-        query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("Qualifier="))
-    });
-    let qualifier = qualifier.map_or("$LATEST".into(), |qualifier| {
-        percent_decode_str(qualifier).decode_utf8_lossy()
-    });
+    let qualifier = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("Qualifier=")));
+    let qualifier = qualifier.map_or("$LATEST".into(), |qualifier| percent_decode_str(qualifier).decode_utf8_lossy());
     let found = found.copied().filter(|_| qualifier == "$LATEST");
     found.ok_or_else(|| Refused::NoSuchFunction(format!("{name}:{qualifier}")))
 }
@@ -249,10 +179,7 @@ fn check_key(headers: &HeaderMap, access_key: &str) -> Result<(), Refused> {
     let authorization = headers.get(AUTHORIZATION).ok_or(Refused::NoKey)?;
     let credential = authorization.to_str().ok().and_then(|value| {
         let fields = value.strip_prefix("AWS4-HMAC-SHA256")?;
-        fields
-            .split(',')
-            .find_map(|field| field.trim().strip_prefix("Credential="))?
-            .split_once('/')
+        fields.split(',').find_map(|field| field.trim().strip_prefix("Credential="))?.split_once('/')
     });
     match credential {
         Some((key, _)) if key == access_key => Ok(()),
@@ -278,11 +205,7 @@ fn description(function: &FunctionState) -> Value {
 
 /// Without the environment variables, as they may hold credentials.
 fn configuration(function: &FunctionState) -> Value {
-    let architecture = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "x86_64"
-    };
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     json!({
         "FunctionName": &*function.name,
         "FunctionArn": function.arn,

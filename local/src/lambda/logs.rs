@@ -35,17 +35,8 @@ struct Sink {
 impl Log {
     pub(super) fn create(path: &Path, pipe: OwnedFd) -> io::Result<Self> {
         let file = File::create(path)?;
-        let sink = Sink {
-            file,
-            bytes: 0,
-            tail: Vec::new(),
-            chunk: vec![0; 16 * 1024].into_boxed_slice(),
-        };
-        Ok(Self {
-            path: path.into(),
-            pipe: pipe::Receiver::from_owned_fd(pipe)?,
-            sink: Mutex::new(sink),
-        })
+        let sink = Sink { file, bytes: 0, tail: Vec::new(), chunk: vec![0; 16 * 1024].into_boxed_slice() };
+        Ok(Self { path: path.into(), pipe: pipe::Receiver::from_owned_fd(pipe)?, sink: Mutex::new(sink) })
     }
 
     /// Copies the pipe until every writer has closed it.
@@ -68,8 +59,7 @@ impl Log {
     /// Takes in what the process has written until now, then adds lines of ours.
     pub(super) fn end(&self, lines: &str) {
         let mut sink = lock(&self.sink);
-        let read =
-            sink.copy_from(|chunk| rustix::io::read(&self.pipe, chunk).map_err(io::Error::from));
+        let read = sink.copy_from(|chunk| rustix::io::read(&self.pipe, chunk).map_err(io::Error::from));
         if let Err(error) = read {
             tracing::debug!(%error, "reading a worker's output");
         }
@@ -85,10 +75,7 @@ impl Log {
 
 impl Sink {
     /// Reads until there is nothing more now (false) or ever (true).
-    fn copy_from(
-        &mut self,
-        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<bool> {
+    fn copy_from(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<bool> {
         let mut chunk = std::mem::take(&mut self.chunk);
         let end = loop {
             match read(&mut chunk) {
@@ -112,17 +99,10 @@ impl Sink {
             return;
         }
         self.bytes += bytes.len() as u64;
-        let note: &[u8] = if self.bytes > LOG_FILE_BYTES_MAX {
-            b"\n[the log is full; the rest is dropped]\n"
-        } else {
-            b""
-        };
+        let note: &[u8] =
+            if self.bytes > LOG_FILE_BYTES_MAX { b"\n[the log is full; the rest is dropped]\n" } else { b"" };
         // A full disk costs the log, not the invocation.
-        if let Err(error) = self
-            .file
-            .write_all(bytes)
-            .and_then(|()| self.file.write_all(note))
-        {
+        if let Err(error) = self.file.write_all(bytes).and_then(|()| self.file.write_all(note)) {
             tracing::warn!(%error, "writing a worker's log");
         }
     }
@@ -142,11 +122,7 @@ mod tests {
         writer.write_all(b"last words\n").unwrap();
         log.end("END\n");
         let text = std::fs::read_to_string(&log.path).unwrap();
-        assert!(
-            text.starts_with("START\nxxx") && text.ends_with("last words\nEND\n"),
-            "{} bytes",
-            text.len()
-        );
+        assert!(text.starts_with("START\nxxx") && text.ends_with("last words\nEND\n"), "{} bytes", text.len());
         let tail = log.tail();
         assert_eq!(tail.len(), LOG_TAIL_BYTES_MAX);
         assert!(tail.ends_with(b"last words\nEND\n"));

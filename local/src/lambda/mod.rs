@@ -43,6 +43,4 @@ mod tests;
 pub use faults::{Fault, FaultCount, FaultPlan, FaultRule, When};
 pub use host::Host;
 pub use options::{CpuShare, Function, HostError, HostOptions};
-pub use report::{
-    FailureRecord, InvocationError, InvocationReport, RequestContext, ResponseContext,
-};
+pub use report::{FailureRecord, InvocationError, InvocationReport, RequestContext, ResponseContext};

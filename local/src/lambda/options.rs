@@ -51,45 +51,26 @@ impl Function {
 
     /// Checks what Lambda would check when the function is created, and that the program is there.
     pub(super) fn check(&self) -> Result<PathBuf, HostError> {
-        let refuse = |why: String| HostError::Function {
-            name: self.name.clone(),
-            why,
-        };
+        let refuse = |why: String| HostError::Function { name: self.name.clone(), why };
         let name_fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(name_fits) {
-            return Err(refuse(
-                "a name has 1 to 64 letters, digits, hyphens and underscores".into(),
-            ));
+            return Err(refuse("a name has 1 to 64 letters, digits, hyphens and underscores".into()));
         }
         if !limits::MEMORY_MB.contains(&self.memory_mb) {
-            return Err(refuse(format!(
-                "memory of {} MB is outside {:?} MB",
-                self.memory_mb,
-                limits::MEMORY_MB
-            )));
+            return Err(refuse(format!("memory of {} MB is outside {:?} MB", self.memory_mb, limits::MEMORY_MB)));
         }
         if !limits::TMP_MB.contains(&self.tmp_mb) {
-            return Err(refuse(format!(
-                "/tmp of {} MB is outside {:?} MB",
-                self.tmp_mb,
-                limits::TMP_MB
-            )));
+            return Err(refuse(format!("/tmp of {} MB is outside {:?} MB", self.tmp_mb, limits::TMP_MB)));
         }
         if self.timeout.is_zero() || self.timeout > limits::TIMEOUT_MAX {
-            return Err(refuse(format!(
-                "timeout of {:?} is outside 0 to {:?}",
-                self.timeout,
-                limits::TIMEOUT_MAX
-            )));
+            return Err(refuse(format!("timeout of {:?} is outside 0 to {:?}", self.timeout, limits::TIMEOUT_MAX)));
         }
         // Made absolute, since the worker starts in another directory than ours.
-        self.program
-            .canonicalize()
-            .map_err(|source| HostError::Program {
-                name: self.name.clone(),
-                program: self.program.clone(),
-                source,
-            })
+        self.program.canonicalize().map_err(|source| HostError::Program {
+            name: self.name.clone(),
+            program: self.program.clone(),
+            source,
+        })
     }
 }
 

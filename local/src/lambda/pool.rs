@@ -44,26 +44,11 @@ pub(super) struct Pool<E, J> {
 }
 
 impl<E: Numbered, J> Pool<E, J> {
-    pub(super) fn new(
-        concurrency_max: u32,
-        functions: impl IntoIterator<Item = Option<u32>>,
-    ) -> Self {
-        let slot = |concurrency_max| Slot {
-            concurrency_max,
-            running: 0,
-            idle: VecDeque::new(),
-            queue: VecDeque::new(),
-        };
+    pub(super) fn new(concurrency_max: u32, functions: impl IntoIterator<Item = Option<u32>>) -> Self {
+        let slot =
+            |concurrency_max| Slot { concurrency_max, running: 0, idle: VecDeque::new(), queue: VecDeque::new() };
         let slots = functions.into_iter().map(slot).collect();
-        Self {
-            slots,
-            concurrency_max,
-            running: 0,
-            processes: 0,
-            queued: 0,
-            turn: 0,
-            returns: 0,
-        }
+        Self { slots, concurrency_max, running: 0, processes: 0, queued: 0, turn: 0, returns: 0 }
     }
 
     /// Counts one more running invocation of a function, if the limits allow, and hands out a warm environment if there is one.
@@ -82,10 +67,7 @@ impl<E: Numbered, J> Pool<E, J> {
 
     /// The warmest idle environment of a function that is already admitted.
     pub(super) fn take_idle(&mut self, function: usize) -> Option<E> {
-        self.slots[function]
-            .idle
-            .pop_back()
-            .map(|(_, environment)| environment)
+        self.slots[function].idle.pop_back().map(|(_, environment)| environment)
     }
 
     /// The end of an admitted invocation, with its environment if that can serve again. Returns what is to be given up.
@@ -111,9 +93,7 @@ impl<E: Numbered, J> Pool<E, J> {
     /// A process is gone; if its environment was idle, it is so no longer.
     pub(super) fn process_ended(&mut self, function: usize, number: u64) {
         self.processes -= 1;
-        self.slots[function]
-            .idle
-            .retain(|(_, environment)| environment.number() != number);
+        self.slots[function].idle.retain(|(_, environment)| environment.number() != number);
     }
 
     /// Adds an event to its function's queue, or hands it back when the host's queues are full.
@@ -138,10 +118,7 @@ impl<E: Numbered, J> Pool<E, J> {
             };
             self.turn = function + 1;
             self.queued -= 1;
-            return self.slots[function]
-                .queue
-                .pop_front()
-                .map(|job| (job, environment));
+            return self.slots[function].queue.pop_front().map(|job| (job, environment));
         }
         None
     }
@@ -162,11 +139,7 @@ impl<E: Numbered, J> Pool<E, J> {
         let keep = 2 * self.concurrency_max as usize;
         let mut surplus = Vec::new();
         while self.processes.saturating_sub(surplus.len()) > keep {
-            let oldest = self
-                .slots
-                .iter_mut()
-                .filter(|slot| !slot.idle.is_empty())
-                .min_by_key(|slot| slot.idle[0].0);
+            let oldest = self.slots.iter_mut().filter(|slot| !slot.idle.is_empty()).min_by_key(|slot| slot.idle[0].0);
             let Some((_, environment)) = oldest.and_then(|slot| slot.idle.pop_front()) else {
                 break;
             };
@@ -198,11 +171,7 @@ mod tests {
         assert_eq!(pool.admit(1), Ok(None));
         assert_eq!(pool.admit(1), Err(Refusal::Host));
         assert!(pool.release(0, Some(10)).is_empty());
-        assert_eq!(
-            pool.admit(1),
-            Ok(None),
-            "an idle environment of another function does not hold a place"
-        );
+        assert_eq!(pool.admit(1), Ok(None), "an idle environment of another function does not hold a place");
     }
 
     #[test]

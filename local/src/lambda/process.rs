@@ -29,11 +29,7 @@ fn resident_kb(pid: u32) -> Option<(u64, u64)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':')
-            .split_ascii_whitespace()
-            .next()?
-            .parse()
-            .ok()
+        line.trim_start_matches(':').split_ascii_whitespace().next()?.parse().ok()
     };
     Some((field("VmRSS")?, field("VmHWM")?))
 }
@@ -42,16 +38,8 @@ fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
-    let lists = threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists
-        .flat_map(|list| {
-            list.split_ascii_whitespace()
-                .flat_map(str::parse)
-                .collect::<Vec<u32>>()
-        })
-        .collect()
+    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_ascii_whitespace().flat_map(str::parse).collect::<Vec<u32>>()).collect()
 }
 
 /// Signals a worker's process group: the worker leads it, and whatever it started is in it.
@@ -98,14 +86,8 @@ mod tests {
     #[test]
     fn ends_are_described_as_lambda_does() {
         assert_eq!(describe_exit(ExitStatus::from_raw(0)), None);
-        assert_eq!(
-            describe_exit(ExitStatus::from_raw(3 << 8)).unwrap(),
-            "exit status 3"
-        );
-        assert_eq!(
-            describe_exit(ExitStatus::from_raw(9)).unwrap(),
-            "signal: killed"
-        );
+        assert_eq!(describe_exit(ExitStatus::from_raw(3 << 8)).unwrap(), "exit status 3");
+        assert_eq!(describe_exit(ExitStatus::from_raw(9)).unwrap(), "signal: killed");
     }
 
     #[cfg(target_os = "linux")]
@@ -116,9 +98,6 @@ mod tests {
         std::hint::black_box(&block);
         drop(block);
         let after_kb = memory_kb(std::process::id()).unwrap();
-        assert!(
-            after_kb >= before_kb && after_kb >= 64 << 10,
-            "{before_kb} KB, then {after_kb} KB"
-        );
+        assert!(after_kb >= before_kb && after_kb >= 64 << 10, "{before_kb} KB, then {after_kb} KB");
     }
 }

@@ -35,29 +35,16 @@ pub(super) struct Reaper {
 impl Reaper {
     pub(super) fn start() -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
-        command
-            .arg("-c")
-            .arg(SCRIPT)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.arg("-c").arg(SCRIPT).env_clear().stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // Not in our group, or an interrupt from the keyboard would end it with us.
         let mut child = command.process_group(0).spawn()?;
-        let stdin = child
-            .stdin
-            .take()
-            .ok_or_else(|| io::Error::other("the shell has no standard input"))?;
-        Ok(Self {
-            shell: Mutex::new(Some((child, stdin))),
-        })
+        let stdin = child.stdin.take().ok_or_else(|| io::Error::other("the shell has no standard input"))?;
+        Ok(Self { shell: Mutex::new(Some((child, stdin))) })
     }
 
     /// A host without one: still correct, as long as it is not killed.
     pub(super) fn none() -> Self {
-        Self {
-            shell: Mutex::new(None),
-        }
+        Self { shell: Mutex::new(None) }
     }
 
     pub(super) fn add(&self, pid: u32) {
@@ -93,13 +80,7 @@ mod tests {
 
     #[test]
     fn closing_the_pipe_kills_what_is_on_the_list_and_nothing_else() {
-        let sleeper = || {
-            Command::new("sleep")
-                .arg("600")
-                .process_group(0)
-                .spawn()
-                .unwrap()
-        };
+        let sleeper = || Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
         let (mut first, mut second, mut third) = (sleeper(), sleeper(), sleeper());
         let reaper = Reaper::start().unwrap();
         for child in [&first, &second, &third] {
@@ -108,10 +89,7 @@ mod tests {
         reaper.remove(second.id());
         reaper.finish();
         assert!(!first.wait().unwrap().success() && !third.wait().unwrap().success());
-        assert!(
-            second.try_wait().unwrap().is_none(),
-            "taken off the list in time"
-        );
+        assert!(second.try_wait().unwrap().is_none(), "taken off the list in time");
         second.kill().unwrap();
         second.wait().unwrap();
     }

@@ -30,9 +30,7 @@ impl Refused {
     pub(super) fn reply(&self) -> Reply {
         let (status, kind, document) = self.parts();
         let mut reply = json(status, &document);
-        reply
-            .headers_mut()
-            .insert("x-amzn-errortype", HeaderValue::from_static(kind));
+        reply.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));
         reply
     }
 
@@ -44,66 +42,36 @@ impl Refused {
                 (StatusCode::NOT_FOUND, "UnknownOperationException", document)
             }
             Refused::NoSuchFunction(name) => {
-                let document =
-                    json!({ "Type": "User", "Message": format!("Function not found: {name}") });
+                let document = json!({ "Type": "User", "Message": format!("Function not found: {name}") });
                 (StatusCode::NOT_FOUND, "ResourceNotFoundException", document)
             }
             Refused::NoKey => {
                 let document = json!({ "message": "Missing Authentication Token" });
-                (
-                    StatusCode::FORBIDDEN,
-                    "MissingAuthenticationTokenException",
-                    document,
-                )
+                (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException", document)
             }
             Refused::WrongKey => {
-                let document =
-                    json!({ "message": "The security token included in the request is invalid." });
-                (
-                    StatusCode::FORBIDDEN,
-                    "UnrecognizedClientException",
-                    document,
-                )
+                let document = json!({ "message": "The security token included in the request is invalid." });
+                (StatusCode::FORBIDDEN, "UnrecognizedClientException", document)
             }
             Refused::InvalidContent(why) => {
                 let document = by_user(format!("Could not parse request body into json: {why}"));
-                (
-                    StatusCode::BAD_REQUEST,
-                    "InvalidRequestContentException",
-                    document,
-                )
+                (StatusCode::BAD_REQUEST, "InvalidRequestContentException", document)
             }
-            Refused::InvalidParameter(message) => (
-                StatusCode::BAD_REQUEST,
-                "InvalidParameterValueException",
-                by_user(message.clone()),
-            ),
+            Refused::InvalidParameter(message) => {
+                (StatusCode::BAD_REQUEST, "InvalidParameterValueException", by_user(message.clone()))
+            }
             Refused::TooLarge { bytes, bytes_max } => {
-                let message = format!(
-                    "{bytes} byte payload is too large for the invocation type (limit {bytes_max} bytes)"
-                );
-                (
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "RequestTooLargeException",
-                    by_user(message),
-                )
+                let message =
+                    format!("{bytes} byte payload is too large for the invocation type (limit {bytes_max} bytes)");
+                (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", by_user(message))
             }
             Refused::Throttled(reason) => {
-                let document =
-                    json!({ "Reason": reason, "Type": "User", "message": "Rate Exceeded." });
-                (
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "TooManyRequestsException",
-                    document,
-                )
+                let document = json!({ "Reason": reason, "Type": "User", "message": "Rate Exceeded." });
+                (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", document)
             }
             Refused::Service(message) => {
                 let document = json!({ "Type": "Service", "Message": message });
-                (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "ServiceException",
-                    document,
-                )
+                (StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", document)
             }
         }
     }

@@ -48,11 +48,7 @@ impl InvocationReport {
             let _ = write!(line, "Init Duration: {init_ms:.2} ms\t");
         }
         if let Some(error) = &self.error {
-            let status = if error.error_type == "Sandbox.Timedout" {
-                "timeout"
-            } else {
-                "error"
-            };
+            let status = if error.error_type == "Sandbox.Timedout" { "timeout" } else { "error" };
             let _ = write!(line, "Status: {status}\tError Type: {}\t", error.error_type);
         }
         line
@@ -87,10 +83,7 @@ pub(super) enum Outcome {
 impl Outcome {
     /// An error that the host found.
     pub(super) fn host_error(error_type: &str, error_message: String) -> Self {
-        let error = InvocationError {
-            error_type: error_type.into(),
-            error_message,
-        };
+        let error = InvocationError { error_type: error_type.into(), error_message };
         let document = serde_json::to_vec(&error).unwrap_or_default();
         Outcome::Error(error, document.into())
     }
@@ -100,9 +93,7 @@ impl Outcome {
         let parsed: Value = serde_json::from_slice(&document).unwrap_or_default();
         let field = |name: &str| parsed.get(name).and_then(Value::as_str).map(str::to_owned);
         let error = InvocationError {
-            error_type: field("errorType")
-                .or(header_type.map(str::to_owned))
-                .unwrap_or_else(|| "Unhandled".into()),
+            error_type: field("errorType").or(header_type.map(str::to_owned)).unwrap_or_else(|| "Unhandled".into()),
             error_message: field("errorMessage").unwrap_or_default(),
         };
         Outcome::Error(error, document)
@@ -165,8 +156,7 @@ impl FailureRecord {
     pub(super) fn new(id: &str, arn: &str, attempts: u32, request: &[u8], response: &[u8]) -> Self {
         // A document that is not JSON is kept as a string: a record that says little is better than none.
         let json = |bytes: &[u8]| {
-            serde_json::from_slice(bytes)
-                .unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
+            serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
         };
         Self {
             version: "1.0",

@@ -67,11 +67,7 @@ pub(super) fn pump(shared: &Arc<Shared>) {
 
 /// Runs an admitted invocation in a task of its own, so that a caller who hangs up does not stop it.
 pub(super) fn start(shared: &Arc<Shared>, invocation: Invocation, warm: Option<Lease>) {
-    let place = Place {
-        shared: shared.clone(),
-        function: invocation.function,
-        lease: None,
-    };
+    let place = Place { shared: shared.clone(), function: invocation.function, lease: None };
     tokio::spawn(run(place, invocation, warm));
 }
 
@@ -81,11 +77,7 @@ async fn run(mut place: Place, invocation: Invocation, warm: Option<Lease>) {
     if fault == Some(Fault::RunTwice) {
         run_again(&shared, &invocation);
     }
-    let attempt = Attempt {
-        shared: &shared,
-        invocation: &invocation,
-        fault,
-    };
+    let attempt = Attempt { shared: &shared, invocation: &invocation, fault };
     let (done, lease) = attempt.run(warm).await;
     shared.report(done.report);
     place.lease = lease;
@@ -94,10 +86,7 @@ async fn run(mut place: Place, invocation: Invocation, warm: Option<Lease>) {
             // The place is free before the caller hears of it: one who calls again at once finds it.
             drop(place);
             // A caller who hung up is not an error.
-            let _ = reply.send(Answer {
-                outcome: done.outcome,
-                log_tail: done.log_tail,
-            });
+            let _ = reply.send(Answer { outcome: done.outcome, log_tail: done.log_tail });
         }
         // The retry counts as pending before the run ceases to.
         Caller::Event => settle_event(&shared, invocation, done.outcome),
@@ -152,19 +141,9 @@ fn settle_event(shared: &Arc<Shared>, mut event: Invocation, outcome: Outcome) {
         // Killed by us; nobody is left to retry for.
         return;
     }
-    let Some(&delay) = shared
-        .options
-        .async_retry_delays
-        .get(event.attempt as usize - 1)
-    else {
+    let Some(&delay) = shared.options.async_retry_delays.get(event.attempt as usize - 1) else {
         let arn = &shared.functions[event.function].arn;
-        let record = FailureRecord::new(
-            &event.request_id,
-            arn,
-            event.attempt,
-            &event.payload,
-            &document,
-        );
+        let record = FailureRecord::new(&event.request_id, arn, event.attempt, &event.payload, &document);
         send_to_destination(shared, &event, &record);
         shared.record_failure(record);
         return;

@@ -40,11 +40,7 @@ struct Progress {
 
 impl State {
     pub(super) fn new(events: mpsc::UnboundedSender<Event>) -> Self {
-        Self {
-            progress: Mutex::default(),
-            delivered: Notify::new(),
-            events,
-        }
+        Self { progress: Mutex::default(), delivered: Notify::new(), events }
     }
 
     /// Hands an invocation to a process that is ready.
@@ -99,10 +95,7 @@ async fn answer(environment: Arc<Environment>, request: Request<Incoming>) -> Re
     match (head.method, path) {
         (Method::GET, "invocation/next") => next(state).await,
         (Method::POST, "init/error") => init_error(state, &head.headers, body).await,
-        (Method::POST, path) => match path
-            .strip_prefix("invocation/")
-            .and_then(|rest| rest.split_once('/'))
-        {
+        (Method::POST, path) => match path.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
             Some((id, "response")) => response(state, id, body).await,
             Some((id, "error")) => error(state, id, &head.headers, body).await,
             _ => not_found(),
@@ -115,11 +108,7 @@ async fn next(state: &State) -> Reply {
     {
         let mut progress = lock(&state.progress);
         if progress.current.is_some() {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                "InvalidStateTransition",
-                "the invocation has not been answered",
-            );
+            return refuse(StatusCode::FORBIDDEN, "InvalidStateTransition", "the invocation has not been answered");
         }
         if !progress.ready {
             progress.ready = true;
@@ -172,18 +161,10 @@ fn settle(state: &State, id: &str) -> bool {
 async fn response(state: &State, id: &str, body: Incoming) -> Reply {
     let body = read_body(body, SYNC_PAYLOAD_BYTES_MAX).await;
     if let Body::Broken = body {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequest",
-            "the body ended early",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "the body ended early");
     }
     if !settle(state, id) {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestID",
-            "Invalid request ID",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
     }
     match body {
         Body::Whole(body) => {
@@ -192,13 +173,8 @@ async fn response(state: &State, id: &str, body: Incoming) -> Reply {
         }
         Body::TooLarge(_) => {
             state.tell(Event::ResponseTooLarge);
-            let message =
-                format!("Exceeded maximum allowed payload size ({SYNC_PAYLOAD_BYTES_MAX} bytes).");
-            refuse(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                &message,
-            )
+            let message = format!("Exceeded maximum allowed payload size ({SYNC_PAYLOAD_BYTES_MAX} bytes).");
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
         }
         Body::Broken => not_found(),
     }
@@ -206,54 +182,28 @@ async fn response(state: &State, id: &str, body: Incoming) -> Reply {
 
 async fn error(state: &State, id: &str, headers: &HeaderMap, body: Incoming) -> Reply {
     let Body::Whole(document) = read_body(body, SYNC_PAYLOAD_BYTES_MAX).await else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequest",
-            "the body is too large or ended early",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "the body is too large or ended early");
     };
     if !settle(state, id) {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestID",
-            "Invalid request ID",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
     }
-    state.tell(Event::Error {
-        document,
-        error_type: error_type(headers),
-    });
+    state.tell(Event::Error { document, error_type: error_type(headers) });
     accepted()
 }
 
 async fn init_error(state: &State, headers: &HeaderMap, body: Incoming) -> Reply {
     let Body::Whole(document) = read_body(body, SYNC_PAYLOAD_BYTES_MAX).await else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequest",
-            "the body is too large or ended early",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequest", "the body is too large or ended early");
     };
     if lock(&state.progress).ready {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "InvalidStateTransition",
-            "the init phase is over",
-        );
+        return refuse(StatusCode::FORBIDDEN, "InvalidStateTransition", "the init phase is over");
     }
-    state.tell(Event::InitError {
-        document,
-        error_type: error_type(headers),
-    });
+    state.tell(Event::InitError { document, error_type: error_type(headers) });
     accepted()
 }
 
 fn error_type(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get("lambda-runtime-function-error-type")?
-        .to_str()
-        .ok()
-        .map(str::to_owned)
+    headers.get("lambda-runtime-function-error-type")?.to_str().ok().map(str::to_owned)
 }
 
 fn accepted() -> Reply {
@@ -261,16 +211,9 @@ fn accepted() -> Reply {
 }
 
 fn refuse(status: StatusCode, error_type: &str, message: &str) -> Reply {
-    json(
-        status,
-        &json!({ "errorType": error_type, "errorMessage": message }),
-    )
+    json(status, &json!({ "errorType": error_type, "errorMessage": message }))
 }
 
 fn not_found() -> Reply {
-    refuse(
-        StatusCode::NOT_FOUND,
-        "NotFound",
-        "no such call of the Runtime API",
-    )
+    refuse(StatusCode::NOT_FOUND, "NotFound", "no such call of the Runtime API")
 }

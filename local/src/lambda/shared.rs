@@ -51,16 +51,9 @@ pub(super) struct FunctionState {
 impl FunctionState {
     fn new(options: &HostOptions, spec: Function) -> Result<Self, HostError> {
         let program = spec.check()?;
-        let refuse = |why: &str| HostError::Function {
-            name: spec.name.clone(),
-            why: why.into(),
-        };
-        let arn = format!(
-            "arn:aws:lambda:{}:{}:function:{}",
-            options.region, options.account, spec.name
-        );
-        let arn_header =
-            HeaderValue::from_str(&arn).map_err(|_| refuse("its ARN has odd characters"))?;
+        let refuse = |why: &str| HostError::Function { name: spec.name.clone(), why: why.into() };
+        let arn = format!("arn:aws:lambda:{}:{}:function:{}", options.region, options.account, spec.name);
+        let arn_header = HeaderValue::from_str(&arn).map_err(|_| refuse("its ARN has odd characters"))?;
         let metadata = fs::metadata(&program).map_err(|source| HostError::Program {
             name: spec.name.clone(),
             program: program.clone(),
@@ -118,46 +111,35 @@ pub(super) struct Records {
 
 impl Shared {
     pub(super) fn new(options: HostOptions, functions: Vec<Function>) -> Result<Self, HostError> {
-        let functions: Vec<_> = functions
-            .into_iter()
-            .map(|spec| FunctionState::new(&options, spec))
-            .collect::<Result<_, _>>()?;
+        let functions: Vec<_> =
+            functions.into_iter().map(|spec| FunctionState::new(&options, spec)).collect::<Result<_, _>>()?;
         let mut names = HashMap::new();
         for (function, state) in functions.iter().enumerate() {
             let partial = format!("{}:function:{}", options.account, state.name);
             for name in [state.name.to_string(), partial, state.arn.clone()] {
                 if names.insert(name, function).is_some() {
-                    return Err(HostError::Twice {
-                        name: state.name.to_string(),
-                    });
+                    return Err(HostError::Twice { name: state.name.to_string() });
                 }
             }
         }
-        let failures_file = prepare(&options.dir).map_err(|source| HostError::Directory {
-            dir: options.dir.clone(),
-            source,
-        })?;
+        let failures_file =
+            prepare(&options.dir).map_err(|source| HostError::Directory { dir: options.dir.clone(), source })?;
 
         let mut warnings = Vec::new();
         let reaper = Reaper::start().unwrap_or_else(|error| {
-            warnings.push(format!(
-                "busy workers may outlive a host that is killed: starting /bin/sh: {error}"
-            ));
+            warnings.push(format!("busy workers may outlive a host that is killed: starting /bin/sh: {error}"));
             Reaper::none()
         });
         let cpu = match options.cpu {
             CpuShare::Whole => None,
-            CpuShare::ByMemory => CpuGroups::find()
-                .inspect_err(|why| warnings.push(format!("no cpu share: {why}")))
-                .ok(),
+            CpuShare::ByMemory => {
+                CpuGroups::find().inspect_err(|why| warnings.push(format!("no cpu share: {why}"))).ok()
+            }
         };
         if options.enforce_memory && process::memory_kb(std::process::id()).is_none() {
             warnings.push("no memory limit: this system has no /proc/<pid>/status".into());
         }
-        let reserved: Vec<_> = functions
-            .iter()
-            .map(|state| state.spec.concurrency_max)
-            .collect();
+        let reserved: Vec<_> = functions.iter().map(|state| state.spec.concurrency_max).collect();
         Ok(Self {
             pool: Mutex::new(Pool::new(options.concurrency_max, reserved)),
             options,
@@ -171,11 +153,7 @@ impl Shared {
             gone: Notify::new(),
             stopping: AtomicBool::new(false),
             faults: Mutex::default(),
-            records: Mutex::new(Records {
-                reports: VecDeque::new(),
-                failures: VecDeque::new(),
-                failures_file,
-            }),
+            records: Mutex::new(Records { reports: VecDeque::new(), failures: VecDeque::new(), failures_file }),
             subscribers: broadcast::Sender::new(SUBSCRIBER_LAG_MAX),
             warnings: Mutex::new(warnings),
         })
@@ -264,10 +242,7 @@ fn prepare(dir: &Path) -> std::io::Result<File> {
     }
     fs::create_dir_all(envs)?;
     fs::create_dir_all(dir.join("logs"))?;
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(dir.join("failures.jsonl"))
+    OpenOptions::new().append(true).create(true).open(dir.join("failures.jsonl"))
 }
 
 /// Watches the memory of the workers that have something to do.
@@ -278,11 +253,7 @@ pub(super) async fn sample_memory(shared: Arc<Shared>) {
         ticks.tick().await;
         let busy: Vec<_> = {
             let environments = lock(&shared.environments);
-            environments
-                .values()
-                .filter(|environment| environment.runtime.is_busy())
-                .cloned()
-                .collect()
+            environments.values().filter(|environment| environment.runtime.is_busy()).cloned().collect()
         };
         for environment in busy {
             let memory_mb = shared.functions[environment.function].spec.memory_mb;

@@ -31,10 +31,7 @@ struct Blob {
 
 impl Blobs {
     pub(super) fn new(spool: Arc<Spool>) -> Self {
-        Self {
-            spool,
-            index: RwLock::default(),
-        }
+        Self { spool, index: RwLock::default() }
     }
 
     pub(super) fn spool(&self) -> &Arc<Spool> {
@@ -50,15 +47,11 @@ impl Blobs {
     }
 
     pub(super) fn pieces(&self, key: &str) -> S3Result<(Info, Vec<Piece>)> {
-        self.get(key)
-            .map(|blob| (blob.info.clone(), blob.pieces.clone()))
+        self.get(key).map(|blob| (blob.info.clone(), blob.pieces.clone()))
     }
 
     fn get(&self, key: &str) -> S3Result<Arc<Blob>> {
-        read(&self.index)
-            .get(key)
-            .cloned()
-            .ok_or_else(|| no_such_key(key))
+        read(&self.index).get(key).cloned().ok_or_else(|| no_such_key(key))
     }
 
     pub(super) fn put(
@@ -74,10 +67,7 @@ impl Blobs {
             modified: SystemTime::now(),
             attributes: Arc::new(attributes),
         };
-        let blob = Arc::new(Blob {
-            info: info.clone(),
-            pieces: payload.pieces,
-        });
+        let blob = Arc::new(Blob { info: info.clone(), pieces: payload.pieces });
         let replaced = {
             let mut index = write(&self.index);
             condition.check(key, index.get(key).map(|blob| blob.info.etag.as_str()))?;
@@ -102,11 +92,7 @@ impl Blobs {
         let index = read(&self.index);
         page(
             query,
-            |from: Bound<&str>| {
-                index
-                    .range::<str, _>((from, Bound::Unbounded))
-                    .map(|(key, blob)| (key.as_str(), blob))
-            },
+            |from: Bound<&str>| index.range::<str, _>((from, Bound::Unbounded)).map(|(key, blob)| (key.as_str(), blob)),
             |key, blob| Entry {
                 key: key.to_owned(),
                 bytes: blob.info.bytes,

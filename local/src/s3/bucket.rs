@@ -82,9 +82,7 @@ impl Bucket {
     /// The object and its bytes, which stay as they are or fail to be read, whatever happens to the object.
     pub(super) async fn open(&self, key: &str) -> S3Result<(Info, Reader)> {
         match &self.kind {
-            Kind::Blobs(blobs) => blobs
-                .pieces(key)
-                .map(|(info, pieces)| (info, Reader::of_pieces(&pieces))),
+            Kind::Blobs(blobs) => blobs.pieces(key).map(|(info, pieces)| (info, Reader::of_pieces(&pieces))),
             Kind::Files(files) => files.open(key).await,
             Kind::Directory(directory) => directory.open(key).await,
         }
@@ -166,10 +164,9 @@ impl Bucket {
         match &self.kind {
             Kind::Blobs(blobs) if blobs.is_empty() => Ok(()),
             Kind::Blobs(_) => Err(s3_error!(BucketNotEmpty)),
-            Kind::Files(_) | Kind::Directory(_) => Err(s3_error!(
-                AccessDenied,
-                "the bucket shows a local directory and cannot be deleted"
-            )),
+            Kind::Files(_) | Kind::Directory(_) => {
+                Err(s3_error!(AccessDenied, "the bucket shows a local directory and cannot be deleted"))
+            }
         }
     }
 }

@@ -21,16 +21,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) fn new(
-        headers: HeaderMap,
-        content_md5: Option<String>,
-        trailers: Option<TrailingHeaders>,
-    ) -> Self {
-        Self {
-            headers,
-            content_md5,
-            trailers,
-        }
+    pub(super) fn new(headers: HeaderMap, content_md5: Option<String>, trailers: Option<TrailingHeaders>) -> Self {
+        Self { headers, content_md5, trailers }
     }
 
     /// A hasher for just what will have to be compared.
@@ -39,11 +31,7 @@ impl Claims {
         let wanted = |name: &str| {
             let full = format!("{PREFIX}{name}");
             let announced = |value: &http::HeaderValue| {
-                value.to_str().is_ok_and(|names| {
-                    names
-                        .split(',')
-                        .any(|one| one.trim().eq_ignore_ascii_case(&full))
-                })
+                value.to_str().is_ok_and(|names| names.split(',').any(|one| one.trim().eq_ignore_ascii_case(&full)))
             };
             self.headers.contains_key(&full) || trailing.iter().any(announced)
         };
@@ -66,35 +54,18 @@ impl Claims {
         if let (Some(claimed), Some(found)) = (&self.content_md5, md5)
             && claimed != found
         {
-            return Err(s3_error!(
-                BadDigest,
-                "Content-MD5 is {claimed}, but the body received has {found}"
-            ));
+            return Err(s3_error!(BadDigest, "Content-MD5 is {claimed}, but the body received has {found}"));
         }
-        let trailers = self
-            .trailers
-            .as_ref()
-            .and_then(TrailingHeaders::take)
-            .unwrap_or_default();
+        let trailers = self.trailers.as_ref().and_then(TrailingHeaders::take).unwrap_or_default();
         for (name, found) in NAMES.into_iter().zip(by_name(found)) {
             let full = format!("{PREFIX}{name}");
-            let claimed = self
-                .headers
-                .get(&full)
-                .or_else(|| trailers.get(&full))
-                .and_then(|value| value.to_str().ok());
+            let claimed = self.headers.get(&full).or_else(|| trailers.get(&full)).and_then(|value| value.to_str().ok());
             match (claimed, found) {
                 (Some(claimed), Some(found)) if claimed != found => {
-                    return Err(s3_error!(
-                        BadDigest,
-                        "{full} is {claimed}, but the body received has {found}"
-                    ));
+                    return Err(s3_error!(BadDigest, "{full} is {claimed}, but the body received has {found}"));
                 }
                 (None, Some(_)) => {
-                    return Err(s3_error!(
-                        InvalidRequest,
-                        "the trailer {full} was announced and not sent"
-                    ));
+                    return Err(s3_error!(InvalidRequest, "the trailer {full} was announced and not sent"));
                 }
                 _ => {}
             }
@@ -135,10 +106,7 @@ impl Digest {
         let checksum = self.claimed.finalize();
         claims.verify(&checksum, md5.as_deref())?;
         let crc = u64::from_be_bytes(self.etag.finalize());
-        Ok(Digested {
-            etag: format!("{crc:016x}{:016x}-1", self.bytes),
-            checksum,
-        })
+        Ok(Digested { etag: format!("{crc:016x}{:016x}-1", self.bytes), checksum })
     }
 }
 
@@ -150,10 +118,7 @@ pub(super) fn etag_of_parts<'a>(etags: impl ExactSizeIterator<Item = &'a str>) -
         crc.update(etag.as_bytes());
         bytes += etag.len();
     }
-    format!(
-        "{:016x}{bytes:016x}-{count}",
-        u64::from_be_bytes(crc.finalize())
-    )
+    format!("{:016x}{bytes:016x}-{count}", u64::from_be_bytes(crc.finalize()))
 }
 
 /// In the order of [`NAMES`].

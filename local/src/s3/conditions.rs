@@ -31,17 +31,13 @@ impl WriteCondition {
             // S3 answers 404 and not 412 where there is nothing to match.
             let current = current.ok_or_else(|| no_such_key(key))?;
             if !matches(wanted, current) {
-                return Err(s3_error!(
-                    PreconditionFailed,
-                    "If-Match: {key:?} has another ETag, \"{current}\""
-                ));
+                return Err(s3_error!(PreconditionFailed, "If-Match: {key:?} has another ETag, \"{current}\""));
             }
         }
         match (&self.if_none_match, current) {
-            (Some(unwanted), Some(current)) if matches(unwanted, current) => Err(s3_error!(
-                PreconditionFailed,
-                "If-None-Match: {key:?} exists, with ETag \"{current}\""
-            )),
+            (Some(unwanted), Some(current)) if matches(unwanted, current) => {
+                Err(s3_error!(PreconditionFailed, "If-None-Match: {key:?} exists, with ETag \"{current}\""))
+            }
             _ => Ok(()),
         }
     }
@@ -66,11 +62,7 @@ impl ReadCondition {
             (None, None) => false,
         };
         if failed {
-            return Err(s3_error!(
-                PreconditionFailed,
-                "{key:?} now has ETag \"{}\"",
-                info.etag
-            ));
+            return Err(s3_error!(PreconditionFailed, "{key:?} now has ETag \"{}\"", info.etag));
         }
         let unchanged = match (&self.if_none_match, &self.modified_since) {
             (Some(known), _) => matches(known, &info.etag),
@@ -97,8 +89,6 @@ fn matches(condition: &ETagCondition, current: &str) -> bool {
 
 /// HTTP dates have no fractions; comparing with one would never find a date equal.
 fn whole_seconds(time: SystemTime) -> Timestamp {
-    let secs = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let secs = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Timestamp::from(UNIX_EPOCH + Duration::from_secs(secs))
 }

@@ -78,22 +78,12 @@ impl Identity {
     fn holds(&self, file: &File) -> io::Result<bool> {
         let meta = file.metadata()?;
         let now = Self::of(&meta);
-        let changed_ns = if meta.nlink() == 0 {
-            self.changed_ns
-        } else {
-            now.changed_ns
-        };
+        let changed_ns = if meta.nlink() == 0 { self.changed_ns } else { now.changed_ns };
         Ok(Self { changed_ns, ..now } == *self)
     }
 
     pub(super) fn etag(&self) -> String {
-        let Self {
-            device,
-            inode,
-            bytes,
-            modified_ns,
-            changed_ns,
-        } = self;
+        let Self { device, inode, bytes, modified_ns, changed_ns } = self;
         format!("{device:x}-{inode:x}-{bytes:x}-{modified_ns:x}-{changed_ns:x}")
     }
 
@@ -144,10 +134,7 @@ impl Reader {
                 bytes += piece.bytes();
                 let open = match piece {
                     Piece::Memory(held) => Open::Memory(held.clone()),
-                    Piece::File(spooled) => Open::Spooled {
-                        spooled: spooled.clone(),
-                        file: None,
-                    },
+                    Piece::File(spooled) => Open::Spooled { spooled: spooled.clone(), file: None },
                 };
                 (start, open)
             })
@@ -157,17 +144,7 @@ impl Reader {
 
     pub(super) fn in_place(file: File, path: PathBuf, identity: Identity) -> Self {
         let bytes = identity.bytes;
-        Self {
-            pieces: vec![(
-                0,
-                Open::InPlace {
-                    file,
-                    path,
-                    identity,
-                },
-            )],
-            bytes,
-        }
+        Self { pieces: vec![(0, Open::InPlace { file, path, identity })], bytes }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -179,10 +156,7 @@ impl Reader {
         let (first, Open::Memory(held)) = &self.pieces[self.piece_at(start)?] else {
             return None;
         };
-        let (start, end) = (
-            usize::try_from(start - first).ok()?,
-            usize::try_from(end - first).ok()?,
-        );
+        let (start, end) = (usize::try_from(start - first).ok()?, usize::try_from(end - first).ok()?);
         (end <= held.bytes().len()).then(|| held.bytes().slice(start..end))
     }
 
@@ -193,14 +167,9 @@ impl Reader {
         while filled < buf.len() {
             let at = pos + filled as u64;
             let idx = self.piece_at(at).ok_or(io::ErrorKind::UnexpectedEof)?;
-            let end = self
-                .pieces
-                .get(idx + 1)
-                .map_or(self.bytes, |(start, _)| *start);
+            let end = self.pieces.get(idx + 1).map_or(self.bytes, |(start, _)| *start);
             let (start, piece) = &mut self.pieces[idx];
-            let len = usize::try_from(end - at)
-                .unwrap_or(usize::MAX)
-                .min(buf.len() - filled);
+            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(buf.len() - filled);
             let into = &mut buf[filled..filled + len];
             let got = match piece {
                 Open::Memory(held) => {
@@ -215,11 +184,7 @@ impl Reader {
                     };
                     read_at(file, into, at - *start, wait)?
                 }
-                Open::InPlace {
-                    file,
-                    path,
-                    identity,
-                } => {
+                Open::InPlace { file, path, identity } => {
                     let got = read_at(file, into, at, wait);
                     if !identity.holds(file)? {
                         let message = format!("{} changed while it was read", path.display());
@@ -237,9 +202,7 @@ impl Reader {
     }
 
     fn piece_at(&self, pos: u64) -> Option<usize> {
-        self.pieces
-            .partition_point(|(start, _)| *start <= pos)
-            .checked_sub(1)
+        self.pieces.partition_point(|(start, _)| *start <= pos).checked_sub(1)
     }
 }
 

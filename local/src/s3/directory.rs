@@ -68,28 +68,20 @@ impl Directory {
             ));
         }
         if key.split('/').any(|part| part.len() > NAME_BYTES_MAX) {
-            return Err(s3_error!(
-                KeyTooLongError,
-                "a part of the key {key:?} is longer than a file's name can be"
-            ));
+            return Err(s3_error!(KeyTooLongError, "a part of the key {key:?} is longer than a file's name can be"));
         }
         Ok(())
     }
 
     pub(super) fn place(&self, key: &str) -> S3Result<Beside> {
         self.check_key(key)?;
-        Ok(Beside {
-            root: self.root.clone(),
-            target: self.root.join(key),
-        })
+        Ok(Beside { root: self.root.clone(), target: self.root.join(key) })
     }
 
     pub(super) async fn info(self: &Arc<Self>, key: &str) -> S3Result<Info> {
         let (this, key) = (self.clone(), key.to_owned());
         blocking(move || {
-            let path = relative(&key)
-                .map(|path| this.root.join(path))
-                .ok_or_else(|| no_such_key(&key))?;
+            let path = relative(&key).map(|path| this.root.join(path)).ok_or_else(|| no_such_key(&key))?;
             Ok(this.describe(&key, &stat(&path, &key)?))
         })
         .await
@@ -98,9 +90,7 @@ impl Directory {
     pub(super) async fn open(self: &Arc<Self>, key: &str) -> S3Result<(Info, Reader)> {
         let (this, key) = (self.clone(), key.to_owned());
         blocking(move || {
-            let path = relative(&key)
-                .map(|path| this.root.join(path))
-                .ok_or_else(|| no_such_key(&key))?;
+            let path = relative(&key).map(|path| this.root.join(path)).ok_or_else(|| no_such_key(&key))?;
             let (identity, reader) = open(path, &key)?;
             Ok((this.describe(&key, &identity), reader))
         })
@@ -109,16 +99,8 @@ impl Directory {
 
     fn describe(&self, key: &str, identity: &Identity) -> Info {
         let etag = identity.etag();
-        let remembered = read(&self.remembered)
-            .get(key)
-            .filter(|(of, _)| *of == etag)
-            .map(|(_, known)| known.clone());
-        Info {
-            bytes: identity.bytes,
-            etag,
-            modified: identity.modified(),
-            attributes: remembered.unwrap_or_default(),
-        }
+        let remembered = read(&self.remembered).get(key).filter(|(of, _)| *of == etag).map(|(_, known)| known.clone());
+        Info { bytes: identity.bytes, etag, modified: identity.modified(), attributes: remembered.unwrap_or_default() }
     }
 
     pub(super) async fn put(
@@ -130,9 +112,7 @@ impl Directory {
     ) -> S3Result<Info> {
         let (this, key, place) = (self.clone(), key.to_owned(), self.place(key)?);
         blocking(move || {
-            let written = place
-                .file_of(payload)
-                .map_err(|err| io_error("writing", &place.target, &err))?;
+            let written = place.file_of(payload).map_err(|err| io_error("writing", &place.target, &err))?;
             let identity = this.publish(&key, written, &place.target, &condition)?;
             let mut remembered = write(&this.remembered);
             if remembered.len() < REMEMBERED_MAX || remembered.contains_key(&key) {
@@ -144,13 +124,7 @@ impl Directory {
         .await
     }
 
-    fn publish(
-        &self,
-        key: &str,
-        written: SpoolFile,
-        target: &Path,
-        condition: &WriteCondition,
-    ) -> S3Result<Identity> {
+    fn publish(&self, key: &str, written: SpoolFile, target: &Path, condition: &WriteCondition) -> S3Result<Identity> {
         let failed = |err: &io::Error| io_error("writing", target, err);
         // Held open, so that what is described in the end is this file whatever happens to its name.
         let file = File::open(written.path()).map_err(|err| failed(&err))?;
@@ -160,10 +134,7 @@ impl Directory {
         if condition.creates() {
             match link_new(written, target) {
                 Err(err) if err.kind() == io::ErrorKind::AlreadyExists && !target.is_dir() => {
-                    return Err(s3_error!(
-                        PreconditionFailed,
-                        "If-None-Match: {key:?} exists"
-                    ));
+                    return Err(s3_error!(PreconditionFailed, "If-None-Match: {key:?} exists"));
                 }
                 done => done.map_err(|err| failed(&err))?,
             }
@@ -171,16 +142,10 @@ impl Directory {
             fs::rename(written.path(), target).map_err(|err| failed(&err))?;
             written.keep();
         }
-        file.metadata()
-            .map(|meta| Identity::of(&meta))
-            .map_err(|err| failed(&err))
+        file.metadata().map(|meta| Identity::of(&meta)).map_err(|err| failed(&err))
     }
 
-    pub(super) async fn delete(
-        self: &Arc<Self>,
-        key: &str,
-        condition: WriteCondition,
-    ) -> S3Result<()> {
+    pub(super) async fn delete(self: &Arc<Self>, key: &str, condition: WriteCondition) -> S3Result<()> {
         let (this, key) = (self.clone(), key.to_owned());
         blocking(move || {
             let Some(path) = relative(&key).map(|path| this.root.join(path)) else {
@@ -212,18 +177,12 @@ impl Directory {
 
     pub(super) async fn page(&self, query: Query) -> S3Result<Page> {
         let root = self.root.clone();
-        self.walks
-            .page(query, move |prefix| {
-                Ok(walk(&root, prefix)?.unwrap_or_default())
-            })
-            .await
+        self.walks.page(query, move |prefix| Ok(walk(&root, prefix)?.unwrap_or_default())).await
     }
 
     fn lock(&self, key: &str) -> std::sync::MutexGuard<'_, ()> {
         let idx = usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or(0);
-        self.stripes[idx]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.stripes[idx].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -236,9 +195,7 @@ fn link_new(written: SpoolFile, target: &Path) -> io::Result<()> {
             Ok(())
         }
         // Not every file system can; a hard link is refused as surely, and `written` removes its other name.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            fs::hard_link(written.path(), target)
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(written.path(), target),
         Err(err) => Err(err.into()),
     }
 }
@@ -260,16 +217,11 @@ impl Place for Beside {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let name = format!(
-                "{PARTIAL_PREFIX}{}-{}",
-                std::process::id(),
-                NEXT.fetch_add(1, Ordering::Relaxed)
-            );
-            let created = fs::create_dir_all(dir)
-                .and_then(|()| SpoolFile::create(dir.join(name), Some(self.root.clone())));
+            let name = format!("{PARTIAL_PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let created =
+                fs::create_dir_all(dir).and_then(|()| SpoolFile::create(dir.join(name), Some(self.root.clone())));
             match created {
-                Err(err) if err.kind() == io::ErrorKind::NotFound && attempts < CREATE_ATTEMPTS => {
-                }
+                Err(err) if err.kind() == io::ErrorKind::NotFound && attempts < CREATE_ATTEMPTS => {}
                 created => return created,
             }
         }

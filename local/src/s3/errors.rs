@@ -11,10 +11,7 @@ pub(super) fn no_such_key(key: &str) -> S3Error {
 }
 
 pub(super) fn read_only(key: &str) -> S3Error {
-    s3_error!(
-        AccessDenied,
-        "{key:?} lies in a local input, which is served read-only"
-    )
+    s3_error!(AccessDenied, "{key:?} lies in a local input, which is served read-only")
 }
 
 /// A code of our own. S3 has none for what the sentence says.
@@ -26,10 +23,7 @@ pub(super) fn custom(code: &str, status: StatusCode, message: String) -> S3Error
 }
 
 pub(super) fn invalid_range(size_bytes: u64) -> S3Error {
-    let mut err = s3_error!(
-        InvalidRange,
-        "the requested range is not satisfiable: the object has {size_bytes} bytes"
-    );
+    let mut err = s3_error!(InvalidRange, "the requested range is not satisfiable: the object has {size_bytes} bytes");
     if let Ok(range) = HeaderValue::from_str(&format!("bytes */{size_bytes}")) {
         err.set_headers(HeaderMap::from_iter([(http::header::CONTENT_RANGE, range)]));
     }
@@ -58,21 +52,14 @@ pub(super) fn io_error(action: &str, path: &Path, err: &io::Error) -> S3Error {
 /// True where the error means that there is no such object, whatever stands in its way.
 pub(super) fn is_absent(err: &io::Error) -> bool {
     use io::ErrorKind as E;
-    matches!(
-        err.kind(),
-        E::NotFound | E::NotADirectory | E::InvalidFilename
-    ) || err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    matches!(err.kind(), E::NotFound | E::NotADirectory | E::InvalidFilename)
+        || err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// Runs `work`, which may block on a disk, where that holds up no other request.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> S3Result<T> + Send + 'static,
-) -> S3Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<T> + Send + 'static) -> S3Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(err) => Err(s3_error!(
-            InternalError,
-            "a task of the embedded S3 server failed: {err}"
-        )),
+        Err(err) => Err(s3_error!(InternalError, "a task of the embedded S3 server failed: {err}")),
     }
 }

@@ -26,19 +26,12 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(root: PathBuf, only: Option<String>) -> Self {
-        Self {
-            root,
-            only,
-            walks: Walks::default(),
-        }
+        Self { root, only, walks: Walks::default() }
     }
 
     fn path(&self, key: &str) -> S3Result<PathBuf> {
         let served = self.only.as_deref().is_none_or(|only| only == key);
-        relative(key)
-            .filter(|_| served)
-            .map(|path| self.root.join(path))
-            .ok_or_else(|| no_such_key(key))
+        relative(key).filter(|_| served).map(|path| self.root.join(path)).ok_or_else(|| no_such_key(key))
     }
 
     pub(super) async fn info(&self, key: &str) -> S3Result<Info> {
@@ -59,19 +52,12 @@ impl Files {
         let (root, only) = (self.root.clone(), self.only.clone());
         let list = move |prefix: &str| match only {
             Some(only) => {
-                let path = relative(&only)
-                    .map(|path| root.join(path))
-                    .ok_or_else(|| no_such_key(&only))?;
+                let path = relative(&only).map(|path| root.join(path)).ok_or_else(|| no_such_key(&only))?;
                 let identity = stat(&path, &only)?;
                 Ok(vec![(only, identity)])
             }
-            None => walk(&root, prefix)?.ok_or_else(|| {
-                s3_error!(
-                    NoSuchBucket,
-                    "listing {}: there is no such directory",
-                    root.display()
-                )
-            }),
+            None => walk(&root, prefix)?
+                .ok_or_else(|| s3_error!(NoSuchBucket, "listing {}: there is no such directory", root.display())),
         };
         self.walks.page(query, list).await
     }

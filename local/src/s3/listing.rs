@@ -9,12 +9,7 @@ use super::service::Service;
 use super::{BucketKind, CreateBucketError, read, write};
 
 /// What S3 leaves as it is under `encoding-type=url`.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'*');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
 /// The two versions of the operation share all of this.
 struct Listed {
@@ -31,35 +26,21 @@ impl Encoding {
         match asked.map(EncodingType::as_str) {
             None => Ok(Self(false)),
             Some(EncodingType::URL) => Ok(Self(true)),
-            Some(other) => Err(s3_error!(
-                InvalidArgument,
-                "the encoding type is \"url\" or none, not {other:?}"
-            )),
+            Some(other) => Err(s3_error!(InvalidArgument, "the encoding type is \"url\" or none, not {other:?}")),
         }
     }
 
     fn of_key(&self, key: String) -> String {
-        if self.0 {
-            utf8_percent_encode(&key, ENCODED).to_string()
-        } else {
-            key
-        }
+        if self.0 { utf8_percent_encode(&key, ENCODED).to_string() } else { key }
     }
 
     fn of_page(&self, page: Page) -> Listed {
-        let object = |Entry {
-                          key,
-                          bytes,
-                          etag,
-                          modified,
-                      }| Object {
+        let object = |Entry { key, bytes, etag, modified }| Object {
             key: Some(self.of_key(key)),
             size: i64::try_from(bytes).ok(),
             e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(modified.into()),
-            storage_class: Some(ObjectStorageClass::from_static(
-                ObjectStorageClass::STANDARD,
-            )),
+            storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
             ..Default::default()
         };
         Listed {
@@ -68,30 +49,18 @@ impl Encoding {
             common_prefixes: page
                 .prefixes
                 .into_iter()
-                .map(|prefix| CommonPrefix {
-                    prefix: Some(self.of_key(prefix)),
-                })
+                .map(|prefix| CommonPrefix { prefix: Some(self.of_key(prefix)) })
                 .collect(),
         }
     }
 }
 
 impl Service {
-    pub(super) async fn list_v2(
-        &self,
-        input: ListObjectsV2Input,
-    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+    pub(super) async fn list_v2(&self, input: ListObjectsV2Input) -> S3Result<S3Response<ListObjectsV2Output>> {
         let bucket = self.bucket(&input.bucket)?;
         let encoding = Encoding::of(input.encoding_type.as_ref())?;
-        let mut query = query(
-            input.prefix.clone(),
-            input.delimiter.clone(),
-            input.max_keys,
-        )?;
-        query.after = input.start_after.clone().map(|key| After {
-            key,
-            rolled_up: false,
-        });
+        let mut query = query(input.prefix.clone(), input.delimiter.clone(), input.max_keys)?;
+        query.after = input.start_after.clone().map(|key| After { key, rolled_up: false });
         if let Some(token) = &input.continuation_token {
             query.resume(token)?;
         }
@@ -116,35 +85,18 @@ impl Service {
         }))
     }
 
-    pub(super) async fn list_v1(
-        &self,
-        input: ListObjectsInput,
-    ) -> S3Result<S3Response<ListObjectsOutput>> {
+    pub(super) async fn list_v1(&self, input: ListObjectsInput) -> S3Result<S3Response<ListObjectsOutput>> {
         let bucket = self.bucket(&input.bucket)?;
         let encoding = Encoding::of(input.encoding_type.as_ref())?;
-        let mut query = query(
-            input.prefix.clone(),
-            input.delimiter.clone(),
-            input.max_keys,
-        )?;
+        let mut query = query(input.prefix.clone(), input.delimiter.clone(), input.max_keys)?;
         // A marker that ends in the delimiter is the common prefix that the page before it ended with.
-        query.after = input
-            .marker
-            .clone()
-            .filter(|marker| !marker.is_empty())
-            .map(|key| After {
-                rolled_up: query
-                    .delimiter
-                    .as_deref()
-                    .is_some_and(|end| !end.is_empty() && key.ends_with(end)),
-                key,
-            });
+        query.after = input.marker.clone().filter(|marker| !marker.is_empty()).map(|key| After {
+            rolled_up: query.delimiter.as_deref().is_some_and(|end| !end.is_empty() && key.ends_with(end)),
+            key,
+        });
         let max_keys = query.keys_max;
         let page = bucket.page(query).await?;
-        let next_marker = page
-            .next
-            .as_ref()
-            .map(|next| encoding.of_key(next.key.clone()));
+        let next_marker = page.next.as_ref().map(|next| encoding.of_key(next.key.clone()));
         let listed = encoding.of_page(page);
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket),
@@ -161,29 +113,17 @@ impl Service {
         }))
     }
 
-    pub(super) fn create(
-        &self,
-        input: &CreateBucketInput,
-    ) -> S3Result<S3Response<CreateBucketOutput>> {
-        self.store
-            .create_bucket(&input.bucket, BucketKind::Blobs)
-            .map_err(|err| match err {
-                CreateBucketError::InvalidName(_) => s3_error!(InvalidBucketName, "{err}"),
-                CreateBucketError::Exists(_) => s3_error!(BucketAlreadyOwnedByYou, "{err}"),
-            })?;
-        Ok(S3Response::new(CreateBucketOutput {
-            location: Some(format!("/{}", input.bucket)),
-        }))
+    pub(super) fn create(&self, input: &CreateBucketInput) -> S3Result<S3Response<CreateBucketOutput>> {
+        self.store.create_bucket(&input.bucket, BucketKind::Blobs).map_err(|err| match err {
+            CreateBucketError::InvalidName(_) => s3_error!(InvalidBucketName, "{err}"),
+            CreateBucketError::Exists(_) => s3_error!(BucketAlreadyOwnedByYou, "{err}"),
+        })?;
+        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
     }
 
-    pub(super) fn remove(
-        &self,
-        input: &DeleteBucketInput,
-    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+    pub(super) fn remove(&self, input: &DeleteBucketInput) -> S3Result<S3Response<DeleteBucketOutput>> {
         let mut buckets = write(&self.store.buckets);
-        let bucket = buckets
-            .get(&input.bucket)
-            .ok_or_else(|| no_such_bucket(&input.bucket))?;
+        let bucket = buckets.get(&input.bucket).ok_or_else(|| no_such_bucket(&input.bucket))?;
         bucket.check_removable()?;
         buckets.remove(&input.bucket);
         Ok(S3Response::new(DeleteBucketOutput {}))
@@ -198,10 +138,7 @@ impl Service {
                 bucket_region: None,
             })
             .collect();
-        S3Response::new(ListBucketsOutput {
-            buckets: Some(buckets),
-            ..Default::default()
-        })
+        S3Response::new(ListBucketsOutput { buckets: Some(buckets), ..Default::default() })
     }
 }
 
@@ -209,21 +146,12 @@ pub(super) fn no_such_bucket(name: &str) -> s3s::S3Error {
     s3_error!(NoSuchBucket, "the bucket {name:?} does not exist")
 }
 
-fn query(
-    prefix: Option<String>,
-    delimiter: Option<String>,
-    max_keys: Option<i32>,
-) -> S3Result<Query> {
+fn query(prefix: Option<String>, delimiter: Option<String>, max_keys: Option<i32>) -> S3Result<Query> {
     let keys_max = match max_keys {
         None => PAGE_KEYS_MAX,
         Some(asked) => usize::try_from(asked)
             .map_err(|_| s3_error!(InvalidArgument, "max-keys is from 0 on, not {asked}"))?
             .min(PAGE_KEYS_MAX),
     };
-    Ok(Query {
-        prefix: prefix.unwrap_or_default(),
-        delimiter,
-        keys_max,
-        ..Query::default()
-    })
+    Ok(Query { prefix: prefix.unwrap_or_default(), delimiter, keys_max, ..Query::default() })
 }

@@ -49,41 +49,22 @@ pub(super) struct Part {
 }
 
 impl Uploads {
-    pub(super) fn begin(
-        &self,
-        bucket: String,
-        key: String,
-        attributes: Attributes,
-    ) -> S3Result<String> {
+    pub(super) fn begin(&self, bucket: String, key: String, attributes: Attributes) -> S3Result<String> {
         let mut state = self.lock();
         if state.by_id.len() >= UPLOADS_MAX {
-            return Err(s3_error!(
-                InvalidRequest,
-                "{UPLOADS_MAX} multipart uploads are under way; abort some"
-            ));
+            return Err(s3_error!(InvalidRequest, "{UPLOADS_MAX} multipart uploads are under way; abort some"));
         }
         state.last_id += 1;
         // Ids sort in the order of their beginning, as listings want them.
         let id = format!("upload-{:016x}", state.last_id);
-        let upload = Upload {
-            bucket,
-            key,
-            begun: SystemTime::now(),
-            attributes,
-            parts: BTreeMap::new(),
-        };
+        let upload = Upload { bucket, key, begun: SystemTime::now(), attributes, parts: BTreeMap::new() };
         state.by_id.insert(id.clone(), upload);
         Ok(id)
     }
 
     /// The upload as it stands.
     pub(super) fn get(&self, id: &str, bucket: &str, key: &str) -> S3Result<Upload> {
-        self.lock()
-            .by_id
-            .get(id)
-            .filter(|upload| upload.is(bucket, key))
-            .cloned()
-            .ok_or_else(|| no_such_upload(id))
+        self.lock().by_id.get(id).filter(|upload| upload.is(bucket, key)).cloned().ok_or_else(|| no_such_upload(id))
     }
 
     /// Adds a part, in place of an earlier one of its number.
@@ -100,11 +81,7 @@ impl Uploads {
     pub(super) fn end(&self, id: &str, bucket: &str, key: &str) -> S3Result<()> {
         let ended = {
             let mut state = self.lock();
-            if !state
-                .by_id
-                .get(id)
-                .is_some_and(|upload| upload.is(bucket, key))
-            {
+            if !state.by_id.get(id).is_some_and(|upload| upload.is(bucket, key)) {
                 return Err(no_such_upload(id));
             }
             state.by_id.remove(id)
@@ -135,10 +112,7 @@ pub(super) fn check_number(number: i32) -> S3Result<()> {
     if (1..=PARTS_MAX).contains(&number) {
         return Ok(());
     }
-    Err(s3_error!(
-        InvalidArgument,
-        "a part's number is from 1 to {PARTS_MAX}, not {number}"
-    ))
+    Err(s3_error!(InvalidArgument, "a part's number is from 1 to {PARTS_MAX}, not {number}"))
 }
 
 impl Upload {
@@ -149,31 +123,18 @@ impl Upload {
     /// The object that the parts listed make up.
     pub(super) fn assemble(&self, listed: &[CompletedPart]) -> S3Result<Payload> {
         if listed.is_empty() {
-            return Err(s3_error!(
-                MalformedXML,
-                "completing an upload takes at least one part"
-            ));
+            return Err(s3_error!(MalformedXML, "completing an upload takes at least one part"));
         }
         let (mut parts, mut last_number) = (Vec::with_capacity(listed.len()), 0);
         for wanted in listed {
             let number = wanted.part_number.unwrap_or(0);
             if number <= last_number {
-                return Err(s3_error!(
-                    InvalidPartOrder,
-                    "part {number} is listed after part {last_number}"
-                ));
+                return Err(s3_error!(InvalidPartOrder, "part {number} is listed after part {last_number}"));
             }
             last_number = number;
-            let part = self
-                .parts
-                .get(&number)
-                .filter(|part| part.is(wanted))
-                .ok_or_else(|| {
-                    s3_error!(
-                        InvalidPart,
-                        "part {number} was not uploaded, or has another ETag or checksum"
-                    )
-                })?;
+            let part = self.parts.get(&number).filter(|part| part.is(wanted)).ok_or_else(|| {
+                s3_error!(InvalidPart, "part {number} was not uploaded, or has another ETag or checksum")
+            })?;
             parts.push((number, part));
         }
         for (number, part) in &parts[..parts.len() - 1] {
@@ -188,10 +149,7 @@ impl Upload {
         let etags = parts.iter().map(|(_, part)| part.payload.etag.as_str());
         Ok(Payload {
             etag: etag_of_parts(etags),
-            pieces: parts
-                .iter()
-                .flat_map(|(_, part)| part.payload.pieces.iter().cloned())
-                .collect(),
+            pieces: parts.iter().flat_map(|(_, part)| part.payload.pieces.iter().cloned()).collect(),
         })
     }
 }
@@ -199,11 +157,7 @@ impl Upload {
 impl Part {
     /// Does the part have the ETag and the checksums that completing it names?
     fn is(&self, wanted: &CompletedPart) -> bool {
-        if wanted
-            .e_tag
-            .as_ref()
-            .is_some_and(|etag| etag.value() != self.payload.etag)
-        {
+        if wanted.e_tag.as_ref().is_some_and(|etag| etag.value() != self.payload.etag) {
             return false;
         }
         let wanted = Checksum {
@@ -214,19 +168,13 @@ impl Part {
             checksum_sha256: wanted.checksum_sha256.clone(),
             ..Checksum::default()
         };
-        by_name(&wanted)
-            .into_iter()
-            .zip(by_name(&self.checksum))
-            .all(|pair| match pair {
-                (Some(wanted), Some(found)) => wanted == found,
-                _ => true,
-            })
+        by_name(&wanted).into_iter().zip(by_name(&self.checksum)).all(|pair| match pair {
+            (Some(wanted), Some(found)) => wanted == found,
+            _ => true,
+        })
     }
 }
 
 fn no_such_upload(id: &str) -> s3s::S3Error {
-    s3_error!(
-        NoSuchUpload,
-        "the upload {id:?} does not exist; it may have been aborted or completed"
-    )
+    s3_error!(NoSuchUpload, "the upload {id:?} does not exist; it may have been aborted or completed")
 }

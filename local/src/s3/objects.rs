@@ -41,10 +41,7 @@ macro_rules! described {
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(ETag::Strong(info.etag.clone())),
             last_modified: Some(info.modified.into()),
-            content_type: known
-                .content_type
-                .clone()
-                .or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
+            content_type: known.content_type.clone().or_else(|| Some(DEFAULT_CONTENT_TYPE.to_owned())),
             content_encoding: known.content_encoding.clone(),
             content_language: known.content_language.clone(),
             content_disposition: known.content_disposition.clone(),
@@ -71,35 +68,18 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn of(range: Option<Range>, size: u64) -> S3Result<Self> {
         let Some(range) = range else {
-            return Ok(Self {
-                start: 0,
-                end: size,
-                content_range: None,
-            });
+            return Ok(Self { start: 0, end: size, content_range: None });
         };
         // A suffix of nothing is as unsatisfiable on S3 as any other range of it.
-        let range = range
-            .check(size)
-            .ok()
-            .filter(|range| !range.is_empty())
-            .ok_or_else(|| invalid_range(size))?;
+        let range = range.check(size).ok().filter(|range| !range.is_empty()).ok_or_else(|| invalid_range(size))?;
         let content_range = Some(format!("bytes {}-{}/{size}", range.start, range.end - 1));
-        Ok(Self {
-            start: range.start,
-            end: range.end,
-            content_range,
-        })
+        Ok(Self { start: range.start, end: range.end, content_range })
     }
 
     /// The checksums of the whole object are of use only to who gets the whole.
     fn checksum(&self, mode: Option<&ChecksumMode>, info: &Info) -> Checksum {
-        let wanted = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED)
-            && self.content_range.is_none();
-        if wanted {
-            info.attributes.checksum.clone()
-        } else {
-            Checksum::default()
-        }
+        let wanted = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED) && self.content_range.is_none();
+        if wanted { info.attributes.checksum.clone() } else { Checksum::default() }
     }
 
     fn bytes(&self) -> Option<i64> {
@@ -108,10 +88,7 @@ impl Asked {
 }
 
 impl Service {
-    pub(super) async fn get(
-        &self,
-        req: S3Request<GetObjectInput>,
-    ) -> S3Result<S3Response<GetObjectOutput>> {
+    pub(super) async fn get(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let input = req.input;
         refuse_part_number(input.part_number)?;
         let condition = ReadCondition {
@@ -131,10 +108,7 @@ impl Service {
         Ok(S3Response::new(output))
     }
 
-    pub(super) async fn head(
-        &self,
-        req: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
+    pub(super) async fn head(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
         refuse_part_number(input.part_number)?;
         let condition = ReadCondition {
@@ -156,15 +130,9 @@ impl Service {
         Ok(response)
     }
 
-    pub(super) async fn put(
-        &self,
-        req: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
+    pub(super) async fn put(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let mut input = req.input;
-        let condition = WriteCondition {
-            if_match: input.if_match.take(),
-            if_none_match: input.if_none_match.take(),
-        };
+        let condition = WriteCondition { if_match: input.if_match.take(), if_none_match: input.if_none_match.take() };
         let target = async {
             let bucket = self.bucket(&input.bucket)?;
             bucket.check_write(&input.key, &condition).await?;
@@ -182,18 +150,12 @@ impl Service {
         };
         let mut attributes = attributes!(input);
         let announced = Announced {
-            bytes: input
-                .content_length
-                .and_then(|bytes| u64::try_from(bytes).ok()),
+            bytes: input.content_length.and_then(|bytes| u64::try_from(bytes).ok()),
             claims: Claims::new(req.headers, input.content_md5.take(), req.trailing_headers),
         };
-        let (payload, checksum) = bucket
-            .receive(&input.key, input.body.take(), announced)
-            .await?;
+        let (payload, checksum) = bucket.receive(&input.key, input.body.take(), announced).await?;
         attributes.checksum = checksum.clone();
-        let info = bucket
-            .put(&input.key, payload, attributes, condition)
-            .await?;
+        let info = bucket.put(&input.key, payload, attributes, condition).await?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(info.etag)),
             checksum_crc32: checksum.checksum_crc32,
@@ -205,45 +167,25 @@ impl Service {
         }))
     }
 
-    pub(super) async fn delete(
-        &self,
-        input: DeleteObjectInput,
-    ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let condition = WriteCondition {
-            if_match: input.if_match,
-            if_none_match: None,
-        };
-        self.bucket(&input.bucket)?
-            .delete(&input.key, condition)
-            .await?;
+    pub(super) async fn delete(&self, input: DeleteObjectInput) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let condition = WriteCondition { if_match: input.if_match, if_none_match: None };
+        self.bucket(&input.bucket)?.delete(&input.key, condition).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
-    pub(super) async fn delete_many(
-        &self,
-        input: DeleteObjectsInput,
-    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    pub(super) async fn delete_many(&self, input: DeleteObjectsInput) -> S3Result<S3Response<DeleteObjectsOutput>> {
         /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
         const KEYS_MAX: usize = 1_000;
         let bucket = self.bucket(&input.bucket)?;
         if input.delete.objects.len() > KEYS_MAX {
-            return Err(s3_error!(
-                MalformedXML,
-                "one request deletes up to {KEYS_MAX} objects"
-            ));
+            return Err(s3_error!(MalformedXML, "one request deletes up to {KEYS_MAX} objects"));
         }
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in input.delete.objects {
-            let condition = WriteCondition {
-                if_match: object.e_tag.map(ETagCondition::ETag),
-                if_none_match: None,
-            };
+            let condition = WriteCondition { if_match: object.e_tag.map(ETagCondition::ETag), if_none_match: None };
             match bucket.delete(&object.key, condition).await {
                 Ok(()) if input.delete.quiet == Some(true) => {}
-                Ok(()) => deleted.push(DeletedObject {
-                    key: Some(object.key),
-                    ..Default::default()
-                }),
+                Ok(()) => deleted.push(DeletedObject { key: Some(object.key), ..Default::default() }),
                 Err(err) => errors.push(Error {
                     code: Some(err.code().as_str().to_owned()),
                     key: Some(object.key),
@@ -252,22 +194,13 @@ impl Service {
                 }),
             }
         }
-        let output = DeleteObjectsOutput {
-            deleted: Some(deleted),
-            errors: Some(errors),
-            request_charged: None,
-        };
+        let output = DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), request_charged: None };
         Ok(S3Response::new(output))
     }
 
-    pub(super) async fn copy(
-        &self,
-        mut input: CopyObjectInput,
-    ) -> S3Result<S3Response<CopyObjectOutput>> {
+    pub(super) async fn copy(&self, mut input: CopyObjectInput) -> S3Result<S3Response<CopyObjectOutput>> {
         let target = self.bucket(&input.bucket)?;
-        target
-            .check_write(&input.key, &WriteCondition::default())
-            .await?;
+        target.check_write(&input.key, &WriteCondition::default()).await?;
         let (bucket, source) = self.source(&input.copy_source)?;
         let condition = ReadCondition {
             if_match: input.copy_source_if_match.take(),
@@ -275,36 +208,21 @@ impl Service {
             modified_since: input.copy_source_if_modified_since.take(),
             unmodified_since: input.copy_source_if_unmodified_since.take(),
         };
-        let replaces = input
-            .metadata_directive
-            .as_ref()
-            .is_some_and(|is| is.as_str() == MetadataDirective::REPLACE);
+        let replaces = input.metadata_directive.as_ref().is_some_and(|is| is.as_str() == MetadataDirective::REPLACE);
         let itself = Arc::ptr_eq(&bucket, &target) && *source == input.key;
         if itself && !replaces {
-            return Err(s3_error!(
-                InvalidRequest,
-                "an object is copied to itself only to change its metadata"
-            ));
+            return Err(s3_error!(InvalidRequest, "an object is copied to itself only to change its metadata"));
         }
         let (of, payload) = duplicate(&bucket, source, &condition, &target, &input.key).await?;
-        let mut attributes = if replaces {
-            attributes!(input)
-        } else {
-            (*of.attributes).clone()
-        };
+        let mut attributes = if replaces { attributes!(input) } else { (*of.attributes).clone() };
         attributes.checksum = of.attributes.checksum.clone();
-        let info = target
-            .put(&input.key, payload, attributes, WriteCondition::default())
-            .await?;
+        let info = target.put(&input.key, payload, attributes, WriteCondition::default()).await?;
         let result = CopyObjectResult {
             e_tag: Some(ETag::Strong(info.etag)),
             last_modified: Some(info.modified.into()),
             ..Default::default()
         };
-        Ok(S3Response::new(CopyObjectOutput {
-            copy_object_result: Some(result),
-            ..Default::default()
-        }))
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
     }
 
     pub(super) fn source<'a>(&self, source: &'a CopySource) -> S3Result<(Arc<Bucket>, &'a str)> {
@@ -334,22 +252,14 @@ async fn duplicate(
     let (info, reader) = bucket.open(source).await?;
     condition.check(source, &info)?;
     let bytes = reader.bytes();
-    let announced = Announced {
-        bytes: Some(bytes),
-        claims: Claims::default(),
-    };
-    let (payload, _) = target
-        .receive(key, Some(body(reader, 0, bytes)), announced)
-        .await?;
+    let announced = Announced { bytes: Some(bytes), claims: Claims::default() };
+    let (payload, _) = target.receive(key, Some(body(reader, 0, bytes)), announced).await?;
     Ok((info, payload))
 }
 
 fn refuse_part_number(number: Option<i32>) -> S3Result<()> {
     match number {
         None => Ok(()),
-        Some(_) => Err(s3_error!(
-            NotImplemented,
-            "reading one part of an object; ask for a range"
-        )),
+        Some(_) => Err(s3_error!(NotImplemented, "reading one part of an object; ask for a range")),
     }
 }

@@ -51,11 +51,7 @@ impl Page {
     /// Opaque to the client: the walk, and where it stands.
     pub(super) fn token(&self) -> Option<String> {
         let After { key, rolled_up } = self.next.as_ref()?;
-        let token = format!(
-            "{:x}:{}:{key}",
-            self.snapshot.unwrap_or(0),
-            u8::from(*rolled_up)
-        );
+        let token = format!("{:x}:{}:{key}", self.snapshot.unwrap_or(0), u8::from(*rolled_up));
         Some(base64_simd::URL_SAFE_NO_PAD.encode_to_string(token))
     }
 }
@@ -69,20 +65,10 @@ impl Query {
             let (snapshot, rest) = token.split_once(':')?;
             let (rolled_up, key) = rest.split_once(':')?;
             let snapshot = u64::from_str_radix(snapshot, 16).ok()?;
-            Some((
-                snapshot,
-                After {
-                    key: key.to_owned(),
-                    rolled_up: rolled_up == "1",
-                },
-            ))
+            Some((snapshot, After { key: key.to_owned(), rolled_up: rolled_up == "1" }))
         };
-        let (snapshot, after) = parse().ok_or_else(|| {
-            s3_error!(
-                InvalidArgument,
-                "the continuation token provided is incorrect"
-            )
-        })?;
+        let (snapshot, after) =
+            parse().ok_or_else(|| s3_error!(InvalidArgument, "the continuation token provided is incorrect"))?;
         self.after = Some(after);
         self.snapshot = (snapshot != 0).then_some(snapshot);
         Ok(())
@@ -95,39 +81,23 @@ pub(super) fn page<'a, V: 'a, I: Iterator<Item = (&'a str, V)>>(
     scan: impl Fn(Bound<&str>) -> I,
     entry: impl Fn(&str, V) -> Entry,
 ) -> Page {
-    let mut page = Page {
-        snapshot: query.snapshot,
-        ..Page::default()
-    };
+    let mut page = Page { snapshot: query.snapshot, ..Page::default() };
     if query.keys_max == 0 {
         return page;
     }
     let prefix = query.prefix.as_str();
-    let delimiter = query
-        .delimiter
-        .as_deref()
-        .filter(|delimiter| !delimiter.is_empty());
-    let mut last: Option<After> = query
-        .after
-        .clone()
-        .filter(|after| after.key.as_str() >= prefix);
+    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
+    let mut last: Option<After> = query.after.clone().filter(|after| after.key.as_str() >= prefix);
     let mut keys = match &last {
         None => scan(Bound::Included(prefix)),
-        Some(After {
-            key,
-            rolled_up: false,
-        }) => scan(Bound::Excluded(key)),
-        Some(After {
-            key,
-            rolled_up: true,
-        }) => scan(past(key).as_bound()),
+        Some(After { key, rolled_up: false }) => scan(Bound::Excluded(key)),
+        Some(After { key, rolled_up: true }) => scan(past(key).as_bound()),
     };
     while let Some((key, value)) = keys.next() {
         let Some(rest) = key.strip_prefix(prefix) else {
             break;
         };
-        if matches!(&last, Some(After { key: told, rolled_up: true }) if key.starts_with(told.as_str()))
-        {
+        if matches!(&last, Some(After { key: told, rolled_up: true }) if key.starts_with(told.as_str())) {
             continue;
         }
         if page.entries.len() + page.prefixes.len() == query.keys_max {
@@ -140,17 +110,11 @@ pub(super) fn page<'a, V: 'a, I: Iterator<Item = (&'a str, V)>>(
         });
         match common {
             None => {
-                last = Some(After {
-                    key: key.to_owned(),
-                    rolled_up: false,
-                });
+                last = Some(After { key: key.to_owned(), rolled_up: false });
                 page.entries.push(entry(key, value));
             }
             Some(common) => {
-                last = Some(After {
-                    key: common.to_owned(),
-                    rolled_up: true,
-                });
+                last = Some(After { key: common.to_owned(), rolled_up: true });
                 page.prefixes.push(common.to_owned());
                 keys = scan(past(common).as_bound());
             }

@@ -65,12 +65,7 @@ pub(super) async fn receive<P: Place>(
     announced: Announced,
 ) -> S3Result<(Payload, Checksum)> {
     let Some(mut body) = body else {
-        return take(
-            place,
-            &mut StreamingBlob::from(s3s::Body::empty()),
-            announced,
-        )
-        .await;
+        return take(place, &mut StreamingBlob::from(s3s::Body::empty()), announced).await;
     };
     let taken = take(place, &mut body, announced).await;
     if taken.is_err() {
@@ -84,31 +79,16 @@ pub(super) async fn discard(mut body: StreamingBlob) {
     while let Some(Ok(_)) = body.next().await {}
 }
 
-async fn take<P: Place>(
-    place: P,
-    body: &mut StreamingBlob,
-    announced: Announced,
-) -> S3Result<(Payload, Checksum)> {
-    let Announced {
-        bytes: announced,
-        claims,
-    } = announced;
+async fn take<P: Place>(place: P, body: &mut StreamingBlob, announced: Announced) -> S3Result<(Payload, Checksum)> {
+    let Announced { bytes: announced, claims } = announced;
     if announced.is_some_and(|bytes| bytes > UPLOAD_BYTES_MAX) {
         return Err(too_large());
     }
-    let mut turn = Turn::Idle(Box::new(Writer {
-        place,
-        digest: claims.digest(),
-        file: None,
-    }));
+    let mut turn = Turn::Idle(Box::new(Writer { place, digest: claims.digest(), file: None }));
     let (mut received, mut batch, mut batch_bytes) = (0, Vec::new(), 0);
     while let Some(frame) = body.next().await {
-        let frame = frame.map_err(|err| {
-            s3_error!(
-                IncompleteBody,
-                "receiving the body after {received} bytes: {err}"
-            )
-        })?;
+        let frame =
+            frame.map_err(|err| s3_error!(IncompleteBody, "receiving the body after {received} bytes: {err}"))?;
         received += frame.len() as u64;
         if received > UPLOAD_BYTES_MAX {
             return Err(too_large());
@@ -121,10 +101,7 @@ async fn take<P: Place>(
         }
     }
     if let Some(announced) = announced.filter(|&bytes| bytes != received) {
-        return Err(s3_error!(
-            IncompleteBody,
-            "received {received} of {announced} bytes"
-        ));
+        return Err(s3_error!(IncompleteBody, "received {received} of {announced} bytes"));
     }
     let mut writer = turn.writer().await?;
     if writer.file.is_none() && batch_bytes <= MEMORY_OBJECT_BYTES_MAX {
@@ -133,39 +110,20 @@ async fn take<P: Place>(
         if let Some(piece) = writer.place.hold(&bytes) {
             writer.digest.update(&bytes);
             let digested = writer.digest.finish(&claims)?;
-            return Ok((
-                Payload {
-                    pieces: vec![piece],
-                    etag: digested.etag,
-                },
-                digested.checksum,
-            ));
+            return Ok((Payload { pieces: vec![piece], etag: digested.etag }, digested.checksum));
         }
     }
     blocking(move || {
         writer.append(&batch)?;
         let digested = writer.digest.finish(&claims)?;
-        let pieces = writer
-            .file
-            .map(|(spooled, _)| Piece::File(Arc::new(spooled)))
-            .into_iter()
-            .collect();
-        Ok((
-            Payload {
-                pieces,
-                etag: digested.etag,
-            },
-            digested.checksum,
-        ))
+        let pieces = writer.file.map(|(spooled, _)| Piece::File(Arc::new(spooled))).into_iter().collect();
+        Ok((Payload { pieces, etag: digested.etag }, digested.checksum))
     })
     .await
 }
 
 fn too_large() -> s3s::S3Error {
-    s3_error!(
-        EntityTooLarge,
-        "one upload may have up to {UPLOAD_BYTES_MAX} bytes"
-    )
+    s3_error!(EntityTooLarge, "one upload may have up to {UPLOAD_BYTES_MAX} bytes")
 }
 
 struct Writer<P> {
@@ -183,8 +141,7 @@ impl<P: Place> Writer<P> {
     }
 
     fn append(&mut self, batch: &[Bytes]) -> S3Result<()> {
-        self.write(batch)
-            .map_err(|err| io_error("writing", self.place.path(), &err))
+        self.write(batch).map_err(|err| io_error("writing", self.place.path(), &err))
     }
 
     fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
@@ -211,9 +168,9 @@ impl<P: Place> Turn<P> {
     async fn writer(self) -> S3Result<Box<Writer<P>>> {
         match self {
             Turn::Idle(writer) => Ok(writer),
-            Turn::Writing(task) => task.await.map_err(|err| {
-                s3_error!(InternalError, "a task that writes an upload failed: {err}")
-            })?,
+            Turn::Writing(task) => {
+                task.await.map_err(|err| s3_error!(InternalError, "a task that writes an upload failed: {err}"))?
+            }
         }
     }
 }

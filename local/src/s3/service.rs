@@ -23,10 +23,7 @@ impl Service {
     }
 
     pub(super) fn bucket(&self, name: &str) -> S3Result<Arc<Bucket>> {
-        read(&self.store.buckets)
-            .get(name)
-            .cloned()
-            .ok_or_else(|| no_such_bucket(name))
+        read(&self.store.buckets).get(name).cloned().ok_or_else(|| no_such_bucket(name))
     }
 }
 
@@ -37,16 +34,11 @@ impl S3 for Service {
     }
 
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
-        self.bucket(&req.input.bucket)
-            .map(|_| S3Response::new(HeadBucketOutput::default()))
+        self.bucket(&req.input.bucket).map(|_| S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn get_bucket_location(
-        &self,
-        req: S3Request<GetBucketLocationInput>,
-    ) -> Answer<GetBucketLocationOutput> {
-        self.bucket(&req.input.bucket)
-            .map(|_| S3Response::new(GetBucketLocationOutput::default()))
+    async fn get_bucket_location(&self, req: S3Request<GetBucketLocationInput>) -> Answer<GetBucketLocationOutput> {
+        self.bucket(&req.input.bucket).map(|_| S3Response::new(GetBucketLocationOutput::default()))
     }
 
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
@@ -73,10 +65,7 @@ impl S3 for Service {
         self.delete(req.input).await
     }
 
-    async fn delete_objects(
-        &self,
-        req: S3Request<DeleteObjectsInput>,
-    ) -> Answer<DeleteObjectsOutput> {
+    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
         self.delete_many(req.input).await
     }
 
@@ -88,10 +77,7 @@ impl S3 for Service {
         self.list_v1(req.input).await
     }
 
-    async fn list_objects_v2(
-        &self,
-        req: S3Request<ListObjectsV2Input>,
-    ) -> Answer<ListObjectsV2Output> {
+    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Answer<ListObjectsV2Output> {
         self.list_v2(req.input).await
     }
 
@@ -106,10 +92,7 @@ impl S3 for Service {
         self.put_part(req).await
     }
 
-    async fn upload_part_copy(
-        &self,
-        req: S3Request<UploadPartCopyInput>,
-    ) -> Answer<UploadPartCopyOutput> {
+    async fn upload_part_copy(&self, req: S3Request<UploadPartCopyInput>) -> Answer<UploadPartCopyOutput> {
         self.copy_part(req.input).await
     }
 

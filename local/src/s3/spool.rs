@@ -61,10 +61,7 @@ impl Spool {
             return None;
         }
         self.memory_bytes.fetch_add(len, Ordering::Relaxed);
-        Some(HeldBytes {
-            bytes: bytes.clone(),
-            memory_bytes: self.memory_bytes.clone(),
-        })
+        Some(HeldBytes { bytes: bytes.clone(), memory_bytes: self.memory_bytes.clone() })
     }
 }
 
@@ -80,20 +77,8 @@ pub(super) struct SpoolFile {
 
 impl SpoolFile {
     pub(super) fn create(path: PathBuf, made_below: Option<PathBuf>) -> io::Result<(Self, File)> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
-        Ok((
-            Self {
-                path,
-                bytes: 0,
-                kept: false,
-                made_below,
-            },
-            file,
-        ))
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        Ok((Self { path, bytes: 0, kept: false, made_below }, file))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -129,9 +114,7 @@ impl Drop for SpoolFile {
             }
         };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if self.bytes > REMOVE_INLINE_BYTES_MAX => {
-                drop(runtime.spawn_blocking(remove))
-            }
+            Ok(runtime) if self.bytes > REMOVE_INLINE_BYTES_MAX => drop(runtime.spawn_blocking(remove)),
             _ => remove(),
         }
     }
@@ -161,7 +144,6 @@ impl HeldBytes {
 
 impl Drop for HeldBytes {
     fn drop(&mut self) {
-        self.memory_bytes
-            .fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+        self.memory_bytes.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
     }
 }

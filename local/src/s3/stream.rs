@@ -33,12 +33,7 @@ pub(super) fn body(reader: Reader, start: u64, end: u64) -> StreamingBlob {
     }
     match reader.in_memory(start, end) {
         Some(bytes) => StreamingBlob::from(Body::from(bytes)),
-        None => StreamingBlob::new(ReaderBody {
-            state: State::Ready(reader),
-            pos: start,
-            sent: start,
-            end,
-        }),
+        None => StreamingBlob::new(ReaderBody { state: State::Ready(reader), pos: start, sent: start, end }),
     }
 }
 
@@ -59,20 +54,14 @@ enum State {
 
 impl ReaderBody {
     fn chunk_bytes(&self) -> usize {
-        usize::try_from(self.end - self.pos)
-            .unwrap_or(CHUNK_BYTES)
-            .min(CHUNK_BYTES)
+        usize::try_from(self.end - self.pos).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES)
     }
 
     /// Reads the next chunk, of which `filled` bytes are there already, on a thread that may wait.
     fn read_waiting(&mut self, mut reader: Reader, mut buf: Buffer, filled: usize) {
         let (pos, len) = (self.pos, self.chunk_bytes());
         self.state = State::Waiting(tokio::task::spawn_blocking(move || {
-            let done = reader.fill(
-                pos + filled as u64,
-                &mut buf.bytes[filled..len],
-                Wait::Allowed,
-            );
+            let done = reader.fill(pos + filled as u64, &mut buf.bytes[filled..len], Wait::Allowed);
             (reader, done.map(|_| buf.freeze(len)))
         }));
     }
@@ -135,8 +124,7 @@ impl Stream for ReaderBody {
 
 impl ByteStream for ReaderBody {
     fn remaining_length(&self) -> RemainingLength {
-        usize::try_from(self.end - self.sent)
-            .map_or_else(|_| RemainingLength::unknown(), RemainingLength::new_exact)
+        usize::try_from(self.end - self.sent).map_or_else(|_| RemainingLength::unknown(), RemainingLength::new_exact)
     }
 }
 
@@ -151,10 +139,7 @@ struct Buffer {
 impl Buffer {
     fn take() -> Self {
         let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self {
-            bytes: spare.unwrap_or_else(|| vec![0; CHUNK_BYTES].into_boxed_slice()),
-            len: 0,
-        }
+        Self { bytes: spare.unwrap_or_else(|| vec![0; CHUNK_BYTES].into_boxed_slice()), len: 0 }
     }
 
     fn freeze(mut self, len: usize) -> Bytes {

@@ -21,14 +21,9 @@ impl Service {
         &self,
         mut input: CreateMultipartUploadInput,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        self.bucket(&input.bucket)?
-            .check_write(&input.key, &WriteCondition::default())
-            .await?;
+        self.bucket(&input.bucket)?.check_write(&input.key, &WriteCondition::default()).await?;
         let attributes = attributes!(input);
-        let id = self
-            .store
-            .uploads
-            .begin(input.bucket.clone(), input.key.clone(), attributes)?;
+        let id = self.store.uploads.begin(input.bucket.clone(), input.key.clone(), attributes)?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -39,16 +34,10 @@ impl Service {
         }))
     }
 
-    pub(super) async fn put_part(
-        &self,
-        req: S3Request<UploadPartInput>,
-    ) -> S3Result<S3Response<UploadPartOutput>> {
+    pub(super) async fn put_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let mut input = req.input;
-        let begun = check_number(input.part_number).and_then(|()| {
-            self.store
-                .uploads
-                .get(&input.upload_id, &input.bucket, &input.key)
-        });
+        let begun = check_number(input.part_number)
+            .and_then(|()| self.store.uploads.get(&input.upload_id, &input.bucket, &input.key));
         if let Err(err) = begun {
             if let Some(body) = input.body.take() {
                 discard(body).await;
@@ -56,9 +45,7 @@ impl Service {
             return Err(err);
         }
         let announced = Announced {
-            bytes: input
-                .content_length
-                .and_then(|bytes| u64::try_from(bytes).ok()),
+            bytes: input.content_length.and_then(|bytes| u64::try_from(bytes).ok()),
             claims: Claims::new(req.headers, input.content_md5.take(), req.trailing_headers),
         };
         let (payload, checksum) = self.receive_part(input.body.take(), announced).await?;
@@ -71,25 +58,14 @@ impl Service {
             checksum_sha256: checksum.checksum_sha256.clone(),
             ..Default::default()
         };
-        let part = Part {
-            payload,
-            modified: SystemTime::now(),
-            checksum,
-        };
-        self.store
-            .uploads
-            .add(&input.upload_id, input.part_number, part)?;
+        let part = Part { payload, modified: SystemTime::now(), checksum };
+        self.store.uploads.add(&input.upload_id, input.part_number, part)?;
         Ok(S3Response::new(output))
     }
 
-    pub(super) async fn copy_part(
-        &self,
-        input: UploadPartCopyInput,
-    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    pub(super) async fn copy_part(&self, input: UploadPartCopyInput) -> S3Result<S3Response<UploadPartCopyOutput>> {
         check_number(input.part_number)?;
-        self.store
-            .uploads
-            .get(&input.upload_id, &input.bucket, &input.key)?;
+        self.store.uploads.get(&input.upload_id, &input.bucket, &input.key)?;
         let (bucket, source) = self.source(&input.copy_source)?;
         let condition = ReadCondition {
             if_match: input.copy_source_if_match,
@@ -98,47 +74,27 @@ impl Service {
             unmodified_since: input.copy_source_if_unmodified_since,
         };
         let range = match &input.copy_source_range {
-            Some(range) => {
-                Some(Range::parse(range).map_err(|err| s3_error!(err, InvalidArgument))?)
-            }
+            Some(range) => Some(Range::parse(range).map_err(|err| s3_error!(err, InvalidArgument))?),
             None => None,
         };
         let (info, reader) = bucket.open(source).await?;
         condition.check(source, &info)?;
         let asked = Asked::of(range, reader.bytes())?;
-        let announced = Announced {
-            bytes: Some(asked.end - asked.start),
-            claims: Claims::default(),
-        };
+        let announced = Announced { bytes: Some(asked.end - asked.start), claims: Claims::default() };
         let bytes = body(reader, asked.start, asked.end);
         let (payload, checksum) = self.receive_part(Some(bytes), announced).await?;
         let (etag, modified) = (payload.etag.clone(), SystemTime::now());
-        self.store.uploads.add(
-            &input.upload_id,
-            input.part_number,
-            Part {
-                payload,
-                modified,
-                checksum,
-            },
-        )?;
+        self.store.uploads.add(&input.upload_id, input.part_number, Part { payload, modified, checksum })?;
         let result = CopyPartResult {
             e_tag: Some(ETag::Strong(etag)),
             last_modified: Some(modified.into()),
             ..Default::default()
         };
-        Ok(S3Response::new(UploadPartCopyOutput {
-            copy_part_result: Some(result),
-            ..Default::default()
-        }))
+        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
     }
 
     /// Parts lie in the store's directory, whatever the bucket: until they are complete they are no file of the user's.
-    async fn receive_part(
-        &self,
-        body: Option<StreamingBlob>,
-        announced: Announced,
-    ) -> S3Result<(Payload, Checksum)> {
+    async fn receive_part(&self, body: Option<StreamingBlob>, announced: Announced) -> S3Result<(Payload, Checksum)> {
         receive(self.store.spool.clone(), body, announced).await
     }
 
@@ -146,38 +102,20 @@ impl Service {
         &self,
         input: CompleteMultipartUploadInput,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let CompleteMultipartUploadInput {
-            bucket: name,
-            key,
-            upload_id,
-            ..
-        } = input;
+        let CompleteMultipartUploadInput { bucket: name, key, upload_id, .. } = input;
         let bucket = self.bucket(&name)?;
         let upload = self.store.uploads.get(&upload_id, &name, &key)?;
-        let condition = WriteCondition {
-            if_match: input.if_match,
-            if_none_match: input.if_none_match,
-        };
+        let condition = WriteCondition { if_match: input.if_match, if_none_match: input.if_none_match };
         bucket.check_write(&key, &condition).await?;
-        let listed = input
-            .multipart_upload
-            .and_then(|listed| listed.parts)
-            .unwrap_or_default();
+        let listed = input.multipart_upload.and_then(|listed| listed.parts).unwrap_or_default();
         let payload = upload.assemble(&listed)?;
         let bytes = payload.bytes();
-        if let Some(said) = input
-            .mpu_object_size
-            .and_then(|said| u64::try_from(said).ok())
-            .filter(|&said| said != bytes)
+        if let Some(said) =
+            input.mpu_object_size.and_then(|said| u64::try_from(said).ok()).filter(|&said| said != bytes)
         {
-            return Err(s3_error!(
-                InvalidRequest,
-                "the parts have {bytes} bytes and not the {said} announced"
-            ));
+            return Err(s3_error!(InvalidRequest, "the parts have {bytes} bytes and not the {said} announced"));
         }
-        let info = bucket
-            .put(&key, payload, upload.attributes, condition)
-            .await?;
+        let info = bucket.put(&key, payload, upload.attributes, condition).await?;
         // Two requests may complete one upload; both then made the same object.
         let _ = self.store.uploads.end(&upload_id, &name, &key);
         Ok(S3Response::new(CompleteMultipartUploadOutput {
@@ -193,17 +131,12 @@ impl Service {
         &self,
         input: &AbortMultipartUploadInput,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        self.store
-            .uploads
-            .end(&input.upload_id, &input.bucket, &input.key)?;
+        self.store.uploads.end(&input.upload_id, &input.bucket, &input.key)?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 
     pub(super) fn parts(&self, input: ListPartsInput) -> S3Result<S3Response<ListPartsOutput>> {
-        let Upload { parts, .. } =
-            self.store
-                .uploads
-                .get(&input.upload_id, &input.bucket, &input.key)?;
+        let Upload { parts, .. } = self.store.uploads.get(&input.upload_id, &input.bucket, &input.key)?;
         let max = page_size(input.max_parts);
         let marker = input.part_number_marker.unwrap_or(0);
         let mut later = parts.range(marker.saturating_add(1)..);
@@ -236,33 +169,18 @@ impl Service {
         }))
     }
 
-    pub(super) fn uploads(
-        &self,
-        input: ListMultipartUploadsInput,
-    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+    pub(super) fn uploads(&self, input: ListMultipartUploadsInput) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         self.bucket(&input.bucket)?;
         if input.delimiter.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "listing multipart uploads by a delimiter"
-            ));
+            return Err(s3_error!(NotImplemented, "listing multipart uploads by a delimiter"));
         }
         let max = page_size(input.max_uploads);
         let prefix = input.prefix.clone().unwrap_or_default();
-        let after = (
-            input.key_marker.clone().unwrap_or_default(),
-            input.upload_id_marker.clone(),
-        );
-        let mut later = self
-            .store
-            .uploads
-            .list(&input.bucket, &prefix)
-            .into_iter()
-            .filter(|(key, id, _)| {
-                // Without an id the marker stands for all uploads to its key.
-                *key > after.0
-                    || (*key == after.0 && after.1.as_ref().is_some_and(|after| id > after))
-            });
+        let after = (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone());
+        let mut later = self.store.uploads.list(&input.bucket, &prefix).into_iter().filter(|(key, id, _)| {
+            // Without an id the marker stands for all uploads to its key.
+            *key > after.0 || (*key == after.0 && after.1.as_ref().is_some_and(|after| id > after))
+        });
         let page: Vec<_> = later
             .by_ref()
             .take(max)
@@ -291,7 +209,5 @@ impl Service {
 }
 
 fn page_size(asked: Option<i32>) -> usize {
-    asked
-        .and_then(|asked| usize::try_from(asked).ok())
-        .map_or(PAGE_KEYS_MAX, |asked| asked.min(PAGE_KEYS_MAX))
+    asked.and_then(|asked| usize::try_from(asked).ok()).map_or(PAGE_KEYS_MAX, |asked| asked.min(PAGE_KEYS_MAX))
 }

@@ -31,11 +31,8 @@ const KEY_BYTES_MAX: usize = 1_024;
 
 /// The relative path that `key` names, unless no file below a root can have that name.
 pub(super) fn relative(key: &str) -> Option<&Path> {
-    let plain = |part: &str| {
-        !matches!(part, "" | "." | "..")
-            && !part.contains('\0')
-            && !part.starts_with(PARTIAL_PREFIX)
-    };
+    let plain =
+        |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0') && !part.starts_with(PARTIAL_PREFIX);
     key.split('/').all(plain).then(|| Path::new(key))
 }
 
@@ -63,10 +60,7 @@ impl Walks {
     ) -> S3Result<Page> {
         let kept = query.snapshot.and_then(|id| {
             let kept = self.lock();
-            kept.walks
-                .iter()
-                .find(|(kept, _)| *kept == id)
-                .map(|(_, walk)| walk.clone())
+            kept.walks.iter().find(|(kept, _)| *kept == id).map(|(_, walk)| walk.clone())
         });
         let found = match kept {
             Some(walk) => walk,
@@ -85,9 +79,7 @@ impl Walks {
                     Bound::Excluded(from) => key.as_str() <= from,
                     Bound::Unbounded => false,
                 });
-                found[start..]
-                    .iter()
-                    .map(|(key, identity)| (key.as_str(), identity))
+                found[start..].iter().map(|(key, identity)| (key.as_str(), identity))
             },
             |key, identity| Entry {
                 key: key.to_owned(),
@@ -121,11 +113,7 @@ impl Walks {
 /// All files below `root` whose key begins with `prefix`, and perhaps some that do not. `None` if `root` is not there.
 pub(super) fn walk(root: &Path, prefix: &str) -> S3Result<Option<Walk>> {
     if let Err(err) = fs::metadata(root) {
-        return if is_absent(&err) {
-            Ok(None)
-        } else {
-            Err(io_error("listing", root, &err))
-        };
+        return if is_absent(&err) { Ok(None) } else { Err(io_error("listing", root, &err)) };
     }
     // Only the directory that the prefix names in full need be entered.
     let (start, within) = match prefix.rsplit_once('/') {
@@ -135,12 +123,7 @@ pub(super) fn walk(root: &Path, prefix: &str) -> S3Result<Option<Walk>> {
             Some(path) => (root.join(path), &prefix[..=dir.len()]),
         },
     };
-    let mut walker = Walker {
-        found: Walk::new(),
-        entered: HashSet::new(),
-        dirs: Vec::new(),
-        linked: Vec::new(),
-    };
+    let mut walker = Walker { found: Walk::new(), entered: HashSet::new(), dirs: Vec::new(), linked: Vec::new() };
     walker.dirs.push((start, within.to_owned()));
     // Depth first over real directories; links to directories only when none is left.
     while let Some((dir, within)) = walker.dirs.pop().or_else(|| walker.linked.pop()) {
@@ -190,17 +173,13 @@ impl Walker {
             }
             let key = format!("{within}{name}");
             if key.len() > KEY_BYTES_MAX {
-                let message = format!(
-                    "listing {}: as a key it would exceed {KEY_BYTES_MAX} bytes",
-                    entry.path().display()
-                );
+                let message =
+                    format!("listing {}: as a key it would exceed {KEY_BYTES_MAX} bytes", entry.path().display());
                 return Err(Stopped::Key(s3_error!(KeyTooLongError, "{message}")));
             }
             match entry.metadata() {
                 Ok(meta) if meta.is_symlink() => match fs::metadata(entry.path()) {
-                    Ok(meta) if meta.is_dir() => {
-                        self.linked.push((entry.path(), format!("{key}/")))
-                    }
+                    Ok(meta) if meta.is_dir() => self.linked.push((entry.path(), format!("{key}/"))),
                     Ok(meta) => self.file(key, &entry.path(), &meta),
                     Err(err) => {
                         tracing::warn!(%err, "passing over the link {}", entry.path().display())
@@ -220,18 +199,12 @@ impl Walker {
         if meta.is_file() {
             self.found.push((key, Identity::of(meta)));
         } else {
-            tracing::warn!(
-                "passing over {}, which is neither a file nor a directory",
-                path.display()
-            );
+            tracing::warn!("passing over {}, which is neither a file nor a directory", path.display());
         }
     }
 }
 
 fn not_utf8(path: &Path) -> s3s::S3Error {
-    let message = format!(
-        "listing {}: the name is not valid UTF-8, so no key can stand for it",
-        path.display()
-    );
+    let message = format!("listing {}: the name is not valid UTF-8, so no key can stand for it", path.display());
     custom("InvalidFileName", StatusCode::BAD_REQUEST, message)
 }

@@ -4,41 +4,19 @@ use super::*;
 
 async fn rig(fault: Fault) -> Rig {
     let rig = Rig::start(vec![function("f")], |_| ()).await;
-    rig.host.set_faults(FaultPlan {
-        seed: 1,
-        rules: vec![FaultRule::nth("f", 0, fault)],
-    });
+    rig.host.set_faults(FaultPlan { seed: 1, rules: vec![FaultRule::nth("f", 0, fault)] });
     rig
 }
 
 fn assert_fired(rig: &Rig) {
-    assert_eq!(
-        rig.host
-            .fault_counts()
-            .iter()
-            .map(|count| count.fired)
-            .collect::<Vec<_>>(),
-        [1]
-    );
+    assert_eq!(rig.host.fault_counts().iter().map(|count| count.fired).collect::<Vec<_>>(), [1]);
 }
 
 #[tokio::test]
 async fn a_killed_worker_is_an_error_of_that_invocation_only() {
-    let rig = rig(Fault::KillWorker {
-        after: Duration::ZERO,
-    })
-    .await;
-    let killed = rig
-        .invoke("f", json!({ "sleep": 600 }))
-        .await
-        .function_error();
-    assert!(
-        killed["errorMessage"]
-            .as_str()
-            .unwrap()
-            .ends_with("signal: killed"),
-        "{killed}"
-    );
+    let rig = rig(Fault::KillWorker { after: Duration::ZERO }).await;
+    let killed = rig.invoke("f", json!({ "sleep": 600 })).await.function_error();
+    assert!(killed["errorMessage"].as_str().unwrap().ends_with("signal: killed"), "{killed}");
     assert_eq!(rig.invoke("f", json!({})).await.json()["runs"], 1);
     assert_fired(&rig);
     rig.host.stop().await;
@@ -47,8 +25,7 @@ async fn a_killed_worker_is_an_error_of_that_invocation_only() {
 #[tokio::test]
 async fn a_lost_reply_means_that_the_work_is_done_twice() {
     let rig = rig(Fault::LoseReply).await;
-    rig.invoke_event("f", json!({ "mark": rig.path("mark") }))
-        .await;
+    rig.invoke_event("f", json!({ "mark": rig.path("mark") })).await;
     rig.quiet().await;
     assert_eq!(rig.lines("mark"), 2);
     assert!(rig.host.failures().is_empty());
@@ -59,15 +36,8 @@ async fn a_lost_reply_means_that_the_work_is_done_twice() {
 #[tokio::test]
 async fn a_frozen_worker_goes_on() {
     let pause = Duration::from_millis(300);
-    let rig = rig(Fault::FreezeWorker {
-        after: Duration::from_millis(1),
-        pause,
-    })
-    .await;
-    assert_eq!(
-        rig.invoke("f", json!({ "sleep": 0.05 })).await.json()["runs"],
-        1
-    );
+    let rig = rig(Fault::FreezeWorker { after: Duration::from_millis(1), pause }).await;
+    assert_eq!(rig.invoke("f", json!({ "sleep": 0.05 })).await.json()["runs"], 1);
     assert!(rig.host.reports()[0].duration_ms > 50.0);
     assert_fired(&rig);
     rig.host.stop().await;
@@ -76,8 +46,7 @@ async fn a_frozen_worker_goes_on() {
 #[tokio::test]
 async fn an_event_can_run_twice_under_one_id() {
     let rig = rig(Fault::RunTwice).await;
-    rig.invoke_event("f", json!({ "mark": rig.path("mark") }))
-        .await;
+    rig.invoke_event("f", json!({ "mark": rig.path("mark") })).await;
     rig.quiet().await;
     assert_eq!(rig.lines("mark"), 2);
     let reports = rig.host.reports();
@@ -90,20 +59,11 @@ async fn an_event_can_run_twice_under_one_id() {
 async fn a_call_can_be_refused_before_anything_runs() {
     let rig = rig(Fault::Throttle).await;
     let throttled = rig.invoke("f", json!({})).await;
-    assert_eq!(
-        (throttled.status, throttled.json()["Reason"].as_str()),
-        (429, Some("CallerRateLimitExceeded"))
-    );
+    assert_eq!((throttled.status, throttled.json()["Reason"].as_str()), (429, Some("CallerRateLimitExceeded")));
     assert_fired(&rig);
-    rig.host.set_faults(FaultPlan {
-        seed: 1,
-        rules: vec![FaultRule::randomly(1.0, 1, Fault::ErrorBefore)],
-    });
+    rig.host.set_faults(FaultPlan { seed: 1, rules: vec![FaultRule::randomly(1.0, 1, Fault::ErrorBefore)] });
     let failed = rig.invoke("f", json!({})).await;
-    assert_eq!(
-        (failed.status, failed.header("x-amzn-errortype")),
-        (500, "ServiceException")
-    );
+    assert_eq!((failed.status, failed.header("x-amzn-errortype")), (500, "ServiceException"));
     assert_fired(&rig);
     assert!(rig.host.worker_pids().is_empty());
     assert_eq!(rig.invoke("f", json!({})).await.status, 200);

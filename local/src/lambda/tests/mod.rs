@@ -52,11 +52,7 @@ impl Answer {
 
     /// The error document of a function error.
     fn function_error(&self) -> Value {
-        assert_eq!(
-            (self.status, self.header("x-amz-function-error")),
-            (200, "Unhandled"),
-            "{self:?}"
-        );
+        assert_eq!((self.status, self.header("x-amz-function-error")), (200, "Unhandled"), "{self:?}");
         self.json()
     }
 
@@ -68,9 +64,7 @@ impl Answer {
 /// A function that is played by the Python worker. Its time is ample, its memory enough for an interpreter.
 fn function(name: &str) -> Function {
     let path = std::env::var_os("PATH").unwrap();
-    let python = std::env::split_paths(&path)
-        .map(|dir| dir.join("python3"))
-        .find(|file| file.exists());
+    let python = std::env::split_paths(&path).map(|dir| dir.join("python3")).find(|file| file.exists());
     let mut function = Function::new(name, python.expect("python3 on the PATH"));
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/lambda/tests/worker.py");
     function.args = vec![script.into()];
@@ -96,32 +90,23 @@ impl Rig {
     }
 
     async fn send(&self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
-        let address = self
-            .host
-            .endpoint()
-            .strip_prefix("http://")
-            .unwrap()
-            .to_owned();
+        let address = self.host.endpoint().strip_prefix("http://").unwrap().to_owned();
         send(address, line, headers, body).await
     }
 
     async fn invoke(&self, function: &str, event: Value) -> Answer {
-        self.invoke_with(function, &["x-amz-log-type: Tail"], event)
-            .await
+        self.invoke_with(function, &["x-amz-log-type: Tail"], event).await
     }
 
     async fn invoke_event(&self, function: &str, event: Value) {
-        let answer = self
-            .invoke_with(function, &["x-amz-invocation-type: Event"], event)
-            .await;
+        let answer = self.invoke_with(function, &["x-amz-invocation-type: Event"], event).await;
         assert_eq!(answer.status, 202, "{answer:?}");
     }
 
     async fn invoke_with(&self, function: &str, headers: &[&str], event: Value) -> Answer {
         let line = format!("POST /2015-03-31/functions/{function}/invocations");
         let headers: Vec<_> = headers.iter().copied().chain([SIGNED]).collect();
-        self.send(&line, &headers, event.to_string().as_bytes())
-            .await
+        self.send(&line, &headers, event.to_string().as_bytes()).await
     }
 
     /// Waits until nothing runs, waits or is to be retried.
@@ -130,10 +115,7 @@ impl Rig {
     }
 
     fn lines(&self, name: &str) -> usize {
-        std::fs::read_to_string(self.path(name))
-            .unwrap_or_default()
-            .lines()
-            .count()
+        std::fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
     }
 }
 
@@ -144,35 +126,15 @@ async fn send(address: String, line: &str, headers: &[&str], body: &[u8]) -> Ans
         head += &format!("{header}\r\n");
     }
     head += &format!("content-length: {}\r\n\r\n", body.len());
-    stream
-        .write_all(&[head.as_bytes(), body].concat())
-        .await
-        .unwrap();
+    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply).await.unwrap();
-    let end = reply
-        .windows(4)
-        .position(|bytes| bytes == b"\r\n\r\n")
-        .expect("a complete head");
+    let end = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a complete head");
     let head = std::str::from_utf8(&reply[..end]).unwrap();
     let mut lines = head.lines();
-    let status = lines
-        .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    let pair = |line: &str| {
-        line.split_once(": ")
-            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-    };
-    Answer {
-        status,
-        headers: lines.filter_map(pair).collect(),
-        body: reply[end + 4..].to_vec(),
-    }
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let pair = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    Answer { status, headers: lines.filter_map(pair).collect(), body: reply[end + 4..].to_vec() }
 }
 
 async fn eventually(what: &str, condition: impl Fn() -> bool) {
@@ -185,19 +147,11 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 /// Whether a process runs; a zombie, which only waits to be noticed, does not.
 fn is_running(pid: u32) -> bool {
-    let output = std::process::Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
+    let output = std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8(output.stdout).unwrap();
     !state.trim().is_empty() && !state.trim().starts_with('Z')
 }
 
 fn pid(answer: &Answer, field: &str) -> u32 {
-    u32::try_from(
-        answer.json()[field]
-            .as_u64()
-            .unwrap_or_else(|| panic!("{answer:?}")),
-    )
-    .unwrap()
+    u32::try_from(answer.json()[field].as_u64().unwrap_or_else(|| panic!("{answer:?}"))).unwrap()
 }

@@ -33,38 +33,22 @@ impl Server {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let keys = Keys {
-            access_key: ACCESS_KEY.to_owned(),
-            secret_key: SECRET_KEY.to_owned(),
-        };
+        let keys = Keys { access_key: ACCESS_KEY.to_owned(), secret_key: SECRET_KEY.to_owned() };
         let served = store.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 serve(listener, served, keys, async { drop(stopped.await) }).await;
             });
         });
-        Self {
-            address,
-            store,
-            dir,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, store, dir, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A server with a bucket of this kind.
     pub(super) fn with(kind: impl FnOnce(&Path) -> BucketKind) -> Self {
         let server = Self::start();
-        server
-            .store
-            .create_bucket("test-bucket", kind(server.dir.path()))
-            .unwrap();
+        server.store.create_bucket("test-bucket", kind(server.dir.path())).unwrap();
         server
     }
 
@@ -127,10 +111,7 @@ impl Server {
              host;x-amz-content-sha256;x-amz-date\nUNSIGNED-PAYLOAD"
         );
         let scope = format!("{}/us-east-1/s3/aws4_request", &now[..8]);
-        let to_sign = format!(
-            "AWS4-HMAC-SHA256\n{now}\n{scope}\n{}",
-            hex(&Sha256::checksum(canonical.as_bytes()))
-        );
+        let to_sign = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{}", hex(&Sha256::checksum(canonical.as_bytes())));
         let mut signing = format!("AWS4{secret}").into_bytes();
         for part in scope.split('/') {
             signing = hmac(&signing, part.as_bytes()).to_vec();
@@ -174,16 +155,9 @@ impl Response {
         while let Ok(got @ 1..) = stream.read(&mut buf) {
             all.extend_from_slice(&buf[..got]);
         }
-        let end = all
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a response has a head");
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n").expect("a response has a head");
         let head = String::from_utf8(all[..end].to_vec()).unwrap();
-        Self {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            body: all.split_off(end + 4),
-            head,
-        }
+        Self { status: head.split(' ').nth(1).unwrap().parse().unwrap(), body: all.split_off(end + 4), head }
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -205,10 +179,7 @@ impl Response {
     pub(super) fn elements(&self, name: &str) -> Vec<String> {
         let text = self.text();
         let (start, end) = (format!("<{name}>"), format!("</{name}>"));
-        text.split(&start)
-            .skip(1)
-            .filter_map(|rest| Some(rest.split_once(&end)?.0.to_owned()))
-            .collect()
+        text.split(&start).skip(1).filter_map(|rest| Some(rest.split_once(&end)?.0.to_owned())).collect()
     }
 
     pub(super) fn code(&self) -> String {
@@ -218,22 +189,12 @@ impl Response {
 
 pub(super) fn percent(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 fn now() -> String {
     let mut text = Vec::new();
-    Timestamp::from(SystemTime::now())
-        .format(TimestampFormat::DateTime, &mut text)
-        .unwrap();
+    Timestamp::from(SystemTime::now()).format(TimestampFormat::DateTime, &mut text).unwrap();
     let digits: String = String::from_utf8(text).unwrap().replace(['-', ':'], "");
     format!("{}Z", &digits[..15])
 }

@@ -8,9 +8,7 @@ use super::race;
 use crate::s3::BucketKind;
 
 fn server() -> (Server, PathBuf) {
-    let server = Server::with(|dir| BucketKind::Directory {
-        root: dir.join("made/by/writing"),
-    });
+    let server = Server::with(|dir| BucketKind::Directory { root: dir.join("made/by/writing") });
     let root = server.dir().join("made/by/writing");
     (server, root)
 }
@@ -23,11 +21,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     entries
         .flat_map(|entry| {
             let path = entry.unwrap().path();
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
+            if path.is_dir() { files(&path) } else { vec![path] }
         })
         .collect()
 }
@@ -35,16 +29,10 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn of_racing_conditional_puts_one_wins() {
     let (server, root) = server();
-    assert!(
-        server.list("list-type=2").elements("Key").is_empty(),
-        "before the first write"
-    );
+    assert!(server.list("list-type=2").elements("Key").is_empty(), "before the first write");
     for (round, bytes) in [10, 200_000].into_iter().enumerate() {
         let won = race(&server, &format!("race/{round}"), bytes);
-        assert_eq!(
-            fs::read(root.join(format!("race/{round}"))).unwrap(),
-            vec![u8::try_from(won).unwrap(); bytes]
-        );
+        assert_eq!(fs::read(root.join(format!("race/{round}"))).unwrap(), vec![u8::try_from(won).unwrap(); bytes]);
     }
     assert_eq!(files(&root).len(), 2, "the losers left nothing");
 }
@@ -55,10 +43,7 @@ fn objects_are_files_and_go_with_their_directories() {
     let put = server.put("x/y/z", &[("x-amz-meta-of", "me")], b"out");
     assert_eq!(fs::read(root.join("x/y/z")).unwrap(), b"out");
     let got = server.get("x/y/z", &[("if-match", put.etag())]);
-    assert_eq!(
-        (got.body.as_slice(), got.header("x-amz-meta-of")),
-        (b"out".as_slice(), Some("me"))
-    );
+    assert_eq!((got.body.as_slice(), got.header("x-amz-meta-of")), (b"out".as_slice(), Some("me")));
     assert_eq!(server.list("list-type=2").elements("ETag"), [put.etag()]);
     assert_eq!(server.request("DELETE", "x/y/z", "", &[], b"").status, 204);
     assert!(!root.join("x").exists());
@@ -81,50 +66,27 @@ fn a_reader_outlives_the_object_it_reads() {
 #[test]
 fn a_key_that_can_be_no_file_is_refused() {
     let (server, root) = server();
-    for key in [
-        "../up",
-        "a//b",
-        "/abs",
-        "dir/",
-        "a/./b",
-        ".kinglet-partial-1",
-    ] {
-        assert_eq!(
-            server.put(key, &[], &[0; 100_000]).code(),
-            "InvalidArgument",
-            "{key:?}"
-        );
+    for key in ["../up", "a//b", "/abs", "dir/", "a/./b", ".kinglet-partial-1"] {
+        assert_eq!(server.put(key, &[], &[0; 100_000]).code(), "InvalidArgument", "{key:?}");
     }
     server.put("file", &[], b"");
     server.put("dir/file", &[], b"");
     assert_eq!(server.put("file/under", &[], b"").code(), "InvalidRequest");
     assert_eq!(server.put("dir", &[], b"").code(), "InvalidRequest");
-    assert_eq!(
-        server.put("dir", &[("if-none-match", "*")], b"").code(),
-        "InvalidRequest"
-    );
+    assert_eq!(server.put("dir", &[("if-none-match", "*")], b"").code(), "InvalidRequest");
     assert_eq!(files(&root).len(), 2);
 }
 
 #[test]
 fn a_broken_upload_leaves_nothing() {
     let (server, root) = server();
-    assert_eq!(
-        server
-            .put("sum", &[("x-amz-checksum-crc32", "AAAAAA==")], b"bytes")
-            .code(),
-        "BadDigest"
-    );
+    assert_eq!(server.put("sum", &[("x-amz-checksum-crc32", "AAAAAA==")], b"bytes").code(), "BadDigest");
     assert!(files(&root).is_empty());
     // The client goes away in the middle of the body that it announced.
     let mut stream = server.begin(SECRET_KEY, "PUT", "deep/half", "", &[], 4 << 20);
     stream.write_all(&[0; 2 << 20]).unwrap();
     wait_until(|| files(&root).len() == 1);
-    assert_eq!(
-        server.list("list-type=2").elements("Key"),
-        [""; 0],
-        "what is half written is no object"
-    );
+    assert_eq!(server.list("list-type=2").elements("Key"), [""; 0], "what is half written is no object");
     drop(stream);
     wait_until(|| !root.join("deep").exists());
 }

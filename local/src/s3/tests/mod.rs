@@ -25,27 +25,15 @@ fn race(server: &Server, key: &str, bytes: usize) -> usize {
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
-                    server
-                        .put(key, &[("if-none-match", "*")], &body(idx))
-                        .status
+                    server.put(key, &[("if-none-match", "*")], &body(idx)).status
                 })
             })
             .collect();
-        writers
-            .into_iter()
-            .map(|writer| writer.join().unwrap())
-            .collect()
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     let winners: Vec<usize> = (0..16).filter(|&idx| statuses[idx] == 200).collect();
     assert_eq!(winners.len(), 1, "{statuses:?}");
-    assert_eq!(
-        statuses.iter().filter(|&&status| status == 412).count(),
-        15,
-        "{statuses:?}"
-    );
-    assert!(
-        server.get(key, &[]).body == body(winners[0]),
-        "the object is the winner's"
-    );
+    assert_eq!(statuses.iter().filter(|&&status| status == 412).count(), 15, "{statuses:?}");
+    assert!(server.get(key, &[]).body == body(winners[0]), "the object is the winner's");
     winners[0]
 }

@@ -1,0 +1,53 @@
+//! The crates depend on each other as ARCHITECTURE.md says.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// All packages that `package` pulls in, by name, without its development dependencies.
+fn tree(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package", package])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names = text.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty());
+    names.filter(|name| *name != package).map(str::to_owned).collect()
+}
+
+fn ours(package: &str) -> Vec<String> {
+    tree(package).into_iter().filter(|name| name.starts_with("kinglet")).collect()
+}
+
+#[test]
+fn arrows_point_one_way() {
+    assert_eq!(ours("kinglet-core"), [""; 0]);
+    assert_eq!(ours("kinglet-jobs"), ["kinglet-core"]);
+    assert_eq!(ours("kinglet-local"), ["kinglet-core"]);
+    assert_eq!(ours("kinglet-aws"), ["kinglet-core"]);
+    assert_eq!(ours("kinglet-splitter"), ["kinglet-aws", "kinglet-core"]);
+    for handler in ["kinglet-mapper", "kinglet-reducer"] {
+        assert_eq!(ours(handler), ["kinglet-aws", "kinglet-core", "kinglet-jobs"]);
+    }
+    assert!(!ours("kinglet").contains(&"kinglet-cli".to_owned()));
+}
+
+#[test]
+fn core_and_jobs_know_no_aws_and_no_http() {
+    for package in ["kinglet-core", "kinglet-jobs"] {
+        for name in tree(package) {
+            let foreign = name.starts_with("aws-") || ["hyper", "http", "tokio", "reqwest"].contains(&name.as_str());
+            assert!(!foreign, "{package} pulls in {name}");
+        }
+    }
+}
+
+#[test]
+fn there_is_one_tls_stack() {
+    let all = tree("kinglet-cli");
+    assert!(all.contains("rustls"));
+    for other in ["openssl-sys", "native-tls", "aws-lc-sys"] {
+        assert!(!all.contains(other), "kinglet-cli pulls in {other}");
+    }
+}

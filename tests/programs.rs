@@ -1,0 +1,33 @@
+//! The programs under test: built once, in this profile, by whichever test needs them first.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The directory that holds `kinglet`, `kinglet-splitter`, `kinglet-mapper` and `kinglet-reducer`.
+pub(crate) fn directory() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        // The test binary lies in `target/PROFILE/deps`.
+        let own = std::env::current_exe().unwrap();
+        let directory = own.ancestors().nth(2).unwrap().to_owned();
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args([
+            "build",
+            "--workspace",
+            "--bins",
+            "--locked",
+        ]);
+        if directory.ends_with("release") {
+            build.arg("--release");
+        }
+        build.env("CARGO_TARGET_DIR", directory.parent().unwrap());
+        assert!(build.status().unwrap().success(), "the programs do not build");
+        directory
+    })
+}
+
+/// The `kinglet` command.
+pub(crate) fn kinglet() -> Command {
+    Command::new(directory().join("kinglet"))
+}
