@@ -15,3 +15,5 @@ pub mod shard;
 mod sort;
 mod spill;
 mod table;
+#[cfg(test)]
+mod tests;
