@@ -104,12 +104,11 @@ impl Objects {
         let doing = Doing::now(format!("writing s3://{bucket}/{key} ({} bytes)", body.len()));
         let none_match = (replace == Replace::No).then(|| "*".to_owned());
         let put = self.s3.put_object().bucket(bucket).key(key).set_if_none_match(none_match);
-        let sent = match put.body(ByteStream::from(body)).send().await {
+        match put.body(ByteStream::from(body)).send().await {
             Ok(put) => Ok(Put::Written(put.e_tag.unwrap_or_default())),
             Err(e) if replace == Replace::No && is_taken(code(&e).as_deref()) => Ok(Put::Exists),
             Err(e) => Err(doing.failed(&e)),
-        };
-        sent
+        }
     }
 
     /// The size and ETag of an object, if it is there.

@@ -159,7 +159,7 @@ impl Local {
             (env::REDUCER.to_owned(), names.reducer.clone()),
             (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
         ];
-        for passed_on in [env::LOG, "RUST_BACKTRACE"] {
+        for passed_on in [env::LOG, "RUST_BACKTRACE", "MIMALLOC_PURGE_DELAY"] {
             if let Ok(value) = std::env::var(passed_on) {
                 env.push((passed_on.to_owned(), value));
             }

@@ -111,7 +111,7 @@ pub(super) fn run<J: Job>(
             .map(|(partition, tables)| {
                 let mut run = RunFile::new(options);
                 if spills.is_empty() {
-                    run.from_tables(tables, fold)?;
+                    run.take_tables(tables, fold)?;
                 } else {
                     let mut readers = Vec::new();
                     for spill in &spills {
@@ -119,11 +119,11 @@ pub(super) fn run<J: Job>(
                     }
                     // What is still in memory becomes one more run to merge; it is smaller than a spill.
                     let mut rest = RunFile::new(options);
-                    rest.from_tables(tables, fold)?;
+                    rest.take_tables(tables, fold)?;
                     let rest = rest.finish()?;
                     let tmp = |e: std::io::Error| tmp_error("reading a run", &options.tmp, &e);
                     readers.push(RunReader::open(rest.into_reader().map_err(tmp)?, "the last in memory")?.boxed());
-                    run.from_merge(readers, fold)?;
+                    run.take_merged(readers, fold)?;
                 }
                 run.finish()
             })
@@ -183,7 +183,7 @@ impl<'a> RunFile<'a> {
         }
     }
 
-    fn from_tables<V: crate::job::Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
+    fn take_tables<V: crate::job::Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
         let Some(table) = tables.into_iter().reduce(|mut all, table| {
             all.absorb(table);
             all
@@ -194,7 +194,7 @@ impl<'a> RunFile<'a> {
         write_table(table, fold, &mut self.writer, &mut |writer| drain(writer, file, bytes, options, WRITE_BYTES))
     }
 
-    fn from_merge<V: crate::job::Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
+    fn take_merged<V: crate::job::Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
         let mut groups = Groups::<V, _>::new(Merge::new(runs)?);
         let mut key = Vec::new();
         while groups.next_key(&mut key)? {

@@ -2,7 +2,7 @@
 //! no S3, no DynamoDB and no Lambda.
 //!
 //! In the order the data flows: [`cut`] finds record boundaries, [`shard`] takes one thread's pairs and combines them,
-//! [`sort`] orders a partition, [`crate::wire::run`] writes it, [`spill`] does so early when memory is full, [`merge`] brings
+//! `sort` orders a partition, [`crate::wire::run`] writes it, `spill` does so early when memory is full, [`merge`] brings
 //! runs together again. [`map`] and [`reduce`] put these to work for one task, [`erased`] hides the job's types.
 
 pub mod cut;
@@ -15,3 +15,5 @@ pub mod shard;
 mod sort;
 mod spill;
 mod table;
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ pub struct MapOptions {
 /// The partition of a key's hash.
 #[inline(always)]
 fn partition(hash: u64, partitions: u32) -> usize {
-    ((hash & 0xffff_ffff) * u64::from(partitions) >> 32) as usize
+    (((hash & 0xffff_ffff) * u64::from(partitions)) >> 32) as usize
 }
 
 /// The hash that all mappers of a job share: stable across versions and machines, as the partition of a key depends on it.
