@@ -79,7 +79,10 @@ fn json_has_every_field_and_its_sums_agree() {
     let report: kinglet::Report = serde_json::from_value(json.clone()).unwrap();
     let counts = naive_count([&input[..]]);
     let words: u64 = counts.values().sum();
-    assert_eq!((report.name.as_str(), report.output.as_str(), report.phase), ("word-count", "out", kinglet::Phase::Succeeded));
+    assert_eq!(
+        (report.name.as_str(), report.output.as_str(), report.phase),
+        ("word-count", "out", kinglet::Phase::Succeeded)
+    );
     assert_eq!((report.objects, report.bytes_in, report.records_in), (2, 50_000, words));
     assert_eq!((report.rejected, report.pairs_emitted), (0, words));
     assert!(report.pairs_shuffled < words && report.pairs_shuffled >= counts.len() as u64);
@@ -106,7 +109,9 @@ fn a_person_reads_progress_on_standard_error_and_the_report_on_standard_output()
     fs::write(dir.path().join("in.txt"), text(5, 20_000)).unwrap();
     let ran = run(&mut word_count(dir.path(), &["in.txt", "--output", "out", "--split-bytes", "5000"]));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    for start in ["job        word-count ", "output     out in 1 parts", "read ", "written ", "tasks      4 map, 1 reduce, "] {
+    for start in
+        ["job        word-count ", "output     out in 1 parts", "read ", "written ", "tasks      4 map, 1 reduce, "]
+    {
         assert!(ran.out.lines().any(|line| line.starts_with(start)), "{start} is not in: {}", ran.out);
     }
     // Plain lines, no control characters, no log; the last line says that it is done.
@@ -153,7 +158,9 @@ impl Running {
     /// Sends a signal, and waits until the command and everything that it started are gone.
     fn end(&mut self, signal: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid]).status().unwrap().success()
+        );
         let status = self.child.wait().unwrap();
         let mut out = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
@@ -182,7 +189,9 @@ fn descendants(pid: u32) -> BTreeSet<u32> {
     while let Some(pid) = left.pop() {
         for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten() {
             let children = fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
-            left.extend(children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).filter(|pid| found.insert(*pid)));
+            left.extend(
+                children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).filter(|pid| found.insert(*pid)),
+            );
         }
     }
     found

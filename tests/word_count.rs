@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 fn awk_count(file: &Path) -> Option<Counts> {
     Command::new("awk").arg("BEGIN { }").stdin(Stdio::null()).status().ok()?;
     // `tr` turns all white space into line ends, so that awk has nothing to decide.
-    let script = r#"tr ' \t\f\r' '\n\n\n\n' < "$1" | awk 'length($0) { n[$0]++ } END { for (w in n) print w "\t" n[w] }'"#;
+    let script =
+        r#"tr ' \t\f\r' '\n\n\n\n' < "$1" | awk 'length($0) { n[$0]++ } END { for (w in n) print w "\t" n[w] }'"#;
     let counted = Command::new("sh").args(["-c", script, "sh"]).arg(file).env("LC_ALL", "C").output().unwrap();
     assert!(counted.status.success());
     let lines = counted.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -28,7 +29,9 @@ fn awk_count(file: &Path) -> Option<Counts> {
 /// Input that is hard on a reader of text.
 fn odd() -> Vec<u8> {
     let mut odd = b"  leading\r\nCRLF line\r\nform\x0cfeed vertical\x0btab NUL\0inside \0 \0\0\n".to_vec();
-    odd.extend_from_slice(b"\xff\xfe not UTF-8 \xc3( \x80\x80 caf\xc3\xa9 caf\xc3 \xe2\x80\xa8line\xc2\xa0sep\n\n\n\t\t\t\n");
+    odd.extend_from_slice(
+        b"\xff\xfe not UTF-8 \xc3( \x80\x80 caf\xc3\xa9 caf\xc3 \xe2\x80\xa8line\xc2\xa0sep\n\n\n\t\t\t\n",
+    );
     odd.extend(vec![b'x'; 100_000]);
     odd.push(b'\n');
     odd.extend(vec![b'y'; 5_000]);
@@ -94,7 +97,8 @@ fn bytes_that_are_no_text_are_counted_as_they_are() {
 fn empty_files_and_a_last_line_without_an_end_count_too() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("in/deep/er")).unwrap();
-    let files = [("in/a", "one two"), ("in/b-empty", ""), ("in/deep/c", "two\n"), ("in/deep/er/d", " \n"), ("in/e", "")];
+    let files =
+        [("in/a", "one two"), ("in/b-empty", ""), ("in/deep/c", "two\n"), ("in/deep/er/d", " \n"), ("in/e", "")];
     for (name, content) in files {
         fs::write(dir.path().join(name), content).unwrap();
     }
@@ -202,7 +206,7 @@ fn thousands_of_small_files() {
 fn a_mapper_whose_memory_is_full_spills_and_is_right() {
     let dir = tempfile::tempdir().unwrap();
     let mut input = Vec::new();
-    for n in 0..600_000_u64 {
+    for n in 0..1_400_000_u64 {
         input.extend_from_slice(format!("{:x}-{}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n % 1_000).as_bytes());
     }
     fs::write(dir.path().join("in.txt"), &input).unwrap();
