@@ -88,9 +88,12 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: 
     };
     let (read, mapped) = tokio::join!(reading, engine);
     let mapped = mapped.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")))?;
-    // Where both failed, the reader failed first: the engine only found its feed cut off.
-    let read = read?;
-    let (runs, counts) = mapped?;
+    // Where both failed, one was only cut off by the other: the engine's error counts where the reader says that it stopped.
+    let (read, (runs, counts)) = match (read, mapped) {
+        (Ok(read), mapped) => (read, mapped?),
+        (Err(cut_off), Err(error)) if cut_off.code() == "engine" => return Err(error),
+        (Err(error), _) => return Err(error),
+    };
 
     let lengths: Vec<u64> = runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
     let placement = place(&lengths, spec.options.inline_bytes_max);
