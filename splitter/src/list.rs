@@ -52,8 +52,10 @@ async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
 
 fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-    glob.map(|glob| glob.compile_matcher())
-        .map_err(|e| Error::input("pattern", format!("reading the pattern {}: {e}", input.shown)))
+    glob.map(|glob| glob.compile_matcher()).map_err(|e| {
+        Error::input("pattern", format!("reading the pattern {}: {e}", input.shown))
+            .with_hint("a character that is meant as it is stands in brackets: [[] for [")
+    })
 }
 
 /// Leaves out what is no data: marks of folders, and the manifests and marks of other jobs.
