@@ -158,6 +158,7 @@ impl Local {
             (env::MAPPER.to_owned(), names.mapper.clone()),
             (env::REDUCER.to_owned(), names.reducer.clone()),
             (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
+            (env::LARGE_PAGES.to_owned(), "1".to_owned()),
         ];
         for passed_on in [env::LOG, "RUST_BACKTRACE", "MIMALLOC_PURGE_DELAY"] {
             if let Ok(value) = std::env::var(passed_on) {
