@@ -3,6 +3,21 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `arrows` | the crates depend on each other as ARCHITECTURE.md says, and on nothing that they must not |
+//! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
+//! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
+//! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
+//! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
+//! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
+//! | `example` | the example project's program does what the README says |
+//!
+//! `programs` builds and finds what is run, `support` runs it and checks what comes out.
 
 mod arrows;
+mod bad_input;
+mod cli;
+mod example;
+mod faults;
+mod jobs_api;
 mod programs;
+mod support;
+mod word_count;

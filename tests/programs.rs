@@ -12,12 +12,9 @@ pub(crate) fn directory() -> &'static PathBuf {
         let own = std::env::current_exe().unwrap();
         let directory = own.ancestors().nth(2).unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args([
-            "build",
-            "--workspace",
-            "--bins",
-            "--locked",
-        ]);
+        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // With the example, as `cargo test --workspace` does: then the dependencies' features, and so what is built, are the same.
+        build.args(["build", "--workspace", "--bins", "--examples", "--locked"]);
         if directory.ends_with("release") {
             build.arg("--release");
         }
@@ -30,4 +27,9 @@ pub(crate) fn directory() -> &'static PathBuf {
 /// The `kinglet` command.
 pub(crate) fn kinglet() -> Command {
     Command::new(directory().join("kinglet"))
+}
+
+/// The program of the example project.
+pub(crate) fn example() -> Command {
+    Command::new(directory().join("examples/word-count"))
 }

@@ -119,7 +119,8 @@ pub fn nonce() -> u32 {
 /// Writes the log to stderr, where Lambda takes it. `s3s` is left out: it calls every 404 and 412 an error.
 pub fn start_log() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn,s3s=off"));
+    // The embedded servers' warnings are the answers that the SDK gets too: a condition that does not hold is no news.
+    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn,s3s=off,dynoxide=error"));
     // A second call, as when tests share a process, changes nothing.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().try_init();
 }

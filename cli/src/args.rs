@@ -80,7 +80,8 @@ pub(crate) struct Common {
     pub(crate) concurrency: Option<u32>,
 
     /// Memory of each function in MB, 128 to 10240; 1769 MB bring one thread
-    #[arg(long, value_name = "MB", default_value_t = 1769, help_heading = "Embedded runtime")]
+    #[arg(long, value_name = "MB", default_value_t = 1769, help_heading = "Embedded runtime",
+          value_parser = clap::value_parser!(u32).range(128..=10240))]
     pub(crate) memory_mb: u32,
 
     /// Kill functions that use more than their memory, as Lambda does

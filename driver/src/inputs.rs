@@ -42,10 +42,6 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
     }
     let path = Path::new(shown);
     let spec = |objects| InputSpec { bucket: mounted.to_owned(), objects, shown: shown.to_owned() };
-    let unreadable = |path: &Path, e: &std::io::Error| {
-        Error::input("input-unreadable", format!("reading {}: {e}", path.display()))
-            .with_hint("check the path and its permissions")
-    };
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             std::fs::read_dir(path).map_err(|e| unreadable(path, &e))?;
@@ -86,5 +82,10 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().map_err(|e| Error::input("input-unreadable", format!("reading {}: {e}", path.display())))
+    path.canonicalize().map_err(|e| unreadable(path, &e))
+}
+
+fn unreadable(path: &Path, e: &std::io::Error) -> Error {
+    Error::input("input-unreadable", format!("reading {}: {e}", path.display()))
+        .with_hint("check the path and its permissions")
 }

@@ -36,7 +36,10 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Output> {
 
 /// The absolute path of what may not exist yet, links resolved as far as it does.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    let bad = |e: std::io::Error| Error::input("output", format!("resolving {}: {e}", path.display()));
+    let bad = |e: std::io::Error| {
+        Error::input("output", format!("resolving {}: {e}", path.display()))
+            .with_hint("check the path and its permissions")
+    };
     let mut whole = std::path::absolute(path).map_err(bad)?;
     let mut missing = Vec::new();
     while !whole.exists() {
@@ -47,6 +50,10 @@ fn absolute(path: &Path) -> Result<PathBuf> {
             }
             _ => break,
         }
+    }
+    if !missing.is_empty() && !whole.is_dir() {
+        let message = format!("{} cannot be made: {} is not a directory", path.display(), whole.display());
+        return Err(Error::input("output-kind", message).with_hint("name a directory"));
     }
     let mut whole = whole.canonicalize().map_err(bad)?;
     for name in missing.into_iter().rev() {

@@ -37,7 +37,8 @@ impl Shape {
         let chosen = (total / (concurrency * WAVES)).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
         let split_bytes = match options.split_bytes {
             Some(0) => {
-                return Err(Error::input("split-bytes", "a split of 0 bytes holds nothing"));
+                return Err(Error::input("split-bytes", "a split of 0 bytes holds nothing")
+                    .with_hint("give a split some bytes (--split-bytes), or leave the choice to Kinglet"));
             }
             Some(bytes) if total / bytes > limits::MAP_TASKS_MAX => {
                 let message =
@@ -52,13 +53,15 @@ impl Shape {
         let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX) as u32;
         let partitions = match options.partitions {
             Some(0) => {
-                return Err(Error::input("partitions", "a job needs at least one partition"));
+                return Err(Error::input("partitions", "a job needs at least one partition")
+                    .with_hint("ask for one or more (--partitions), or leave the choice to Kinglet"));
             }
             Some(n) if n > limits::PARTITIONS_MAX => {
                 return Err(Error::limit(
                     "partitions",
                     format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX),
-                ));
+                )
+                .with_hint("ask for fewer (--partitions)"));
             }
             Some(n) => n,
             None => chosen,

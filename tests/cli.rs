@@ -1,0 +1,223 @@
+//! The command from outside: its help, its report, its progress, its exit codes, and how it ends when it is told to.
+
+use crate::programs;
+use crate::support::{count, naive_count, nothing_published, read_output, run, text, word_count};
+use kinglet_core::env::UPDATE_GOLDEN;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Compares text with a file in `tests/golden/`, or writes it anew.
+#[track_caller]
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    if std::env::var_os(UPDATE_GOLDEN).is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    let want = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, want, "{} differs; if that is meant, run the tests with {UPDATE_GOLDEN}=1", path.display());
+}
+
+#[test]
+fn version_and_help() {
+    let version = run(programs::kinglet().arg("--version"));
+    assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
+    let helps: [(&str, &[&str]); 4] = [
+        ("help.txt", &["--help"]),
+        ("help-short.txt", &["-h"]),
+        ("help-run.txt", &["run", "--help"]),
+        ("help-run-word-count.txt", &["run", "word-count", "--help"]),
+    ];
+    for (name, args) in helps {
+        // Help is wrapped at the width of the terminal, and at 100 where there is none.
+        let help = run(programs::kinglet().args(args).env_remove("COLUMNS").stdin(Stdio::null()));
+        assert_eq!((help.code, &help.err[..]), (Some(0), ""));
+        golden(name, &help.out);
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], &str); 7] = [
+        (&[], "Usage"),
+        (&["walk"], "'walk'"),
+        (&["run", "word-cuont", "x", "--output", "y"], "'word-count'"),
+        (&["run", "word-count", "x"], "--output"),
+        (&["run", "word-count", "--output", "y"], "<INPUT>"),
+        (&["run", "word-count", "x", "--output", "y", "--timeout", "901"], "901 is not in 1..=900"),
+        (&["run", "word-count", "x", "--output", "y", "--memory-mb", "127"], "127 is not in 128..=10240"),
+    ];
+    for (args, says) in cases {
+        let ran = run(programs::kinglet().current_dir(dir.path()).args(args));
+        assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
+        assert!(ran.err.contains(says), "{says} is not in: {}", ran.err);
+        assert_eq!(ran.out, "");
+    }
+}
+
+#[test]
+fn json_has_every_field_and_its_sums_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = text(4, 50_000);
+    fs::write(dir.path().join("in.txt"), &input).unwrap();
+    fs::write(dir.path().join("more.txt"), "").unwrap();
+    let args = ["in.txt", "more.txt", "--output", "out", "--split-bytes", "10000", "--partitions", "2", "--json"];
+    let ran = run(&mut word_count(dir.path(), &args));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let fields: BTreeSet<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let want = "job name phase output wall objects bytes_in records_in rejected pairs_emitted pairs_shuffled shuffle_bytes \
+                runs_inline_object_empty spills records_out bytes_out parts map_tasks reduce_tasks retries requests gb_seconds \
+                cost";
+    assert_eq!(fields, want.split_whitespace().collect());
+
+    let report: kinglet::Report = serde_json::from_value(json.clone()).unwrap();
+    let counts = naive_count([&input[..]]);
+    let words: u64 = counts.values().sum();
+    assert_eq!(
+        (report.name.as_str(), report.output.as_str(), report.phase),
+        ("word-count", "out", kinglet::Phase::Succeeded)
+    );
+    assert_eq!((report.objects, report.bytes_in, report.records_in), (2, 50_000, words));
+    assert_eq!((report.rejected, report.pairs_emitted), (0, words));
+    assert!(report.pairs_shuffled < words && report.pairs_shuffled >= counts.len() as u64);
+    assert_eq!((report.map_tasks, report.reduce_tasks, report.parts), (5, 2, 2));
+    let (inline, object, empty) = report.runs_inline_object_empty;
+    assert_eq!(inline + object + empty, 5);
+    let out = read_output(&dir.path().join("out"));
+    assert!(out.counts == counts);
+    assert_eq!((report.records_out, report.bytes_out), (out.manifest.records_out, out.manifest.bytes_out));
+    assert_eq!((report.pairs_shuffled, report.job.to_string()), (out.manifest.pairs, out.manifest.job));
+    let wall = report.wall;
+    assert_eq!(wall.split_ms + wall.map_ms + wall.reduce_ms, wall.total_ms);
+    let cost = report.cost;
+    assert!((cost.lambda + cost.dynamodb + cost.s3 - cost.total).abs() < 1e-12 && cost.total > 0.0);
+    // The splitter, five mappers and two reducers; a part and a run object, the spec, the plan and the manifest at least.
+    assert_eq!(report.requests.lambda, 8 + report.retries);
+    assert!(report.requests.s3_put >= 5 && report.requests.s3_get >= 5 && report.requests.dynamodb > 0);
+    assert!(report.gb_seconds > 0.0 && json["requests"]["lambda"].is_u64());
+}
+
+#[test]
+fn a_person_reads_progress_on_standard_error_and_the_report_on_standard_output() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in.txt"), text(5, 20_000)).unwrap();
+    let ran = run(&mut word_count(dir.path(), &["in.txt", "--output", "out", "--split-bytes", "5000"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for start in
+        ["job        word-count ", "output     out in 1 parts", "read ", "written ", "tasks      4 map, 1 reduce, "]
+    {
+        assert!(ran.out.lines().any(|line| line.starts_with(start)), "{start} is not in: {}", ran.out);
+    }
+    // Plain lines, no control characters, no log; the last line says that it is done.
+    let phases = ["splitting: ", "mapping: ", "reducing: ", "succeeded: "];
+    assert!(ran.err.lines().all(|line| phases.iter().any(|phase| line.starts_with(phase))), "{}", ran.err);
+    assert!(!ran.err.contains(|c: char| c.is_control() && c != '\n'));
+    let last = ran.err.lines().last().unwrap_or_default();
+    assert!(last.starts_with("succeeded: maps 4/4, reduces 1/1, 19.53 KiB of 19.53 KiB"), "{last}");
+}
+
+#[test]
+fn nothing_is_left_in_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in.txt"), "a b a").unwrap();
+    count(dir.path(), &["in.txt", "--output", "out", "--data-dir", "data/new"]);
+    assert_eq!(fs::read_dir(dir.path().join("data/new")).unwrap().count(), 0);
+}
+
+/// A job in its middle: a thousand map tasks for one function at a time.
+struct Running {
+    dir: tempfile::TempDir,
+    child: Child,
+    /// The driver's descendants, idle workers among them.
+    below: BTreeSet<u32>,
+}
+
+impl Running {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("in.txt"), text(6, 4_000_000)).unwrap();
+        let args = ["in.txt", "--output", "out", "--split-bytes", "2000", "--concurrency", "1", "--data-dir", "data"];
+        let mut child = word_count(dir.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = lines.find(|line| line.as_ref().unwrap().starts_with("mapping: "));
+        assert!(line.is_some(), "the job never came to mapping");
+        // What comes later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let below = descendants(child.id());
+        assert!(below.len() >= 2, "a worker and the shell that watches over it: {below:?}");
+        assert_eq!(fs::read_dir(dir.path().join("data")).unwrap().count(), 1);
+        Running { dir, child, below }
+    }
+
+    /// Sends a signal, and waits until the command and everything that it started are gone.
+    fn end(&mut self, signal: &str) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid]).status().unwrap().success()
+        );
+        let status = self.child.wait().unwrap();
+        let mut out = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(out, "", "there is no report of what did not end");
+        let since = Instant::now();
+        while self.below.iter().any(|pid| is_alive(*pid)) {
+            let left: Vec<_> = self.below.iter().filter(|pid| is_alive(**pid)).collect();
+            assert!(since.elapsed() < Duration::from_secs(20), "{left:?} still run after {signal}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        status
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Where the test failed before its signal.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn descendants(pid: u32) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![pid];
+    while let Some(pid) = left.pop() {
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten() {
+            let children = fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
+            left.extend(
+                children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()).filter(|pid| found.insert(*pid)),
+            );
+        }
+    }
+    found
+}
+
+/// Whether a process runs; one that nobody has asked for its exit code does not.
+fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+}
+
+#[test]
+fn an_interrupt_ends_with_130_and_leaves_nothing() {
+    for signal in ["INT", "TERM"] {
+        let mut running = Running::new();
+        let status = running.end(signal);
+        assert_eq!(status.code(), Some(130), "{signal}");
+        let data: Vec<_> = fs::read_dir(running.dir.path().join("data")).unwrap().collect();
+        assert!(data.is_empty(), "{signal} left {data:?}");
+        nothing_published(&running.dir.path().join("out"));
+    }
+}
+
+#[test]
+fn a_driver_that_is_killed_takes_its_workers_with_it() {
+    let mut running = Running::new();
+    assert_eq!(running.end("KILL").code(), None);
+    nothing_published(&running.dir.path().join("out"));
+}
