@@ -50,13 +50,18 @@ impl Objects {
         Objects { s3 }
     }
 
-    /// Creates a bucket, where `template.yaml` does not.
+    /// Creates a bucket, where `template.yaml` does not. One of one's own that is there already is left as it is.
     ///
     /// # Errors
     /// What S3 reports.
     pub async fn create_bucket(&self, bucket: &str) -> Result<()> {
         let doing = Doing::now(format!("creating bucket {bucket}"));
-        self.s3.create_bucket().bucket(bucket).send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+        match self.s3.create_bucket().bucket(bucket).send().await {
+            Ok(_) => Ok(()),
+            // In us-east-1 this is no error. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
+            Err(e) if code(&e).as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(()),
+            Err(e) => Err(doing.failed(&e)),
+        }
     }
 
     /// Reads a whole object, or `from..to` of it, into memory.
