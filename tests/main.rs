@@ -9,15 +9,20 @@
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `example` | the example project's program does what the README says |
+//! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
+//! | `ministack` | the same jobs give the same bytes on an S3 and a DynamoDB that are not ours |
 //!
-//! `programs` builds and finds what is run, `support` runs it and checks what comes out.
+//! `programs` builds and finds what is run, `support` runs it and checks what comes out, `venv` brings Python packages.
 
 mod arrows;
 mod bad_input;
+mod boto3;
 mod cli;
 mod example;
 mod faults;
 mod jobs_api;
+mod ministack;
 mod programs;
 mod support;
+mod venv;
 mod word_count;

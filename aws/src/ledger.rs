@@ -178,7 +178,8 @@ impl Ledger {
         number(Timestamp::now().0 / 1000 + JOB_KEPT_S)
     }
 
-    /// Creates the table, where `template.yaml` does not: on the embedded runtime and in tests.
+    /// Creates the table, where `template.yaml` does not: on the embedded runtime and on other servers of one's own. One that
+    /// is there already, with the jobs of earlier drivers, is left as it is.
     ///
     /// # Errors
     /// What DynamoDB reports.
@@ -195,7 +196,11 @@ impl Ledger {
             request = request.attribute_definitions(attribute.build().map_err(rejected)?);
             request = request.key_schema(element.map_err(rejected)?);
         }
-        request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(e) if code(&e).as_deref() == Some("ResourceInUseException") => Ok(()),
+            Err(e) => Err(doing.failed(&e)),
+        }
     }
 
     /// Writes a new job.
@@ -599,6 +604,14 @@ impl Ledger {
 
     /// All items of a partition key whose sort keys start so, page by page.
     pub(crate) async fn query(&self, pk: &str, sk_prefix: &str) -> Result<Vec<Item>> {
+        // No part of a key may be the empty string, in a condition neither.
+        // <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
+        let (condition, sk) = if sk_prefix.is_empty() {
+            ("pk = :pk", None)
+        } else {
+            ("pk = :pk AND begins_with(sk, :sk)", Some((":sk".to_owned(), text(sk_prefix))))
+        };
+        let values: HashMap<_, _> = sk.into_iter().chain([(":pk".to_owned(), text(pk))]).collect();
         let doing = Doing::now(format!("reading {pk} in table {}", self.table));
         let (mut items, mut from) = (Vec::new(), None);
         loop {
@@ -607,9 +620,8 @@ impl Ledger {
                 .query()
                 .table_name(&self.table)
                 .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-                .expression_attribute_values(":pk", text(pk))
-                .expression_attribute_values(":sk", text(sk_prefix))
+                .key_condition_expression(condition)
+                .set_expression_attribute_values(Some(values.clone()))
                 .set_exclusive_start_key(from)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let got = request.send().await.map_err(|e| doing.failed(&e))?;

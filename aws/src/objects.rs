@@ -50,13 +50,18 @@ impl Objects {
         Objects { s3 }
     }
 
-    /// Creates a bucket, where `template.yaml` does not.
+    /// Creates a bucket, where `template.yaml` does not. One of one's own that is there already is left as it is.
     ///
     /// # Errors
     /// What S3 reports.
     pub async fn create_bucket(&self, bucket: &str) -> Result<()> {
         let doing = Doing::now(format!("creating bucket {bucket}"));
-        self.s3.create_bucket().bucket(bucket).send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+        match self.s3.create_bucket().bucket(bucket).send().await {
+            Ok(_) => Ok(()),
+            // In us-east-1 this is no error. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
+            Err(e) if code(&e).as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(()),
+            Err(e) => Err(doing.failed(&e)),
+        }
     }
 
     /// Reads a whole object, or `from..to` of it, into memory.
@@ -104,7 +109,8 @@ impl Objects {
         let doing = Doing::now(format!("writing s3://{bucket}/{key} ({} bytes)", body.len()));
         let none_match = (replace == Replace::No).then(|| "*".to_owned());
         let put = self.s3.put_object().bucket(bucket).key(key).set_if_none_match(none_match);
-        match put.body(ByteStream::from(body)).send().await {
+        // The body goes out with a CRC-32 that S3 checks; a SHA-256 in the signature as well would cost more than the rest.
+        match put.body(ByteStream::from(body)).customize().disable_payload_signing().send().await {
             Ok(put) => Ok(Put::Written(put.e_tag.unwrap_or_default())),
             Err(e) if replace == Replace::No && is_taken(code(&e).as_deref()) => Ok(Put::Exists),
             Err(e) => Err(doing.failed(&e)),

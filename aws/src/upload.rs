@@ -97,6 +97,7 @@ impl Upload {
         let request = self.objects.s3.upload_part().bucket(&self.bucket).key(&self.key).upload_id(id);
         let request = request.part_number(number).body(ByteStream::from(body));
         self.sending.spawn(async move {
+            let request = request.customize().disable_payload_signing();
             let done = request.send().await.map_err(|e| doing.failed(&e))?;
             Ok(CompletedPart::builder().part_number(number).set_e_tag(done.e_tag).build())
         });

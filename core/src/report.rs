@@ -50,7 +50,8 @@ pub struct Report {
     pub reduce_tasks: u64,
     /// Attempts beyond the first of each task.
     pub retries: u64,
-    /// Requests of the committed attempts and of this driver.
+    /// Requests of the committed attempts and of this driver. The splitter's own, and what an attempt sends after its commit,
+    /// are not in it; of Lambda's invocations all are.
     pub requests: Requests,
     /// Function time times memory, in GB-seconds, of the committed attempts.
     pub gb_seconds: f64,

@@ -122,7 +122,10 @@ impl JobHandle {
                 told = Instant::now();
             }
             if conducted.elapsed() > conduct_every {
-                conductor.conduct(&self.job).await?;
+                // Somebody else may have it in hand: the job's own item is what says how it goes on.
+                if let Err(error) = conductor.conduct(&self.job).await {
+                    tracing::warn!(job = %self.job, %error, "looking after the job");
+                }
                 conducted = Instant::now();
             }
             tokio::time::sleep(pause).await;

@@ -107,6 +107,7 @@ impl Local {
     /// # Errors
     /// When no jobs are registered, a function's program is missing, or loopback or the directory for data cannot be used.
     pub async fn start(self) -> Result<Driver> {
+        let began = std::time::Instant::now();
         let jobs = crate::entry::registry()?;
         jobs.check()?;
         let names = FunctionNames {
@@ -141,6 +142,7 @@ impl Local {
         let conductor = Conductor::new(clients, stack);
         conductor.objects.create_bucket(WORK_BUCKET).await?;
         conductor.ledger.create_table().await?;
+        tracing::info!(ms = began.elapsed().as_secs_f64() * 1e3, "the embedded runtime has started");
         Ok(Driver::new(conductor, jobs, self.concurrency, Some(runtime)))
     }
 
@@ -158,6 +160,7 @@ impl Local {
             (env::MAPPER.to_owned(), names.mapper.clone()),
             (env::REDUCER.to_owned(), names.reducer.clone()),
             (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
+            (env::LARGE_PAGES.to_owned(), "1".to_owned()),
         ];
         for passed_on in [env::LOG, "RUST_BACKTRACE", "MIMALLOC_PURGE_DELAY"] {
             if let Ok(value) = std::env::var(passed_on) {

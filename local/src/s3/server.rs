@@ -8,11 +8,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -38,6 +40,17 @@ pub struct Keys {
     pub secret_key: String,
 }
 
+#[async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        if access_key == self.access_key {
+            return Ok(SecretKey::from(self.secret_key.as_str()));
+        }
+        // S3's own code, by which clients tell wrong credentials from wrong requests; `s3s` itself says `NotSignedUp`.
+        Err(s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records."))
+    }
+}
+
 /// Serves `store` on `listener`, path-style, until `stop` resolves; requests in flight then get two seconds to end.
 ///
 /// Only requests signed with `keys` are answered.
@@ -48,7 +61,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let mut builder = S3ServiceBuilder::new(Service::new(store));
-    builder.set_auth(SimpleAuth::from_single(keys.access_key, keys.secret_key));
+    builder.set_auth(keys);
     let service = builder.build();
 
     let (stopping, stopped) = watch::channel(false);
