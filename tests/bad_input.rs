@@ -300,7 +300,8 @@ async fn an_input_that_changes_while_the_job_runs_fails_it_by_name() {
     };
     let shorten = |path: &Path| File::options().write(true).open(path).unwrap().set_len(10).unwrap();
     let remove = |path: &Path| fs::remove_file(path).unwrap();
-    let changes: [(&str, fn(&Path)); 5] =
+    type Change = (&'static str, fn(&Path));
+    let changes: [Change; 5] =
         [("append", append), ("rewrite", rewrite), ("replace", replace), ("shorten", shorten), ("remove", remove)];
     for (what, change) in changes {
         let (error, input, _dir) = disturbed(change).await;
