@@ -147,7 +147,7 @@ impl Stack {
         let functions = Functions::Directory(programs::directory().clone());
         let driver = local.with_functions(functions).with_concurrency(4).start().await.unwrap();
         let objects = objects(&driver);
-        Stack { driver, objects, server: server }
+        Stack { driver, objects, server }
     }
 
     async fn upload(&self, bucket: &str, corpus: &[(String, Vec<u8>)]) {
@@ -255,7 +255,8 @@ async fn the_same_bytes_come_out_on_servers_that_are_not_ours() {
         stack.objects.create_bucket("out").await.unwrap();
     }
     let all: fn(&str) -> bool = |key| key.starts_with("books/");
-    let cases: [(&str, fn(&str) -> bool); 6] = [
+    type Case = (&'static str, fn(&str) -> bool);
+    let cases: [Case; 6] = [
         ("s3://corpus/books/", all),
         ("s3://corpus/books", all),
         ("s3://corpus", |_| true),
