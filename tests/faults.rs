@@ -158,7 +158,7 @@ async fn all_faults_at_once_by_seed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_splitter_that_dies_is_started_again_after_its_timeout() {
+async fn a_splitter_that_dies_is_started_again() {
     // Its event has no second home: the driver's look at the ledger helps, some time after the timeout.
     let bench = Bench::new(|local| local.with_timeout(Duration::from_secs(5))).await;
     let (counts, report) = bench.hurt(6, vec![FaultRule::nth(SPLITTER, 0, KILL)]).await;

@@ -108,7 +108,11 @@ impl Conductor {
         for command in advance(&view, now) {
             tracing::debug!(%job, ?command, "advance");
             match command {
-                Command::Split => self.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?,
+                Command::Split { number } => {
+                    if self.ledger.claim_split(job, number, now).await? {
+                        self.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
+                    }
+                }
                 Command::Invoke { task, piece, start, number, halve } => {
                     let stage = if phase == Phase::Mapping { Stage::Map } else { Stage::Reduce };
                     if self.ledger.claim(job, stage, task, piece, number, now).await? {
@@ -229,10 +233,10 @@ impl Conductor {
         if before.phase != Phase::Reducing {
             return Ok(());
         }
+        // Not only the committed ones: an attempt may have published its part and not come to commit it. What is published
+        // after this, its attempt removes itself when it finds the job ended.
         let spec = self.spec(job).await?;
-        let reduces = self.ledger.committed::<ReduceRecord>(job, before.partitions).await?;
-        let committed = (0..).zip(&reduces).filter(|(_, pieces)| !pieces.is_empty());
-        let keys: Vec<_> = committed.map(|(partition, _)| spec.output.part_key(partition)).collect();
+        let keys: Vec<_> = (0..before.partitions).map(|partition| spec.output.part_key(partition)).collect();
         self.objects.delete(&spec.output.bucket, &keys).await
     }
 

@@ -3,6 +3,7 @@
 //! | pk | sk | holds |
 //! |---|---|---|
 //! | `job#<job>` | `job` | phase, times, plan, error |
+//! | `job#<job>` | `split#<number>` | that a further try of splitting was claimed |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
 //! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | when it was claimed, started, failed and why |
@@ -382,6 +383,23 @@ impl Ledger {
         let request = request.condition_expression("attribute_not_exists(pk)");
         let request = request.expression_attribute_values(":now", number(now.0));
         match request.send().await {
+            Ok(done) => self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units)),
+            Err(e) if is_condition(code(&e).as_deref()) => return Ok(false),
+            Err(e) => return Err(doing.failed(&e)),
+        }
+        Ok(true)
+    }
+
+    /// Claims a further try of splitting, so that only one of several deciders invokes it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn claim_split(&self, job: &JobId, try_number: u64, now: Timestamp) -> Result<bool> {
+        let doing = Doing::now(format!("claiming try {try_number} of splitting"));
+        let request = self.dynamodb.put_item().table_name(&self.table).item("pk", text(job_pk(job)));
+        let request = request.item("sk", text(format!("split#{try_number:05}"))).item("claimed_at", number(now.0));
+        let request = request.item("ttl", Self::ttl()).condition_expression("attribute_not_exists(pk)");
+        match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
             Ok(done) => self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units)),
             Err(e) if is_condition(code(&e).as_deref()) => return Ok(false),
             Err(e) => return Err(doing.failed(&e)),

@@ -73,9 +73,14 @@ where
     F: AsyncFnOnce() -> Result<()>,
 {
     jobs.check()?;
+    let mut program = std::pin::pin!(program());
     tokio::select! {
-        done = program() => done.map(|()| ExitCode::SUCCESS),
-        _ = interrupted() => Ok(ExitCode::from(130)),
+        done = &mut program => done.map(|()| ExitCode::SUCCESS),
+        () = interrupted() => {
+            // The program stands still from here on; its embedded servers go on until it is dropped.
+            crate::handle::cancel_local_jobs().await;
+            Ok(ExitCode::from(130))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Error, Phase, Report, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::JobSpec;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A job under way.
@@ -39,8 +39,35 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// How often the ledger is asked what is to be done, in case that a worker died before it could.
 const CONDUCT_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
+/// Jobs on embedded runtimes of this process: they end with it, and must not leave parts behind.
+static LOCAL_JOBS: Mutex<Vec<(Weak<Shared>, JobId)>> = Mutex::new(Vec::new());
+
+/// How long the cancelling of jobs may keep an interrupted program from ending.
+const CANCEL_MAX: Duration = Duration::from_secs(3);
+
+/// Cancels the jobs of this process that would end with it, and removes what they have published. A job that has ended is
+/// left as it is; so is one on AWS, which goes on without its driver.
+pub(crate) async fn cancel_local_jobs() {
+    let jobs = std::mem::take(&mut *LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner));
+    let cancel = async {
+        for (shared, job) in jobs {
+            let Some(shared) = shared.upgrade() else { continue };
+            let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
+            if let Err(error) = shared.conductor.fail(&job, Phase::Cancelled, &error).await {
+                tracing::warn!(%job, %error, "cancelling");
+            }
+        }
+    };
+    let _ = tokio::time::timeout(CANCEL_MAX, cancel).await;
+}
+
 impl JobHandle {
     pub(crate) fn new(shared: Arc<Shared>, job: JobId, spec: JobSpec) -> Self {
+        if shared.runtime.is_some() {
+            let mut jobs = LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.retain(|(shared, _)| shared.strong_count() > 0);
+            jobs.push((Arc::downgrade(&shared), job.clone()));
+        }
         JobHandle { shared, job, spec }
     }
 

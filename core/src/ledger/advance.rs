@@ -13,8 +13,11 @@ use crate::wire::record::Position;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Invoke the splitter again.
-    Split,
+    /// Claim try `number` of splitting and invoke the splitter again.
+    Split {
+        /// From 1.
+        number: u64,
+    },
     /// Claim try `number` of a task's piece and invoke it.
     Invoke {
         /// The task, of the stage the job is in.
@@ -39,6 +42,11 @@ pub enum Command {
 /// A worker that says nothing for this long beyond its function's timeout is lost, in milliseconds.
 const LOST_GRACE_MS: u64 = 15_000;
 
+/// After so long without a plan, at most, the splitter is invoked again, in milliseconds: listing a million objects takes about
+/// as long.
+/// Two splitters do no harm: the first to record a plan wins.
+const SPLIT_PATIENCE_MS: u64 = 120_000;
+
 /// When nothing at all happens in a stage for this long, tasks that have not started are invoked again: Lambda may hold an
 /// asynchronous event back for as long as it is throttled, but then others run.
 const IDLE_MS: u64 = 120_000;
@@ -58,10 +66,10 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     match view.job.phase {
         Phase::Succeeded | Phase::Failed | Phase::Cancelled => vec![],
         Phase::Splitting => {
-            if since(view.job.phase_at[0]) > view.job.timeout_ms + LOST_GRACE_MS {
-                vec![Command::Split]
-            } else {
-                vec![]
+            let patience_ms = SPLIT_PATIENCE_MS.min(view.job.timeout_ms + LOST_GRACE_MS);
+            match since(view.job.phase_at[0]) / patience_ms {
+                0 => vec![],
+                number => vec![Command::Split { number }],
             }
         }
         Phase::Mapping if view.tasks.iter().all(|task| task.done) => vec![Command::StartReducing],

@@ -141,7 +141,7 @@ impl World {
             match command {
                 Command::StartReducing | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
-                Command::Split => unreachable!("not splitting"),
+                Command::Split { .. } => unreachable!("not splitting"),
                 Command::Invoke { task, number, .. } => {
                     let tries = &mut self.view.tasks[task.0 as usize].tries;
                     if tries.iter().all(|t| t.number != number) {
@@ -244,4 +244,15 @@ fn a_stage_that_is_done_goes_on_and_an_empty_one_too() {
     assert_eq!(advance(&world.view, Timestamp(0)), [Command::Finish]);
     world.view.job.phase = Phase::Succeeded;
     assert_eq!(advance(&world.view, Timestamp(0)), []);
+}
+
+#[test]
+fn a_splitter_that_says_nothing_is_invoked_again_now_and_then() {
+    let mut world = World::new(0, 1, FINE);
+    world.view.job.phase = Phase::Splitting;
+    world.view.job.timeout_ms = 900_000;
+    assert_eq!(advance(&world.view, Timestamp(SPLIT_PATIENCE_MS - 1)), []);
+    assert_eq!(advance(&world.view, Timestamp(SPLIT_PATIENCE_MS)), [Command::Split { number: 1 }]);
+    assert_eq!(advance(&world.view, Timestamp(2 * SPLIT_PATIENCE_MS - 1)), [Command::Split { number: 1 }]);
+    assert_eq!(advance(&world.view, Timestamp(2 * SPLIT_PATIENCE_MS)), [Command::Split { number: 2 }]);
 }
