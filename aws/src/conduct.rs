@@ -230,13 +230,17 @@ impl Conductor {
         if !self.ledger.end(job, phase, error, Timestamp::now()).await? {
             return Ok(());
         }
-        if before.phase != Phase::Reducing {
-            return Ok(());
-        }
-        // Not only the committed ones: an attempt may have published its part and not come to commit it. What is published
-        // after this, its attempt removes itself when it finds the job ended.
+        if before.phase == Phase::Reducing { self.remove_parts(job, before.partitions).await } else { Ok(()) }
+    }
+
+    /// Removes the parts of a job that ended without success: not only the committed ones, as an attempt may have published
+    /// its part and not come to commit it. What is published later, its attempt removes itself when it finds the job ended.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn remove_parts(&self, job: &JobId, partitions: u32) -> Result<()> {
         let spec = self.spec(job).await?;
-        let keys: Vec<_> = (0..before.partitions).map(|partition| spec.output.part_key(partition)).collect();
+        let keys: Vec<_> = (0..partitions).map(|partition| spec.output.part_key(partition)).collect();
         self.objects.delete(&spec.output.bucket, &keys).await
     }
 

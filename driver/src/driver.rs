@@ -11,8 +11,8 @@ use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::Runtime;
 use kinglet_local::s3::BucketKind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs jobs on a stack: the embedded runtime or AWS.
 pub struct Driver {
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     concurrency: u32,
     pub(crate) runtime: Option<Runtime>,
     mounts: AtomicU32,
+    /// Jobs that ended without success.
+    pub(crate) failed: Mutex<Vec<JobId>>,
 }
 
 /// What a job reads and writes, and how. Made by [`Driver::submit`].
@@ -74,7 +76,16 @@ impl Driver {
     }
 
     pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, concurrency: u32, runtime: Option<Runtime>) -> Self {
-        Driver { shared: Arc::new(Shared { conductor, jobs, concurrency, runtime, mounts: AtomicU32::new(0) }) }
+        Driver {
+            shared: Arc::new(Shared {
+                conductor,
+                jobs,
+                concurrency,
+                runtime,
+                mounts: AtomicU32::new(0),
+                failed: Mutex::default(),
+            }),
+        }
     }
 
     /// Runs a job to its end.
@@ -168,10 +179,31 @@ impl Driver {
 
     /// Stops the embedded runtime and waits until nothing of it is left. Dropping the driver does the same without waiting.
     pub async fn close(self) {
+        if let Some(runtime) = &self.shared.runtime {
+            runtime.host().end_workers().await;
+            self.shared.remove_parts_of_failed_jobs().await;
+        }
         if let Ok(shared) = Arc::try_unwrap(self.shared).map_err(drop)
             && let Some(runtime) = shared.runtime
         {
             runtime.stop().await;
+        }
+    }
+}
+
+impl Shared {
+    /// A reducer may have been killed between publishing its part and finding out that the job had ended: what it left is
+    /// removed once no worker lives.
+    async fn remove_parts_of_failed_jobs(&self) {
+        let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in failed {
+            let removed = match self.conductor.ledger.job(&job).await {
+                Ok(view) if view.phase_at[2].is_some() => self.conductor.remove_parts(&job, view.partitions).await,
+                looked => looked.map(drop),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(%job, %error, "removing the parts of a failed job");
+            }
         }
     }
 }

@@ -52,6 +52,9 @@ pub(crate) async fn cancel_local_jobs() {
     let cancel = async {
         for (shared, job) in jobs {
             let Some(shared) = shared.upgrade() else { continue };
+            if let Some(runtime) = &shared.runtime {
+                runtime.host().end_workers().await;
+            }
             let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
             if let Err(error) = shared.conductor.fail(&job, Phase::Cancelled, &error).await {
                 tracing::warn!(%job, %error, "cancelling");
@@ -138,6 +141,7 @@ impl JobHandle {
                     return report(conductor, &self.job, &self.spec, &view).await;
                 }
                 Phase::Failed | Phase::Cancelled => {
+                    self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).push(self.job.clone());
                     return Err(view
                         .error
                         .unwrap_or_else(|| Error::service("failed", "the job failed without a word")));

@@ -60,6 +60,11 @@ impl Host {
 
     /// Stops answering, kills all workers, and returns when they and their directories are gone. Queued events are lost.
     pub async fn stop(self) {
+        self.end_workers().await;
+    }
+
+    /// Stops answering and kills all workers, as [`Host::stop`] does, but leaves the reports to be read.
+    pub async fn end_workers(&self) {
         self.halt();
         if !all_gone(&self.shared.gone, || self.shared.is_empty()).await {
             tracing::warn!("some workers have not gone");
