@@ -67,7 +67,10 @@ fn unprivileged(dir: &TempDir, args: &[&str]) -> Option<Ran> {
         return None;
     }
     let program = dir.path().join("kinglet");
-    fs::copy(programs::directory().join("kinglet"), &program).unwrap();
+    // By another process: a file that this one holds open for writing, another test's child might hold open too when it is
+    // to be run.
+    let copied = Command::new("cp").arg(programs::directory().join("kinglet")).arg(&program).status();
+    assert!(copied.unwrap().success());
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
     Some(run(command.current_dir(dir.path()).args(["run", "word-count"]).args(args)))
