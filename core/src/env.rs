@@ -27,5 +27,5 @@ pub const UPDATE_GOLDEN: &str = "KINGLET_UPDATE_GOLDEN";
 /// Where a worker may write: Lambda's `/tmp`, or what the embedded host gives.
 pub const TMPDIR: &str = "TMPDIR";
 /// Lets the allocator of the functions, mimalloc, ask for transparent huge pages: a mapper's tables are hundreds of MB that
-/// are touched all over, and the kernel's share of its time falls by a third.
+/// are touched all over; `bench/README.md` says what it saves.
 pub const LARGE_PAGES: &str = "MIMALLOC_ALLOW_LARGE_OS_PAGES";
