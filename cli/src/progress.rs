@@ -54,14 +54,7 @@ impl Shown {
 }
 
 fn text(progress: &Progress, elapsed: Duration) -> String {
-    let phase = match progress.phase {
-        Phase::Splitting => "splitting",
-        Phase::Mapping => "mapping",
-        Phase::Reducing => "reducing",
-        Phase::Succeeded => "succeeded",
-        Phase::Failed => "failed",
-        Phase::Cancelled => "cancelled",
-    };
+    let phase = progress.phase.as_str();
     let rate = progress.bytes.0 as f64 / elapsed.as_secs_f64().max(1e-3);
     format!(
         "{phase}: maps {}/{}, reduces {}/{}, {} of {} ({}/s)",

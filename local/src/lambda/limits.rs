@@ -1,4 +1,5 @@
-//! What AWS limits, as far as the host enforces it, and the bounds that are our own.
+//! What AWS limits, as far as the host enforces it, and the bounds that are our own. What others need too stands in
+//! `kinglet_core::limits`.
 //!
 //! Sources, read in November 2026: *Lambda quotas*
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>), *Lambda execution environment lifecycle*
@@ -11,21 +12,21 @@ use std::time::Duration;
 
 /// Largest request and response of a synchronous invocation. The quotas page says 6 MB; the service's own error
 /// message, `Response payload size exceeded maximum allowed payload size (6291556 bytes)`, has these 100 bytes more.
-pub const SYNC_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024 + 100;
+pub const SYNC_PAYLOAD_BYTES_MAX: usize = kinglet_core::limits::INVOKE_SYNC_BYTES_MAX;
 /// Largest request of an `Event` invocation (Lambda quotas: 1 MB since October 2025, 256 KB before).
-pub const EVENT_PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = kinglet_core::limits::INVOKE_ASYNC_BYTES_MAX;
 /// The last bytes of the log that `X-Amz-Log-Type: Tail` returns (API reference, *Invoke*).
 pub const LOG_TAIL_BYTES_MAX: usize = 4 * 1024;
 /// The init phase of an on-demand function (execution environment lifecycle: 10 seconds).
 pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest function timeout (Lambda quotas: 900 seconds).
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(900);
+pub const TIMEOUT_MAX: Duration = Duration::from_millis(kinglet_core::limits::FUNCTION_TIMEOUT_MS_MAX);
 /// Memory that a function can have, in MB (Lambda quotas: 128 MB to 10,240 MB).
 pub const MEMORY_MB: std::ops::RangeInclusive<u32> = 128..=10_240;
 /// Size that `/tmp` can have, in MB (Lambda quotas: 512 MB to 10,240 MB).
 pub const TMP_MB: std::ops::RangeInclusive<u32> = 512..=10_240;
 /// Memory that comes with one whole vCPU (Configure Lambda function memory: 1,769 MB).
-pub const MEMORY_MB_PER_VCPU: u64 = 1_769;
+pub const MEMORY_MB_PER_VCPU: u64 = kinglet_core::limits::MEMORY_MB_PER_VCPU as u64;
 /// Waits before the two retries of a failed `Event` (asynchronous invocation: one minute, then two minutes).
 pub const ASYNC_RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
