@@ -4,8 +4,10 @@
 use crate::clients::Clients;
 use crate::conduct::{Conductor, Stack};
 use crate::functions::FunctionNames;
+use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result, env, limits};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::Deserialize;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -37,6 +39,16 @@ pub struct Invocation {
     pub deadline: SystemTime,
     /// How long the process had run when its first invocation came, in milliseconds; 0 for the later ones.
     pub init_ms: u64,
+}
+
+impl Invocation {
+    /// The payload as an event.
+    ///
+    /// # Errors
+    /// [`Error::StaleDeployment`] when it is none that this version knows.
+    pub fn event(&self) -> Result<Event> {
+        Event::deserialize(&self.payload).map_err(|e| Error::stale("event", format!("reading the event: {e}")))
+    }
 }
 
 impl Worker {

@@ -36,8 +36,7 @@ const RESERVE_PERCENT: u32 = 30;
 /// # Errors
 /// Only when the failure of the attempt could not be recorded: then Lambda hands the event to the on-failure destination.
 pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
-    let event = serde_json::from_value(call.payload.clone());
-    let event = match event.map_err(|e| Error::stale("event", format!("reading the event: {e}")))? {
+    let event = match call.event()? {
         Event::Map(event) => event,
         other => {
             return Err(Error::stale("event", format!("the mapper was invoked with {other:?}")));

@@ -30,8 +30,7 @@ const OUTPUT_BYTES: usize = 1 << 20;
 /// # Errors
 /// Only when the failure of the attempt could not be recorded: then Lambda hands the event to the on-failure destination.
 pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
-    let event = serde_json::from_value(call.payload.clone());
-    let event = match event.map_err(|e| Error::stale("event", format!("reading the event: {e}")))? {
+    let event = match call.event()? {
         Event::Reduce(event) => event,
         other => {
             return Err(Error::stale("event", format!("the reducer was invoked with {other:?}")));

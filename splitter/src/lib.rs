@@ -23,10 +23,11 @@ use std::sync::Arc;
 pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
     let conductor = &worker.conductor;
     if call.payload.get("requestPayload").is_some() {
-        let record: FailureRecord = serde_json::from_value(call.payload).map_err(|e| not_an_event(&e))?;
+        let record: FailureRecord = serde_json::from_value(call.payload)
+            .map_err(|e| Error::stale("event", format!("reading the record of a failure: {e}")))?;
         return failure::handle(conductor, record).await;
     }
-    match serde_json::from_value(call.payload).map_err(|e| not_an_event(&e))? {
+    match call.event()? {
         Event::Split(event) => {
             if let Err(error) = split(conductor, &event.job).await {
                 conductor.fail(&event.job, Phase::Failed, &error).await?;
@@ -37,10 +38,6 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
         Event::Sweep(_) => sweep(conductor).await,
         other => Err(Error::stale("event", format!("the splitter was invoked with {other:?}"))),
     }
-}
-
-fn not_an_event(e: &serde_json::Error) -> Error {
-    Error::stale("event", format!("reading the event: {e}"))
 }
 
 async fn split(conductor: &Conductor, job: &JobId) -> Result<()> {
