@@ -1,5 +1,6 @@
-//! The jobs that come with Kinglet, one file each.
+//! The jobs that come with Kinglet, one file each, and the kernels that compute.
 
+pub mod kernels;
 mod word_count;
 
 pub use word_count::WordCount;
