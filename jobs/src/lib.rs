@@ -1,13 +1,19 @@
 //! The jobs that come with Kinglet, one file each, and the kernels that compute.
 
+mod bench_empty;
+mod bench_read;
+mod bench_write;
 pub mod kernels;
 mod word_count;
 
+pub use bench_empty::BenchEmpty;
+pub use bench_read::{BenchRead, Blocks};
+pub use bench_write::BenchWrite;
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    Registry::new().job::<WordCount>()
+    Registry::new().job::<WordCount>().job::<BenchEmpty>().job::<BenchRead>().job::<BenchWrite>()
 }
