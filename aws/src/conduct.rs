@@ -5,7 +5,7 @@ use crate::functions::{FunctionNames, Functions};
 use crate::ledger::Ledger;
 use crate::objects::{Objects, Put, Replace};
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
-use kinglet_core::ledger::{Command, LedgerView, Phase, advance};
+use kinglet_core::ledger::{Command, Eased, LedgerView, Phase, Relief, advance};
 use kinglet_core::manifest::{Manifest, reconcile};
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
@@ -41,9 +41,6 @@ pub struct Conductor {
     /// The clients behind these.
     pub clients: Clients,
 }
-
-/// Half of a piece below this is not worth a function.
-const HALF_BYTES_MIN: u64 = 1 << 20;
 
 impl Conductor {
     /// A conductor of a stack.
@@ -113,10 +110,10 @@ impl Conductor {
                         self.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
                     }
                 }
-                Command::Invoke { task, piece, start, number, halve } => {
+                Command::Invoke { task, piece, start, number, relief } => {
                     let stage = if phase == Phase::Mapping { Stage::Map } else { Stage::Reduce };
                     if self.ledger.claim(job, stage, task, piece, number, now).await? {
-                        invocations.push((task, piece, start, number, halve));
+                        invocations.push((task, piece, start, number, relief));
                     }
                 }
                 Command::StartReducing => {
@@ -157,7 +154,7 @@ impl Conductor {
         job: &JobId,
         phase: Phase,
         map_tasks: u32,
-        claimed: Vec<(TaskIdx, Piece, Option<Position>, u16, bool)>,
+        claimed: Vec<(TaskIdx, Piece, Option<Position>, u16, Relief)>,
     ) -> Result<()> {
         if phase == Phase::Reducing {
             let event = |(task, _, _, number, _)| Event::Reduce(ReduceEvent { job: job.clone(), task, number });
@@ -165,18 +162,16 @@ impl Conductor {
         }
         let index = self.plan_index(job, map_tasks).await?;
         let mut events = Vec::with_capacity(claimed.len());
-        for (task, piece, start, number, halve) in claimed {
+        for (task, piece, start, number, relief) in claimed {
             let at = index
                 .split(task)
                 .ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))?;
-            let bytes_max = if halve {
-                let left = left_bytes(&self.split(job, at).await?, start);
-                // Each further try takes half of what the one before it took.
-                Some((left >> number.min(20)).max(HALF_BYTES_MIN))
-            } else {
-                None
-            };
-            events.push(Event::Map(MapEvent { job: job.clone(), task, piece, number, plan: at, start, bytes_max }));
+            // Only a task that died of memory needs to know how large it is.
+            let piece_bytes =
+                if relief == Relief::default() { 0 } else { left_bytes(&self.split(job, at).await?, start) };
+            let Eased { larger, bytes_max } = relief.eased(piece_bytes, self.stack.functions.mapper_large.is_some());
+            let job = job.clone();
+            events.push(Event::Map(MapEvent { job, task, piece, number, plan: at, start, bytes_max, larger }));
         }
         self.functions.start_all(events).await
     }

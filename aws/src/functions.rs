@@ -7,13 +7,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result, limits};
 
-/// The names of the three functions.
+/// The names of the functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionNames {
     /// Cuts inputs; also looks after jobs and takes the records of failed invocations.
     pub splitter: String,
     /// Runs map tasks.
     pub mapper: String,
+    /// Runs map tasks that died of memory on the mapper: the same code with more of it.
+    pub mapper_large: Option<String>,
     /// Runs reduce tasks.
     pub reducer: String,
 }
@@ -41,6 +43,7 @@ impl Functions {
     pub async fn start(&self, event: &Event) -> Result<()> {
         let name = match event {
             Event::Split(_) | Event::Sweep(_) => &self.names.splitter,
+            Event::Map(event) if event.larger => self.names.mapper_large.as_ref().unwrap_or(&self.names.mapper),
             Event::Map(_) => &self.names.mapper,
             Event::Reduce(_) => &self.names.reducer,
         };

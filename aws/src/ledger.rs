@@ -6,7 +6,7 @@
 //! | `job#<job>` | `split#<number>` | that a further try of splitting was claimed |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
-//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | when it was claimed, started, failed and why |
+//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | when it was claimed, started and on which function, failed and why |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run |
 //! | `jobs` | `<job>` | the job's name and phase, for lists |
@@ -407,10 +407,11 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Records that a worker began a try.
+    /// Records that a worker began a try, and on which function: of how many MB, and whether it is the larger mapper.
     ///
     /// # Errors
     /// What DynamoDB reports.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one key and the values")]
     pub async fn start(
         &self,
         job: &JobId,
@@ -418,12 +419,16 @@ impl Ledger {
         task: TaskIdx,
         piece: Piece,
         try_number: u16,
+        function: (u32, bool),
         now: Timestamp,
     ) -> Result<()> {
         let doing = Doing::now(format!("starting try {try_number} of {stage} task {}", task.0));
         let request = self.try_update(job, stage, task, piece, try_number);
-        let request = request.update_expression("SET started_at = :now, #ttl = :ttl");
+        let request =
+            request.update_expression("SET started_at = :now, memory_mb = :memory, larger = :larger, #ttl = :ttl");
         let request = request.expression_attribute_values(":now", number(now.0));
+        let request = request.expression_attribute_values(":memory", number(function.0));
+        let request = request.expression_attribute_values(":larger", AttributeValue::Bool(function.1));
         let done = request.send().await.map_err(|e| doing.failed(&e))?;
         self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
         Ok(())
@@ -682,6 +687,8 @@ fn read_try(item: &Item) -> Result<Option<(u32, Piece, TryView)>> {
         number: number as u16,
         claimed_at: read_time(item, "claimed_at"),
         started_at: read_time(item, "started_at"),
+        memory_mb: read_number(item, "memory_mb").and_then(|mb| u32::try_from(mb).ok()),
+        larger: matches!(item.get("larger"), Some(AttributeValue::Bool(true))),
         failed,
     };
     Ok(Some((task, Piece(piece as u16), view)))

@@ -71,6 +71,7 @@ impl Worker {
             functions: FunctionNames {
                 splitter: needed(env::SPLITTER)?,
                 mapper: needed(env::MAPPER)?,
+                mapper_large: std::env::var(env::MAPPER_LARGE).ok(),
                 reducer: needed(env::REDUCER)?,
             },
             timeout_ms: number(env::TIMEOUT_S).map_or(limits::FUNCTION_TIMEOUT_MS_MAX, |s| s * 1000),

@@ -84,6 +84,11 @@ pub(crate) struct Common {
           value_parser = clap::value_parser!(u32).range(128..=10240))]
     pub(crate) memory_mb: u32,
 
+    /// Memory of the larger mapper in MB, for map tasks that died of memory [default: four times --memory-mb]
+    #[arg(long, value_name = "MB", help_heading = "Embedded runtime",
+          value_parser = clap::value_parser!(u32).range(128..=10240))]
+    pub(crate) mapper_large_memory_mb: Option<u32>,
+
     /// Kill functions that use more than their memory, as Lambda does
     #[arg(long, help_heading = "Embedded runtime")]
     pub(crate) enforce_memory: bool,

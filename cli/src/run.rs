@@ -41,6 +41,9 @@ fn local(common: &Common) -> Local {
     if let Some(concurrency) = common.concurrency {
         local = local.with_concurrency(concurrency);
     }
+    if let Some(memory_mb) = common.mapper_large_memory_mb {
+        local = local.with_mapper_large_memory_mb(memory_mb);
+    }
     if common.enforce_memory {
         local = local.with_memory_enforced();
     }

@@ -14,6 +14,8 @@ pub const WORK_BUCKET: &str = "KINGLET_WORK_BUCKET";
 pub const SPLITTER: &str = "KINGLET_SPLITTER";
 /// The name of the mapper function.
 pub const MAPPER: &str = "KINGLET_MAPPER";
+/// The name of the mapper function with more memory, for map tasks that died of memory on the other one. Not needed.
+pub const MAPPER_LARGE: &str = "KINGLET_MAPPER_LARGE";
 /// The name of the reducer function.
 pub const REDUCER: &str = "KINGLET_REDUCER";
 /// The timeout of the functions in seconds.

@@ -33,6 +33,7 @@ pub enum Functions {
 pub struct Local {
     concurrency: u32,
     memory_mb: u32,
+    mapper_large_memory_mb: Option<u32>,
     timeout: Duration,
     data_dir: Option<PathBuf>,
     functions: Functions,
@@ -50,6 +51,7 @@ impl Local {
         Local {
             concurrency: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             memory_mb: limits::MEMORY_MB_PER_VCPU,
+            mapper_large_memory_mb: None,
             timeout: Duration::from_millis(limits::FUNCTION_TIMEOUT_MS_MAX),
             data_dir: None,
             functions: Functions::Itself,
@@ -68,6 +70,13 @@ impl Local {
     /// mapper holds before it spills.
     pub fn with_memory_mb(self, memory_mb: u32) -> Self {
         Local { memory_mb, ..self }
+    }
+
+    /// The memory in MB, 128 to 10,240, of the larger mapper: map tasks that died of memory are tried again on it. By default
+    /// four times that of the other functions, at most 10,240. Nothing is taken before it is needed, and as a rule nothing
+    /// dies of memory unless [memory is enforced](Local::with_memory_enforced).
+    pub fn with_mapper_large_memory_mb(self, memory_mb: u32) -> Self {
+        Local { mapper_large_memory_mb: Some(memory_mb), ..self }
     }
 
     /// Kills a function that uses more than its memory, as Lambda does.
@@ -113,10 +122,22 @@ impl Local {
         let names = FunctionNames {
             splitter: "kinglet-splitter".to_owned(),
             mapper: "kinglet-mapper".to_owned(),
+            mapper_large: Some("kinglet-mapper-large".to_owned()),
             reducer: "kinglet-reducer".to_owned(),
         };
-        let functions = ["splitter", "mapper", "reducer"].map(|role| self.function(role, &names));
-        let functions = functions.into_iter().collect::<Result<Vec<_>>>()?;
+        let larger_mb =
+            self.mapper_large_memory_mb.unwrap_or(self.memory_mb.saturating_mul(4).min(limits::FUNCTION_MEMORY_MB_MAX));
+        let mut functions = Vec::new();
+        for (role, name, memory_mb) in [
+            ("splitter", Some(&names.splitter), self.memory_mb),
+            ("mapper", Some(&names.mapper), self.memory_mb),
+            ("mapper", names.mapper_large.as_ref(), larger_mb),
+            ("reducer", Some(&names.reducer), self.memory_mb),
+        ] {
+            if let Some(name) = name {
+                functions.push(self.function(role, name, memory_mb, &names)?);
+            }
+        }
         let options = Options {
             data_dir: self.data_dir.clone(),
             concurrency: self.concurrency,
@@ -146,7 +167,7 @@ impl Local {
         Ok(Driver::new(conductor, jobs, self.concurrency, Some(runtime)))
     }
 
-    fn function(&self, role: &str, names: &FunctionNames) -> Result<FunctionOptions> {
+    fn function(&self, role: &str, name: &str, memory_mb: u32, names: &FunctionNames) -> Result<FunctionOptions> {
         let program = match &self.functions {
             Functions::Itself => std::env::current_exe()
                 .map_err(|e| Error::limit("local-start", format!("finding this program's own file: {e}")))?,
@@ -162,17 +183,20 @@ impl Local {
             (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
             (env::LARGE_PAGES.to_owned(), "1".to_owned()),
         ];
+        if let Some(name) = &names.mapper_large {
+            env.push((env::MAPPER_LARGE.to_owned(), name.clone()));
+        }
         for passed_on in [env::LOG, "RUST_BACKTRACE", "MIMALLOC_PURGE_DELAY"] {
             if let Ok(value) = std::env::var(passed_on) {
                 env.push((passed_on.to_owned(), value));
             }
         }
         Ok(FunctionOptions {
-            name: format!("kinglet-{role}"),
+            name: name.to_owned(),
             program,
             args: vec![],
             env,
-            memory_mb: self.memory_mb,
+            memory_mb,
             timeout: self.timeout,
             on_failure: (role != "splitter").then(|| names.splitter.clone()),
         })

@@ -61,8 +61,9 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: 
     if view.phase != Phase::Mapping {
         return Ok(json!({ "skipped": view.phase.as_str() }));
     }
+    let function = (worker.memory_mb, event.larger);
     let (started, spec, split) = tokio::join!(
-        conductor.ledger.start(job, Stage::Map, task, piece, event.number, started_at),
+        conductor.ledger.start(job, Stage::Map, task, piece, event.number, function, started_at),
         conductor.spec(job),
         conductor.split(job, event.plan),
     );

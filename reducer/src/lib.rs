@@ -56,7 +56,7 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &ReduceEvent, cal
         return Ok(json!({ "skipped": view.phase.as_str() }));
     }
     let (started, spec, committed) = tokio::join!(
-        conductor.ledger.start(job, Stage::Reduce, task, Piece(0), event.number, started_at),
+        conductor.ledger.start(job, Stage::Reduce, task, Piece(0), event.number, (worker.memory_mb, false), started_at),
         conductor.spec(job),
         conductor.ledger.committed::<MapRecord>(job, view.map_tasks),
     );

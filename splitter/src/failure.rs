@@ -38,6 +38,12 @@ fn cause(response: &Value) -> Error {
     if says("OutOfMemory") || says("signal: killed") {
         Error::limit("out-of-memory", format!("the function ran out of memory: {message}"))
             .with_hint("give the functions more memory, or cut the input into smaller splits (--split-bytes)")
+    } else if says("signal: aborted") {
+        // Memory that the system refuses ends a Rust program so; so does a stack that overflows, which more memory may help too.
+        Error::limit("out-of-memory", format!("the function ended itself, for want of memory most likely: {message}"))
+            .with_hint(
+                "the function's log says what it wanted; give it more memory, or cut the input into smaller splits",
+            )
     } else if says("Timedout") || says("timed out") {
         Error::service("timed-out", format!("the function ran out of time: {message}"))
             .with_hint("give the functions a longer timeout or cut the input into smaller splits (--split-bytes)")
@@ -58,6 +64,7 @@ mod tests {
             |kind: &str, message: &str| cause(&json!({"errorType": kind, "errorMessage": message})).code().to_owned();
         assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: signal: killed"), "out-of-memory");
         assert_eq!(code("Runtime.OutOfMemory", ""), "out-of-memory");
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: signal: aborted"), "out-of-memory");
         assert_eq!(code("Sandbox.Timedout", "Task timed out after 3.00 seconds"), "timed-out");
         assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: exit status 1"), "crashed");
         assert_eq!(cause(&Value::Null).code(), "crashed");

@@ -67,6 +67,7 @@ async fn split(conductor: &Conductor, job: &JobId) -> Result<()> {
             plan,
             start: None,
             bytes_max: None,
+            larger: false,
         };
         Some(Event::Map(map))
     };

@@ -28,8 +28,8 @@ pub enum Command {
         start: Option<Position>,
         /// Which try.
         number: u16,
-        /// Whether the piece should be halved, because a try died of memory.
-        halve: bool,
+        /// What it is given, because tries before it died of memory.
+        relief: Relief,
     },
     /// All map tasks are committed: go on to reducing.
     StartReducing,
@@ -37,6 +37,43 @@ pub enum Command {
     Finish,
     /// Give the job up.
     Fail(Error),
+}
+
+/// How often a piece's tries have died of memory. The next one gets [`Relief::eased`] work.
+///
+/// A map task reads as a stream and spills, so what kills it is a record or a table that the job's own code holds: less input
+/// may help, and more memory helps. A reduce task has neither: it merges as a stream in bounded memory, its values are the
+/// job's, and one that dies is only tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relief {
+    /// On the mapper.
+    pub died: u16,
+    /// On the larger mapper.
+    pub died_larger: u16,
+}
+
+/// Where a try runs and how much it takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eased {
+    /// Whether on the larger mapper.
+    pub larger: bool,
+    /// How many bytes to take at most before the rest is handed back.
+    pub bytes_max: Option<u64>,
+}
+
+/// Half of a piece below this is not worth a function.
+const HALF_BYTES_MIN: u64 = 1 << 20;
+
+impl Relief {
+    /// Half of the piece first; then, or when it is too small for that, the whole on the larger mapper; then half there, and so
+    /// on. Without a larger mapper: half, a quarter, an eighth.
+    pub fn eased(self, piece_bytes: u64, has_larger: bool) -> Eased {
+        let can_halve = piece_bytes > HALF_BYTES_MIN;
+        let larger = has_larger && (self.died_larger > 0 || self.died > 1 || self.died > 0 && !can_halve);
+        let halvings = if larger { self.died_larger } else { self.died };
+        let halved = || (piece_bytes >> halvings.min(20)).max(HALF_BYTES_MIN);
+        Eased { larger, bytes_max: (halvings > 0 && can_halve).then(halved) }
+    }
 }
 
 /// A worker that says nothing for this long beyond its function's timeout is lost, in milliseconds.
@@ -102,13 +139,13 @@ fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: boo
     // The first try leaves no trace until it starts: without one, it is on its way.
     let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
     let invoke = |number| {
-        let halve = failures.iter().any(|f| is_out_of_memory(&f.error));
-        Some(Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, halve })
+        let relief = relief(&task.tries);
+        Some(Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, relief })
     };
     let tried = failures.len() + task.tries.iter().filter(|t| t.failed.is_none() && lost(t)).count();
     if live.is_empty() && tried > 0 {
         if next >= view.job.tries_max {
-            return Some(Command::Fail(given_up(task, failures.last().map(|f| &f.error), tried)));
+            return Some(Command::Fail(given_up(view.job.phase, task, tried)));
         }
         return invoke(next);
     }
@@ -116,7 +153,7 @@ fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: boo
     if waiting {
         return match idle && now.since_ms(task.since) > IDLE_MS {
             true if next < view.job.tries_max => invoke(next),
-            true => Some(Command::Fail(given_up(task, failures.last().map(|f| &f.error), task.tries.len()))),
+            true => Some(Command::Fail(given_up(view.job.phase, task, task.tries.len()))),
             false => None,
         };
     }
@@ -125,11 +162,42 @@ fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: boo
     if straggles && live.len() == 1 && next < view.job.tries_max { invoke(next) } else { None }
 }
 
-fn given_up(task: &TaskView, last: Option<&Error>, tried: usize) -> Error {
+fn relief(tries: &[TryView]) -> Relief {
+    let died = |larger: bool| {
+        let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| is_out_of_memory(&f.error));
+        u16::try_from(tries.iter().filter(died).count()).unwrap_or(u16::MAX)
+    };
+    Relief { died: died(false), died_larger: died(true) }
+}
+
+fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
+    let last = task.tries.iter().rev().find_map(|t| Some((t, &t.failed.as_ref()?.error)));
     match last {
-        Some(error) => error.clone().context(format!("task {} failed {tried} times, the last time", task.task.0)),
+        Some((last, error)) => {
+            let times = format!("task {} failed {tried} times, the last time", task.task.0);
+            match last.memory_mb.filter(|_| is_out_of_memory(error)) {
+                Some(mb) => {
+                    error.clone().context(format!("{times} with {mb} MB of memory")).with_hint(more_memory(phase))
+                }
+                None => error.clone().context(times),
+            }
+        }
         None => Error::service("task-lost", format!("task {} was lost {tried} times without a word", task.task.0))
             .with_hint("the function's log says more; give the functions more memory or a longer timeout"),
+    }
+}
+
+/// The way out for a task that died of memory wherever it ran.
+fn more_memory(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Reducing => {
+            "a reducer merges as a stream, so what does not fit is one value, or what `reduce` holds or writes for one key: \
+             give the reducers more memory (ReducerMemory; --memory-mb on the embedded runtime), or hold less"
+        }
+        _ => {
+            "a mapper reads as a stream, so what does not fit is one record, or what `map` holds: give the larger mapper \
+             more memory (MapperLargeMemory; --mapper-large-memory-mb on the embedded runtime), or hold less"
+        }
     }
 }
 

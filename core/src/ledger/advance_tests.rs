@@ -42,7 +42,22 @@ struct World {
     luck: Luck,
     invoked: u64,
     commits_refused: u64,
+    /// What a task's try needs so as not to die of memory.
+    hungry: BTreeMap<u32, Hunger>,
+    /// What each try of a hungry task was given.
+    given: BTreeMap<(u32, u16), Eased>,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hunger {
+    Half,
+    Larger,
+    HalfOfLarger,
+    Never,
+}
+
+const PIECE_BYTES: u64 = 64 << 20;
+const MEMORY_MB: (u32, u32) = (1_769, 7_076);
 
 const TIMEOUT_MS: u64 = 60_000;
 
@@ -69,6 +84,8 @@ impl World {
             luck,
             invoked: 0,
             commits_refused: 0,
+            hungry: BTreeMap::new(),
+            given: BTreeMap::new(),
         };
         for task in 0..world.view.tasks.len() as u32 {
             world.deliver(task, 0);
@@ -98,9 +115,23 @@ impl World {
             Happens::Starts(task, number) => {
                 let now = Timestamp(self.now);
                 let tries = &mut self.view.tasks[task as usize].tries;
-                match tries.iter_mut().find(|t| t.number == number) {
-                    Some(there) => there.started_at = Some(now),
-                    None => tries.push(TryView { number, claimed_at: None, started_at: Some(now), failed: None }),
+                let given = self.given.get(&(task, number)).copied();
+                let given = given.unwrap_or(Eased { larger: false, bytes_max: None });
+                let at = tries.iter().position(|t| t.number == number).unwrap_or_else(|| {
+                    tries.push(TryView { number, ..TryView::default() });
+                    tries.len() - 1
+                });
+                let memory_mb = Some(if given.larger { MEMORY_MB.1 } else { MEMORY_MB.0 });
+                tries[at] = TryView { started_at: Some(now), memory_mb, larger: given.larger, ..tries[at].clone() };
+                let fits = match self.hungry.get(&task) {
+                    None => true,
+                    Some(Hunger::Half) => given.larger || given.bytes_max == Some(PIECE_BYTES / 2),
+                    Some(Hunger::Larger) => given.larger,
+                    Some(Hunger::HalfOfLarger) => given.larger && given.bytes_max == Some(PIECE_BYTES / 2),
+                    Some(Hunger::Never) => false,
+                };
+                if !fits {
+                    return self.after(500, Happens::Fails(task, number, Error::limit("out-of-memory", "killed")));
                 }
                 let mut takes = 1_000 + self.dice.roll(1_000);
                 if self.dice.roll(100) < self.luck.slow {
@@ -142,10 +173,11 @@ impl World {
                 Command::StartReducing | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
                 Command::Split { .. } => unreachable!("not splitting"),
-                Command::Invoke { task, number, .. } => {
+                Command::Invoke { task, number, relief, .. } => {
+                    self.given.insert((task.0, number), relief.eased(PIECE_BYTES, true));
                     let tries = &mut self.view.tasks[task.0 as usize].tries;
                     if tries.iter().all(|t| t.number != number) {
-                        tries.push(TryView { number, claimed_at: Some(now), started_at: None, failed: None });
+                        tries.push(TryView { number, claimed_at: Some(now), ..TryView::default() });
                         self.deliver(task.0, number);
                     }
                 }
@@ -203,12 +235,81 @@ fn every_stage_ends_whatever_the_luck() {
 #[test]
 fn a_crashed_attempt_is_tried_again_and_one_out_of_memory_is_halved() {
     let mut world = World::new(2, 1, FINE);
-    let started = |number| TryView { number, claimed_at: None, started_at: Some(Timestamp(0)), failed: None };
+    let started = |number| TryView { number, started_at: Some(Timestamp(0)), ..TryView::default() };
     let failed = |error| Some(Failure { error, at: Timestamp(5) });
     world.view.tasks[0].tries = vec![TryView { failed: failed(Error::service("crashed", "")), ..started(0) }];
     world.view.tasks[1].tries = vec![TryView { failed: failed(Error::limit("out-of-memory", "")), ..started(0) }];
-    let invoke = |task, halve| Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number: 1, halve };
-    assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, false), invoke(1, true)]);
+    let invoke = |task, died| {
+        let relief = Relief { died, died_larger: 0 };
+        Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number: 1, relief }
+    };
+    assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 0), invoke(1, 1)]);
+}
+
+#[test]
+fn a_task_that_dies_of_memory_climbs_alone_until_it_fits() {
+    let mut world = World::new(100, 1, FINE);
+    world.hungry = [(3, Hunger::Half), (40, Hunger::Larger), (41, Hunger::HalfOfLarger)].into();
+    world.run().unwrap();
+    let tried = |task: usize| world.view.tasks[task].tries.len();
+    assert_eq!((tried(3), tried(40), tried(41)), (2, 3, 4));
+    assert_eq!(world.invoked, 100 + 1 + 2 + 3, "the other tasks keep their results");
+    assert_eq!(world.commits_refused, 0);
+}
+
+#[test]
+fn a_task_that_fits_nowhere_fails_the_job_with_the_memory_it_had() {
+    let mut world = World::new(10, 1, FINE);
+    world.hungry = [(7, Hunger::Never)].into();
+    let error = world.run().unwrap_err();
+    assert_eq!(error.code(), "out-of-memory");
+    assert_eq!(error.to_string(), "task 7 failed 4 times, the last time with 7076 MB of memory: killed");
+    assert!(error.hint().unwrap().contains("MapperLargeMemory"));
+    assert_eq!(world.invoked, 10 + 3);
+
+    // A reducer has no larger twin: it is tried again as it is, and what is said is about reducers.
+    let mut world = World::new(1, 1, FINE);
+    world.view.job.phase = Phase::Reducing;
+    let failed = Some(Failure { error: Error::limit("out-of-memory", "killed"), at: Timestamp(5) });
+    let died = |number| TryView { number, memory_mb: Some(128), failed: failed.clone(), ..TryView::default() };
+    world.view.tasks[0].tries = (0..4).map(died).collect();
+    let commands = advance(&world.view, Timestamp(6));
+    let [Command::Fail(error)] = &commands[..] else { panic!("{commands:?}") };
+    assert!(error.to_string().contains("128 MB") && error.hint().unwrap().contains("ReducerMemory"), "{error}");
+}
+
+#[test]
+fn luck_and_hunger_together_end_too() {
+    for seed in 0..100 {
+        let percent = seed % 20;
+        let luck = Luck { crash: percent, silent: percent / 3, undelivered: 0, slow: percent, twice: percent };
+        let mut world = World::new(40, seed, luck);
+        world.hungry = [(0, Hunger::Half), (11, Hunger::Larger)].into();
+        let _ = world.run();
+        assert!(world.invoked <= 40 * 4, "seed {seed}: {} invocations", world.invoked);
+        if percent == 0 {
+            assert!(world.view.tasks.iter().all(|t| t.done), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn relief_comes_by_halves_then_by_memory() {
+    let eased = |died, died_larger, bytes, has_larger| {
+        let Eased { larger, bytes_max } = Relief { died, died_larger }.eased(bytes, has_larger);
+        (larger, bytes_max)
+    };
+    const MB: u64 = 1 << 20;
+    assert_eq!(eased(0, 0, 0, true), (false, None));
+    assert_eq!(eased(1, 0, 64 * MB, true), (false, Some(32 * MB)));
+    assert_eq!(eased(2, 0, 64 * MB, true), (true, None));
+    assert_eq!(eased(2, 1, 64 * MB, true), (true, Some(32 * MB)));
+    assert_eq!(eased(2, 9, 64 * MB, true), (true, Some(MB)));
+    // A piece of 1 MB is not halved.
+    assert_eq!(eased(1, 0, MB, true), (true, None));
+    assert_eq!(eased(1, 1, MB, true), (true, None));
+    assert_eq!([1, 2, 99].map(|died| eased(died, 0, 64 * MB, false).1.unwrap() / MB), [32, 16, 1]);
+    assert_eq!(eased(1, 0, MB, false), (false, None));
 }
 
 #[test]
@@ -216,7 +317,7 @@ fn an_error_of_the_users_code_fails_the_job_at_once() {
     let mut world = World::new(1, 1, FINE);
     let error = Error::user_code("panic", "boom");
     let failed = Some(Failure { error: error.clone(), at: Timestamp(5) });
-    world.view.tasks[0].tries = vec![TryView { number: 0, claimed_at: None, started_at: None, failed }];
+    world.view.tasks[0].tries = vec![TryView { failed, ..TryView::default() }];
     assert_eq!(advance(&world.view, Timestamp(6)), [Command::Fail(error)]);
 }
 
@@ -227,10 +328,11 @@ fn a_straggler_gets_one_backup() {
         task.done = true;
         task.ran_ms = 5_000;
     }
-    let started = TryView { number: 0, claimed_at: None, started_at: Some(Timestamp(0)), failed: None };
+    let started = TryView { started_at: Some(Timestamp(0)), ..TryView::default() };
     world.view.tasks[3].tries = vec![started.clone()];
     assert_eq!(advance(&world.view, Timestamp(20_000)), []);
-    let backup = Command::Invoke { task: TaskIdx(3), piece: Piece(0), start: None, number: 1, halve: false };
+    let backup =
+        Command::Invoke { task: TaskIdx(3), piece: Piece(0), start: None, number: 1, relief: Relief::default() };
     assert_eq!(advance(&world.view, Timestamp(20_001)), [backup]);
     world.view.tasks[3].tries.push(TryView { number: 1, ..started });
     assert_eq!(advance(&world.view, Timestamp(30_000)), []);

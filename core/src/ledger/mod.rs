@@ -3,5 +3,5 @@
 mod advance;
 mod view;
 
-pub use advance::{Command, advance};
+pub use advance::{Command, Eased, Relief, advance};
 pub use view::{Failure, JobView, LedgerView, Phase, TaskView, TryView};

@@ -98,7 +98,7 @@ pub struct TaskView {
 }
 
 /// One try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TryView {
     /// From 0.
     pub number: u16,
@@ -106,6 +106,10 @@ pub struct TryView {
     pub claimed_at: Option<Timestamp>,
     /// When a worker began.
     pub started_at: Option<Timestamp>,
+    /// The memory of that worker's function in MB.
+    pub memory_mb: Option<u32>,
+    /// Whether that was the larger mapper.
+    pub larger: bool,
     /// How it ended, when it failed.
     pub failed: Option<Failure>,
 }

@@ -22,7 +22,7 @@ pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest function timeout (Lambda quotas: 900 seconds).
 pub const TIMEOUT_MAX: Duration = Duration::from_millis(kinglet_core::limits::FUNCTION_TIMEOUT_MS_MAX);
 /// Memory that a function can have, in MB (Lambda quotas: 128 MB to 10,240 MB).
-pub const MEMORY_MB: std::ops::RangeInclusive<u32> = 128..=10_240;
+pub const MEMORY_MB: std::ops::RangeInclusive<u32> = 128..=kinglet_core::limits::FUNCTION_MEMORY_MB_MAX;
 /// Size that `/tmp` can have, in MB (Lambda quotas: 512 MB to 10,240 MB).
 pub const TMP_MB: std::ops::RangeInclusive<u32> = 512..=10_240;
 /// Memory that comes with one whole vCPU (Configure Lambda function memory: 1,769 MB).
