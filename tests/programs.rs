@@ -39,5 +39,10 @@ pub(crate) fn kinglet() -> Command {
 
 /// The program of the example project.
 pub(crate) fn example() -> Command {
-    Command::new(directory().join("examples/word-count"))
+    of_example("word-count")
+}
+
+/// A program that `Cargo.toml` lists as an example: one that starts itself as its functions, as a test binary cannot.
+pub(crate) fn of_example(name: &str) -> Command {
+    Command::new(directory().join("examples").join(name))
 }

@@ -5,13 +5,13 @@ use crate::functions::{FunctionNames, Functions};
 use crate::ledger::Ledger;
 use crate::objects::{Objects, Put, Replace};
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
-use kinglet_core::ledger::{Command, Eased, LedgerView, Phase, Relief, advance};
+use kinglet_core::ledger::{Command, Eased, HALF_BYTES_MIN, LedgerView, Phase, Relief, advance};
 use kinglet_core::manifest::{Manifest, reconcile};
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord};
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{Error, Result};
 
 /// Where a stack's parts are.
@@ -62,6 +62,11 @@ impl Conductor {
     /// The key of a job's plan in the work bucket.
     pub fn plan_key(job: &JobId) -> String {
         format!("jobs/{job}/plan")
+    }
+
+    /// The key of a job's items in the work bucket.
+    pub fn items_key(job: &JobId) -> String {
+        format!("jobs/{job}/items")
     }
 
     /// The key of a map attempt's runs in the work bucket.
@@ -167,9 +172,14 @@ impl Conductor {
                 .split(task)
                 .ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))?;
             // Only a task that died of memory needs to know how large it is.
-            let piece_bytes =
-                if relief == Relief::default() { 0 } else { left_bytes(&self.split(job, at).await?, start) };
-            let Eased { larger, bytes_max } = relief.eased(piece_bytes, self.stack.functions.mapper_large.is_some());
+            let (piece_bytes, half_bytes_min) = if relief == Relief::default() {
+                (0, 0)
+            } else {
+                let (split, spec) = tokio::try_join!(self.split(job, at), self.spec(job))?;
+                (left_bytes(&split, start), half_bytes_min(&spec))
+            };
+            let has_larger = self.stack.functions.mapper_large.is_some();
+            let Eased { larger, bytes_max } = relief.eased(piece_bytes, half_bytes_min, has_larger);
             let job = job.clone();
             events.push(Event::Map(MapEvent { job, task, piece, number, plan: at, start, bytes_max, larger }));
         }
@@ -255,6 +265,14 @@ impl Conductor {
         tracing::warn!(%job, %stage, task = task.0, piece = piece.0, number, %error, "a try failed");
         self.ledger.fail(job, stage, task, piece, number, error, Timestamp::now()).await?;
         self.conduct(job).await.map(|_| ())
+    }
+}
+
+/// The least that a piece is halved to: of items, one of them, about.
+fn half_bytes_min(spec: &JobSpec) -> u64 {
+    match spec.inputs.first().map(|input| &input.objects) {
+        Some(Which::Items(items)) => items.items_bytes / items.items.max(1),
+        _ => HALF_BYTES_MIN,
     }
 }
 

@@ -25,6 +25,6 @@ pub mod wire;
 
 pub use engine::erased::{ErasedJob, Registry, signature};
 pub use error::{Error, Fault, Result, UserError, UserResult};
-pub use format::{ByteLines, Format, Lines, Row, Words};
+pub use format::{ByteLines, Format, Items, Lines, Row, Words};
 pub use job::{Combiner, Emitter, Job, Sink, Value, Values, encode_params};
 pub use key::{AsKey, Key};

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReduceRecord};
-use crate::wire::spec::JobSpec;
+use crate::wire::spec::{InputSpec, JobSpec};
 use serde::{Deserialize, Serialize};
 
 /// See the module.
@@ -99,6 +99,10 @@ pub fn reconcile(
     let records = || maps.iter().flatten();
     same("bytes assigned and committed", planned, records().map(|r| r.bytes_assigned).sum())?;
     same("bytes listed and read", inputs.bytes, records().map(|r| r.bytes_read).sum())?;
+    let given: u64 = spec.inputs.iter().map(InputSpec::items).sum();
+    if given > 0 {
+        same("items given and mapped", given, records().map(|r| r.records + r.rejected).sum())?;
+    }
     let pairs = records().map(|r| r.pairs_out).sum();
     same("pairs written and reduced", pairs, reduces.iter().map(|r| r.pairs_in).sum())?;
 
@@ -180,7 +184,7 @@ mod tests {
     use crate::ids::AttemptId;
     use crate::wire::plan::ObjectRange;
     use crate::wire::record::{Placement, Usage};
-    use crate::wire::spec::{InputSpec, JobOptions, Objects, OutputSpec};
+    use crate::wire::spec::{JobOptions, Objects, OutputSpec};
 
     fn spec() -> JobSpec {
         JobSpec {

@@ -1,7 +1,8 @@
 //! The driver: resolves inputs and output, uploads the job and starts the splitter. It keeps no state that the ledger lacks.
 
 use crate::handle::JobHandle;
-use crate::{Error, Job, JobOptions, Local, Report, Result, inputs, output};
+use crate::items::{ItemCuts, Made};
+use crate::{Error, Format, Items, Job, JobOptions, Local, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::{JobId, Timestamp};
@@ -36,6 +37,7 @@ pub struct Submit {
     output: String,
     options: JobOptions,
     overwrite: bool,
+    cuts: ItemCuts,
 }
 
 impl Submit {
@@ -50,7 +52,26 @@ impl Submit {
             output: output.into(),
             options: JobOptions { concurrency: 0, ..JobOptions::default() },
             overwrite: false,
+            cuts: ItemCuts::Even,
         }
+    }
+
+    /// Writes to `output` and reads nothing: for a job whose input is made, [`Driver::submit_items`].
+    pub fn to(output: impl Into<String>) -> Self {
+        Submit::new([""; 0], output)
+    }
+
+    /// How many items a map task gets. Without it, they are spread evenly over four tasks for each function that can run at once.
+    #[must_use]
+    pub fn with_items_per_split(self, items: usize) -> Self {
+        Submit { cuts: ItemCuts::PerSplit(items), ..self }
+    }
+
+    /// How much work each item is, in any unit, in the order of the items: map tasks get about the same amount each. An item
+    /// that is more than that is a task of its own.
+    #[must_use]
+    pub fn with_item_weights(self, weights: impl IntoIterator<Item = u64>) -> Self {
+        Submit { cuts: ItemCuts::Weights(weights.into_iter().collect()), ..self }
     }
 
     /// How it is run. A `concurrency` of 0 is the stack's.
@@ -107,14 +128,103 @@ impl Driver {
     pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
         let (params, signature) = (encode_params(job)?, signature::<J>());
         self.shared.jobs.open(J::NAME, &signature, &params)?;
-        self.submit_erased(J::NAME, signature, params, submit).await
-    }
-
-    async fn submit_erased(&self, name: &str, signature: String, params: Vec<u8>, submit: Submit) -> Result<JobHandle> {
-        let conductor = &self.shared.conductor;
+        if <J::Input as Format>::FRAMED {
+            let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
+            return Err(Error::input("input-kind", message).with_hint("start it with `run_items` or `submit_items`"));
+        }
         if submit.inputs.is_empty() {
             return Err(Error::input("input-missing", "the job has no input").with_hint("name at least one"));
         }
+        self.submit_erased(J::NAME, signature, params, submit, None).await
+    }
+
+    /// Runs a job whose input is made, not read, to its end: one record for each of `items`, cut into map tasks evenly.
+    ///
+    /// ```no_run
+    /// # use kinglet::{Driver, Emitter, Items, Job, Sink, UserResult, Values};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Squares;
+    /// # impl Job for Squares {
+    /// #     const NAME: &'static str = "squares";
+    /// #     type Input = Items<std::ops::Range<u64>>; type Key = (); type Value = u64; type Output = u64;
+    /// #     fn map(&self, _: std::ops::Range<u64>, _: &mut Emitter<'_, (), u64>) -> UserResult { Ok(()) }
+    /// #     fn reduce(&self, _: (), _: Values<'_, u64>, _: &mut Sink<'_, u64>) -> UserResult { Ok(()) }
+    /// # }
+    /// # async fn run(driver: Driver) -> kinglet::Result<()> {
+    /// let ranges = (0..100).map(|n| n * 1_000..(n + 1) * 1_000);
+    /// let report = driver.run_items(&Squares, ranges, "out").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Driver::submit_items`]; what is wrong with the job's code or a service. Then there is no output.
+    pub async fn run_items<J, T>(
+        &self,
+        job: &J,
+        items: impl IntoIterator<Item = T>,
+        output: impl Into<String>,
+    ) -> Result<Report>
+    where
+        J: Job<Input = Items<T>>,
+        T: Value,
+    {
+        self.submit_items(job, items, Submit::to(output)).await?.wait().await
+    }
+
+    /// Submits a job whose input is made, not read, and does not wait for it. The items are written to the stack's work bucket,
+    /// one object whatever their number, and are gone with the job's other intermediate data.
+    ///
+    /// ```no_run
+    /// # use kinglet::{Driver, Emitter, Items, Job, JobHandle, Sink, Submit, UserResult, Values};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Sieve;
+    /// # impl Job for Sieve {
+    /// #     const NAME: &'static str = "sieve";
+    /// #     type Input = Items<u64>; type Key = (); type Value = u64; type Output = u64;
+    /// #     fn map(&self, _: u64, _: &mut Emitter<'_, (), u64>) -> UserResult { Ok(()) }
+    /// #     fn reduce(&self, _: (), _: Values<'_, u64>, _: &mut Sink<'_, u64>) -> UserResult { Ok(()) }
+    /// # }
+    /// # async fn run(driver: Driver) -> kinglet::Result<JobHandle> {
+    /// driver.submit_items(&Sieve, 0..1_000, Submit::to("s3://bucket/primes").with_items_per_split(1)).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there is no item (`input-missing`), [`Error::UserCode`] when one does not serialise,
+    /// [`Error::Limit`] when they make more than 100,000 tasks; what is wrong with the output, as far as it can be seen from
+    /// here.
+    pub async fn submit_items<J, T>(
+        &self,
+        job: &J,
+        items: impl IntoIterator<Item = T>,
+        submit: Submit,
+    ) -> Result<JobHandle>
+    where
+        J: Job<Input = Items<T>>,
+        T: Value,
+    {
+        let (params, signature) = (encode_params(job)?, signature::<J>());
+        self.shared.jobs.open(J::NAME, &signature, &params)?;
+        if let Some(input) = submit.inputs.first() {
+            return Err(Error::input("input-kind", format!("job {} reads items, not {input}", J::NAME))
+                .with_hint("make its `Submit` with `Submit::to(output)`"));
+        }
+        let concurrency = self.concurrency(&submit.options);
+        let made = Made::new(items, &submit.cuts, concurrency).map_err(|e| e.context(format!("job {}", J::NAME)))?;
+        self.submit_erased(J::NAME, signature, params, submit, Some(made)).await
+    }
+
+    fn concurrency(&self, options: &JobOptions) -> u32 {
+        if options.concurrency == 0 { self.shared.concurrency } else { options.concurrency }
+    }
+
+    async fn submit_erased(
+        &self,
+        name: &str,
+        signature: String,
+        params: Vec<u8>,
+        submit: Submit,
+        made: Option<Made>,
+    ) -> Result<JobHandle> {
+        let conductor = &self.shared.conductor;
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &self.mount_name("input"))?);
@@ -138,13 +248,16 @@ impl Driver {
         let now = Timestamp::now();
         let random = u64::from(kinglet_aws::worker::nonce()) << 32 | u64::from(kinglet_aws::worker::nonce());
         let job = JobId::new(now, random);
-        let concurrency =
-            if submit.options.concurrency == 0 { self.shared.concurrency } else { submit.options.concurrency };
+        let concurrency = self.concurrency(&submit.options);
+        let mut inputs: Vec<_> = resolved.into_iter().map(|input| input.spec).collect();
+        if let Some(made) = made {
+            inputs.push(made.write(conductor, &job).await?);
+        }
         let spec = JobSpec {
             job: name.to_owned(),
             signature,
             params,
-            inputs: resolved.into_iter().map(|input| input.spec).collect(),
+            inputs,
             output: output.spec,
             options: JobOptions { concurrency, ..submit.options },
             submitted_at: now,

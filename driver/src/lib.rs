@@ -43,6 +43,7 @@ mod driver;
 mod entry;
 mod handle;
 mod inputs;
+mod items;
 mod local;
 mod output;
 mod report;
@@ -57,7 +58,7 @@ pub use kinglet_core::report::{Cost, Report, Wall};
 pub use kinglet_core::wire::run::Compression;
 pub use kinglet_core::wire::spec::JobOptions;
 pub use kinglet_core::{
-    AsKey, ByteLines, Combiner, Emitter, Error, Fault, Format, Job, Key, Lines, Result, Row, Sink, UserError,
+    AsKey, ByteLines, Combiner, Emitter, Error, Fault, Format, Items, Job, Key, Lines, Result, Row, Sink, UserError,
     UserResult, Value, Values, Words,
 };
 pub use local::{Functions, Local, Servers};

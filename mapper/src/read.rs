@@ -25,8 +25,10 @@ const AHEAD_BYTES: u64 = 3 * GET_BYTES;
 /// How much beyond the split's end is fetched with it, so that its last record needs no further request as a rule.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// How many chunks wait for the engine.
+/// How many chunks wait for the engine. Of records that carry their length, each of which may be hours of work, only one: what
+/// waits can no longer be handed back.
 const CHUNKS_WAITING: usize = 64;
+const FRAMED_WAITING: usize = 1;
 
 /// When to stop before the split's end.
 pub(crate) struct Stop {
@@ -80,7 +82,7 @@ struct Fetch {
 impl<'a> Read<'a> {
     /// The feed for the engine, and the future that fills it.
     pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
-        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+        let (sender, receiver) = mpsc::channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let reading = async move {
             let done = self.read(cuts, &sender).await;
@@ -101,7 +103,7 @@ impl<'a> Read<'a> {
         let first = self.start.map_or(0, |position| position.range_idx as usize);
         let mut done = Done::default();
         let mut crc = crc32fast::Hasher::new();
-        let mut plan = self.fetches(first);
+        let mut plan = self.fetches(first, cuts.framed());
         let mut ahead: VecDeque<Fetch> = VecDeque::new();
         let mut chunks = Vec::new();
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
@@ -131,7 +133,11 @@ impl<'a> Read<'a> {
                     };
                     wants = cutter.feed(block?, &mut |chunk| chunks.push(chunk));
                     for chunk in chunks.drain(..) {
-                        let end = chunk.offset + chunk.bytes.len() as u64;
+                        let (offset, end) = (chunk.offset, chunk.offset + chunk.bytes.len() as u64);
+                        if cuts.framed() && done.bytes_read > 0 && !self.has_room(out).await? {
+                            stopped = Some(offset);
+                            break;
+                        }
                         done.bytes_read += chunk.bytes.len() as u64;
                         crc.update(&chunk.bytes);
                         out.send(Ok(chunk)).await.map_err(|_| Error::service("engine", "the engine stopped"))?;
@@ -176,13 +182,22 @@ impl<'a> Read<'a> {
         self.stop.bytes_max.is_some_and(|most| bytes_read >= most) || SystemTime::now() >= self.stop.at
     }
 
-    /// All GETs that this split needs, but for records that cross its end by far.
-    fn fetches(&self, first: usize) -> VecDeque<(usize, u64, u64)> {
+    /// Waits until the engine takes another chunk. `false` when it was time to stop before that.
+    async fn has_room(&self, out: &mpsc::Sender<Result<Chunk>>) -> Result<bool> {
+        let left = self.stop.at.duration_since(SystemTime::now()).unwrap_or_default();
+        match tokio::time::timeout(left, out.reserve()).await {
+            Ok(room) => room.map(|_| true).map_err(|_| Error::service("engine", "the engine stopped")),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// All GETs that this split needs, but for records that cross its end by far. Records that carry their length cross none.
+    fn fetches(&self, first: usize, framed: bool) -> VecDeque<(usize, u64, u64)> {
         let mut all = VecDeque::new();
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
             let from = self.from(range_idx, range);
-            let end = if range.to < range.size { (range.to + TAIL_BYTES).min(range.size) } else { range.to };
-            let mut at = from.saturating_sub(1);
+            let end = if range.to < range.size && !framed { (range.to + TAIL_BYTES).min(range.size) } else { range.to };
+            let mut at = if framed { from } else { from.saturating_sub(1) };
             while at < end && from < range.to {
                 // A last bit that is smaller than half a GET goes with the one before it.
                 let next = if end - at < GET_BYTES + GET_BYTES / 2 { end } else { at + GET_BYTES };

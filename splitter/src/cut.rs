@@ -51,22 +51,21 @@ impl Shape {
         // Reducing should use what mapping used, unless there is next to nothing to reduce.
         let least = if total > SPLIT_BYTES_MIN { concurrency.min(8) } else { 1 };
         let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX) as u32;
-        let partitions = match options.partitions {
-            Some(0) => {
-                return Err(Error::input("partitions", "a job needs at least one partition")
-                    .with_hint("ask for one or more (--partitions), or leave the choice to Kinglet"));
-            }
-            Some(n) if n > limits::PARTITIONS_MAX => {
-                return Err(Error::limit(
-                    "partitions",
-                    format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX),
-                )
-                .with_hint("ask for fewer (--partitions)"));
-            }
-            Some(n) => n,
-            None => chosen,
-        };
-        Ok(Shape { split_bytes, partitions })
+        Ok(Shape { split_bytes, partitions: partitions(options, chosen)? })
+    }
+}
+
+/// How many partitions a job has: what it asks for, or what is chosen.
+pub(crate) fn partitions(options: &JobOptions, chosen: u32) -> Result<u32> {
+    match options.partitions {
+        Some(0) => Err(Error::input("partitions", "a job needs at least one partition")
+            .with_hint("ask for one or more (--partitions), or leave the choice to Kinglet")),
+        Some(n) if n > limits::PARTITIONS_MAX => {
+            Err(Error::limit("partitions", format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX))
+                .with_hint("ask for fewer (--partitions)"))
+        }
+        Some(n) => Ok(n),
+        None => Ok(chosen),
     }
 }
 

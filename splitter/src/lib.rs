@@ -3,6 +3,7 @@
 
 mod cut;
 mod failure;
+mod items;
 mod list;
 
 use kinglet_aws::Conductor;
@@ -12,6 +13,7 @@ use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
 use kinglet_core::wire::plan::{self, PlanIndex};
+use kinglet_core::wire::spec::{InputSpec, Objects as Which};
 use kinglet_core::{Error, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -42,16 +44,24 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
 
 async fn split(conductor: &Conductor, job: &JobId) -> Result<()> {
     let spec = conductor.spec(job).await?;
-    let listed = list::list(&conductor.objects, &spec).await?;
-    let shape = cut::Shape::of(&listed, &spec.options)?;
-    let (splits, inputs) = cut::cut(&listed, &shape);
+    let (splits, inputs, partitions) = match &spec.inputs[..] {
+        [InputSpec { bucket, objects: Which::Items(made), .. }] => {
+            items::cut(&conductor.objects, bucket, made, &spec.options).await?
+        }
+        _ => {
+            let listed = list::list(&conductor.objects, &spec).await?;
+            let shape = cut::Shape::of(&listed, &spec.options)?;
+            let (splits, inputs) = cut::cut(&listed, &shape);
+            (splits, inputs, shape.partitions)
+        }
+    };
     let bytes = plan::write(&splits, &inputs)?;
     let index = PlanIndex::read(&bytes)?;
     let bucket = &conductor.stack.work_bucket;
     conductor.objects.put(bucket, &Conductor::plan_key(job), bytes.into(), Replace::Yes).await?;
     let tasks = splits.len() as u32;
     let now = Timestamp::now();
-    if !conductor.ledger.plan(job, (tasks, shape.partitions), (inputs.objects, inputs.bytes), now).await? {
+    if !conductor.ledger.plan(job, (tasks, partitions), (inputs.objects, inputs.bytes), now).await? {
         return Ok(()); // Another splitter was first, or the job has ended.
     }
     if tasks == 0 {

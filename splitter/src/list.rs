@@ -39,6 +39,7 @@ async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
             Some(object) => Ok(vec![object]),
             None => Ok(data(objects.list(bucket, &format!("{key}/")).await.map_err(named)?)),
         },
+        Which::Items(_) => Err(Error::input("input-kind", "items are a job's only input, or none")),
         Which::Prefix(prefix) => Ok(data(objects.list(bucket, prefix).await.map_err(named)?)),
         Which::Glob(pattern) => {
             let matcher = matcher(pattern, input)?;

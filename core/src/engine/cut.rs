@@ -11,6 +11,9 @@
 //!                skipped up to the first cut
 //! ```
 //!
+//! Records that carry their length are found only from the start of one on: their splits start and end at records, nothing is
+//! read before or beyond them, and each record is a chunk of its own, as one may take hours and the next be another thread's.
+//!
 //! Most chunks are slices of a block and cost no copy; only a record that crosses two blocks is put together.
 
 use crate::format::Format;
@@ -32,12 +35,18 @@ pub struct Chunk {
 pub struct Cuts {
     first: fn(&[u8]) -> Option<usize>,
     last: fn(&[u8]) -> Option<usize>,
+    framed: bool,
 }
 
 impl Cuts {
     /// The cuts of a format.
     pub fn of<F: Format>() -> Self {
-        Cuts { first: F::first_cut, last: F::last_cut }
+        Cuts { first: F::first_cut, last: F::last_cut, framed: F::FRAMED }
+    }
+
+    /// Whether records carry their length; see [`Format::FRAMED`].
+    pub fn framed(&self) -> bool {
+        self.framed
     }
 }
 
@@ -72,14 +81,14 @@ impl Cutter {
     /// A cutter of the range `from..to` of an object of `size` bytes; `from < to <= size`. Feed it from
     /// [`Cutter::reads_from`] on.
     pub fn new(cuts: Cuts, range_idx: u32, from: u64, to: u64, size: u64) -> Self {
-        let at = from.saturating_sub(1);
+        let at = if cuts.framed { from } else { from.saturating_sub(1) };
         Cutter {
             cuts,
             range_idx,
             to,
             size,
             at,
-            skipping: from > 0,
+            skipping: from > 0 && !cuts.framed,
             carry: Vec::new(),
             carry_at: at,
             taken: None,
@@ -116,9 +125,39 @@ impl Cutter {
         if self.done { Wants::Nothing } else { Wants::More }
     }
 
+    /// Records that carry their length, one a chunk. What is left at the split's end is handed on as it is, for its reader to
+    /// say that it is cut short.
+    fn framed(&mut self, part: Bytes, start: u64, out: &mut impl FnMut(Chunk)) {
+        let (mut left, mut start) = match self.carry.is_empty() {
+            true => (part, start),
+            false => {
+                let mut whole = std::mem::take(&mut self.carry);
+                whole.extend_from_slice(&part);
+                // Only once it is whole, as a long record comes in many parts.
+                if (self.cuts.first)(&whole).is_none() && self.at < self.to {
+                    self.carry = whole;
+                    return;
+                }
+                (Bytes::from(whole), self.carry_at)
+            }
+        };
+        while let Some(end) = (self.cuts.first)(&left) {
+            self.send(left.split_to(end), start, out);
+            start += end as u64;
+        }
+        self.keep(&left, start);
+        self.done = self.at >= self.to;
+        if self.done {
+            self.finish_carry(&[], out);
+        }
+    }
+
     fn part(&mut self, mut part: Bytes, out: &mut impl FnMut(Chunk)) {
         let mut start = self.at;
         self.at += part.len() as u64;
+        if self.cuts.framed {
+            return self.framed(part, start, out);
+        }
         if self.skipping {
             match (self.cuts.first)(&part) {
                 // A record that starts at `to` is the next split's.
@@ -193,7 +232,7 @@ impl Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Lines, Words};
+    use crate::format::{Items, Lines, Words};
     use proptest::prelude::*;
 
     /// Reads `from..to` of `object` as a reader would, in blocks of `block` bytes.
@@ -245,6 +284,51 @@ mod tests {
             law::<Lines>(object, points.clone(), block);
             law::<Words>(object, points, block);
         }
+    }
+
+    fn items(values: &[Vec<u8>]) -> (Vec<u8>, Vec<u64>) {
+        let mut writer = crate::wire::items::Writer::new();
+        values.iter().for_each(|value| writer.push(value).unwrap());
+        let ends = writer.ends().to_vec();
+        (writer.into_bytes(), ends)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn every_split_of_items_gives_one_chunk_an_item(
+            values in proptest::collection::vec(proptest::collection::vec(0u8..3, 0..40), 1..12),
+            splits in proptest::collection::vec(0usize..12, 0..4), block in 1usize..60,
+        ) {
+            let (object, ends) = items(&values);
+            let mut points: Vec<u64> = splits.iter().map(|at| ends[at % ends.len()]).chain([0, object.len() as u64]).collect();
+            points.sort();
+            points.dedup();
+            let mut got = vec![];
+            for pair in points.windows(2) {
+                let (from, to) = (pair[0] as usize, pair[1] as usize);
+                let (chunks, taken) = read(&object, Cuts::of::<Items<Vec<u8>>>(), from, to, block);
+                prop_assert_eq!(taken, Some((pair[0], pair[1])));
+                got.extend(chunks);
+            }
+            prop_assert_eq!(got.len(), values.len());
+            for (n, chunk) in got.iter().enumerate() {
+                let item = crate::wire::items::read(&chunk.bytes).unwrap();
+                let value: Vec<u8> = crate::codec::decode(item.payload).unwrap();
+                prop_assert_eq!((item.number as usize, item.bytes, &value), (n, chunk.bytes.len(), &values[n]));
+                prop_assert_eq!(chunk.offset + chunk.bytes.len() as u64, ends[n]);
+            }
+        }
+    }
+
+    #[test]
+    fn items_that_end_early_are_handed_on_to_be_found_out() {
+        let (object, _) = items(&[vec![1; 20], vec![2; 20]]);
+        let cut = &object[..object.len() - 3];
+        let (chunks, _) = read(cut, Cuts::of::<Items<Vec<u8>>>(), 0, cut.len(), 7);
+        assert_eq!(chunks.len(), 2);
+        assert!(crate::wire::items::read(&chunks[0].bytes).is_ok());
+        assert_eq!(crate::wire::items::read(&chunks[1].bytes).unwrap_err().code(), "items-corrupt");
     }
 
     #[test]

@@ -161,7 +161,7 @@ pub fn signature<J: Job>() -> String {
     use std::any::type_name;
     format!(
         "{} → ({}, {}) → {}",
-        <J::Input as crate::format::Format>::NAME,
+        <J::Input as crate::format::Format>::describe(),
         type_name::<J::Key>(),
         type_name::<J::Value>(),
         type_name::<J::Output>()

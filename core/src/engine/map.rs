@@ -149,7 +149,8 @@ fn map_chunks<J: Job>(
             J::Input::for_each(&chunk.bytes, |record| job.map(record, &mut emitter))
         });
         let place = |at: usize| {
-            format!("mapping {} at byte {} (job {})", chunks.name(chunk.range_idx), chunk.offset + at as u64, J::NAME)
+            let place = J::Input::place(&chunk.bytes, chunk.offset, at, &chunks.name(chunk.range_idx));
+            format!("mapping {place} (job {})", J::NAME)
         };
         match mapped {
             Ok(Ok(count)) => {

@@ -61,17 +61,17 @@ pub struct Eased {
     pub bytes_max: Option<u64>,
 }
 
-/// Half of a piece below this is not worth a function.
-const HALF_BYTES_MIN: u64 = 1 << 20;
+/// Half of a piece of an object below this is not worth a function. Of items, which may be any amount of work, one is.
+pub const HALF_BYTES_MIN: u64 = 1 << 20;
 
 impl Relief {
     /// Half of the piece first; then, or when it is too small for that, the whole on the larger mapper; then half there, and so
     /// on. Without a larger mapper: half, a quarter, an eighth.
-    pub fn eased(self, piece_bytes: u64, has_larger: bool) -> Eased {
-        let can_halve = piece_bytes > HALF_BYTES_MIN;
+    pub fn eased(self, piece_bytes: u64, half_bytes_min: u64, has_larger: bool) -> Eased {
+        let can_halve = piece_bytes > half_bytes_min;
         let larger = has_larger && (self.died_larger > 0 || self.died > 1 || self.died > 0 && !can_halve);
         let halvings = if larger { self.died_larger } else { self.died };
-        let halved = || (piece_bytes >> halvings.min(20)).max(HALF_BYTES_MIN);
+        let halved = || (piece_bytes >> halvings.min(20)).max(half_bytes_min);
         Eased { larger, bytes_max: (halvings > 0 && can_halve).then(halved) }
     }
 }

@@ -174,7 +174,7 @@ impl World {
                 Command::Fail(error) => return Some(Err(error)),
                 Command::Split { .. } => unreachable!("not splitting"),
                 Command::Invoke { task, number, relief, .. } => {
-                    self.given.insert((task.0, number), relief.eased(PIECE_BYTES, true));
+                    self.given.insert((task.0, number), relief.eased(PIECE_BYTES, HALF_BYTES_MIN, true));
                     let tries = &mut self.view.tasks[task.0 as usize].tries;
                     if tries.iter().all(|t| t.number != number) {
                         tries.push(TryView { number, claimed_at: Some(now), ..TryView::default() });
@@ -296,7 +296,7 @@ fn luck_and_hunger_together_end_too() {
 #[test]
 fn relief_comes_by_halves_then_by_memory() {
     let eased = |died, died_larger, bytes, has_larger| {
-        let Eased { larger, bytes_max } = Relief { died, died_larger }.eased(bytes, has_larger);
+        let Eased { larger, bytes_max } = Relief { died, died_larger }.eased(bytes, HALF_BYTES_MIN, has_larger);
         (larger, bytes_max)
     };
     const MB: u64 = 1 << 20;

@@ -3,5 +3,5 @@
 mod advance;
 mod view;
 
-pub use advance::{Command, Eased, Relief, advance};
+pub use advance::{Command, Eased, HALF_BYTES_MIN, Relief, advance};
 pub use view::{Failure, JobView, LedgerView, Phase, TaskView, TryView};

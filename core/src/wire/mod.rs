@@ -6,11 +6,13 @@
 //! | [`run`] | sorted pairs of one partition | S3 object or DynamoDB item |
 //! | [`spec`] | the job as the driver submits it | S3, `jobs/<job>/spec` |
 //! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan` |
+//! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`record`] | what a commit says of an attempt | DynamoDB, an attribute of a group item |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
 
 pub mod event;
 pub mod frame;
+pub mod items;
 pub mod plan;
 pub mod record;
 pub mod run;

@@ -1,4 +1,4 @@
-//! The job as the driver submits it. Stored in a frame, version 1.
+//! The job as the driver submits it. Stored in a frame, version 2.
 
 use super::frame::{Framed, Kind};
 use super::run::Compression;
@@ -26,7 +26,7 @@ pub struct JobSpec {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// One input: objects of one bucket.
@@ -51,14 +51,39 @@ pub enum Objects {
     Glob(String),
     /// The object with this key, or, where there is none, all objects below it as a folder.
     OneOrFolder(String),
+    /// Items that the driver made, in an object that it wrote.
+    Items(ItemsSpec),
+}
+
+/// The object with a job's items; see [`super::items`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemsSpec {
+    /// Its key.
+    pub key: String,
+    /// As it was written, quotes included; every read demands it.
+    pub etag: String,
+    /// How many items it holds.
+    pub items: u64,
+    /// Their bytes, behind which the index of splits starts.
+    pub items_bytes: u64,
+    /// How many splits they are cut into.
+    pub splits: u32,
 }
 
 impl InputSpec {
+    /// How many items the driver made for it; 0 when it was not made but listed.
+    pub fn items(&self) -> u64 {
+        match &self.objects {
+            Objects::Items(made) => made.items,
+            _ => 0,
+        }
+    }
+
     /// What the user calls the object with this key.
     pub fn shown_key(&self, key: &str) -> String {
         match (&self.objects, self.shown.strip_prefix("s3://")) {
             (_, Some(_)) => format!("s3://{}/{key}", self.bucket),
-            (Objects::One(_), None) => self.shown.clone(),
+            (Objects::One(_) | Objects::Items(_), None) => self.shown.clone(),
             (Objects::Glob(_), None) => {
                 let literal = &self.shown[..self.shown.find(['*', '?', '[', '{']).unwrap_or(self.shown.len())];
                 format!("{}{key}", &literal[..literal.rfind('/').map_or(0, |at| at + 1)])
@@ -142,21 +167,25 @@ mod tests {
 
     #[test]
     fn golden() {
+        let items = ItemsSpec { key: "k".into(), etag: "\"e\"".into(), items: 3, items_bytes: 40, splits: 2 };
         let spec = JobSpec {
             job: "word-count".into(),
             signature: "words → (k, v) → o".into(),
             params: vec![1, 2],
-            inputs: vec![InputSpec {
-                bucket: "b".into(),
-                objects: Objects::Glob("x/*.txt".into()),
-                shown: "s3://b/x/*.txt".into(),
-            }],
+            inputs: vec![
+                InputSpec {
+                    bucket: "b".into(),
+                    objects: Objects::Glob("x/*.txt".into()),
+                    shown: "s3://b/x/*.txt".into(),
+                },
+                InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into() },
+            ],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into() },
             options: JobOptions::default(),
             submitted_at: Timestamp(7),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v1.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v2.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 }

@@ -1,0 +1,230 @@
+//! Items that the driver made, as one S3 object, `jobs/<job>/items`, so that a task reads its split with one ranged GET and
+//! the splitter learns the cuts with another. All integers little-endian.
+//!
+//! ```text
+//! 0            item × items
+//!                0   bytes:u32         of the value
+//!                4   number:u32        which item of the job, from 0
+//!                8   crc32:u32         of number and value
+//!                12  value             bincode 2, standard configuration
+//! items_bytes  "KITM" version:u16=1 0:u16
+//! +8           splits:u64
+//! +16          end:u64 × splits        behind the last byte of each split: a split is at least one item
+//! ...          crc32:u32               of all from "KITM" on
+//! ```
+//!
+//! The items start at 0, so that a split's bytes are its place in the object, as those of any other input.
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+
+const HEADER_BYTES: usize = 12;
+const INDEX_HEADER_BYTES: usize = 16;
+const MAGIC: [u8; 8] = *b"KITM\x01\0\0\0";
+
+/// One item as it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// Which item of the job.
+    pub number: u32,
+    /// Its value, encoded.
+    pub payload: &'a [u8],
+    /// What it takes, header included.
+    pub bytes: usize,
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+/// The end of the item that starts at the first of these bytes, if the bytes hold all of it.
+pub fn first_end(bytes: &[u8]) -> Option<usize> {
+    let end = HEADER_BYTES + u32_at(bytes, 0)? as usize;
+    (end <= bytes.len()).then_some(end)
+}
+
+/// The number of the item that starts at the first of these bytes.
+pub fn number(bytes: &[u8]) -> Option<u32> {
+    u32_at(bytes, 4)
+}
+
+/// Reads the item that starts at the first of these bytes.
+///
+/// # Errors
+/// [`Error::Corrupt`] when it is not whole or damaged.
+pub fn read(bytes: &[u8]) -> Result<Item<'_>> {
+    let corrupt = |what: &str| Error::corrupt("items-corrupt", format!("reading an item: {what}"));
+    let end = first_end(bytes).ok_or_else(|| corrupt("it is cut short"))?;
+    let (number, crc) = (u32_at(bytes, 4).unwrap_or(0), u32_at(bytes, 8).unwrap_or(0));
+    let payload = &bytes[HEADER_BYTES..end];
+    if checksum(number, payload) != crc {
+        return Err(corrupt(&format!("the checksum of item {number} is wrong")));
+    }
+    Ok(Item { number, payload, bytes: end })
+}
+
+fn checksum(number: u32, payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&number.to_le_bytes());
+    crc.update(payload);
+    crc.finalize()
+}
+
+/// Writes items one after the other.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+    ends: Vec<u64>,
+}
+
+impl Writer {
+    /// No item yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// [`Error::UserCode`] when it does not serialise, [`Error::Limit`] when its encoding has 4 GB or more.
+    pub fn push<T: Serialize>(&mut self, value: &T) -> Result<()> {
+        let number = self.ends.len();
+        let named = |e: Error| e.context(format!("item {number}"));
+        let start = self.out.len();
+        self.out.extend([0; HEADER_BYTES]);
+        if let Err(error) = crate::codec::encode_into(value, &mut self.out) {
+            self.out.truncate(start);
+            return Err(named(error));
+        }
+        let payload = start + HEADER_BYTES;
+        let too_large = |_| {
+            Error::limit("item-too-large", format!("item {number} has {} bytes", self.out.len() - payload))
+                .with_hint("keep it in S3 and let the item name it")
+        };
+        let bytes = u32::try_from(self.out.len() - payload).map_err(too_large)?;
+        let number = u32::try_from(number).map_err(|_| Error::limit("items", "more than 4,294,967,295 items"))?;
+        let crc = checksum(number, &self.out[payload..]);
+        for (at, field) in [(0, bytes), (4, number), (8, crc)] {
+            self.out[start + at..start + at + 4].copy_from_slice(&field.to_le_bytes());
+        }
+        self.ends.push(self.out.len() as u64);
+        Ok(())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Behind the last byte of each.
+    pub fn ends(&self) -> &[u64] {
+        &self.ends
+    }
+
+    /// All of them, without an index.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// The object: the items, and the index of splits, of which each ends behind the item with this position.
+    pub fn finish(mut self, last_items: &[usize]) -> Vec<u8> {
+        let start = self.out.len();
+        self.out.extend(MAGIC);
+        self.out.extend((last_items.len() as u64).to_le_bytes());
+        for last in last_items {
+            self.out.extend(self.ends[*last].to_le_bytes());
+        }
+        let crc = crc32fast::hash(&self.out[start..]);
+        self.out.extend(crc.to_le_bytes());
+        self.out
+    }
+}
+
+/// How many bytes an index of so many splits has.
+pub fn index_bytes(splits: u32) -> u64 {
+    INDEX_HEADER_BYTES as u64 + 8 * u64::from(splits) + 4
+}
+
+/// Reads the index: the end of each split.
+///
+/// # Errors
+/// [`Error::Corrupt`] when these bytes are not one.
+pub fn read_index(bytes: &[u8], items_bytes: u64) -> Result<Vec<u64>> {
+    let corrupt = |what: &str| Error::corrupt("items-corrupt", format!("reading the index of items: {what}"));
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| corrupt("too short"))?;
+    if body.get(..8) != Some(&MAGIC[..]) {
+        return Err(corrupt("not what it should be"));
+    }
+    if crc32fast::hash(body).to_le_bytes() != *crc {
+        return Err(corrupt("the checksum is wrong"));
+    }
+    let numbers: Vec<u64> =
+        body[8..].chunks_exact(8).map(|b| b.try_into().map(u64::from_le_bytes).unwrap_or(0)).collect();
+    let (count, ends) = numbers.split_first().ok_or_else(|| corrupt("too short"))?;
+    let rises = ends.iter().zip(std::iter::once(&0).chain(ends)).all(|(end, before)| end > before);
+    if ends.len() as u64 != *count || !rises || ends.last().copied().unwrap_or(0) != items_bytes {
+        return Err(corrupt("its splits do not tile the items"));
+    }
+    Ok(ends.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_and_back() {
+        let mut writer = Writer::new();
+        for value in ["one", "", "three"] {
+            writer.push(&value).unwrap();
+        }
+        assert_eq!((writer.count(), writer.ends().len()), (3, 3));
+        let items_bytes = *writer.ends().last().unwrap();
+        let ends = [writer.ends()[1], items_bytes];
+        let bytes = writer.finish(&[1, 2]);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/items-v1.bin"), &bytes);
+        assert_eq!(bytes.len() as u64, items_bytes + index_bytes(2));
+        assert_eq!(read_index(&bytes[items_bytes as usize..], items_bytes).unwrap(), ends);
+        let second = read(&bytes[first_end(&bytes).unwrap()..]).unwrap();
+        assert_eq!((second.number, second.payload, second.bytes), (1, &b"\0"[..], 13));
+    }
+
+    #[test]
+    fn every_damaged_byte_is_noticed() {
+        let mut writer = Writer::new();
+        writer.push(&"a value").unwrap();
+        let items_bytes = writer.ends()[0];
+        let bytes = writer.finish(&[0]);
+        let check = |bytes: &[u8]| {
+            let (items, index) = bytes.split_at(items_bytes as usize);
+            read(items).and_then(|item| {
+                if item.bytes == items.len() {
+                    read_index(index, items_bytes).map(drop)
+                } else {
+                    Err(Error::corrupt("", ""))
+                }
+            })
+        };
+        check(&bytes).unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x10;
+            assert!(check(&bad).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_does_not_serialise_is_named_and_leaves_nothing() {
+        struct No;
+        impl Serialize for No {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("not today"))
+            }
+        }
+        let mut writer = Writer::new();
+        writer.push(&1u8).unwrap();
+        let error = writer.push(&No).unwrap_err();
+        assert!(error.to_string().starts_with("item 1: ") && error.to_string().contains("not today"), "{error}");
+        assert_eq!((writer.count(), writer.into_bytes().len()), (1, 13));
+    }
+}

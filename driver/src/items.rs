@@ -1,0 +1,148 @@
+//! Items that a driver makes: encoded, cut into splits, and written to the work bucket.
+
+use crate::{Error, Result, Value};
+use bytes::Bytes;
+use kinglet_aws::Conductor;
+use kinglet_aws::objects::{Put, Replace};
+use kinglet_aws::upload::Upload;
+use kinglet_core::ids::JobId;
+use kinglet_core::limits;
+use kinglet_core::wire::items::Writer;
+use kinglet_core::wire::spec::{InputSpec, ItemsSpec, Objects};
+
+/// How items are cut into splits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ItemCuts {
+    /// Into about as many for each task as make [`WAVES`] tasks for each function that can run at once.
+    Even,
+    /// Into so many for each task.
+    PerSplit(usize),
+    /// Into tasks of about the same weight each.
+    Weights(Vec<u64>),
+}
+
+/// How many tasks each function that can run at once gets, so that none idles while the last ones run.
+const WAVES: usize = 4;
+
+/// How much of the object is handed to the upload at once.
+const PUSH_BYTES: usize = 8 << 20;
+
+/// Items, ready to be written.
+pub(crate) struct Made {
+    writer: Writer,
+    /// The last item of each split.
+    last: Vec<usize>,
+}
+
+impl Made {
+    pub(crate) fn new<T: Value>(items: impl IntoIterator<Item = T>, cuts: &ItemCuts, concurrency: u32) -> Result<Self> {
+        let mut writer = Writer::new();
+        for item in items {
+            writer.push(&item)?;
+        }
+        if writer.count() == 0 {
+            return Err(Error::input("input-missing", "there are no items").with_hint("give it at least one"));
+        }
+        let last = cut(writer.count(), cuts, concurrency)?;
+        if last.len() as u64 > limits::MAP_TASKS_MAX {
+            let (items, tasks) = (writer.count(), last.len());
+            let message = format!("{items} items make {tasks} tasks; the most is {}", limits::MAP_TASKS_MAX);
+            return Err(
+                Error::limit("items", message).with_hint("put more items into a split (`with_items_per_split`)")
+            );
+        }
+        Ok(Made { writer, last })
+    }
+
+    /// Writes the object, and says where it is.
+    pub(crate) async fn write(self, conductor: &Conductor, job: &JobId) -> Result<InputSpec> {
+        let items = self.writer.count() as u64;
+        let items_bytes = self.writer.ends().last().copied().unwrap_or(0);
+        let splits = self.last.len() as u32;
+        let mut bytes = Bytes::from(self.writer.finish(&self.last));
+        let (bucket, key) = (conductor.stack.work_bucket.clone(), Conductor::items_key(job));
+        let mut upload = Upload::new(&conductor.objects, &bucket, &key, Replace::Yes);
+        while !bytes.is_empty() {
+            upload.push(bytes.split_to(PUSH_BYTES.min(bytes.len()))).await?;
+        }
+        let Put::Written(etag) = upload.finish().await? else {
+            return Err(Error::corrupt("items", format!("s3://{bucket}/{key} is there already")));
+        };
+        let objects = Objects::Items(ItemsSpec { key, etag, items, items_bytes, splits });
+        Ok(InputSpec { bucket, objects, shown: "items".to_owned() })
+    }
+}
+
+/// The last item of each split.
+fn cut(count: usize, cuts: &ItemCuts, concurrency: u32) -> Result<Vec<usize>> {
+    let tasks = (concurrency.max(1) as usize).saturating_mul(WAVES).min(count);
+    match cuts {
+        // Not `count / tasks` each and a short rest: sizes differ by one at most.
+        ItemCuts::Even => Ok((1..=tasks).map(|n| n * count / tasks - 1).collect()),
+        ItemCuts::PerSplit(0) => Err(Error::input("items-per-split", "a split of 0 items holds nothing")
+            .with_hint("put one item or more into a split, or leave the choice to Kinglet")),
+        ItemCuts::PerSplit(each) => Ok((1..=count.div_ceil(*each)).map(|n| (n * each).min(count) - 1).collect()),
+        ItemCuts::Weights(weights) if weights.len() != count => {
+            let message = format!("{} weights were given for {count} items", weights.len());
+            Err(Error::input("item-weights", message).with_hint("give one weight for each item, in the same order"))
+        }
+        ItemCuts::Weights(weights) => Ok(cut_by_weight(weights, tasks)),
+    }
+}
+
+/// Splits of whole items, in order, none heavier than it must be: the lightest heaviest split that `tasks` of them allow, found
+/// by halving the interval that it lies in.
+fn cut_by_weight(weights: &[u64], tasks: usize) -> Vec<usize> {
+    let fill = |most: u128| {
+        let (mut last, mut held) = (Vec::new(), 0);
+        for (n, weight) in weights.iter().map(|weight| u128::from(*weight)).enumerate() {
+            if n > 0 && held + weight > most {
+                last.push(n - 1);
+                held = 0;
+            }
+            held += weight;
+        }
+        last.push(weights.len() - 1);
+        last
+    };
+    let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    let (mut low, mut high) = (weights.iter().max().copied().unwrap_or(0).into(), total);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if fill(middle).len() <= tasks { high = middle } else { low = middle + 1 }
+    }
+    fill(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_cut_evenly_by_number_or_by_weight() {
+        let cut = |count, cuts| cut(count, &cuts, 2).unwrap();
+        assert_eq!(cut(10, ItemCuts::Even), [0, 1, 2, 4, 5, 6, 7, 9]);
+        assert_eq!(cut(3, ItemCuts::Even), [0, 1, 2]);
+        assert_eq!(cut(10, ItemCuts::PerSplit(4)), [3, 7, 9]);
+        assert_eq!(cut(4, ItemCuts::PerSplit(4)), [3]);
+        assert_eq!(cut(3, ItemCuts::PerSplit(usize::MAX)), [2]);
+        // Weights that grow: later splits hold fewer items.
+        let last = cut(100, ItemCuts::Weights((1..=100).collect()));
+        assert_eq!((last.len(), last.last()), (8, Some(&99)));
+        assert!(last.windows(3).all(|w| w[2] - w[1] <= w[1] - w[0]), "{last:?}");
+        assert_eq!(cut(3, ItemCuts::Weights(vec![0, 0, 0])), [2]);
+        assert_eq!(cut(3, ItemCuts::Weights(vec![u64::MAX; 3])), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_said() {
+        let code = |cuts| cut(2, &cuts, 2).unwrap_err().code().to_owned();
+        assert_eq!(code(ItemCuts::PerSplit(0)), "items-per-split");
+        assert_eq!(code(ItemCuts::Weights(vec![1])), "item-weights");
+        let error = Made::new([0u8; 0], &ItemCuts::Even, 1).err().unwrap();
+        assert_eq!(error.code(), "input-missing");
+        let error = Made::new(0..100_001u32, &ItemCuts::PerSplit(1), 1).err().unwrap();
+        assert_eq!(error.code(), "items");
+        assert!(error.hint().unwrap().contains("with_items_per_split"));
+    }
+}

@@ -1,0 +1,38 @@
+//! Items that the driver made: it has cut them, and says where in the index behind them.
+
+use kinglet_aws::Objects;
+use kinglet_core::wire::items::{index_bytes, read_index};
+use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
+use kinglet_core::wire::spec::{ItemsSpec, JobOptions};
+use kinglet_core::{Error, Result};
+
+/// The most partitions that are chosen: how much the items will become cannot be seen from them.
+const PARTITIONS_CHOSEN_MAX: u32 = 8;
+
+/// The splits of a job's items, and how many partitions it has.
+pub(crate) async fn cut(
+    objects: &Objects,
+    bucket: &str,
+    made: &ItemsSpec,
+    options: &JobOptions,
+) -> Result<(Vec<Split>, Inputs, u32)> {
+    let (from, to) = (made.items_bytes, made.items_bytes + index_bytes(made.splits));
+    let shown = format!("s3://{bucket}/{}", made.key);
+    let mut reader = objects.read(bucket, &made.key, Some(&made.etag), from, to, &shown);
+    let mut index = Vec::new();
+    while let Some(bytes) = reader.next().await? {
+        index.extend_from_slice(&bytes);
+    }
+    let ends = read_index(&index, made.items_bytes)?;
+    if ends.len() != made.splits as usize {
+        return Err(Error::corrupt("items-corrupt", format!("{shown} has {} splits, not {}", ends.len(), made.splits)));
+    }
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let splits = starts.zip(&ends).map(|(from, to)| {
+        let (key, etag) = (made.key.clone(), made.etag.clone());
+        Split { ranges: vec![ObjectRange { input_idx: 0, key, etag, size: made.items_bytes, from, to: *to }] }
+    });
+    let inputs = Inputs { objects: 1, bytes: made.items_bytes, empty: vec![] };
+    let chosen = options.concurrency.clamp(1, PARTITIONS_CHOSEN_MAX).min(made.splits.max(1));
+    Ok((splits.collect(), inputs, super::cut::partitions(options, chosen)?))
+}

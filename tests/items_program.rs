@@ -1,0 +1,86 @@
+//! A program whose jobs' input is made, not read. `items.rs` runs it: it prints what it found as JSON.
+
+use kinglet::{
+    Driver, Emitter, Items, Job, JobOptions, Jobs, Local, Report, Sink, Submit, UserError, UserResult, Values,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Emits each number with the number of its square's digits; fails, panics, waits or takes all memory where it is told to.
+#[derive(Default, Serialize, Deserialize)]
+struct Digits {
+    fails_at: Option<u32>,
+    panics_at: Option<u32>,
+    waits_ms: u64,
+}
+
+impl Job for Digits {
+    const NAME: &'static str = "digits";
+    type Input = Items<(u32, String)>;
+    type Key = u32;
+    type Value = String;
+    type Output = (u32, u64, String);
+
+    fn map(&self, (number, text): (u32, String), out: &mut Emitter<'_, u32, String>) -> UserResult {
+        std::thread::sleep(Duration::from_millis(self.waits_ms));
+        if self.fails_at == Some(number) {
+            return Err(UserError::new("this number will not do"));
+        }
+        assert_ne!(self.panics_at, Some(number), "this number is unthinkable");
+        out.emit(number, text)
+    }
+
+    fn reduce(&self, number: u32, texts: Values<'_, String>, out: &mut Sink<'_, (u32, u64, String)>) -> UserResult {
+        let texts: Vec<String> = texts.collect();
+        out.push(&(number, texts.len() as u64, texts.concat()))
+    }
+}
+
+fn items(count: u32) -> impl Iterator<Item = (u32, String)> {
+    (0..count).map(|n| (n, "x".repeat(n as usize % 7)))
+}
+
+fn submit(output: &str) -> Submit {
+    Submit::to(output).with_options(JobOptions { concurrency: 0, partitions: Some(2), ..JobOptions::default() })
+}
+
+async fn run(driver: &Driver, count: u32, submit: Submit) -> kinglet::Result<Report> {
+    driver.submit_items(&Digits::default(), items(count), submit).await?.wait().await
+}
+
+async fn program() -> kinglet::Result<()> {
+    let driver = Local::new().with_concurrency(2).start().await?;
+    let case = std::env::args().nth(1).unwrap_or_default();
+    let done = match &case[..] {
+        "even" => driver.run_items(&Digits::default(), items(100), "out").await,
+        "one a split" => run(&driver, 40, submit("out").with_items_per_split(1)).await,
+        "weights" => run(&driver, 100, submit("out").with_item_weights(0..100)).await,
+        "many" => run(&driver, 30_000, submit("out").with_items_per_split(10_000)).await,
+        "none" => run(&driver, 0, submit("out")).await,
+        "files" => driver.run(&Digits::default(), ["in"], "out").await,
+        "both" => run(&driver, 1, Submit::new(["in"], "out")).await,
+        "too few weights" => run(&driver, 3, submit("out").with_item_weights([1])).await,
+        "fails" | "panics" => {
+            let at = Some(17);
+            let job = match &case[..] {
+                "fails" => Digits { fails_at: at, ..Digits::default() },
+                _ => Digits { panics_at: at, ..Digits::default() },
+            };
+            driver.submit_items(&job, items(40), submit("out")).await?.wait().await
+        }
+        "out of time" => {
+            let options = JobOptions { concurrency: 0, map_ms_max: Some(300), ..JobOptions::default() };
+            let submit = Submit::to("out").with_options(options).with_items_per_split(20);
+            let job = Digits { waits_ms: 40, ..Digits::default() };
+            driver.submit_items(&job, items(40), submit).await?.wait().await
+        }
+        other => panic!("{other} is no case"),
+    };
+    driver.close().await;
+    println!("{}", serde_json::to_string(&done?).unwrap_or_default());
+    Ok(())
+}
+
+fn main() -> std::process::ExitCode {
+    kinglet::main(Jobs::new().job::<Digits>(), program)
+}
