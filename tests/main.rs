@@ -9,6 +9,7 @@
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
+//! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `example` | the example project's program does what the README says |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
@@ -25,6 +26,7 @@ mod boto3;
 mod cli;
 mod example;
 mod faults;
+mod function_logs;
 mod items;
 mod jobs_api;
 mod memory;

@@ -235,6 +235,8 @@ impl Conductor {
         if !self.ledger.end(job, phase, error, Timestamp::now()).await? {
             return Ok(());
         }
+        let (phase, code, hint) = (phase.as_str(), error.code(), error.hint());
+        tracing::error!(target: "kinglet::job", %job, phase, code, %error, hint, "the job ended without success");
         if before.phase == Phase::Reducing { self.remove_parts(job, before.partitions).await } else { Ok(()) }
     }
 
@@ -262,7 +264,8 @@ impl Conductor {
         number: u16,
         error: &Error,
     ) -> Result<()> {
-        tracing::warn!(%job, %stage, task = task.0, piece = piece.0, number, %error, "a try failed");
+        let (code, hint) = (error.code(), error.hint());
+        tracing::warn!(%job, %stage, task = task.0, piece = piece.0, attempt = number, code, %error, hint, "a try failed");
         self.ledger.fail(job, stage, task, piece, number, error, Timestamp::now()).await?;
         self.conduct(job).await.map(|_| ())
     }

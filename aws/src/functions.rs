@@ -5,7 +5,9 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::wire::event::Event;
+use kinglet_core::wire::trace;
 use kinglet_core::{Error, Result, limits};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The names of the functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct FunctionNames {
 pub struct Functions {
     lambda: aws_sdk_lambda::Client,
     names: FunctionNames,
+    /// The tracing header that this process was invoked with.
+    trace: Arc<Mutex<Option<String>>>,
 }
 
 /// How many invocations are under way at once.
@@ -33,7 +37,12 @@ const PARALLEL: usize = 64;
 impl Functions {
     /// Functions of these names, through this client.
     pub fn new(lambda: aws_sdk_lambda::Client, names: FunctionNames) -> Self {
-        Functions { lambda, names }
+        Functions { lambda, names, trace: Arc::default() }
+    }
+
+    /// The tracing header that this process was invoked with, which goes on to the functions of the same job.
+    pub(crate) fn set_trace(&self, header: Option<&str>) {
+        *self.trace.lock().unwrap_or_else(PoisonError::into_inner) = header.map(str::to_owned);
     }
 
     /// Hands an event to the function that handles it, and does not wait for it.
@@ -54,7 +63,17 @@ impl Functions {
         }
         let doing = Doing::now(format!("invoking function {name}"));
         let request = self.lambda.invoke().function_name(name).invocation_type(InvocationType::Event);
-        request.payload(Blob::new(payload)).send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+        let trace = event.job().map(|job| {
+            let given = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+            trace::header(job, given.as_deref())
+        });
+        let request = request.payload(Blob::new(payload)).customize().mutate_request(move |request| {
+            // The SDK's own header, of the environment this process has, gives way.
+            if let Some(trace) = &trace {
+                let _ = request.headers_mut().try_insert(trace::HEADER, trace.clone());
+            }
+        });
+        request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
     }
 
     /// Hands out many events, several at once.

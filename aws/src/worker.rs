@@ -4,6 +4,8 @@
 use crate::clients::Clients;
 use crate::conduct::{Conductor, Stack};
 use crate::functions::FunctionNames;
+use crate::journal::Journal;
+pub use crate::log::{start_function_log, start_log};
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result, env, limits};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -27,6 +29,8 @@ pub struct Worker {
     pub tmp: PathBuf,
     /// The threads.
     pub pool: rayon::ThreadPool,
+    /// What it says of its tasks.
+    pub journal: Journal,
     started: Instant,
     warm: AtomicBool,
 }
@@ -82,7 +86,10 @@ impl Worker {
         let pool = pool.map_err(|e| Error::limit("threads", format!("starting {threads} threads: {e}")))?;
         let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let conductor = Conductor::new(Clients::from_env().await, stack);
-        Ok(Worker { conductor, memory_mb, threads, tmp, pool, started, warm: AtomicBool::new(false) })
+        let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
+        let metrics = std::env::var(env::METRICS).map_or(true, |text| text != "0");
+        let journal = Journal::new(function, memory_mb, metrics);
+        Ok(Worker { conductor, memory_mb, threads, tmp, pool, journal, started, warm: AtomicBool::new(false) })
     }
 }
 
@@ -104,11 +111,19 @@ where
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
         let cold = !worker.warm.swap(true, Ordering::Relaxed);
         let init_ms = if cold { worker.started.elapsed().as_millis() as u64 } else { 0 };
-        let call =
-            handler(worker.clone(), Invocation { payload: event.payload, deadline: event.context.deadline(), init_ms });
+        let trace = event.context.xray_trace_id.as_deref();
+        worker.journal.begin(&event.context.request_id, trace, &event.payload, cold);
+        worker.conductor.functions.set_trace(trace);
+        let deadline = event.context.deadline();
+        let call = handler(worker.clone(), Invocation { payload: event.payload, deadline, init_ms });
         // Boxed: the types of what a handler awaits nest deeper than the compiler goes.
         let call: Pin<Box<dyn Future<Output = Result<serde_json::Value>> + Send>> = Box::pin(call);
-        async move { call.await.map_err(Failed) }
+        let worker = worker.clone();
+        async move {
+            let answer = call.await;
+            worker.journal.end(&answer);
+            answer.map_err(Failed)
+        }
     }))
     .await
 }
@@ -127,13 +142,4 @@ impl From<Failed> for Diagnostic {
 pub fn nonce() -> u32 {
     use std::hash::BuildHasher;
     std::hash::RandomState::new().hash_one(std::process::id()) as u32
-}
-
-/// Writes the log to stderr, where Lambda takes it. `s3s` is left out: it calls every 404 and 412 an error.
-pub fn start_log() {
-    use tracing_subscriber::EnvFilter;
-    // The embedded servers' warnings are the answers that the SDK gets too: a condition that does not hold is no news.
-    let filter = EnvFilter::try_from_env(env::LOG).unwrap_or_else(|_| EnvFilter::new("warn,s3s=off,dynoxide=error"));
-    // A second call, as when tests share a process, changes nothing.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().try_init();
 }

@@ -22,7 +22,11 @@ pub const REDUCER: &str = "KINGLET_REDUCER";
 pub const TIMEOUT_S: &str = "KINGLET_TIMEOUT_S";
 /// How many worker threads a function runs, where it is not the vCPUs of its memory.
 pub const THREADS: &str = "KINGLET_THREADS";
-/// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; `warn` by default.
+/// Set by Lambda, and by the embedded host: the function's name.
+pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+/// `0`: the lines of tasks that end make no CloudWatch metrics, which cost by the metric and month. They do by default.
+pub const METRICS: &str = "KINGLET_METRICS";
+/// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; by default `warn` in drivers and `info` in functions.
 pub const LOG: &str = "KINGLET_LOG";
 /// When set, tests write golden files anew instead of comparing.
 pub const UPDATE_GOLDEN: &str = "KINGLET_UPDATE_GOLDEN";

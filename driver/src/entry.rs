@@ -1,7 +1,7 @@
 //! How a program starts: as the driver, or, where a Lambda host started it, as a worker.
 
 use crate::{Error, Result};
-use kinglet_aws::worker::{Worker, serve, start_log};
+use kinglet_aws::worker::{Worker, serve, start_function_log, start_log};
 use kinglet_core::{Job, Registry, env};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -57,10 +57,15 @@ where
         Err(e) => return fail(&Error::limit("threads", format!("starting {threads} threads: {e}"))),
     };
     let done = runtime.block_on(async {
-        start_log();
         match role {
-            Some(role) => work(&role, jobs).await.map(|()| ExitCode::SUCCESS),
-            None => drive(jobs, program).await,
+            Some(role) => {
+                start_function_log();
+                work(&role, jobs).await.map(|()| ExitCode::SUCCESS)
+            }
+            None => {
+                start_log();
+                drive(jobs, program).await
+            }
         }
     });
     // A thread that is stuck in a read must not keep the program from ending.

@@ -17,6 +17,7 @@ use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::placement::place;
 use kinglet_core::wire::event::{Event, MapEvent};
+use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex, Usage};
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Error, Registry, Result};
@@ -69,6 +70,7 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: 
     );
     started?;
     let (spec, split) = (spec?, split?);
+    worker.journal.job_name(&spec.job);
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
     let attempt = AttemptId { number: event.number, nonce: kinglet_aws::worker::nonce() };
 
@@ -94,6 +96,8 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: 
         (Err(cut_off), Err(error)) if cut_off.code() == "engine" => return Err(error),
         (Err(error), _) => return Err(error),
     };
+
+    worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
 
     let lengths: Vec<u64> = runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
     let placement = place(&lengths, spec.options.inline_bytes_max);

@@ -15,6 +15,7 @@ use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions};
 use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, ReduceEvent};
+use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Usage};
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Error, Registry, Result};
@@ -62,6 +63,7 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &ReduceEvent, cal
     );
     started?;
     let (spec, committed) = (spec?, committed?);
+    worker.journal.job_name(&spec.job);
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
     let (inline, objects) = tokio::join!(
         conductor.ledger.inline_runs(job, partition, &committed),
@@ -96,6 +98,7 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &ReduceEvent, cal
             return Err(named(error, &spec));
         }
     };
+    worker.journal.did(Did { records: counts.records_out, bytes: counts.bytes_out, spills: 0 });
     let etag = match upload.finish().await.map_err(|e| named(e, &spec))? {
         Put::Written(etag) => etag,
         Put::Exists => agree(conductor, &spec, &key, &counts, crc32).await?,
@@ -119,16 +122,20 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &ReduceEvent, cal
         },
     };
     let commit = conductor.ledger.commit(job, task, Piece(0), &record, view.partitions).await?;
+    let mut said = json!({ "committed": record.attempt.to_string() });
     if commit == (Commit::Won { stage_complete: true }) {
         conductor.conduct(job).await?;
-        return Ok(json!({ "committed": record.attempt.to_string() }));
+        return Ok(said);
+    }
+    if let Commit::Lost(winner) = commit {
+        said = json!({ "lost": winner.to_string() });
     }
     // The job may have been given up meanwhile: whoever did that removed the parts that were committed before.
     let phase = conductor.ledger.job(job).await?.phase;
     if matches!(phase, Phase::Failed | Phase::Cancelled) {
         conductor.objects.delete(&spec.output.bucket, &[key]).await?;
     }
-    Ok(json!({ "committed": record.attempt.to_string() }))
+    Ok(said)
 }
 
 /// An error of writing the output, with the name that the user gave it.

@@ -1,17 +1,25 @@
 //! The record of an asynchronous invocation that failed, which Lambda hands to the splitter as its on-failure destination:
 //! the function crashed, ran out of memory or time, or could not say itself what was wrong.
 
-use kinglet_aws::Conductor;
+use kinglet_aws::worker::Worker;
 use kinglet_core::ids::{Piece, Stage};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, FailureRecord};
 use kinglet_core::{Error, Result};
 use serde_json::{Value, json};
 
-pub(crate) async fn handle(conductor: &Conductor, record: FailureRecord) -> Result<Value> {
+pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Value> {
+    let conductor = &worker.conductor;
     let error = cause(&record.response_payload);
-    let event = serde_json::from_value(record.request_payload)
+    let event: Event = serde_json::from_value(record.request_payload)
         .map_err(|e| Error::stale("event", format!("reading the payload of a failed invocation: {e}")))?;
+    // Only what is written here is ever said of that invocation; the job's name is worth a read that may fail.
+    let spec = match event.job() {
+        Some(job) => conductor.spec(job).await.ok(),
+        None => None,
+    };
+    let function = record.request_context.get("functionArn").and_then(Value::as_str).and_then(function_name);
+    worker.journal.died(&event, function.unwrap_or("unknown"), spec.as_ref().map(|spec| &spec.job[..]), &error);
     match event {
         Event::Split(event) => {
             conductor.fail(&event.job, Phase::Failed, &error.context("splitting the input")).await?;
@@ -27,6 +35,11 @@ pub(crate) async fn handle(conductor: &Conductor, record: FailureRecord) -> Resu
         Event::Sweep(_) => {}
     }
     Ok(json!({}))
+}
+
+/// The name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION`.
+fn function_name(arn: &str) -> Option<&str> {
+    arn.split(':').nth(6)
 }
 
 /// What Lambda says of a failure, as one of ours. Types and messages as Lambda writes them; see
@@ -57,6 +70,13 @@ fn cause(response: &Value) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_function_is_named_by_its_arn() {
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function:kinglet-mapper:$LATEST";
+        assert_eq!(function_name(arn), Some("kinglet-mapper"));
+        assert_eq!(function_name("nonsense"), None);
+    }
 
     #[test]
     fn lambdas_words_become_codes() {

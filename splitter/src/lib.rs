@@ -12,6 +12,7 @@ use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
+use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::{self, PlanIndex};
 use kinglet_core::wire::spec::{InputSpec, Objects as Which};
 use kinglet_core::{Error, Result};
@@ -27,11 +28,11 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
     if call.payload.get("requestPayload").is_some() {
         let record: FailureRecord = serde_json::from_value(call.payload)
             .map_err(|e| Error::stale("event", format!("reading the record of a failure: {e}")))?;
-        return failure::handle(conductor, record).await;
+        return failure::handle(&worker, record).await;
     }
     match call.event()? {
         Event::Split(event) => {
-            if let Err(error) = split(conductor, &event.job).await {
+            if let Err(error) = split(&worker, &event.job).await {
                 conductor.fail(&event.job, Phase::Failed, &error).await?;
                 return Ok(json!({ "failed": error.code() }));
             }
@@ -42,8 +43,10 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
     }
 }
 
-async fn split(conductor: &Conductor, job: &JobId) -> Result<()> {
+async fn split(worker: &Worker, job: &JobId) -> Result<()> {
+    let conductor = &worker.conductor;
     let spec = conductor.spec(job).await?;
+    worker.journal.job_name(&spec.job);
     let (splits, inputs, partitions) = match &spec.inputs[..] {
         [InputSpec { bucket, objects: Which::Items(made), .. }] => {
             items::cut(&conductor.objects, bucket, made, &spec.options).await?
@@ -55,6 +58,7 @@ async fn split(conductor: &Conductor, job: &JobId) -> Result<()> {
             (splits, inputs, shape.partitions)
         }
     };
+    worker.journal.did(Did { records: inputs.objects, bytes: inputs.bytes, spills: 0 });
     let bytes = plan::write(&splits, &inputs)?;
     let index = PlanIndex::read(&bytes)?;
     let bucket = &conductor.stack.work_bucket;

@@ -29,6 +29,18 @@ pub enum Event {
     Sweep(SweepEvent),
 }
 
+impl Event {
+    /// The job it is about.
+    pub fn job(&self) -> Option<&JobId> {
+        match self {
+            Event::Split(event) => Some(&event.job),
+            Event::Map(event) => Some(&event.job),
+            Event::Reduce(event) => Some(&event.job),
+            Event::Sweep(_) => None,
+        }
+    }
+}
+
 /// See [`Event::Split`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitEvent {

@@ -9,14 +9,19 @@
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`record`] | what a commit says of an attempt | DynamoDB, an attribute of a group item |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
+//! | [`trace`] | which trace an invocation belongs to | header of an invocation |
+//! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |
 
+pub mod emf;
 pub mod event;
 pub mod frame;
 pub mod items;
+pub mod log;
 pub mod plan;
 pub mod record;
 pub mod run;
 pub mod spec;
+pub mod trace;
 
 /// Compares bytes with a golden file, or writes it where [`crate::env::UPDATE_GOLDEN`] is set.
 #[cfg(test)]

@@ -1,0 +1,134 @@
+//! What a function says of its tasks: a line as one starts, a line with metrics as it ends; the layout is
+//! [`kinglet_core::wire::log`]'s.
+
+use crate::log;
+use kinglet_core::ids::Timestamp;
+use kinglet_core::wire::event::Event;
+use kinglet_core::wire::log::{Did, Ended, Subject, ended, line, started};
+use kinglet_core::wire::trace;
+use kinglet_core::{Error, Result};
+use serde_json::Value;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// A function's journal. One invocation at a time.
+#[derive(Debug)]
+pub struct Journal {
+    function: String,
+    memory_mb: u32,
+    metrics: bool,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    subject: Subject,
+    since: Instant,
+    cold: bool,
+    job_name: Option<String>,
+    did: Option<Did>,
+}
+
+/// What stands for the job's name until the spec is read.
+const UNKNOWN: &str = "unknown";
+
+impl Journal {
+    /// The journal of a function, whose lines make metrics or do not.
+    pub(crate) fn new(function: String, memory_mb: u32, metrics: bool) -> Self {
+        Journal { function, memory_mb, metrics, running: Mutex::new(None) }
+    }
+
+    /// An invocation begins. One that is no task, as a sweep, has no lines of its own.
+    pub(crate) fn begin(&self, request_id: &str, trace_header: Option<&str>, payload: &Value, cold: bool) {
+        // The record of a failed invocation is about that invocation's task.
+        let is_record = payload.get("requestPayload").is_some();
+        let event = serde::Deserialize::deserialize(payload.get("requestPayload").unwrap_or(payload));
+        let about = event.ok().map(|event: Event| Subject::of(&event)).unwrap_or_default();
+        let subject = Subject {
+            request_id: Some(request_id.to_owned()),
+            trace_id: trace_header.and_then(trace::root).map(str::to_owned),
+            ..about
+        };
+        log::set_subject(Some(&subject));
+        if subject.job.is_none() || is_record {
+            return;
+        }
+        write("task started", &started(&subject, &self.function, self.memory_mb, cold));
+        *self.running() = Some(Running { subject, since: Instant::now(), cold, job_name: None, did: None });
+    }
+
+    /// The name of the task's job, once it is known.
+    pub fn job_name(&self, name: &str) {
+        if let Some(running) = self.running().as_mut() {
+            running.job_name = Some(name.to_owned());
+        }
+    }
+
+    /// What the task has done.
+    pub fn did(&self, did: Did) {
+        if let Some(running) = self.running().as_mut() {
+            running.did = Some(did);
+        }
+    }
+
+    /// The invocation ends.
+    pub(crate) fn end(&self, answer: &Result<Value>) {
+        if let Err(error) = answer {
+            tracing::error!(code = error.code(), %error, hint = error.hint(), "the invocation failed");
+        }
+        if let Some(running) = self.running().take() {
+            // A handler answers with one member, by which it says how it ended: `{"committed": "0-…"}`.
+            let said = answer.as_ref().ok().and_then(|value| value.as_object()?.iter().next());
+            let failed = said.filter(|(word, _)| *word == "failed").and_then(|(_, code)| code.as_str());
+            let outcome = match (answer, said) {
+                (Err(_), _) => "failed",
+                (Ok(_), Some((word, _))) => word,
+                (Ok(_), None) => "done",
+            };
+            let ended_as = Ended {
+                outcome,
+                code: answer.as_ref().err().map(Error::code).or(failed),
+                function: &self.function,
+                job_name: running.job_name.as_deref().unwrap_or(UNKNOWN),
+                did: running.did,
+                duration_ms: Some(running.since.elapsed().as_secs_f64() * 1e3),
+                memory_mb: Some(self.memory_mb),
+                memory_peak_mb: memory_peak_mb(),
+                cold: Some(running.cold),
+            };
+            write("task ended", &ended(&running.subject, &ended_as, Timestamp::now().0, self.metrics));
+        }
+        log::set_subject(None);
+    }
+
+    /// Speaks for an invocation of another function that could not speak any more.
+    pub fn died(&self, event: &Event, function: &str, job_name: Option<&str>, error: &Error) {
+        let ended_as = Ended {
+            outcome: "died",
+            code: Some(error.code()),
+            function,
+            job_name: job_name.unwrap_or(UNKNOWN),
+            did: None,
+            duration_ms: None,
+            memory_mb: None,
+            memory_peak_mb: None,
+            cold: None,
+        };
+        write("task ended", &ended(&Subject::of(event), &ended_as, Timestamp::now().0, self.metrics));
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write(message: &str, members: &serde_json::Map<String, Value>) {
+    log::write(line(&log::timestamp(), "INFO", message, members));
+}
+
+/// The peak of this process's resident memory, as the kernel keeps it; rounded up to MB.
+fn memory_peak_mb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kb = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    kb.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb.div_ceil(1_024))
+}

@@ -1,0 +1,106 @@
+//! The rules of CloudWatch's embedded metric format, as its specification and the page on `MetricDatum` give them, 2026-11:
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>,
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>. CloudWatch drops the metrics of a
+//! line that breaks them without a word, so the tests hold every line of [`super::log`] against them.
+
+use serde_json::Value;
+
+/// The longest name of a metric, of a namespace, and the longest value of a dimension.
+pub const NAME_CHARS_MAX: usize = 1_024;
+
+/// The most metrics of one line.
+const METRICS_MAX: usize = 100;
+
+/// Checks a line against the specification of the embedded metric format, and says what is wrong with it.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn check(line: &str) -> Result<(), String> {
+    let root: Value = serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))?;
+    let short = |text: &str, max: usize| (1..=max).contains(&text.chars().count());
+    let at = |value: &Value, name: &str| value.get(name).cloned().ok_or(format!("{name} is missing"));
+    let array = |value: Value, name: &str| match value {
+        Value::Array(items) => Ok(items),
+        other => Err(format!("{name} is {other}, not an array")),
+    };
+    if line.len() > 256 << 10 {
+        return Err(format!("{} bytes are more than 256 KB", line.len()));
+    }
+    let metadata = at(&root, "_aws")?;
+    // Milliseconds since 1970; seconds would be read as a day in 1970 and the metrics be dropped.
+    at(&metadata, "Timestamp")?
+        .as_u64()
+        .filter(|ms| *ms > 1_000_000_000_000)
+        .ok_or("Timestamp is not in milliseconds")?;
+    for directive in array(at(&metadata, "CloudWatchMetrics")?, "CloudWatchMetrics")? {
+        let namespace = at(&directive, "Namespace")?;
+        namespace.as_str().filter(|text| short(text, NAME_CHARS_MAX)).ok_or("Namespace is no text of 1 to 1024")?;
+        let sets = array(at(&directive, "Dimensions")?, "Dimensions")?;
+        if sets.is_empty() {
+            return Err("Dimensions has no set".into());
+        }
+        for set in sets {
+            let set = array(set, "a dimension set")?;
+            if set.len() > 30 {
+                return Err("more than 30 dimensions".into());
+            }
+            for name in set {
+                let name = name.as_str().filter(|text| short(text, 250)).ok_or("a dimension is no text of 1 to 250")?;
+                let value = at(&root, name)?;
+                value.as_str().filter(|text| short(text, 1_024)).ok_or(format!("{name} is no text of 1 to 1024"))?;
+            }
+        }
+        let metrics = array(at(&directive, "Metrics")?, "Metrics")?;
+        if metrics.len() > METRICS_MAX {
+            return Err(format!("{} metrics are more than {METRICS_MAX}", metrics.len()));
+        }
+        for metric in metrics {
+            let name = at(&metric, "Name")?;
+            let name = name.as_str().filter(|text| short(text, NAME_CHARS_MAX)).ok_or("a metric has no name")?;
+            if let Some(unit) = metric.get("Unit") {
+                unit.as_str().filter(|unit| UNITS.contains(unit)).ok_or(format!("{unit} is no unit"))?;
+            }
+            let resolution = metric.get("StorageResolution").map_or(Some(60), Value::as_u64);
+            resolution.filter(|s| [1, 60].contains(s)).ok_or("StorageResolution is neither 1 nor 60")?;
+            let numbers = match at(&root, name)? {
+                Value::Array(values) if (1..=100).contains(&values.len()) => values,
+                value => vec![value],
+            };
+            if !numbers.iter().all(Value::is_number) {
+                return Err(format!("{name} is no number"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// CloudWatch's units. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>, 2026-11.
+const UNITS: [&str; 27] = [
+    "Seconds",
+    "Microseconds",
+    "Milliseconds",
+    "Bytes",
+    "Kilobytes",
+    "Megabytes",
+    "Gigabytes",
+    "Terabytes",
+    "Bits",
+    "Kilobits",
+    "Megabits",
+    "Gigabits",
+    "Terabits",
+    "Percent",
+    "Count",
+    "Bytes/Second",
+    "Kilobytes/Second",
+    "Megabytes/Second",
+    "Gigabytes/Second",
+    "Terabytes/Second",
+    "Bits/Second",
+    "Kilobits/Second",
+    "Megabits/Second",
+    "Gigabits/Second",
+    "Terabits/Second",
+    "Count/Second",
+    "None",
+];
