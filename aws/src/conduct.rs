@@ -10,7 +10,7 @@ use kinglet_core::manifest::{Manifest, reconcile};
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, PlanIndex, Split};
-use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Requests, Usage};
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{Error, Result};
 
@@ -40,6 +40,8 @@ pub struct Conductor {
     pub stack: Stack,
     /// The clients behind these.
     pub clients: Clients,
+    /// Whether this is a function, whose requests nobody else counts, and not the driver.
+    pub(crate) in_function: bool,
 }
 
 impl Conductor {
@@ -51,6 +53,7 @@ impl Conductor {
             functions: Functions::new(clients.lambda.clone(), stack.functions.clone()),
             stack,
             clients,
+            in_function: false,
         }
     }
 
@@ -104,6 +107,7 @@ impl Conductor {
     /// What the services report. Nothing is lost: whoever comes next decides again.
     pub async fn conduct(&self, job: &JobId) -> Result<Phase> {
         let now = Timestamp::now();
+        let before = self.clients.meter.totals();
         let view = self.view(job).await?;
         let phase = view.job.phase;
         let mut invocations = Vec::new();
@@ -122,13 +126,14 @@ impl Conductor {
                     }
                 }
                 Command::StartReducing => {
-                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, now).await? {
+                    let usage = self.usage_since(&before, now);
+                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref(), now).await? {
                         let tasks = (0..view.job.partitions).map(TaskIdx);
                         let event = |task| Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0 });
                         self.functions.start_all(tasks.map(event).collect()).await?;
                     }
                 }
-                Command::Finish => match self.finish(job, &view).await {
+                Command::Finish => match self.finish(job, &view, &before).await {
                     Err(error) if !error.is_retryable() || error.code() == "unreconciled" => {
                         self.fail(job, Phase::Failed, &error).await?;
                     }
@@ -187,7 +192,8 @@ impl Conductor {
     }
 
     /// All parts are committed: checks the sums, writes the manifest, ends the job.
-    async fn finish(&self, job: &JobId, view: &LedgerView) -> Result<()> {
+    async fn finish(&self, job: &JobId, view: &LedgerView, before: &Requests) -> Result<()> {
+        let started_at = Timestamp::now();
         let spec = self.spec(job).await?;
         let manifest = self.manifest(job, &spec, view.job.map_tasks, view.job.partitions).await?;
         let key = spec.output.manifest_key();
@@ -206,8 +212,15 @@ impl Conductor {
                 .with_hint("choose another output"));
             }
         }
-        self.ledger.proceed(job, Phase::Reducing, Phase::Succeeded, Timestamp::now()).await?;
+        let usage = self.usage_since(before, started_at);
+        self.ledger.proceed(job, Phase::Reducing, Phase::Succeeded, usage.as_ref(), Timestamp::now()).await?;
         Ok(())
+    }
+
+    /// What a function has spent on the job beside its own task; a driver counts for itself.
+    fn usage_since(&self, before: &Requests, started_at: Timestamp) -> Option<Usage> {
+        let requests = self.clients.meter.since(before);
+        self.in_function.then(|| Usage { started_at, requests, ..Usage::default() })
     }
 
     /// The manifest of a job whose tasks are all committed.

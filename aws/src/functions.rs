@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::wire::event::Event;
 use kinglet_core::wire::trace;
 use kinglet_core::{Error, Result, limits};
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The names of the functions.
@@ -20,6 +21,21 @@ pub struct FunctionNames {
     pub mapper_large: Option<String>,
     /// Runs reduce tasks.
     pub reducer: String,
+}
+
+/// A function as Lambda describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its memory in MB.
+    pub memory_mb: u32,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Its timeout in seconds.
+    pub timeout_s: u32,
+    /// The size of its package in bytes.
+    pub code_bytes: u64,
 }
 
 /// Invokes functions.
@@ -74,6 +90,28 @@ impl Functions {
             }
         });
         request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+    }
+
+    /// What Lambda says of the functions: splitter, mapper, larger mapper, reducer.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn describe(&self) -> Result<Vec<FunctionInfo>> {
+        let FunctionNames { splitter, mapper, mapper_large, reducer } = &self.names;
+        let mut described = Vec::new();
+        for name in [Some(splitter), Some(mapper), mapper_large.as_ref(), Some(reducer)].into_iter().flatten() {
+            let doing = Doing::now(format!("looking at function {name}"));
+            let request = self.lambda.get_function_configuration().function_name(name);
+            let found = request.send().await.map_err(|e| doing.failed(&e))?;
+            described.push(FunctionInfo {
+                name: name.clone(),
+                memory_mb: found.memory_size().unwrap_or_default().unsigned_abs(),
+                architecture: found.architectures().first().map_or("x86_64", |a| a.as_str()).to_owned(),
+                timeout_s: found.timeout().unwrap_or_default().unsigned_abs(),
+                code_bytes: found.code_size().unsigned_abs(),
+            });
+        }
+        Ok(described)
     }
 
     /// Hands out many events, several at once.

@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, error |
+//! | `job#<job>` | `job` | phase, times, plan, error; `usage1`…`usage3`: what was spent beside tasks |
 //! | `job#<job>` | `split#<number>` | that a further try of splitting was claimed |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
@@ -186,7 +186,7 @@ impl Ledger {
     /// What DynamoDB reports.
     pub async fn create_table(&self) -> Result<()> {
         use aws_sdk_dynamodb::types::{
-            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+            AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
         };
         let doing = Doing::now(format!("creating table {}", self.table));
         let mut request = self.dynamodb.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
@@ -198,9 +198,19 @@ impl Ledger {
             request = request.key_schema(element.map_err(rejected)?);
         }
         match request.send().await {
-            Ok(_) => Ok(()),
-            Err(e) if code(&e).as_deref() == Some("ResourceInUseException") => Ok(()),
-            Err(e) => Err(doing.failed(&e)),
+            Ok(_) => {}
+            Err(e) if code(&e).as_deref() == Some("ResourceInUseException") => {}
+            Err(e) => return Err(doing.failed(&e)),
+        }
+        // A server may take a while to make it, as AWS does; the embedded one does not.
+        let mut pause = Pause::default();
+        loop {
+            let described = self.dynamodb.describe_table().table_name(&self.table).send().await;
+            let table = described.map_err(|e| doing.failed(&e))?.table;
+            if table.and_then(|table| table.table_status).is_none_or(|status| status == TableStatus::Active) {
+                return Ok(());
+            }
+            pause.wait(&format!("table {} is not active yet", self.table)).await?;
         }
     }
 
@@ -258,6 +268,12 @@ impl Ledger {
         };
         let count = |name| read_number(&item, name).unwrap_or(0);
         let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
+        let mut beside = Vec::new();
+        for name in ["usage1", "usage2", "usage3"] {
+            if let Some(AttributeValue::B(bytes)) = item.get(name) {
+                beside.push(frame::read(bytes.as_ref(), &format!("{name} of job {job}"))?);
+            }
+        }
         Ok(JobView {
             phase,
             phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(&item, name)),
@@ -267,6 +283,7 @@ impl Ledger {
             tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
             timeout_ms: count("timeout_ms"),
             error,
+            beside,
         })
     }
 
@@ -287,23 +304,44 @@ impl Ledger {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn plan(&self, job: &JobId, tasks: (u32, u32), input: (u64, u64), now: Timestamp) -> Result<bool> {
+    pub async fn plan(
+        &self,
+        job: &JobId,
+        tasks: (u32, u32),
+        input: (u64, u64),
+        usage: &Usage,
+        now: Timestamp,
+    ) -> Result<bool> {
         let (map_tasks, partitions) = tasks;
         let set = [
             ("map_tasks", number(map_tasks)),
             ("partitions", number(partitions)),
             ("objects", number(input.0)),
             ("bytes", number(input.1)),
+            ("usage1", binary(frame::write(usage)?)),
         ];
         self.transition(job, Phase::Splitting, Phase::Mapping, now, set.to_vec()).await
     }
 
-    /// Goes from mapping to reducing, or from reducing to success. Returns whether this call did it.
+    /// Goes from mapping to reducing, or from reducing to success, and keeps what a function spent on that beside its own task.
+    /// Returns whether this call did it.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn proceed(&self, job: &JobId, from: Phase, to: Phase, now: Timestamp) -> Result<bool> {
-        self.transition(job, from, to, now, vec![]).await
+    pub async fn proceed(
+        &self,
+        job: &JobId,
+        from: Phase,
+        to: Phase,
+        usage: Option<&Usage>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let name = if to == Phase::Reducing { "usage2" } else { "usage3" };
+        let set = match usage {
+            Some(usage) => vec![(name, binary(frame::write(usage)?))],
+            None => vec![],
+        };
+        self.transition(job, from, to, now, set).await
     }
 
     /// Ends the job as failed or cancelled, unless it has ended. Returns whether this call did it.

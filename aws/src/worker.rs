@@ -85,7 +85,8 @@ impl Worker {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
         let pool = pool.map_err(|e| Error::limit("threads", format!("starting {threads} threads: {e}")))?;
         let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let conductor = Conductor::new(Clients::from_env().await, stack);
+        let mut conductor = Conductor::new(Clients::from_env().await, stack);
+        conductor.in_function = true;
         let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
         let metrics = std::env::var(env::METRICS).map_or(true, |text| text != "0");
         let journal = Journal::new(function, memory_mb, metrics);
@@ -110,7 +111,8 @@ where
     let worker = Arc::new(worker);
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
         let cold = !worker.warm.swap(true, Ordering::Relaxed);
-        let init_ms = if cold { worker.started.elapsed().as_millis() as u64 } else { 0 };
+        // 0 says that it was warm.
+        let init_ms = if cold { (worker.started.elapsed().as_millis() as u64).max(1) } else { 0 };
         let trace = event.context.xray_trace_id.as_deref();
         worker.journal.begin(&event.context.request_id, trace, &event.payload, cold);
         worker.conductor.functions.set_trace(trace);

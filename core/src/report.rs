@@ -50,10 +50,18 @@ pub struct Report {
     pub reduce_tasks: u64,
     /// Attempts beyond the first of each task.
     pub retries: u64,
-    /// Requests of the committed attempts and of this driver. The splitter's own, and what an attempt sends after its commit,
-    /// are not in it; of Lambda's invocations all are.
+    /// Of the committed attempts and the splitter, how many were their environment's first.
+    pub cold_starts: u64,
+    /// How long these took to start, together, in milliseconds.
+    pub init_ms: u64,
+    /// How long the committed map attempts ran, in milliseconds.
+    pub map_ms: Spread,
+    /// How long the committed reduce attempts ran, in milliseconds.
+    pub reduce_ms: Spread,
+    /// Requests of the splitter, of the committed attempts with their commits, of those who took the job from stage to stage,
+    /// and of this driver from the submission on. Of failed attempts only the invocations are in it.
     pub requests: Requests,
-    /// Function time times memory, in GB-seconds, of the committed attempts.
+    /// Function time times memory, in GB-seconds, of the splitter and the committed attempts.
     pub gb_seconds: f64,
     /// What that would cost on AWS (us-east-1, x86_64), in US dollars.
     pub cost: Cost,
@@ -70,6 +78,29 @@ pub struct Wall {
     pub reduce_ms: u64,
     /// From submission to the manifest.
     pub total_ms: u64,
+}
+
+/// Several numbers in a few.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The smallest.
+    pub min: u64,
+    /// The one in the middle.
+    pub median: u64,
+    /// The largest.
+    pub max: u64,
+    /// All together.
+    pub sum: u64,
+}
+
+impl Spread {
+    /// Of these numbers; zeros of none.
+    pub fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
+        let mut numbers: Vec<_> = numbers.into_iter().collect();
+        numbers.sort_unstable();
+        let (Some(&min), Some(&max)) = (numbers.first(), numbers.last()) else { return Spread::default() };
+        Spread { min, median: numbers[numbers.len() / 2], max, sum: numbers.iter().sum() }
+    }
 }
 
 /// An estimate, in US dollars.
@@ -119,7 +150,7 @@ impl fmt::Display for Report {
         let (put, get, dynamodb) = (count(requests.s3_put), count(requests.s3_get), count(requests.dynamodb));
         let (lambda, again) = (requests.lambda, requests.again);
         writeln!(f, "requests   S3 {put} put, {get} get; DynamoDB {dynamodb}; Lambda {lambda}; {again} sent again")?;
-        writeln!(f, "functions  {:.1} GB-seconds", self.gb_seconds)?;
+        writeln!(f, "functions  {:.1} GB-seconds, {} cold starts", self.gb_seconds, self.cold_starts)?;
         let Cost { lambda, dynamodb, s3, total } = cost;
         write!(f, "on AWS     about ${total:.6} (Lambda ${lambda:.6}, DynamoDB ${dynamodb:.6}, S3 ${s3:.6})")
     }
@@ -163,6 +194,13 @@ mod tests {
     fn numbers_for_people() {
         assert_eq!([0, 999, 1_000, 12_345_678].map(count), ["0", "999", "1,000", "12,345,678"]);
         assert_eq!([0, 999, 1_500, 1_200_000_000].map(bytes), ["0 B", "999 B", "1.50 KB", "1.20 GB"]);
+    }
+
+    #[test]
+    fn a_spread_of_none_one_and_many() {
+        assert_eq!(Spread::of([]), Spread::default());
+        assert_eq!(Spread::of([7]), Spread { min: 7, median: 7, max: 7, sum: 7 });
+        assert_eq!(Spread::of([4, 1, 9, 2]), Spread { min: 1, median: 4, max: 9, sum: 16 });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::handle::JobHandle;
 use crate::items::{ItemCuts, Made};
 use crate::{Error, Format, Items, Job, JobOptions, Local, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
+use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::event::{Event, SplitEvent};
@@ -225,6 +226,7 @@ impl Driver {
         made: Option<Made>,
     ) -> Result<JobHandle> {
         let conductor = &self.shared.conductor;
+        let before = conductor.clients.meter.totals();
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &self.mount_name("input"))?);
@@ -270,11 +272,32 @@ impl Driver {
         let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
         conductor.ledger.create_job(&job, name, now, tries_max, timeout_ms).await?;
         conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
-        Ok(JobHandle::new(self.shared.clone(), job, spec))
+        Ok(JobHandle::new(self.shared.clone(), job, spec, before))
     }
 
     fn mount_name(&self, what: &str) -> String {
         format!("local-{what}-{}", self.shared.mounts.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The stack's functions: splitter, mapper, larger mapper and reducer, as Lambda describes them.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn functions(&self) -> Result<Vec<FunctionInfo>> {
+        self.shared.conductor.functions.describe().await
+    }
+
+    /// Removes the manifest and the parts of an output in S3, as [`Submit::with_overwrite`] does before a job.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is not an `s3://` URI; what S3 reports.
+    pub async fn remove_output(&self, output: &str) -> Result<()> {
+        let output = output::resolve(output, "")?;
+        if output.path.is_some() {
+            let message = format!("{} is on this machine", output.spec.shown);
+            return Err(Error::input("output", message).with_hint("name s3://BUCKET/PREFIX"));
+        }
+        output::prepare(&self.shared.conductor.objects, &output.spec, true).await
     }
 
     /// The URLs of S3, DynamoDB and Lambda, and the access key id and secret, of the embedded runtime; `None` on AWS. Any

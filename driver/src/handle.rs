@@ -4,7 +4,7 @@ use crate::driver::Shared;
 use crate::report::report;
 use crate::{Error, Phase, Report, Result};
 use kinglet_core::ids::JobId;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
 use kinglet_core::wire::spec::JobSpec;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ pub struct JobHandle {
     shared: Arc<Shared>,
     job: JobId,
     spec: JobSpec,
+    /// What this driver had sent before it submitted the job.
+    before: Requests,
 }
 
 /// How far a job is.
@@ -65,13 +67,13 @@ pub(crate) async fn cancel_local_jobs() {
 }
 
 impl JobHandle {
-    pub(crate) fn new(shared: Arc<Shared>, job: JobId, spec: JobSpec) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, job: JobId, spec: JobSpec, before: Requests) -> Self {
         if shared.runtime.is_some() {
             let mut jobs = LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.retain(|(shared, _)| shared.strong_count() > 0);
             jobs.push((Arc::downgrade(&shared), job.clone()));
         }
-        JobHandle { shared, job, spec }
+        JobHandle { shared, job, spec, before }
     }
 
     /// Its id.
@@ -138,7 +140,7 @@ impl JobHandle {
             match view.phase {
                 Phase::Succeeded => {
                     tell(self.progress().await?);
-                    return report(conductor, &self.job, &self.spec, &view).await;
+                    return report(conductor, &self.job, &self.spec, &view, &self.before).await;
                 }
                 Phase::Failed | Phase::Cancelled => {
                     self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).push(self.job.clone());

@@ -51,10 +51,12 @@ mod report;
 pub use driver::{Driver, Submit};
 pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
+pub use kinglet_aws::functions::FunctionInfo;
 pub use kinglet_core::ids::JobId;
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::manifest::Manifest;
-pub use kinglet_core::report::{Cost, Report, Wall};
+pub use kinglet_core::report::{Cost, Report, Spread, Wall};
+pub use kinglet_core::wire::record::Requests;
 pub use kinglet_core::wire::run::Compression;
 pub use kinglet_core::wire::spec::JobOptions;
 pub use kinglet_core::{

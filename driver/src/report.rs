@@ -1,22 +1,35 @@
 //! Puts a job's report together from the ledger.
 
 use kinglet_aws::Conductor;
+use kinglet_aws::ledger::{Committed, Record};
 use kinglet_core::Result;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::JobView;
-use kinglet_core::report::{Cost, Report, Wall, gb_seconds};
-use kinglet_core::wire::record::{MapRecord, Placement, ReduceRecord};
+use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::report::{Cost, Report, Spread, Wall, gb_seconds};
+use kinglet_core::wire::frame;
+use kinglet_core::wire::record::{MapRecord, Placement, ReduceRecord, Requests};
 use kinglet_core::wire::spec::JobSpec;
 
-pub(crate) async fn report(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &JobView) -> Result<Report> {
-    let maps: Vec<MapRecord> = conductor.ledger.committed(job, view.map_tasks).await?.into_iter().flatten().collect();
-    let reduces: Vec<ReduceRecord> =
-        conductor.ledger.committed(job, view.partitions).await?.into_iter().flatten().collect();
+/// The report of a job that succeeded, on whose behalf this driver has sent requests since its totals were `before`.
+pub(crate) async fn report(
+    conductor: &Conductor,
+    job: &JobId,
+    spec: &JobSpec,
+    view: &JobView,
+    before: &Requests,
+) -> Result<Report> {
+    let maps: Committed<MapRecord> = conductor.ledger.committed(job, view.map_tasks).await?;
+    let reduces: Committed<ReduceRecord> = conductor.ledger.committed(job, view.partitions).await?;
+    let mut requests = conductor.clients.meter.since(before);
+    requests += commits(&maps)?;
+    requests += commits(&reduces)?;
+    let maps: Vec<_> = maps.into_iter().flatten().collect();
+    let reduces: Vec<_> = reduces.into_iter().flatten().collect();
     let at = |n: usize| view.phase_at[n].unwrap_or(Timestamp(0));
-    let usages = || maps.iter().map(|r| &r.usage).chain(reduces.iter().map(|r| &r.usage));
+    let usages = || maps.iter().map(|r| &r.usage).chain(reduces.iter().map(|r| &r.usage)).chain(&view.beside);
     let attempts = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
     let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
-    let mut requests = conductor.clients.meter.totals();
     usages().for_each(|usage| requests += usage.requests);
     // Every attempt was invoked once, by whomever; and so was the splitter.
     requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries;
@@ -48,8 +61,30 @@ pub(crate) async fn report(conductor: &Conductor, job: &JobId, spec: &JobSpec, v
         map_tasks: maps.len() as u64,
         reduce_tasks: reduces.len() as u64,
         retries,
+        cold_starts: usages().filter(|usage| usage.init_ms > 0).count() as u64,
+        init_ms: usages().map(|usage| usage.init_ms).sum(),
+        map_ms: Spread::of(maps.iter().map(|r| r.usage.ran_ms)),
+        reduce_ms: Spread::of(reduces.iter().map(|r| r.usage.ran_ms)),
         requests,
         gb_seconds,
         cost: Cost::of(gb_seconds, &requests),
     })
+}
+
+/// About the bytes of a group's item besides its records, and of a record besides itself: keys, names, the time to live.
+const ITEM_BYTES: u64 = 100;
+const NAME_BYTES: u64 = 10;
+
+/// What the commits themselves took, which no attempt can have counted: a write each, of the group's item as it has grown.
+fn commits<R: Record>(tasks: &Committed<R>) -> Result<Requests> {
+    let mut requests = Requests::default();
+    for group in tasks.chunks(TASKS_PER_GROUP as usize) {
+        let mut item_bytes = ITEM_BYTES;
+        for record in group.iter().flatten() {
+            item_bytes += frame::write(record)?.len() as u64 + NAME_BYTES;
+            requests.dynamodb += 1;
+            requests.write_milliunits += item_bytes.div_ceil(1_024) * 1_000;
+        }
+    }
+    Ok(requests)
 }

@@ -14,6 +14,7 @@ use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::{self, PlanIndex};
+use kinglet_core::wire::record::Usage;
 use kinglet_core::wire::spec::{InputSpec, Objects as Which};
 use kinglet_core::{Error, Result};
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
     }
     match call.event()? {
         Event::Split(event) => {
-            if let Err(error) = split(&worker, &event.job).await {
+            if let Err(error) = split(&worker, &event.job, call.init_ms).await {
                 conductor.fail(&event.job, Phase::Failed, &error).await?;
                 return Ok(json!({ "failed": error.code() }));
             }
@@ -43,8 +44,9 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
     }
 }
 
-async fn split(worker: &Worker, job: &JobId) -> Result<()> {
+async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
     let conductor = &worker.conductor;
+    let (before, started_at) = (conductor.clients.meter.totals(), Timestamp::now());
     let spec = conductor.spec(job).await?;
     worker.journal.job_name(&spec.job);
     let (splits, inputs, partitions) = match &spec.inputs[..] {
@@ -65,7 +67,14 @@ async fn split(worker: &Worker, job: &JobId) -> Result<()> {
     conductor.objects.put(bucket, &Conductor::plan_key(job), bytes.into(), Replace::Yes).await?;
     let tasks = splits.len() as u32;
     let now = Timestamp::now();
-    if !conductor.ledger.plan(job, (tasks, partitions), (inputs.objects, inputs.bytes), now).await? {
+    let usage = Usage {
+        started_at,
+        ran_ms: now.since_ms(started_at),
+        init_ms,
+        memory_mb: worker.memory_mb,
+        requests: conductor.clients.meter.since(&before),
+    };
+    if !conductor.ledger.plan(job, (tasks, partitions), (inputs.objects, inputs.bytes), &usage, now).await? {
         return Ok(()); // Another splitter was first, or the job has ended.
     }
     if tasks == 0 {

@@ -73,6 +73,7 @@ impl World {
             tries_max: 4,
             timeout_ms: TIMEOUT_MS,
             error: None,
+            beside: vec![],
         };
         let tasks = (0..tasks).map(|n| TaskView { task: TaskIdx(n), ..TaskView::default() }).collect();
         let mut world = World {

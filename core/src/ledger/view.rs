@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::ids::{Piece, TaskIdx, Timestamp};
-use crate::wire::record::Position;
+use crate::wire::record::{Position, Usage};
 use serde::{Deserialize, Serialize};
 
 /// Where a job stands. It only ever goes forward.
@@ -67,6 +67,9 @@ pub struct JobView {
     pub timeout_ms: u64,
     /// Why it failed.
     pub error: Option<Error>,
+    /// Time and requests that belong to no task: of the splitter up to its plan, and of those who took the job from mapping to
+    /// reducing and to its end.
+    pub beside: Vec<Usage>,
 }
 
 /// Everything that [`super::advance`] needs: the job, and the tasks of the stage it is in.

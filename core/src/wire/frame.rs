@@ -31,6 +31,8 @@ pub enum Kind {
     Error = 6,
     /// [`super::plan::Inputs`]
     Inputs = 7,
+    /// [`super::record::Usage`]
+    Usage = 16,
 }
 
 /// A type that is stored in a frame.

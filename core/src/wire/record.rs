@@ -69,8 +69,13 @@ pub struct Usage {
     pub init_ms: u64,
     /// The function's memory in MB.
     pub memory_mb: u32,
-    /// Up to the commit, which is not in it.
+    /// Up to the commit, which is not in it; of what belongs to no task, all.
     pub requests: Requests,
+}
+
+impl Framed for Usage {
+    const KIND: Kind = Kind::Usage;
+    const VERSION: u8 = 1;
 }
 
 /// A committed map attempt.
@@ -212,6 +217,7 @@ mod tests {
         assert_eq!(frame::read::<MapRecord>(&bytes, "").unwrap(), map);
         bytes.extend(frame::write(&reduce).unwrap());
         bytes.extend(frame::write(&index).unwrap());
+        bytes.extend(frame::write(&usage).unwrap());
         crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v1.bin"), &bytes);
         assert_eq!(index.range(0), Some((0, 10)));
         assert_eq!(index.range(2), Some((20, 20)));
