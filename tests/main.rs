@@ -5,6 +5,7 @@
 //! | `arrows` | the crates depend on each other as ARCHITECTURE.md says, and on nothing that they must not |
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
+//! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
@@ -22,6 +23,7 @@
 
 mod arrows;
 mod bad_input;
+mod bench;
 mod boto3;
 mod cli;
 mod example;

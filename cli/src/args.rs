@@ -22,6 +22,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a job to its end
     Run(Run),
+    /// Measure: word counts, reading, writing and empty tasks
+    #[command(after_help = "Examples:\n  \
+            kinglet bench\n  \
+            kinglet bench --quick --json > bench.json\n  \
+            kinglet bench --sizes 1MB,10GB --repeat 5")]
+    Bench(Box<crate::bench::Bench>),
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
-//! Reads lines and does nothing with them: what is left is the cost of the tasks themselves. `kinglet bench` gives it an input
-//! of a thousand line feeds, cut at each.
+//! Does nothing with its items, whatever they hold: what is left is the cost of the tasks themselves. `kinglet bench` gives it
+//! a thousand empty items, each in a split of its own.
 
-use kinglet_core::{ByteLines, Emitter, Job, Sink, UserResult, Values};
+use kinglet_core::{Emitter, Items, Job, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
 /// See the module. Without parameters.
@@ -10,12 +10,12 @@ pub struct BenchEmpty;
 
 impl Job for BenchEmpty {
     const NAME: &'static str = "bench-empty";
-    type Input = ByteLines;
+    type Input = Items<Vec<u8>>;
     type Key = ();
     type Value = ();
     type Output = ();
 
-    fn map(&self, _: &[u8], _: &mut Emitter<'_, (), ()>) -> UserResult {
+    fn map(&self, _: Vec<u8>, _: &mut Emitter<'_, (), ()>) -> UserResult {
         Ok(())
     }
 

@@ -1,0 +1,302 @@
+//! `kinglet bench`: the benchmark set, on the stack that is named or on the embedded runtime.
+//!
+//! The functions make their own corpus, so that nothing is uploaded: writing it is the first thing that is measured. What is
+//! made goes again at the end, whether or not all went well.
+
+mod results;
+
+use crate::args::CompressionArg;
+use clap::Args;
+use kinglet::{Compression, Driver, Error, Functions, Job, JobHandle, JobOptions, Local, Report, Result, Submit};
+use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
+use results::{Case, Results};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Sizes of the word counts, and the largest of reading and writing: bytes, kB, MB or GB
+    #[arg(long, value_name = "SIZE,…", value_delimiter = ',', value_parser = size, help_heading = "Benchmarks")]
+    sizes: Vec<u64>,
+
+    /// How many empty tasks are run [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Benchmarks", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    tasks: Option<u32>,
+
+    /// How often each is run; the median counts [default: 3]
+    #[arg(long, value_name = "N", help_heading = "Benchmarks", value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: Option<u32>,
+
+    /// A small set, each run once: 1 MB and 10 MB, 100 empty tasks
+    #[arg(long, help_heading = "Benchmarks")]
+    quick: bool,
+
+    /// Print everything as JSON, each run with its whole report
+    #[arg(long)]
+    json: bool,
+
+    /// How runs are stored on their way from mappers to reducers
+    #[arg(long, value_enum, default_value_t, help_heading = "Benchmarks")]
+    compression: CompressionArg,
+
+    /// Where corpora and outputs go: a directory, or an s3:// prefix that the functions may read and write [default: a
+    /// directory of its own in the temporary directory]
+    #[arg(long, value_name = "PLACE", help_heading = "Benchmarks")]
+    at: Option<String>,
+
+    /// How many functions run at once [default: the number of cores]
+    #[arg(long, value_name = "N", help_heading = "Embedded runtime")]
+    concurrency: Option<u32>,
+
+    /// Memory of each function in MB, 128 to 10240; 1769 MB bring one thread
+    #[arg(long, value_name = "MB", default_value_t = 1769, help_heading = "Embedded runtime",
+          value_parser = clap::value_parser!(u32).range(128..=10240))]
+    memory_mb: u32,
+
+    /// Where intermediate data goes; it is removed at the end [default: the temporary directory]
+    #[arg(long, value_name = "DIR", help_heading = "Embedded runtime")]
+    data_dir: Option<PathBuf>,
+
+    /// Run the built functions in this directory instead of this program itself
+    #[arg(long, value_name = "DIR", help_heading = "Embedded runtime")]
+    functions: Option<PathBuf>,
+}
+
+const MB: u64 = 1_000_000;
+
+/// How much a reducer writes when a corpus is made, as far as there is so much.
+const PART_BYTES: u64 = 64 * MB;
+
+/// How much is written for each number that [`BenchWrite`] is given.
+const STRETCH_BYTES: u64 = MB;
+
+/// A number of bytes: `1000000`, `1MB`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => MB,
+        "GB" => 1_000 * MB,
+        "TB" => MB * MB,
+        _ => return Err("a size is a whole number of B, kB, MB, GB or TB, as in 100MB".to_owned()),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| "a size begins with a whole number, as in 100MB".to_owned())?;
+    number.checked_mul(unit).filter(|size| *size > 0).ok_or_else(|| "a size is more than nothing".to_owned())
+}
+
+pub(crate) async fn run(bench: Bench) -> Result<()> {
+    let driver = local(&bench).start().await?;
+    let measured = run_on(&driver, &bench).await;
+    driver.close().await;
+    let results = measured?;
+    if bench.json {
+        let text = serde_json::to_string_pretty(&results);
+        println!("{}", text.map_err(|e| Error::input("report", format!("writing the results: {e}")))?);
+    } else {
+        print!("{results}");
+    }
+    Ok(())
+}
+
+fn local(bench: &Bench) -> Local {
+    let mut local = Local::new().with_memory_mb(bench.memory_mb);
+    if let Some(concurrency) = bench.concurrency {
+        local = local.with_concurrency(concurrency);
+    }
+    if let Some(dir) = &bench.data_dir {
+        local = local.with_data_dir(dir);
+    }
+    if let Some(dir) = &bench.functions {
+        local = local.with_functions(Functions::Directory(dir.clone()));
+    }
+    local
+}
+
+/// Where corpora and outputs go.
+struct Place {
+    root: String,
+    /// Goes with its files when this does.
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    fn new(bench: &Bench) -> Result<Self> {
+        let dir = |parent: &std::path::Path| {
+            tempfile::Builder::new().prefix("kinglet-bench-").tempdir_in(parent).map_err(|e| {
+                Error::input("output", format!("making a directory in {}: {e}", parent.display()))
+                    .with_hint("name a place to write to with --at")
+            })
+        };
+        let made = match &bench.at {
+            Some(at) if at.starts_with("s3://") => {
+                let run = std::process::id();
+                return Ok(Place { root: format!("{}/kinglet-bench-{run}", at.trim_end_matches('/')), _dir: None });
+            }
+            Some(at) => dir(at.as_ref())?,
+            None => dir(bench.data_dir.as_deref().unwrap_or(&std::env::temp_dir()))?,
+        };
+        Ok(Place { root: made.path().display().to_string(), _dir: Some(made) })
+    }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.root)
+    }
+
+    async fn remove(&self, driver: &Driver, name: &str) -> Result<()> {
+        let place = self.at(name);
+        if place.starts_with("s3://") {
+            return driver.remove_output(&place).await;
+        }
+        match std::fs::remove_dir_all(&place) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::input("output", format!("removing {place}: {e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
+    let place = Place::new(bench)?;
+    let mut set = Set { driver, bench, place: &place, results: Results::new(driver.functions().await?) };
+    let measured = set.run().await;
+    let mut left = Ok(());
+    for name in set.outputs() {
+        left = left.and(place.remove(driver, &name).await);
+    }
+    // What went wrong first is what is said.
+    measured?;
+    left?;
+    Ok(set.results)
+}
+
+struct Set<'a> {
+    driver: &'a Driver,
+    bench: &'a Bench,
+    place: &'a Place,
+    results: Results,
+}
+
+const OUT: &str = "out";
+
+impl Set<'_> {
+    fn sizes(&self) -> Vec<u64> {
+        let mut sizes = match (&self.bench.sizes[..], self.bench.quick) {
+            ([], true) => vec![MB, 10 * MB],
+            ([], false) => vec![MB, 100 * MB, 1_000 * MB],
+            (given, _) => given.to_vec(),
+        };
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    fn repeat(&self) -> u32 {
+        self.bench.repeat.unwrap_or(if self.bench.quick { 1 } else { 3 })
+    }
+
+    /// Everything that may have been made.
+    fn outputs(&self) -> Vec<String> {
+        self.sizes().into_iter().map(corpus).chain([OUT.to_owned()]).collect()
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        let sizes = self.sizes();
+        let (smaller, largest) = sizes.split_at(sizes.len().saturating_sub(1));
+        for size in smaller {
+            let what = format!("make {}", corpus(*size));
+            let made = self.once(&what, self.write(*size).await?).await?;
+            self.results.set_up(&made);
+        }
+        let repeat = self.repeat();
+        for size in largest {
+            let mut runs = Vec::new();
+            for n in 1..=repeat {
+                let job = self.write(*size).await?;
+                runs.push(self.once(&format!("write {}, {n} of {repeat}", corpus(*size)), job).await?);
+            }
+            self.results.add(Case::moved("write", *size, runs, |report| (report.bytes_out, report.reduce_ms.sum)));
+
+            let runs = self.repeatedly("read", &BenchRead, &corpus(*size)).await?;
+            self.results.add(Case::moved("read", *size, runs, |report| (report.bytes_in, report.map_ms.sum)));
+        }
+        for size in sizes {
+            let runs = self.repeatedly(&format!("word count of {}", corpus(size)), &WordCount, &corpus(size)).await?;
+            self.results.add(Case::moved("word-count", size, runs, |report| (report.bytes_in, report.map_ms.sum)));
+        }
+        let tasks = self.bench.tasks.unwrap_or(if self.bench.quick { 100 } else { 1_000 });
+        let mut runs = Vec::new();
+        for n in 1..=repeat {
+            let items = vec![Vec::new(); tasks as usize];
+            let submit = self.submit([], OUT).with_items_per_split(1);
+            let job = self.driver.submit_items(&BenchEmpty, items, submit).await?;
+            runs.push(self.once(&format!("{tasks} empty tasks, {n} of {repeat}"), job).await?);
+            self.place.remove(self.driver, OUT).await?;
+        }
+        self.results.add(Case::tasks("empty-tasks", u64::from(tasks), runs));
+        Ok(())
+    }
+
+    fn submit<const N: usize>(&self, inputs: [String; N], output: &str) -> Submit {
+        let compression = match self.bench.compression {
+            CompressionArg::None => Compression::None,
+            CompressionArg::Lz4 => Compression::Lz4,
+        };
+        let options = JobOptions { concurrency: 0, compression, ..JobOptions::default() };
+        let submit =
+            if N == 0 { Submit::to(self.place.at(output)) } else { Submit::new(inputs, self.place.at(output)) };
+        submit.with_options(options).with_overwrite()
+    }
+
+    /// Starts the job that writes a corpus.
+    async fn write(&self, size: u64) -> Result<JobHandle> {
+        let bytes = STRETCH_BYTES.min(size);
+        let partitions = u32::try_from(size.div_ceil(PART_BYTES)).unwrap_or(u32::MAX);
+        let submit = self.submit([], &corpus(size));
+        let options = JobOptions { concurrency: 0, partitions: Some(partitions.min(1_000)), ..JobOptions::default() };
+        let job = BenchWrite { bytes: bytes as u32 };
+        self.driver.submit_items(&job, 0..size.div_ceil(bytes), submit.with_options(options)).await
+    }
+
+    async fn repeatedly<J: Job>(&self, what: &str, job: &J, input: &str) -> Result<Vec<Report>> {
+        let repeat = self.repeat();
+        let mut runs = Vec::new();
+        for n in 1..=repeat {
+            let handle = self.driver.submit(job, self.submit([self.place.at(input)], OUT)).await?;
+            runs.push(self.once(&format!("{what}, {n} of {repeat}"), handle).await?);
+            self.place.remove(self.driver, OUT).await?;
+        }
+        Ok(runs)
+    }
+
+    /// Waits for a job, and says on stderr that it runs.
+    async fn once(&self, what: &str, job: JobHandle) -> Result<Report> {
+        eprintln!("{what}");
+        job.wait().await.map_err(|e| e.context(what.to_owned()))
+    }
+}
+
+/// The name of a corpus.
+fn corpus(size: u64) -> String {
+    format!("corpus-{}", results::bytes(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_written() {
+        assert_eq!(
+            ["1", "5kB", "100MB", "1GB", "2 TB"].map(|text| size(text).unwrap()),
+            [1, 5_000, 100 * MB, 1_000 * MB, 2 * MB * MB]
+        );
+        for bad in ["", "0", "MB", "1.5GB", "7 apples", "99999999999TB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            [1, 5_000, 100 * MB, 1_000 * MB, 1_234_567].map(corpus),
+            ["corpus-1B", "corpus-5kB", "corpus-100MB", "corpus-1GB", "corpus-1234567B"]
+        );
+    }
+}
