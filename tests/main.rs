@@ -14,6 +14,7 @@
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `example` | the example project's program does what the README says |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
+//! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
 //! | `ministack` | the same jobs give the same bytes on an S3 and a DynamoDB that are not ours |
 //!
 //! `programs` builds and finds what is run, `support` runs it and checks what comes out, `venv` brings Python packages.
@@ -34,6 +35,7 @@ mod jobs_api;
 mod memory;
 mod ministack;
 mod programs;
+mod stack;
 mod support;
 mod venv;
 mod word_count;

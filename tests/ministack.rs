@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 // ---- The server
 
 /// A ministack of its own for a test, with nothing in it. It ends when this is dropped, or when this process ends.
-struct Ministack {
+pub(crate) struct Ministack {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     dir: tempfile::TempDir,
 }
 
@@ -41,7 +41,7 @@ const STARTS: u32 = 5;
 const START_WAIT: Duration = Duration::from_secs(120);
 
 impl Ministack {
-    fn start(python: &Path) -> Self {
+    pub(crate) fn start(python: &Path) -> Self {
         for _ in 0..STARTS {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let mut server = Self::spawn(python, port);
@@ -94,7 +94,7 @@ impl Ministack {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    fn servers(&self) -> Servers {
+    pub(crate) fn servers(&self) -> Servers {
         Servers {
             s3_url: self.url.clone(),
             dynamodb_url: self.url.clone(),

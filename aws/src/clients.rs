@@ -4,6 +4,7 @@ use crate::meter::{Meter, MeterInterceptor};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::tls;
+use aws_types::service_config::ServiceConfigKey;
 use std::sync::Arc;
 
 /// The three clients, and what counts their requests.
@@ -37,24 +38,35 @@ pub struct Endpoints {
 /// How often the SDK tries one request. Throttling is normal at the start of a large job.
 const ATTEMPTS: u32 = 8;
 
+/// What the variables start with that say where services are, when that is not AWS.
+const ENDPOINT_VARIABLES: &str = "AWS_ENDPOINT_URL";
+
+/// Whether no request goes out by TLS: then the system's root certificates are not read, which takes longer than a whole
+/// small job.
+pub(crate) fn all_plain() -> bool {
+    let given: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with(ENDPOINT_VARIABLES)).collect();
+    let names = |name: &str| given.iter().any(|(given, _)| given == name);
+    let all = names("AWS_ENDPOINT_URL")
+        || ["S3", "DYNAMODB", "LAMBDA"].iter().all(|service| names(&format!("{ENDPOINT_VARIABLES}_{service}")));
+    all && given.iter().all(|(_, url)| url.starts_with("http://"))
+}
+
 impl Clients {
     /// Clients of the environment: credentials, region, profiles and endpoints as in every AWS tool.
     pub async fn from_env() -> Self {
-        // Reading the system's root certificates takes longer than a whole small job: not when no endpoint needs them.
-        let plain = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA"]
-            .map(std::env::var)
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>();
-        let all_plain = !plain.is_empty() && plain.iter().all(|url| url.starts_with("http://"));
         let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client(all_plain))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .http_client(http_client(all_plain()))
+            .retry_config(retries())
             .load()
             .await;
+        Self::of(&config)
+    }
+
+    /// Clients of a configuration that was loaded from the environment.
+    pub(crate) fn of(config: &aws_config::SdkConfig) -> Self {
         // Servers that are not AWS want the bucket in the path, not in the host name.
-        let path_style = !plain.is_empty();
-        Self::new(&config, path_style, [None, None, None])
+        let path_style = endpoint(config, "S3").is_some();
+        Self::new(config, path_style, [None, None, None])
     }
 
     /// Clients of servers elsewhere, as the embedded runtime's.
@@ -68,7 +80,7 @@ impl Clients {
             .region(Region::new(endpoints.region.clone()))
             .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(keys))
             .http_client(http_client(plain))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .retry_config(retries())
             .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(Sleep))
             .build();
         let urls = [&endpoints.s3, &endpoints.dynamodb, &endpoints.lambda].map(|url| Some(url.clone()));
@@ -101,7 +113,20 @@ impl Clients {
     }
 }
 
-fn http_client(plain: bool) -> aws_sdk_s3::config::SharedHttpClient {
+/// Where a service is, when the environment or the profile says that it is not AWS.
+pub(crate) fn endpoint(config: &aws_config::SdkConfig, service: &'static str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(service).env(ENDPOINT_VARIABLES).profile("endpoint_url").build();
+    let named = config.service_config().and_then(|all| all.load_config(key.ok()?));
+    named.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// As often as `AWS_MAX_ATTEMPTS` says, or as we think best.
+pub(crate) fn retries() -> RetryConfig {
+    let asked = std::env::var("AWS_MAX_ATTEMPTS").ok().and_then(|text| text.parse().ok()).filter(|n| *n > 0);
+    RetryConfig::standard().with_max_attempts(asked.unwrap_or(ATTEMPTS))
+}
+
+pub(crate) fn http_client(plain: bool) -> aws_sdk_s3::config::SharedHttpClient {
     let builder = aws_smithy_http_client::Builder::new();
     if plain {
         builder.build_http()

@@ -1,5 +1,6 @@
 //! From the SDK's errors to ours: who must act, what was being done, how long it took.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -11,11 +12,34 @@ use std::time::Instant;
 pub(crate) struct Doing<D> {
     what: D,
     since: Instant,
+    /// The region that is asked, where an error may tell of another.
+    region: Option<String>,
 }
 
 impl<D: Display> Doing<D> {
     pub(crate) fn now(what: D) -> Self {
-        Doing { what, since: Instant::now() }
+        Doing { what, since: Instant::now(), region: None }
+    }
+
+    /// The same, asked of this region.
+    pub(crate) fn in_region(self, region: Option<String>) -> Self {
+        Doing { region, ..self }
+    }
+
+    /// The bucket is in another region than the one that was asked.
+    fn elsewhere(&self, message: &str, there: Option<&str>) -> Error {
+        let asked = self.region.as_deref().unwrap_or("the region that was asked");
+        let (named, hint) = match there {
+            Some(there) => (
+                format!("{message}: the bucket is in {there}, and {asked} was asked"),
+                format!("use a stack in {there}, or copy the objects to a bucket in {asked}"),
+            ),
+            None => (
+                format!("{message}: the bucket is not in {asked}"),
+                format!("use a stack in the bucket's region, or copy the objects to a bucket in {asked}"),
+            ),
+        };
+        Error::input("region", named).with_hint(hint)
     }
 
     /// The service's own code for an error, `PreconditionFailed` among others.
@@ -26,6 +50,9 @@ impl<D: Display> Doing<D> {
         let took = self.since.elapsed().as_secs_f64();
         let what = &self.what;
         let Some(service) = error.as_service_error() else {
+            if let Some(cause) = credentials_error(error) {
+                return no_credentials(what, cause);
+            }
             let cause = causes(error);
             return Error::service("unreachable", format!("{what}: {cause} ({took:.1} s)"))
                 .with_hint("the service could not be reached: check the network, the region and the endpoint");
@@ -45,23 +72,35 @@ impl<D: Display> Doing<D> {
                 Error::input("access-denied", message("access denied: "))
                     .with_hint("the role or user that asks needs permission for it")
             }
+            // A signature that is too old speaks of the clock, whatever code it comes with.
+            "RequestTimeTooSkewed" | "RequestExpired" => clock(message("")),
+            "InvalidSignatureException" | "SignatureDoesNotMatch" if said.starts_with("Signature ") => {
+                clock(message(""))
+            }
+            "ExpiredToken" | "ExpiredTokenException" => {
+                Error::input("credentials-expired", message("the credentials have expired: ")).with_hint(
+                    "sign in again, as by `aws login` or `aws sso login`, or renew the keys in the environment",
+                )
+            }
             "InvalidAccessKeyId"
             | "SignatureDoesNotMatch"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
             | "UnrecognizedClientException"
             | "InvalidClientTokenId"
-            | "InvalidSignatureException" => {
-                Error::input("credentials", message("")).with_hint("check or renew the AWS credentials")
-            }
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "MissingAuthenticationToken"
+            | "IncompleteSignature"
+            | "InvalidSignatureException" => Error::input("credentials", message(""))
+                .with_hint("check the AWS credentials: `aws sts get-caller-identity` shows whose are used"),
             "NoSuchBucket" => {
                 Error::input("bucket-missing", message("")).with_hint("create the bucket or mend its name")
             }
             "NoSuchKey" | "NotFound" => Error::input("object-missing", message("")),
             "PreconditionFailed" => Error::input("precondition", message("")),
             "InvalidRange" => Error::input("range", message("")),
-            "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
-                Error::input("region", message("")).with_hint("the bucket is in another region: set AWS_REGION to it")
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+                let there = error.raw_response().and_then(|r| r.headers().get("x-amz-bucket-region"));
+                self.elsewhere(&message(""), there)
             }
             "InsufficientStorage" => Error::limit("no-space", message("")).with_hint("free some disk space"),
             "ResourceNotFoundException" => Error::stale("resource-missing", message(""))
@@ -70,10 +109,50 @@ impl<D: Display> Doing<D> {
             | "ItemCollectionSizeLimitExceededException"
             | "RequestEntityTooLargeException"
             | "RequestTooLargeException" => Error::limit("too-large", message("")),
-            _ if (500..600).contains(&status) || is_throttle(code) => Error::service("service", message("")),
-            _ if status == 429 => Error::service("throttled", message("")),
+            _ if is_throttle(code) || status == 429 => Error::service("throttled", message("throttled: ")).with_hint(
+                "too much runs at once for the account's limits: wait, lower --concurrency, or ask AWS for more",
+            ),
+            "RequestTimeout" | "InternalServerError" | "TransactionInProgressException" => {
+                Error::service("service", message(""))
+            }
+            _ if (500..600).contains(&status) => Error::service("service", message("")),
             _ => Error::input("rejected", message("")),
         }
+    }
+}
+
+fn clock(message: String) -> Error {
+    Error::input("clock", message).with_hint("set this machine's clock: AWS refuses what is more than 5 minutes off")
+}
+
+/// What kept the SDK from having credentials, if that is why a request was not sent.
+fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<CredentialsError>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn no_credentials(what: &dyn Display, error: &CredentialsError) -> Error {
+    let cause = causes(error);
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            // The cause is a list of all places that were looked at.
+            tracing::debug!(cause, "no credentials");
+            Error::input("credentials-missing", format!("{what}: there are no AWS credentials")).with_hint(
+                "sign in with `aws login` or `aws configure`, name a profile with --profile, or set AWS_ACCESS_KEY_ID",
+            )
+        }
+        CredentialsError::ProviderTimedOut(_) => {
+            Error::service("credentials-provider", format!("{what}: asking for AWS credentials: {cause}"))
+                .with_hint("the provider of the profile's credentials does not answer: check the network")
+        }
+        _ => Error::input("credentials", format!("{what}: having AWS credentials: {cause}"))
+            .with_hint("sign in again, as by `aws login` or `aws sso login`, and check the profile"),
     }
 }
 
@@ -85,9 +164,9 @@ fn is_throttle(code: &str) -> bool {
             | "TooManyRequestsException"
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded"
-            | "TransactionInProgressException"
-            | "RequestTimeout"
-            | "InternalServerError"
+            | "RequestThrottledException"
+            | "RequestThrottled"
+            | "Throttling"
             | "LimitExceededException"
     )
 }

@@ -1,6 +1,6 @@
 //! Functions on Lambda, invoked asynchronously.
 
-use crate::errors::Doing;
+use crate::errors::{Doing, code};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -89,7 +89,15 @@ impl Functions {
                 let _ = request.headers_mut().try_insert(trace::HEADER, trace.clone());
             }
         });
-        request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(e) if code(&e).as_deref() == Some("ResourceNotFoundException") => {
+                let message = format!("invoking function {name}: there is no such function");
+                Err(Error::stale("function-missing", message)
+                    .with_hint("deploy the stack again: one of its functions was deleted"))
+            }
+            Err(e) => Err(doing.failed(&e)),
+        }
     }
 
     /// What Lambda says of the functions: splitter, mapper, larger mapper, reducer.

@@ -9,7 +9,7 @@
 //! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | when it was claimed, started and on which function, failed and why |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run |
-//! | `jobs` | `<job>` | the job's name and phase, for lists |
+//! | `jobs` | `<job>` | the job's name, phase, start and end, for lists |
 //!
 //! **Commit.** One conditional `UpdateItem` adds `t<task>.<piece>` to the group item where it is not there; the reply carries
 //! the whole group, so the committer sees whether the group is complete. A complete group is added to the root's set the
@@ -79,6 +79,21 @@ impl Record for ReduceRecord {
     fn remainder(&self) -> Option<Position> {
         None
     }
+}
+
+/// A job as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEntry {
+    /// Its id.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// The committed pieces of each task of a stage, in order.
@@ -287,6 +302,24 @@ impl Ledger {
         })
     }
 
+    /// All jobs that the ledger keeps, oldest first.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn jobs(&self) -> Result<Vec<JobEntry>> {
+        let items = self.query("jobs", "").await?;
+        let entry = |item: &Item| {
+            Some(JobEntry {
+                job: read_text(item, "sk")?.parse().ok()?,
+                name: read_text(item, "name")?.to_owned(),
+                phase: read_text(item, "phase").and_then(Phase::parse)?,
+                submitted_at: read_time(item, "at0")?,
+                ended_at: read_time(item, "at3"),
+            })
+        };
+        Ok(items.iter().filter_map(entry).collect())
+    }
+
     /// The jobs that have not ended, oldest first.
     ///
     /// # Errors
@@ -395,8 +428,9 @@ impl Ledger {
         }
         if to.is_final() {
             let request = self.dynamodb.update_item().table_name(&self.table).key("pk", text("jobs"));
-            let request = request.key("sk", text(job.to_string())).update_expression("SET phase = :to");
+            let request = request.key("sk", text(job.to_string())).update_expression("SET phase = :to, at3 = :now");
             let request = request.expression_attribute_values(":to", text(to.as_str()));
+            let request = request.expression_attribute_values(":now", number(now.0));
             request.send().await.map_err(|e| doing.failed(&e))?;
         }
         Ok(true)

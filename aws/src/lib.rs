@@ -3,22 +3,34 @@
 //! There is one path: *local* means other endpoints, given by the same environment variables that every AWS tool reads.
 //! Everything that is sent is counted ([`meter`]), retries included, so that a job's report can say what it cost.
 
+#[cfg(feature = "driver")]
+pub mod clean;
 pub mod clients;
 pub mod conduct;
+#[cfg(feature = "driver")]
+pub mod deployed;
 mod errors;
 pub mod functions;
 mod journal;
 pub mod ledger;
 mod log;
+#[cfg(feature = "driver")]
+pub mod logs;
 pub mod meter;
 pub mod objects;
+#[cfg(feature = "driver")]
+pub mod session;
 pub mod upload;
 pub mod worker;
 
 pub use clients::{Clients, Endpoints};
 pub use conduct::Conductor;
+#[cfg(feature = "driver")]
+pub use deployed::Deployed;
 pub use functions::{FunctionNames, Functions};
 pub use journal::Journal;
 pub use ledger::Ledger;
 pub use meter::Meter;
 pub use objects::Objects;
+#[cfg(feature = "driver")]
+pub use session::Session;

@@ -50,12 +50,16 @@ impl Objects {
         Objects { s3 }
     }
 
+    fn doing(&self, what: String) -> Doing<String> {
+        Doing::now(what).in_region(self.s3.config().region().map(ToString::to_string))
+    }
+
     /// Creates a bucket, where `template.yaml` does not. One of one's own that is there already is left as it is.
     ///
     /// # Errors
     /// What S3 reports.
     pub async fn create_bucket(&self, bucket: &str) -> Result<()> {
-        let doing = Doing::now(format!("creating bucket {bucket}"));
+        let doing = self.doing(format!("creating bucket {bucket}"));
         match self.s3.create_bucket().bucket(bucket).send().await {
             Ok(_) => Ok(()),
             // In us-east-1 this is no error. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
@@ -69,7 +73,7 @@ impl Objects {
     /// # Errors
     /// [`Error::Input`] with `object-missing` when there is none.
     pub async fn get(&self, bucket: &str, key: &str, range: Option<(u64, u64)>) -> Result<Bytes> {
-        let doing = Doing::now(format!("reading s3://{bucket}/{key}"));
+        let doing = self.doing(format!("reading s3://{bucket}/{key}"));
         let mut tries = 0;
         loop {
             tries += 1;
@@ -106,7 +110,7 @@ impl Objects {
     /// # Errors
     /// What S3 reports.
     pub async fn put(&self, bucket: &str, key: &str, body: Bytes, replace: Replace) -> Result<Put> {
-        let doing = Doing::now(format!("writing s3://{bucket}/{key} ({} bytes)", body.len()));
+        let doing = self.doing(format!("writing s3://{bucket}/{key} ({} bytes)", body.len()));
         let none_match = (replace == Replace::No).then(|| "*".to_owned());
         let put = self.s3.put_object().bucket(bucket).key(key).set_if_none_match(none_match);
         // The body goes out with a CRC-32 that S3 checks; a SHA-256 in the signature as well would cost more than the rest.
@@ -122,7 +126,7 @@ impl Objects {
     /// # Errors
     /// What S3 reports, but for its absence.
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<Listed>> {
-        let doing = Doing::now(format!("looking at s3://{bucket}/{key}"));
+        let doing = self.doing(format!("looking at s3://{bucket}/{key}"));
         match self.s3.head_object().bucket(bucket).key(key).send().await {
             Ok(head) => Ok(Some(Listed {
                 key: key.to_owned(),
@@ -144,7 +148,7 @@ impl Objects {
         prefix: &str,
         page: Option<String>,
     ) -> Result<(Vec<Listed>, Option<String>)> {
-        let doing = Doing::now(format!("listing s3://{bucket}/{prefix}"));
+        let doing = self.doing(format!("listing s3://{bucket}/{prefix}"));
         // A key may hold characters that XML cannot: they come percent-encoded.
         let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
         let request = request.set_continuation_token(page);
@@ -180,7 +184,7 @@ impl Objects {
     /// What S3 reports, of the first key that it could not delete.
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<()> {
         for keys in keys.chunks(limits::DELETE_OBJECTS_MAX) {
-            let doing = Doing::now(format!("deleting {} objects of s3://{bucket}, {} first", keys.len(), keys[0]));
+            let doing = self.doing(format!("deleting {} objects of s3://{bucket}, {} first", keys.len(), keys[0]));
             let ids = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
             let ids = ids.collect::<Result<Vec<_>, _>>().map_err(|e| Error::input("rejected", causes(&e)))?;
             let delete = Delete::builder().set_objects(Some(ids)).quiet(true).build();
@@ -258,7 +262,8 @@ impl RangeReader {
     }
 
     async fn open(&self) -> Result<ByteStream> {
-        let doing = Doing::now(format!("reading {} bytes {}..{}", self.shown, self.at, self.to));
+        let doing = Doing::now(format!("reading {} bytes {}..{}", self.shown, self.at, self.to))
+            .in_region(self.s3.config().region().map(ToString::to_string));
         let request = self.s3.get_object().bucket(&self.bucket).key(&self.key);
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
         match request.send().await {

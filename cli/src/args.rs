@@ -1,5 +1,6 @@
 //! What may stand on the command line.
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -11,11 +12,31 @@ use std::path::PathBuf;
     after_help = "Examples:\n  \
         kinglet run word-count books/ --output counts\n  \
         kinglet run word-count 'logs/**/*.txt' more.txt --output counts --overwrite\n  \
-        kinglet run word-count big.txt --output counts --json > report.json"
+        kinglet run word-count big.txt --output counts --json > report.json\n  \
+        kinglet --stack kinglet run word-count s3://BUCKET/books/ --output s3://BUCKET/counts"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) cloud: Cloud,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "AWS")]
+pub(crate) struct Cloud {
+    /// The stack that `sam deploy` made; without it, the embedded runtime
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
+
+    /// The stack's region [default: as every AWS tool finds it]
+    #[arg(long, global = true, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+
+    /// The profile of ~/.aws/config to sign in by [default: as every AWS tool finds it]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,40 +102,90 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub(crate) inline_bytes: Option<u64>,
 
-    /// How many functions run at once [default: the number of cores]
-    #[arg(long, value_name = "N", help_heading = "Embedded runtime")]
+    /// How many functions run at once; on AWS, how many to plan for [default: the number of cores; on AWS, what the stack
+    /// reserves or the account has]
+    #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: Option<u32>,
 
-    /// Memory of each function in MB, 128 to 10240; 1769 MB bring one thread
-    #[arg(long, value_name = "MB", default_value_t = 1769, help_heading = "Embedded runtime",
-          value_parser = clap::value_parser!(u32).range(128..=10240))]
-    pub(crate) memory_mb: u32,
+    #[command(flatten)]
+    pub(crate) embedded: Embedded,
+}
+
+/// What only the embedded runtime can be told: on AWS, the parameters of `template.yaml` say it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Embedded runtime")]
+pub(crate) struct Embedded {
+    /// Memory of each function in MB, 128 to 10240; 1769 MB bring one thread [default: 1769]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10240))]
+    pub(crate) memory_mb: Option<u32>,
 
     /// Memory of the larger mapper in MB, for map tasks that died of memory [default: four times --memory-mb]
-    #[arg(long, value_name = "MB", help_heading = "Embedded runtime",
-          value_parser = clap::value_parser!(u32).range(128..=10240))]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10240))]
     pub(crate) mapper_large_memory_mb: Option<u32>,
 
     /// Kill functions that use more than their memory, as Lambda does
-    #[arg(long, help_heading = "Embedded runtime")]
+    #[arg(long)]
     pub(crate) enforce_memory: bool,
 
     /// Give each function the part of a CPU that Lambda gives for its memory
-    #[arg(long, help_heading = "Embedded runtime")]
+    #[arg(long)]
     pub(crate) cpu_share: bool,
 
-    /// Timeout of a function in seconds, at most 900
-    #[arg(long, value_name = "S", default_value_t = 900, help_heading = "Embedded runtime",
-          value_parser = clap::value_parser!(u64).range(1..=900))]
-    pub(crate) timeout: u64,
+    /// Timeout of a function in seconds, at most 900 [default: 900]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=900))]
+    pub(crate) timeout: Option<u64>,
 
     /// Where intermediate data goes; it is removed at the end [default: the temporary directory]
-    #[arg(long, value_name = "DIR", help_heading = "Embedded runtime")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 
     /// Run the built functions in this directory instead of this program itself
-    #[arg(long, value_name = "DIR", help_heading = "Embedded runtime")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) functions: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Checks what options demand of one another; clap cannot, as a global option may stand before the command or behind it.
+    pub(crate) fn check(self) -> Result<Self, clap::Error> {
+        let refuse = |kind, message: String| Err(<Cli as clap::CommandFactory>::command().error(kind, message));
+        let Cloud { stack, region, profile } = &self.cloud;
+        if stack.is_none() && (region.is_some() || profile.is_some()) {
+            let message = "--region and --profile say how to reach a stack: add --stack NAME".to_owned();
+            return refuse(ErrorKind::MissingRequiredArgument, message);
+        }
+        let given = match &self.command {
+            Command::Run(run) => {
+                let Job::WordCount(common) = &run.job;
+                common.embedded.given()
+            }
+            Command::Bench(_) => None,
+        };
+        if let (Some(stack), Some((option, parameter))) = (stack, given) {
+            let message = format!("{option} is for the embedded runtime: {parameter} of stack {stack}");
+            return refuse(ErrorKind::ArgumentConflict, message);
+        }
+        Ok(self)
+    }
+}
+
+impl Embedded {
+    /// The first of these options that is given, and what says the same on AWS.
+    fn given(&self) -> Option<(&'static str, &'static str)> {
+        let options = [
+            (self.memory_mb.is_some(), "--memory-mb", "set MapperMemory and ReducerMemory"),
+            (self.mapper_large_memory_mb.is_some(), "--mapper-large-memory-mb", "set MapperLargeMemory"),
+            (
+                self.enforce_memory,
+                "--enforce-memory",
+                "leave it out, as Lambda does so in any case, with the functions",
+            ),
+            (self.cpu_share, "--cpu-share", "leave it out, as Lambda does so in any case, with the functions"),
+            (self.timeout.is_some(), "--timeout", "set Timeout"),
+            (self.data_dir.is_some(), "--data-dir", "leave it out, as intermediate data goes to the work bucket"),
+            (self.functions.is_some(), "--functions", "leave it out, as jobs run on the functions"),
+        ];
+        options.into_iter().find(|(given, ..)| *given).map(|(_, option, parameter)| (option, parameter))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

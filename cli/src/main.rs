@@ -1,4 +1,4 @@
-//! The `kinglet` command: the built-in jobs, run on the embedded runtime.
+//! The `kinglet` command: the built-in jobs, run on the embedded runtime or on a stack.
 
 mod args;
 mod bench;
@@ -14,8 +14,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    kinglet::main(Jobs::of(kinglet_jobs::registry()), async || match args::Cli::parse().command {
-        args::Command::Run(run) => run::run(run).await,
-        args::Command::Bench(bench) => bench::run(*bench).await,
+    kinglet::main(Jobs::of(kinglet_jobs::registry()), async || {
+        let args::Cli { command, cloud } = args::Cli::parse().check().unwrap_or_else(|e| e.exit());
+        match command {
+            args::Command::Run(run) => run::run(run, cloud).await,
+            args::Command::Bench(bench) => bench::run(*bench, cloud).await,
+        }
     })
 }

@@ -1,21 +1,24 @@
 //! `kinglet run`.
 
-use crate::args::{Common, CompressionArg, Job, Run};
+use crate::args::{Cloud, Common, CompressionArg, Job, Run};
 use crate::{progress, report};
-use kinglet::{Compression, Functions, JobOptions, Local, Result, Submit};
+use kinglet::{Aws, Compression, Functions, JobOptions, Local, Result, Submit};
 use kinglet_jobs::WordCount;
 use std::time::Duration;
 
-pub(crate) async fn run(run: Run) -> Result<()> {
+pub(crate) async fn run(run: Run, cloud: Cloud) -> Result<()> {
     match run.job {
-        Job::WordCount(common) => run_job(&WordCount, common).await,
+        Job::WordCount(common) => run_job(&WordCount, common, cloud).await,
     }
 }
 
-async fn run_job<J: kinglet::Job>(job: &J, common: Common) -> Result<()> {
-    let driver = local(&common).start().await?;
+async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Result<()> {
+    let driver = match cloud.aws() {
+        Some(aws) => aws.connect().await?,
+        None => local(&common).start().await?,
+    };
     let options = JobOptions {
-        concurrency: 0,
+        concurrency: common.concurrency.unwrap_or(0),
         split_bytes: common.split_bytes,
         partitions: common.partitions,
         compression: match common.compression {
@@ -37,24 +40,45 @@ async fn run_job<J: kinglet::Job>(job: &J, common: Common) -> Result<()> {
 }
 
 fn local(common: &Common) -> Local {
-    let mut local = Local::new().with_memory_mb(common.memory_mb).with_timeout(Duration::from_secs(common.timeout));
+    let embedded = &common.embedded;
+    let mut local = Local::new();
     if let Some(concurrency) = common.concurrency {
         local = local.with_concurrency(concurrency);
     }
-    if let Some(memory_mb) = common.mapper_large_memory_mb {
+    if let Some(memory_mb) = embedded.memory_mb {
+        local = local.with_memory_mb(memory_mb);
+    }
+    if let Some(memory_mb) = embedded.mapper_large_memory_mb {
         local = local.with_mapper_large_memory_mb(memory_mb);
     }
-    if common.enforce_memory {
+    if let Some(seconds) = embedded.timeout {
+        local = local.with_timeout(Duration::from_secs(seconds));
+    }
+    if embedded.enforce_memory {
         local = local.with_memory_enforced();
     }
-    if common.cpu_share {
+    if embedded.cpu_share {
         local = local.with_cpu_share();
     }
-    if let Some(dir) = &common.data_dir {
+    if let Some(dir) = &embedded.data_dir {
         local = local.with_data_dir(dir);
     }
-    if let Some(dir) = &common.functions {
+    if let Some(dir) = &embedded.functions {
         local = local.with_functions(Functions::Directory(dir.clone()));
     }
     local
+}
+
+impl Cloud {
+    /// The stack to connect to, where one is named.
+    pub(crate) fn aws(&self) -> Option<Aws> {
+        let mut aws = Aws::new(self.stack.as_ref()?);
+        if let Some(region) = &self.region {
+            aws = aws.with_region(region);
+        }
+        if let Some(profile) = &self.profile {
+            aws = aws.with_profile(profile);
+        }
+        Some(aws)
+    }
 }

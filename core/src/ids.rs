@@ -24,6 +24,13 @@ impl JobId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When it was made, where it was made by [`JobId::new`].
+    pub fn created_at(&self) -> Option<Timestamp> {
+        let (time, random) = self.0.split_once('-')?;
+        let made = time.len() == 11 && random.len() == 12;
+        if made { u64::from_str_radix(time, 16).ok().map(Timestamp) } else { None }
+    }
 }
 
 impl fmt::Display for JobId {

@@ -1,8 +1,10 @@
 //! The driver: resolves inputs and output, uploads the job and starts the splitter. It keeps no state that the ledger lacks.
 
+use crate::aws::{Aws, Cloud};
 use crate::handle::JobHandle;
 use crate::items::{ItemCuts, Made};
-use crate::{Error, Format, Items, Job, JobOptions, Local, Report, Result, Value, inputs, output};
+use crate::output::Directories;
+use crate::{Error, Format, Items, Job, JobOptions, Local, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::objects::Replace;
@@ -24,11 +26,41 @@ pub struct Driver {
 pub(crate) struct Shared {
     pub(crate) conductor: Conductor,
     jobs: Arc<Registry>,
-    concurrency: u32,
-    pub(crate) runtime: Option<Runtime>,
+    pub(crate) place: Place,
     mounts: AtomicU32,
     /// Jobs that ended without success.
     pub(crate) failed: Mutex<Vec<JobId>>,
+    /// The directories that jobs make for their outputs.
+    pub(crate) made: Mutex<Vec<(JobId, Directories)>>,
+}
+
+/// Where the servers are that a driver talks to.
+pub(crate) enum Place {
+    /// In this process.
+    Embedded {
+        runtime: Box<Runtime>,
+        /// How many functions run at once.
+        concurrency: u32,
+    },
+    /// On AWS, or on what `AWS_ENDPOINT_URL` names.
+    Aws(Box<Cloud>),
+}
+
+impl Place {
+    pub(crate) fn runtime(&self) -> Option<&Runtime> {
+        match self {
+            Place::Embedded { runtime, .. } => Some(runtime),
+            Place::Aws(_) => None,
+        }
+    }
+
+    /// How many functions of a job run at once.
+    async fn concurrency(&self) -> u32 {
+        match self {
+            Place::Embedded { concurrency, .. } => *concurrency,
+            Place::Aws(cloud) => cloud.concurrency().await,
+        }
+    }
 }
 
 /// What a job reads and writes, and how. Made by [`Driver::submit`].
@@ -97,17 +129,24 @@ impl Driver {
         Local::new().start().await
     }
 
-    pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, concurrency: u32, runtime: Option<Runtime>) -> Self {
-        Driver {
-            shared: Arc::new(Shared {
-                conductor,
-                jobs,
-                concurrency,
-                runtime,
-                mounts: AtomicU32::new(0),
-                failed: Mutex::default(),
-            }),
-        }
+    /// Connects to the stack of this name on AWS, with the region and the credentials that every AWS tool finds; [`Aws`] has
+    /// the choices.
+    ///
+    /// ```no_run
+    /// # async fn connect() -> kinglet::Result<()> {
+    /// let driver = kinglet::Driver::aws("kinglet").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Aws::connect`].
+    pub async fn aws(stack: impl Into<String>) -> Result<Driver> {
+        Aws::new(stack).connect().await
+    }
+
+    pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place) -> Self {
+        let (mounts, failed, made) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
+        Driver { shared: Arc::new(Shared { conductor, jobs, place, mounts, failed, made }) }
     }
 
     /// Runs a job to its end.
@@ -208,13 +247,16 @@ impl Driver {
             return Err(Error::input("input-kind", format!("job {} reads items, not {input}", J::NAME))
                 .with_hint("make its `Submit` with `Submit::to(output)`"));
         }
-        let concurrency = self.concurrency(&submit.options);
+        let concurrency = self.concurrency(&submit.options).await;
         let made = Made::new(items, &submit.cuts, concurrency).map_err(|e| e.context(format!("job {}", J::NAME)))?;
         self.submit_erased(J::NAME, signature, params, submit, Some(made)).await
     }
 
-    fn concurrency(&self, options: &JobOptions) -> u32 {
-        if options.concurrency == 0 { self.shared.concurrency } else { options.concurrency }
+    async fn concurrency(&self, options: &JobOptions) -> u32 {
+        match options.concurrency {
+            0 => self.shared.place.concurrency().await,
+            given => given,
+        }
     }
 
     async fn submit_erased(
@@ -227,6 +269,9 @@ impl Driver {
     ) -> Result<JobHandle> {
         let conductor = &self.shared.conductor;
         let before = conductor.clients.meter.totals();
+        if let Place::Aws(cloud) = &self.shared.place {
+            cloud.deployed.check_settled()?;
+        }
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &self.mount_name("input"))?);
@@ -237,7 +282,7 @@ impl Driver {
         let directory = output.path.clone().map(|root| BucketKind::Directory { root });
         for (bucket, shown, kind) in mounts.chain([(&output.spec.bucket, &output.spec.shown, directory)]) {
             let Some(kind) = kind else { continue };
-            let Some(runtime) = self.shared.runtime.as_ref().filter(|runtime| runtime.serves_s3()) else {
+            let Some(runtime) = self.shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
                 let message = format!("{shown} is on this machine, where the functions cannot reach it");
                 return Err(
                     Error::input("local-path", message).with_hint("copy it to S3, or run on the embedded runtime")
@@ -250,7 +295,10 @@ impl Driver {
         let now = Timestamp::now();
         let random = u64::from(kinglet_aws::worker::nonce()) << 32 | u64::from(kinglet_aws::worker::nonce());
         let job = JobId::new(now, random);
-        let concurrency = self.concurrency(&submit.options);
+        if let Some(made) = output.path.as_deref().and_then(Directories::missing) {
+            self.shared.made.lock().unwrap_or_else(PoisonError::into_inner).push((job.clone(), made));
+        }
+        let concurrency = self.concurrency(&submit.options).await;
         let mut inputs: Vec<_> = resolved.into_iter().map(|input| input.spec).collect();
         if let Some(made) = made {
             inputs.push(made.write(conductor, &job).await?);
@@ -271,7 +319,13 @@ impl Driver {
             .await?;
         let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
         conductor.ledger.create_job(&job, name, now, tries_max, timeout_ms).await?;
-        conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
+        if let Err(error) = conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await {
+            // Else the sweeper would start later what this call says has failed.
+            if let Err(error) = conductor.fail(&job, Phase::Failed, &error).await {
+                tracing::warn!(%job, %error, "ending a job that could not be started");
+            }
+            return Err(error);
+        }
         Ok(JobHandle::new(self.shared.clone(), job, spec, before))
     }
 
@@ -303,24 +357,24 @@ impl Driver {
     /// The URLs of S3, DynamoDB and Lambda, and the access key id and secret, of the embedded runtime; `None` on AWS. Any
     /// AWS client can use them while the driver lives.
     pub fn endpoints(&self) -> Option<([String; 3], (String, String))> {
-        let runtime = self.shared.runtime.as_ref()?;
+        let runtime = self.shared.place.runtime()?;
         let (id, secret) = runtime.keys();
         Some((runtime.urls().map(str::to_owned), (id.to_owned(), secret.to_owned())))
     }
 
     /// The embedded runtime, for its Lambda host's reports, logs and faults; `None` on AWS.
     pub fn runtime(&self) -> Option<&Runtime> {
-        self.shared.runtime.as_ref()
+        self.shared.place.runtime()
     }
 
     /// Stops the embedded runtime and waits until nothing of it is left. Dropping the driver does the same without waiting.
     pub async fn close(self) {
-        if let Some(runtime) = &self.shared.runtime {
+        if let Some(runtime) = self.shared.place.runtime() {
             runtime.host().end_workers().await;
             self.shared.remove_parts_of_failed_jobs().await;
         }
         if let Ok(shared) = Arc::try_unwrap(self.shared).map_err(drop)
-            && let Some(runtime) = shared.runtime
+            && let Place::Embedded { runtime, .. } = shared.place
         {
             runtime.stop().await;
         }
@@ -340,6 +394,14 @@ impl Shared {
             if let Err(error) = removed {
                 tracing::warn!(%job, %error, "removing the parts of a failed job");
             }
+            self.remove_made(&job);
         }
+    }
+
+    /// Removes the directories that were made for the output of a job that has failed, as far as nothing is in them.
+    pub(crate) fn remove_made(&self, job: &JobId) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.iter().filter(|(of, _)| of == job).for_each(|(_, made)| made.remove_empty());
+        made.retain(|(of, _)| of != job);
     }
 }

@@ -2,24 +2,26 @@
 
 use crate::driver::Shared;
 use crate::report::report;
-use crate::{Error, Phase, Report, Result};
+use crate::{Error, Phase, Report, Result, output};
 use kinglet_core::ids::JobId;
+use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
 use kinglet_core::wire::spec::JobSpec;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A job under way.
 pub struct JobHandle {
-    shared: Arc<Shared>,
-    job: JobId,
-    spec: JobSpec,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) job: JobId,
+    pub(crate) spec: JobSpec,
     /// What this driver had sent before it submitted the job.
-    before: Requests,
+    pub(crate) before: Requests,
 }
 
 /// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Where it stands.
     pub phase: Phase,
@@ -31,15 +33,43 @@ pub struct Progress {
     pub bytes: (u64, u64),
 }
 
-/// The embedded runtime answers in a fraction of a millisecond and costs nothing; AWS does neither.
-const POLL_LOCAL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(30));
-const POLL_AWS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+impl Progress {
+    /// As far as the job's own item says: the tasks of the stage it is in are not counted.
+    pub(crate) fn of(view: &JobView) -> Self {
+        let mapped = matches!(view.phase, Phase::Reducing | Phase::Succeeded);
+        let done = |is: bool, all: u32| if is { all } else { 0 };
+        Progress {
+            phase: view.phase,
+            maps: (done(mapped, view.map_tasks), view.map_tasks),
+            reduces: (done(view.phase == Phase::Succeeded, view.partitions), view.partitions),
+            bytes: (if mapped { view.input.1 } else { 0 }, view.input.1),
+        }
+    }
+}
 
-/// How often progress is looked up, which reads more than the job's own item.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How often somebody who waits does what.
+struct Pace {
+    /// The first pause between two looks at the job's own item, and the longest.
+    poll: (Duration, Duration),
+    /// How often the tasks of a stage are counted.
+    progress: Duration,
+    /// How often the ledger is asked what is to be done, in case that a worker died before it could.
+    conduct: Duration,
+}
 
-/// How often the ledger is asked what is to be done, in case that a worker died before it could.
-const CONDUCT_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// The embedded runtime answers in a fraction of a millisecond and costs nothing.
+const LOCAL: Pace = Pace {
+    poll: (Duration::from_millis(2), Duration::from_millis(30)),
+    progress: Duration::from_millis(200),
+    conduct: Duration::from_secs(1),
+};
+
+/// AWS does neither; and there a schedule looks after every job each minute.
+const AWS: Pace = Pace {
+    poll: (Duration::from_millis(200), Duration::from_secs(2)),
+    progress: Duration::from_secs(5),
+    conduct: Duration::from_secs(15),
+};
 
 /// Jobs on embedded runtimes of this process: they end with it, and must not leave parts behind.
 static LOCAL_JOBS: Mutex<Vec<(Weak<Shared>, JobId)>> = Mutex::new(Vec::new());
@@ -54,13 +84,14 @@ pub(crate) async fn cancel_local_jobs() {
     let cancel = async {
         for (shared, job) in jobs {
             let Some(shared) = shared.upgrade() else { continue };
-            if let Some(runtime) = &shared.runtime {
+            if let Some(runtime) = shared.place.runtime() {
                 runtime.host().end_workers().await;
             }
             let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
             if let Err(error) = shared.conductor.fail(&job, Phase::Cancelled, &error).await {
                 tracing::warn!(%job, %error, "cancelling");
             }
+            shared.remove_made(&job);
         }
     };
     let _ = tokio::time::timeout(CANCEL_MAX, cancel).await;
@@ -68,7 +99,7 @@ pub(crate) async fn cancel_local_jobs() {
 
 impl JobHandle {
     pub(crate) fn new(shared: Arc<Shared>, job: JobId, spec: JobSpec, before: Requests) -> Self {
-        if shared.runtime.is_some() {
+        if shared.place.runtime().is_some() {
             let mut jobs = LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.retain(|(shared, _)| shared.strong_count() > 0);
             jobs.push((Arc::downgrade(&shared), job.clone()));
@@ -86,16 +117,15 @@ impl JobHandle {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn progress(&self) -> Result<Progress> {
+        let view = self.shared.conductor.ledger.job(&self.job).await?;
+        self.progress_of(&view).await
+    }
+
+    /// How far a job is that looks so, with the tasks of the stage counted.
+    pub(crate) async fn progress_of(&self, view: &JobView) -> Result<Progress> {
         let ledger = &self.shared.conductor.ledger;
-        let view = ledger.job(&self.job).await?;
-        let mut progress = Progress {
-            phase: view.phase,
-            maps: (0, view.map_tasks),
-            reduces: (0, view.partitions),
-            bytes: (0, view.input.1),
-        };
+        let mut progress = Progress::of(view);
         match view.phase {
-            Phase::Splitting | Phase::Failed | Phase::Cancelled => {}
             Phase::Mapping => {
                 let maps = ledger.committed::<MapRecord>(&self.job, view.map_tasks).await?;
                 let done = |pieces: &&Vec<MapRecord>| pieces.last().is_some_and(|last| last.remainder.is_none());
@@ -104,57 +134,64 @@ impl JobHandle {
             }
             Phase::Reducing => {
                 let reduces = ledger.committed::<ReduceRecord>(&self.job, view.partitions).await?;
-                progress.maps.0 = view.map_tasks;
-                progress.bytes.0 = view.input.1;
                 progress.reduces.0 = reduces.iter().filter(|pieces| !pieces.is_empty()).count() as u32;
             }
-            Phase::Succeeded => {
-                progress.maps.0 = view.map_tasks;
-                progress.bytes.0 = view.input.1;
-                progress.reduces.0 = view.partitions;
-            }
+            Phase::Splitting | Phase::Succeeded | Phase::Failed | Phase::Cancelled => {}
         }
         Ok(progress)
     }
 
-    /// Waits for its end.
+    /// Waits for its end. Whoever waits also looks after the job now and then; that nobody does costs it no more than time.
+    ///
+    /// On AWS a poll is one read of one item, two seconds apart in the end: waiting for an hour costs $0.0003.
     ///
     /// # Errors
     /// Why it failed or was cancelled; then there is no output.
     pub async fn wait(&self) -> Result<Report> {
-        self.wait_with(&mut |_| {}).await
+        self.wait_until_end(None).await
     }
 
-    /// Waits for its end and tells how far it is, a few times a second.
+    /// Waits for its end and tells how far it is: at each new phase, and in between a few times a second on the embedded
+    /// runtime, every few seconds on AWS, where counting committed tasks costs a read of 32 of them together.
     ///
     /// # Errors
     /// Why it failed or was cancelled; then there is no output.
     pub async fn wait_with(&self, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
-        let local = self.shared.runtime.is_some();
-        let (mut pause, pause_max) = if local { POLL_LOCAL } else { POLL_AWS };
-        let conduct_every = if local { CONDUCT_EVERY.0 } else { CONDUCT_EVERY.1 };
-        let (mut told, mut conducted) = (Instant::now(), Instant::now());
+        self.wait_until_end(Some(tell)).await
+    }
+
+    async fn wait_until_end(&self, mut tell: Option<&mut dyn FnMut(Progress)>) -> Result<Report> {
+        let pace = if self.shared.place.runtime().is_some() { &LOCAL } else { &AWS };
+        let mut pause = pace.poll.0;
+        let (mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now());
         let conductor = &self.shared.conductor;
         loop {
             let view = conductor.ledger.job(&self.job).await?;
-            match view.phase {
-                Phase::Succeeded => {
-                    tell(self.progress().await?);
-                    return report(conductor, &self.job, &self.spec, &view, &self.before).await;
+            if let Some(tell) = tell.as_mut() {
+                if told.0 != view.phase {
+                    tell(Progress::of(&view));
+                    told = (view.phase, Instant::now());
+                } else if told.1.elapsed() > pace.progress {
+                    tell(self.progress_of(&view).await?);
+                    told.1 = Instant::now();
                 }
+            }
+            match view.phase {
+                Phase::Succeeded => return report(conductor, &self.job, &self.spec, &view, &self.before).await,
                 Phase::Failed | Phase::Cancelled => {
                     self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).push(self.job.clone());
-                    return Err(view
-                        .error
-                        .unwrap_or_else(|| Error::service("failed", "the job failed without a word")));
+                    let error = view.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
+                    // There no role is in the way, but the file system.
+                    let local = self.shared.place.runtime().is_some();
+                    return Err(if local && error.code() == "access-denied" {
+                        output::check_permissions(error)
+                    } else {
+                        error
+                    });
                 }
                 Phase::Splitting | Phase::Mapping | Phase::Reducing => {}
             }
-            if told.elapsed() > PROGRESS_EVERY {
-                tell(self.progress().await?);
-                told = Instant::now();
-            }
-            if conducted.elapsed() > conduct_every {
+            if conducted.elapsed() > pace.conduct {
                 // Somebody else may have it in hand: the job's own item is what says how it goes on.
                 if let Err(error) = conductor.conduct(&self.job).await {
                     tracing::warn!(job = %self.job, %error, "looking after the job");
@@ -162,7 +199,7 @@ impl JobHandle {
                 conducted = Instant::now();
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 5 / 4).min(pause_max);
+            pause = (pause * 5 / 4).min(pace.poll.1);
         }
     }
 

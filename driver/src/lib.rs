@@ -2,7 +2,8 @@
 //!
 //! A job is a struct with a `map` and a `reduce`. [`main`] makes one program of it that is the driver when a person starts it
 //! and the worker when a Lambda host does. [`Driver::local`] starts the embedded runtime: an S3, a DynamoDB and a Lambda of
-//! its own, on loopback, in this process; the program starts itself again as their functions.
+//! its own, on loopback, in this process; the program starts itself again as their functions. [`Driver::aws`] connects to a
+//! stack that `sam deploy` made, where the functions were built with the jobs in them.
 //!
 //! ```no_run
 //! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, UserResult, Values, Words};
@@ -39,20 +40,24 @@
 //! }
 //! ```
 
+mod aws;
 mod driver;
 mod entry;
 mod handle;
 mod inputs;
 mod items;
+mod jobs;
 mod local;
 mod output;
 mod report;
 
+pub use aws::Aws;
 pub use driver::{Driver, Submit};
 pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
+pub use jobs::{JobStatus, JobSummary};
 pub use kinglet_aws::functions::FunctionInfo;
-pub use kinglet_core::ids::JobId;
+pub use kinglet_core::ids::{JobId, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::manifest::Manifest;
 pub use kinglet_core::report::{Cost, Report, Spread, Wall};

@@ -1,5 +1,6 @@
 //! The embedded runtime as a stack: the same table, bucket and functions that `sam deploy` creates, on loopback.
 
+use crate::driver::Place;
 use crate::{Driver, Error, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
@@ -164,7 +165,8 @@ impl Local {
         conductor.objects.create_bucket(WORK_BUCKET).await?;
         conductor.ledger.create_table().await?;
         tracing::info!(ms = began.elapsed().as_secs_f64() * 1e3, "the embedded runtime has started");
-        Ok(Driver::new(conductor, jobs, self.concurrency, Some(runtime)))
+        let runtime = Box::new(runtime);
+        Ok(Driver::new(conductor, jobs, Place::Embedded { runtime, concurrency: self.concurrency }))
     }
 
     fn function(&self, role: &str, name: &str, memory_mb: u32, names: &FunctionNames) -> Result<FunctionOptions> {

@@ -30,8 +30,48 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Output> {
     if path.exists() && !path.is_dir() {
         return Err(Error::input("output-kind", format!("{shown} is not a directory")).with_hint("name a directory"));
     }
+    check_writable(&path, shown)?;
     let spec = OutputSpec { bucket: mounted.to_owned(), prefix: String::new(), shown: shown.to_owned() };
     Ok(Output { spec, path: Some(path) })
+}
+
+/// Refuses a directory in which nothing can be made, before a job has done its work for nothing.
+fn check_writable(path: &Path, shown: &str) -> Result<()> {
+    let Some(there) = path.ancestors().find(|path| path.exists()) else { return Ok(()) };
+    rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|e| {
+        let e = std::io::Error::from(e);
+        check_permissions(Error::input("output-unwritable", format!("writing {shown}: {e} ({})", there.display())))
+    })
+}
+
+/// The way out where the file system is what refuses.
+pub(crate) fn check_permissions(error: Error) -> Error {
+    error.with_hint("check the permissions of the file or directory, or name another")
+}
+
+/// The directories that a job makes for its output: from the first that is not there yet to the output itself.
+pub(crate) struct Directories {
+    output: PathBuf,
+    first: PathBuf,
+}
+
+impl Directories {
+    /// `None` when the output is there.
+    pub(crate) fn missing(output: &Path) -> Option<Self> {
+        let first = output.ancestors().take_while(|path| !path.exists()).last()?.to_owned();
+        Some(Directories { output: output.to_owned(), first })
+    }
+
+    /// Removes them as far as they are empty: what a job leaves that has failed.
+    pub(crate) fn remove_empty(&self) {
+        for dir in self.output.ancestors().take_while(|dir| dir.starts_with(&self.first)) {
+            match std::fs::remove_dir(dir) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 /// The absolute path of what may not exist yet, links resolved as far as it does.

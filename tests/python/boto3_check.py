@@ -441,7 +441,7 @@ SWEEP = json.dumps({"sweep": {}}).encode()
 def lambda_lists_functions() -> None:
     pages = functions.get_paginator("list_functions").paginate()
     listed = {entry["FunctionName"]: entry for page in pages for entry in page["Functions"]}
-    assert sorted(listed) == ["kinglet-mapper", "kinglet-reducer", "kinglet-splitter"]
+    assert sorted(listed) == ["kinglet-mapper", "kinglet-mapper-large", "kinglet-reducer", "kinglet-splitter"]
     assert all(entry["Runtime"] == "provided.al2023" for entry in listed.values())
     got = functions.get_function(FunctionName=SPLITTER)
     assert got["Configuration"] == listed[SPLITTER] == {

@@ -1,9 +1,11 @@
 //! The shuffle's share of the table: small runs in items of their own, and the indexes of large ones.
 
-use super::{Committed, Item, Ledger, Pause, Record, binary, doing_too_long, group_count, group_of, text};
+use super::{
+    Committed, Item, Ledger, Pause, Record, binary, doing_too_long, group_count, group_of, group_pk, job_pk, text,
+};
 use crate::errors::Doing;
-use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
-use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx};
 use kinglet_core::limits::{BATCH_WRITE_ITEMS_MAX, ITEM_BYTES_MAX};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
@@ -74,14 +76,28 @@ impl Ledger {
     }
 
     async fn write_all(&self, items: Vec<Item>) -> Result<()> {
-        let doing = Doing::now(format!("writing {} items to table {}", items.len(), self.table));
-        for chunk in items.chunks(BATCH_WRITE_ITEMS_MAX) {
-            let mut left = Vec::with_capacity(chunk.len());
-            for item in chunk {
-                let put = PutRequest::builder().set_item(Some(item.clone())).build();
-                let put = put.map_err(|e| Error::input("rejected", e.to_string()))?;
-                left.push(WriteRequest::builder().put_request(put).build());
-            }
+        let put = |item| {
+            let put = PutRequest::builder().set_item(Some(item)).build();
+            put.map(|put| WriteRequest::builder().put_request(put).build())
+        };
+        let writes = items.into_iter().map(put).collect::<Result<Vec<_>, _>>();
+        self.batch("writing", writes.map_err(|e| Error::input("rejected", e.to_string()))?).await
+    }
+
+    /// Deletes items, given by their keys.
+    async fn delete_all(&self, keys: Vec<(String, String)>) -> Result<()> {
+        let delete = |(pk, sk)| {
+            let delete = DeleteRequest::builder().key("pk", text(pk)).key("sk", text(sk)).build();
+            delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+        };
+        let writes = keys.into_iter().map(delete).collect::<Result<Vec<_>, _>>();
+        self.batch("deleting", writes.map_err(|e| Error::input("rejected", e.to_string()))?).await
+    }
+
+    async fn batch(&self, what: &str, writes: Vec<WriteRequest>) -> Result<()> {
+        let doing = Doing::now(format!("{what} {} items of table {}", writes.len(), self.table));
+        for chunk in writes.chunks(BATCH_WRITE_ITEMS_MAX) {
+            let mut left = chunk.to_vec();
             let mut pause = Pause::default();
             while !left.is_empty() {
                 let request = self.dynamodb.batch_write_item().request_items(&self.table, left);
@@ -96,6 +112,37 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Deletes everything that the ledger holds of a job, what lists it last. Returns how many items that were.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn forget(&self, job: &JobId) -> Result<u64> {
+        let (maps, partitions) = match self.job(job).await {
+            Ok(view) => (view.map_tasks, view.partitions),
+            Err(e) if e.code() == "job-missing" => (0, 0),
+            Err(e) => return Err(e),
+        };
+        let stage = |stage, tasks| (0..group_count(tasks)).map(move |group| group_pk(job, stage, group));
+        let pks = stage(Stage::Map, maps)
+            .chain(stage(Stage::Reduce, partitions))
+            .chain((0..group_count(maps)).map(|group| index_pk(job, group)))
+            .chain((0..partitions).map(|partition| runs_pk(job, Partition(partition))))
+            .chain([job_pk(job)]);
+        let mut deleted = 0;
+        for pk in pks {
+            let sks: Vec<_> = self
+                .query(&pk, "")
+                .await?
+                .iter()
+                .filter_map(|item| Some(super::read_text(item, "sk")?.to_owned()))
+                .collect();
+            deleted += sks.len() as u64;
+            self.delete_all(sks.into_iter().map(|sk| (pk.clone(), sk)).collect()).await?;
+        }
+        self.delete_all(vec![("jobs".to_owned(), job.to_string())]).await?;
+        Ok(deleted)
     }
 
     /// Writes where the runs lie in an attempt's object.

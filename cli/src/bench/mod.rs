@@ -5,7 +5,7 @@
 
 mod results;
 
-use crate::args::CompressionArg;
+use crate::args::{Cloud, CompressionArg};
 use clap::Args;
 use kinglet::{Compression, Driver, Error, Functions, Job, JobHandle, JobOptions, Local, Report, Result, Submit};
 use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
@@ -84,8 +84,11 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).filter(|size| *size > 0).ok_or_else(|| "a size is more than nothing".to_owned())
 }
 
-pub(crate) async fn run(bench: Bench) -> Result<()> {
-    let driver = local(&bench).start().await?;
+pub(crate) async fn run(bench: Bench, cloud: Cloud) -> Result<()> {
+    let driver = match cloud.aws() {
+        Some(aws) => aws.connect().await?,
+        None => local(&bench).start().await?,
+    };
     let measured = run_on(&driver, &bench).await;
     driver.close().await;
     let results = measured?;

@@ -12,6 +12,14 @@
 //! | [`trace`] | which trace an invocation belongs to | header of an invocation |
 //! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |
 
+/// The version of everything that drivers and functions tell each other. A stack says its own in the output `Wire` of
+/// `template.yaml`, and a driver does not run jobs on a stack that has another.
+///
+/// Raise it, in both places, with every change by which an older side would misread a newer one or the other way round: a
+/// raised version or kind of any [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. What
+/// an older side ignores and a newer one can do without, as a further optional member of an event, leaves it as it is.
+pub const VERSION: u32 = 1;
+
 pub mod emf;
 pub mod event;
 pub mod frame;

@@ -1,0 +1,98 @@
+//! A person at an AWS account: clients made the way every AWS tool makes them, from options, the environment, profiles, SSO,
+//! credential processes and instance roles.
+
+use crate::clients::{self, Clients};
+use crate::errors::Doing;
+use aws_config::{BehaviorVersion, Region};
+use kinglet_core::{Error, Result};
+
+/// Clients of an account in one region.
+#[derive(Clone)]
+pub struct Session {
+    /// S3, DynamoDB and Lambda.
+    pub clients: Clients,
+    /// The region.
+    pub region: String,
+    pub(crate) cloudformation: aws_sdk_cloudformation::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    sts: aws_sdk_sts::Client,
+    profile: Option<String>,
+}
+
+/// Who asks, as AWS sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account's number.
+    pub account: String,
+    /// The user or the assumed role.
+    pub arn: String,
+}
+
+impl Session {
+    /// Loads the configuration; what is given goes before what the environment and the profile say. Nothing is sent, unless
+    /// the region has to be asked for.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `region-missing` when no region is set anywhere.
+    pub async fn open(region: Option<&str>, profile: Option<&str>) -> Result<Self> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(clients::http_client(clients::all_plain()))
+            .retry_config(clients::retries());
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        let Some(region) = config.region().map(ToString::to_string) else {
+            let of = profile.map_or(String::new(), |name| format!(" and the profile {name} has none"));
+            return Err(Error::input("region-missing", format!("no AWS region is set{of}")).with_hint(
+                "pass --region, set AWS_REGION, or give the profile one: `aws configure set region REGION`",
+            ));
+        };
+        Ok(Session {
+            clients: Clients::of(&config),
+            region,
+            cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            profile: profile.map(str::to_owned),
+        })
+    }
+
+    /// Names the profile that was asked for, where it has no credentials: the SDK takes one that is not there for an empty one.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        match &self.profile {
+            Some(profile) if error.code() == "credentials-missing" => {
+                error.context(format!("profile {profile}")).with_hint(format!(
+                    "check that ~/.aws/config has it, and sign in by it: `aws login --profile {profile}`"
+                ))
+            }
+            _ => error,
+        }
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there are no credentials, or AWS does not take them.
+    pub async fn identity(&self) -> Result<Identity> {
+        let doing = Doing::now("asking who asks");
+        let said = self.sts.get_caller_identity().send().await.map_err(|e| self.explained(doing.failed(&e)))?;
+        Ok(Identity { account: said.account.unwrap_or_default(), arn: said.arn.unwrap_or_default() })
+    }
+
+    /// How many functions of the account can run at once that have no concurrency of their own, and all together.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn concurrency(&self) -> Result<(u32, u32)> {
+        let doing = Doing::now("reading the account's limits of Lambda");
+        let said = self.clients.lambda.get_account_settings().send().await.map_err(|e| doing.failed(&e))?;
+        let limit =
+            said.account_limit.ok_or_else(|| Error::service("service", "Lambda did not say the account's limits"))?;
+        let number = |n: i32| u32::try_from(n).unwrap_or(0);
+        Ok((limit.unreserved_concurrent_executions.map_or(0, number), number(limit.concurrent_executions)))
+    }
+}

@@ -1,0 +1,82 @@
+//! A stack on AWS, as `sam deploy` made it.
+
+use crate::driver::Place;
+use crate::{Driver, Result};
+use kinglet_aws::{Conductor, Deployed, Session};
+
+/// A stack on AWS that is to be connected to. Credentials, region, profiles, SSO and endpoints are found as every AWS tool
+/// finds them: options first, then the environment, then the profile.
+///
+/// ```no_run
+/// # async fn connect() -> kinglet::Result<()> {
+/// let driver = kinglet::Aws::new("kinglet").with_region("eu-west-1").with_profile("analytics").connect().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is connected"]
+pub struct Aws {
+    stack: String,
+    region: Option<String>,
+    profile: Option<String>,
+}
+
+/// What a driver on AWS knows of where it is.
+#[derive(Clone)]
+pub(crate) struct Cloud {
+    pub(crate) session: Session,
+    pub(crate) deployed: Deployed,
+}
+
+impl Aws {
+    /// The stack of this name.
+    pub fn new(stack: impl Into<String>) -> Self {
+        Aws { stack: stack.into(), region: None, profile: None }
+    }
+
+    /// Looks in this region, whatever the environment and the profile say.
+    pub fn with_region(self, region: impl Into<String>) -> Self {
+        Aws { region: Some(region.into()), ..self }
+    }
+
+    /// Signs in by this profile of `~/.aws/config`.
+    pub fn with_profile(self, profile: impl Into<String>) -> Self {
+        Aws { profile: Some(profile.into()), ..self }
+    }
+
+    /// Reads the stack's outputs, which takes one request to CloudFormation, and checks that its functions and this program
+    /// understand each other.
+    ///
+    /// # Errors
+    /// No region, no or expired credentials, no such stack, one that is not whole, one of another version: each an error of
+    /// its own code, with what to do.
+    pub async fn connect(self) -> Result<Driver> {
+        let jobs = crate::entry::registry()?;
+        jobs.check()?;
+        let session = Session::open(self.region.as_deref(), self.profile.as_deref()).await?;
+        let deployed = Deployed::find(&session, &self.stack).await?;
+        let conductor = Conductor::new(session.clients.clone(), deployed.stack.clone());
+        Ok(Driver::new(conductor, jobs, Place::Aws(Box::new(Cloud { session, deployed }))))
+    }
+}
+
+impl Cloud {
+    /// What Lambda gives an account by default.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
+    const CONCURRENCY: u32 = 1_000;
+
+    /// How many functions of a job can run at once: what the stack reserves, else what the account has left, as far as this
+    /// user may know.
+    pub(crate) async fn concurrency(&self) -> u32 {
+        if self.deployed.reserved_concurrency > 0 {
+            return self.deployed.reserved_concurrency;
+        }
+        match self.session.concurrency().await {
+            Ok((unreserved, _)) if unreserved > 0 => unreserved,
+            Ok(_) => Self::CONCURRENCY,
+            Err(error) => {
+                tracing::debug!(%error, "the account's concurrency is not known");
+                Self::CONCURRENCY
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Looking after jobs that were submitted before, by this program or by another: lists, status, attaching again.
+
+use crate::handle::JobHandle;
+use crate::report::report;
+use crate::{Driver, Error, Phase, Progress, Report, Result};
+use kinglet_core::ids::{JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A job as lists show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Its id.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Everything that is known of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its id.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What it reads, as it was named.
+    pub inputs: Vec<String>,
+    /// Where it writes, as it was named.
+    pub output: String,
+    /// Since when it split, mapped and reduced, and when it ended, as far as it came.
+    pub phase_at: [Option<Timestamp>; 4],
+    /// How far it is.
+    pub progress: Progress,
+    /// Why it failed or was cancelled.
+    pub error: Option<Error>,
+    /// What it did, once it has succeeded.
+    pub report: Option<Report>,
+}
+
+/// How many characters a job's id has.
+const ID_CHARS: usize = 24;
+
+/// The job that somebody means: by its whole id, by the start of the id or of its random half, or as the `last` submitted.
+/// `jobs` are those there are, oldest first.
+pub(crate) fn pick(jobs: &[JobSummary], wanted: &str, place: &str) -> Result<JobId> {
+    let list = "`kinglet jobs` lists them; they are kept for 7 days";
+    if wanted == "last" {
+        let last = jobs.last().map(|last| last.job.clone());
+        return last.ok_or_else(|| Error::input("job-missing", format!("there are no jobs {place}")).with_hint(list));
+    }
+    let means = |job: &&JobSummary| {
+        let id = job.job.as_str();
+        id.starts_with(wanted) || id.split_once('-').is_some_and(|(_, random)| random.starts_with(wanted))
+    };
+    let found: Vec<_> = jobs.iter().filter(|_| !wanted.is_empty()).filter(means).map(|found| &found.job).collect();
+    match found[..] {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::input("job-missing", format!("there is no job {wanted:?} {place}")).with_hint(list)),
+        [first, .., last] => {
+            let message = format!("{} jobs {place} start with {wanted:?}, from {first} to {last}", found.len());
+            Err(Error::input("job-ambiguous", message).with_hint("give more of the id; its second half will do, too"))
+        }
+    }
+}
+
+impl Driver {
+    /// The jobs that the ledger keeps, oldest first.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn jobs(&self) -> Result<Vec<JobSummary>> {
+        let summary = |entry: kinglet_aws::ledger::JobEntry| JobSummary {
+            job: entry.job,
+            name: entry.name,
+            phase: entry.phase,
+            submitted_at: entry.submitted_at,
+            ended_at: entry.ended_at,
+        };
+        let mut jobs: Vec<_> = self.shared.conductor.ledger.jobs().await?.into_iter().map(summary).collect();
+        jobs.sort_by_key(|job| job.submitted_at);
+        Ok(jobs)
+    }
+
+    /// The job that somebody means by its id, by the start of one of the id's halves, or by the word `last`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `job-missing` or `job-ambiguous`.
+    pub async fn find_job(&self, wanted: &str) -> Result<JobId> {
+        if wanted.len() == ID_CHARS {
+            return wanted.parse();
+        }
+        pick(&self.jobs().await?, wanted, &format!("in table {}", self.shared.conductor.stack.table))
+    }
+
+    /// Goes on with a job that was submitted before, by whichever program: to wait for it, to cancel it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `job-missing`; a job of another version.
+    pub async fn attach(&self, job: &JobId) -> Result<JobHandle> {
+        // That of a missing job is the better error than that of its missing spec.
+        self.shared.conductor.ledger.job(job).await?;
+        let spec = self.shared.conductor.spec(job).await?;
+        let before = self.shared.conductor.clients.meter.totals();
+        Ok(JobHandle::new(self.shared.clone(), job.clone(), spec, before))
+    }
+
+    /// Everything that is known of a job.
+    ///
+    /// # Errors
+    /// As [`Driver::attach`].
+    pub async fn status(&self, job: &JobId) -> Result<JobStatus> {
+        self.attach(job).await?.status().await
+    }
+}
+
+impl JobHandle {
+    /// Everything that is known of it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn status(&self) -> Result<JobStatus> {
+        let conductor = &self.shared.conductor;
+        let view = conductor.ledger.job(&self.job).await?;
+        let report = match view.phase {
+            Phase::Succeeded => Some(report(conductor, &self.job, &self.spec, &view, &self.before).await?),
+            _ => None,
+        };
+        Ok(JobStatus {
+            job: self.job.clone(),
+            name: self.spec.job.clone(),
+            phase: view.phase,
+            inputs: self.spec.inputs.iter().map(|input| input.shown.clone()).collect(),
+            output: self.spec.output.shown.clone(),
+            phase_at: view.phase_at,
+            progress: self.progress_of(&view).await?,
+            error: view.error,
+            report,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_found_by_the_start_of_either_half() {
+        let job = |id: &str| JobSummary {
+            job: id.parse().unwrap(),
+            name: "j".into(),
+            phase: Phase::Mapping,
+            submitted_at: Timestamp(1),
+            ended_at: None,
+        };
+        let jobs = [job("19aa5440eb0-f0a9c3d5e7ab"), job("19aa5440eb1-0a9c3d5e7abf"), job("19bb5440eb1-77")];
+        let found = |wanted| pick(&jobs, wanted, "here").map(|job| job.to_string());
+        assert_eq!(found("last").unwrap(), "19bb5440eb1-77");
+        assert_eq!(found("19b").unwrap(), "19bb5440eb1-77");
+        assert_eq!(found("f0").unwrap(), "19aa5440eb0-f0a9c3d5e7ab");
+        assert_eq!(found("19aa5440eb1-0a9c3d5e7abf").unwrap(), "19aa5440eb1-0a9c3d5e7abf");
+        assert_eq!(found("19aa").unwrap_err().code(), "job-ambiguous");
+        for nothing in ["", "c3", "19aa5440eb0-f0a9c3d5e7abc"] {
+            assert_eq!(found(nothing).unwrap_err().code(), "job-missing", "{nothing}");
+        }
+        assert_eq!(pick(&[], "last", "here").unwrap_err().code(), "job-missing");
+    }
+}
