@@ -15,7 +15,10 @@
 //! | `example` | the example project's program does what the README says |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
+//! | `template` | what `template.yaml` says about the code that it deploys is so |
 //! | `ministack` | the same jobs give the same bytes on an S3 and a DynamoDB that are not ours |
+//!
+//! The stack of `template.yaml` itself is deployed and tried by the script `tests/cloud`.
 //!
 //! `programs` builds and finds what is run, `support` runs it and checks what comes out, `venv` brings Python packages.
 
@@ -37,5 +40,6 @@ mod ministack;
 mod programs;
 mod stack;
 mod support;
+mod template;
 mod venv;
 mod word_count;
