@@ -1,0 +1,32 @@
+"""The stack of `template.yaml`, proven against servers that are not ours, with no AWS account. `.ci/run` runs this.
+
+    python3 tests/cloud [--no-build]
+
+| file | what it shows |
+|---|---|
+| `check.py` | all of it, in order |
+| `tools.py` | the pinned tools, in venvs that are kept between runs |
+| `server.py` | ministack, an AWS of its own: it enforces roles and serves TLS |
+| `stack.py` | `sam build`, `sam deploy` and `sam delete`, as a user calls them |
+| `functions.py` | what was built needs no newer glibc than Lambda's, and runs in AWS's Runtime Interface Emulator |
+| `roles.py` | what each role may do and may not, as a table |
+| `settings.py` | what the template says of its resources is so, without and with its options |
+| `jobs.py` | jobs on the stack: the right answers, and the right errors |
+| `guide.py` | the commands of `docs/guide/deploy.md` that need no AWS account end with a finished job |
+
+It needs Python 3.11 with venv, a Rust toolchain and a C compiler; everything else it installs under the target directory.
+"""
+
+import os
+import sys
+
+from tools import HERE, Failed, Step, venv
+
+try:
+    with Step("tools"):
+        venv("sam")
+        python = venv("server") / "python"
+except Failed as error:
+    sys.exit(f"error: {error}")
+# The rest needs boto3, which is not on this Python.
+os.execv(python, [python, HERE / "check.py", *sys.argv[1:]])
