@@ -3,6 +3,9 @@
 
 use crate::support::{driver, nothing_published, shown};
 use kinglet::{Driver, JobHandle, JobOptions, Submit};
+use kinglet_aws::{Clients, Endpoints, Ledger};
+use kinglet_core::ids::Stage;
+use kinglet_core::report::gb_seconds;
 use kinglet_jobs::BenchEmpty;
 use kinglet_local::lambda::InvocationReport;
 
@@ -25,6 +28,13 @@ async fn submit(driver: &Driver, output: &str) -> JobHandle {
     driver.submit_items(&BenchEmpty, items, submit).await.unwrap()
 }
 
+/// The ledger, as somebody else sees it.
+fn ledger(driver: &Driver) -> Ledger {
+    let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
+    let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".to_owned(), keys });
+    Ledger::new(clients.dynamodb.clone(), "kinglet", clients.meter)
+}
+
 /// How the runs of a function ended, by its name: those that fell, and those that did not.
 fn ended(reports: &[InvocationReport], function: &str) -> (usize, usize) {
     let of = |failed: bool| reports.iter().filter(|r| *r.function == *function && r.error.is_some() == failed).count();
@@ -44,6 +54,10 @@ async fn a_task_that_needs_the_larger_mapper_gets_it_and_the_others_keep_their_r
     let killed = reports.iter().find(|r| r.error.is_some()).unwrap();
     assert_eq!((killed.memory_mb, killed.max_memory_mb), (128, 128));
     assert_eq!(report.retries, 2);
+    let died = ledger(&driver).failed_tries(&report.job, Stage::Map, 10).await.unwrap();
+    assert_eq!(died.iter().map(|usage| usage.memory_mb).collect::<Vec<_>>(), [128, 128]);
+    let died_gb_seconds: f64 = died.iter().map(gb_seconds).sum();
+    assert!(died_gb_seconds > 0.0 && report.gb_seconds > died_gb_seconds, "what they took is on the bill: {report}");
     assert_eq!((report.records_in, report.map_tasks), (20, 10));
     assert!(report.bytes_in > 150_000_000);
     driver.close().await;

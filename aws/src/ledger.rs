@@ -697,6 +697,26 @@ impl Ledger {
         Ok(tasks)
     }
 
+    /// How long the failed tries of a stage ran, in milliseconds, and on how many MB, as far as the ledger knows.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn failed_tries(&self, job: &JobId, stage: Stage, task_count: u32) -> Result<Vec<Usage>> {
+        let mut failed = Vec::new();
+        for group in 0..group_count(task_count) {
+            for item in self.query(&group_pk(job, stage, group), "try#").await? {
+                let Some((_, _, TryView { started_at: Some(started_at), memory_mb, failed: Some(failure), .. })) =
+                    read_try(&item)?
+                else {
+                    continue;
+                };
+                let (ran_ms, memory_mb) = (failure.at.since_ms(started_at), memory_mb.unwrap_or(0));
+                failed.push(Usage { started_at, ran_ms, memory_mb, ..Usage::default() });
+            }
+        }
+        Ok(failed)
+    }
+
     /// All items of a partition key whose sort keys start so, page by page.
     pub(crate) async fn query(&self, pk: &str, sk_prefix: &str) -> Result<Vec<Item>> {
         // No part of a key may be the empty string, in a condition neither.

@@ -61,7 +61,8 @@ pub struct Report {
     /// Requests of the splitter, of the committed attempts with their commits, of those who took the job from stage to stage,
     /// and of this driver from the submission on. Of failed attempts only the invocations are in it.
     pub requests: Requests,
-    /// Function time times memory, in GB-seconds, of the splitter and the committed attempts.
+    /// Function time times memory, in GB-seconds, of the splitter, the committed attempts, and those that failed after they
+    /// had started.
     pub gb_seconds: f64,
     /// What that would cost on AWS (us-east-1, x86_64), in US dollars.
     pub cost: Cost,

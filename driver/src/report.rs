@@ -3,7 +3,7 @@
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Committed, Record};
 use kinglet_core::Result;
-use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ids::{JobId, Stage, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::report::{Cost, Report, Spread, Wall, gb_seconds};
@@ -33,7 +33,14 @@ pub(crate) async fn report(
     usages().for_each(|usage| requests += usage.requests);
     // Every attempt was invoked once, by whomever; and so was the splitter.
     requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries;
-    let gb_seconds = usages().map(gb_seconds).sum();
+    let mut failed = Vec::new();
+    // Without a retry there is nothing to find, and a large job has many groups to look in.
+    if retries > 0 {
+        for (stage, tasks) in [(Stage::Map, view.map_tasks), (Stage::Reduce, view.partitions)] {
+            failed.extend(conductor.ledger.failed_tries(job, stage, tasks).await?);
+        }
+    }
+    let gb_seconds = usages().chain(&failed).map(gb_seconds).sum();
     let placed = |placement| maps.iter().filter(|r| r.placement == placement).count() as u64;
     Ok(Report {
         job: job.clone(),
