@@ -1,6 +1,7 @@
 //! What the functions log: every task's start and end, with its job, task, attempt, request and trace; metrics by the rules of
 //! CloudWatch's embedded metric format; errors with code, message and hint; the end of those that could not speak any more.
 
+use crate::programs;
 use crate::support::{driver, shown, text};
 use kinglet::{Driver, JobId, JobOptions, Submit};
 use kinglet_core::wire::{emf, trace};
@@ -145,4 +146,27 @@ async fn the_splitter_speaks_for_a_function_that_died() {
     let again = lines.iter().find(|line| line["attempt"] == 1 && line["message"] == "task started").unwrap();
     assert_eq!((&again["task"], &again["traceId"]), (&died[0]["task"], &trace::root_of(&job).into()));
     driver.close().await;
+}
+
+#[test]
+fn what_the_jobs_own_code_logs_has_its_task_and_what_it_prints_passes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = crate::support::run(programs::of_example("items").arg("logs").current_dir(dir.path()));
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let (json, other): (Vec<&str>, Vec<&str>) = ran.out.lines().partition(|line| line.starts_with('{'));
+    let lines: Vec<Value> = json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = of_message(&lines, "said by the job");
+    assert!(!said.is_empty(), "{}", ran.out);
+    for line in said {
+        assert_eq!((&line["level"], &line["target"], &line["stage"]), (&"INFO".into(), &"items".into(), &"map".into()));
+        // Each item is a task of its own here; the job's thread is not the one that took the event.
+        assert_eq!((&line["number"], &line["attempt"]), (&line["task"], &0.into()), "{line}");
+        assert_eq!(line["traceId"], trace::root_of(&line["job"].as_str().unwrap().parse().unwrap()));
+    }
+    let panics = of_message(&lines, "a panic");
+    assert_eq!((panics.len(), &panics[0]["code"], &panics[0]["task"]), (1, &"panic".into(), &3.into()), "{panics:?}");
+    assert!(panics[0]["error"].as_str().unwrap().contains("this number is unthinkable"), "{}", panics[0]);
+    assert!(panics[0]["place"].as_str().unwrap().contains("items_program.rs:"), "{}", panics[0]);
+    assert!(panics[0]["thread"].as_str().unwrap().starts_with("engine-"), "{}", panics[0]);
+    assert!(other.contains(&"printed by the job: 3"), "{}", ran.out);
 }

@@ -4,6 +4,7 @@ use kinglet::{
     Driver, Emitter, Items, Job, JobOptions, Jobs, Local, Report, Sink, Submit, UserError, UserResult, Values,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Emits each number with the number of its square's digits; fails, panics, waits or takes all memory where it is told to.
@@ -12,6 +13,7 @@ struct Digits {
     fails_at: Option<u32>,
     panics_at: Option<u32>,
     waits_ms: u64,
+    talks: bool,
 }
 
 impl Job for Digits {
@@ -22,6 +24,10 @@ impl Job for Digits {
     type Output = (u32, u64, String);
 
     fn map(&self, (number, text): (u32, String), out: &mut Emitter<'_, u32, String>) -> UserResult {
+        if self.talks {
+            tracing::info!(number, "said by the job");
+            println!("printed by the job: {number}");
+        }
         std::thread::sleep(Duration::from_millis(self.waits_ms));
         if self.fails_at == Some(number) {
             return Err(UserError::new("this number will not do"));
@@ -73,6 +79,16 @@ async fn program() -> kinglet::Result<()> {
             let submit = Submit::to("out").with_options(options).with_items_per_split(20);
             let job = Digits { waits_ms: 40, ..Digits::default() };
             driver.submit_items(&job, items(40), submit).await?.wait().await
+        }
+        "logs" => {
+            let job = Digits { panics_at: Some(3), talks: true, ..Digits::default() };
+            let done = driver.submit_items(&job, items(4), submit("out")).await?.wait().await;
+            let reports = driver.runtime().map(|runtime| runtime.host().reports()).unwrap_or_default();
+            let logs: BTreeSet<_> = reports.into_iter().filter_map(|report| report.log).collect();
+            for log in logs {
+                print!("{}", std::fs::read_to_string(&log).unwrap_or_default());
+            }
+            done
         }
         other => panic!("{other} is no case"),
     };
