@@ -255,3 +255,26 @@ fn options_that_a_stack_cannot_follow_are_refused() {
         assert!(ran.err.contains(says), "{says} is not in: {}", ran.err);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_benchmarks_run_on_the_stack_and_leave_nothing_in_its_buckets() {
+    let Some(cloud) = Cloud::start("the_benchmarks_run_on_the_stack_and_leave_nothing_in_its_buckets").await else {
+        return;
+    };
+    // The stack's functions may read one bucket and write another: the corpora have to get from one to the other.
+    let args = ["--stack", "kinglet", "bench", "--quick", "--sizes", "20kB,60kB", "--tasks", "3", "--json"];
+    let ran = cloud.run(&args);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let results: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&results["place"], &results["region"]), (&"kinglet".into(), &"us-east-1".into()));
+    assert_eq!((results["cases"].as_array().unwrap().len(), &results["bill"]["jobs"]), (5, &6.into()));
+    assert_eq!(results["cases"][2]["runs"][0]["report"]["bytes_in"], 20_000);
+    for bucket in ["shelf", "out", "kinglet-work"] {
+        let left: Vec<_> = cloud.objects.list(bucket, "").await.unwrap().into_iter().map(|object| object.key).collect();
+        assert!(left.is_empty(), "{bucket} holds {left:?}");
+    }
+    let ran = cloud.run(&["--stack", "kinglet", "bench", "--quick", "--at", "here"]);
+    failed(&ran, &["here is on this machine", "stack kinglet"]);
+    let ran = cloud.run(&["--stack", "kinglet", "bench", "--memory-mb", "512"]);
+    assert!(ran.code == Some(2) && ran.err.contains("set MapperMemory"), "{}", ran.err);
+}

@@ -57,6 +57,11 @@ impl Conductor {
         }
     }
 
+    /// What all keys of a job in the work bucket start with.
+    pub fn prefix(job: &JobId) -> String {
+        format!("jobs/{job}/")
+    }
+
     /// The key of a job's spec in the work bucket.
     pub fn spec_key(job: &JobId) -> String {
         format!("jobs/{job}/spec")

@@ -5,6 +5,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
 use kinglet_core::{Error, Result, limits};
+use percent_encoding::NON_ALPHANUMERIC;
 
 /// A bucket's objects.
 #[derive(Clone)]
@@ -176,6 +177,17 @@ impl Objects {
                 return Ok(all);
             }
         }
+    }
+
+    /// Copies an object of at most 5 GB, S3's limit for one request, within S3; both are given as bucket and key.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn copy(&self, from: (&str, &str), to: (&str, &str)) -> Result<()> {
+        let doing = self.doing(format!("copying s3://{}/{} to s3://{}/{}", from.0, from.1, to.0, to.1));
+        let source = format!("{}/{}", from.0, percent_encoding::utf8_percent_encode(from.1, NON_ALPHANUMERIC));
+        let request = self.s3.copy_object().bucket(to.0).key(to.1).copy_source(source);
+        request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
     }
 
     /// Deletes objects; those that are not there count as deleted.

@@ -47,7 +47,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
             kinglet bench\n  \
             kinglet bench --quick --json > bench.json\n  \
-            kinglet bench --sizes 1MB,10GB --repeat 5")]
+            kinglet bench --sizes 1MB,10GB --repeat 5\n  \
+            kinglet --stack kinglet bench")]
     Bench(Box<crate::bench::Bench>),
 }
 
@@ -158,7 +159,7 @@ impl Cli {
                 let Job::WordCount(common) = &run.job;
                 common.embedded.given()
             }
-            Command::Bench(_) => None,
+            Command::Bench(bench) => bench.embedded.given(),
         };
         if let (Some(stack), Some((option, parameter))) = (stack, given) {
             let message = format!("{option} is for the embedded runtime: {parameter} of stack {stack}");

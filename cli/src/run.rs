@@ -1,6 +1,6 @@
 //! `kinglet run`.
 
-use crate::args::{Cloud, Common, CompressionArg, Job, Run};
+use crate::args::{Cloud, Common, CompressionArg, Embedded, Job, Run};
 use crate::{progress, report};
 use kinglet::{Aws, Compression, Functions, JobOptions, Local, Result, Submit};
 use kinglet_jobs::WordCount;
@@ -15,7 +15,7 @@ pub(crate) async fn run(run: Run, cloud: Cloud) -> Result<()> {
 async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Result<()> {
     let driver = match cloud.aws() {
         Some(aws) => aws.connect().await?,
-        None => local(&common).start().await?,
+        None => local(common.concurrency, &common.embedded).start().await?,
     };
     let options = JobOptions {
         concurrency: common.concurrency.unwrap_or(0),
@@ -39,10 +39,10 @@ async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Resu
     report::print(&done?, common.json)
 }
 
-fn local(common: &Common) -> Local {
-    let embedded = &common.embedded;
+/// The embedded runtime as the options say.
+pub(crate) fn local(concurrency: Option<u32>, embedded: &Embedded) -> Local {
     let mut local = Local::new();
-    if let Some(concurrency) = common.concurrency {
+    if let Some(concurrency) = concurrency {
         local = local.with_concurrency(concurrency);
     }
     if let Some(memory_mb) = embedded.memory_mb {

@@ -11,7 +11,7 @@ use kinglet_aws::objects::Replace;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::spec::{JobSpec, PART};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::Runtime;
 use kinglet_local::s3::BucketKind;
@@ -61,6 +61,19 @@ impl Place {
             Place::Aws(cloud) => cloud.concurrency().await,
         }
     }
+}
+
+/// A stack on AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackInfo {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// The bucket that jobs may read.
+    pub input_bucket: String,
+    /// The bucket that jobs may write.
+    pub output_bucket: String,
 }
 
 /// What a job reads and writes, and how. Made by [`Driver::submit`].
@@ -333,6 +346,45 @@ impl Driver {
         format!("local-{what}-{}", self.shared.mounts.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The stack on AWS; `None` on the embedded runtime.
+    pub fn stack(&self) -> Option<StackInfo> {
+        match &self.shared.place {
+            Place::Embedded { .. } => None,
+            Place::Aws(cloud) => {
+                let deployed = &cloud.deployed;
+                let (input_bucket, output_bucket) = deployed.buckets.clone();
+                let (name, region) = (deployed.name.clone(), deployed.region.clone());
+                Some(StackInfo { name, region, input_bucket, output_bucket })
+            }
+        }
+    }
+
+    /// Copies the parts of an output from one `s3://` prefix to another, within S3.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when either is not an `s3://` URI; what S3 reports.
+    pub async fn copy_parts(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (output::in_s3(from)?, output::in_s3(to)?);
+        let objects = &self.shared.conductor.objects;
+        for part in objects.list(&from.bucket, &format!("{}{PART}", from.prefix)).await? {
+            let name = part.key.strip_prefix(&from.prefix).unwrap_or(&part.key);
+            objects.copy((&from.bucket, &part.key), (&to.bucket, &format!("{}{name}", to.prefix))).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a job that has ended has left in the stack's work bucket; what stands of it in the ledger goes by itself.
+    /// Nobody can attach to the job after that.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn remove_intermediates(&self, job: &JobId) -> Result<()> {
+        let Conductor { objects, stack, .. } = &self.shared.conductor;
+        let listed = objects.list(&stack.work_bucket, &Conductor::prefix(job)).await?;
+        let keys: Vec<_> = listed.into_iter().map(|object| object.key).collect();
+        objects.delete(&stack.work_bucket, &keys).await
+    }
+
     /// The stack's functions: splitter, mapper, larger mapper and reducer, as Lambda describes them.
     ///
     /// # Errors
@@ -346,12 +398,7 @@ impl Driver {
     /// # Errors
     /// [`Error::Input`] when it is not an `s3://` URI; what S3 reports.
     pub async fn remove_output(&self, output: &str) -> Result<()> {
-        let output = output::resolve(output, "")?;
-        if output.path.is_some() {
-            let message = format!("{} is on this machine", output.spec.shown);
-            return Err(Error::input("output", message).with_hint("name s3://BUCKET/PREFIX"));
-        }
-        output::prepare(&self.shared.conductor.objects, &output.spec, true).await
+        output::prepare(&self.shared.conductor.objects, &output::in_s3(output)?, true).await
     }
 
     /// The URLs of S3, DynamoDB and Lambda, and the access key id and secret, of the embedded runtime; `None` on AWS. Any

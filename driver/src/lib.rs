@@ -52,7 +52,7 @@ mod output;
 mod report;
 
 pub use aws::Aws;
-pub use driver::{Driver, Submit};
+pub use driver::{Driver, StackInfo, Submit};
 pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
 pub use jobs::{JobStatus, JobSummary};

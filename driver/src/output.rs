@@ -74,6 +74,16 @@ impl Directories {
     }
 }
 
+/// An output that must be in S3.
+pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
+    let output = resolve(shown, "")?;
+    match output.path {
+        None => Ok(output.spec),
+        Some(_) => Err(Error::input("output", format!("{shown} is on this machine, not in S3"))
+            .with_hint("name s3://BUCKET/PREFIX")),
+    }
+}
+
 /// The absolute path of what may not exist yet, links resolved as far as it does.
 fn absolute(path: &Path) -> Result<PathBuf> {
     let bad = |e: std::io::Error| {

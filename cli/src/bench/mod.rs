@@ -5,12 +5,13 @@
 
 mod results;
 
-use crate::args::{Cloud, CompressionArg};
+use crate::args::{Cloud, CompressionArg, Embedded};
 use clap::Args;
-use kinglet::{Compression, Driver, Error, Functions, Job, JobHandle, JobOptions, Local, Report, Result, Submit};
+use kinglet::{Compression, Driver, Error, Job, JobHandle, JobId, JobOptions, Report, Result, Submit};
 use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
 use results::{Case, Results};
-use std::path::PathBuf;
+use std::path::Path;
+use std::time::SystemTime;
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -38,27 +39,18 @@ pub(crate) struct Bench {
     #[arg(long, value_enum, default_value_t, help_heading = "Benchmarks")]
     compression: CompressionArg,
 
-    /// Where corpora and outputs go: a directory, or an s3:// prefix that the functions may read and write [default: a
-    /// directory of its own in the temporary directory]
+    /// Where corpora and outputs go: a directory, or an s3:// prefix that the functions may read and write [default: the
+    /// temporary directory; on AWS, the stack's buckets]
     #[arg(long, value_name = "PLACE", help_heading = "Benchmarks")]
     at: Option<String>,
 
-    /// How many functions run at once [default: the number of cores]
-    #[arg(long, value_name = "N", help_heading = "Embedded runtime")]
+    /// How many functions run at once; on AWS, how many to plan for [default: the number of cores; on AWS, what the stack
+    /// reserves or the account has]
+    #[arg(long, value_name = "N", help_heading = "Benchmarks", value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
 
-    /// Memory of each function in MB, 128 to 10240; 1769 MB bring one thread
-    #[arg(long, value_name = "MB", default_value_t = 1769, help_heading = "Embedded runtime",
-          value_parser = clap::value_parser!(u32).range(128..=10240))]
-    memory_mb: u32,
-
-    /// Where intermediate data goes; it is removed at the end [default: the temporary directory]
-    #[arg(long, value_name = "DIR", help_heading = "Embedded runtime")]
-    data_dir: Option<PathBuf>,
-
-    /// Run the built functions in this directory instead of this program itself
-    #[arg(long, value_name = "DIR", help_heading = "Embedded runtime")]
-    functions: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) embedded: Embedded,
 }
 
 const MB: u64 = 1_000_000;
@@ -87,7 +79,7 @@ fn size(text: &str) -> Result<u64, String> {
 pub(crate) async fn run(bench: Bench, cloud: Cloud) -> Result<()> {
     let driver = match cloud.aws() {
         Some(aws) => aws.connect().await?,
-        None => local(&bench).start().await?,
+        None => crate::run::local(bench.concurrency, &bench.embedded).start().await?,
     };
     let measured = run_on(&driver, &bench).await;
     driver.close().await;
@@ -101,21 +93,7 @@ pub(crate) async fn run(bench: Bench, cloud: Cloud) -> Result<()> {
     Ok(())
 }
 
-fn local(bench: &Bench) -> Local {
-    let mut local = Local::new().with_memory_mb(bench.memory_mb);
-    if let Some(concurrency) = bench.concurrency {
-        local = local.with_concurrency(concurrency);
-    }
-    if let Some(dir) = &bench.data_dir {
-        local = local.with_data_dir(dir);
-    }
-    if let Some(dir) = &bench.functions {
-        local = local.with_functions(Functions::Directory(dir.clone()));
-    }
-    local
-}
-
-/// Where corpora and outputs go.
+/// Where outputs go, or where corpora are read.
 struct Place {
     root: String,
     /// Goes with its files when this does.
@@ -123,22 +101,36 @@ struct Place {
 }
 
 impl Place {
-    fn new(bench: &Bench) -> Result<Self> {
-        let dir = |parent: &std::path::Path| {
-            tempfile::Builder::new().prefix("kinglet-bench-").tempdir_in(parent).map_err(|e| {
+    /// Where outputs go, and where corpora are read when they cannot be read there: on a stack whose functions may write to one
+    /// bucket and read from another.
+    fn new(driver: &Driver, bench: &Bench) -> Result<(Place, Option<Place>)> {
+        let dir = |parent: &Path| {
+            let made = tempfile::Builder::new().prefix("kinglet-bench-").tempdir_in(parent).map_err(|e| {
                 Error::input("output", format!("making a directory in {}: {e}", parent.display()))
                     .with_hint("name a place to write to with --at")
-            })
+            })?;
+            Ok((Place { root: made.path().display().to_string(), _dir: Some(made) }, None))
         };
-        let made = match &bench.at {
-            Some(at) if at.starts_with("s3://") => {
-                let run = std::process::id();
-                return Ok(Place { root: format!("{}/kinglet-bench-{run}", at.trim_end_matches('/')), _dir: None });
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+        let s3 = |place: &str| Place {
+            root: format!("{}/kinglet-bench-{since:x}", place.trim_end_matches('/')),
+            _dir: None,
+        };
+        match (&bench.at, driver.stack()) {
+            (Some(at), _) if at.starts_with("s3://") => Ok((s3(at), None)),
+            (Some(at), None) => dir(at.as_ref()),
+            (Some(at), Some(stack)) => {
+                let message =
+                    format!("{at} is on this machine, where the functions of stack {} cannot reach it", stack.name);
+                Err(Error::input("local-path", message).with_hint("name an s3:// prefix with --at, or leave it out"))
             }
-            Some(at) => dir(at.as_ref())?,
-            None => dir(bench.data_dir.as_deref().unwrap_or(&std::env::temp_dir()))?,
-        };
-        Ok(Place { root: made.path().display().to_string(), _dir: Some(made) })
+            (None, None) => dir(bench.embedded.data_dir.as_deref().unwrap_or(&std::env::temp_dir())),
+            (None, Some(stack)) => {
+                let bucket = |name: &str| s3(&format!("s3://{name}"));
+                let reads = (stack.input_bucket != stack.output_bucket).then(|| bucket(&stack.input_bucket));
+                Ok((bucket(&stack.output_bucket), reads))
+            }
+        }
     }
 
     fn at(&self, name: &str) -> String {
@@ -160,12 +152,22 @@ impl Place {
 }
 
 async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
-    let place = Place::new(bench)?;
-    let mut set = Set { driver, bench, place: &place, results: Results::new(driver.functions().await?) };
+    let (place, reads) = Place::new(driver, bench)?;
+    let results = Results::new(driver.stack(), driver.functions().await?);
+    let mut set = Set { driver, bench, place: &place, reads: reads.as_ref().unwrap_or(&place), results, jobs: vec![] };
     let measured = set.run().await;
     let mut left = Ok(());
     for name in set.outputs() {
         left = left.and(place.remove(driver, &name).await);
+        if let Some(reads) = &reads {
+            left = left.and(reads.remove(driver, &name).await);
+        }
+    }
+    // The embedded runtime takes it all with it.
+    if driver.stack().is_some() {
+        for job in &set.jobs {
+            left = left.and(driver.remove_intermediates(job).await);
+        }
     }
     // What went wrong first is what is said.
     measured?;
@@ -177,7 +179,9 @@ struct Set<'a> {
     driver: &'a Driver,
     bench: &'a Bench,
     place: &'a Place,
+    reads: &'a Place,
     results: Results,
+    jobs: Vec<JobId>,
 }
 
 const OUT: &str = "out";
@@ -208,8 +212,10 @@ impl Set<'_> {
         let (smaller, largest) = sizes.split_at(sizes.len().saturating_sub(1));
         for size in smaller {
             let what = format!("make {}", corpus(*size));
-            let made = self.once(&what, self.write(*size).await?).await?;
+            let job = self.write(*size).await?;
+            let made = self.once(&what, job).await?;
             self.results.set_up(&made);
+            self.hand_over(*size).await?;
         }
         let repeat = self.repeat();
         for size in largest {
@@ -218,6 +224,7 @@ impl Set<'_> {
                 let job = self.write(*size).await?;
                 runs.push(self.once(&format!("write {}, {n} of {repeat}", corpus(*size)), job).await?);
             }
+            self.hand_over(*size).await?;
             self.results.add(Case::moved("write", *size, runs, |report| (report.bytes_out, report.reduce_ms.sum)));
 
             let runs = self.repeatedly("read", &BenchRead, &corpus(*size)).await?;
@@ -245,7 +252,8 @@ impl Set<'_> {
             CompressionArg::None => Compression::None,
             CompressionArg::Lz4 => Compression::Lz4,
         };
-        let options = JobOptions { concurrency: 0, compression, ..JobOptions::default() };
+        let options =
+            JobOptions { concurrency: self.bench.concurrency.unwrap_or(0), compression, ..JobOptions::default() };
         let submit =
             if N == 0 { Submit::to(self.place.at(output)) } else { Submit::new(inputs, self.place.at(output)) };
         submit.with_options(options).with_overwrite()
@@ -256,16 +264,26 @@ impl Set<'_> {
         let bytes = STRETCH_BYTES.min(size);
         let partitions = u32::try_from(size.div_ceil(PART_BYTES)).unwrap_or(u32::MAX);
         let submit = self.submit([], &corpus(size));
-        let options = JobOptions { concurrency: 0, partitions: Some(partitions.min(1_000)), ..JobOptions::default() };
+        let options = JobOptions {
+            concurrency: self.bench.concurrency.unwrap_or(0),
+            partitions: Some(partitions.min(1_000)),
+            ..JobOptions::default()
+        };
         let job = BenchWrite { bytes: bytes as u32 };
         self.driver.submit_items(&job, 0..size.div_ceil(bytes), submit.with_options(options)).await
     }
 
-    async fn repeatedly<J: Job>(&self, what: &str, job: &J, input: &str) -> Result<Vec<Report>> {
+    /// Brings a corpus to where it can be read.
+    async fn hand_over(&self, size: u64) -> Result<()> {
+        let (from, to) = (self.place.at(&corpus(size)), self.reads.at(&corpus(size)));
+        if from == to { Ok(()) } else { self.driver.copy_parts(&from, &to).await }
+    }
+
+    async fn repeatedly<J: Job>(&mut self, what: &str, job: &J, input: &str) -> Result<Vec<Report>> {
         let repeat = self.repeat();
         let mut runs = Vec::new();
         for n in 1..=repeat {
-            let handle = self.driver.submit(job, self.submit([self.place.at(input)], OUT)).await?;
+            let handle = self.driver.submit(job, self.submit([self.reads.at(input)], OUT)).await?;
             runs.push(self.once(&format!("{what}, {n} of {repeat}"), handle).await?);
             self.place.remove(self.driver, OUT).await?;
         }
@@ -273,8 +291,9 @@ impl Set<'_> {
     }
 
     /// Waits for a job, and says on stderr that it runs.
-    async fn once(&self, what: &str, job: JobHandle) -> Result<Report> {
+    async fn once(&mut self, what: &str, job: JobHandle) -> Result<Report> {
         eprintln!("{what}");
+        self.jobs.push(job.id().clone());
         job.wait().await.map_err(|e| e.context(what.to_owned()))
     }
 }

@@ -1,6 +1,6 @@
 //! What was measured: plain structs, which `--json` prints as they are, and a table for people.
 
-use kinglet::{Cost, FunctionInfo, Report, Requests};
+use kinglet::{Cost, FunctionInfo, Report, Requests, StackInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -16,6 +16,8 @@ pub(crate) struct Results {
     pub(crate) kinglet: String,
     /// Where it ran: `embedded`, or the stack's name.
     pub(crate) place: String,
+    /// The stack's region.
+    pub(crate) region: Option<String>,
     /// Cores of this machine, on which the functions of the embedded runtime run.
     pub(crate) cores: Option<usize>,
     /// The functions, as Lambda describes them.
@@ -73,12 +75,15 @@ pub(crate) struct Bill {
 }
 
 impl Results {
-    pub(crate) fn new(functions: Vec<FunctionInfo>) -> Self {
+    pub(crate) fn new(stack: Option<StackInfo>, functions: Vec<FunctionInfo>) -> Self {
+        let cores = std::thread::available_parallelism().ok().map(usize::from);
+        let (place, region) = stack.map_or(("embedded".to_owned(), None), |stack| (stack.name, Some(stack.region)));
         Results {
             version: VERSION,
             kinglet: env!("CARGO_PKG_VERSION").to_owned(),
-            place: "embedded".to_owned(),
-            cores: std::thread::available_parallelism().ok().map(usize::from),
+            cores: cores.filter(|_| region.is_none()),
+            place,
+            region,
             functions,
             cases: Vec::new(),
             bill: Bill::default(),
@@ -151,9 +156,10 @@ impl Run {
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "kinglet {} on {}", self.kinglet, self.place)?;
-        match self.cores {
-            Some(cores) => writeln!(f, ", {cores} cores")?,
-            None => writeln!(f)?,
+        match (self.cores, &self.region) {
+            (Some(cores), _) => writeln!(f, ", {cores} cores")?,
+            (None, Some(region)) => writeln!(f, " in {region}")?,
+            (None, None) => writeln!(f)?,
         }
         for function in &self.functions {
             let FunctionInfo { name, memory_mb, architecture, .. } = function;
