@@ -15,8 +15,9 @@ from tools import HERE, ROOT, Failed, check, venv
 
 GUIDE = ROOT / "docs/guide/deploy.md"
 
-# The job's output is asked for, and that this command is a debug build: another release build would take minutes.
+# What is there already, and another port. The command is the debug build: a release build would take minutes.
 INSTEAD = {
+    "python3 -m venv ~/.kinglet-ministack\n": "",
     "4566": "$GATEWAY_PORT",
     "cargo build --release -p kinglet-cli\n": "",
     "target/release/kinglet": str(KINGLET),
@@ -49,7 +50,6 @@ def check_guide() -> None:
         check(there in commands, f"{GUIDE} no longer says {there!r}")
         commands = commands.replace(there, instead)
     with tempfile.TemporaryDirectory(prefix="kinglet-guide-") as home:
-        # What the guide installs is there already.
         Path(home, ".kinglet-ministack").symlink_to(venv("server").parent)
         environment = {
             name: value for name, value in tools.sam_env().items() if not name.startswith(("AWS_", "KINGLET_"))
