@@ -27,8 +27,9 @@ fn arrows_point_one_way() {
     assert_eq!(ours("kinglet-local"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-aws"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-splitter"), ["kinglet-aws", "kinglet-core"]);
+    assert_eq!(ours("kinglet-calls"), ["kinglet-aws", "kinglet-core"]);
     for handler in ["kinglet-mapper", "kinglet-reducer"] {
-        assert_eq!(ours(handler), ["kinglet-aws", "kinglet-core", "kinglet-jobs"]);
+        assert_eq!(ours(handler), ["kinglet-aws", "kinglet-calls", "kinglet-core", "kinglet-jobs"]);
     }
     assert!(!ours("kinglet").contains(&"kinglet-cli".to_owned()));
 }

@@ -9,6 +9,7 @@
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
+//! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting |
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
 //! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
@@ -29,6 +30,7 @@ mod arrows;
 mod bad_input;
 mod bench;
 mod boto3;
+mod calls;
 mod cli;
 mod example;
 mod faults;

@@ -30,7 +30,8 @@ fn the_template_is_of_this_version_and_wire_format() {
 #[test]
 fn the_template_sets_the_variables_that_the_functions_read() {
     let lines = section(TEMPLATE, "      Variables:");
-    let set: BTreeSet<&str> = lines.iter().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name).collect();
+    let set: BTreeSet<&str> =
+        lines.iter().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name).collect();
     let read = [
         env::TABLE,
         env::WORK_BUCKET,

@@ -11,7 +11,7 @@ use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Requests, Usage};
-use kinglet_core::wire::spec::{JobSpec, Objects as Which};
+use kinglet_core::wire::spec::{JobSpec, Objects as Which, Then};
 use kinglet_core::{Error, Result};
 
 /// Where a stack's parts are.
@@ -116,6 +116,7 @@ impl Conductor {
         let view = self.view(job).await?;
         let phase = view.job.phase;
         let mut invocations = Vec::new();
+        let mut again = false;
         for command in advance(&view, now) {
             tracing::debug!(%job, ?command, "advance");
             match command {
@@ -138,6 +139,9 @@ impl Conductor {
                         self.functions.start_all(tasks.map(event).collect()).await?;
                     }
                 }
+                Command::Settle { task, piece, start, error } => {
+                    again |= self.settle(job, &view.job, (task, piece, start), &error).await?;
+                }
                 Command::Finish => match self.finish(job, &view, &before).await {
                     Err(error) if !error.is_retryable() || error.code() == "unreconciled" => {
                         self.fail(job, Phase::Failed, &error).await?;
@@ -150,15 +154,25 @@ impl Conductor {
         if !invocations.is_empty() {
             self.invoke(job, phase, view.job.map_tasks, invocations).await?;
         }
+        if again {
+            // What was settled was the last: the stage is complete. It can only be once for each stage.
+            return Box::pin(self.conduct(job)).await;
+        }
         Ok(phase)
+    }
+
+    /// Where a task's split lies in the plan.
+    pub(crate) async fn plan_at(&self, job: &JobId, map_tasks: u32, task: TaskIdx) -> Result<(u64, u64)> {
+        let index = self.plan_index(job, map_tasks).await?;
+        index.split(task).ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))
     }
 
     async fn view(&self, job: &JobId) -> Result<LedgerView> {
         let view = self.ledger.job(job).await?;
         let since = |n: usize| view.phase_at[n].unwrap_or_default();
         let tasks = match view.phase {
-            Phase::Mapping => self.ledger.tasks::<MapRecord>(job, view.map_tasks, since(1)).await?,
-            Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, view.partitions, since(2)).await?,
+            Phase::Mapping => self.ledger.tasks::<MapRecord>(job, view.map_tasks, view.calls, since(1)).await?,
+            Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, view.partitions, None, since(2)).await?,
             _ => vec![],
         };
         Ok(LedgerView { job: view, tasks })
@@ -182,16 +196,29 @@ impl Conductor {
                 .split(task)
                 .ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))?;
             // Only a task that died of memory needs to know how large it is.
-            let (piece_bytes, half_bytes_min) = if relief == Relief::default() {
+            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || relief == Relief::default() {
                 (0, 0)
             } else {
                 let (split, spec) = tokio::try_join!(self.split(job, at), self.spec(job))?;
                 (left_bytes(&split, start), half_bytes_min(&spec))
             };
             let has_larger = self.stack.functions.mapper_large.is_some();
-            let Eased { larger, bytes_max } = relief.eased(piece_bytes, half_bytes_min, has_larger);
+            let (Eased { larger, bytes_max }, calls_max) = match relief.fewer {
+                Some(fewer) => (Eased { larger: fewer.larger && has_larger, bytes_max: None }, Some(fewer.calls_max)),
+                None => (relief.eased(piece_bytes, half_bytes_min, has_larger), None),
+            };
             let job = job.clone();
-            events.push(Event::Map(MapEvent { job, task, piece, number, plan: at, start, bytes_max, larger }));
+            events.push(Event::Map(MapEvent {
+                job,
+                task,
+                piece,
+                number,
+                plan: at,
+                start,
+                bytes_max,
+                calls_max,
+                larger,
+            }));
         }
         self.functions.start_all(events).await
     }
@@ -200,6 +227,9 @@ impl Conductor {
     async fn finish(&self, job: &JobId, view: &LedgerView, before: &Requests) -> Result<()> {
         let started_at = Timestamp::now();
         let spec = self.spec(job).await?;
+        if spec.calls.as_ref().is_some_and(|calls| calls.then != Then::Job) {
+            return self.finish_calls(job, view, before, started_at).await;
+        }
         let manifest = self.manifest(job, &spec, view.job.map_tasks, view.job.partitions).await?;
         let key = spec.output.manifest_key();
         let mut text = serde_json::to_vec_pretty(&manifest)
@@ -226,6 +256,26 @@ impl Conductor {
     fn usage_since(&self, before: &Requests, started_at: Timestamp) -> Option<Usage> {
         let requests = self.clients.meter.since(before);
         self.in_function.then(|| Usage { started_at, requests, ..Usage::default() })
+    }
+
+    /// All results of calls are committed: checks that each call has one, and ends the job. There is no output.
+    async fn finish_calls(
+        &self,
+        job: &JobId,
+        view: &LedgerView,
+        before: &Requests,
+        started_at: Timestamp,
+    ) -> Result<()> {
+        let committed = self.ledger.committed::<MapRecord>(job, view.job.map_tasks).await?;
+        let made: u64 = committed.iter().flatten().map(|record| record.records).sum();
+        let count = view.job.calls.map_or(0, |calls| calls.count);
+        if made != count {
+            let message = format!("reconciling job {job}: calls given and made: {count} is not {made}");
+            return Err(Error::corrupt("unreconciled", message));
+        }
+        let usage = self.usage_since(before, started_at);
+        self.ledger.proceed(job, view.job.phase, Phase::Succeeded, usage.as_ref(), Timestamp::now()).await?;
+        Ok(())
     }
 
     /// The manifest of a job whose tasks are all committed.
@@ -265,6 +315,9 @@ impl Conductor {
     /// What the services report.
     pub async fn remove_parts(&self, job: &JobId, partitions: u32) -> Result<()> {
         let spec = self.spec(job).await?;
+        if spec.calls.as_ref().is_some_and(|calls| calls.then != Then::Job) {
+            return Ok(());
+        }
         let keys: Vec<_> = (0..partitions).map(|partition| spec.output.part_key(partition)).collect();
         self.objects.delete(&spec.output.bucket, &keys).await
     }

@@ -194,7 +194,7 @@ mod tests {
     fn outputs() -> BTreeMap<String, String> {
         let pairs = [
             ("Version", "0.1.0"),
-            ("Wire", "1"),
+            ("Wire", "2"),
             ("Table", "t"),
             ("WorkBucketName", "w"),
             ("SplitterName", "s"),
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn another_wire_format_says_which_side_is_older() {
-        for (wire, version, older) in [("0", "0.0.9", "the stack is older"), ("2", "0.7.0", "this program is older")] {
+        for (wire, version, older) in [("0", "0.0.9", "the stack is older"), ("99", "0.7.0", "this program is older")] {
             let mut other = outputs();
             other.insert("Wire".to_owned(), wire.to_owned());
             other.insert("Version".to_owned(), version.to_owned());

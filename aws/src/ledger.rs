@@ -8,7 +8,9 @@
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
 //! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | when it was claimed, started and on which function, failed and why |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
-//! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run |
+//! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run, or, by group, of the results of a batch of calls |
+//! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
+//! | `job#<job>#progress` | `<task>` | how far calls are that have said so |
 //! | `jobs` | `<job>` | the job's name, phase, start and end, for lists |
 //!
 //! **Commit.** One conditional `UpdateItem` adds `t<task>.<piece>` to the group item where it is not there; the reply carries
@@ -19,13 +21,14 @@
 
 mod runs;
 
+pub(crate) use runs::{INLINE_ITEM_BYTES, run_key};
 pub use runs::{InlineRun, ObjectRuns};
 
 use crate::errors::{Doing, code};
 use crate::meter::Meter;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue};
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
-use kinglet_core::ledger::{Failure, JobView, Phase, TaskView, TryView};
+use kinglet_core::ledger::{CallsView, Failure, JobView, Phase, TaskView, TryView};
 use kinglet_core::limits::{BATCH_GET_KEYS_MAX, JOB_KEPT_S, TASKS_PER_GROUP};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
@@ -53,6 +56,8 @@ pub trait Record: Framed + Clone {
     fn usage(&self) -> &Usage;
     /// What is left for the next piece.
     fn remainder(&self) -> Option<Position>;
+    /// How many records it read.
+    fn records(&self) -> u64;
 }
 
 impl Record for MapRecord {
@@ -66,6 +71,9 @@ impl Record for MapRecord {
     fn remainder(&self) -> Option<Position> {
         self.remainder
     }
+    fn records(&self) -> u64 {
+        self.records
+    }
 }
 
 impl Record for ReduceRecord {
@@ -78,6 +86,9 @@ impl Record for ReduceRecord {
     }
     fn remainder(&self) -> Option<Position> {
         None
+    }
+    fn records(&self) -> u64 {
+        0
     }
 }
 
@@ -123,7 +134,7 @@ pub(crate) fn binary(value: Vec<u8>) -> AttributeValue {
     AttributeValue::B(value.into())
 }
 
-fn read_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+pub(crate) fn read_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
@@ -135,7 +146,7 @@ fn read_time(item: &Item, name: &str) -> Option<Timestamp> {
     read_number(item, name).map(Timestamp)
 }
 
-fn job_pk(job: &JobId) -> String {
+pub(crate) fn job_pk(job: &JobId) -> String {
     format!("job#{job}")
 }
 
@@ -272,34 +283,9 @@ impl Ledger {
         let got = got.map_err(|e| doing.failed(&e))?;
         self.meter.read(got.consumed_capacity.and_then(|c| c.capacity_units));
         let Some(item) = got.item else {
-            return Err(Error::input("job-missing", format!("there is no job {job} in table {}", self.table))
-                .with_hint("jobs are kept for 7 days"));
+            return Err(self.job_missing(job));
         };
-        let phase = read_text(&item, "phase").and_then(Phase::parse);
-        let phase = phase.ok_or_else(|| Error::stale("job-phase", format!("job {job} is in a phase unknown here")))?;
-        let error = match item.get("error") {
-            Some(AttributeValue::B(bytes)) => Some(frame::read(bytes.as_ref(), &format!("the error of job {job}"))?),
-            _ => None,
-        };
-        let count = |name| read_number(&item, name).unwrap_or(0);
-        let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
-        let mut beside = Vec::new();
-        for name in ["usage1", "usage2", "usage3"] {
-            if let Some(AttributeValue::B(bytes)) = item.get(name) {
-                beside.push(frame::read(bytes.as_ref(), &format!("{name} of job {job}"))?);
-            }
-        }
-        Ok(JobView {
-            phase,
-            phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(&item, name)),
-            map_tasks: small("map_tasks"),
-            partitions: small("partitions"),
-            input: (count("objects"), count("bytes")),
-            tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
-            timeout_ms: count("timeout_ms"),
-            error,
-            beside,
-        })
+        job_view(job, &item)
     }
 
     /// All jobs that the ledger keeps, oldest first.
@@ -342,18 +328,24 @@ impl Ledger {
         job: &JobId,
         tasks: (u32, u32),
         input: (u64, u64),
-        usage: &Usage,
+        calls: Option<CallsView>,
+        usage: Option<&Usage>,
         now: Timestamp,
     ) -> Result<bool> {
         let (map_tasks, partitions) = tasks;
-        let set = [
+        let mut set = vec![
             ("map_tasks", number(map_tasks)),
             ("partitions", number(partitions)),
             ("objects", number(input.0)),
             ("bytes", number(input.1)),
-            ("usage1", binary(frame::write(usage)?)),
         ];
-        self.transition(job, Phase::Splitting, Phase::Mapping, now, set.to_vec()).await
+        if let Some(usage) = usage {
+            set.push(("usage1", binary(frame::write(usage)?)));
+        }
+        if let Some(calls) = calls {
+            set.extend([("calls", number(calls.count)), ("calls_per_task", number(calls.per_task))]);
+        }
+        self.transition(job, Phase::Splitting, Phase::Mapping, now, set).await
     }
 
     /// Goes from mapping to reducing, or from reducing to success, and keeps what a function spent on that beside its own task.
@@ -479,7 +471,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Records that a worker began a try, and on which function: of how many MB, and whether it is the larger mapper.
+    /// Records that a worker began a try, on which function, of how many MB and whether it is the larger mapper, and of how many
+    /// calls at most.
     ///
     /// # Errors
     /// What DynamoDB reports.
@@ -492,12 +485,16 @@ impl Ledger {
         piece: Piece,
         try_number: u16,
         function: (u32, bool),
+        calls_max: Option<u32>,
         now: Timestamp,
     ) -> Result<()> {
         let doing = Doing::now(format!("starting try {try_number} of {stage} task {}", task.0));
         let request = self.try_update(job, stage, task, piece, try_number);
+        let request = request.update_expression(
+            "SET started_at = :now, memory_mb = :memory, larger = :larger, calls_max = :calls, #ttl = :ttl",
+        );
         let request =
-            request.update_expression("SET started_at = :now, memory_mb = :memory, larger = :larger, #ttl = :ttl");
+            request.expression_attribute_values(":calls", calls_max.map_or(AttributeValue::Null(true), number));
         let request = request.expression_attribute_values(":now", number(now.0));
         let request = request.expression_attribute_values(":memory", number(function.0));
         let request = request.expression_attribute_values(":larger", AttributeValue::Bool(function.1));
@@ -636,18 +633,57 @@ impl Ledger {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn committed<R: Record>(&self, job: &JobId, task_count: u32) -> Result<Committed<R>> {
-        let keys = (0..group_count(task_count)).map(|g| (group_pk(job, R::STAGE, g), "group".to_owned())).collect();
-        let items: BTreeMap<String, Item> = self.items(keys).await?.into_iter().collect();
-        let mut tasks = Vec::with_capacity(task_count as usize);
-        for task in 0..task_count {
-            let item = items.get(&group_pk(job, R::STAGE, group_of(TaskIdx(task))));
-            tasks.push(pieces(item, task)?);
-        }
-        Ok(tasks)
+        let groups: Vec<u32> = (0..group_count(task_count)).collect();
+        let tasks = self.committed_in(job, &groups, task_count).await?;
+        Ok(tasks.into_iter().map(|(_, pieces)| pieces).collect())
+    }
+
+    /// The committed pieces of every task of some groups of a stage, each with its task.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    async fn committed_in<R: Record>(
+        &self,
+        job: &JobId,
+        groups: &[u32],
+        task_count: u32,
+    ) -> Result<Vec<(TaskIdx, Vec<R>)>> {
+        let keys = groups.iter().map(|g| (group_pk(job, R::STAGE, *g), "group".to_owned())).collect();
+        grouped(job, groups, task_count, &self.items(keys).await?.into_iter().collect())
+    }
+
+    /// The job's own item, and the committed pieces of every task of some groups of a stage, in one request for up to 99 groups.
+    /// The pieces may be newer than the item, but where the item says that the stage is over, they are all of them.
+    ///
+    /// # Errors
+    /// As [`Ledger::job`].
+    pub async fn look<R: Record>(
+        &self,
+        job: &JobId,
+        groups: &[u32],
+        task_count: u32,
+    ) -> Result<(JobView, Vec<(TaskIdx, Vec<R>)>)> {
+        let own = (job_pk(job), "job".to_owned());
+        let keys = groups.iter().map(|g| (group_pk(job, R::STAGE, *g), "group".to_owned()));
+        let items: BTreeMap<String, Item> =
+            self.items(std::iter::once(own).chain(keys).collect()).await?.into_iter().collect();
+        let item = items.get(&job_pk(job)).ok_or_else(|| self.job_missing(job))?;
+        let view = job_view(job, item)?;
+        // The items of one request are not read at one time: of an ended job, look again.
+        let tasks = match view.phase.is_final() {
+            true => self.committed_in(job, groups, task_count).await?,
+            false => grouped(job, groups, task_count, &items)?,
+        };
+        Ok((view, tasks))
+    }
+
+    fn job_missing(&self, job: &JobId) -> Error {
+        Error::input("job-missing", format!("there is no job {job} in table {}", self.table))
+            .with_hint("jobs are kept for 7 days")
     }
 
     /// Items by their keys, as `(pk, item)`; those that are not there are left out.
-    async fn items(&self, keys: Vec<(String, String)>) -> Result<Vec<(String, Item)>> {
+    pub(crate) async fn items(&self, keys: Vec<(String, String)>) -> Result<Vec<(String, Item)>> {
         let doing = Doing::now(format!("reading {} items of table {}", keys.len(), self.table));
         let mut found = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(BATCH_GET_KEYS_MAX) {
@@ -679,9 +715,16 @@ impl Ledger {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn tasks<R: Record>(&self, job: &JobId, task_count: u32, since: Timestamp) -> Result<Vec<TaskView>> {
+    pub async fn tasks<R: Record>(
+        &self,
+        job: &JobId,
+        task_count: u32,
+        calls: Option<CallsView>,
+        since: Timestamp,
+    ) -> Result<Vec<TaskView>> {
         let committed = self.committed::<R>(job, task_count).await?;
-        let mut tasks: Vec<TaskView> = (0..).zip(&committed).map(|(task, pieces)| view(task, pieces, since)).collect();
+        let mut tasks: Vec<TaskView> =
+            (0..).zip(&committed).map(|(task, pieces)| view(task, pieces, calls, since)).collect();
         let open: std::collections::BTreeSet<u32> =
             tasks.iter().filter(|t| !t.done).map(|t| group_of(t.task)).collect();
         for group in open {
@@ -750,7 +793,58 @@ impl Ledger {
     }
 }
 
-fn view<R: Record>(task: u32, pieces: &[R], since: Timestamp) -> TaskView {
+/// The pieces of the tasks of some groups, from the groups' items by their partition keys.
+fn grouped<R: Record>(
+    job: &JobId,
+    groups: &[u32],
+    task_count: u32,
+    items: &BTreeMap<String, Item>,
+) -> Result<Vec<(TaskIdx, Vec<R>)>> {
+    let mut tasks = Vec::new();
+    for group in groups {
+        let item = items.get(&group_pk(job, R::STAGE, *group));
+        for task in tasks_of(*group, task_count) {
+            tasks.push((TaskIdx(task), pieces(item, task)?));
+        }
+    }
+    Ok(tasks)
+}
+
+/// The job's own item as [`kinglet_core::ledger::advance`] sees it.
+pub(crate) fn job_view(job: &JobId, item: &Item) -> Result<JobView> {
+    let phase = read_text(item, "phase").and_then(Phase::parse);
+    let phase = phase.ok_or_else(|| Error::stale("job-phase", format!("job {job} is in a phase unknown here")))?;
+    let error = match item.get("error") {
+        Some(AttributeValue::B(bytes)) => Some(frame::read(bytes.as_ref(), &format!("the error of job {job}"))?),
+        _ => None,
+    };
+    let count = |name| read_number(item, name).unwrap_or(0);
+    let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
+    let mut beside = Vec::new();
+    for name in ["usage1", "usage2", "usage3"] {
+        if let Some(AttributeValue::B(bytes)) = item.get(name) {
+            beside.push(frame::read(bytes.as_ref(), &format!("{name} of job {job}"))?);
+        }
+    }
+    Ok(JobView {
+        phase,
+        phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)),
+        map_tasks: small("map_tasks"),
+        partitions: small("partitions"),
+        input: (count("objects"), count("bytes")),
+        calls: read_number(item, "calls").map(|count| CallsView { count, per_task: small("calls_per_task").max(1) }),
+        cancelled: match item.get("cancelled") {
+            Some(AttributeValue::Ns(calls)) => calls.iter().filter_map(|call| call.parse().ok()).collect(),
+            _ => vec![],
+        },
+        tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
+        timeout_ms: count("timeout_ms"),
+        error,
+        beside,
+    })
+}
+
+fn view<R: Record>(task: u32, pieces: &[R], calls: Option<CallsView>, since: Timestamp) -> TaskView {
     let last_end = pieces.last().map(|r| Timestamp(r.usage().started_at.0 + r.usage().ran_ms));
     TaskView {
         task: TaskIdx(task),
@@ -758,6 +852,8 @@ fn view<R: Record>(task: u32, pieces: &[R], since: Timestamp) -> TaskView {
         ran_ms: pieces.iter().map(|r| r.usage().ran_ms).sum(),
         piece: Piece(pieces.len() as u16),
         start: pieces.last().and_then(Record::remainder),
+        calls: calls
+            .map_or(0, |calls| calls.of(TaskIdx(task)).saturating_sub(pieces.iter().map(Record::records).sum())),
         since: last_end.unwrap_or(since),
         tries: Vec::new(),
     }
@@ -780,6 +876,7 @@ fn read_try(item: &Item) -> Result<Option<(u32, Piece, TryView)>> {
         claimed_at: read_time(item, "claimed_at"),
         started_at: read_time(item, "started_at"),
         memory_mb: read_number(item, "memory_mb").and_then(|mb| u32::try_from(mb).ok()),
+        calls_max: read_number(item, "calls_max").and_then(|calls| u32::try_from(calls).ok()),
         larger: matches!(item.get("larger"), Some(AttributeValue::Bool(true))),
         failed,
     };

@@ -3,6 +3,7 @@
 //! There is one path: *local* means other endpoints, given by the same environment variables that every AWS tool reads.
 //! Everything that is sent is counted ([`meter`]), retries included, so that a job's report can say what it cost.
 
+mod calls;
 #[cfg(feature = "driver")]
 pub mod clean;
 pub mod clients;

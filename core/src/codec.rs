@@ -45,6 +45,30 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
+/// Reads a value that fills `bytes` exactly, if it is one: the bytes may be of another type, as when two versions of a program
+/// meet, and what they then seem to say of lengths is not believed.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_foreign<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let (value, read) = decode_first(bytes)?;
+    if read == bytes.len() {
+        return Ok(value);
+    }
+    let message = format!("decoding a {}: {} bytes left over", std::any::type_name::<T>(), bytes.len() - read);
+    Err(Error::corrupt("value-decode", message))
+}
+
+/// Reads a value from the start of `bytes`, and how many of them it took.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the bytes do not start with an encoding of `T`.
+pub fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize)> {
+    // An item has less than 4 GB.
+    bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<{ u32::MAX as usize }>())
+        .map_err(|e| Error::corrupt("value-decode", format!("decoding a {}: {e}", std::any::type_name::<T>())))
+}
+
 #[cold]
 fn cannot_encode<T>(e: &bincode::error::EncodeError) -> Error {
     Error::user_code("value-encode", format!("encoding a {}: {e}", std::any::type_name::<T>()))

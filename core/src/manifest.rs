@@ -195,6 +195,7 @@ mod tests {
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into() },
             options: JobOptions::default(),
             submitted_at: crate::ids::Timestamp(0),
+            calls: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The driver: resolves inputs and output, uploads the job and starts the splitter. It keeps no state that the ledger lacks.
 
 use crate::aws::{Aws, Cloud};
+use crate::calls::{Maps, new_id};
 use crate::handle::JobHandle;
 use crate::items::{ItemCuts, Made};
 use crate::output::Directories;
@@ -11,7 +12,7 @@ use kinglet_aws::objects::Replace;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
-use kinglet_core::wire::spec::{JobSpec, PART};
+use kinglet_core::wire::spec::{CallsSpec, JobSpec, PART};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::Runtime;
 use kinglet_local::s3::BucketKind;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) failed: Mutex<Vec<JobId>>,
     /// The directories that jobs make for their outputs.
     pub(crate) made: Mutex<Vec<(JobId, Directories)>>,
+    /// Calls under way.
+    pub(crate) maps: Maps,
 }
 
 /// Where the servers are that a driver talks to.
@@ -159,7 +162,7 @@ impl Driver {
 
     pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place) -> Self {
         let (mounts, failed, made) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
-        Driver { shared: Arc::new(Shared { conductor, jobs, place, mounts, failed, made }) }
+        Driver { shared: Arc::new(Shared { conductor, jobs, place, mounts, failed, made, maps: Maps::default() }) }
     }
 
     /// Runs a job to its end.
@@ -254,6 +257,17 @@ impl Driver {
         J: Job<Input = Items<T>>,
         T: Value,
     {
+        self.submit_made(job, items, submit, None).await
+    }
+
+    /// Submits a job whose input is made, of items that it reads itself or that calls make its pairs of.
+    pub(crate) async fn submit_made<J: Job, T: Value>(
+        &self,
+        job: &J,
+        items: impl IntoIterator<Item = T>,
+        submit: Submit,
+        calls: Option<CallsSpec>,
+    ) -> Result<JobHandle> {
         let (params, signature) = (encode_params(job)?, signature::<J>());
         self.shared.jobs.open(J::NAME, &signature, &params)?;
         if let Some(input) = submit.inputs.first() {
@@ -262,7 +276,7 @@ impl Driver {
         }
         let concurrency = self.concurrency(&submit.options).await;
         let made = Made::new(items, &submit.cuts, concurrency).map_err(|e| e.context(format!("job {}", J::NAME)))?;
-        self.submit_erased(J::NAME, signature, params, submit, Some(made)).await
+        self.submit_erased(J::NAME, signature, params, submit, Some((made, calls))).await
     }
 
     async fn concurrency(&self, options: &JobOptions) -> u32 {
@@ -278,13 +292,11 @@ impl Driver {
         signature: String,
         params: Vec<u8>,
         submit: Submit,
-        made: Option<Made>,
+        made: Option<(Made, Option<CallsSpec>)>,
     ) -> Result<JobHandle> {
         let conductor = &self.shared.conductor;
         let before = conductor.clients.meter.totals();
-        if let Place::Aws(cloud) = &self.shared.place {
-            cloud.deployed.check_settled()?;
-        }
+        self.shared.check_ready()?;
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &self.mount_name("input"))?);
@@ -306,15 +318,16 @@ impl Driver {
         output::prepare(&conductor.objects, &output.spec, submit.overwrite).await?;
 
         let now = Timestamp::now();
-        let random = u64::from(kinglet_aws::worker::nonce()) << 32 | u64::from(kinglet_aws::worker::nonce());
-        let job = JobId::new(now, random);
+        let job = new_id();
         if let Some(made) = output.path.as_deref().and_then(Directories::missing) {
             self.shared.made.lock().unwrap_or_else(PoisonError::into_inner).push((job.clone(), made));
         }
         let concurrency = self.concurrency(&submit.options).await;
         let mut inputs: Vec<_> = resolved.into_iter().map(|input| input.spec).collect();
-        if let Some(made) = made {
-            inputs.push(made.write(conductor, &job).await?);
+        let mut calls = None;
+        if let Some((made, by)) = made {
+            inputs.push(made.write(conductor, &job).await?.input);
+            calls = by;
         }
         let spec = JobSpec {
             job: name.to_owned(),
@@ -324,6 +337,7 @@ impl Driver {
             output: output.spec,
             options: JobOptions { concurrency, ..submit.options },
             submitted_at: now,
+            calls,
         };
         let bytes = frame::write(&spec)?;
         conductor
@@ -415,7 +429,9 @@ impl Driver {
     }
 
     /// Stops the embedded runtime and waits until nothing of it is left. Dropping the driver does the same without waiting.
+    /// Calls that have not ended by then fail with `driver-closed`.
     pub async fn close(self) {
+        self.shared.maps.close().await;
         if let Some(runtime) = self.shared.place.runtime() {
             runtime.host().end_workers().await;
             self.shared.remove_parts_of_failed_jobs().await;
@@ -429,6 +445,24 @@ impl Driver {
 }
 
 impl Shared {
+    /// Whether the servers are in this process.
+    pub(crate) fn is_local(&self) -> bool {
+        self.place.runtime().is_some()
+    }
+
+    /// How many functions run at once.
+    pub(crate) async fn concurrency(&self) -> u32 {
+        self.place.concurrency().await
+    }
+
+    /// Refuses work that the stack cannot take now.
+    pub(crate) fn check_ready(&self) -> Result<()> {
+        match &self.place {
+            Place::Aws(cloud) => cloud.deployed.check_settled(),
+            Place::Embedded { .. } => Ok(()),
+        }
+    }
+
     /// A reducer may have been killed between publishing its part and finding out that the job had ended: what it left is
     /// removed once no worker lives.
     async fn remove_parts_of_failed_jobs(&self) {

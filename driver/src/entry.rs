@@ -2,17 +2,22 @@
 
 use crate::{Error, Result};
 use kinglet_aws::worker::{Worker, serve, start_function_log, start_log};
+use kinglet_calls::Function;
 use kinglet_core::{Job, Registry, env};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-/// The jobs of this process, for drivers that are made in it.
+/// The jobs and the functions of this process, for drivers that are made in it.
 static JOBS: OnceLock<Arc<Registry>> = OnceLock::new();
+static FUNCTIONS: OnceLock<Arc<kinglet_calls::Functions>> = OnceLock::new();
 
-/// The jobs of a program.
+/// The jobs and the functions of a program.
 #[derive(Default)]
 #[must_use = "hand them to `kinglet::main`"]
-pub struct Jobs(Registry);
+pub struct Jobs {
+    jobs: Registry,
+    functions: kinglet_calls::Functions,
+}
 
 impl Jobs {
     /// None yet.
@@ -22,12 +27,25 @@ impl Jobs {
 
     /// The jobs of a registry, as of a crate that brings several.
     pub fn of(registry: Registry) -> Self {
-        Jobs(registry)
+        Jobs { jobs: registry, ..Self::default() }
     }
 
     /// Adds a job.
     pub fn job<J: Job>(self) -> Self {
-        Jobs(self.0.job::<J>())
+        Jobs { jobs: self.jobs.job::<J>(), ..self }
+    }
+
+    /// Adds a function for [`crate::Driver::map`] and its kin: a `fn` or `async fn`, see [`Function`]. Its name is its path in
+    /// the program without the crate's name, as `tiles::render`: driver and worker must agree on it, as they do when they are
+    /// the same program.
+    pub fn function<M, F: Function<M>>(self, function: F) -> Self {
+        Jobs { functions: self.functions.function(function), ..self }
+    }
+
+    /// Adds a function under a name of its own: for closures, for functions of one path, and for functions deployed in other
+    /// programs than the driver's.
+    pub fn named_function<M, F: Function<M>>(self, name: &str, function: F) -> Self {
+        Jobs { functions: self.functions.named(name, function), ..self }
     }
 }
 
@@ -37,7 +55,9 @@ impl Jobs {
 /// # Errors
 /// [`Error::Input`] when two jobs have one name.
 pub fn register(jobs: Jobs) -> Result<()> {
-    JOBS.get_or_init(|| Arc::new(jobs.0)).check()
+    let (jobs, functions) = (Arc::new(jobs.jobs), Arc::new(jobs.functions));
+    let (jobs, functions) = (JOBS.get_or_init(|| jobs), FUNCTIONS.get_or_init(|| functions));
+    jobs.check().and_then(|()| functions.check())
 }
 
 /// Starts a program: registers its jobs, and runs `program` when a person started it, or a worker when a Lambda host did.
@@ -48,7 +68,8 @@ pub fn main<F>(jobs: Jobs, program: F) -> ExitCode
 where
     F: AsyncFnOnce() -> Result<()>,
 {
-    let jobs = JOBS.get_or_init(|| Arc::new(jobs.0)).clone();
+    let (jobs, functions) = (Arc::new(jobs.jobs), Arc::new(jobs.functions));
+    let (jobs, functions) = (JOBS.get_or_init(|| jobs).clone(), FUNCTIONS.get_or_init(|| functions).clone());
     let role = std::env::var_os(env::RUNTIME_API).and_then(|_| std::env::var(env::ROLE).ok());
     let threads = if role.is_some() { 1 } else { std::thread::available_parallelism().map_or(2, |n| n.get()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -60,7 +81,7 @@ where
         match role {
             Some(role) => {
                 start_function_log();
-                work(&role, jobs).await.map(|()| ExitCode::SUCCESS)
+                work(&role, jobs, functions).await.map(|()| ExitCode::SUCCESS)
             }
             None => {
                 start_log();
@@ -77,7 +98,7 @@ async fn drive<F>(jobs: Arc<Registry>, program: F) -> Result<ExitCode>
 where
     F: AsyncFnOnce() -> Result<()>,
 {
-    jobs.check()?;
+    jobs.check().and_then(|()| functions().check())?;
     let mut program = std::pin::pin!(program());
     tokio::select! {
         done = &mut program => done.map(|()| ExitCode::SUCCESS),
@@ -103,12 +124,22 @@ async fn interrupted() {
     }
 }
 
-async fn work(role: &str, jobs: Arc<Registry>) -> Result<()> {
+async fn work(role: &str, jobs: Arc<Registry>, functions: Arc<kinglet_calls::Functions>) -> Result<()> {
     let worker = Worker::from_env().await?;
     let done = match role {
         "splitter" => serve(worker, kinglet_splitter::handle).await,
-        "mapper" => serve(worker, move |worker, call| kinglet_mapper::handle(worker, jobs.clone(), call)).await,
-        "reducer" => serve(worker, move |worker, call| kinglet_reducer::handle(worker, jobs.clone(), call)).await,
+        "mapper" => {
+            serve(worker, move |worker, call| {
+                kinglet_mapper::handle_with(worker, jobs.clone(), functions.clone(), call)
+            })
+            .await
+        }
+        "reducer" => {
+            serve(worker, move |worker, call| {
+                kinglet_reducer::handle_with(worker, jobs.clone(), functions.clone(), call)
+            })
+            .await
+        }
         other => return Err(Error::stale("role", format!("{}={other} is no role of a worker", env::ROLE))),
     };
     done.map_err(|e| Error::service("runtime-api", format!("taking events: {e}")))
@@ -120,6 +151,11 @@ fn fail(error: &Error) -> ExitCode {
         eprintln!("hint: {hint}");
     }
     ExitCode::FAILURE
+}
+
+/// The functions of this process.
+pub(crate) fn functions() -> Arc<kinglet_calls::Functions> {
+    FUNCTIONS.get().cloned().unwrap_or_default()
 }
 
 /// The jobs of this process.

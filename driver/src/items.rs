@@ -34,12 +34,26 @@ pub(crate) struct Made {
     last: Vec<usize>,
 }
 
+/// Items that were written.
+pub(crate) struct Written {
+    /// As a job's input.
+    pub(crate) input: InputSpec,
+    pub(crate) spec: ItemsSpec,
+    /// Behind the last byte of each split.
+    pub(crate) ends: Vec<u64>,
+}
+
 impl Made {
     pub(crate) fn new<T: Value>(items: impl IntoIterator<Item = T>, cuts: &ItemCuts, concurrency: u32) -> Result<Self> {
         let mut writer = Writer::new();
         for item in items {
             writer.push(&item)?;
         }
+        Self::of(writer, cuts, concurrency)
+    }
+
+    /// Items that are encoded already.
+    pub(crate) fn of(writer: Writer, cuts: &ItemCuts, concurrency: u32) -> Result<Self> {
         if writer.count() == 0 {
             return Err(Error::input("input-missing", "there are no items").with_hint("give it at least one"));
         }
@@ -55,10 +69,11 @@ impl Made {
     }
 
     /// Writes the object, and says where it is.
-    pub(crate) async fn write(self, conductor: &Conductor, job: &JobId) -> Result<InputSpec> {
+    pub(crate) async fn write(self, conductor: &Conductor, job: &JobId) -> Result<Written> {
         let items = self.writer.count() as u64;
         let items_bytes = self.writer.ends().last().copied().unwrap_or(0);
         let splits = self.last.len() as u32;
+        let ends = self.last.iter().map(|last| self.writer.ends()[*last]).collect();
         let mut bytes = Bytes::from(self.writer.finish(&self.last));
         let (bucket, key) = (conductor.stack.work_bucket.clone(), Conductor::items_key(job));
         let mut upload = Upload::new(&conductor.objects, &bucket, &key, Replace::Yes);
@@ -68,8 +83,9 @@ impl Made {
         let Put::Written(etag) = upload.finish().await? else {
             return Err(Error::corrupt("items", format!("s3://{bucket}/{key} is there already")));
         };
-        let objects = Objects::Items(ItemsSpec { key, etag, items, items_bytes, splits });
-        Ok(InputSpec { bucket, objects, shown: "items".to_owned() })
+        let spec = ItemsSpec { key, etag, items, items_bytes, splits };
+        let objects = Objects::Items(spec.clone());
+        Ok(Written { input: InputSpec { bucket, objects, shown: "items".to_owned() }, spec, ends })
     }
 }
 

@@ -41,6 +41,7 @@
 //! ```
 
 mod aws;
+mod calls;
 mod driver;
 mod entry;
 mod handle;
@@ -52,11 +53,13 @@ mod output;
 mod report;
 
 pub use aws::Aws;
+pub use calls::{CallFuture, CallOptions, CallStats, Calls, CallsReport};
 pub use driver::{Driver, StackInfo, Submit};
 pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
 pub use jobs::{JobStatus, JobSummary};
 pub use kinglet_aws::functions::FunctionInfo;
+pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::ids::{JobId, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::manifest::Manifest;

@@ -4,6 +4,7 @@
 //! What it writes has the attempt in its key, so two attempts of a task never write the same place; only the one that commits
 //! is ever read.
 
+mod calls;
 mod read;
 
 use kinglet_aws::Conductor;
@@ -11,6 +12,7 @@ use kinglet_aws::ledger::Commit;
 use kinglet_aws::objects::{Put, Replace};
 use kinglet_aws::upload::Upload;
 use kinglet_aws::worker::{Invocation, Worker};
+use kinglet_calls::Functions;
 use kinglet_core::engine::map::Run;
 use kinglet_core::engine::shard::MapOptions;
 use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
@@ -19,7 +21,7 @@ use kinglet_core::placement::place;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex, Usage};
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Error, Registry, Result};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -32,18 +34,31 @@ const ARENA_PERCENT: usize = 50;
 /// The part of a function's time that is kept for sorting, writing and committing what was mapped.
 const RESERVE_PERCENT: u32 = 30;
 
+/// Handles one invocation for a program that has jobs and no functions.
+///
+/// # Errors
+/// As [`handle_with`].
+pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
+    handle_with(worker, jobs, Arc::default(), call).await
+}
+
 /// Handles one invocation.
 ///
 /// # Errors
 /// Only when the failure of the attempt could not be recorded: then Lambda hands the event to the on-failure destination.
-pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
+pub async fn handle_with(
+    worker: Arc<Worker>,
+    jobs: Arc<Registry>,
+    functions: Arc<Functions>,
+    call: Invocation,
+) -> Result<Value> {
     let event = match call.event()? {
         Event::Map(event) => event,
         other => {
             return Err(Error::stale("event", format!("the mapper was invoked with {other:?}")));
         }
     };
-    match attempt(&worker, &jobs, &event, &call).await {
+    match attempt(&worker, &jobs, &functions, &event, &call).await {
         Ok(said) => Ok(said),
         Err(error) => {
             let (task, piece) = (event.task, event.piece);
@@ -53,7 +68,13 @@ pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) 
     }
 }
 
-async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: &Invocation) -> Result<Value> {
+async fn attempt(
+    worker: &Arc<Worker>,
+    jobs: &Registry,
+    functions: &Functions,
+    event: &MapEvent,
+    call: &Invocation,
+) -> Result<Value> {
     let conductor = &worker.conductor;
     let before = conductor.clients.meter.totals();
     let started_at = Timestamp::now();
@@ -64,17 +85,27 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: 
     }
     let function = (worker.memory_mb, event.larger);
     let (started, spec, split) = tokio::join!(
-        conductor.ledger.start(job, Stage::Map, task, piece, event.number, function, started_at),
-        conductor.spec(job),
+        conductor.ledger.start(job, Stage::Map, task, piece, event.number, function, event.calls_max, started_at),
+        calls::spec(conductor, job),
         conductor.split(job, event.plan),
     );
     started?;
     let (spec, split) = (spec?, split?);
     worker.journal.job_name(&spec.job);
+    let begun = calls::Begun { view: &view, split: &split, started_at, before: &before };
+    match &spec.calls {
+        Some(calls) if calls.then != Then::Job => {
+            return calls::attempt(worker, functions, &spec, calls, event, call, begun).await;
+        }
+        _ => {}
+    }
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
+    let mapped_by =
+        spec.calls.as_ref().map(|calls| calls::pairs_of(worker, functions, calls, event, call)).transpose()?;
     let attempt = AttemptId { number: event.number, nonce: kinglet_aws::worker::nonce() };
 
-    let stop = read::Stop { at: stop_at(&spec, call.deadline), bytes_max: event.bytes_max };
+    let at = stop_at(&spec, call.deadline);
+    let stop = read::Stop { at, bytes_max: event.bytes_max, chunks_max: None, told: Arc::default() };
     let read = read::Read { objects: &conductor.objects, spec: &spec, split: &split, start: event.start, stop };
     let (feed, reading) = read.start(erased.cuts());
     let options = Arc::new(MapOptions {
@@ -86,7 +117,10 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &MapEvent, call: 
     });
     let engine = {
         let (worker, options) = (worker.clone(), options.clone());
-        tokio::task::spawn_blocking(move || erased.map(&worker.pool, &options, &feed))
+        tokio::task::spawn_blocking(move || match mapped_by {
+            Some(pairs_of) => erased.map_by(&worker.pool, &options, &feed, &*pairs_of),
+            None => erased.map(&worker.pool, &options, &feed),
+        })
     };
     let (read, mapped) = tokio::join!(reading, engine);
     let mapped = mapped.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")))?;

@@ -10,7 +10,8 @@ use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Error, Result};
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use tokio::sync::mpsc;
 
@@ -34,6 +35,10 @@ const FRAMED_WAITING: usize = 1;
 pub(crate) struct Stop {
     pub(crate) at: SystemTime,
     pub(crate) bytes_max: Option<u64>,
+    /// Of chunks, which are records where these carry their length.
+    pub(crate) chunks_max: Option<u64>,
+    /// Set by whoever takes the chunks.
+    pub(crate) told: Arc<AtomicBool>,
 }
 
 /// What is read, and how far.
@@ -48,6 +53,7 @@ pub(crate) struct Read<'a> {
 /// What was read.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
+    pub(crate) chunks: u64,
     pub(crate) bytes_assigned: u64,
     pub(crate) bytes_read: u64,
     pub(crate) crc32: u32,
@@ -108,7 +114,7 @@ impl<'a> Read<'a> {
         let mut chunks = Vec::new();
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
             let from = self.from(range_idx, range);
-            if self.must_stop(done.bytes_read) && done.bytes_read > 0 {
+            if done.bytes_read > 0 && self.must_stop(&done) {
                 done.remainder = Some(Position { range_idx: range_idx as u32, offset: range.from });
                 break;
             }
@@ -138,11 +144,12 @@ impl<'a> Read<'a> {
                             stopped = Some(offset);
                             break;
                         }
+                        done.chunks += 1;
                         done.bytes_read += chunk.bytes.len() as u64;
                         crc.update(&chunk.bytes);
                         out.send(Ok(chunk)).await.map_err(|_| Error::service("engine", "the engine stopped"))?;
                         // Whole objects are handed back whole; only a split that is one range is divided.
-                        if self.split.ranges.len() == 1 && end < range.to && self.must_stop(done.bytes_read) {
+                        if self.split.ranges.len() == 1 && end < range.to && self.must_stop(&done) {
                             stopped = Some(end);
                             break;
                         }
@@ -178,14 +185,18 @@ impl<'a> Read<'a> {
         }
     }
 
-    fn must_stop(&self, bytes_read: u64) -> bool {
-        self.stop.bytes_max.is_some_and(|most| bytes_read >= most) || SystemTime::now() >= self.stop.at
+    fn must_stop(&self, done: &Done) -> bool {
+        self.stop.bytes_max.is_some_and(|most| done.bytes_read >= most)
+            || self.stop.chunks_max.is_some_and(|most| done.chunks >= most)
+            || self.stop.told.load(Ordering::Relaxed)
+            || SystemTime::now() >= self.stop.at
     }
 
     /// Waits until the engine takes another chunk. `false` when it was time to stop before that.
     async fn has_room(&self, out: &mpsc::Sender<Result<Chunk>>) -> Result<bool> {
         let left = self.stop.at.duration_since(SystemTime::now()).unwrap_or_default();
         match tokio::time::timeout(left, out.reserve()).await {
+            Ok(Ok(_)) if self.stop.told.load(Ordering::Relaxed) => Ok(false),
             Ok(room) => room.map(|_| true).map_err(|_| Error::service("engine", "the engine stopped")),
             Err(_) => Ok(false),
         }

@@ -4,20 +4,22 @@
 //! its own and agrees with it; if they differ, the output is another job's, or the job's `reduce` gives different results
 //! for the same input, and the job fails.
 
+mod calls;
 mod fetch;
 
 use kinglet_aws::Conductor;
-use kinglet_aws::ledger::Commit;
+use kinglet_aws::ledger::{Commit, Committed};
 use kinglet_aws::objects::{Put, Replace};
 use kinglet_aws::upload::Upload;
 use kinglet_aws::worker::{Invocation, Worker};
+use kinglet_calls::Functions;
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions};
 use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, ReduceEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Usage};
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, Usage};
+use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Error, Registry, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,18 +28,38 @@ use tokio::sync::mpsc;
 /// How much output is handed on at once.
 const OUTPUT_BYTES: usize = 1 << 20;
 
+/// Handles one invocation for a program that has jobs and no functions.
+///
+/// # Errors
+/// As [`handle_with`].
+pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
+    handle_with(worker, jobs, Arc::default(), call).await
+}
+
+/// What was done before an attempt knew that it calls a function.
+pub(crate) struct Begun {
+    committed: Committed<MapRecord>,
+    started_at: Timestamp,
+    before: Requests,
+}
+
 /// Handles one invocation.
 ///
 /// # Errors
 /// Only when the failure of the attempt could not be recorded: then Lambda hands the event to the on-failure destination.
-pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
+pub async fn handle_with(
+    worker: Arc<Worker>,
+    jobs: Arc<Registry>,
+    functions: Arc<Functions>,
+    call: Invocation,
+) -> Result<Value> {
     let event = match call.event()? {
         Event::Reduce(event) => event,
         other => {
             return Err(Error::stale("event", format!("the reducer was invoked with {other:?}")));
         }
     };
-    match attempt(&worker, &jobs, &event, &call).await {
+    match attempt(&worker, &jobs, &functions, &event, &call).await {
         Ok(said) => Ok(said),
         Err(error) => {
             let (task, number) = (event.task, event.number);
@@ -47,7 +69,13 @@ pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) 
     }
 }
 
-async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &ReduceEvent, call: &Invocation) -> Result<Value> {
+async fn attempt(
+    worker: &Arc<Worker>,
+    jobs: &Registry,
+    functions: &Functions,
+    event: &ReduceEvent,
+    call: &Invocation,
+) -> Result<Value> {
     let conductor = &worker.conductor;
     let before = conductor.clients.meter.totals();
     let started_at = Timestamp::now();
@@ -57,13 +85,26 @@ async fn attempt(worker: &Arc<Worker>, jobs: &Registry, event: &ReduceEvent, cal
         return Ok(json!({ "skipped": view.phase.as_str() }));
     }
     let (started, spec, committed) = tokio::join!(
-        conductor.ledger.start(job, Stage::Reduce, task, Piece(0), event.number, (worker.memory_mb, false), started_at),
+        conductor.ledger.start(
+            job,
+            Stage::Reduce,
+            task,
+            Piece(0),
+            event.number,
+            (worker.memory_mb, false),
+            None,
+            started_at
+        ),
         conductor.spec(job),
         conductor.ledger.committed::<MapRecord>(job, view.map_tasks),
     );
     started?;
     let (spec, committed) = (spec?, committed?);
     worker.journal.job_name(&spec.job);
+    if let Some(Then::Reduce(reducer)) = spec.calls.as_ref().map(|calls| &calls.then) {
+        let begun = Begun { committed, started_at, before };
+        return calls::attempt(worker, functions, reducer, event, call, begun).await;
+    }
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
     let (inline, objects) = tokio::join!(
         conductor.ledger.inline_runs(job, partition, &committed),

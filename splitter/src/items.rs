@@ -27,12 +27,17 @@ pub(crate) async fn cut(
     if ends.len() != made.splits as usize {
         return Err(Error::corrupt("items-corrupt", format!("{shown} has {} splits, not {}", ends.len(), made.splits)));
     }
+    let (splits, inputs) = splits(made, &ends);
+    let chosen = options.concurrency.clamp(1, PARTITIONS_CHOSEN_MAX).min(made.splits.max(1));
+    Ok((splits, inputs, super::cut::partitions(options, chosen)?))
+}
+
+/// The splits that end at these bytes.
+pub fn splits(made: &ItemsSpec, ends: &[u64]) -> (Vec<Split>, Inputs) {
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    let splits = starts.zip(&ends).map(|(from, to)| {
+    let splits = starts.zip(ends).map(|(from, to)| {
         let (key, etag) = (made.key.clone(), made.etag.clone());
         Split { ranges: vec![ObjectRange { input_idx: 0, key, etag, size: made.items_bytes, from, to: *to }] }
     });
-    let inputs = Inputs { objects: 1, bytes: made.items_bytes, empty: vec![] };
-    let chosen = options.concurrency.clamp(1, PARTITIONS_CHOSEN_MAX).min(made.splits.max(1));
-    Ok((splits.collect(), inputs, super::cut::partitions(options, chosen)?))
+    (splits.collect(), Inputs { objects: 1, bytes: made.items_bytes, empty: vec![] })
 }

@@ -3,19 +3,19 @@
 
 mod cut;
 mod failure;
-mod items;
+pub mod items;
 mod list;
 
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
-use kinglet_core::ledger::Phase;
+use kinglet_core::ledger::{CallsView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::plan::{self, PlanIndex};
+use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
 use kinglet_core::wire::record::Usage;
-use kinglet_core::wire::spec::{InputSpec, Objects as Which};
+use kinglet_core::wire::spec::{InputSpec, Objects as Which, Then};
 use kinglet_core::{Error, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -61,20 +61,51 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
         }
     };
     worker.journal.did(Did { records: inputs.objects, bytes: inputs.bytes, spills: 0 });
-    let bytes = plan::write(&splits, &inputs)?;
-    let index = PlanIndex::read(&bytes)?;
-    let bucket = &conductor.stack.work_bucket;
-    conductor.objects.put(bucket, &Conductor::plan_key(job), bytes.into(), Replace::Yes).await?;
-    let tasks = splits.len() as u32;
-    let now = Timestamp::now();
-    let usage = Usage {
+    let calls = spec
+        .calls
+        .as_ref()
+        // Calls that make a job's pairs are records of that job: what one of them does wrong fails the job.
+        .filter(|calls| calls.then != Then::Job)
+        .map(|calls| CallsView { count: spec.inputs.iter().map(InputSpec::items).sum(), per_task: calls.per_task });
+    // The driver reads the results of calls itself, or those of one reduce call.
+    let partitions = match spec.calls.as_ref().map(|calls| &calls.then) {
+        Some(Then::Collect) => 0,
+        Some(Then::Reduce(_)) => 1,
+        Some(Then::Job) | None => partitions,
+    };
+    let spent = |now: Timestamp| Usage {
         started_at,
         ran_ms: now.since_ms(started_at),
         init_ms,
         memory_mb: worker.memory_mb,
         requests: conductor.clients.meter.since(&before),
     };
-    if !conductor.ledger.plan(job, (tasks, partitions), (inputs.objects, inputs.bytes), &usage, now).await? {
+    begin(conductor, job, (&splits, &inputs, partitions), calls, Some(&spent)).await
+}
+
+/// Writes the plan, records it with what a function spent on it until then, and starts the mappers, unless another was first.
+///
+/// # Errors
+/// What the services report.
+pub async fn begin(
+    conductor: &Conductor,
+    job: &JobId,
+    (splits, inputs, partitions): (&[Split], &Inputs, u32),
+    calls: Option<CallsView>,
+    spent: Option<&(dyn Fn(Timestamp) -> Usage + Sync)>,
+) -> Result<()> {
+    let bytes = plan::write(splits, inputs)?;
+    let index = PlanIndex::read(&bytes)?;
+    let bucket = &conductor.stack.work_bucket;
+    conductor.objects.put(bucket, &Conductor::plan_key(job), bytes.into(), Replace::Yes).await?;
+    let tasks = splits.len() as u32;
+    let now = Timestamp::now();
+    let usage = spent.map(|spent| spent(now));
+    if !conductor
+        .ledger
+        .plan(job, (tasks, partitions), (inputs.objects, inputs.bytes), calls, usage.as_ref(), now)
+        .await?
+    {
         return Ok(()); // Another splitter was first, or the job has ended.
     }
     if tasks == 0 {
@@ -90,6 +121,7 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
             plan,
             start: None,
             bytes_max: None,
+            calls_max: None,
             larger: false,
         };
         Some(Event::Map(map))

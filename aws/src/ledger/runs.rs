@@ -13,7 +13,7 @@ use kinglet_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How much of a run one item holds: DynamoDB's limit, less room for the keys.
-const INLINE_ITEM_BYTES: usize = ITEM_BYTES_MAX - 1024;
+pub(crate) const INLINE_ITEM_BYTES: usize = ITEM_BYTES_MAX - 1024;
 
 /// A run that lies in DynamoDB.
 pub struct InlineRun {
@@ -45,6 +45,17 @@ fn runs_pk(job: &JobId, partition: Partition) -> String {
 
 fn index_pk(job: &JobId, group: u32) -> String {
     format!("job#{job}#index#{group:05}")
+}
+
+/// The keys of the first item of an inline run.
+pub(crate) fn run_key(
+    job: &JobId,
+    partition: Partition,
+    task: TaskIdx,
+    piece: Piece,
+    attempt: AttemptId,
+) -> (String, String) {
+    (runs_pk(job, partition), format!("{}#0", output_sk(task, piece, attempt)))
 }
 
 impl Ledger {
@@ -128,8 +139,9 @@ impl Ledger {
         let pks = stage(Stage::Map, maps)
             .chain(stage(Stage::Reduce, partitions))
             .chain((0..group_count(maps)).map(|group| index_pk(job, group)))
-            .chain((0..partitions).map(|partition| runs_pk(job, Partition(partition))))
-            .chain([job_pk(job)]);
+            // Of calls, results lie by group.
+            .chain((0..partitions.max(group_count(maps))).map(|partition| runs_pk(job, Partition(partition))))
+            .chain([format!("job#{job}#result"), format!("job#{job}#progress"), job_pk(job)]);
         let mut deleted = 0;
         for pk in pks {
             let sks: Vec<_> = self
@@ -143,6 +155,38 @@ impl Ledger {
         }
         self.delete_all(vec![("jobs".to_owned(), job.to_string())]).await?;
         Ok(deleted)
+    }
+
+    /// Inline runs of known length by their keys, in the same order; what is not there is left short.
+    pub(crate) async fn runs_by_key(
+        &self,
+        job: &JobId,
+        wanted: Vec<(Partition, TaskIdx, Piece, AttemptId, usize)>,
+    ) -> Result<Vec<bytes::Bytes>> {
+        let sks = |task, piece, attempt, bytes: usize| {
+            let output = output_sk(task, piece, attempt);
+            (0..bytes.div_ceil(INLINE_ITEM_BYTES)).map(move |n| format!("{output}#{n}"))
+        };
+        let keys = wanted.iter().flat_map(|(partition, task, piece, attempt, bytes)| {
+            sks(*task, *piece, *attempt, *bytes).map(|sk| (runs_pk(job, *partition), sk))
+        });
+        let mut found: HashMap<String, Vec<u8>> = HashMap::new();
+        for (_, mut item) in self.items(keys.collect()).await? {
+            let sk = super::read_text(&item, "sk").unwrap_or_default().to_owned();
+            if let Some(aws_sdk_dynamodb::types::AttributeValue::B(bytes)) = item.remove("run") {
+                found.insert(sk, bytes.into_inner());
+            }
+        }
+        let whole = wanted.iter().map(|(_, task, piece, attempt, bytes)| {
+            let mut parts = sks(*task, *piece, *attempt, *bytes).filter_map(|sk| found.remove(&sk));
+            let first = parts.next().unwrap_or_default();
+            let whole = parts.fold(first, |mut whole, part| {
+                whole.extend(part);
+                whole
+            });
+            whole.into()
+        });
+        Ok(whole.collect())
     }
 
     /// Writes where the runs lie in an attempt's object.

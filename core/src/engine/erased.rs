@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// What gives pairs in place of a job's `map`.
+pub type PairsOf = dyn Fn(&[u8]) -> Result<Vec<u8>> + Send + Sync;
+
 /// A job value, its types hidden.
 pub trait ErasedJob: Send + Sync {
     /// The job's name.
@@ -29,6 +32,21 @@ pub trait ErasedJob: Send + Sync {
         options: &Arc<MapOptions>,
         chunks: &dyn Chunks,
     ) -> Result<(Vec<Run>, MapCounts)>;
+
+    /// Runs a map task whose pairs a function gives in place of the job's `map`: from a chunk, an encoded list of them.
+    ///
+    /// # Errors
+    /// What the input, the function or `/tmp` reports.
+    fn map_by(
+        &self,
+        pool: &rayon::ThreadPool,
+        options: &Arc<MapOptions>,
+        chunks: &dyn Chunks,
+        pairs_of: &PairsOf,
+    ) -> Result<(Vec<Run>, MapCounts)>;
+
+    /// The pairs' types, as [`signature`] of a function that returns a list of them writes it.
+    fn pairs(&self) -> String;
 
     /// Runs a reduce task, giving the part's bytes to `out` in order.
     ///
@@ -60,6 +78,20 @@ impl<J: Job> ErasedJob for Typed<J> {
         chunks: &dyn Chunks,
     ) -> Result<(Vec<Run>, MapCounts)> {
         super::map::run(&self.0, pool, options, chunks)
+    }
+
+    fn map_by(
+        &self,
+        pool: &rayon::ThreadPool,
+        options: &Arc<MapOptions>,
+        chunks: &dyn Chunks,
+        pairs_of: &PairsOf,
+    ) -> Result<(Vec<Run>, MapCounts)> {
+        super::map::run_by(&self.0, pool, options, chunks, pairs_of)
+    }
+
+    fn pairs(&self) -> String {
+        std::any::type_name::<Vec<(J::Key, J::Value)>>().to_owned()
     }
 
     fn reduce(
@@ -170,13 +202,21 @@ pub fn signature<J: Job>() -> String {
 
 /// Runs user code; a panic becomes an error.
 pub(super) fn catch<T>(code: impl FnOnce() -> T) -> Result<T> {
+    catch_as("the job's code", code)
+}
+
+/// Runs user code that `whose` names; a panic becomes an error.
+///
+/// # Errors
+/// [`Error::UserCode`] with the code `panic` and the panic's message.
+pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let said = payload
             .downcast_ref::<&str>()
             .map(|s| (*s).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        Error::user_code("panic", format!("the job's code panicked: {said}"))
+        Error::user_code("panic", format!("{whose} panicked: {said}"))
     })
 }
 

@@ -1,6 +1,7 @@
 //! One map task: chunks in, one sorted run a partition out, on all threads.
 
 use super::cut::Chunk;
+use super::erased::PairsOf;
 use super::merge::Merge;
 use super::reduce::{AnyRun, Groups};
 use super::shard::{Finished, MapOptions, Shard};
@@ -82,12 +83,42 @@ pub(super) fn run<J: Job>(
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
 ) -> Result<(Vec<Run>, MapCounts)> {
+    run_with(job, pool, options, chunks, &|chunk, emitter| map_chunk(job, chunks, chunk, emitter))
+}
+
+/// Runs a map task whose chunks, one item each, a function makes pairs of in place of the job's `map`.
+pub(super) fn run_by<J: Job>(
+    job: &J,
+    pool: &rayon::ThreadPool,
+    options: &Arc<MapOptions>,
+    chunks: &dyn Chunks,
+    pairs_of: &PairsOf,
+) -> Result<(Vec<Run>, MapCounts)> {
+    run_with(job, pool, options, chunks, &|chunk, emitter| {
+        let pairs = pairs_of(&chunk.bytes)?;
+        for (key, value) in crate::codec::decode_foreign::<Vec<(J::Key, J::Value)>>(&pairs)? {
+            emitter.emit(&key, value).map_err(|e| e.into_error("map-failed"))?;
+        }
+        Ok(1)
+    })
+}
+
+/// Makes a chunk into pairs, and says of how many records.
+type MapChunk<'a, J> = dyn Fn(&Chunk, &mut Emitter<'_, <J as Job>::Key, <J as Job>::Value>) -> Result<u64> + Sync + 'a;
+
+fn run_with<J: Job>(
+    job: &J,
+    pool: &rayon::ThreadPool,
+    options: &Arc<MapOptions>,
+    chunks: &dyn Chunks,
+    map_chunk: &MapChunk<'_, J>,
+) -> Result<(Vec<Run>, MapCounts)> {
     let fold = job.combiner().map(|combiner| combiner.0);
     let records = AtomicU64::new(0);
     let stopped = AtomicBool::new(false);
     let finished: Vec<Result<Finished<J::Value>>> = pool.broadcast(|_| {
         let mut shard = Shard::new(options.clone(), fold);
-        let result = map_chunks(job, chunks, &mut shard, &records, &stopped);
+        let result = map_chunks::<J>(map_chunk, chunks, &mut shard, &records, &stopped);
         if result.is_err() {
             stopped.store(true, Ordering::Relaxed);
         }
@@ -134,7 +165,7 @@ pub(super) fn run<J: Job>(
 }
 
 fn map_chunks<J: Job>(
-    job: &J,
+    map_chunk: &MapChunk<'_, J>,
     chunks: &dyn Chunks,
     shard: &mut Shard<J::Value>,
     records: &AtomicU64,
@@ -144,23 +175,28 @@ fn map_chunks<J: Job>(
         let Some(chunk) = chunks.next()? else {
             return Ok(());
         };
-        let mapped = super::erased::catch(|| {
-            let mut emitter = Emitter::new(shard);
-            J::Input::for_each(&chunk.bytes, |record| job.map(record, &mut emitter))
-        });
-        let place = |at: usize| {
-            let place = J::Input::place(&chunk.bytes, chunk.offset, at, &chunks.name(chunk.range_idx));
-            format!("mapping {place} (job {})", J::NAME)
-        };
-        match mapped {
-            Ok(Ok(count)) => {
-                records.fetch_add(count, Ordering::Relaxed);
-            }
-            Ok(Err((at, error))) => return Err(error.into_error("map-failed").context(place(at))),
-            Err(panic) => return Err(panic.context(format!("{} or after", place(0)))),
-        }
+        let count = map_chunk(&chunk, &mut Emitter::new(shard))?;
+        records.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())
+}
+
+fn map_chunk<J: Job>(
+    job: &J,
+    chunks: &dyn Chunks,
+    chunk: &Chunk,
+    emitter: &mut Emitter<'_, J::Key, J::Value>,
+) -> Result<u64> {
+    let mapped = super::erased::catch(|| J::Input::for_each(&chunk.bytes, |record| job.map(record, emitter)));
+    let place = |at: usize| {
+        let place = J::Input::place(&chunk.bytes, chunk.offset, at, &chunks.name(chunk.range_idx));
+        format!("mapping {place} (job {})", J::NAME)
+    };
+    match mapped {
+        Ok(Ok(count)) => Ok(count),
+        Ok(Err((at, error))) => Err(error.into_error("map-failed").context(place(at))),
+        Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
+    }
 }
 
 /// A run on its way to memory or, when large, to `/tmp`.
@@ -239,7 +275,8 @@ fn drain(
 }
 
 impl crate::UserError {
-    pub(crate) fn into_error(self, code: &str) -> Error {
+    /// As an error of this code; one of ours that travelled through user code by `?` comes out as it went in.
+    pub fn into_error(self, code: &str) -> Error {
         // Our own errors travel through user code by `?`; they come out as they went in.
         match self.downcast() {
             Ok(error) => error,

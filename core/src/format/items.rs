@@ -70,7 +70,7 @@ impl<T: Value> Format for Items<T> {
         while at < chunk.len() {
             let here = |error: Error| (at, UserError::from(error));
             let item = items::read(&chunk[at..]).map_err(here)?;
-            let value = crate::codec::decode::<T>(item.payload).map_err(|e| {
+            let value = crate::codec::decode_foreign::<T>(item.payload).map_err(|e| {
                 // The checksum was right: the bytes are what somebody wrote, as another type.
                 here(
                     Error::stale("item-type", format!("reading item {}: {e}", item.number))

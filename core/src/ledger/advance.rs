@@ -5,6 +5,7 @@
 //! whose attempt failed, the driver as it polls, the sweeper. Whoever carries a command out first claims it with a
 //! conditional write; the others find it claimed.
 
+use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::view::{LedgerView, Phase, TaskView, TryView};
 use crate::error::Error;
 use crate::ids::{Piece, TaskIdx, Timestamp};
@@ -35,6 +36,17 @@ pub enum Command {
     StartReducing,
     /// All reduce tasks are committed: reconcile, write the manifest, and be done.
     Finish,
+    /// Commit, in the name of a piece's first call, that it failed, and go on behind it: it killed its worker when it was alone.
+    Settle {
+        /// The task.
+        task: TaskIdx,
+        /// Which piece.
+        piece: Piece,
+        /// Where the piece starts.
+        start: Option<Position>,
+        /// How the worker died.
+        error: Error,
+    },
     /// Give the job up.
     Fail(Error),
 }
@@ -50,6 +62,8 @@ pub struct Relief {
     pub died: u16,
     /// On the larger mapper.
     pub died_larger: u16,
+    /// Where the piece holds calls: how few of them the next try makes.
+    pub fewer: Option<Fewer>,
 }
 
 /// Where a try runs and how much it takes on.
@@ -109,7 +123,11 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
                 number => vec![Command::Split { number }],
             }
         }
-        Phase::Mapping if view.tasks.iter().all(|task| task.done) => vec![Command::StartReducing],
+        Phase::Mapping if view.tasks.iter().all(|task| task.done) => match view.job.partitions {
+            // Calls whose results are read by the driver.
+            0 => vec![Command::Finish],
+            _ => vec![Command::StartReducing],
+        },
         Phase::Reducing if view.tasks.iter().all(|task| task.done) => vec![Command::Finish],
         Phase::Mapping | Phase::Reducing => advance_stage(view, now),
     }
@@ -138,12 +156,25 @@ fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: boo
     let live: Vec<_> = task.tries.iter().filter(|t| t.failed.is_none() && !lost(t)).collect();
     // The first try leaves no trace until it starts: without one, it is on its way.
     let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
+    // Pieces that hold calls are halved, which is no failure of theirs: the calls are then tried on their own.
+    let tries_max = view.job.tries_max.saturating_add(if view.job.calls.is_some() { HALVINGS_MAX } else { 0 });
+    let deaths = calls::deaths(task, lost);
     let invoke = |number| {
-        let relief = relief(&task.tries);
+        let fewer = view.job.calls.map(|_| calls::fewer(task, &deaths));
+        let relief = Relief { fewer, ..relief(&task.tries) };
         Some(Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, relief })
     };
     let tried = failures.len() + task.tries.iter().filter(|t| t.failed.is_none() && lost(t)).count();
     if live.is_empty() && tried > 0 {
+        if view.job.calls.is_some() {
+            return match calls::verdict(view, task, &deaths) {
+                Verdict::Again => invoke(next),
+                Verdict::Settle(error) => {
+                    Some(Command::Settle { task: task.task, piece: task.piece, start: task.start, error })
+                }
+                Verdict::GiveUp => Some(Command::Fail(given_up(view.job.phase, task, tried))),
+            };
+        }
         if next >= view.job.tries_max {
             return Some(Command::Fail(given_up(view.job.phase, task, tried)));
         }
@@ -152,14 +183,14 @@ fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: boo
     let waiting = live.iter().all(|t| t.started_at.is_none());
     if waiting {
         return match idle && now.since_ms(task.since) > IDLE_MS {
-            true if next < view.job.tries_max => invoke(next),
+            true if next < tries_max => invoke(next),
             true => Some(Command::Fail(given_up(view.job.phase, task, task.tries.len()))),
             false => None,
         };
     }
     let ran = live.iter().filter_map(|t| t.started_at).map(|at| now.since_ms(at)).max().unwrap_or(0);
     let straggles = sibling_ms.is_some_and(|ms| ran > (ms * STRAGGLER_FACTOR).max(STRAGGLER_MS_MIN));
-    if straggles && live.len() == 1 && next < view.job.tries_max { invoke(next) } else { None }
+    if straggles && live.len() == 1 && next < tries_max { invoke(next) } else { None }
 }
 
 fn relief(tries: &[TryView]) -> Relief {
@@ -167,7 +198,7 @@ fn relief(tries: &[TryView]) -> Relief {
         let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| is_out_of_memory(&f.error));
         u16::try_from(tries.iter().filter(died).count()).unwrap_or(u16::MAX)
     };
-    Relief { died: died(false), died_larger: died(true) }
+    Relief { died: died(false), died_larger: died(true), fewer: None }
 }
 
 fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
@@ -201,7 +232,7 @@ fn more_memory(phase: Phase) -> &'static str {
     }
 }
 
-fn is_out_of_memory(error: &Error) -> bool {
+pub(super) fn is_out_of_memory(error: &Error) -> bool {
     error.code() == "out-of-memory"
 }
 

@@ -70,6 +70,8 @@ impl World {
             map_tasks: tasks,
             partitions: 1,
             input: (1, 1),
+            calls: None,
+            cancelled: vec![],
             tries_max: 4,
             timeout_ms: TIMEOUT_MS,
             error: None,
@@ -173,7 +175,7 @@ impl World {
             match command {
                 Command::StartReducing | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
-                Command::Split { .. } => unreachable!("not splitting"),
+                Command::Split { .. } | Command::Settle { .. } => unreachable!("neither splitting nor calls"),
                 Command::Invoke { task, number, relief, .. } => {
                     self.given.insert((task.0, number), relief.eased(PIECE_BYTES, HALF_BYTES_MIN, true));
                     let tries = &mut self.view.tasks[task.0 as usize].tries;
@@ -241,7 +243,7 @@ fn a_crashed_attempt_is_tried_again_and_one_out_of_memory_is_halved() {
     world.view.tasks[0].tries = vec![TryView { failed: failed(Error::service("crashed", "")), ..started(0) }];
     world.view.tasks[1].tries = vec![TryView { failed: failed(Error::limit("out-of-memory", "")), ..started(0) }];
     let invoke = |task, died| {
-        let relief = Relief { died, died_larger: 0 };
+        let relief = Relief { died, ..Relief::default() };
         Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number: 1, relief }
     };
     assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 0), invoke(1, 1)]);
@@ -297,7 +299,8 @@ fn luck_and_hunger_together_end_too() {
 #[test]
 fn relief_comes_by_halves_then_by_memory() {
     let eased = |died, died_larger, bytes, has_larger| {
-        let Eased { larger, bytes_max } = Relief { died, died_larger }.eased(bytes, HALF_BYTES_MIN, has_larger);
+        let Eased { larger, bytes_max } =
+            Relief { died, died_larger, fewer: None }.eased(bytes, HALF_BYTES_MIN, has_larger);
         (larger, bytes_max)
     };
     const MB: u64 = 1 << 20;

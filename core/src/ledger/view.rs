@@ -61,6 +61,10 @@ pub struct JobView {
     pub partitions: u32,
     /// Objects and bytes of the input, once the plan stands.
     pub input: (u64, u64),
+    /// How many calls there are and how many a task makes, when its map tasks are batches of calls and the plan stands.
+    pub calls: Option<CallsView>,
+    /// Calls that were cancelled one by one.
+    pub cancelled: Vec<u32>,
     /// How often a task may be tried.
     pub tries_max: u16,
     /// The functions' timeout in milliseconds.
@@ -70,6 +74,23 @@ pub struct JobView {
     /// Time and requests that belong to no task: of the splitter up to its plan, and of those who took the job from mapping to
     /// reducing and to its end.
     pub beside: Vec<Usage>,
+}
+
+/// The calls of a map, spread over its tasks in order, the same number on each but perhaps fewer on the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallsView {
+    /// All of them.
+    pub count: u64,
+    /// Of each task.
+    pub per_task: u32,
+}
+
+impl CallsView {
+    /// How many calls a task makes.
+    pub fn of(&self, task: TaskIdx) -> u64 {
+        let from = u64::from(task.0) * u64::from(self.per_task);
+        self.count.saturating_sub(from).min(self.per_task.into())
+    }
 }
 
 /// Everything that [`super::advance`] needs: the job, and the tasks of the stage it is in.
@@ -94,6 +115,8 @@ pub struct TaskView {
     pub piece: Piece,
     /// Where that piece starts, when it is not the first.
     pub start: Option<Position>,
+    /// How many calls that piece holds, when it holds calls.
+    pub calls: u64,
     /// When that piece could first be run: when the stage began, or the piece before it was committed.
     pub since: Timestamp,
     /// The tries of that piece that the ledger knows of. The first is invoked without a trace; it shows once it has started.
@@ -113,6 +136,8 @@ pub struct TryView {
     pub memory_mb: Option<u32>,
     /// Whether that was the larger mapper.
     pub larger: bool,
+    /// Where the piece holds calls: how many of them it was given at most, if not all.
+    pub calls_max: Option<u32>,
     /// How it ended, when it failed.
     pub failed: Option<Failure>,
 }

@@ -4,6 +4,7 @@
 //! {"split": {"job": "0193…"}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 0, "plan": [1040, 1187]}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "bytes_max": 1048576, "larger": true}}
+//! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "calls_max": 8}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
 //! {"sweep": {}}
 //! ```
@@ -67,6 +68,9 @@ pub struct MapEvent {
     /// How many bytes to take at most before the rest is handed back: set after an attempt died of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<u64>,
+    /// How many calls to make at most before the rest is handed back: set after an attempt at a batch of calls died.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_max: Option<u32>,
     /// Whether the larger mapper is to run it: set after attempts died of memory on the other one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub larger: bool,
@@ -117,12 +121,14 @@ mod tests {
             plan: (1040, 1187),
             start: Some(Position { range_idx: 0, offset: 9 }),
             bytes_max: None,
+            calls_max: None,
             larger: false,
         };
         let events = [
             Event::Split(SplitEvent { job: job.clone() }),
             Event::Map(map.clone()),
-            Event::Map(MapEvent { bytes_max: Some(1 << 20), larger: true, ..map }),
+            Event::Map(MapEvent { bytes_max: Some(1 << 20), larger: true, ..map.clone() }),
+            Event::Map(MapEvent { calls_max: Some(8), ..map }),
             Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 1 }),
             Event::Sweep(SweepEvent {}),
         ];

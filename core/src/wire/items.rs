@@ -18,7 +18,8 @@
 use crate::error::{Error, Result};
 use serde::Serialize;
 
-const HEADER_BYTES: usize = 12;
+/// What stands before each value.
+pub const HEADER_BYTES: usize = 12;
 const INDEX_HEADER_BYTES: usize = 16;
 const MAGIC: [u8; 8] = *b"KITM\x01\0\0\0";
 
@@ -41,6 +42,11 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 pub fn first_end(bytes: &[u8]) -> Option<usize> {
     let end = HEADER_BYTES + u32_at(bytes, 0)? as usize;
     (end <= bytes.len()).then_some(end)
+}
+
+/// What the item takes, header included, and its number, from its header alone.
+pub fn header(bytes: &[u8]) -> Option<(usize, u32)> {
+    Some((HEADER_BYTES + u32_at(bytes, 0)? as usize, number(bytes)?))
 }
 
 /// The number of the item that starts at the first of these bytes.
@@ -70,6 +76,34 @@ fn checksum(number: u32, payload: &[u8]) -> u32 {
     crc.finalize()
 }
 
+/// Appends one item, whose value `write` appends; nothing when that fails.
+///
+/// # Errors
+/// What `write` reports; [`Error::Limit`] when it has written 4 GB or more.
+pub fn frame_into(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    let start = out.len();
+    out.extend([0; HEADER_BYTES]);
+    let payload = out.len();
+    let written = write(out).and_then(|()| {
+        u32::try_from(out.len() - payload).map_err(|_| {
+            Error::limit("item-too-large", format!("it has {} bytes encoded", out.len() - payload))
+                .with_hint("keep it in S3 and let the item name it")
+        })
+    });
+    let bytes = match written {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            out.truncate(start);
+            return Err(error);
+        }
+    };
+    let crc = checksum(number, &out[payload..]);
+    for (at, field) in [(0, bytes), (4, number), (8, crc)] {
+        out[start + at..start + at + 4].copy_from_slice(&field.to_le_bytes());
+    }
+    Ok(())
+}
+
 /// Writes items one after the other.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -89,24 +123,17 @@ impl Writer {
     /// [`Error::UserCode`] when it does not serialise, [`Error::Limit`] when its encoding has 4 GB or more.
     pub fn push<T: Serialize>(&mut self, value: &T) -> Result<()> {
         let number = self.ends.len();
-        let named = |e: Error| e.context(format!("item {number}"));
-        let start = self.out.len();
-        self.out.extend([0; HEADER_BYTES]);
-        if let Err(error) = crate::codec::encode_into(value, &mut self.out) {
-            self.out.truncate(start);
-            return Err(named(error));
-        }
-        let payload = start + HEADER_BYTES;
-        let too_large = |_| {
-            Error::limit("item-too-large", format!("item {number} has {} bytes", self.out.len() - payload))
-                .with_hint("keep it in S3 and let the item name it")
-        };
-        let bytes = u32::try_from(self.out.len() - payload).map_err(too_large)?;
-        let number = u32::try_from(number).map_err(|_| Error::limit("items", "more than 4,294,967,295 items"))?;
-        let crc = checksum(number, &self.out[payload..]);
-        for (at, field) in [(0, bytes), (4, number), (8, crc)] {
-            self.out[start + at..start + at + 4].copy_from_slice(&field.to_le_bytes());
-        }
+        self.push_named(value, format_args!("item {number}"))
+    }
+
+    /// Adds one that errors call by another name.
+    ///
+    /// # Errors
+    /// As [`Writer::push`].
+    pub fn push_named<T: Serialize>(&mut self, value: &T, name: std::fmt::Arguments<'_>) -> Result<()> {
+        let number = u32::try_from(self.ends.len());
+        let number = number.map_err(|_| Error::limit("items", "more than 4,294,967,295 items"))?;
+        frame_into(&mut self.out, number, |out| crate::codec::encode_into(value, out)).map_err(|e| e.context(name))?;
         self.ends.push(self.out.len() as u64);
         Ok(())
     }

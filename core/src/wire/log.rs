@@ -217,6 +217,7 @@ mod tests {
             start: None,
             bytes_max: None,
             larger: false,
+            calls_max: None,
         };
         let known = Subject::of(&Event::Map(map));
         let trace_id = Some("1-6920116c-019aa5440eb0f0a9c3d5e7ab".to_owned());

@@ -8,6 +8,7 @@
 //! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan` |
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`record`] | what a commit says of an attempt | DynamoDB, an attribute of a group item |
+//! | [`calls`] | what the calls of a batch came to | DynamoDB item or S3 object |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
 //! | [`trace`] | which trace an invocation belongs to | header of an invocation |
 //! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |
@@ -18,8 +19,9 @@
 /// Raise it, in both places, with every change by which an older side would misread a newer one or the other way round: a
 /// raised version or kind of any [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. What
 /// an older side ignores and a newer one can do without, as a further optional member of an event, leaves it as it is.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
+pub mod calls;
 pub mod emf;
 pub mod event;
 pub mod frame;

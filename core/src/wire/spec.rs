@@ -1,4 +1,4 @@
-//! The job as the driver submits it. Stored in a frame, version 2.
+//! The job as the driver submits it. Stored in a frame, version 3.
 
 use super::frame::{Framed, Kind};
 use super::run::Compression;
@@ -22,11 +22,45 @@ pub struct JobSpec {
     pub options: JobOptions,
     /// When it was submitted.
     pub submitted_at: Timestamp,
+    /// When map tasks are batches of calls of a function, one an item: which, and what becomes of their results.
+    pub calls: Option<CallsSpec>,
+}
+
+/// Calls of a function. The job that `job` names then is none, but for [`Then::Job`]: the name is the function's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallsSpec {
+    /// What is called.
+    pub function: FunctionSpec,
+    /// What follows.
+    pub then: Then,
+    /// How many calls each task makes, but perhaps for the last.
+    pub per_task: u32,
+}
+
+/// A function of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionSpec {
+    /// The name it is registered under.
+    pub name: String,
+    /// Its types as text, by which a worker sees whether it holds the same function.
+    pub signature: String,
+}
+
+/// What becomes of the results of calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// The driver reads them. There is no reduce task and no output.
+    Collect,
+    /// One reduce task calls another function with all of them, as a list in the order of the inputs; the driver reads what that
+    /// returns. There is no output.
+    Reduce(FunctionSpec),
+    /// They are lists of the job's pairs and go to its reduce, in place of what its `map` emits.
+    Job,
 }
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 /// One input: objects of one bucket.
@@ -183,9 +217,14 @@ mod tests {
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into() },
             options: JobOptions::default(),
             submitted_at: Timestamp(7),
+            calls: Some(CallsSpec {
+                function: FunctionSpec { name: "f".into(), signature: "fn(u8) -> u8".into() },
+                then: Then::Reduce(FunctionSpec { name: "r".into(), signature: "fn(Vec<u8>) -> u8".into() }),
+                per_task: 9,
+            }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v2.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v3.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 }

@@ -1,0 +1,102 @@
+//! Data that all calls read: sent once, and kept by warm workers.
+
+use crate::context::Context;
+use kinglet_aws::Objects;
+use kinglet_aws::objects::Replace;
+use kinglet_core::Value;
+use kinglet_core::wire::items;
+use kinglet_core::{Error, Result, codec};
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A value that was sent to the stack once, for any number of calls to read. The handle is small and travels in the calls'
+/// inputs; a worker fetches the value when a call first asks for it, and keeps it for the calls that follow.
+///
+/// ```
+/// # use kinglet_calls::{Context, Shared};
+/// # use kinglet_core::UserResult;
+/// fn known(context: &Context, (words, word): (Shared<Vec<String>>, String)) -> UserResult<bool> {
+///     Ok(words.blocking_get(context)?.contains(&word))
+/// }
+/// ```
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Shared<T> {
+    bucket: String,
+    key: String,
+    bytes: u64,
+    marker: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Shared { bucket: self.bucket.clone(), key: self.key.clone(), bytes: self.bytes, marker: PhantomData }
+    }
+}
+
+/// One value that is kept.
+struct Kept {
+    key: String,
+    value: Arc<dyn Any + Send + Sync>,
+    bytes: u64,
+}
+
+/// What this process keeps, the latest used last. The lock is held while a value is fetched: each is fetched once.
+static KEPT: tokio::sync::Mutex<VecDeque<Kept>> = tokio::sync::Mutex::const_new(VecDeque::new());
+
+/// What is kept at most, as a part of the function's memory, by the values' encodings; the latest is kept whatever its size.
+const KEPT_PERCENT: u64 = 25;
+
+impl<T: Value + Sync> Shared<T> {
+    /// Writes a value, under a key of its own.
+    ///
+    /// # Errors
+    /// [`Error::UserCode`] when it does not serialise; what S3 reports.
+    pub async fn put(objects: &Objects, bucket: &str, key: &str, value: &T) -> Result<Self> {
+        let mut body = Vec::new();
+        items::frame_into(&mut body, 0, |out| codec::encode_into(value, out))?;
+        let bytes = body.len() as u64;
+        objects.put(bucket, key, body.into(), Replace::Yes).await?;
+        Ok(Shared { bucket: bucket.to_owned(), key: key.to_owned(), bytes, marker: PhantomData })
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// What S3 reports; [`Error::StaleDeployment`] when the functions know another type of it than the driver.
+    pub async fn get(&self, context: &Context) -> Result<Arc<T>> {
+        let mut kept = KEPT.lock().await;
+        if let Some(at) = kept.iter().position(|kept| kept.key == self.key)
+            && let Some(found) = kept.remove(at)
+        {
+            let value = found.value.clone().downcast::<T>();
+            kept.push_back(found);
+            return value.map_err(|_| self.stale("it is of another type"));
+        }
+        let body = context.objects().get(&self.bucket, &self.key, None).await?;
+        let item = items::read(&body).map_err(|e| e.context(format!("shared data {}", self.key)))?;
+        let value: Arc<T> = Arc::new(codec::decode_foreign(item.payload).map_err(|e| self.stale(&e.to_string()))?);
+        kept.push_back(Kept { key: self.key.clone(), value: value.clone(), bytes: self.bytes });
+        let most = (u64::from(context.memory_mb()) << 20) / 100 * KEPT_PERCENT;
+        while kept.len() > 1 && kept.iter().map(|kept| kept.bytes).sum::<u64>() > most {
+            kept.pop_front();
+        }
+        Ok(value)
+    }
+
+    /// [`Shared::get`] for plain functions.
+    ///
+    /// # Errors
+    /// As [`Shared::get`].
+    pub fn blocking_get(&self, context: &Context) -> Result<Arc<T>> {
+        context.wait(self.get(context))
+    }
+
+    fn stale(&self, why: &str) -> Error {
+        Error::stale("shared-type", format!("reading shared data {}: {why}", self.key))
+            .with_hint("the functions hold another version of its type: build or deploy them again")
+    }
+}

@@ -1,0 +1,163 @@
+//! Batches of calls in [`super::advance`]: a call that kills its worker takes its batch with it, so the batch is halved until that
+//! call is alone, and then it fails alone.
+
+use super::advance::is_out_of_memory;
+use super::view::{LedgerView, TaskView, TryView};
+use crate::error::Error;
+
+/// How often a batch can be halved: 2^20 calls are more than it holds.
+pub(super) const HALVINGS_MAX: u16 = 20;
+
+/// How often a call that is alone is tried whose worker died, but not of time: once more, on the larger mapper where memory was
+/// short, as what killed it may have been another's doing.
+const ALONE_TRIES: usize = 2;
+
+/// How few calls the next try makes, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fewer {
+    /// At most so many; the rest is handed back.
+    pub calls_max: u32,
+    /// On the larger mapper, if there is one.
+    pub larger: bool,
+}
+
+/// How many calls the next piece makes at first, when a try was given fewer than its piece held and did them. After a death the
+/// call that killed is in as many as were just done, most likely: so half of them. After none, twice as many.
+pub fn calls_after(try_number: u16, calls_max: u32) -> u32 {
+    if try_number > 0 { (calls_max / 2).max(1) } else { calls_max.saturating_mul(2) }
+}
+
+/// A try whose worker died.
+#[derive(Clone)]
+pub(super) struct Death {
+    error: Option<Error>,
+    larger: bool,
+    /// How many calls it was given.
+    calls: u64,
+}
+
+pub(super) enum Verdict {
+    Again,
+    Settle(Error),
+    GiveUp,
+}
+
+/// The tries of a piece whose workers died, without a word or with Lambda's.
+pub(super) fn deaths(task: &TaskView, lost: impl Fn(&TryView) -> bool) -> Vec<Death> {
+    let died = |t: &&TryView| match &t.failed {
+        Some(failure) => matches!(failure.error.code(), "out-of-memory" | "timed-out" | "crashed"),
+        None => lost(t),
+    };
+    let death = |t: &TryView| Death {
+        error: t.failed.as_ref().map(|f| f.error.clone()),
+        larger: t.larger,
+        calls: t.calls_max.map_or(task.calls, |most| task.calls.min(most.into())),
+    };
+    task.tries.iter().filter(died).map(death).collect()
+}
+
+/// How few calls the next try makes.
+pub(super) fn fewer(task: &TaskView, deaths: &[Death]) -> Fewer {
+    // Not the last but the least: a try that nobody heard of may have been given all.
+    let least = deaths.iter().map(|death| death.calls).min();
+    let calls = least.map_or(task.calls, |least| (least / 2).max(1));
+    let starved = deaths.last().is_some_and(|d| d.larger || d.error.as_ref().is_some_and(is_out_of_memory));
+    Fewer { calls_max: u32::try_from(calls).unwrap_or(u32::MAX), larger: least == Some(1) && starved }
+}
+
+/// What becomes of a piece none of whose tries lives.
+pub(super) fn verdict(view: &LedgerView, task: &TaskView, deaths: &[Death]) -> Verdict {
+    let alone = deaths.iter().filter(|death| death.calls == 1).count();
+    let last = deaths.last().map(|death| death.error.clone());
+    let timed_out = matches!(&last, Some(Some(error)) if error.code() == "timed-out");
+    let enough = if timed_out { 1 } else { ALONE_TRIES.min(view.job.tries_max.into()) };
+    if alone >= enough {
+        let lost = || Error::service("task-lost", "its worker was lost without a word");
+        return Verdict::Settle(last.flatten().unwrap_or_else(lost));
+    }
+    let others = task.tries.iter().filter(|t| t.failed.is_some()).count().saturating_sub(deaths.len());
+    if others >= view.job.tries_max.into() { Verdict::GiveUp } else { Verdict::Again }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{CallsView, Failure, JobView, Phase};
+    use super::super::{Command, advance};
+    use super::*;
+    use crate::ids::{Piece, TaskIdx, Timestamp};
+
+    /// Plays a batch of so many calls of which some kill their workers, and returns which calls failed, by name, and how many
+    /// workers died.
+    fn play(calls: u32, kills: &[u32], error: &Error) -> (Vec<u32>, usize) {
+        let at = Some(Timestamp(0));
+        let job = JobView {
+            phase: Phase::Mapping,
+            phase_at: [at, at, None, None],
+            map_tasks: 1,
+            partitions: 0,
+            input: (1, 1),
+            calls: Some(CallsView { count: calls.into(), per_task: calls }),
+            cancelled: vec![],
+            tries_max: 4,
+            timeout_ms: 60_000,
+            error: None,
+            beside: vec![],
+        };
+        let fresh = |piece, calls| TaskView { task: TaskIdx(0), piece: Piece(piece), calls, ..TaskView::default() };
+        let mut view = LedgerView { job, tasks: vec![fresh(0, calls.into())] };
+        let (mut from, mut failed, mut deaths, mut piece) = (0, vec![], 0, 0);
+        let mut next: (u16, Option<u32>) = (0, None);
+        for _ in 0..10_000 {
+            let (number, calls_max) = next;
+            let upto = calls_max.map_or(calls, |most| (from + most).min(calls));
+            let started = TryView { number, started_at: at, calls_max, ..TryView::default() };
+            if kills.iter().any(|k| (from..upto).contains(k)) {
+                deaths += 1;
+                let failure = Some(Failure { error: error.clone(), at: Timestamp(1) });
+                view.tasks[0].tries.push(TryView { failed: failure, ..started });
+            } else {
+                from = upto;
+                piece += 1;
+                view.tasks[0] = fresh(piece, (calls - from).into());
+                view.tasks[0].done = from == calls;
+                next = (0, calls_max.map(|most| calls_after(number, most)));
+            }
+            match &advance(&view, Timestamp(2))[..] {
+                [] => {}
+                [Command::Finish] => return (failed, deaths),
+                [Command::Invoke { number, relief, .. }] => next = (*number, Some(relief.fewer.unwrap().calls_max)),
+                [Command::Settle { error: said, .. }] => {
+                    assert_eq!(said, error);
+                    failed.push(from);
+                    from += 1;
+                    piece += 1;
+                    view.tasks[0] = fresh(piece, (calls - from).into());
+                    view.tasks[0].done = from == calls;
+                    next = (0, Some(calls_after(0, 1)));
+                    if from == calls {
+                        assert_eq!(advance(&view, Timestamp(2)), [Command::Finish]);
+                        return (failed, deaths);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("the batch hangs at {from}");
+    }
+
+    #[test]
+    fn a_call_that_kills_its_worker_fails_alone() {
+        let (crash, timeout) = (Error::service("crashed", "exit"), Error::service("timed-out", "3 s"));
+        for calls in [1u32, 2, 3, 7, 64, 1000] {
+            for kill in [0, calls / 3, calls - 1] {
+                let (failed, deaths) = play(calls, &[kill], &crash);
+                assert_eq!(failed, [kill], "{calls} calls");
+                let halvings = calls.ilog2() as usize + 1;
+                assert!(deaths <= halvings + 3, "{calls} calls, {kill} kills: {deaths} deaths");
+                assert!(play(calls, &[kill], &timeout).1 < deaths, "a call out of time is not tried alone again");
+            }
+        }
+        assert_eq!(play(64, &[0, 1, 63], &crash).0, [0, 1, 63]);
+        assert_eq!(play(5, &[0, 1, 2, 3, 4], &crash).0, [0, 1, 2, 3, 4]);
+    }
+}

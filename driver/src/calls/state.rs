@@ -1,0 +1,413 @@
+//! The results of a map as they come in, and the task that fetches them.
+//!
+//! The task holds the driver only while it asks: a driver that is closed or dropped ends it, and what is still open then ends
+//! with an error that says so. How often it asks grows with the time that the map has run, so that a long map costs few
+//! requests: one each time, on AWS 40 of them in the first two seconds and about 90 each time the map has run ten times as long.
+
+use super::stats::{CallStats, CallsReport};
+use crate::driver::Shared;
+use crate::{Error, Phase, Result};
+use bytes::Bytes;
+use kinglet_aws::Conductor;
+use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
+use kinglet_core::ledger::JobView;
+use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::report::Cost;
+use kinglet_core::wire::calls;
+use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The shortest pause between two looks, and the part of the time since the map began that it grows to, at most.
+const PAUSE_LOCAL: (Duration, u32, Duration) = (Duration::from_millis(1), 40, Duration::from_millis(50));
+const PAUSE_AWS: (Duration, u32, Duration) = (Duration::from_millis(50), 40, Duration::from_secs(60));
+
+/// How often the ledger is asked what is to be done, in case that a worker died before it could.
+const CONDUCT_EVERY_LOCAL: Duration = Duration::from_secs(1);
+const CONDUCT_EVERY_AWS: Duration = Duration::from_secs(15);
+
+/// How many looks may fail one after the other before the map is given up.
+const FAILED_LOOKS_MAX: u32 = 10;
+
+/// What a call came to.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) value: Result<Bytes>,
+    pub(super) stats: CallStats,
+    pub(super) log: Vec<String>,
+}
+
+/// A job of a map: which calls it makes, and what is still to come.
+struct Wave {
+    job: JobId,
+    /// The map's numbers of its calls.
+    calls: Range<usize>,
+    sent_at: Timestamp,
+    /// How many pieces of each task were read.
+    read: Vec<u16>,
+    open_groups: Vec<u32>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    ended: Vec<Option<Ended>>,
+    done: usize,
+    failed: u64,
+    /// Calls in the order in which they ended.
+    order: Vec<usize>,
+    report: CallsReport,
+    waves: Vec<Wave>,
+}
+
+/// The results of one map.
+pub(crate) struct State {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+    function: String,
+    shared: Weak<Shared>,
+    before: Requests,
+    /// Whether the calls are reduced: then there is one result, of the reduce call.
+    reduced: bool,
+}
+
+impl State {
+    pub(super) fn new(shared: &Arc<Shared>, function: &str, calls: usize, reduced: bool) -> Arc<Self> {
+        let mut ended = Vec::new();
+        ended.resize_with(calls, || None);
+        let report = CallsReport { calls: calls as u64, ..CallsReport::default() };
+        Arc::new(State {
+            inner: Mutex::new(Inner { ended, report, ..Inner::default() }),
+            changed: watch::Sender::new(0),
+            function: function.to_owned(),
+            shared: Arc::downgrade(shared),
+            before: shared.conductor.clients.meter.totals(),
+            reduced,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn function(&self) -> &str {
+        &self.function
+    }
+
+    pub(super) fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.upgrade()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().ended.len()
+    }
+
+    pub(super) fn done(&self) -> usize {
+        self.lock().done
+    }
+
+    pub(super) fn is_done(&self, call: usize) -> bool {
+        self.lock().ended.get(call).is_some_and(Option::is_some)
+    }
+
+    pub(super) fn ended(&self, call: usize) -> Option<Ended> {
+        self.lock().ended.get(call).cloned().flatten()
+    }
+
+    /// The call that ended as the `nth`.
+    pub(super) fn nth_ended(&self, nth: usize) -> Option<usize> {
+        self.lock().order.get(nth).copied()
+    }
+
+    pub(super) fn jobs(&self) -> Vec<JobId> {
+        self.lock().waves.iter().map(|wave| wave.job.clone()).collect()
+    }
+
+    /// The job that makes a call, and its number there.
+    pub(super) fn place_of(&self, call: usize) -> Option<(JobId, u32)> {
+        let inner = self.lock();
+        let wave = inner.waves.iter().find(|wave| wave.calls.contains(&call))?;
+        Some((wave.job.clone(), (call - wave.calls.start) as u32))
+    }
+
+    /// The map's number of a job's call.
+    pub(super) fn call_of(&self, job: &JobId, number: u32) -> Option<usize> {
+        let inner = self.lock();
+        inner.waves.iter().find(|wave| wave.job == *job).map(|wave| wave.calls.start + number as usize)
+    }
+
+    pub(super) fn report(&self) -> CallsReport {
+        let inner = self.lock();
+        let mut report = CallsReport { done: inner.done as u64, failed: inner.failed, ..inner.report.clone() };
+        report.jobs = inner.waves.iter().map(|wave| wave.job.clone()).collect();
+        if let Some(shared) = self.shared.upgrade() {
+            let lambda = report.requests.lambda;
+            report.requests += shared.conductor.clients.meter.since(&self.before);
+            report.requests.lambda = lambda;
+        }
+        report.cost = Cost::of(report.gb_seconds, &report.requests);
+        report
+    }
+
+    /// Ends a call, unless it has ended.
+    pub(super) fn end(&self, call: usize, ended: Ended) {
+        self.end_all(vec![(call, ended)]);
+    }
+
+    fn end_all(&self, all: Vec<(usize, Ended)>) {
+        let mut inner = self.lock();
+        for (call, ended) in all {
+            let Some(slot) = inner.ended.get_mut(call).filter(|slot| slot.is_none()) else { continue };
+            let failed = ended.value.is_err();
+            *slot = Some(ended);
+            inner.failed += u64::from(failed);
+            inner.done += 1;
+            inner.order.push(call);
+        }
+        drop(inner);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Ends all calls that have not ended with this error.
+    pub(super) fn end_open(&self, calls: Range<usize>, error: impl Fn(usize) -> Error) {
+        let open: Vec<usize> = {
+            let inner = self.lock();
+            calls.filter(|call| inner.ended.get(*call).is_some_and(Option::is_none)).collect()
+        };
+        let ended = |call| Ended { value: Err(error(call)), stats: CallStats::default(), log: vec![] };
+        self.end_all(open.into_iter().map(|call| (call, ended(call))).collect());
+    }
+
+    /// Waits until `until` says something about what has ended.
+    pub(super) async fn wait<T>(&self, mut until: impl FnMut(&Self) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = until(self) {
+                return found;
+            }
+            // The sender is this state's own: it cannot be gone.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// Adds a job that makes further calls.
+    pub(super) fn add_wave(&self, job: JobId, calls: Range<usize>, tasks: usize, sent_at: Timestamp) {
+        let open_groups = (0..(tasks as u32).div_ceil(TASKS_PER_GROUP)).collect();
+        let read = vec![0; tasks];
+        self.lock().waves.push(Wave { job, calls, sent_at, read, open_groups, ended: false });
+    }
+
+    /// Fetches what has ended of all waves.
+    async fn look(&self, conductor: &Conductor) -> Result<()> {
+        let open: Vec<(usize, JobId, Vec<u32>, usize)> = {
+            let inner = self.lock();
+            let open = inner.waves.iter().enumerate().filter(|(_, wave)| !wave.ended);
+            open.map(|(n, wave)| (n, wave.job.clone(), wave.open_groups.clone(), wave.read.len())).collect()
+        };
+        for (wave, job, groups, tasks) in open {
+            let view = if self.reduced {
+                let view = conductor.ledger.job(&job).await?;
+                self.look_at_reduce(conductor, wave, &job, &view).await?;
+                view
+            } else {
+                let (view, committed) = conductor.ledger.look::<MapRecord>(&job, &groups, tasks as u32).await?;
+                self.take(conductor, wave, &job, &groups, committed).await?;
+                view
+            };
+            if view.phase.is_final() {
+                let error =
+                    view.error.unwrap_or_else(|| Error::corrupt("results-missing", format!("job {job} has ended")));
+                self.end_wave(wave, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches the results of what is committed and was not read before.
+    async fn take(
+        &self,
+        conductor: &Conductor,
+        wave: usize,
+        job: &JobId,
+        groups: &[u32],
+        committed: Vec<(TaskIdx, Vec<MapRecord>)>,
+    ) -> Result<()> {
+        let mut wanted = Vec::new();
+        let mut open: BTreeMap<u32, bool> = groups.iter().map(|group| (*group, false)).collect();
+        {
+            let inner = self.lock();
+            for (task, pieces) in committed {
+                let read = inner.waves[wave].read[task.0 as usize];
+                if pieces.last().is_none_or(|last| last.remainder.is_some()) {
+                    open.insert(task.0 / TASKS_PER_GROUP, true);
+                }
+                let fresh = (0..).zip(pieces).skip(read.into());
+                wanted.extend(fresh.map(|(piece, record)| (task, Piece(piece), record)));
+            }
+        }
+        if !wanted.is_empty() {
+            let results = conductor.results(job, &wanted).await?;
+            let mut ended = Vec::new();
+            for ((task, _, record), bytes) in wanted.iter().zip(&results) {
+                self.read_batch(wave, job, record, bytes, &mut ended)
+                    .map_err(|e| e.context(format!("task {}", task.0)))?;
+            }
+            let mut inner = self.lock();
+            for (task, piece, record) in &wanted {
+                inner.waves[wave].read[task.0 as usize] = piece.0 + 1;
+                inner.report.add(record);
+            }
+            drop(inner);
+            self.end_all(ended);
+        }
+        let still = open.into_iter().filter(|(_, open)| *open).map(|(group, _)| group).collect();
+        self.lock().waves[wave].open_groups = still;
+        Ok(())
+    }
+
+    fn read_batch(
+        &self,
+        wave: usize,
+        job: &JobId,
+        record: &MapRecord,
+        bytes: &Bytes,
+        ended: &mut Vec<(usize, Ended)>,
+    ) -> Result<()> {
+        let (first, sent_at) = {
+            let inner = self.lock();
+            (inner.waves[wave].calls.start, inner.waves[wave].sent_at)
+        };
+        for result in calls::read(bytes, &format!("results of job {job}"))? {
+            let call = first + result.number as usize;
+            let value = match result.head.failed {
+                Some(error) => Err(error.context(format!("call {call}"))),
+                None => Ok(bytes.slice_ref(result.value)),
+            };
+            let stats = CallStats::of(sent_at, result.head.started_at, result.head.ran_us, record);
+            ended.push((call, Ended { value, stats, log: result.head.log }));
+        }
+        Ok(())
+    }
+
+    async fn look_at_reduce(&self, conductor: &Conductor, wave: usize, job: &JobId, view: &JobView) -> Result<()> {
+        if view.phase != Phase::Succeeded {
+            return Ok(());
+        }
+        let reduces = conductor.ledger.committed::<ReduceRecord>(job, 1).await?;
+        let Some(record) = reduces.into_iter().flatten().next() else { return Ok(()) };
+        let maps: Vec<MapRecord> =
+            conductor.ledger.committed(job, view.map_tasks).await?.into_iter().flatten().collect();
+        let bytes = conductor.reduced(job, record.attempt).await?;
+        let result = calls::read(&bytes, &format!("the result of job {job}"))?.into_iter().next();
+        let result = result.ok_or_else(|| Error::corrupt("results-missing", format!("job {job} has no result")))?;
+        let sent_at = {
+            let mut inner = self.lock();
+            maps.iter().for_each(|record| inner.report.add(record));
+            inner.waves[wave].sent_at
+        };
+        let (head, usage) = (result.head, record.usage);
+        let stats = CallStats {
+            sent_at,
+            queued_ms: head.started_at.since_ms(sent_at),
+            started_at: head.started_at,
+            ran: Duration::from_micros(head.ran_us),
+            billed: Duration::from_millis(usage.ran_ms + usage.init_ms),
+            cold: usage.init_ms > 0,
+            calls_in_batch: 1,
+            memory_mb: usage.memory_mb,
+            retries: record.attempt.number,
+        };
+        let value = head.failed.map_or_else(|| Ok(bytes.slice_ref(result.value)), Err);
+        self.end(0, Ended { value, stats, log: head.log });
+        Ok(())
+    }
+
+    /// A wave's job has ended: what it has not brought it never will.
+    fn end_wave(&self, wave: usize, error: &Error) {
+        let calls = {
+            let mut inner = self.lock();
+            inner.waves[wave].ended = true;
+            inner.waves[wave].calls.clone()
+        };
+        self.end_open(calls, |_| error.clone());
+    }
+
+    fn is_over(&self) -> bool {
+        let inner = self.lock();
+        inner.done == inner.ended.len()
+    }
+}
+
+/// The maps of a driver that are under way.
+#[derive(Default)]
+pub(crate) struct Maps(Mutex<Vec<(Weak<State>, JoinHandle<()>)>>);
+
+impl Maps {
+    /// Starts to fetch a map's results.
+    pub(super) fn follow(&self, state: &Arc<State>, local: bool) {
+        let task = tokio::spawn(follow(Arc::downgrade(state), local));
+        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.retain(|(_, task)| !task.is_finished());
+        maps.push((Arc::downgrade(state), task));
+    }
+
+    /// Ends all of them: the driver is being closed.
+    pub(crate) async fn close(&self) {
+        let maps = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (state, task) in maps {
+            task.abort();
+            let _ = task.await;
+            if let Some(state) = state.upgrade() {
+                state.end_open(0..state.len(), |call| driver_gone(&state, call));
+            }
+        }
+    }
+}
+
+fn driver_gone(state: &State, call: usize) -> Error {
+    let jobs: Vec<_> = state.jobs().iter().map(JobId::to_string).collect();
+    let message =
+        format!("call {call} of {} had not ended when its driver did (job {})", state.function, jobs.join(", "));
+    Error::cancelled("driver-closed", message).with_hint("wait for the calls before the driver is closed or dropped")
+}
+
+async fn follow(state: Weak<State>, local: bool) {
+    let began = Instant::now();
+    let (mut conducted, mut failed_looks) = (Instant::now(), 0);
+    loop {
+        let (least, part, most) = if local { PAUSE_LOCAL } else { PAUSE_AWS };
+        tokio::time::sleep((began.elapsed() / part).clamp(least, most)).await;
+        // Nobody can ask any more when all futures are gone; the calls run on.
+        let Some(state) = state.upgrade() else { return };
+        let Some(shared) = state.shared.upgrade() else {
+            return state.end_open(0..state.len(), |call| driver_gone(&state, call));
+        };
+        match state.look(&shared.conductor).await {
+            Ok(()) => failed_looks = 0,
+            Err(error) => {
+                failed_looks += 1;
+                tracing::warn!(%error, "fetching results");
+                if failed_looks >= FAILED_LOOKS_MAX || !error.is_retryable() && error.code() != "unreachable" {
+                    return state.end_open(0..state.len(), |call| error.clone().context(format!("call {call}")));
+                }
+            }
+        }
+        if state.is_over() {
+            return;
+        }
+        let every = if local { CONDUCT_EVERY_LOCAL } else { CONDUCT_EVERY_AWS };
+        if conducted.elapsed() > every {
+            for job in state.jobs() {
+                if let Err(error) = shared.conductor.conduct(&job).await {
+                    tracing::warn!(%job, %error, "looking after the calls");
+                }
+            }
+            conducted = Instant::now();
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What calls took.
+
+use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::report::{Cost, gb_seconds};
+use kinglet_core::wire::record::{MapRecord, Requests};
+use std::time::Duration;
+
+/// What one call took. Of a call that shared its invocation with others, what was the invocation's is its share.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CallStats {
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// From then to the start of the function, in milliseconds by the clocks of driver and worker.
+    pub queued_ms: u64,
+    /// When the function was called.
+    pub started_at: Timestamp,
+    /// How long it ran.
+    pub ran: Duration,
+    /// What Lambda bills for it: the invocation's time, init included, divided by its calls.
+    pub billed: Duration,
+    /// Whether the invocation had to start a worker.
+    pub cold: bool,
+    /// How many calls the invocation made.
+    pub calls_in_batch: u32,
+    /// The worker's memory in MB; 0 for a call that failed for a worker that died.
+    pub memory_mb: u32,
+    /// How many tries of its batch there were before.
+    pub retries: u16,
+}
+
+impl CallStats {
+    pub(super) fn of(sent_at: Timestamp, started_at: Timestamp, ran_us: u64, record: &MapRecord) -> Self {
+        let usage = &record.usage;
+        let calls = record.records.max(1);
+        CallStats {
+            sent_at,
+            queued_ms: started_at.since_ms(sent_at),
+            started_at,
+            ran: Duration::from_micros(ran_us),
+            billed: Duration::from_micros((usage.ran_ms + usage.init_ms) * 1000 / calls),
+            cold: usage.init_ms > 0,
+            calls_in_batch: u32::try_from(calls).unwrap_or(u32::MAX),
+            memory_mb: usage.memory_mb,
+            retries: if record.attempt.number == u16::MAX { 0 } else { record.attempt.number },
+        }
+    }
+}
+
+/// What a map took so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallsReport {
+    /// Its jobs in the ledger, one or two.
+    pub jobs: Vec<JobId>,
+    /// All calls.
+    pub calls: u64,
+    /// Those that have ended, however.
+    pub done: u64,
+    /// Those that have failed.
+    pub failed: u64,
+    /// Committed batches, which are invocations that counted.
+    pub batches: u64,
+    /// Requests of the batches and of this driver since the map began; what else the driver did meanwhile is in it.
+    pub requests: Requests,
+    /// Function time times memory, in GB-seconds, of the committed batches.
+    pub gb_seconds: f64,
+    /// What that would cost on AWS (us-east-1, x86_64), in US dollars.
+    pub cost: Cost,
+}
+
+impl CallsReport {
+    pub(super) fn add(&mut self, record: &MapRecord) {
+        self.batches += 1;
+        self.gb_seconds += gb_seconds(&record.usage);
+        let lambda = self.requests.lambda;
+        self.requests += record.usage.requests;
+        // Each batch was invoked once and again for each retry, by whomever.
+        let retries = if record.attempt.number == u16::MAX { 0 } else { record.attempt.number };
+        self.requests.lambda = lambda + 1 + u64::from(retries);
+    }
+}

@@ -1,0 +1,161 @@
+//! Sending calls: inputs become items, items batches, batches the tasks of a job, which the driver plans itself, as it holds
+//! the inputs. Should it die before the plan stands, the splitter plans the same from what is stored.
+
+use super::futures::{CallFuture, Calls};
+use super::options::CallOptions;
+use super::state::State;
+use super::{
+    BATCH_CALLS_MAX, BATCH_MS_AWS, BATCH_MS_LOCAL, PROBE_CALLS_MAX, PROBE_WAIT_AWS, PROBE_WAIT_LOCAL, PROBE_WORTH,
+    new_id, no_inputs,
+};
+use crate::driver::Shared;
+use crate::items::{ItemCuts, Made};
+use crate::{Driver, Error, Result, Value};
+use kinglet_aws::Conductor;
+use kinglet_aws::objects::Replace;
+use kinglet_core::ids::Timestamp;
+use kinglet_core::ledger::CallsView;
+use kinglet_core::wire::frame;
+use kinglet_core::wire::items::Writer;
+use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, OutputSpec, Then};
+use std::sync::Arc;
+
+/// How many batches each function that can run at once gets, where calls are not measured.
+const WAVES: usize = 4;
+
+/// Some calls of a map that go out as one job.
+struct Wave {
+    writer: Writer,
+    first_call: usize,
+    per_batch: usize,
+}
+
+fn encode<I: Value>(inputs: &[I], first_call: usize) -> Result<Writer> {
+    let mut writer = Writer::new();
+    for (n, input) in inputs.iter().enumerate() {
+        writer.push_named(input, format_args!("input {}", first_call + n))?;
+    }
+    Ok(writer)
+}
+
+pub(super) async fn map<I: Value, O: Value>(
+    driver: &Driver,
+    function: FunctionSpec,
+    inputs: Vec<I>,
+    options: &CallOptions,
+) -> Result<Calls<O>> {
+    let shared = &driver.shared;
+    if inputs.is_empty() {
+        return Err(no_inputs(&function));
+    }
+    let (local, concurrency) = (shared.is_local(), shared.concurrency().await as usize);
+    let probes = match options.per_batch {
+        Some(0) => {
+            return Err(Error::input("calls-per-batch", "a batch of 0 calls does nothing")
+                .with_hint("put one call or more into a batch, or leave the choice to Kinglet"));
+        }
+        None if inputs.len() >= PROBE_WORTH => concurrency.clamp(1, PROBE_CALLS_MAX).min(inputs.len() / 8),
+        _ => 0,
+    };
+    // All of them before the first is sent: an input that does not serialise stops the map before it starts.
+    let (first, rest) = inputs.split_at(probes);
+    let (first, rest) = (encode(first, 0)?, encode(rest, probes)?);
+    let state = State::new(shared, &function.name, inputs.len(), false);
+    drop(inputs);
+    let mut per_batch = options.per_batch.unwrap_or(1);
+    if probes > 0 {
+        let wave = Wave { writer: first, first_call: 0, per_batch: 1 };
+        send(shared, &state, &function, Then::Collect, wave, options).await?;
+        shared.maps.follow(&state, local);
+        per_batch = measure(&state, probes, rest.count(), local, concurrency).await;
+    }
+    let wave = Wave { writer: rest, first_call: probes, per_batch };
+    send(shared, &state, &function, Then::Collect, wave, options).await?;
+    if probes == 0 {
+        shared.maps.follow(&state, local);
+    }
+    Ok(Calls::new(state))
+}
+
+/// How many calls to put into a batch, by how long the first ones take.
+async fn measure(state: &State, probes: usize, rest: usize, local: bool, concurrency: usize) -> usize {
+    let enough = probes.div_ceil(2);
+    let patience = if local { PROBE_WAIT_LOCAL } else { PROBE_WAIT_AWS };
+    let seen = state.wait(|state| (state.done() >= enough).then_some(()));
+    if tokio::time::timeout(patience, seen).await.is_err() {
+        return 1;
+    }
+    let mut ran_ms: Vec<f64> =
+        (0..probes).filter_map(|call| state.ended(call)).map(|ended| ended.stats.ran.as_secs_f64() * 1e3).collect();
+    ran_ms.sort_by(f64::total_cmp);
+    let median_ms = ran_ms.get(ran_ms.len() / 2).copied().unwrap_or(f64::MAX);
+    let batch_ms = if local { BATCH_MS_LOCAL } else { BATCH_MS_AWS };
+    let by_time = ((batch_ms / median_ms.max(1e-3)) as usize).clamp(1, BATCH_CALLS_MAX);
+    // Where functions are this machine's cores, each should have some.
+    if local { by_time.min(rest.div_ceil(concurrency.max(1))).max(1) } else { by_time }
+}
+
+pub(super) async fn map_reduce<I: Value, O: Value>(
+    driver: &Driver,
+    function: FunctionSpec,
+    inputs: Vec<I>,
+    reducer: FunctionSpec,
+    options: &CallOptions,
+) -> Result<CallFuture<O>> {
+    let shared = &driver.shared;
+    if inputs.is_empty() {
+        return Err(no_inputs(&function));
+    }
+    let batches = (shared.concurrency().await as usize).max(1) * WAVES;
+    let per_batch = inputs.len().div_ceil(batches).min(BATCH_CALLS_MAX);
+    let wave = Wave { writer: encode(&inputs, 0)?, first_call: 0, per_batch };
+    let state = State::new(shared, &reducer.name, 1, true);
+    send(shared, &state, &function, Then::Reduce(reducer), wave, options).await?;
+    shared.maps.follow(&state, shared.is_local());
+    Ok(CallFuture::new(state, 0))
+}
+
+/// Sends some calls as one job.
+async fn send(
+    shared: &Arc<Shared>,
+    state: &Arc<State>,
+    function: &FunctionSpec,
+    then: Then,
+    wave: Wave,
+    options: &CallOptions,
+) -> Result<()> {
+    shared.check_ready()?;
+    let conductor = &shared.conductor;
+    let calls = wave.writer.count();
+    let per_task = u32::try_from(wave.per_batch.min(calls)).unwrap_or(u32::MAX);
+    let concurrency = shared.concurrency().await;
+    let made = Made::of(wave.writer, &ItemCuts::PerSplit(per_task as usize), concurrency)
+        .map_err(|e| e.context(&function.name).with_hint("put more calls into a batch (`with_calls_per_batch`)"))?;
+    let (job, now) = (new_id(), Timestamp::now());
+    let input = made.write(conductor, &job).await?;
+    let (splits, inputs) = kinglet_splitter::items::splits(&input.spec, &input.ends);
+    let (partitions, slots) = match then {
+        Then::Reduce(_) => (1, 1),
+        _ => (0, calls),
+    };
+    let spec = JobSpec {
+        job: function.name.clone(),
+        signature: String::new(),
+        params: vec![],
+        inputs: vec![input.input],
+        output: OutputSpec { bucket: String::new(), prefix: String::new(), shown: "(calls)".to_owned() },
+        options: options.job_options(concurrency),
+        submitted_at: now,
+        calls: Some(CallsSpec { function: function.clone(), then, per_task }),
+    };
+    let bytes = frame::write(&spec)?;
+    let key = Conductor::spec_key(&job);
+    let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
+    tokio::try_join!(
+        conductor.objects.put(&conductor.stack.work_bucket, &key, bytes.into(), Replace::Yes),
+        conductor.ledger.create_job(&job, &function.name, now, tries_max, timeout_ms),
+    )?;
+    let view = CallsView { count: calls as u64, per_task };
+    state.add_wave(job.clone(), wave.first_call..wave.first_call + slots, splits.len(), now);
+    kinglet_splitter::begin(conductor, &job, (&splits, &inputs, partitions), Some(view), None).await
+}

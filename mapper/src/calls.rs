@@ -1,0 +1,264 @@
+//! A batch of calls: the split's items are the inputs of a function, and what it returns for each, or why it failed, is the
+//! attempt's output.
+//!
+//! A call that fails or panics is a result like any other. As many calls run at once as there are threads, each taking the
+//! next input when it is done with one. A batch ends early, and hands the rest back as the next piece, when time, memory for
+//! results or the number of calls that it was given runs out; before a call that would most likely not end in time, as it
+//! ends when the longest so far would not.
+
+use crate::read::{Read, Stop};
+use kinglet_aws::Conductor;
+use kinglet_aws::ledger::Commit;
+use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_calls::{CallEnds, CallPlace, Context, Functions, Opened};
+use kinglet_core::engine::cut::Cuts;
+use kinglet_core::engine::erased::{PairsOf, catch_as};
+use kinglet_core::engine::map::Chunks;
+use kinglet_core::ids::{AttemptId, JobId, TaskIdx, Timestamp};
+use kinglet_core::ledger::JobView;
+use kinglet_core::limits::CALL_RESULT_BYTES_MAX;
+use kinglet_core::wire::calls::{self, CallHead};
+use kinglet_core::wire::event::MapEvent;
+use kinglet_core::wire::items;
+use kinglet_core::wire::log::Did;
+use kinglet_core::wire::plan::Split;
+use kinglet_core::wire::record::{MapRecord, Requests, Usage};
+use kinglet_core::wire::spec::{CallsSpec, JobSpec};
+use kinglet_core::{Error, Items, Result};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What is kept of a batch's time for writing results and committing: a tenth, but no more than this.
+const RESERVE_MAX: Duration = Duration::from_secs(10);
+
+/// The part of the function's memory that the results of a batch may take before it ends.
+const RESULTS_PERCENT: u64 = 20;
+
+/// How often a batch looks whether it is cancelled, and writes its calls' progress if there is news.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What was done before an attempt knew that its task is a batch.
+pub(crate) struct Begun<'a> {
+    pub(crate) view: &'a JobView,
+    pub(crate) split: &'a Split,
+    pub(crate) started_at: Timestamp,
+    pub(crate) before: &'a Requests,
+}
+
+/// The spec of a job; that of a map is kept for the batches that follow on a warm worker.
+pub(crate) async fn spec(conductor: &Conductor, job: &JobId) -> Result<Arc<JobSpec>> {
+    static KEPT: Mutex<Option<(JobId, Arc<JobSpec>)>> = Mutex::new(None);
+    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, spec)) = kept().as_ref().filter(|(id, _)| id == job) {
+        return Ok(spec.clone());
+    }
+    let spec = Arc::new(conductor.spec(job).await?);
+    if spec.calls.is_some() {
+        *kept() = Some((job.clone(), spec.clone()));
+    }
+    Ok(spec)
+}
+
+fn place(worker: &Worker, event: &MapEvent, function: &str, attempt: AttemptId, call: &Invocation) -> CallPlace {
+    CallPlace {
+        job: event.job.clone(),
+        function: function.to_owned(),
+        attempt,
+        deadline: call.deadline,
+        memory_mb: worker.memory_mb,
+        threads: worker.threads,
+        tmp: worker.tmp.clone(),
+        objects: worker.conductor.objects.clone(),
+        work_bucket: worker.conductor.stack.work_bucket.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        ends: CallEnds::default(),
+    }
+}
+
+/// What the calls of a batch came to so far.
+struct Results {
+    bytes: Mutex<Vec<u8>>,
+    /// The longest call so far, in milliseconds.
+    longest_ms: AtomicU64,
+    /// Set when no more calls are to begin.
+    enough: Arc<AtomicBool>,
+    bytes_max: usize,
+    stop_at: SystemTime,
+}
+
+impl Results {
+    fn add(&self, number: u32, head: &CallHead, value: &[u8]) -> Result<()> {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        calls::write(number, head, value, &mut bytes)?;
+        let longest_ms = self.longest_ms.fetch_max(head.ran_us / 1000, Ordering::Relaxed).max(head.ran_us / 1000);
+        let left = self.stop_at.duration_since(SystemTime::now()).unwrap_or_default();
+        if bytes.len() > self.bytes_max || left < Duration::from_millis(longest_ms) {
+            self.enough.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a batch and commits it.
+pub(crate) async fn attempt(
+    worker: &Arc<Worker>,
+    functions: &Functions,
+    spec: &JobSpec,
+    calls: &CallsSpec,
+    event: &MapEvent,
+    call: &Invocation,
+    begun: Begun<'_>,
+) -> Result<Value> {
+    let conductor = &worker.conductor;
+    let (job, task, piece) = (&event.job, event.task, event.piece);
+    let function = functions.open(&calls.function.name, &calls.function.signature)?;
+    let attempt = AttemptId { number: event.number, nonce: nonce() };
+    let place = Arc::new(place(worker, event, &calls.function.name, attempt, call));
+    place.ends.cancel(&begun.view.cancelled);
+
+    let left = call.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    let left = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
+    let stop_at = SystemTime::now() + left.saturating_sub((left / 10).min(RESERVE_MAX));
+    let results = Arc::new(Results {
+        bytes: Mutex::default(),
+        longest_ms: AtomicU64::new(0),
+        enough: Arc::default(),
+        bytes_max: ((u64::from(worker.memory_mb) << 20) / 100 * RESULTS_PERCENT) as usize,
+        stop_at,
+    });
+    let stop =
+        Stop { at: stop_at, bytes_max: None, chunks_max: event.calls_max.map(u64::from), told: results.enough.clone() };
+    let read = Read { objects: &conductor.objects, spec, split: begun.split, start: event.start, stop };
+    let (feed, reading) = read.start(Cuts::of::<Items<()>>());
+    let engine = {
+        let (worker, place, results) = (worker.clone(), place.clone(), results.clone());
+        tokio::task::spawn_blocking(move || {
+            let made = worker.pool.broadcast(|_| make_calls(&function, &place, &feed, &results));
+            made.into_iter().collect::<Result<()>>()
+        })
+    };
+    let work = async {
+        let (read, made) = tokio::join!(reading, engine);
+        let made = made.map_err(|e| Error::service("engine", format!("the calls stopped: {e}")))?;
+        match (read, made) {
+            (Ok(read), made) => made.map(|()| read),
+            (Err(cut_off), Err(error)) if cut_off.code() == "engine" => Err(error),
+            (Err(error), _) => Err(error),
+        }
+    };
+    let read = tokio::select! {
+        read = work => read?,
+        never = look_after(conductor, job, task, &place) => match never {},
+    };
+
+    let bytes = std::mem::take(&mut *results.bytes.lock().unwrap_or_else(PoisonError::into_inner));
+    let run_bytes = bytes.len() as u64;
+    let inline = spec.options.inline_bytes_max;
+    let placement = conductor.put_results(job, (task, piece), attempt, bytes, inline).await?;
+    worker.journal.did(Did { records: read.chunks, bytes: read.bytes_read, spills: 0 });
+    let record = MapRecord {
+        attempt,
+        bytes_assigned: read.bytes_assigned,
+        taken: read.taken,
+        bytes_read: read.bytes_read,
+        crc32: read.crc32,
+        records: read.chunks,
+        rejected: 0,
+        pairs_emitted: 0,
+        pairs_out: 0,
+        run_bytes,
+        placement,
+        spills: 0,
+        remainder: read.remainder,
+        usage: Usage {
+            started_at: begun.started_at,
+            ran_ms: Timestamp::now().since_ms(begun.started_at),
+            init_ms: call.init_ms,
+            memory_mb: worker.memory_mb,
+            requests: conductor.clients.meter.since(begun.before),
+        },
+    };
+    match conductor.ledger.commit(job, task, piece, &record, begun.view.map_tasks).await? {
+        Commit::Lost(winner) => Ok(json!({ "lost": winner.to_string() })),
+        Commit::Won { stage_complete } => {
+            if let Some(start) = read.remainder {
+                conductor.start_rest(event.clone(), start).await?;
+            }
+            if stage_complete {
+                conductor.conduct(job).await?;
+            }
+            Ok(json!({ "committed": attempt.to_string() }))
+        }
+    }
+}
+
+/// One thread's share of a batch.
+fn make_calls(function: &Opened, place: &Arc<CallPlace>, feed: &dyn Chunks, results: &Results) -> Result<()> {
+    while let Some(chunk) = feed.next()? {
+        let input = items::read(&chunk.bytes)?;
+        let context = Context::new(place.clone(), input.number);
+        let (started_at, began) = (Timestamp::now(), Instant::now());
+        let value = if context.is_cancelled() {
+            Err(Error::cancelled("cancelled", "it was cancelled before it began"))
+        } else {
+            catch_as("the function", || function(&context, input.payload)).flatten().and_then(fits)
+        };
+        let ran_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (value, failed) = match value {
+            Ok(value) => (value, None),
+            Err(error) => (vec![], Some(error)),
+        };
+        results.add(input.number, &CallHead { failed, started_at, ran_us, log: context.take_log() }, &value)?;
+    }
+    Ok(())
+}
+
+fn fits(value: Vec<u8>) -> Result<Vec<u8>> {
+    if value.len() <= CALL_RESULT_BYTES_MAX {
+        return Ok(value);
+    }
+    let message = format!("it returned a value of {} bytes; the most is {CALL_RESULT_BYTES_MAX}", value.len());
+    Err(Error::limit("result-too-large", message)
+        .with_hint("write it to S3 with `context.put`, and return where it lies: `context.scratch_uri(name)`"))
+}
+
+/// Looks again and again whether somebody still waits for the calls, and passes their progress on.
+async fn look_after(conductor: &Conductor, job: &JobId, task: TaskIdx, place: &CallPlace) -> std::convert::Infallible {
+    let mut told = Vec::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match conductor.ledger.job(job).await {
+            Ok(view) if view.phase.is_final() => place.ends.cancel_all(),
+            Ok(view) => place.ends.cancel(&view.cancelled),
+            Err(error) => tracing::warn!(%job, %error, "looking whether the calls are cancelled"),
+        }
+        let progress: Vec<(u32, f32)> = place.ends.progress().into_iter().collect();
+        if progress != told {
+            match conductor.ledger.put_progress(job, task, &progress).await {
+                Ok(()) => told = progress,
+                Err(error) => tracing::warn!(%job, %error, "recording progress"),
+            }
+        }
+    }
+}
+
+/// A function that gives pairs in place of a job's `map`.
+pub(crate) fn pairs_of(
+    worker: &Arc<Worker>,
+    functions: &Functions,
+    calls: &CallsSpec,
+    event: &MapEvent,
+    call: &Invocation,
+) -> Result<Box<PairsOf>> {
+    let function = functions.open(&calls.function.name, &calls.function.signature)?;
+    let attempt = AttemptId { number: event.number, nonce: nonce() };
+    let place = Arc::new(place(worker, event, &calls.function.name, attempt, call));
+    Ok(Box::new(move |chunk| {
+        let input = items::read(chunk)?;
+        let context = Context::new(place.clone(), input.number);
+        let value = catch_as("the function", || function(&context, input.payload)).flatten();
+        value.map_err(|e| e.context(format!("call {}", input.number)))
+    }))
+}

@@ -1,0 +1,110 @@
+//! The reduce of a map of calls: one function is called with the results of all, as a list in the order of their inputs.
+//!
+//! The list is put together from the encoded results: the encoding of a list is that of its length and then its elements'.
+
+use crate::Begun;
+use kinglet_aws::ledger::Commit;
+use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_calls::{CallEnds, CallPlace, Context, Functions};
+use kinglet_core::engine::erased::catch_as;
+use kinglet_core::ids::{AttemptId, Piece, TaskIdx, Timestamp};
+use kinglet_core::wire::calls::{self, CallHead};
+use kinglet_core::wire::event::ReduceEvent;
+use kinglet_core::wire::log::Did;
+use kinglet_core::wire::record::{MapRecord, ReduceRecord, Usage};
+use kinglet_core::wire::spec::FunctionSpec;
+use kinglet_core::{Error, Result, codec};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Runs the function and commits what it returns.
+pub(crate) async fn attempt(
+    worker: &Arc<Worker>,
+    functions: &Functions,
+    reducer: &FunctionSpec,
+    event: &ReduceEvent,
+    call: &Invocation,
+    begun: Begun,
+) -> Result<Value> {
+    let conductor = &worker.conductor;
+    let job = &event.job;
+    let function = functions.open(&reducer.name, &reducer.signature)?;
+    let attempt = AttemptId { number: event.number, nonce: nonce() };
+    let wanted: Vec<(TaskIdx, Piece, MapRecord)> = (0..)
+        .zip(begun.committed)
+        .flat_map(|(task, pieces)| (0..).zip(pieces).map(move |(n, record)| (TaskIdx(task), Piece(n), record)))
+        .collect();
+    let batches = conductor.results(job, &wanted).await?;
+    let mut results = Vec::new();
+    for batch in &batches {
+        results.extend(calls::read(batch, &format!("the results of job {job}"))?);
+    }
+    results.sort_by_key(|result| result.number);
+    let count = results.len() as u64;
+    let failed = results.iter().find_map(|result| Some((result.number, result.head.failed.clone()?)));
+    let mut list = codec::encode(&count)?;
+    results.iter().for_each(|result| list.extend_from_slice(result.value));
+    drop(results);
+    drop(batches);
+
+    let place = CallPlace {
+        job: job.clone(),
+        function: reducer.name.clone(),
+        attempt,
+        deadline: call.deadline,
+        memory_mb: worker.memory_mb,
+        threads: worker.threads,
+        tmp: worker.tmp.clone(),
+        objects: conductor.objects.clone(),
+        work_bucket: conductor.stack.work_bucket.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        ends: CallEnds::default(),
+    };
+    let context = Context::new(Arc::new(place), 0);
+    let (started_at, began) = (Timestamp::now(), Instant::now());
+    let pairs_in = list.len() as u64;
+    let value = match failed {
+        // What the list lacks, the reducer cannot make up for.
+        Some((number, error)) => Err(error.context(format!("call {number}"))),
+        None => {
+            let (worker, context) = (worker.clone(), context.clone());
+            let run = move || worker.pool.install(|| catch_as("the reducer", || function(&context, &list)).flatten());
+            let ran = tokio::task::spawn_blocking(run).await;
+            let ran = ran.map_err(|e| Error::service("engine", format!("the reducer stopped: {e}")))?;
+            ran.map_err(|e| e.context(format!("reducing with {}", reducer.name)))
+        }
+    };
+    let ran_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let (value, failed) = match value {
+        Ok(value) => (value, None),
+        Err(error) => (vec![], Some(error)),
+    };
+    let mut result = Vec::new();
+    calls::write(0, &CallHead { failed, started_at, ran_us, log: context.take_log() }, &value, &mut result)?;
+    let (bytes_out, crc32) = (result.len() as u64, crc32fast::hash(&result));
+    worker.journal.did(Did { records: 1, bytes: bytes_out, spills: 0 });
+    conductor.put_reduced(job, attempt, result).await?;
+    let record = ReduceRecord {
+        attempt,
+        runs: wanted.len() as u64,
+        pairs_in,
+        keys: count,
+        records_out: 1,
+        bytes_out,
+        crc32,
+        etag: String::new(),
+        usage: Usage {
+            started_at: begun.started_at,
+            ran_ms: Timestamp::now().since_ms(begun.started_at),
+            init_ms: call.init_ms,
+            memory_mb: worker.memory_mb,
+            requests: conductor.clients.meter.since(&begun.before),
+        },
+    };
+    let commit = conductor.ledger.commit(job, event.task, Piece(0), &record, 1).await?;
+    if commit == (Commit::Won { stage_complete: true }) {
+        conductor.conduct(job).await?;
+    }
+    Ok(json!({ "committed": attempt.to_string() }))
+}
