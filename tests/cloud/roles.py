@@ -108,6 +108,11 @@ TABLE: list[Line] = [
     ("read a plan", "smrd", lambda c: c.get(c.work, f"{JOB}/plan")),
     ("read items", "smrd", lambda c: c.get(c.work, f"{JOB}/items")),
     ("read runs", "rd", lambda c: c.get(c.work, f"{JOB}/runs/000000.0/0-1")),
+    ("read what calls share", "mrd", lambda c: c.get(c.work, f"{JOB}/shared")),
+    ("write what calls share", "d", lambda c: c.put(c.work, f"{JOB}/shared")),
+    ("write an object of a call", "mrd", lambda c: c.put(c.work, f"{JOB}/objects/a")),
+    ("read an object of a call", "mrd", lambda c: c.get(c.work, f"{JOB}/objects/a")),
+    ("write the result of a reduce function", "rd", lambda c: c.upload(c.work, f"{JOB}/result/0-1")),
     ("write a spec", "d", lambda c: c.put(c.work, f"{JOB}/spec")),
     ("write items", "d", lambda c: c.put(c.work, f"{JOB}/items")),
     ("write a plan", "sd", lambda c: c.put(c.work, f"{JOB}/plan")),
@@ -235,7 +240,7 @@ def prepare(stack: Stack) -> None:
         (OUTPUT, "roles/part-00000"),
     ]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-    for name in ["spec", "plan", "items", "runs/000000.0/0-1"]:
+    for name in ["spec", "plan", "items", "shared", "objects/a", "runs/000000.0/0-1"]:
         root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=f"{JOB}/{name}", Body=b"x")
     root.s3.put_object(Bucket=OUTPUT, Key="roles/_manifest.json", Body=b"{}")
 
