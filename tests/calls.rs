@@ -110,7 +110,10 @@ fn what_is_wrong_with_calls_is_said() {
         ("value-encode", "input 0: encoding a calls::No"),
         ("calls-per-batch", "a batch of 0 calls does nothing"),
         ("call-input", "call 0: reading the input: "),
+        ("function-not-registered", "no function named \"newer\" is registered in the functions (bad_words, "),
+        ("function-types", "function changed is fn(u32) -> u32 in the functions, but fn(u64) -> u64 in the driver"),
     ];
+    assert_eq!(said.as_array().unwrap().len(), want.len());
     for ((code, message), got) in want.iter().zip(said.as_array().unwrap()) {
         assert_eq!(got[0], *code, "{got}");
         assert!(got[1].as_str().unwrap().starts_with(message), "{got}");

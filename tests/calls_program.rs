@@ -171,9 +171,26 @@ impl Job for Count {
     }
 }
 
+fn newer(n: u64) -> u64 {
+    n
+}
+
+fn changed(n: u64) -> u64 {
+    n
+}
+
+fn changed_before(n: u32) -> u32 {
+    n
+}
+
+/// The worker's program is another version than the driver's: it lacks a function, and another has other types.
 fn jobs() -> Jobs {
-    Jobs::new()
-        .job::<Count>()
+    let is_worker = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
+    let jobs = match is_worker {
+        true => Jobs::new().named_function("changed", changed_before),
+        false => Jobs::new().named_function("changed", changed).function(newer),
+    };
+    jobs.job::<Count>()
         .function(square)
         .function(odd_only)
         .function(deadly)
@@ -405,8 +422,18 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             let no = driver.map(takes_no, [No]).await.map(drop).unwrap_err();
             let none_a_batch = CallOptions::new().with_calls_per_batch(0);
             let none_a_batch = driver.map_with(square, [1], none_a_batch).await.map(drop).unwrap_err();
+            let newer = driver.call(newer, 1).await?.await.unwrap_err();
+            let changed = driver.call(changed, 1).await?.await.unwrap_err();
             let older = driver.call(reads_older, Older(String::new())).await?.await.unwrap_err();
-            json!([code(unregistered), code(empty), code(no), code(none_a_batch), code(older)])
+            json!([
+                code(unregistered),
+                code(empty),
+                code(no),
+                code(none_a_batch),
+                code(older),
+                code(newer),
+                code(changed)
+            ])
         }
         other => panic!("{other} is no case"),
     })
