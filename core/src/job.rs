@@ -74,6 +74,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
         None
     }
 
+    /// Keys between which partitions lie, in ascending order, for a job whose parts are to be in order one behind the other:
+    /// partition n gets the keys from bound n − 1 on, and before bound n. With fewer partitions than that the last takes the
+    /// rest. By default there are none, and keys are spread evenly by their hash.
+    fn bounds(&self) -> Vec<Self::Key> {
+        Vec::new()
+    }
+
     /// Called once for each key, keys in ascending order within a partition.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::table::Table;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::job::{Emitter, Job};
+use crate::key::Key;
 use crate::wire::run::{RunReader, RunWriter};
 use rayon::prelude::*;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -114,10 +115,11 @@ fn run_with<J: Job>(
     map_chunk: &MapChunk<'_, J>,
 ) -> Result<(Vec<Run>, MapCounts)> {
     let fold = job.combiner().map(|combiner| combiner.0);
+    let bounds = encoded_bounds(job)?;
     let records = AtomicU64::new(0);
     let stopped = AtomicBool::new(false);
     let finished: Vec<Result<Finished<J::Value>>> = pool.broadcast(|_| {
-        let mut shard = Shard::new(options.clone(), fold);
+        let mut shard = Shard::new(options.clone(), fold, bounds.clone());
         let result = map_chunks::<J>(map_chunk, chunks, &mut shard, &records, &stopped);
         if result.is_err() {
             stopped.store(true, Ordering::Relaxed);
@@ -162,6 +164,19 @@ fn run_with<J: Job>(
     })?;
     counts.pairs_out = runs.iter().map(|run| run.pairs).sum();
     Ok((runs, counts))
+}
+
+/// The job's bounds as keys travel.
+fn encoded_bounds<J: Job>(job: &J) -> Result<Arc<[Vec<u8>]>> {
+    let encode = |bound: &J::Key| {
+        let mut bytes = Vec::new();
+        bound.encode(&mut bytes).map(|()| bytes)
+    };
+    let bounds = job.bounds().iter().map(encode).collect::<Result<Vec<_>>>()?;
+    if !bounds.is_sorted() {
+        return Err(Error::user_code("bounds", format!("the bounds of job {} are not in ascending order", J::NAME)));
+    }
+    Ok(bounds.into())
 }
 
 fn map_chunks<J: Job>(

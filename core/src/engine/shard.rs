@@ -60,6 +60,7 @@ pub(crate) struct Shard<V> {
     front: Front<V>,
     fold: Option<fn(&mut V, V)>,
     options: Arc<MapOptions>,
+    bounds: Arc<[Vec<u8>]>,
     budget_bytes: usize,
     until_check: usize,
     spills: Vec<Spilled>,
@@ -70,7 +71,8 @@ pub(crate) struct Shard<V> {
 const CHECK_EVERY: usize = 8192;
 
 impl<V: Value> Shard<V> {
-    pub(crate) fn new(options: Arc<MapOptions>, fold: Option<fn(&mut V, V)>) -> Self {
+    /// `bounds` are encoded keys in ascending order, between which partitions lie; without any, keys are spread by their hash.
+    pub(crate) fn new(options: Arc<MapOptions>, fold: Option<fn(&mut V, V)>, bounds: Arc<[Vec<u8>]>) -> Self {
         // The arena's offsets are 32 bits wide, hence the upper bound.
         let budget_bytes = (options.memory_bytes / options.threads.max(1)).min(3 << 30);
         Shard {
@@ -78,6 +80,7 @@ impl<V: Value> Shard<V> {
             front: Front::new(),
             fold,
             options,
+            bounds,
             budget_bytes,
             until_check: CHECK_EVERY,
             spills: Vec::new(),
@@ -92,32 +95,43 @@ impl<V: Value> Shard<V> {
         let head = Head::of(key);
         let hash = hash(key);
         match self.fold {
-            Some(fold) if Front::<V>::holds(key.len()) => match self.front.offer(hash, head, value, fold) {
-                Offered::Taken => Ok(()),
-                Offered::Evicted(hash, head, value) => {
-                    let at = partition(hash, self.options.partitions);
-                    if self.tables[at].wait(tag(hash), head, &[], value) {
-                        self.settle(at, fold)?;
+            Some(fold) if Front::<V>::holds(key.len()) && self.bounds.is_empty() => {
+                match self.front.offer(hash, head, value, fold) {
+                    Offered::Taken => Ok(()),
+                    Offered::Evicted(hash, head, value) => {
+                        let at = partition(hash, self.options.partitions);
+                        if self.tables[at].wait(tag(hash), head, &[], value) {
+                            self.settle(at, fold)?;
+                        }
+                        Ok(())
                     }
-                    Ok(())
                 }
-            },
+            }
             Some(fold) => {
-                let at = partition(hash, self.options.partitions);
+                let at = self.partition(key, hash);
                 self.check_length(key)?;
-                if self.tables[at].wait(tag(hash), head, &key[super::table::HEAD_BYTES..], value) {
+                if self.tables[at].wait(tag(hash), head, key.get(super::table::HEAD_BYTES..).unwrap_or(&[]), value) {
                     self.settle(at, fold)?;
                 }
                 Ok(())
             }
             None => {
-                let at = partition(hash, self.options.partitions);
+                let at = self.partition(key, hash);
                 self.check_length(key)?;
                 self.tables[at].push(head, key.get(super::table::HEAD_BYTES..).unwrap_or(&[]), value);
                 self.until_check = self.until_check.saturating_sub(1 + key.len() / 64);
                 if self.until_check == 0 { self.check_memory() } else { Ok(()) }
             }
         }
+    }
+
+    #[inline]
+    fn partition(&self, key: &[u8], hash: u64) -> usize {
+        if self.bounds.is_empty() {
+            return partition(hash, self.options.partitions);
+        }
+        let range = self.bounds.partition_point(|bound| bound.as_slice() <= key);
+        range.min(self.options.partitions.saturating_sub(1) as usize)
     }
 
     fn check_length(&self, key: &[u8]) -> Result<()> {

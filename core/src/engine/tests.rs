@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Serialize, Deserialize)]
 struct Gather {
     combine: bool,
+    ordered: bool,
     fail_on: Option<String>,
     panic_on: Option<String>,
 }
@@ -39,6 +40,11 @@ impl Job for Gather {
 
     fn combiner(&self) -> Option<Combiner<Vec<u32>>> {
         self.combine.then(|| Combiner::new(|all: &mut Vec<u32>, more: Vec<u32>| all.extend(more)))
+    }
+
+    fn bounds(&self) -> Vec<Vec<u8>> {
+        let bounds = ["ab", "b", "bbb"].map(|bound| bound.as_bytes().to_vec());
+        if self.ordered { bounds.to_vec() } else { Vec::new() }
     }
 
     fn reduce(&self, word: Vec<u8>, lists: Values<'_, Vec<u32>>, out: &mut Sink<'_, (Vec<u8>, String)>) -> UserResult {
@@ -78,6 +84,7 @@ struct Shape {
     memory_bytes: usize,
     fan_in_max: usize,
     combine: bool,
+    ordered: bool,
     compression: Compression,
 }
 
@@ -105,7 +112,7 @@ fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, supe
 
 /// Maps each text as a task, reduces all, and gives the parts.
 fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
-    let job = open(&Gather { combine: shape.combine, fail_on: None, panic_on: None });
+    let job = open(&Gather { combine: shape.combine, ordered: shape.ordered, fail_on: None, panic_on: None });
     let mut partitions: Vec<Taken> = (0..shape.partitions).map(|_| Taken(vec![])).collect();
     for text in texts {
         let (runs, counts) = map(&*job, shape, text).unwrap();
@@ -137,9 +144,14 @@ fn naive(texts: &[String]) -> BTreeMap<String, String> {
 
 fn law(shape: &Shape, texts: &[String]) {
     let mut got = BTreeMap::new();
+    let mut last: Option<String> = None;
     for part in run(shape, texts) {
         let records: Vec<_> = part.lines().map(|line| line.split_once('\t').unwrap()).collect();
         assert!(records.is_sorted_by(|a, b| a.0.as_bytes() < b.0.as_bytes()), "a part is sorted, each key once");
+        if let (true, Some((first, _))) = (shape.ordered, records.first()) {
+            assert!(last.as_deref().is_none_or(|last| last < *first), "parts follow each other in order");
+        }
+        last = records.last().map(|(word, _)| (*word).to_owned()).or(last);
         got.extend(records.iter().map(|(word, said)| ((*word).to_owned(), (*said).to_owned())));
     }
     assert_eq!(got, naive(texts));
@@ -147,13 +159,14 @@ fn law(shape: &Shape, texts: &[String]) {
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let memory = prop_oneof![Just(1usize), Just(20_000), Just(1 << 30)];
-    (1usize..4, 1u32..6, memory, 2usize..5, any::<bool>(), any::<bool>()).prop_map(
-        |(threads, partitions, memory_bytes, fan_in_max, combine, lz4)| Shape {
+    (1usize..4, 1u32..6, memory, 2usize..5, any::<[bool; 3]>()).prop_map(
+        |(threads, partitions, memory_bytes, fan_in_max, [combine, ordered, lz4])| Shape {
             threads,
             partitions,
             memory_bytes,
             fan_in_max,
             combine,
+            ordered,
             compression: if lz4 { Compression::Lz4 } else { Compression::None },
         },
     )
@@ -172,7 +185,15 @@ proptest! {
 
 fn shape() -> Shape {
     let compression = Compression::Lz4;
-    Shape { threads: 2, partitions: 3, memory_bytes: 1 << 30, fan_in_max: 8, combine: true, compression }
+    Shape {
+        threads: 2,
+        partitions: 3,
+        memory_bytes: 1 << 30,
+        fan_in_max: 8,
+        combine: true,
+        ordered: false,
+        compression,
+    }
 }
 
 #[test]
@@ -180,7 +201,7 @@ fn full_memory_is_spilled_and_comes_back() {
     let text: String = (0..60_000).map(|n| format!("word{:05} common\n", n % 20_011)).collect();
     for combine in [true, false] {
         let shape = Shape { memory_bytes: 300_000, combine, ..shape() };
-        let job = open(&Gather { combine, fail_on: None, panic_on: None });
+        let job = open(&Gather { combine, ordered: false, fail_on: None, panic_on: None });
         let (_, counts) = map(&*job, &shape, &text).unwrap();
         assert!(counts.spills > 3, "{counts:?}");
         law(&shape, std::slice::from_ref(&text));
@@ -196,12 +217,12 @@ fn keys_longer_than_any_buffer() {
 #[test]
 fn an_error_and_a_panic_of_the_jobs_code_name_the_place() {
     let fails = |job: &Gather| map(&*open(job), &shape(), "fine\nall bad\n").map(|_| ()).unwrap_err();
-    let error = fails(&Gather { combine: true, fail_on: Some("bad".into()), panic_on: None });
+    let error = fails(&Gather { combine: true, ordered: false, fail_on: Some("bad".into()), panic_on: None });
     assert!(matches!(error, Error::UserCode(_)));
     assert_eq!(error.code(), "map-failed");
     let said = error.to_string();
     assert!(said.contains("the input at byte 9") && said.contains("this word will not do"), "{said}");
-    let error = fails(&Gather { combine: false, fail_on: None, panic_on: Some("bad".into()) });
+    let error = fails(&Gather { combine: false, ordered: false, fail_on: None, panic_on: Some("bad".into()) });
     assert_eq!(error.code(), "panic");
     assert!(error.to_string().contains("this word is unthinkable"), "{error}");
 }
