@@ -1,0 +1,120 @@
+//! Primes in a range: how many, their sum, or all of them, up to 2^64 − 1.
+//!
+//! A segmented sieve of Eratosthenes, eight bits for thirty numbers (`wheel.rs` draws them). What strikes a composite depends
+//! on how often its prime hits a segment: patterns for the smallest (`pattern.rs`), rounds without branches (`rounds.rs`),
+//! single steps (`steps.rs`), and buckets for the primes that skip most segments (`buckets.rs`). The methods are those of
+//! Kim Walisch's primesieve (<https://github.com/kimwalisch/primesieve/blob/master/doc/ALGORITHMS.md>) and Tomás Oliveira e
+//! Silva (<http://sweet.ua.pt/tos/software/prime_sieve.html>); `bench/README.md` has the figures beside primesieve.
+//!
+//! Ranges are inclusive at both ends, so that the largest `u64` can be in one. They are cut into stretches, one thread
+//! works on a stretch, and the result does not depend on the cuts.
+//!
+//! Memory, for a range that ends at b: a bit for 3.75 numbers up to √b (143 MB at the top), and in each thread about 1 MB,
+//! plus 8 bytes for each prime up to √b that hits the thread's stretch: 0.4 GB near 10^18, 1.6 GB at the top of `u64`,
+//! in proportion less for a stretch that is short beside √b.
+
+mod buckets;
+mod pattern;
+mod read;
+mod rounds;
+mod seeds;
+mod segments;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod wheel;
+
+use kinglet_core::{Error, Result};
+use rayon::prelude::*;
+use seeds::Seeds;
+use segments::{Segments, chunks};
+use wheel::RESIDUES;
+
+/// How many primes p have `from` ≤ p ≤ `to`.
+///
+/// ```
+/// assert_eq!(kinglet_jobs::kernels::primes::count(0, 1_000_000)?, 78_498);
+/// # Ok::<(), kinglet_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Input`] when `from` is greater than `to`.
+pub fn count(from: u64, to: u64) -> Result<u64> {
+    let counted = each(from, to, 0, |_, bits, sum| *sum += read::count(bits))?;
+    Ok(counted.into_iter().sum::<u64>() + without_bit(from, to).count() as u64)
+}
+
+/// The sum of the primes p with `from` ≤ p ≤ `to`.
+///
+/// # Errors
+/// As [`count`].
+pub fn sum(from: u64, to: u64) -> Result<u128> {
+    let summed = each(from, to, 0, |base, bits, sum| *sum += read::sum(base, bits))?;
+    Ok(summed.into_iter().sum::<u128>() + without_bit(from, to).map(u128::from).sum::<u128>())
+}
+
+/// The primes p with `from` ≤ p ≤ `to`, in order. They take 8 bytes each, and twice that for a moment on several threads.
+///
+/// # Errors
+/// As [`count`].
+pub fn list(from: u64, to: u64) -> Result<Vec<u64>> {
+    let mut listed = each(from, to, Vec::new(), |base, bits, all| read::list(base, bits, all))?;
+    if listed.len() == 1 && from > 5 {
+        return Ok(listed.swap_remove(0));
+    }
+    let mut all = Vec::with_capacity(3 + listed.iter().map(Vec::len).sum::<usize>());
+    all.extend(without_bit(from, to));
+    listed.iter().for_each(|part| all.extend_from_slice(part));
+    Ok(all)
+}
+
+/// Whether there is such a range.
+///
+/// # Errors
+/// [`Error::Input`] when `from` is greater than `to`.
+pub fn check(from: u64, to: u64) -> Result<()> {
+    if from <= to {
+        return Ok(());
+    }
+    Err(Error::input("range-reversed", format!("the range from {from} to {to} ends before it begins"))
+        .with_hint("both ends are in the range: the first is the smaller"))
+}
+
+/// What the wheel leaves out.
+fn without_bit(from: u64, to: u64) -> impl Iterator<Item = u64> {
+    [2, 3, 5].into_iter().filter(move |prime| (from..=to).contains(prime))
+}
+
+/// Sieves the range in stretches, folding the segments of each into a value that begins as `start`; the values in order.
+fn each<T: Clone + Send + Sync>(
+    from: u64,
+    to: u64,
+    start: T,
+    fold: impl Fn(u64, &[u8], &mut T) + Sync,
+) -> Result<Vec<T>> {
+    check(from, to)?;
+    let (first, end) = (from / 30, to / 30 + 1);
+    let seeds = Seeds::up_to(to.isqrt());
+    let length = chunks(first, end);
+    let starts: Vec<u64> = (first..end).step_by(length as usize).collect();
+    let folded = starts.par_iter().map(|&base| {
+        let mut value = start.clone();
+        Segments::new(&seeds, base, end.min(base + length)).run(&mut |at, bits| {
+            if at == first {
+                bits[0] &= kept(|residue| residue >= from % 30);
+            }
+            if at + bits.len() as u64 == end {
+                let last = bits.len() - 1;
+                bits[last] &= kept(|residue| residue <= to % 30);
+            }
+            fold(at, bits, &mut value);
+        });
+        value
+    });
+    Ok(folded.collect())
+}
+
+/// The bits of a byte whose residues are wanted.
+fn kept(wanted: impl Fn(u64) -> bool) -> u8 {
+    RESIDUES.iter().enumerate().map(|(bit, &residue)| u8::from(wanted(u64::from(residue))) << bit).sum()
+}

@@ -1,0 +1,135 @@
+//! One thread's way through a stretch of numbers: segment by segment, each sieved by patterns, rounds, steps and buckets.
+//!
+//! The sizes: a segment and its patterns stay in a core's L2 cache; within it the smallest primes work on stretches of half
+//! the size of an L1 cache.
+
+use super::buckets::Buckets;
+use super::pattern::Patterns;
+use super::rounds::Rounds;
+use super::seeds::{Seeds, Walk};
+use super::steps::Steps;
+
+/// What the smallest primes strike at a time: fits every L1 cache with room for the rest.
+const L1_BYTES: usize = 32 << 10;
+/// Primes up to here strike in such stretches, …
+const L1_PRIME_MAX: u64 = 20_000;
+/// … up to here in rounds over the segment, …
+const ROUND_PRIME_MAX: u64 = 512 << 10;
+/// … and up to so many times its bytes in steps; the rest are in buckets.
+const STEP_PRIMES: u64 = 3;
+/// The largest segment, a power of two: half of the L2 cache of a core, or of a vCPU that shares one.
+const SEGMENT_BITS_MAX: u32 = 19;
+
+/// The way, before it is gone.
+pub(super) struct Segments<'a> {
+    seeds: &'a Seeds,
+    from: u64,
+    to: u64,
+}
+
+impl<'a> Segments<'a> {
+    /// From byte `from` to before byte `to`; `seeds` has the primes up to the square root of its last number.
+    pub(super) fn new(seeds: &'a Seeds, from: u64, to: u64) -> Self {
+        Segments { seeds, from, to }
+    }
+
+    /// Goes it, calling `each` with each segment and its first byte's number. A bit is set exactly if its number is a prime.
+    pub(super) fn run(self, each: &mut dyn FnMut(u64, &mut [u8])) {
+        let bytes = self.to - self.from;
+        let last = self.to.saturating_mul(30);
+        let root = last.isqrt();
+        let bits = (root * 2).clamp(L1_BYTES as u64, 1 << SEGMENT_BITS_MAX).next_power_of_two().trailing_zeros();
+        let step_prime_max = STEP_PRIMES << bits;
+        let mut walk = self.seeds.walk();
+        let mut sieve = Sieve {
+            l1: Rounds::default(),
+            l2: Rounds::default(),
+            steps: Steps::default(),
+            buckets: None,
+            step_prime_max,
+        };
+        let buffer = if root > step_prime_max { 1 << bits } else { bytes.min(1 << bits) as usize };
+        if root > step_prime_max {
+            let segments = bytes.div_ceil(1 << bits) as usize;
+            sieve.buckets = Some(Buckets::new(self.seeds.count_max(), root, segments, bits));
+        }
+        let margin = root.min(ROUND_PRIME_MAX) as usize + 1;
+        let mut buffer = vec![0xff; buffer + margin];
+        let mut carried = vec![0xff; margin];
+        let mut at = self.from;
+        while at < self.to {
+            let length = (self.to - at).min(1 << bits) as usize;
+            Patterns::get().fill(at, &mut buffer[..length]);
+            buffer[length..].fill(0xff);
+            for (byte, carried) in buffer.iter_mut().zip(&carried) {
+                *byte &= carried;
+            }
+            sieve.take(&mut walk, at, &mut buffer, length);
+            sieve.strike(&mut buffer, length);
+            carried.copy_from_slice(&buffer[length..length + margin]);
+            each(at, &mut buffer[..length]);
+            at += length as u64;
+        }
+    }
+}
+
+/// How many bytes a thread should go in one way, of all from byte `from` to byte `to`: a few ways for each thread, so that
+/// all end together, but not so short that the sieving primes, which each way looks through, cost more than the sieving.
+pub(super) fn chunks(from: u64, to: u64) -> u64 {
+    let threads = rayon::current_num_threads() as u64;
+    let bytes = (to - from).max(1);
+    if threads == 1 {
+        return bytes;
+    }
+    let root = to.saturating_mul(30).isqrt();
+    // A sieving prime costs a way about as much as two bytes do, and there is about one for twenty numbers.
+    let least = (root * 2).max(L1_BYTES as u64 * 2);
+    let ways = (bytes / least / threads).clamp(1, 16) * threads;
+    bytes.div_ceil(ways).max(L1_BYTES as u64)
+}
+
+struct Sieve {
+    l1: Rounds,
+    l2: Rounds,
+    steps: Steps,
+    buckets: Option<Buckets>,
+    step_prime_max: u64,
+}
+
+impl Sieve {
+    /// Takes the sieving primes whose squares begin to matter.
+    fn take(&mut self, walk: &mut Walk<'_>, at: u64, buffer: &mut [u8], length: usize) {
+        let low = at * 30;
+        let end = (at + length as u64).saturating_mul(30);
+        // Past the last prime the product saturates.
+        while walk.now().saturating_mul(walk.now()) < end {
+            let prime = walk.now();
+            if prime <= L1_PRIME_MAX {
+                self.l1.add(prime, low, buffer);
+            } else if prime <= ROUND_PRIME_MAX {
+                self.l2.add(prime, low, buffer);
+            } else if prime <= self.step_prime_max {
+                self.steps.add(prime, low);
+            } else if let Some(buckets) = &mut self.buckets {
+                buckets.add(prime, low);
+            }
+            walk.next();
+        }
+    }
+
+    fn strike(&mut self, buffer: &mut [u8], length: usize) {
+        for end in (L1_BYTES..).step_by(L1_BYTES) {
+            self.l1.strike(buffer, end.min(length));
+            if end >= length {
+                break;
+            }
+        }
+        self.l2.strike(buffer, length);
+        self.steps.strike(&mut buffer[..length]);
+        if let Some(buckets) = &mut self.buckets {
+            buckets.strike(buffer);
+        }
+        self.l1.advance(length);
+        self.l2.advance(length);
+    }
+}
