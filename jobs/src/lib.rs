@@ -4,16 +4,18 @@ mod bench_empty;
 mod bench_read;
 mod bench_write;
 pub mod kernels;
+mod primes;
 mod word_count;
 
 pub use bench_empty::BenchEmpty;
 pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
+pub use primes::{Primes, PrimesOf, Stretch, parse_number};
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    Registry::new().job::<WordCount>().job::<BenchEmpty>().job::<BenchRead>().job::<BenchWrite>()
+    Registry::new().job::<WordCount>().job::<BenchEmpty>().job::<BenchRead>().job::<BenchWrite>().job::<Primes>()
 }

@@ -1,0 +1,278 @@
+//! Primes in a range: how many, their sum, or all of them. A job whose input is made, not read: its records are stretches of
+//! the range, and [`Primes::stretches`] makes them, of about equal cost. The kernel, [`crate::kernels::primes`], does the work.
+//!
+//! Counts and sums are one line. The list is one prime a line, in order within a part and from part to part.
+
+use crate::kernels::primes;
+use kinglet_core::{Combiner, Emitter, Error, Items, Job, Result, Sink, UserResult, Values, limits};
+use serde::{Deserialize, Serialize};
+
+/// What is wanted of the primes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrimesOf {
+    /// How many there are.
+    #[default]
+    Count,
+    /// Their sum.
+    Sum,
+    /// All of them.
+    List,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Primes {
+    /// The first number.
+    pub from: u64,
+    /// The last number, itself in the range.
+    pub to: u64,
+    /// What is wanted.
+    pub of: PrimesOf,
+    /// Into how many parts a list goes, by range.
+    pub parts: u32,
+    /// How often each stretch is computed, from the start each time: a load to measure functions with.
+    pub repeat: u32,
+}
+
+/// From this first number to this last.
+pub type Stretch = (u64, u64);
+
+impl Primes {
+    /// # Errors
+    /// [`Error::Input`] when the range ends before it begins.
+    pub fn new(from: u64, to: u64, of: PrimesOf) -> Result<Self> {
+        primes::check(from, to)?;
+        Ok(Primes { from, to, of, parts: 1, repeat: 1 })
+    }
+
+    /// A list in so many parts, each with about as many numbers of the range.
+    #[must_use]
+    pub fn with_parts(self, parts: u32) -> Self {
+        Primes { parts: parts.max(1), ..self }
+    }
+
+    /// Computes each stretch so many times.
+    #[must_use]
+    pub fn with_repeat(self, repeat: u32) -> Self {
+        Primes { repeat: repeat.max(1), ..self }
+    }
+
+    /// How many parts the list of a range makes by default: each has some 100 MB of text, and 2 to 8 from 16 MB on.
+    pub fn parts_for(from: u64, to: u64) -> u32 {
+        // The density of primes near x is 1 / ln x; each is a line of so many digits.
+        let bytes = (to - from) as f64 / (to as f64).max(3.0).ln() * ((to as f64).max(1.0).log10() + 2.0);
+        let parts = (bytes / 128e6).ceil().max((bytes / 8e6).floor().min(8.0));
+        parts.clamp(1.0, f64::from(limits::PARTITIONS_MAX)) as u32
+    }
+
+    /// The range cut into at most `count` stretches of about equal cost, in order.
+    pub fn stretches(&self, count: u32) -> Vec<Stretch> {
+        let count = u64::from(count.max(1));
+        let total = cost(self.from, self.to);
+        let mut stretches = Vec::new();
+        let mut from = self.from;
+        for n in 1..=count {
+            let wanted = total * n as f64 / count as f64;
+            let to = if n == count { self.to } else { self.where_cost_is(wanted) };
+            if to >= from {
+                stretches.push((from, to));
+                let Some(next) = to.checked_add(1) else { break };
+                from = next;
+            }
+        }
+        stretches
+    }
+
+    /// The number up to which the range costs `wanted`, by halving.
+    fn where_cost_is(&self, wanted: f64) -> u64 {
+        let (mut low, mut high) = (self.from, self.to);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if cost(self.from, middle) < wanted { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+}
+
+/// What it costs to sieve a range, in numbers sieved near 0. A number high up costs more, since more primes strike it and most
+/// of those through buckets: about three times as much at 10^15 and five times at 2^64, measured; in between it grows with
+/// the logarithm. What a function pays once, to make the sieving primes, is the same for all stretches and left out.
+fn cost(from: u64, to: u64) -> f64 {
+    // The integral of 1 + c·ln(1 + x / 10^9), with c so that the factor is 5 at 2^64.
+    const SCALE: f64 = 1e9;
+    const GROWTH: f64 = 4.0 / 23.6;
+    let upto = |x: f64| {
+        let y = 1.0 + x / SCALE;
+        x + GROWTH * SCALE * (y * y.ln() - y)
+    };
+    upto(to as f64) - upto(from as f64) + 1.0
+}
+
+impl Job for Primes {
+    const NAME: &'static str = "primes";
+    type Input = Items<Stretch>;
+    /// The prime in a list; else 0.
+    type Key = u64;
+    type Value = u128;
+    type Output = u128;
+
+    fn map(&self, (from, to): Stretch, out: &mut Emitter<'_, u64, u128>) -> UserResult {
+        let mut value = 0;
+        for last in (1..=self.repeat).map(|n| n == self.repeat) {
+            match self.of {
+                PrimesOf::Count => value = u128::from(primes::count(from, to)?),
+                PrimesOf::Sum => value = primes::sum(from, to)?,
+                PrimesOf::List => {
+                    // In pieces: a list takes 8 bytes a prime, and the pairs take more.
+                    let mut piece = from;
+                    loop {
+                        let end = piece.saturating_add(LIST_PIECE - 1).min(to);
+                        let listed = primes::list(piece, end)?;
+                        if last {
+                            listed.into_iter().try_for_each(|prime| out.emit(prime, 0))?;
+                        } else {
+                            std::hint::black_box(&listed);
+                        }
+                        if end == to {
+                            break;
+                        }
+                        piece = end + 1;
+                    }
+                }
+            }
+        }
+        if self.of == PrimesOf::List { Ok(()) } else { out.emit(0, value) }
+    }
+
+    fn combiner(&self) -> Option<Combiner<u128>> {
+        (self.of != PrimesOf::List).then(Combiner::sum)
+    }
+
+    fn bounds(&self) -> Vec<u64> {
+        let width = ((self.to - self.from) / u64::from(self.parts.max(1))).saturating_add(1);
+        let bound = |n: u64| width.checked_mul(n).and_then(|ahead| self.from.checked_add(ahead));
+        if self.of == PrimesOf::List { (1..u64::from(self.parts)).map_while(bound).collect() } else { Vec::new() }
+    }
+
+    fn reduce(&self, prime: u64, values: Values<'_, u128>, out: &mut Sink<'_, u128>) -> UserResult {
+        match self.of {
+            PrimesOf::List => out.push(&u128::from(prime)),
+            PrimesOf::Count | PrimesOf::Sum => out.push(&values.sum()),
+        }
+    }
+}
+
+/// How many numbers are listed at a time: at most 5 million primes, 40 MB.
+const LIST_PIECE: u64 = 100_000_000;
+
+/// Reads a whole number as people write large ones: `1000000`, `1_000_000`, `1,000,000`, `1e12`, `2.5e9`, `10^12`, and one of
+/// these plus or minus another: `2^64-1`.
+///
+/// # Errors
+/// [`Error::Input`] naming the text when it is no number, no whole number, or beyond 2^64 − 1.
+pub fn parse_number(text: &str) -> Result<u64> {
+    let bad = |why: &str| {
+        Error::input("not-a-number", format!("{text:?} {why}"))
+            .with_hint("write a whole number from 0 to 2^64-1, such as 1000000, 1_000_000, 1e12, 10^12 or 2^64-1")
+    };
+    let plain: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
+    // An operator is a sign that does not open the text or an exponent.
+    let operator = plain.char_indices().skip(1).find(|&(at, c)| "+-".contains(c) && !plain[..at].ends_with(['e', 'E']));
+    let value = match operator {
+        None => term(&plain).ok_or_else(|| bad("is not a whole number"))?,
+        Some((at, sign)) => {
+            let left = term(&plain[..at]).ok_or_else(|| bad("is not a whole number"))?;
+            let right = term(&plain[at + 1..]).ok_or_else(|| bad("is not a whole number"))?;
+            let value = if sign == '+' { left.checked_add(right) } else { left.checked_sub(right) };
+            value.ok_or_else(|| bad("is less than 0 or too large"))?
+        }
+    };
+    u64::try_from(value).map_err(|_| bad("is larger than 2^64-1"))
+}
+
+/// Digits, a power or a decimal with an exponent. Saturates far above `u64`, so that such a number is known as too large.
+fn term(text: &str) -> Option<u128> {
+    let digits = |text: &str| {
+        let all = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        all.then(|| text.bytes().fold(0_u128, |n, b| n.saturating_mul(10).saturating_add(u128::from(b - b'0'))))
+    };
+    let power = |base: u128, exponent: u128| base.saturating_pow(exponent.min(1 << 20) as u32);
+    if let Some((base, exponent)) = text.split_once('^') {
+        return Some(power(digits(base)?, digits(exponent)?));
+    }
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
+        return digits(text);
+    };
+    let exponent = digits(exponent.strip_prefix('+').unwrap_or(exponent))?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let places = fraction.len() as u128;
+    if places > exponent {
+        return None;
+    }
+    Some(digits(&format!("{whole}{fraction}"))?.saturating_mul(power(10, exponent - places)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_as_people_write_them() {
+        let good = [
+            ("0", 0),
+            ("1_000_000", 1_000_000),
+            ("1,000,000", 1_000_000),
+            ("1e12", 1_000_000_000_000),
+            ("1E+3", 1_000),
+            ("2.5e9", 2_500_000_000),
+            ("10^12", 1_000_000_000_000),
+            ("2^64-1", u64::MAX),
+            ("10^18+10^10", 1_000_000_010_000_000_000),
+            ("18446744073709551615", u64::MAX),
+        ];
+        for (text, value) in good {
+            assert_eq!(parse_number(text).unwrap(), value, "{text}");
+        }
+        let too_large = ["2^64", "18446744073709551616", "1e20", "9^999999999999", "2^64-1+1"];
+        let no_number =
+            ["", "ten", "-1", "1.5", "1.55e1", "0x10", "1e", "^3", "2^", "1e-3", "2^64-", "--1", "1..0e3", "٣"];
+        for text in too_large.into_iter().chain(no_number) {
+            let error = parse_number(text).unwrap_err();
+            assert_eq!(error.code(), "not-a-number", "{text}");
+            assert!(error.to_string().contains(&format!("{text:?}")) && error.hint().is_some(), "{error}");
+        }
+        assert!(parse_number("2^64").unwrap_err().to_string().contains("larger than 2^64-1"));
+    }
+
+    proptest! {
+        #[test]
+        fn stretches_tile_the_range_at_about_equal_cost(from in any::<u64>(), to in any::<u64>(), count in 1..200_u32) {
+            let (from, to) = (from.min(to), from.max(to));
+            let stretches = Primes::new(from, to, PrimesOf::Count).unwrap().stretches(count);
+            prop_assert_eq!((stretches[0].0, stretches[stretches.len() - 1].1), (from, to));
+            prop_assert!(stretches.windows(2).all(|two| two[0].1 + 1 == two[1].0));
+            let even = cost(from, to) / f64::from(count);
+            for &(from, to) in &stretches {
+                prop_assert!(cost(from, to) < even * 1.01 + 1e6, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_numbers_make_few_stretches() {
+        let job = Primes::new(5, 7, PrimesOf::Count).unwrap();
+        assert_eq!(job.stretches(10), [(5, 5), (6, 6), (7, 7)]);
+        let job = Primes::new(u64::MAX, u64::MAX, PrimesOf::Sum).unwrap();
+        assert_eq!(job.stretches(4), [(u64::MAX, u64::MAX)]);
+    }
+
+    #[test]
+    fn bounds_cut_the_range_into_parts() {
+        let bounds = |from, to, parts| Primes::new(from, to, PrimesOf::List).unwrap().with_parts(parts).bounds();
+        assert_eq!(bounds(0, 99, 4), [25, 50, 75]);
+        assert_eq!(bounds(10, 12, 8), [11, 12, 13, 14, 15, 16, 17]);
+        assert_eq!(bounds(0, u64::MAX, 2), [1 << 63]);
+        assert!(bounds(u64::MAX, u64::MAX, 3).is_empty());
+    }
+}
