@@ -13,6 +13,7 @@ use std::path::PathBuf;
         kinglet run word-count books/ --output counts\n  \
         kinglet run word-count 'logs/**/*.txt' more.txt --output counts --overwrite\n  \
         kinglet run word-count big.txt --output counts --json > report.json\n  \
+        kinglet run primes --to 10^12 --output count\n  \
         kinglet --stack kinglet run word-count s3://BUCKET/books/ --output s3://BUCKET/counts"
 )]
 pub(crate) struct Cli {
@@ -42,7 +43,7 @@ pub(crate) struct Cloud {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a job to its end
-    Run(Run),
+    Run(Box<Run>),
     /// Measure: word counts, reading, writing and empty tasks
     #[command(after_help = "Examples:\n  \
             kinglet bench\n  \
@@ -50,6 +51,8 @@ pub(crate) enum Command {
             kinglet bench --sizes 1MB,10GB --repeat 5\n  \
             kinglet --stack kinglet bench")]
     Bench(Box<crate::bench::Bench>),
+    /// Run a job over memory sizes and say which is the cheapest, the fastest and the balanced
+    Tune(Box<crate::tune::Tune>),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +70,51 @@ pub(crate) enum Job {
             The output is part-00000, part-00001, …, with lines WORD<TAB>COUNT sorted by word within a part, and\n\
             _manifest.json, which is written last: an output without it is not whole.")]
     WordCount(Common),
+
+    /// Primes in a range: how many, their sum, or all of them
+    #[command(after_help = "Examples:\n  \
+            kinglet run primes --to 10^12 --output count\n  \
+            kinglet run primes --from 2^64-10^10 --to 2^64-1 --sum --output sum\n  \
+            kinglet run primes --to 1e9 --list --output primes\n\n\
+            Both ends are in the range. A count or a sum is one line in the only part; a list is one prime a line, in order\n\
+            within a part and from part to part.")]
+    Primes(Primes),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Primes {
+    #[command(flatten)]
+    pub(crate) range: PrimeRange,
+
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrimeRange {
+    /// The first number: 1000000, 1_000_000, 1e12, 10^12, 2^64-1
+    #[arg(long, value_name = "A", default_value = "0", allow_hyphen_values = true, help_heading = "Range")]
+    pub(crate) from: String,
+
+    /// The last number, itself in the range
+    #[arg(long, value_name = "B", allow_hyphen_values = true, help_heading = "Range")]
+    pub(crate) to: String,
+
+    /// Their sum, not their number
+    #[arg(long, conflicts_with = "list", help_heading = "Range")]
+    pub(crate) sum: bool,
+
+    /// All of them, not their number
+    #[arg(long, help_heading = "Range")]
+    pub(crate) list: bool,
+
+    /// Into how many map tasks the range is cut, at about equal cost [default: four for each function that can run at once]
+    #[arg(long, value_name = "N", help_heading = "Range", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) stretches: Option<u32>,
+
+    /// Compute each stretch so many times, to measure functions
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Range", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +123,12 @@ pub(crate) struct Common {
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct How {
     /// Where the parts go: a directory or an s3:// prefix
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: String,
@@ -155,10 +209,11 @@ impl Cli {
             return refuse(ErrorKind::MissingRequiredArgument, message);
         }
         let given = match &self.command {
-            Command::Run(run) => {
-                let Job::WordCount(common) = &run.job;
-                common.embedded.given()
-            }
+            Command::Run(run) => match &run.job {
+                Job::WordCount(common) => common.how.embedded.given(),
+                Job::Primes(primes) => primes.how.embedded.given(),
+            },
+            Command::Tune(tune) => tune.how().data_dir.as_ref().map(|_| DATA_DIR),
             Command::Bench(bench) => bench.embedded.given(),
         };
         if let (Some(stack), Some((option, parameter))) = (stack, given) {
@@ -168,6 +223,9 @@ impl Cli {
         Ok(self)
     }
 }
+
+/// The option, and what to do instead on AWS.
+const DATA_DIR: (&str, &str) = ("--data-dir", "leave it out, as intermediate data goes to the work bucket");
 
 impl Embedded {
     /// The first of these options that is given, and what says the same on AWS.
@@ -182,7 +240,7 @@ impl Embedded {
             ),
             (self.cpu_share, "--cpu-share", "leave it out, as Lambda does so in any case, with the functions"),
             (self.timeout.is_some(), "--timeout", "set Timeout"),
-            (self.data_dir.is_some(), "--data-dir", "leave it out, as intermediate data goes to the work bucket"),
+            (self.data_dir.is_some(), DATA_DIR.0, DATA_DIR.1),
             (self.functions.is_some(), "--functions", "leave it out, as jobs run on the functions"),
         ];
         options.into_iter().find(|(given, ..)| *given).map(|(_, option, parameter)| (option, parameter))

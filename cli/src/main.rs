@@ -5,6 +5,7 @@ mod bench;
 mod progress;
 mod report;
 mod run;
+mod tune;
 
 use clap::Parser;
 use kinglet::Jobs;
@@ -17,8 +18,9 @@ fn main() -> ExitCode {
     kinglet::main(Jobs::of(kinglet_jobs::registry()), async || {
         let args::Cli { command, cloud } = args::Cli::parse().check().unwrap_or_else(|e| e.exit());
         match command {
-            args::Command::Run(run) => run::run(run, cloud).await,
+            args::Command::Run(run) => run::run(*run, cloud).await,
             args::Command::Bench(bench) => bench::run(*bench, cloud).await,
+            args::Command::Tune(tune) => tune::tune(*tune, cloud).await,
         }
     })
 }

@@ -1,42 +1,91 @@
 //! `kinglet run`.
 
-use crate::args::{Cloud, Common, CompressionArg, Embedded, Job, Run};
+use crate::args::{Cloud, Common, CompressionArg, Embedded, How, Job, PrimeRange, Primes, Run};
 use crate::{progress, report};
-use kinglet::{Aws, Compression, Functions, JobOptions, Local, Result, Submit};
-use kinglet_jobs::WordCount;
+use kinglet::{Aws, Compression, Driver, Functions, JobHandle, JobOptions, Local, Result, Submit};
+use kinglet_jobs::{PrimesOf, WordCount, parse_number};
 use std::time::Duration;
 
 pub(crate) async fn run(run: Run, cloud: Cloud) -> Result<()> {
     match run.job {
         Job::WordCount(common) => run_job(&WordCount, common, cloud).await,
+        Job::Primes(primes) => run_primes(primes, cloud).await,
     }
 }
 
-async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Result<()> {
-    let driver = match cloud.aws() {
-        Some(aws) => aws.connect().await?,
-        None => local(common.concurrency, &common.embedded).start().await?,
+async fn run_job<J: kinglet::Job>(job: &J, Common { inputs, how }: Common, cloud: Cloud) -> Result<()> {
+    let driver = start(&how, &cloud).await?;
+    let handle = driver.submit(job, submit(Submit::new(inputs, &how.output), &how)).await?;
+    finish(driver, handle, how.json).await
+}
+
+async fn run_primes(Primes { range, how }: Primes, cloud: Cloud) -> Result<()> {
+    let job = prime_job(&range, how.partitions)?;
+    let driver = start(&how, &cloud).await?;
+    // Without the option there is one part, but for a list.
+    let how = How { partitions: Some(how.partitions.unwrap_or(job.parts)), ..how };
+    let submit = submit(Submit::to(&how.output), &how);
+    let (stretches, submit) = match range.stretches {
+        Some(count) => (job.stretches(count), submit.with_items_per_split(1)),
+        None => (job.stretches(job.stretches_max()), submit),
     };
+    let handle = driver.submit_items(&job, stretches, submit).await?;
+    finish(driver, handle, how.json).await
+}
+
+/// The job of these arguments.
+pub(crate) fn prime_job(range: &PrimeRange, parts: Option<u32>) -> Result<kinglet_jobs::Primes> {
+    let number = |option: &str, text: &str| parse_number(text).map_err(|e| e.context(option.to_owned()));
+    let (from, to) = (number("--from", &range.from)?, number("--to", &range.to)?);
+    let of = if range.sum {
+        PrimesOf::Sum
+    } else if range.list {
+        PrimesOf::List
+    } else {
+        PrimesOf::Count
+    };
+    let job = kinglet_jobs::Primes::new(from, to, of)?.with_repeat(range.repeat);
+    if of != PrimesOf::List {
+        return Ok(job);
+    }
+    Ok(job.with_parts(parts.unwrap_or_else(|| kinglet_jobs::Primes::parts_for(from, to))))
+}
+
+/// So many parts, and all else by default.
+pub(crate) fn with_partitions(submit: Submit, parts: u32) -> Submit {
+    submit.with_options(JobOptions { concurrency: 0, partitions: Some(parts), ..JobOptions::default() })
+}
+
+async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
+    match cloud.aws() {
+        Some(aws) => aws.connect().await,
+        None => local(how.concurrency, &how.embedded).start().await,
+    }
+}
+
+fn submit(submit: Submit, how: &How) -> Submit {
     let options = JobOptions {
-        concurrency: common.concurrency.unwrap_or(0),
-        split_bytes: common.split_bytes,
-        partitions: common.partitions,
-        compression: match common.compression {
+        concurrency: how.concurrency.unwrap_or(0),
+        split_bytes: how.split_bytes,
+        partitions: how.partitions,
+        compression: match how.compression {
             CompressionArg::None => Compression::None,
             CompressionArg::Lz4 => Compression::Lz4,
         },
-        inline_bytes_max: common.inline_bytes,
+        inline_bytes_max: how.inline_bytes,
         ..JobOptions::default()
     };
-    let submit = Submit::new(common.inputs, common.output).with_options(options);
-    let submit = if common.overwrite { submit.with_overwrite() } else { submit };
-    let handle = driver.submit(job, submit).await?;
+    let submit = submit.with_options(options);
+    if how.overwrite { submit.with_overwrite() } else { submit }
+}
+
+async fn finish(driver: Driver, handle: JobHandle, json: bool) -> Result<()> {
     let mut shown = progress::Shown::new();
     let done = handle.wait_with(&mut |progress| shown.tell(progress)).await;
     shown.end();
     drop(handle);
     driver.close().await;
-    report::print(&done?, common.json)
+    report::print(&done?, json)
 }
 
 /// The embedded runtime as the options say.

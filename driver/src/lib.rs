@@ -63,6 +63,7 @@ pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::ids::{JobId, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::manifest::Manifest;
+pub use kinglet_core::prices;
 pub use kinglet_core::report::{Cost, Report, Spread, Wall};
 pub use kinglet_core::wire::record::Requests;
 pub use kinglet_core::wire::run::Compression;

@@ -65,6 +65,13 @@ impl Primes {
         parts.clamp(1.0, f64::from(limits::PARTITIONS_MAX)) as u32
     }
 
+    /// How many stretches are worth while: each task goes through all primes up to the square root of its end, which must not
+    /// cost more than its sieving.
+    pub fn stretches_max(&self) -> u32 {
+        let least = self.to.isqrt().saturating_mul(2).max(1 << 20);
+        ((self.to - self.from) / least).clamp(1, 4_096) as u32
+    }
+
     /// The range cut into at most `count` stretches of about equal cost, in order.
     pub fn stretches(&self, count: u32) -> Vec<Stretch> {
         let count = u64::from(count.max(1));
