@@ -21,12 +21,22 @@ const BLOCK: usize = 1 << 10;
 
 /// The buckets of one thread.
 pub(super) struct Buckets {
+    chains: Chains,
+    ring: Ring,
+}
+
+struct Chains {
     arena: Vec<u64>,
     free: Vec<u32>,
     /// Blocks of the arena that were never used begin here. Block 0 is none.
     unused: u32,
     /// For each segment to come, round and round: where the next entry goes. On a block's border there is no room; 0 at first.
     ends: Vec<usize>,
+}
+
+/// Where the segments are. Small and copied, so that it stays in registers while the chains are written.
+#[derive(Clone, Copy)]
+struct Ring {
     now: usize,
     segment_bits: u32,
     /// Segments from the current one to the last.
@@ -40,17 +50,11 @@ impl Buckets {
         // The widest gap on the wheel of 210 is 10, and a first hit lies no farther behind the segment's start.
         let reach = ((prime_max as usize / 30 + 1) * 11) >> segment_bits;
         let ring = (reach + 2).min(segments + 1).next_power_of_two();
-        let blocks = if primes == 0 { 0 } else { primes / (BLOCK - 1) + ring + 2 };
-        Buckets {
-            // The system gives zeroed pages only when they are first written.
-            arena: vec![0; blocks * BLOCK],
-            free: Vec::new(),
-            unused: 1,
-            ends: vec![0; ring],
-            now: 0,
-            segment_bits,
-            left: segments,
-        }
+        let blocks = if primes == 0 { 0 } else { primes / (BLOCK - 1) + ring + 3 };
+        // The system gives zeroed pages only when they are first written.
+        let arena = vec![0; blocks * BLOCK];
+        let chains = Chains { arena, free: Vec::new(), unused: 1, ends: vec![0; ring] };
+        Buckets { chains, ring: Ring { now: 0, segment_bits, left: segments } }
     }
 
     /// Takes a prime, at the segment that starts with `low`.
@@ -58,61 +62,64 @@ impl Buckets {
     pub(super) fn add(&mut self, prime: u64, low: u64) {
         let (at, state) = first_hit_210(prime, low);
         let entry = (prime / 30) << 32 | u64::from(state) << AT_BITS;
-        self.push(entry, at as usize);
-    }
-
-    /// Puts an entry, whose place is still 0, `at` bytes behind the start of the current segment.
-    #[inline]
-    fn push(&mut self, entry: u64, at: usize) {
-        let ahead = at >> self.segment_bits;
-        if ahead >= self.left {
-            return;
-        }
-        let place = at & ((1 << self.segment_bits) - 1);
-        let bucket = (self.now + ahead) & (self.ends.len() - 1);
-        let mut end = self.ends[bucket];
-        if end % BLOCK == 0 {
-            end = self.lengthen(end);
-        }
-        self.arena[end] = entry | place as u64;
-        self.ends[bucket] = end + 1;
-    }
-
-    /// A new block behind that which ends at `end`, and where its first entry goes.
-    #[cold]
-    #[inline(never)]
-    fn lengthen(&mut self, end: usize) -> usize {
-        let block = self.free.pop().unwrap_or_else(|| {
-            self.unused += 1;
-            self.unused - 1
-        }) as usize;
-        // `end` is the border behind the full block, or 0.
-        self.arena[block * BLOCK] = (end / BLOCK).saturating_sub(1) as u64;
-        block * BLOCK + 1
+        let Chains { arena, free, unused, ends } = &mut self.chains;
+        put(arena, ends, (free, unused), self.ring, entry, at as usize);
     }
 
     /// Strikes all hits in the segment and goes on to the next.
     pub(super) fn strike(&mut self, segment: &mut [u8]) {
+        let ring = self.ring;
+        let Chains { arena, free, unused, ends } = &mut self.chains;
+        let (arena, ends) = (&mut arena[..], &mut ends[..]);
         // Primes that hit the segment once more come back into its bucket.
-        while let end @ 1.. = std::mem::take(&mut self.ends[self.now]) {
+        while let end @ 1.. = std::mem::take(&mut ends[ring.now]) {
             let (mut block, mut length) = ((end - 1) / BLOCK, (end - 1) % BLOCK + 1);
             while block != 0 {
-                let mut entries = [0; BLOCK];
-                entries.copy_from_slice(&self.arena[block * BLOCK..(block + 1) * BLOCK]);
-                // Given back before its entries go on: they may fill it again.
-                self.free.push(block as u32);
-                for &entry in &entries[1..length] {
+                for place in block * BLOCK + 1..block * BLOCK + length {
+                    let entry = arena[place];
                     let at = entry as usize % SEGMENT_BYTES_MAX;
                     let step = STEPS[(entry >> AT_BITS) as usize % STEPS.len()];
                     segment[at] &= step.mask;
                     let a = entry >> 32;
                     let next = at + a as usize * usize::from(step.gap) + usize::from(step.carry);
-                    self.push(a << 32 | u64::from(step.next) << AT_BITS, next);
+                    let entry = a << 32 | u64::from(step.next) << AT_BITS;
+                    put(arena, ends, (free, unused), ring, entry, next);
                 }
-                (block, length) = (entries[0] as usize, BLOCK);
+                free.push(block as u32);
+                (block, length) = (arena[block * BLOCK] as usize, BLOCK);
             }
         }
-        self.now = (self.now + 1) & (self.ends.len() - 1);
-        self.left -= 1;
+        self.ring.now = (ring.now + 1) & (ends.len() - 1);
+        self.ring.left -= 1;
     }
+}
+
+/// Puts an entry, whose place is still 0, `at` bytes behind the start of the current segment.
+#[inline(always)]
+fn put(arena: &mut [u64], ends: &mut [usize], blocks: (&mut Vec<u32>, &mut u32), ring: Ring, entry: u64, at: usize) {
+    let ahead = at >> ring.segment_bits;
+    if ahead >= ring.left {
+        return;
+    }
+    let place = at & ((1 << ring.segment_bits) - 1);
+    let bucket = (ring.now + ahead) & (ends.len() - 1);
+    let end = &mut ends[bucket];
+    if *end % BLOCK == 0 {
+        *end = lengthen(arena, blocks, *end);
+    }
+    arena[*end] = entry | place as u64;
+    *end += 1;
+}
+
+/// A new block behind that which ends at `end`, and where its first entry goes.
+#[cold]
+#[inline(never)]
+fn lengthen(arena: &mut [u64], (free, unused): (&mut Vec<u32>, &mut u32), end: usize) -> usize {
+    let block = free.pop().unwrap_or_else(|| {
+        *unused += 1;
+        *unused - 1
+    }) as usize;
+    // `end` is the border behind the full block, or 0.
+    arena[block * BLOCK] = (end / BLOCK).saturating_sub(1) as u64;
+    block * BLOCK + 1
 }
