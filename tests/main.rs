@@ -11,6 +11,7 @@
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting |
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
+//! | `primes` | the job of primes and `kinglet tune`: counts, sums and lists equal trial division, bad ranges are named, every memory size is measured |
 //! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `example` | the example project's program does what the README says |
@@ -39,6 +40,7 @@ mod items;
 mod jobs_api;
 mod memory;
 mod ministack;
+mod primes;
 mod programs;
 mod stack;
 mod support;
