@@ -26,11 +26,14 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 4] = [
+    let helps: [(&str, &[&str]); 7] = [
         ("help.txt", &["--help"]),
         ("help-short.txt", &["-h"]),
         ("help-run.txt", &["run", "--help"]),
         ("help-run-word-count.txt", &["run", "word-count", "--help"]),
+        ("help-run-primes.txt", &["run", "primes", "--help"]),
+        ("help-tune.txt", &["tune", "--help"]),
+        ("help-tune-primes.txt", &["tune", "primes", "--help"]),
     ];
     for (name, args) in helps {
         // Help is wrapped at the width of the terminal, and at 100 where there is none.

@@ -2,7 +2,7 @@
 
 use crate::errors::{Doing, code};
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_lambda::types::{InvocationType, LastUpdateStatus};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::wire::event::Event;
 use kinglet_core::wire::trace;
@@ -46,6 +46,10 @@ pub struct Functions {
     /// The tracing header that this process was invoked with.
     trace: Arc<Mutex<Option<String>>>,
 }
+
+/// How often, and how many times, an update of a function is looked at: it takes seconds.
+const UPDATE_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+const UPDATE_LOOKS_MAX: u32 = 120;
 
 /// How many invocations are under way at once.
 const PARALLEL: usize = 64;
@@ -120,6 +124,55 @@ impl Functions {
             });
         }
         Ok(described)
+    }
+
+    /// The memory of the mapper in MB.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn mapper_memory_mb(&self) -> Result<u32> {
+        Ok(self.mapper_state().await?.0)
+    }
+
+    /// The mapper's memory, how its last update went, and why.
+    async fn mapper_state(&self) -> Result<(u32, Option<LastUpdateStatus>, String)> {
+        let name = &self.names.mapper;
+        let doing = Doing::now(format!("looking at function {name}"));
+        let request = self.lambda.get_function_configuration().function_name(name);
+        let found = request.send().await.map_err(|e| doing.failed(&e))?;
+        let why = found.last_update_status_reason().unwrap_or("for no reason given").to_owned();
+        Ok((found.memory_size().unwrap_or_default().unsigned_abs(), found.last_update_status().cloned(), why))
+    }
+
+    /// Gives the mapper so much memory, and waits until new invocations have it.
+    ///
+    /// # Errors
+    /// What Lambda reports: no permission (`lambda:UpdateFunctionConfiguration`), a size that the account does not allow, an
+    /// update by somebody else that is under way.
+    pub async fn set_mapper_memory_mb(&self, memory_mb: u32) -> Result<()> {
+        let name = &self.names.mapper;
+        let doing = Doing::now(format!("giving function {name} {memory_mb} MB of memory"));
+        let request = self.lambda.update_function_configuration().function_name(name);
+        request.memory_size(memory_mb.cast_signed()).send().await.map_err(|e| doing.failed(&e))?;
+        for _ in 0..UPDATE_LOOKS_MAX {
+            let (now_mb, status, why) = self.mapper_state().await?;
+            match status {
+                Some(LastUpdateStatus::InProgress) => tokio::time::sleep(UPDATE_PAUSE).await,
+                Some(LastUpdateStatus::Failed) => {
+                    let message = format!("giving function {name} {memory_mb} MB of memory: {why}");
+                    return Err(Error::service("function-update", message));
+                }
+                _ if now_mb == memory_mb => return Ok(()),
+                _ => {
+                    let message =
+                        format!("function {name} has {now_mb} MB of memory and not the {memory_mb} MB it was given");
+                    return Err(Error::service("function-update", message)
+                        .with_hint("somebody else changes the function at the same time"));
+                }
+            }
+        }
+        let message = format!("function {name} is still being updated after a minute");
+        Err(Error::service("function-update", message).with_hint("look at it in the console, then try again"))
     }
 
     /// Hands out many events, several at once.

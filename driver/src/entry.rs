@@ -105,6 +105,7 @@ where
         () = interrupted() => {
             // The program stands still from here on; its embedded servers go on until it is dropped.
             crate::handle::cancel_local_jobs().await;
+            crate::memory::restore_interrupted().await;
             Ok(ExitCode::from(130))
         }
     }

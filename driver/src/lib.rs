@@ -49,6 +49,7 @@ mod inputs;
 mod items;
 mod jobs;
 mod local;
+mod memory;
 mod output;
 mod report;
 

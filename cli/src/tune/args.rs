@@ -64,6 +64,10 @@ pub(crate) struct TuneHow {
     #[arg(long, value_name = "USD", value_parser = positive)]
     pub(crate) budget: Option<f64>,
 
+    /// Where the job writes, each run over the one before; on a stack it must be an s3:// prefix [default: a temporary directory]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<String>,
+
     /// Print the figures as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,6 +8,7 @@ mod args;
 mod choice;
 mod svg;
 
+use crate::args::Cloud;
 use crate::run;
 pub(crate) use args::Tune;
 use args::{TuneHow, TuneJob};
@@ -17,40 +18,64 @@ use kinglet::{Driver, Error, Job as _, JobHandle, Local, Result, Submit, prices}
 use kinglet_jobs::WordCount;
 use std::time::Duration;
 
-pub(crate) async fn tune(tune: Tune, _cloud: crate::args::Cloud) -> Result<()> {
+pub(crate) async fn tune(tune: Tune, cloud: Cloud) -> Result<()> {
     match tune.job {
         TuneJob::WordCount { inputs, how } => {
             let submit = async |driver: &Driver, output: &str| {
-                driver.submit(&WordCount, Submit::new(inputs.clone(), output)).await
+                driver.submit(&WordCount, Submit::new(inputs.clone(), output).with_overwrite()).await
             };
-            sizes(WordCount::NAME, &how, submit).await
+            sizes(WordCount::NAME, &how, &cloud, submit).await
         }
         TuneJob::Primes { range, how } => {
             let job = run::prime_job(&range, None)?;
             let stretches = job.stretches(range.stretches.unwrap_or(1));
             let submit = async |driver: &Driver, output: &str| {
-                let submit = Submit::to(output).with_items_per_split(1);
+                let submit = Submit::to(output).with_items_per_split(1).with_overwrite();
                 driver.submit_items(&job, stretches.clone(), run::with_partitions(submit, job.parts)).await
             };
-            sizes(kinglet_jobs::Primes::NAME, &how, submit).await
+            sizes(kinglet_jobs::Primes::NAME, &how, &cloud, submit).await
         }
     }
 }
 
 /// Measures, prints and draws.
-async fn sizes(name: &str, how: &TuneHow, submit: impl AsyncFn(&Driver, &str) -> Result<JobHandle>) -> Result<()> {
+async fn sizes(
+    name: &str,
+    how: &TuneHow,
+    cloud: &Cloud,
+    submit: impl AsyncFn(&Driver, &str) -> Result<JobHandle>,
+) -> Result<()> {
     if let Some(size) = how.memory.iter().find(|size| how.memory.iter().filter(|other| other == size).count() > 1) {
-        return Err(Error::input("memory-twice", format!("--memory names {size} MB twice")));
+        return Err(Error::input("memory-twice", format!("--memory names {size} MB twice"))
+            .with_hint("name each size once; --runs says how often it is measured"));
     }
     let (mut sizes, mut failed, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let stack = match cloud.aws() {
+        Some(aws) => Some(Stack::connect(aws, how).await?),
+        None => None,
+    };
+    let mut all = Ok(());
     for &memory_mb in &how.memory {
-        match measure(memory_mb, how, &submit, &mut notes).await {
+        let runs = match &stack {
+            Some(stack) => stack.measure(memory_mb, how, &submit).await,
+            None => measure(memory_mb, how, &submit, &mut notes).await,
+        };
+        match runs {
             Ok(runs) => sizes.push(Size::of(memory_mb, &runs)),
             // Too little memory is something to find out, and no reason to stop; what is wrong with every size is.
             Err(error) if matches!(error, Error::Limit(_)) && how.memory.len() > 1 => failed.push((memory_mb, error)),
-            Err(error) => return Err(error.context(format!("at {memory_mb} MB"))),
+            Err(error) => {
+                all = Err(error.context(format!("at {memory_mb} MB")));
+                break;
+            }
         }
     }
+    if let Some(stack) = stack {
+        stack.driver.restore_mapper_memory().await?;
+        notes.push(stack.note());
+        stack.driver.close().await;
+    }
+    all?;
     if sizes.is_empty() {
         let (memory_mb, error) = failed.swap_remove(0);
         return Err(error.context(format!("no memory size was enough; at {memory_mb} MB")));
@@ -95,12 +120,11 @@ async fn measure(
         local = local.with_data_dir(dir);
     }
     let driver = local.start().await?;
-    let output = tempfile::tempdir().map_err(|e| Error::limit("tmp", format!("making a directory: {e}")))?;
+    let own = tempfile::tempdir().map_err(|e| Error::limit("tmp", format!("making a directory: {e}")))?;
+    let output = how.output.clone().unwrap_or_else(|| own.path().join("out").to_string_lossy().into_owned());
     let mut runs: Vec<Run> = Vec::new();
     for n in 1..=how.runs {
-        let place = output.path().join(n.to_string());
-        let handle = submit(&driver, &place.to_string_lossy()).await?;
-        let report = handle.wait().await?;
+        let report = submit(&driver, &output).await?.wait().await?;
         let Some(runtime) = driver.runtime() else { break };
         // The last worker asks for its next event, which ends its billed time, after the job's end.
         while runtime.host().pending() > 0 {
@@ -112,14 +136,67 @@ async fn measure(
         let calls = reports.iter().map(|report| (&*report.function, report.billed_ms, report.memory_mb));
         let mut run = Run::of(calls, report.wall.total_ms);
         run.others = report.cost.dynamodb + report.cost.s3;
-        eprintln!("{memory_mb} MB, run {n} of {}: {:.3} s billed", how.runs, run.billed_ms / 1e3);
+        tell(memory_mb, n, how, &run);
         runs.push(run);
         notes.extend(runtime.host().warnings().into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
-        // What came out is of no use here.
-        let _ = std::fs::remove_dir_all(&place);
     }
     driver.close().await;
     Ok(runs)
+}
+
+fn tell(memory_mb: u32, n: u32, how: &TuneHow, run: &Run) {
+    eprintln!("{memory_mb} MB, run {n} of {}: {:.3} s billed", how.runs, run.billed_ms / 1e3);
+}
+
+/// A stack whose mapper gets one memory size after the other, and at the end what it had.
+struct Stack {
+    driver: Driver,
+    output: String,
+    before_mb: u32,
+}
+
+impl Stack {
+    async fn connect(aws: kinglet::Aws, how: &TuneHow) -> Result<Self> {
+        let Some(output) = how.output.clone() else {
+            return Err(Error::input("output", "on a stack the job needs a place to write to")
+                .with_hint("add --output s3://BUCKET/PREFIX; each run overwrites the one before"));
+        };
+        let driver = aws.connect().await?;
+        let before_mb = driver.mapper_memory_mb().await?;
+        eprintln!("the stack's mapper has {before_mb} MB; it gets them back at the end, also after Ctrl-C");
+        Ok(Stack { driver, output, before_mb })
+    }
+
+    /// As the functions measured themselves: how long each attempt ran, and its init phase.
+    async fn measure(
+        &self,
+        memory_mb: u32,
+        how: &TuneHow,
+        submit: &impl AsyncFn(&Driver, &str) -> Result<JobHandle>,
+    ) -> Result<Vec<Run>> {
+        self.driver.set_mapper_memory_mb(memory_mb).await?;
+        let mut runs = Vec::new();
+        for n in 1..=how.runs {
+            let report = submit(&self.driver, &self.output).await?.wait().await?;
+            let (map, reduce) = (report.map_ms, report.reduce_ms);
+            let run = Run {
+                path_ms: (map.max + reduce.max) as f64,
+                billed_ms: (map.sum + reduce.sum + report.init_ms) as f64,
+                invocations: report.requests.lambda as usize,
+                map_ms: map.sum as f64 / report.map_tasks.max(1) as f64,
+                wall_ms: report.wall.total_ms as f64,
+                lambda: report.cost.lambda,
+                others: report.cost.dynamodb + report.cost.s3,
+            };
+            tell(memory_mb, n, how, &run);
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    fn note(&self) -> String {
+        format!("the stack's mapper has its {} MB again; set MapperMemory and deploy to change it", self.before_mb)
+    }
 }
 
 /// What Lambda charges for one invocation.
