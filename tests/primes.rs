@@ -21,7 +21,7 @@ fn answer(dir: &Path, args: &[&str]) -> (Vec<String>, Report) {
 }
 
 fn naive(from: u64, to: u64) -> Vec<u64> {
-    (from.max(2)..=to).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).collect()
+    (from.max(2)..=to).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d))).collect()
 }
 
 #[test]

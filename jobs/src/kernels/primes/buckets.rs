@@ -104,7 +104,7 @@ fn put(arena: &mut [u64], ends: &mut [usize], blocks: (&mut Vec<u32>, &mut u32),
     let place = at & ((1 << ring.segment_bits) - 1);
     let bucket = (ring.now + ahead) & (ends.len() - 1);
     let end = &mut ends[bucket];
-    if *end % BLOCK == 0 {
+    if end.is_multiple_of(BLOCK) {
         *end = lengthen(arena, blocks, *end);
     }
     arena[*end] = entry | place as u64;

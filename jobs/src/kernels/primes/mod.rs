@@ -58,7 +58,7 @@ pub fn sum(from: u64, to: u64) -> Result<u128> {
 /// # Errors
 /// As [`count`].
 pub fn list(from: u64, to: u64) -> Result<Vec<u64>> {
-    let mut listed = each(from, to, Vec::new(), |base, bits, all| read::list(base, bits, all))?;
+    let mut listed = each(from, to, Vec::new(), read::list)?;
     if listed.len() == 1 && from > 5 {
         return Ok(listed.swap_remove(0));
     }

@@ -114,8 +114,11 @@ mod tests {
             for (k, byte) in segment.iter().enumerate() {
                 for (bit, residue) in RESIDUES.iter().enumerate() {
                     let number = (base + k as u64) * 30 + u64::from(*residue);
-                    let struck =
-                        GROUPS.iter().copied().flatten().any(|&p| number % p as u64 == 0 && number != p as u64);
+                    let struck = GROUPS
+                        .iter()
+                        .copied()
+                        .flatten()
+                        .any(|&p| number.is_multiple_of(p as u64) && number != p as u64);
                     assert_eq!(byte >> bit & 1 == 0, struck || number == 1, "{number}");
                 }
             }

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_walk_meets_the_primes_behind_the_patterns() {
-        let naive = |max: u64| (164..=max).filter(|&n| (2..).take_while(|d| d * d <= n).all(|d| n % d != 0));
+        let naive = |max: u64| (164..=max).filter(|&n| (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d)));
         for max in [0, 7, 166, 167, 168, 4_095, 4_096, 4_097, 70_000] {
             let seeds = Seeds::up_to(max);
             let mut walk = seeds.walk();

@@ -118,7 +118,7 @@ pub(super) static NEXT_210: [(u8, u8); 210] = {
 
 const fn to_coprime_210(from: usize) -> usize {
     let mut n = from;
-    while n % 2 == 0 || n % 3 == 0 || n % 5 == 0 || n % 7 == 0 {
+    while n.is_multiple_of(2) || n.is_multiple_of(3) || n.is_multiple_of(5) || n.is_multiple_of(7) {
         n += 1;
     }
     n - from
@@ -152,7 +152,7 @@ mod tests {
                 let (mut byte, mut state) = first_hit_210(prime, low);
                 let mut cofactor = u128::from(low.div_ceil(prime).max(prime));
                 for _ in 0..100 {
-                    cofactor = (cofactor..).find(|q| [2, 3, 5, 7].iter().all(|f| q % f != 0)).unwrap();
+                    cofactor = (cofactor..).find(|q| [2, 3, 5, 7].iter().all(|f| !q.is_multiple_of(*f))).unwrap();
                     let number = u128::from(prime) * cofactor;
                     let step = STEPS[usize::from(state)];
                     assert_eq!(u128::from(low / 30 + byte), number / 30, "{prime} {low}");
