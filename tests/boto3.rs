@@ -13,7 +13,7 @@ async fn boto3_works_with_the_embedded_runtime() {
     let Some(python) = venv::python("boto3_works_with_the_embedded_runtime") else { return };
     kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
     let functions = Functions::Directory(programs::directory().clone());
-    let driver = Local::new().with_functions(functions).start().await.unwrap();
+    let driver = Local::new().with_functions(functions).with_state_dir(programs::state_dir()).start().await.unwrap();
     let ([s3, dynamodb, lambda], (id, secret)) = driver.endpoints().unwrap();
 
     let mut script = Command::new(python);

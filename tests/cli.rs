@@ -26,7 +26,14 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 7] = [
+    let helps: [(&str, &[&str]); 14] = [
+        ("help-jobs.txt", &["jobs", "--help"]),
+        ("help-status.txt", &["status", "--help"]),
+        ("help-attach.txt", &["attach", "--help"]),
+        ("help-cancel.txt", &["cancel", "--help"]),
+        ("help-logs.txt", &["logs", "--help"]),
+        ("help-clean.txt", &["clean", "--help"]),
+        ("help-doctor.txt", &["doctor", "--help"]),
         ("help.txt", &["--help"]),
         ("help-short.txt", &["-h"]),
         ("help-run.txt", &["run", "--help"]),

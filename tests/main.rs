@@ -13,6 +13,7 @@
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
 //! | `primes` | the job of primes and `kinglet tune`: counts, sums and lists equal trial division, bad ranges are named, every memory size is measured |
 //! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |
+//! | `machine` | jobs of this machine are listed, followed, cancelled and cleaned by other programs than the one that runs them |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `example` | the example project's program does what the README says |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
@@ -38,6 +39,7 @@ mod faults;
 mod function_logs;
 mod items;
 mod jobs_api;
+mod machine;
 mod memory;
 mod ministack;
 mod primes;

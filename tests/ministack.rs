@@ -145,7 +145,13 @@ impl Stack {
     async fn of(local: Local, server: Option<Ministack>) -> Self {
         kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
         let functions = Functions::Directory(programs::directory().clone());
-        let driver = local.with_functions(functions).with_concurrency(4).start().await.unwrap();
+        let driver = local
+            .with_functions(functions)
+            .with_state_dir(programs::state_dir())
+            .with_concurrency(4)
+            .start()
+            .await
+            .unwrap();
         let objects = objects(&driver);
         Stack { driver, objects, server }
     }

@@ -32,9 +32,16 @@ pub(crate) fn directory() -> &'static PathBuf {
     })
 }
 
-/// The `kinglet` command.
+/// The `kinglet` command. It records its jobs beside the programs, not in the home of whoever runs the tests.
 pub(crate) fn kinglet() -> Command {
-    Command::new(directory().join("kinglet"))
+    let mut command = Command::new(directory().join("kinglet"));
+    command.env(kinglet_core::env::STATE_DIR, state_dir());
+    command
+}
+
+/// Where tests record their jobs that do not care where.
+pub(crate) fn state_dir() -> PathBuf {
+    directory().join("test-state")
 }
 
 /// The program of the example project.

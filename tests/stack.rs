@@ -7,10 +7,12 @@ use crate::{programs, venv};
 use kinglet::{Driver, Functions, Jobs, Local};
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Clients, Endpoints, Objects};
+use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// The stack `kinglet` in us-east-1: servers, functions, outputs, a bucket `shelf` and a bucket `out`.
 struct Cloud {
@@ -50,7 +52,8 @@ impl Cloud {
         let ministack = Ministack::start(venv::python(test)?);
         kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
         let functions = Functions::Directory(programs::directory().clone());
-        let local = Local::new().with_servers(ministack.servers()).with_functions(functions).with_concurrency(3);
+        let local = Local::new().with_servers(ministack.servers()).with_functions(functions);
+        let local = local.with_state_dir(programs::state_dir()).with_concurrency(3);
         let driver = local.start().await.unwrap();
         let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
         let lambda_url = lambda.clone();
@@ -84,6 +87,12 @@ impl Cloud {
         }
     }
 
+    /// A request of the JSON protocol.
+    fn post_json(&self, target: &str, body: &serde_json::Value) -> u16 {
+        let headers = format!("Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {target}");
+        self.send("us-east-1", "logs", &headers, &body.to_string()).0
+    }
+
     /// A request to CloudFormation. ministack checks no signature, but takes the region from it.
     fn post(&self, region: &str, form: &[(&str, &str)]) -> (u16, String) {
         let encode = |text: &str| {
@@ -95,13 +104,17 @@ impl Cloud {
         };
         let body: Vec<_> = form.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
         let body = format!("{}&Version=2010-05-15", body.join("&"));
+        self.send(region, "cloudformation", "Content-Type: application/x-www-form-urlencoded", &body)
+    }
+
+    fn send(&self, region: &str, service: &str, headers: &str, body: &str) -> (u16, String) {
         let address = self.ministack.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         write!(
             stream,
-            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/{region}/cloudformation/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n{body}",
+            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{region}/{service}/aws4_request, SignedHeaders=host, \
+             Signature=0\r\n\r\n{body}",
             body.len()
         )
         .unwrap();
@@ -129,12 +142,42 @@ impl Cloud {
     fn run(&self, args: &[&str]) -> Ran {
         run(&mut self.kinglet(args))
     }
+
+    fn json(&self, args: &[&str]) -> serde_json::Value {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+        serde_json::from_str(&ran.out).unwrap()
+    }
+
+    /// Writes a line for each of these tasks to the log groups of CloudWatch.
+    fn log(&self, job: &str, tasks: &[(&str, &str, u32)]) {
+        let now = kinglet::Timestamp::now().0;
+        for (n, (function, stage, task)) in tasks.iter().enumerate() {
+            let line = serde_json::json!({
+                "timestamp": "2026-11-21T07:14:53.001Z", "level": "INFO", "message": "task ended", "requestId": "8f50",
+                "job": job, "stage": stage, "task": task, "piece": 0, "attempt": 0, "Records": 5, "JobName": "word-count",
+            });
+            let (group, stream) = (format!("/aws/lambda/{function}"), format!("{job}-{n}"));
+            let at = now + n as u64;
+            let named = serde_json::json!({ "logGroupName": group, "logStreamName": stream });
+            let mut events = named.clone();
+            events["logEvents"] = serde_json::json!([{ "timestamp": at, "message": line.to_string() }]);
+            // Another line may have made the group.
+            self.post_json("Logs_20140328.CreateLogGroup", &serde_json::json!({ "logGroupName": group }));
+            self.post_json("Logs_20140328.CreateLogStream", &named);
+            assert_eq!(self.post_json("Logs_20140328.PutLogEvents", &events), 200);
+        }
+    }
 }
 
 /// The command in an environment that says nothing of AWS.
 fn bare() -> Command {
     let mut command = programs::kinglet();
-    command.env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+        .env_clear()
+        .env(kinglet_core::env::STATE_DIR, "")
+        .env("HOME", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
     command
 }
 
@@ -224,6 +267,305 @@ async fn what_is_wrong_with_a_stack_is_named() {
     let ran = on("torn", &[]);
     failed(&ran, &["invoking function kinglet-gone: there is no such function"]);
     hints(&ran, "hint: deploy the stack again");
+    cloud.driver.close().await;
+}
+
+/// A server that answers every request alike, with bytes that AWS documents and ministack cannot be brought to say.
+struct Says {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Says {
+    fn start(answer: impl Fn(&str) -> (&'static str, Vec<(&'static str, String)>, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = asked.clone();
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let (mut head, mut line) = (String::new(), String::new());
+                while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
+                    head.push_str(&std::mem::take(&mut line));
+                }
+                let length = head
+                    .to_lowercase()
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+                let mut body = vec![0; length.unwrap_or(0)];
+                let _ = stream.read_exact(&mut body);
+                heard.lock().unwrap().push(head.lines().next().unwrap_or_default().to_owned());
+                let (status, headers, body) = answer(&head);
+                let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                let _ = write!(
+                    stream.get_mut(),
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+                    body.len()
+                );
+            }
+        });
+        Says { url, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+/// An error as services of the query protocol give it.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/CommonErrors.html>
+fn query_error(status: &'static str, code: &str, message: &str) -> (&'static str, Vec<(&'static str, String)>, String) {
+    let body = format!(
+        "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
+         <Code>{code}</Code><Message>{message}</Message></Error><RequestId>e1</RequestId></ErrorResponse>"
+    );
+    (status, vec![("Content-Type", "text/xml".to_owned())], body)
+}
+
+/// An error as S3 gives it. <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+fn s3_error(
+    status: &'static str,
+    code: &str,
+    message: &str,
+    more: &str,
+) -> (&'static str, Vec<(&'static str, String)>, String) {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>{more}\
+         <RequestId>e1</RequestId><HostId>h1</HostId></Error>"
+    );
+    (
+        status,
+        vec![("Content-Type", "application/xml".to_owned()), ("x-amz-bucket-region", "eu-west-1".to_owned())],
+        body,
+    )
+}
+
+#[test]
+fn credentials_that_aws_does_not_take_are_told_apart() {
+    let cases = [
+        (
+            "ExpiredToken",
+            "The security token included in the request is expired",
+            "the credentials have expired",
+            "aws sso login",
+        ),
+        (
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+            "InvalidClientTokenId",
+            "get-caller-identity",
+        ),
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20261121T070000Z is now earlier than 20261121T071500Z (20261121T073000Z - 15 min.)",
+            "Signature expired",
+            "clock",
+        ),
+        (
+            "AccessDenied",
+            "User: u is not authorized to perform: cloudformation:DescribeStacks",
+            "access denied",
+            "permission",
+        ),
+    ];
+    for (code, message, says, hint) in cases {
+        let server = Says::start(move |_| query_error("403 Forbidden", code, message));
+        let ask = |command: &[&str]| {
+            let mut asking = bare();
+            asking
+                .args(["--stack", "kinglet", "--region", "us-east-1"])
+                .args(command)
+                .env("AWS_ENDPOINT_URL", &server.url);
+            run(asking.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_SESSION_TOKEN", "c")]))
+        };
+        let ran = ask(&["jobs"]);
+        failed(&ran, &["looking for stack kinglet in us-east-1", says]);
+        assert!(ran.err.contains(hint), "{hint} is not in: {}", ran.err);
+        assert_eq!(server.asked(), 1, "{code} is not asked again");
+        let ran = ask(&["doctor"]);
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.out.contains("problem  credentials") && ran.out.contains(says), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_closed_or_elsewhere_is_named() {
+    let Some(cloud) = Cloud::start("a_bucket_that_is_closed_or_elsewhere_is_named").await else { return };
+    let run_on = |s3: &Says| {
+        let job = ["--stack", "kinglet", "run", "word-count", "s3://shelf/books/", "--output", "s3://out/x"];
+        run(cloud.kinglet(&job).env("AWS_ENDPOINT_URL_S3", &s3.url))
+    };
+    let denied = "User: arn:aws:iam::123456789012:user/u is not authorized to perform: s3:ListBucket";
+    let ran = run_on(&Says::start(move |_| s3_error("403 Forbidden", "AccessDenied", denied, "")));
+    failed(&ran, &["output s3://out/x", "access denied", "s3:ListBucket"]);
+    assert!(ran.err.contains("hint: the role or user"), "{}", ran.err);
+
+    let moved = "The bucket you are attempting to access must be addressed using the specified endpoint.";
+    let endpoint = "<Endpoint>out.s3.eu-west-1.amazonaws.com</Endpoint><Bucket>out</Bucket>";
+    let wrong = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'";
+    let answers = [
+        ("301 Moved Permanently", "PermanentRedirect", moved, endpoint),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", wrong, "<Region>eu-west-1</Region>"),
+    ];
+    for (status, code, message, more) in answers {
+        let ran = run_on(&Says::start(move |_| s3_error(status, code, message, more)));
+        failed(&ran, &["output s3://out/x", "the bucket is in eu-west-1, and us-east-1 was asked"]);
+        assert!(ran.err.contains("hint: use a stack in eu-west-1"), "{}", ran.err);
+    }
+    cloud.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_account_is_asked_again_and_then_said() {
+    let Some(cloud) = Cloud::start("a_throttled_account_is_asked_again_and_then_said").await else { return };
+    cloud.put("shelf", "books/a.txt", b"one two one".to_vec()).await;
+    let job = |output| ["--stack", "kinglet", "run", "word-count", "s3://shelf/books/", "--output", output];
+    // <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors>
+    let busy = Says::start(|_| {
+        let body = r#"{"Reason":"CallerRateLimitExceeded","Type":"User","message":"Rate Exceeded."}"#;
+        let headers =
+            vec![("x-amzn-ErrorType", "TooManyRequestsException".to_owned()), ("Retry-After", "0".to_owned())];
+        ("429 Too Many Requests", headers, body.to_owned())
+    });
+    let ran =
+        run(cloud.kinglet(&job("s3://out/a")).env("AWS_ENDPOINT_URL_LAMBDA", &busy.url).env("AWS_MAX_ATTEMPTS", "2"));
+    failed(&ran, &["invoking function kinglet-splitter: throttled: TooManyRequestsException"]);
+    assert!(ran.err.contains("hint: too much runs at once for the account's limits"), "{}", ran.err);
+    assert_eq!(busy.asked(), 2);
+    // What was said to have failed does not start later.
+    let status = cloud.json(&["--stack", "kinglet", "status", "last", "--json"]);
+    assert_eq!((&status["phase"], &status["error"]["Service"]["code"]), (&"failed".into(), &"throttled".into()));
+
+    let host = cloud.driver.runtime().unwrap().host();
+    host.set_faults(FaultPlan { seed: 0, rules: vec![FaultRule::nth("kinglet-splitter", 0, Fault::Throttle)] });
+    let ran = cloud.run(&job("s3://out/b"));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(host.fault_counts()[0].fired, 1);
+    cloud.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_stack_are_looked_after_by_whoever_names_them() {
+    let Some(cloud) = Cloud::start("jobs_of_a_stack_are_looked_after_by_whoever_names_them").await else { return };
+    cloud.put("shelf", "books/a.txt", text(3, 1_000_000)).await;
+    let on = |args: &[&str]| ["--stack", "kinglet"].iter().chain(args).map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+    let json = |args: &[&str]| {
+        let args = on(args);
+        cloud.json(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let ran = |args: &[&str]| run(cloud.kinglet(&[]).args(on(args)));
+    assert_eq!(ran(&["jobs"]).err, "no jobs\n");
+    failed(&ran(&["status", "last"]), &["there are no jobs in table kinglet"]);
+    failed(&ran(&["attach", "19aa5440eb0-f0a9c3d5e7ab"]), &["there is no job 19aa5440eb0-f0a9c3d5e7ab"]);
+    failed(&ran(&["logs", "not a job"]), &["there is no job \"not a job\""]);
+
+    // The driver dies; the job goes on, and another driver follows it to its end.
+    let start = |output: &str| {
+        let args = on(&["run", "word-count", "s3://shelf/books/", "--output", output, "--split-bytes", "4000"]);
+        let mut driver = cloud.kinglet(&[]).args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(driver.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().starts_with("mapping: ")));
+        driver.kill().unwrap();
+        driver.wait().unwrap();
+    };
+    start("s3://out/followed");
+    let status = json(&["status", "last", "--json"]);
+    assert_eq!((&status["name"], &status["progress"]["maps"][1]), (&"word-count".into(), &250.into()));
+    assert_eq!(ran(&["clean", "--older-than", "0s"]).out, "", "a job that runs is left alone");
+    let report = json(&["attach", "last", "--json"]);
+    assert_eq!((&report["phase"], &report["map_tasks"]), (&"succeeded".into(), &250.into()));
+    assert!(cloud.objects.head("out", "followed/_manifest.json").await.unwrap().is_some());
+
+    start("s3://out/cancelled");
+    let cancelled = ran(&["cancel", "last"]);
+    assert!(cancelled.code == Some(0) && cancelled.err.contains("is cancelled"), "{cancelled:?}");
+    let attached = ran(&["attach", "last"]);
+    assert!(attached.code == Some(1) && attached.err.contains("was cancelled"), "{attached:?}");
+    let jobs = json(&["jobs", "--json"]);
+    let phases: Vec<_> = jobs.as_array().unwrap().iter().map(|job| job["phase"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["succeeded", "cancelled"]);
+    assert!(jobs[0]["ended_at"].as_u64() > jobs[0]["submitted_at"].as_u64());
+
+    // The functions' lines, as CloudWatch keeps them.
+    let id = jobs[0]["job"].as_str().unwrap();
+    cloud.log(id, &[("kinglet-mapper", "map", 3), ("kinglet-mapper", "map", 4), ("kinglet-reducer", "reduce", 0)]);
+    cloud.log("19aa5440eb0-f0a9c3d5e7ab", &[("kinglet-mapper", "map", 3)]);
+    let lines = ran(&["logs", id]);
+    assert_eq!((lines.code, lines.out.lines().count()), (Some(0), 3), "{lines:?}");
+    assert!(lines.out.contains("kinglet-reducer reduce 0 INFO task ended Records=5"), "{}", lines.out);
+    let lines = ran(&["logs", id, "--task", "3", "--follow", "--json"]);
+    let line: serde_json::Value = serde_json::from_str(lines.out.trim()).unwrap();
+    assert_eq!((&line["job"], &line["task"], &line["stage"]), (&id.into(), &3.into(), &"map".into()));
+
+    let would = json(&["clean", "--older-than", "0s", "--dry-run", "--json"]);
+    assert_eq!((would["jobs"].as_array().unwrap().len(), would["items"].as_u64()), (2, Some(0)));
+    assert!(!cloud.objects.list("kinglet-work", "jobs/").await.unwrap().is_empty());
+    assert_eq!(ran(&["clean"]).out, "", "both were over less than an hour ago");
+    let cleaned = json(&["clean", "--older-than", "0s", "--json"]);
+    assert_eq!(
+        (&cleaned["jobs"], &cleaned["objects"], &cleaned["bytes"]),
+        (&would["jobs"], &would["objects"], &would["bytes"])
+    );
+    assert!(cleaned["items"].as_u64() > Some(20));
+    assert_eq!(cloud.objects.list("kinglet-work", "jobs/").await.unwrap(), []);
+    assert_eq!(ran(&["jobs"]).err, "no jobs\n");
+    assert!(cloud.objects.head("out", "followed/_manifest.json").await.unwrap().is_some(), "outputs stay");
+    cloud.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tries_what_jobs_need() {
+    let Some(cloud) = Cloud::start("the_doctor_tries_what_jobs_need").await else { return };
+    let examine = |stack: &str| {
+        let ran = cloud.run(&["--stack", stack, "doctor", "--json"]);
+        let found: Vec<kinglet::Finding> = serde_json::from_str(&ran.out).unwrap();
+        (ran.code, found)
+    };
+    let (code, found) = examine("kinglet");
+    let of = |check: &str| found.iter().filter(|finding| finding.check == check).collect::<Vec<_>>();
+    for check in
+        ["region", "credentials", "clock", "stack", "version", "work-bucket", "table", "input", "output", "logs"]
+    {
+        assert_eq!(
+            of(check).iter().map(|finding| finding.level).collect::<Vec<_>>(),
+            [kinglet::Level::Ok],
+            "{check}: {found:?}"
+        );
+    }
+    // Our Lambda host answers no questions about its functions but whether they can be invoked.
+    assert_eq!(
+        of("functions").iter().filter(|finding| finding.level == kinglet::Level::Problem).count(),
+        0,
+        "{found:?}"
+    );
+    assert_eq!(code, Some(0), "{found:?}");
+    // The bucket and the table are bare here: what the template sets is missed.
+    let missed: String = of("settings").iter().map(|finding| finding.message.as_str()).collect();
+    for what in ["without TLS", "intermediate data expire", "unfinished uploads", "TTL is off"] {
+        assert!(missed.contains(what), "{what}: {found:?}");
+    }
+    // Nothing of what was tried is left.
+    assert_eq!(cloud.objects.list("kinglet-work", "").await.unwrap(), []);
+
+    let with =
+        |key: &'static str, value: &str| BTreeMap::from_iter(outputs().into_iter().chain([(key, value.to_owned())]));
+    for (stack, key, value, check, says) in [
+        ("no-bucket", "WorkBucketName", "no-such-bucket", "work-bucket", "NoSuchBucket"),
+        ("no-table", "Table", "no-such-table", "table", "no-such-table"),
+        ("no-input", "InputBucketName", "no-such-bucket", "input", "no-such-bucket"),
+        ("no-function", "MapperName", "kinglet-gone", "functions", "kinglet-gone"),
+    ] {
+        cloud.create_stack(stack, "us-east-1", &with(key, value));
+        let (code, found) = examine(stack);
+        assert_eq!(code, Some(1), "{found:?}");
+        let problem = |finding: &&kinglet::Finding| finding.level == kinglet::Level::Problem && finding.check == check;
+        let problem = found.iter().find(problem).unwrap_or_else(|| panic!("{stack}: {found:?}"));
+        assert!(problem.message.contains(says) && problem.hint.is_some(), "{problem:?}");
+    }
+    let ran = cloud.run(&["--stack", "none", "doctor"]);
+    assert!(ran.code == Some(1) && ran.out.contains("problem  stack         there is no stack none"), "{ran:?}");
     cloud.driver.close().await;
 }
 

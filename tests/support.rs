@@ -150,7 +150,7 @@ pub(crate) fn reconciles(checked: &Checked, input: &[(String, u64)]) {
 pub(crate) async fn driver(choices: impl FnOnce(Local) -> Local) -> Driver {
     kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
     let functions = Functions::Directory(programs::directory().clone());
-    choices(Local::new().with_functions(functions)).start().await.unwrap()
+    choices(Local::new().with_functions(functions).with_state_dir(programs::state_dir())).start().await.unwrap()
 }
 
 /// A path as an input or an output is given.

@@ -5,6 +5,8 @@
 
 mod calls;
 #[cfg(feature = "driver")]
+pub mod checkup;
+#[cfg(feature = "driver")]
 pub mod clean;
 pub mod clients;
 pub mod conduct;

@@ -51,7 +51,7 @@ impl Objects {
         Objects { s3 }
     }
 
-    fn doing(&self, what: String) -> Doing<String> {
+    pub(crate) fn doing(&self, what: String) -> Doing<String> {
         Doing::now(what).in_region(self.s3.config().region().map(ToString::to_string))
     }
 

@@ -1,6 +1,7 @@
 //! A person at an AWS account: clients made the way every AWS tool makes them, from options, the environment, profiles, SSO,
 //! credential processes and instance roles.
 
+use crate::checkup::Clock;
 use crate::clients::{self, Clients};
 use crate::errors::Doing;
 use aws_config::{BehaviorVersion, Region};
@@ -16,6 +17,7 @@ pub struct Session {
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     sts: aws_sdk_sts::Client,
+    clock: Clock,
     profile: Option<String>,
 }
 
@@ -51,12 +53,15 @@ impl Session {
                 "pass --region, set AWS_REGION, or give the profile one: `aws configure set region REGION`",
             ));
         };
+        let clock = Clock::new();
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock.clone()).build();
         Ok(Session {
             clients: Clients::of(&config),
             region,
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            sts: aws_sdk_sts::Client::from_conf(sts),
+            clock,
             profile: profile.map(str::to_owned),
         })
     }
@@ -81,6 +86,11 @@ impl Session {
         let doing = Doing::now("asking who asks");
         let said = self.sts.get_caller_identity().send().await.map_err(|e| self.explained(doing.failed(&e)))?;
         Ok(Identity { account: said.account.unwrap_or_default(), arn: said.arn.unwrap_or_default() })
+    }
+
+    /// By how many milliseconds this machine's clock is ahead of AWS's, once [`Session::identity`] has been asked.
+    pub fn ahead_ms(&self) -> Option<i64> {
+        self.clock.ahead_ms()
     }
 
     /// How many functions of the account can run at once that have no concurrency of their own, and all together.

@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -53,6 +54,126 @@ pub(crate) enum Command {
     Bench(Box<crate::bench::Bench>),
     /// Run a job over memory sizes and say which is the cheapest, the fastest and the balanced
     Tune(Box<crate::tune::Tune>),
+
+    /// List jobs: on the stack that is named, or of this machine
+    #[command(after_help = "Examples:\n  kinglet jobs\n  kinglet --stack kinglet jobs --json")]
+    Jobs {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Show how a job stands, and its report when it has succeeded
+    #[command(
+        after_help = "Examples:\n  kinglet status last\n  kinglet --stack kinglet status 19aa5440eb0-f0a9c3d5e7ab --json"
+    )]
+    Status(OneJob),
+
+    /// Follow a job that runs to its end, whoever submitted it, and print its report
+    #[command(after_help = "Examples:\n  kinglet --stack kinglet attach last\n\n\
+        Ctrl-C ends this command and not the job; on this machine, too.")]
+    Attach(OneJob),
+
+    /// Cancel a job: nothing of it is published
+    #[command(after_help = "Examples:\n  kinglet --stack kinglet cancel f0a9")]
+    Cancel {
+        /// The job: its id, the start of one of the id's halves, or `last`
+        #[arg(value_name = "JOB")]
+        job: String,
+    },
+
+    /// Show what the functions wrote of a job: from CloudWatch Logs on a stack, else from files
+    #[command(after_help = "Examples:\n  kinglet logs last\n  kinglet --stack kinglet logs last --follow\n  \
+        kinglet --stack kinglet logs f0a9 --task 17 --stage map --json")]
+    Logs(Logs),
+
+    /// Remove what jobs that are over left: intermediate data and the ledger's items on a stack, records on this machine
+    #[command(
+        after_help = "Examples:\n  kinglet --stack kinglet clean --dry-run\n  kinglet --stack kinglet clean --older-than 12h\n\n\
+        Outputs stay, and so does everything of jobs that run. Without it, all is gone after 7 days on a stack;\n\
+        on this machine the newest 200 jobs are kept."
+    )]
+    Clean(Clean),
+
+    /// Check everything that jobs need, by trying it, and say what to do
+    #[command(after_help = "Examples:\n  kinglet doctor\n  kinglet --stack kinglet doctor --json\n\n\
+        With --stack: credentials, the stack, permissions, functions, quotas, settings, the clock, leftovers.\n\
+        Without it: what the embedded runtime needs of this machine. The exit code is 1 when there is a problem.")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneJob {
+    /// The job: its id, the start of one of the id's halves, or `last`
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The job: its id, the start of one of the id's halves, or `last`
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+
+    /// Only lines of this task
+    #[arg(long, value_name = "N")]
+    pub(crate) task: Option<u32>,
+
+    /// Only lines of this stage
+    #[arg(long, value_enum)]
+    pub(crate) stage: Option<StageArg>,
+
+    /// Only lines of the last so many days, hours, minutes or seconds, as 12h [default: since the job began]
+    #[arg(long, value_name = "AGO", value_parser = crate::look::duration)]
+    pub(crate) since: Option<Duration>,
+
+    /// Go on until the job ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+
+    /// Print one JSON object a line, as the functions wrote it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StageArg {
+    /// Map tasks
+    Map,
+    /// Reduce tasks
+    Reduce,
+}
+
+impl From<StageArg> for kinglet::Stage {
+    fn from(stage: StageArg) -> Self {
+        match stage {
+            StageArg::Map => kinglet::Stage::Map,
+            StageArg::Reduce => kinglet::Stage::Reduce,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Only of jobs that were over so many days, hours, minutes or seconds ago
+    #[arg(long, value_name = "AGE", default_value = "1h", value_parser = crate::look::duration)]
+    pub(crate) older_than: Duration,
+
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +336,7 @@ impl Cli {
             },
             Command::Tune(tune) => tune.how().data_dir.as_ref().map(|_| DATA_DIR),
             Command::Bench(bench) => bench.embedded.given(),
+            _ => None,
         };
         if let (Some(stack), Some((option, parameter))) = (stack, given) {
             let message = format!("{option} is for the embedded runtime: {parameter} of stack {stack}");

@@ -2,6 +2,9 @@
 
 mod args;
 mod bench;
+mod desk;
+mod doctor;
+mod look;
 mod progress;
 mod report;
 mod run;
@@ -21,6 +24,13 @@ fn main() -> ExitCode {
             args::Command::Run(run) => run::run(*run, cloud).await,
             args::Command::Bench(bench) => bench::run(*bench, cloud).await,
             args::Command::Tune(tune) => tune::tune(*tune, cloud).await,
+            args::Command::Jobs { json } => look::jobs(json, &cloud).await,
+            args::Command::Status(one) => look::status(one, &cloud).await,
+            args::Command::Attach(one) => look::attach(one, &cloud).await,
+            args::Command::Cancel { job } => look::cancel(&job, &cloud).await,
+            args::Command::Logs(logs) => look::logs(logs, &cloud).await,
+            args::Command::Clean(clean) => look::clean(clean, &cloud).await,
+            args::Command::Doctor { json } => doctor::run(json, &cloud).await,
         }
     })
 }

@@ -54,16 +54,24 @@ impl Shown {
 }
 
 fn text(progress: &Progress, elapsed: Duration) -> String {
-    let phase = progress.phase.as_str();
     let rate = progress.bytes.0 as f64 / elapsed.as_secs_f64().max(1e-3);
+    format!("{}: {} ({}/s)", progress.phase.as_str(), counts(progress), HumanBytes(rate as u64))
+}
+
+/// Tasks and bytes, done and all.
+pub(crate) fn counts(progress: &Progress) -> String {
     format!(
-        "{phase}: maps {}/{}, reduces {}/{}, {} of {} ({}/s)",
+        "maps {}/{}, reduces {}/{}, {} of {}",
         progress.maps.0,
         progress.maps.1,
         progress.reduces.0,
         progress.reduces.1,
         HumanBytes(progress.bytes.0),
         HumanBytes(progress.bytes.1),
-        HumanBytes(rate as u64)
     )
+}
+
+/// A number of bytes.
+pub(crate) fn bytes(n: u64) -> String {
+    HumanBytes(n).to_string()
 }

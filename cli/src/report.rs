@@ -2,10 +2,15 @@
 
 use kinglet::{Error, Report, Result};
 
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    println!("{}", text.map_err(|e| Error::input("report", format!("writing JSON: {e}")))?);
+    Ok(())
+}
+
 pub(crate) fn print(report: &Report, json: bool) -> Result<()> {
     if json {
-        let text = serde_json::to_string_pretty(report);
-        println!("{}", text.map_err(|e| Error::input("report", format!("writing the report: {e}")))?);
+        return self::json(report);
     } else {
         println!("{report}");
     }

@@ -28,6 +28,9 @@ pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 pub const METRICS: &str = "KINGLET_METRICS";
 /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; by default `warn` in drivers and `info` in functions.
 pub const LOG: &str = "KINGLET_LOG";
+/// Where programs keep the records of the jobs that they ran on their embedded runtimes; none are kept where it is empty.
+/// `$XDG_STATE_HOME/kinglet` or `~/.local/state/kinglet` by default.
+pub const STATE_DIR: &str = "KINGLET_STATE_DIR";
 /// When set, tests write golden files anew instead of comparing.
 pub const UPDATE_GOLDEN: &str = "KINGLET_UPDATE_GOLDEN";
 /// Where a worker may write: Lambda's `/tmp`, or what the embedded host gives.

@@ -59,3 +59,9 @@ pub const TASKS_PER_GROUP: u32 = 32;
 
 /// How long a job's ledger items and intermediate objects are kept, in seconds (7 days).
 pub const JOB_KEPT_S: u64 = 7 * 24 * 3600;
+
+/// The most jobs of embedded runtimes that a machine keeps records of.
+pub const LOCAL_JOBS_KEPT: usize = 200;
+
+/// How much of the functions' logs is kept of each of these, in bytes: the end of them.
+pub const LOCAL_LOG_BYTES_MAX: usize = 1 << 20;

@@ -43,6 +43,14 @@ impl Aws {
         Aws { profile: Some(profile.into()), ..self }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.stack
+    }
+
+    pub(crate) async fn session(&self) -> Result<Session> {
+        Session::open(self.region.as_deref(), self.profile.as_deref()).await
+    }
+
     /// Reads the stack's outputs, which takes one request to CloudFormation, and checks that its functions and this program
     /// understand each other.
     ///
@@ -52,7 +60,7 @@ impl Aws {
     pub async fn connect(self) -> Result<Driver> {
         let jobs = crate::entry::registry()?;
         jobs.check()?;
-        let session = Session::open(self.region.as_deref(), self.profile.as_deref()).await?;
+        let session = self.session().await?;
         let deployed = Deployed::find(&session, &self.stack).await?;
         let conductor = Conductor::new(session.clients.clone(), deployed.stack.clone());
         Ok(Driver::new(conductor, jobs, Place::Aws(Box::new(Cloud { session, deployed }))))

@@ -4,8 +4,9 @@ use crate::aws::{Aws, Cloud};
 use crate::calls::{Maps, new_id};
 use crate::handle::JobHandle;
 use crate::items::{ItemCuts, Made};
+use crate::machine::{Keeper, Neighbour, Servers};
 use crate::output::Directories;
-use crate::{Error, Format, Items, Job, JobOptions, Local, Phase, Report, Result, Value, inputs, output};
+use crate::{Error, Format, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::objects::Replace;
@@ -44,7 +45,11 @@ pub(crate) enum Place {
         runtime: Box<Runtime>,
         /// How many functions run at once.
         concurrency: u32,
+        /// Records its jobs for other programs.
+        keeper: Option<Keeper>,
     },
+    /// In another program of this machine, for one of its jobs.
+    Neighbour(Neighbour),
     /// On AWS, or on what `AWS_ENDPOINT_URL` names.
     Aws(Box<Cloud>),
 }
@@ -53,7 +58,14 @@ impl Place {
     pub(crate) fn runtime(&self) -> Option<&Runtime> {
         match self {
             Place::Embedded { runtime, .. } => Some(runtime),
-            Place::Aws(_) => None,
+            Place::Neighbour(_) | Place::Aws(_) => None,
+        }
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        match self {
+            Place::Embedded { keeper, .. } => keeper.as_ref(),
+            Place::Neighbour(_) | Place::Aws(_) => None,
         }
     }
 
@@ -61,6 +73,7 @@ impl Place {
     async fn concurrency(&self) -> u32 {
         match self {
             Place::Embedded { concurrency, .. } => *concurrency,
+            Place::Neighbour(_) => 1,
             Place::Aws(cloud) => cloud.concurrency().await,
         }
     }
@@ -353,7 +366,11 @@ impl Driver {
             }
             return Err(error);
         }
-        Ok(JobHandle::new(self.shared.clone(), job, spec, before))
+        let handle = JobHandle::new(self.shared.clone(), job, spec, before);
+        if let (Some(keeper), Some(runtime)) = (self.shared.place.keeper(), self.shared.place.runtime()) {
+            keeper.begin(JobStatus::submitted(&handle.job, &handle.spec), Servers::of(runtime, &conductor.stack));
+        }
+        Ok(handle)
     }
 
     fn mount_name(&self, what: &str) -> String {
@@ -363,7 +380,7 @@ impl Driver {
     /// The stack on AWS; `None` on the embedded runtime.
     pub fn stack(&self) -> Option<StackInfo> {
         match &self.shared.place {
-            Place::Embedded { .. } => None,
+            Place::Embedded { .. } | Place::Neighbour(_) => None,
             Place::Aws(cloud) => {
                 let deployed = &cloud.deployed;
                 let (input_bucket, output_bucket) = deployed.buckets.clone();
@@ -435,6 +452,7 @@ impl Driver {
         if let Some(runtime) = self.shared.place.runtime() {
             runtime.host().end_workers().await;
             self.shared.remove_parts_of_failed_jobs().await;
+            self.shared.record_ends().await;
         }
         if let Ok(shared) = Arc::try_unwrap(self.shared).map_err(drop)
             && let Place::Embedded { runtime, .. } = shared.place
@@ -459,7 +477,7 @@ impl Shared {
     pub(crate) fn check_ready(&self) -> Result<()> {
         match &self.place {
             Place::Aws(cloud) => cloud.deployed.check_settled(),
-            Place::Embedded { .. } => Ok(()),
+            Place::Embedded { .. } | Place::Neighbour(_) => Ok(()),
         }
     }
 
@@ -476,6 +494,21 @@ impl Shared {
                 tracing::warn!(%job, %error, "removing the parts of a failed job");
             }
             self.remove_made(&job);
+        }
+    }
+
+    /// Records how jobs stand that nobody waited for: the runtime is about to go, and they with it.
+    pub(crate) async fn record_ends(&self) {
+        let Some(keeper) = self.place.keeper() else { return };
+        for mut status in keeper.running() {
+            if let Ok(view) = self.conductor.ledger.job(&status.job).await {
+                status.see(&view);
+            }
+            if !status.phase.is_final() {
+                let message = format!("job {}: the program that ran it ended before it", status.job);
+                status.end_without_success(Phase::Cancelled, Error::cancelled("interrupted", message));
+            }
+            keeper.end(status);
         }
     }
 

@@ -1,8 +1,8 @@
 //! A job that was submitted: its progress, its end, its report.
 
-use crate::driver::Shared;
+use crate::driver::{Place, Shared};
 use crate::report::report;
-use crate::{Error, Phase, Report, Result, output};
+use crate::{Error, JobStatus, Phase, Report, Result, output};
 use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
@@ -92,6 +92,7 @@ pub(crate) async fn cancel_local_jobs() {
                 tracing::warn!(%job, %error, "cancelling");
             }
             shared.remove_made(&job);
+            shared.record_ends().await;
         }
     };
     let _ = tokio::time::timeout(CANCEL_MAX, cancel).await;
@@ -160,8 +161,22 @@ impl JobHandle {
         self.wait_until_end(Some(tell)).await
     }
 
-    async fn wait_until_end(&self, mut tell: Option<&mut dyn FnMut(Progress)>) -> Result<Report> {
-        let pace = if self.shared.place.runtime().is_some() { &LOCAL } else { &AWS };
+    async fn wait_until_end(&self, tell: Option<&mut dyn FnMut(Progress)>) -> Result<Report> {
+        let Place::Neighbour(neighbour) = &self.shared.place else { return self.follow(tell).await };
+        tokio::select! {
+            biased;
+            done = self.follow(tell) => match done {
+                // Its servers were gone before they had answered.
+                Err(_) if !neighbour.is_running() => neighbour.outcome(&self.job),
+                done => done,
+            },
+            // Its program has seen the end, and took its servers with it: what it wrote down is what there is.
+            () = neighbour.gone() => neighbour.outcome(&self.job),
+        }
+    }
+
+    async fn follow(&self, mut tell: Option<&mut dyn FnMut(Progress)>) -> Result<Report> {
+        let pace = if matches!(self.shared.place, Place::Aws(_)) { &AWS } else { &LOCAL };
         let mut pause = pace.poll.0;
         let (mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now());
         let conductor = &self.shared.conductor;
@@ -177,8 +192,13 @@ impl JobHandle {
                 }
             }
             match view.phase {
-                Phase::Succeeded => return report(conductor, &self.job, &self.spec, &view, &self.before).await,
+                Phase::Succeeded => {
+                    let report = report(conductor, &self.job, &self.spec, &view, &self.before).await?;
+                    self.record_end(&view, Some(&report));
+                    return Ok(report);
+                }
                 Phase::Failed | Phase::Cancelled => {
+                    self.record_end(&view, None);
                     self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).push(self.job.clone());
                     let error = view.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
                     // There no role is in the way, but the file system.
@@ -201,6 +221,14 @@ impl JobHandle {
             tokio::time::sleep(pause).await;
             pause = (pause * 5 / 4).min(pace.poll.1);
         }
+    }
+
+    /// Writes down how it ended, where this program runs it.
+    fn record_end(&self, view: &JobView, report: Option<&Report>) {
+        let Some(keeper) = self.shared.place.keeper() else { return };
+        let mut status = JobStatus::submitted(&self.job, &self.spec);
+        status.see(view);
+        keeper.end(JobStatus { report: report.cloned(), ..status });
     }
 
     /// Cancels it: what is running may go on for a while, but nothing of it is published.

@@ -4,6 +4,8 @@ use crate::handle::JobHandle;
 use crate::report::report;
 use crate::{Driver, Error, Phase, Progress, Report, Result};
 use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ledger::JobView;
+use kinglet_core::wire::spec::JobSpec;
 use serde::{Deserialize, Serialize};
 
 /// A job as lists show it.
@@ -42,6 +44,61 @@ pub struct JobStatus {
     pub error: Option<Error>,
     /// What it did, once it has succeeded.
     pub report: Option<Report>,
+}
+
+impl JobStatus {
+    /// A job that was submitted just now.
+    pub(crate) fn submitted(job: &JobId, spec: &JobSpec) -> Self {
+        JobStatus {
+            job: job.clone(),
+            name: spec.job.clone(),
+            phase: Phase::Splitting,
+            inputs: spec.inputs.iter().map(|input| input.shown.clone()).collect(),
+            output: spec.output.shown.clone(),
+            phase_at: [Some(spec.submitted_at), None, None, None],
+            progress: Progress { phase: Phase::Splitting, maps: (0, 0), reduces: (0, 0), bytes: (0, 0) },
+            error: None,
+            report: None,
+        }
+    }
+
+    /// Takes in what the job's own item says.
+    pub(crate) fn see(&mut self, view: &JobView) {
+        self.phase = view.phase;
+        self.phase_at = view.phase_at;
+        self.progress = Progress::of(view);
+        self.error.clone_from(&view.error);
+    }
+
+    /// Notes an end that the ledger does not know of.
+    pub(crate) fn end_without_success(&mut self, phase: Phase, error: Error) {
+        self.phase = phase;
+        self.progress.phase = phase;
+        self.error = Some(error);
+        self.phase_at[3] = self.phase_at[3].or_else(|| Some(Timestamp::now()));
+    }
+}
+
+/// What was cleaned, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleaned {
+    /// The jobs.
+    pub jobs: Vec<JobId>,
+    /// How many objects, unfinished uploads or files they had left.
+    pub objects: u64,
+    /// The bytes of these; what an unfinished upload holds is not counted.
+    pub bytes: u64,
+    /// How many items of the ledger they had left; 0 when nothing was removed.
+    pub items: u64,
+}
+
+/// Whether to remove something, or only to say what would be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Really {
+    /// Remove it.
+    Remove,
+    /// Only look.
+    Look,
 }
 
 /// How many characters a job's id has.
@@ -111,6 +168,28 @@ impl Driver {
         Ok(JobHandle::new(self.shared.clone(), job.clone(), spec, before))
     }
 
+    /// Removes what jobs left in the work bucket and in the ledger that were over before a time, `created_at` of their id when
+    /// the ledger does not know them any more. Their outputs stay. A job that runs is left alone, whatever the time.
+    ///
+    /// # Errors
+    /// What S3 and DynamoDB report.
+    pub async fn clean(&self, before: Timestamp, really: Really) -> Result<Cleaned> {
+        let conductor = &self.shared.conductor;
+        let mut cleaned = Cleaned::default();
+        for (job, left) in conductor.leftovers().await? {
+            if !left.is_over() || left.last_at(&job) >= before {
+                continue;
+            }
+            cleaned.objects += (left.keys.len() + left.uploads.len()) as u64;
+            cleaned.bytes += left.bytes;
+            if really == Really::Remove {
+                cleaned.items += conductor.forget(&job, &left).await?;
+            }
+            cleaned.jobs.push(job);
+        }
+        Ok(cleaned)
+    }
+
     /// Everything that is known of a job.
     ///
     /// # Errors
@@ -132,17 +211,9 @@ impl JobHandle {
             Phase::Succeeded => Some(report(conductor, &self.job, &self.spec, &view, &self.before).await?),
             _ => None,
         };
-        Ok(JobStatus {
-            job: self.job.clone(),
-            name: self.spec.job.clone(),
-            phase: view.phase,
-            inputs: self.spec.inputs.iter().map(|input| input.shown.clone()).collect(),
-            output: self.spec.output.shown.clone(),
-            phase_at: view.phase_at,
-            progress: self.progress_of(&view).await?,
-            error: view.error,
-            report,
-        })
+        let mut status = JobStatus::submitted(&self.job, &self.spec);
+        status.see(&view);
+        Ok(JobStatus { progress: self.progress_of(&view).await?, report, ..status })
     }
 }
 

@@ -42,6 +42,7 @@
 
 mod aws;
 mod calls;
+mod doctor;
 mod driver;
 mod entry;
 mod handle;
@@ -49,18 +50,22 @@ mod inputs;
 mod items;
 mod jobs;
 mod local;
+mod logs;
+mod machine;
 mod memory;
 mod output;
 mod report;
 
 pub use aws::Aws;
 pub use calls::{CallFuture, CallOptions, CallStats, Calls, CallsReport};
+pub use doctor::{Finding, Level, examine_machine};
 pub use driver::{Driver, StackInfo, Submit};
 pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
-pub use jobs::{JobStatus, JobSummary};
+pub use jobs::{Cleaned, JobStatus, JobSummary, Really};
 pub use kinglet_aws::functions::FunctionInfo;
 pub use kinglet_calls::{Context, Function, Shared};
+pub use kinglet_core::ids::Stage;
 pub use kinglet_core::ids::{JobId, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::manifest::Manifest;
@@ -74,3 +79,5 @@ pub use kinglet_core::{
     UserResult, Value, Values, Words,
 };
 pub use local::{Functions, Local, Servers};
+pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};
+pub use machine::Machine;

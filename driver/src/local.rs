@@ -1,6 +1,7 @@
 //! The embedded runtime as a stack: the same table, bucket and functions that `sam deploy` creates, on loopback.
 
 use crate::driver::Place;
+use crate::machine::Keeper;
 use crate::{Driver, Error, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
@@ -41,6 +42,7 @@ pub struct Local {
     cpu: CpuShare,
     enforce_memory: bool,
     servers: Option<Servers>,
+    state_dir: Option<PathBuf>,
 }
 
 const TABLE: &str = "kinglet";
@@ -59,6 +61,7 @@ impl Local {
             cpu: CpuShare::Whole,
             enforce_memory: false,
             servers: None,
+            state_dir: crate::machine::state_dir(),
         }
     }
 
@@ -110,6 +113,12 @@ impl Local {
     /// and outputs must then be `s3://` URIs.
     pub fn with_servers(self, servers: Servers) -> Self {
         Local { servers: Some(servers), ..self }
+    }
+
+    /// Where its jobs are recorded, so that `kinglet jobs` and [`crate::Machine`] know of them: `$KINGLET_STATE_DIR`, else
+    /// `$XDG_STATE_HOME/kinglet`, else `~/.local/state/kinglet` by default. The newest 200 are kept.
+    pub fn with_state_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Local { state_dir: Some(dir.into()), ..self }
     }
 
     /// Starts it.
@@ -165,8 +174,8 @@ impl Local {
         conductor.objects.create_bucket(WORK_BUCKET).await?;
         conductor.ledger.create_table().await?;
         tracing::info!(ms = began.elapsed().as_secs_f64() * 1e3, "the embedded runtime has started");
-        let runtime = Box::new(runtime);
-        Ok(Driver::new(conductor, jobs, Place::Embedded { runtime, concurrency: self.concurrency }))
+        let (runtime, keeper) = (Box::new(runtime), self.state_dir.as_deref().map(Keeper::new));
+        Ok(Driver::new(conductor, jobs, Place::Embedded { runtime, concurrency: self.concurrency, keeper }))
     }
 
     fn function(&self, role: &str, name: &str, memory_mb: u32, names: &FunctionNames) -> Result<FunctionOptions> {

@@ -63,6 +63,8 @@ def check_on(server: Ministack) -> None:
         jobs.check_jobs(stack, driver)
     with Step("jobs that fail"):
         jobs.check_failures(stack, driver)
+    with Step("looking after jobs"):
+        jobs.check_looking_after(stack, driver)
     with Step("roles"):
         roles.check_roles(stack, driver.aws)
     with Step("sam deploy with every option, and a job"):

@@ -1,6 +1,8 @@
 """Jobs on the deployed stack, started by the `kinglet` command with the keys of a user who has `DriverPolicy`."""
 
+import json
 import random
+import subprocess
 from collections import Counter
 
 from stack import ELSEWHERE, INPUT, OUTPUT, Aws, Stack
@@ -111,6 +113,55 @@ def check_crash(stack: Stack, driver: Driver) -> None:
         functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     say("     " + said.strip().replace("\n", "\n     "))
     check("the function failed" in said, f"a mapper that cannot start: {said}")
+
+
+def check_looking_after(stack: Stack, driver: Driver) -> None:
+    """What `kinglet` says of the jobs that the checks before this one have run, and what it does to another."""
+    found = json.loads(driver.run("doctor", "--json"))
+    for finding in found:
+        say(f"     {finding['level']:<7} {finding['check']:<12} {finding['message']}")
+    checks = {finding["check"] for finding in found}
+    wanted = "region credentials clock stack version work-bucket table input output logs functions concurrency settings"
+    check(set(wanted.split()) <= checks, f"the doctor has not looked at {set(wanted.split()) - checks}")
+    # The jobs before left their intermediate data, and the larger mapper has the memory of new accounts: notes.
+    bad = [finding for finding in found if finding["level"] in ["warning", "problem"]]
+    check(not bad, f"the doctor found {bad}")
+
+    jobs = json.loads(driver.run("jobs", "--json"))
+    phases = [job["phase"] for job in jobs]
+    check(phases[:3] == ["succeeded"] * 3 and "failed" in phases, f"the jobs are {phases}")
+    first = jobs[0]["job"]
+    status = json.loads(driver.run("status", first, "--json"))
+    check(status["report"]["parts"] == 3, f"the status of {first} is {status}")
+    check("written" in driver.run("attach", first), f"attaching to {first} prints no report")
+    # What the deployed functions wrote, as CloudWatch has it.
+    lines = [json.loads(line) for line in driver.run("logs", first, "--json").splitlines()]
+    ended = [line for line in lines if line.get("message") == "task ended" and line.get("outcome") == "committed"]
+    stages = Counter(line["stage"] for line in ended)
+    maps, reduces = status["progress"]["maps"][1], status["progress"]["reduces"][1]
+    check((stages["map"], stages["reduce"]) == (maps, reduces), f"{stages} of {maps} and {reduces} are in the log")
+    one = driver.run("logs", first, "--stage", "map", "--task", "0")
+    check("map 0 INFO task ended" in one and "map 1 " not in one, f"the log of one task is {one}")
+
+    # A job whose driver is gone goes on, and is cancelled by another.
+    command = [KINGLET, "--stack", "kinglet", "run", "word-count", f"s3://{INPUT}/rare/"]
+    options = ["--output", f"s3://{OUTPUT}/wrong", "--split-bytes", "100000"]
+    gone = subprocess.Popen([*command, *options], env=driver.env, stderr=subprocess.PIPE, text=True)
+    check(any(line.startswith("mapping: ") for line in gone.stderr), "the job never came to mapping")
+    gone.kill()
+    gone.wait()
+    gone.stderr.close()
+    said = driver.run("cancel", "last")
+    check("is cancelled" in said, said)
+    check("was cancelled" in driver.run("attach", "last", fails=True), "a job that was cancelled has a report")
+
+    # Tasks that were started before may still write: cleaned is what was there.
+    jobs = json.loads(driver.run("jobs", "--json"))
+    cleaned = json.loads(driver.run("clean", "--older-than", "0s", "--json"))
+    check(sorted(cleaned["jobs"]) == sorted(job["job"] for job in jobs), f"{cleaned} is not all of {jobs}")
+    check(cleaned["items"] > 0 and cleaned["objects"] > 0, f"{cleaned}")
+    check(json.loads(driver.run("jobs", "--json")) == [], "jobs are left in the ledger")
+    driver.run("attach", first, fails=True)
 
 
 # ---- The driver's user

@@ -44,3 +44,12 @@ pub use faults::{Fault, FaultCount, FaultPlan, FaultRule, When};
 pub use host::Host;
 pub use options::{CpuShare, Function, HostError, HostOptions};
 pub use report::{FailureRecord, InvocationError, InvocationReport, RequestContext, ResponseContext};
+
+/// Whether an environment can be given Lambda's CPU share here: makes a control group and removes it again.
+///
+/// # Errors
+/// In words, why not.
+pub fn check_cpu_share() -> Result<(), String> {
+    // No environment has this number: they are counted from one.
+    cpu::CpuGroups::find()?.create(0, kinglet_core::limits::MEMORY_MB_PER_VCPU).map(|group| group.remove())
+}

@@ -1,0 +1,337 @@
+//! What `kinglet doctor` asks of AWS: each permission tried by using it, each setting read.
+//!
+//! Whatever is written to try is below `jobs/doctor-…` of the work bucket, where a driver may write, and `doctor#…` of the
+//! table, and is removed again. What a doctor that was killed leaves, `kinglet clean` takes for a job that is over.
+
+use crate::conduct::Conductor;
+use crate::errors::{Doing, code};
+use crate::ledger::{Ledger, is_condition, text};
+use crate::objects::{Objects, Put, Replace};
+use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_s3::types::ExpirationStatus;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::date_time::Format;
+use kinglet_core::ids::Timestamp;
+use kinglet_core::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// How the table is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSettings {
+    /// `ACTIVE` when it can be used.
+    pub status: String,
+    /// Whether it is paid for by request.
+    pub on_demand: bool,
+    /// Whether items go by their attribute `ttl`.
+    pub ttl: bool,
+    /// Whether it can be restored to any second; `None` where that may not be read.
+    pub recoverable: Option<bool>,
+}
+
+/// How the work bucket is set up; `None` where that may not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketSettings {
+    /// Whether its policy refuses what does not come by TLS.
+    pub tls_only: Option<bool>,
+    /// Whether intermediate data expires.
+    pub expires: Option<bool>,
+    /// Whether uploads that were not finished are given up.
+    pub aborts_uploads: Option<bool>,
+    /// Whether objects are encrypted.
+    pub encrypted: Option<bool>,
+    /// Whether nothing in it can be made public.
+    pub private: Option<bool>,
+}
+
+/// How a function is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSettings {
+    /// `Active` when it can be invoked; `Inactive` when it has slept for weeks, and the first invocation wakes it.
+    pub state: String,
+    /// How the last change of it ended, `Successful`.
+    pub last_update: String,
+    /// Memory in MB.
+    pub memory_mb: u32,
+    /// In seconds.
+    pub timeout_s: u32,
+    /// The ledger's table that it was told.
+    pub table: Option<String>,
+    /// How often Lambda itself runs a failed event again, where that is set.
+    pub lambda_retries: Option<u32>,
+    /// Whether the record of a failed event is sent anywhere.
+    pub on_failure: bool,
+}
+
+impl Conductor {
+    /// Writes, reads and deletes an object of the work bucket, one write of it on a condition.
+    ///
+    /// # Errors
+    /// What S3 refuses; `condition-ignored` when it takes a write whose condition does not hold.
+    pub async fn try_bucket(&self, name: &str) -> Result<()> {
+        let (objects, bucket, key) = (&self.objects, &self.stack.work_bucket, format!("jobs/doctor-{name}/tried"));
+        objects.put(bucket, &key, "tried".into(), Replace::No).await?;
+        let again = objects.put(bucket, &key, "tried".into(), Replace::No).await;
+        let read = objects.get(bucket, &key, None).await;
+        objects.delete(bucket, std::slice::from_ref(&key)).await?;
+        read?;
+        match again? {
+            Put::Exists => Ok(()),
+            Put::Written(_) => Err(ignored(&format!("bucket {bucket}"))),
+        }
+    }
+
+    /// Invokes a function without running it.
+    ///
+    /// # Errors
+    /// What Lambda refuses.
+    pub async fn try_function(&self, name: &str) -> Result<()> {
+        let doing = Doing::now(format!("invoking function {name}"));
+        let request = self.clients.lambda.invoke().function_name(name).invocation_type(InvocationType::DryRun);
+        request.send().await.map(drop).map_err(|e| function_error(name, &doing, &e))
+    }
+
+    /// How a function is set up.
+    ///
+    /// # Errors
+    /// What Lambda refuses.
+    pub async fn function_settings(&self, name: &str) -> Result<FunctionSettings> {
+        let doing = Doing::now(format!("looking at function {name}"));
+        let lambda = &self.clients.lambda;
+        let found = lambda.get_function_configuration().function_name(name).send().await;
+        let found = found.map_err(|e| function_error(name, &doing, &e))?;
+        // One that was never set has none, which is no error of ours.
+        let events = lambda.get_function_event_invoke_config().function_name(name).send().await.ok();
+        let variables = found.environment().and_then(|environment| environment.variables());
+        let number = |n: i32| n.unsigned_abs();
+        Ok(FunctionSettings {
+            state: found.state().map_or("Active", |state| state.as_str()).to_owned(),
+            last_update: found.last_update_status().map_or("Successful", |status| status.as_str()).to_owned(),
+            memory_mb: found.memory_size().map_or(0, number),
+            timeout_s: found.timeout().map_or(0, number),
+            table: variables.and_then(|all| all.get(kinglet_core::env::TABLE).cloned()),
+            lambda_retries: events.as_ref().and_then(|e| e.maximum_retry_attempts()).map(number),
+            on_failure: events.as_ref().and_then(|e| e.destination_config()?.on_failure()?.destination()).is_some(),
+        })
+    }
+
+    /// How the work bucket is set up.
+    pub async fn bucket_settings(&self) -> BucketSettings {
+        let (s3, bucket) = (&self.clients.s3, &self.stack.work_bucket);
+        // That nothing is set is an answer, told by an error of its own; that it may not be read is none.
+        let none = |code: Option<String>| match code.as_deref() {
+            Some(code) if code.starts_with("NoSuch") || code.contains("NotFound") => Some(false),
+            _ => None,
+        };
+        let tls_only = match s3.get_bucket_policy().bucket(bucket).send().await {
+            Ok(said) => Some(said.policy().is_some_and(refuses_plain)),
+            Err(e) => none(code(&e)),
+        };
+        let (expires, aborts_uploads) = match s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await {
+            Ok(said) => {
+                let enabled = || said.rules().iter().filter(|rule| rule.status() == &ExpirationStatus::Enabled);
+                (
+                    Some(enabled().any(|rule| rule.expiration().is_some())),
+                    Some(enabled().any(|rule| rule.abort_incomplete_multipart_upload().is_some())),
+                )
+            }
+            Err(e) => {
+                let none = none(code(&e));
+                (none, none)
+            }
+        };
+        let encrypted = match s3.get_bucket_encryption().bucket(bucket).send().await {
+            Ok(said) => Some(said.server_side_encryption_configuration().is_some_and(|set| !set.rules().is_empty())),
+            Err(e) => none(code(&e)),
+        };
+        let private = match s3.get_public_access_block().bucket(bucket).send().await {
+            Ok(said) => {
+                let all = |set: &aws_sdk_s3::types::PublicAccessBlockConfiguration| {
+                    let set = [
+                        set.block_public_acls(),
+                        set.block_public_policy(),
+                        set.ignore_public_acls(),
+                        set.restrict_public_buckets(),
+                    ];
+                    set.iter().all(|set| set.unwrap_or(false))
+                };
+                Some(said.public_access_block_configuration().is_some_and(all))
+            }
+            Err(e) => none(code(&e)),
+        };
+        BucketSettings { tls_only, expires, aborts_uploads, encrypted, private }
+    }
+}
+
+/// Whether a bucket's policy denies requests that do not come by TLS.
+fn refuses_plain(policy: &str) -> bool {
+    let policy: serde_json::Value = serde_json::from_str(policy).unwrap_or_default();
+    let statements = match &policy["Statement"] {
+        serde_json::Value::Array(all) => all.clone(),
+        one => vec![one.clone()],
+    };
+    statements.iter().any(|statement| {
+        let secure = &statement["Condition"]["Bool"]["aws:SecureTransport"];
+        statement["Effect"] == "Deny" && (secure == "false" || *secure == serde_json::Value::Bool(false))
+    })
+}
+
+fn ignored(what: &str) -> Error {
+    Error::service("condition-ignored", format!("{what} took a write whose condition did not hold"))
+        .with_hint("results would not be exactly once: use AWS, or a server that keeps conditions")
+}
+
+fn function_error<E>(
+    name: &str,
+    doing: &Doing<String>,
+    error: &aws_smithy_runtime_api::client::result::SdkError<
+        E,
+        aws_smithy_runtime_api::client::orchestrator::HttpResponse,
+    >,
+) -> Error
+where
+    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match code(error).as_deref() {
+        Some("ResourceNotFoundException") => Error::stale("function-missing", format!("there is no function {name}"))
+            .with_hint("deploy the stack again: one of its functions was deleted"),
+        _ => doing.failed(error),
+    }
+}
+
+impl Ledger {
+    /// Writes an item on a condition, twice, reads it and deletes it.
+    ///
+    /// # Errors
+    /// What DynamoDB refuses; `condition-ignored` when it takes a write whose condition does not hold.
+    pub async fn try_table(&self, name: &str) -> Result<()> {
+        let doing = Doing::now(format!("trying table {}", self.table));
+        let pk = text(format!("doctor#{name}"));
+        let put = || {
+            let put = self.dynamodb.put_item().table_name(&self.table).item("pk", pk.clone()).item("sk", text("tried"));
+            put.item("ttl", Self::ttl()).condition_expression("attribute_not_exists(pk)").send()
+        };
+        put().await.map_err(|e| doing.failed(&e))?;
+        let again = put().await;
+        let request = self.dynamodb.get_item().table_name(&self.table).consistent_read(true);
+        let read = request.key("pk", pk.clone()).key("sk", text("tried")).send().await;
+        let delete = self.dynamodb.delete_item().table_name(&self.table).key("pk", pk.clone()).key("sk", text("tried"));
+        delete.send().await.map_err(|e| doing.failed(&e))?;
+        if read.map_err(|e| doing.failed(&e))?.item.is_none() {
+            return Err(Error::service("service", format!("table {} has lost what was written to it", self.table)));
+        }
+        match again {
+            Err(e) if is_condition(code(&e).as_deref()) => Ok(()),
+            Err(e) => Err(doing.failed(&e)),
+            Ok(_) => Err(ignored(&format!("table {}", self.table))),
+        }
+    }
+
+    /// How the table is set up.
+    ///
+    /// # Errors
+    /// What DynamoDB refuses.
+    pub async fn settings(&self) -> Result<TableSettings> {
+        let doing = Doing::now(format!("looking at table {}", self.table));
+        let described = self.dynamodb.describe_table().table_name(&self.table).send().await;
+        let table = described.map_err(|e| doing.failed(&e))?.table;
+        let ttl = self.dynamodb.describe_time_to_live().table_name(&self.table).send().await;
+        let ttl = ttl.map_err(|e| doing.failed(&e))?.time_to_live_description;
+        let backups = self.dynamodb.describe_continuous_backups().table_name(&self.table).send().await.ok();
+        let backups = backups.and_then(|said| said.continuous_backups_description);
+        let recovery = backups.and_then(|said| said.point_in_time_recovery_description);
+        let table = table.as_ref();
+        Ok(TableSettings {
+            status: table.and_then(|t| t.table_status()).map_or("in no state", |status| status.as_str()).to_owned(),
+            on_demand: table
+                .and_then(|t| t.billing_mode_summary())
+                .and_then(|billing| billing.billing_mode())
+                .is_some_and(|mode| *mode == aws_sdk_dynamodb::types::BillingMode::PayPerRequest),
+            ttl: ttl.is_some_and(|ttl| {
+                let status = ttl.time_to_live_status().map(|status| status.as_str());
+                ttl.attribute_name() == Some("ttl") && matches!(status, Some("ENABLED" | "ENABLING"))
+            }),
+            recoverable: recovery
+                .and_then(|said| said.point_in_time_recovery_status)
+                .map(|status| status.as_str() == "ENABLED"),
+        })
+    }
+}
+
+impl Objects {
+    /// Lists at most one object of a bucket, to see whether that is permitted.
+    ///
+    /// # Errors
+    /// What S3 refuses.
+    pub async fn try_list(&self, bucket: &str) -> Result<()> {
+        let doing = self.doing(format!("listing s3://{bucket}/"));
+        self.s3.list_objects_v2().bucket(bucket).max_keys(1).send().await.map(drop).map_err(|e| doing.failed(&e))
+    }
+}
+
+/// Compares this machine's clock with the `Date` of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Arc<AtomicI64>);
+
+impl Clock {
+    /// No answer has come yet.
+    const UNKNOWN: i64 = i64::MIN;
+
+    pub(crate) fn new() -> Self {
+        Clock(Arc::new(AtomicI64::new(Self::UNKNOWN)))
+    }
+
+    /// By how many milliseconds this machine is ahead of the service; it tells whole seconds.
+    pub(crate) fn ahead_ms(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|ahead| *ahead != Self::UNKNOWN)
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Clock {
+    fn name(&self) -> &'static str {
+        "kinglet-clock"
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let said =
+            context.response().headers().get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        if let Some(said) = said.and_then(|date| date.to_millis().ok()) {
+            let now = i64::try_from(Timestamp::now().0).unwrap_or(i64::MAX);
+            // The date was cut to its second.
+            let ahead = now - said;
+            let ahead = if (0..1_000).contains(&ahead) { 0 } else { ahead };
+            self.0.store(ahead, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_refuses_plain_http_is_known() {
+        let statement = |effect: &str, secure: &str| {
+            format!(r#"{{"Effect":"{effect}","Condition":{{"Bool":{{"aws:SecureTransport":{secure}}}}}}}"#)
+        };
+        for secure in ["false", "\"false\""] {
+            assert!(refuses_plain(&format!(r#"{{"Statement":[{}]}}"#, statement("Deny", secure))));
+            assert!(refuses_plain(&format!(r#"{{"Statement":{}}}"#, statement("Deny", secure))));
+            assert!(!refuses_plain(&format!(r#"{{"Statement":[{}]}}"#, statement("Allow", secure))));
+        }
+        assert!(!refuses_plain(&format!(r#"{{"Statement":[{}]}}"#, statement("Deny", "true"))));
+        assert!(!refuses_plain("{}") && !refuses_plain(""));
+    }
+}

@@ -1,0 +1,62 @@
+//! Where jobs are looked after: at a stack, or on this machine. The commands are the same.
+
+use crate::args::Cloud;
+use kinglet::{
+    Cleaned, Driver, JobHandle, JobId, JobStatus, JobSummary, LogFilter, LogLine, Machine, Really, Result, Timestamp,
+};
+
+pub(crate) enum Desk {
+    Stack(Driver),
+    Machine(Machine),
+}
+
+impl Desk {
+    pub(crate) async fn of(cloud: &Cloud) -> Result<Self> {
+        match cloud.aws() {
+            Some(aws) => Ok(Desk::Stack(aws.connect().await?)),
+            None => Ok(Desk::Machine(Machine::open()?)),
+        }
+    }
+
+    pub(crate) async fn jobs(&self) -> Result<Vec<JobSummary>> {
+        match self {
+            Desk::Stack(driver) => driver.jobs().await,
+            Desk::Machine(machine) => machine.jobs().await,
+        }
+    }
+
+    pub(crate) async fn find(&self, wanted: &str) -> Result<JobId> {
+        match self {
+            Desk::Stack(driver) => driver.find_job(wanted).await,
+            Desk::Machine(machine) => machine.find_job(wanted).await,
+        }
+    }
+
+    pub(crate) async fn status(&self, job: &JobId) -> Result<JobStatus> {
+        match self {
+            Desk::Stack(driver) => driver.status(job).await,
+            Desk::Machine(machine) => machine.status(job).await,
+        }
+    }
+
+    pub(crate) async fn attach(&self, job: &JobId) -> Result<JobHandle> {
+        match self {
+            Desk::Stack(driver) => driver.attach(job).await,
+            Desk::Machine(machine) => machine.attach(job).await,
+        }
+    }
+
+    pub(crate) async fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
+        match self {
+            Desk::Stack(driver) => driver.logs(job, filter).await,
+            Desk::Machine(machine) => machine.logs(job, filter),
+        }
+    }
+
+    pub(crate) async fn clean(&self, before: Timestamp, really: Really) -> Result<Cleaned> {
+        match self {
+            Desk::Stack(driver) => driver.clean(before, really).await,
+            Desk::Machine(machine) => machine.clean(before, really),
+        }
+    }
+}

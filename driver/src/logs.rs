@@ -1,0 +1,211 @@
+//! What the functions wrote of a job: from CloudWatch Logs for one on AWS, from files for one on this machine.
+
+use crate::driver::Place;
+use crate::{Driver, Result};
+use kinglet_core::ids::{JobId, Stage, Timestamp};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// One line of a function's log. Lines of Kinglet's own are JSON objects; `core/src/wire/log.rs` draws them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// When it was written, as far as that is known.
+    pub at: Option<Timestamp>,
+    /// The function that wrote it.
+    pub function: String,
+    /// As it was written.
+    pub text: String,
+    /// Its members, when it is a JSON object.
+    pub members: Map<String, Value>,
+}
+
+/// Which lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Those of this task, of either stage.
+    pub task: Option<u32>,
+    /// Those of this stage.
+    pub stage: Option<Stage>,
+    /// Those written since then.
+    pub since: Option<Timestamp>,
+}
+
+/// The most lines that are read of one job. A large job writes more; a task, a stage or a time narrows them down.
+pub const LOG_LINES_MAX: usize = 100_000;
+
+impl LogLine {
+    /// A line that `function` wrote, at a time that the log keeps beside it, or else the line itself says.
+    pub(crate) fn parse(function: &str, at: Option<Timestamp>, text: &str) -> Self {
+        let members = match serde_json::from_str(text) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        let said = || {
+            let said = OffsetDateTime::parse(members.get("timestamp")?.as_str()?, &Rfc3339).ok()?;
+            Some(Timestamp(u64::try_from(said.unix_timestamp_nanos() / 1_000_000).ok()?))
+        };
+        LogLine { at: at.or_else(said), function: function.to_owned(), text: text.to_owned(), members }
+    }
+
+    /// The text of a member.
+    pub fn member(&self, name: &str) -> Option<&str> {
+        self.members.get(name)?.as_str()
+    }
+
+    /// Whether it is of this job, as far as it says of which it is.
+    pub(crate) fn is_of(&self, job: &JobId) -> bool {
+        match self.member("job") {
+            Some(of) => of == job.as_str(),
+            None => self.text.contains(job.as_str()),
+        }
+    }
+}
+
+impl LogFilter {
+    pub(crate) fn takes(&self, line: &LogLine) -> bool {
+        let number = |name: &str| line.members.get(name).and_then(Value::as_u64);
+        self.task.is_none_or(|task| number("task") == Some(u64::from(task)))
+            && self.stage.is_none_or(|stage| line.member("stage") == Some(stage.to_string().as_str()))
+            && self.since.is_none_or(|since| line.at.is_none_or(|at| at >= since))
+    }
+}
+
+impl std::fmt::Display for LogLine {
+    /// For people: time, function, task, and what happened.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(at) =
+            self.at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000).ok())
+        {
+            let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());
+            write!(f, "{hour:02}:{minute:02}:{second:02}.{ms:03} ")?;
+        }
+        write!(f, "{}", self.function)?;
+        let Some(message) = self.member("message") else { return write!(f, " {}", self.text) };
+        if let (Some(stage), Some(task)) = (self.member("stage"), self.members.get("task")) {
+            write!(f, " {stage} {task}")?;
+            match self.members.get("attempt").and_then(Value::as_u64) {
+                Some(0) | None => {}
+                Some(attempt) => write!(f, " (try {})", attempt + 1)?,
+            }
+        }
+        write!(f, " {} {message}", self.member("level").unwrap_or("INFO"))?;
+        for (name, value) in &self.members {
+            match value {
+                _ if SHOWN.contains(&name.as_str()) => {}
+                Value::Object(_) | Value::Array(_) | Value::Null => {}
+                Value::String(text) => write!(f, " {name}={text:?}")?,
+                value => write!(f, " {name}={value}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Members that stand elsewhere in a line for people, or say what they know already.
+const SHOWN: [&str; 14] = [
+    "timestamp",
+    "level",
+    "message",
+    "target",
+    "requestId",
+    "traceId",
+    "job",
+    "stage",
+    "task",
+    "piece",
+    "attempt",
+    "function",
+    "Function",
+    "JobName",
+];
+
+/// Puts lines in the order of their times; a line without one stays behind the line it came after.
+pub(crate) fn in_order(lines: Vec<LogLine>) -> Vec<LogLine> {
+    let mut last: BTreeMap<String, Timestamp> = BTreeMap::new();
+    let mut keyed: Vec<_> = lines
+        .into_iter()
+        .map(|line| {
+            let last = last.entry(line.function.clone()).or_default();
+            *last = line.at.unwrap_or(*last);
+            (*last, line)
+        })
+        .collect();
+    keyed.sort_by_key(|(at, _)| *at);
+    keyed.into_iter().map(|(_, line)| line).collect()
+}
+
+impl Driver {
+    /// What the functions wrote of a job, in order; at most [`LOG_LINES_MAX`] lines. CloudWatch has a line some seconds after
+    /// it was written.
+    ///
+    /// # Errors
+    /// What CloudWatch Logs reports; [`crate::Error::Input`] with `job-missing`.
+    pub async fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
+        let functions = &self.shared.conductor.stack.functions;
+        let large = functions.mapper_large.iter();
+        let names = [&functions.splitter, &functions.mapper, &functions.reducer].into_iter().chain(large);
+        let Place::Aws(cloud) = &self.shared.place else {
+            let dirs = self.runtime().map(|runtime| runtime.dir().join("lambda").join("logs"));
+            return Ok(dirs.map_or(vec![], |dir| crate::machine::files::lines(&dir, job, filter)));
+        };
+        let since = match filter.since {
+            Some(since) => since,
+            None => self.shared.conductor.ledger.job(job).await?.phase_at[0].unwrap_or_default(),
+        };
+        let mut lines = Vec::new();
+        for function in names {
+            let mut page = None;
+            loop {
+                let (events, more) = cloud.session.log_page(function, job.as_str(), since, page).await?;
+                let read = events.iter().map(|event| LogLine::parse(function, Some(event.at), &event.message));
+                lines.extend(read.filter(|line| line.is_of(job) && filter.takes(line)));
+                page = more;
+                if page.is_none() || lines.len() >= LOG_LINES_MAX {
+                    break;
+                }
+            }
+        }
+        lines.truncate(LOG_LINES_MAX);
+        Ok(in_order(lines))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STARTED: &str = r#"{"timestamp":"2026-11-21T07:14:52.208Z","level":"INFO","message":"task started","requestId":"8f",
+        "job":"19aa-f0","stage":"map","task":3,"piece":0,"attempt":1,"function":"kinglet-mapper","memoryMb":1769,"cold":true}"#;
+
+    #[test]
+    fn a_line_of_ours_is_read_and_shown() {
+        let line = LogLine::parse("kinglet-mapper", None, STARTED);
+        assert_eq!(line.at, Some(Timestamp(1_795_245_292_208)));
+        let shown = "07:14:52.208 kinglet-mapper map 3 (try 2) INFO task started cold=true memoryMb=1769";
+        assert_eq!(line.to_string(), shown);
+        assert!(line.is_of(&"19aa-f0".parse().unwrap()) && !line.is_of(&"19aa-f".parse().unwrap()));
+        let filter = |task, stage, since: Option<u64>| LogFilter { task, stage, since: since.map(Timestamp) };
+        assert!(filter(Some(3), Some(Stage::Map), Some(1_795_245_292_208)).takes(&line));
+        assert!(!filter(Some(2), None, None).takes(&line));
+        assert!(!filter(None, Some(Stage::Reduce), None).takes(&line));
+        assert!(!filter(None, None, Some(1_795_245_292_209)).takes(&line));
+    }
+
+    #[test]
+    fn a_line_of_anyone_else_is_shown_as_it_is() {
+        let line = LogLine::parse("f", Some(Timestamp(1)), "thread 'main' panicked in job 19aa-f0");
+        assert_eq!(line.to_string(), "00:00:00.001 f thread 'main' panicked in job 19aa-f0");
+        assert!(line.is_of(&"19aa-f0".parse().unwrap()));
+    }
+
+    #[test]
+    fn lines_are_ordered_by_time_and_followers_stay_behind() {
+        let line = |function, at: Option<u64>, text| LogLine::parse(function, at.map(Timestamp), text);
+        let lines =
+            vec![line("a", Some(5), "a5"), line("a", None, "a5+"), line("b", Some(3), "b3"), line("b", Some(9), "b9")];
+        let texts: Vec<_> = in_order(lines).into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["b3", "a5", "a5+", "b9"]);
+    }
+}

@@ -1,0 +1,225 @@
+//! What a program leaves on disk of a job that it ran on its embedded runtime, so that `kinglet jobs` knows of it when the
+//! program is gone, and other programs can reach it while it runs. A directory for each job, below `jobs/` of the state
+//! directory, for its owner's eyes only:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `record.json` | one JSON object, [`Record`], version 1; replaced whole |
+//! | `running` | nothing; the program holds an exclusive lock on it until the job has ended, and the system lets it go with the program |
+//! | `log.jsonl` | once the job has ended: its lines, `{"function": …, "text": …}`, of which the newest [`LOCAL_LOG_BYTES_MAX`] bytes; with `at` and `about` (stage, task, attempt) where the text is not JSON that says so |
+
+use crate::JobStatus;
+use crate::logs::LogLine;
+use kinglet_core::ids::Timestamp;
+use kinglet_core::limits::LOCAL_LOG_BYTES_MAX;
+use kinglet_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const VERSION: u32 = 1;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    version: u32,
+    /// The program's process.
+    pub(crate) pid: u32,
+    /// The job as the program last saw it.
+    pub(crate) status: JobStatus,
+    /// How to reach the job, while it runs.
+    pub(crate) servers: Option<Servers>,
+}
+
+/// The embedded runtime of a running program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Servers {
+    /// S3, DynamoDB and Lambda.
+    pub(crate) urls: [String; 3],
+    /// Access key id and secret.
+    pub(crate) keys: (String, String),
+    /// The ledger's table and the work bucket.
+    pub(crate) table: String,
+    pub(crate) work_bucket: String,
+    /// Splitter, mapper, larger mapper and reducer.
+    pub(crate) functions: [String; 4],
+    /// Their timeout.
+    pub(crate) timeout_ms: u64,
+    /// The directory of their log files.
+    pub(crate) logs: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLine {
+    function: String,
+    text: String,
+    /// When it was written and what it is about, where the text does not say so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    about: Map<String, Value>,
+}
+
+const RECORD: &str = "record.json";
+const RUNNING: &str = "running";
+const LOG: &str = "log.jsonl";
+
+impl Record {
+    pub(crate) fn new(status: JobStatus, servers: Servers) -> Self {
+        Record { version: VERSION, pid: std::process::id(), status, servers: Some(servers) }
+    }
+
+    /// Makes a job's directory with this record in it. The job counts as running until what comes back is dropped.
+    pub(crate) fn create(&self, dir: &Path) -> io::Result<File> {
+        DirBuilder::new().mode(0o700).recursive(true).create(dir)?;
+        let running = private().create(true).truncate(true).open(dir.join(RUNNING))?;
+        running.lock()?;
+        self.write(dir)?;
+        Ok(running)
+    }
+
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_vec(self).map_err(io::Error::other)?;
+        text.push(b'\n');
+        let new = dir.join("record.new");
+        private().create(true).truncate(true).open(&new)?.write_all(&text)?;
+        std::fs::rename(new, dir.join(RECORD))
+    }
+
+    pub(crate) fn write_log(dir: &Path, lines: &[LogLine]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            let itself = line.text.starts_with('{');
+            let line = StoredLine {
+                function: line.function.clone(),
+                text: line.text.clone(),
+                at: line.at.filter(|_| !itself),
+                about: if itself { Map::new() } else { line.members.clone() },
+            };
+            serde_json::to_writer(&mut text, &line).map_err(io::Error::other)?;
+            text.push(b'\n');
+        }
+        let mut newest = &text[text.len().saturating_sub(LOCAL_LOG_BYTES_MAX)..];
+        if newest.len() < text.len() {
+            // The first line is cut.
+            let cut = newest.iter().position(|byte| *byte == b'\n').map_or(newest.len(), |at| at + 1);
+            newest = &newest[cut..];
+        }
+        private().create(true).truncate(true).open(dir.join(LOG))?.write_all(newest)
+    }
+
+    /// Reads a job's record; `None` where there is none.
+    ///
+    /// # Errors
+    /// One that cannot be read, or is of another version.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(RECORD);
+        let unreadable = |why: String| {
+            Error::input("record-unreadable", format!("reading {}: {why}", path.display()))
+                .with_hint("remove it, or use the version of Kinglet that wrote it")
+        };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(unreadable(e.to_string())),
+        };
+        let record: Record = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
+        if record.version != VERSION {
+            return Err(unreadable(format!("it has version {}, not {VERSION}", record.version)));
+        }
+        Ok(Some(record))
+    }
+
+    pub(crate) fn read_log(dir: &Path) -> Vec<LogLine> {
+        let text = std::fs::read(dir.join(LOG)).unwrap_or_default();
+        let lines =
+            text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<StoredLine>(line).ok());
+        let read = |line: StoredLine| {
+            let mut read = LogLine::parse(&line.function, line.at, &line.text);
+            read.members.extend(line.about);
+            read
+        };
+        lines.map(read).collect()
+    }
+
+    /// Whether the program that runs the job lives and has not seen its end.
+    pub(crate) fn is_running(dir: &Path) -> bool {
+        let Ok(running) = File::open(dir.join(RUNNING)) else { return false };
+        matches!(running.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+    }
+}
+
+/// A file for its owner's eyes only.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Phase, Progress};
+
+    fn record() -> Record {
+        let progress = Progress { phase: Phase::Mapping, maps: (1, 8), reduces: (0, 2), bytes: (10, 80) };
+        let status = JobStatus {
+            job: "19aa5440eb0-f0a9c3d5e7ab".parse().unwrap(),
+            name: "word-count".into(),
+            phase: Phase::Mapping,
+            inputs: vec!["books/".into()],
+            output: "counts".into(),
+            phase_at: [Some(Timestamp(5)), Some(Timestamp(7)), None, None],
+            progress,
+            error: Some(Error::input("code", "message").with_hint("hint")),
+            report: None,
+        };
+        let servers = Servers {
+            urls: ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"].map(str::to_owned),
+            keys: ("id".into(), "secret".into()),
+            table: "kinglet".into(),
+            work_bucket: "kinglet-work".into(),
+            functions: ["s", "m", "l", "r"].map(str::to_owned),
+            timeout_ms: 900_000,
+            logs: "/tmp/kinglet-x/lambda/logs".into(),
+        };
+        Record { pid: 7, ..Record::new(status, servers) }
+    }
+
+    #[test]
+    fn golden() {
+        let dir = tempfile::tempdir().unwrap();
+        let running = record().create(&dir.path().join("job")).unwrap();
+        let dir = dir.path().join("job");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/record-v1.json");
+        let text = std::fs::read_to_string(dir.join(RECORD)).unwrap();
+        if std::env::var_os(kinglet_core::env::UPDATE_GOLDEN).is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let want = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(text, want, "{path} differs: raise the record's version");
+        assert_eq!(Record::read(&dir).unwrap(), Some(record()));
+        assert!(Record::is_running(&dir));
+        drop(running);
+        assert!(!Record::is_running(&dir));
+        std::fs::write(dir.join(RECORD), text.replace("\"version\":1", "\"version\":2")).unwrap();
+        assert_eq!(Record::read(&dir).unwrap_err().code(), "record-unreadable");
+        std::fs::write(dir.join(RECORD), "{").unwrap();
+        assert_eq!(Record::read(&dir).unwrap_err().code(), "record-unreadable");
+        assert_eq!(Record::read(&dir.join("none")).unwrap(), None);
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |n: usize| LogLine::parse("f", Some(Timestamp(n as u64)), &format!("{n} {}", "x".repeat(1_000)));
+        let lines: Vec<_> = (0..2_000).map(line).collect();
+        Record::write_log(dir.path(), &lines).unwrap();
+        assert!(std::fs::metadata(dir.path().join(LOG)).unwrap().len() <= LOCAL_LOG_BYTES_MAX as u64);
+        let read = Record::read_log(dir.path());
+        assert!(read.len() > 900 && read == lines[2_000 - read.len()..], "{} lines", read.len());
+    }
+}
