@@ -10,3 +10,5 @@
 //!   result that depends on the number of threads. Memory beside the input and the result is bounded and said.
 //! - What a user can get wrong is a typed error, [`kinglet_core::Error`], that names the place. The rest is `assert!`.
 //! - Each has a naive twin in its tests, and a binary in `bench/` that runs it beside its peers.
+
+pub mod hull;
