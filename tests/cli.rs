@@ -26,10 +26,11 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 4] = [
+    let helps: [(&str, &[&str]); 5] = [
         ("help.txt", &["--help"]),
         ("help-short.txt", &["-h"]),
         ("help-run.txt", &["run", "--help"]),
+        ("help-run-hull.txt", &["run", "hull", "--help"]),
         ("help-run-word-count.txt", &["run", "word-count", "--help"]),
     ];
     for (name, args) in helps {

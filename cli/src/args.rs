@@ -67,6 +67,15 @@ pub(crate) enum Job {
             The output is part-00000, part-00001, …, with lines WORD<TAB>COUNT sorted by word within a part, and\n\
             _manifest.json, which is written last: an output without it is not whole.")]
     WordCount(Common),
+
+    /// Find the convex hull of points in the plane or in space
+    #[command(after_help = "Examples:\n  \
+            kinglet run hull cities.csv --x lon --y lat --output hull --svg hull.svg\n  \
+            kinglet run hull 'scans/*.jsonl' --x x --y y --z height --output body\n  \
+            kinglet run hull points.f64 --output hull\n\n\
+            The output is part-00000: in the plane the vertices counter-clockwise as lines X<TAB>Y, from the one with\n\
+            the lowest x; in space an OFF file with the vertices and the triangles of the surface.")]
+    Hull(Box<crate::hull::HullArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -156,7 +165,10 @@ impl Cli {
         }
         let given = match &self.command {
             Command::Run(run) => {
-                let Job::WordCount(common) = &run.job;
+                let common = match &run.job {
+                    Job::WordCount(common) => common,
+                    Job::Hull(hull) => &hull.common,
+                };
                 common.embedded.given()
             }
             Command::Bench(bench) => bench.embedded.given(),

@@ -2,9 +2,11 @@
 
 mod args;
 mod bench;
+mod hull;
 mod progress;
 mod report;
 mod run;
+mod svg;
 
 use clap::Parser;
 use kinglet::Jobs;

@@ -1,18 +1,30 @@
 //! `kinglet run`.
 
 use crate::args::{Cloud, Common, CompressionArg, Embedded, Job, Run};
-use crate::{progress, report};
-use kinglet::{Aws, Compression, Functions, JobOptions, Local, Result, Submit};
+use crate::{hull, progress, report};
+use kinglet::{Aws, Compression, Functions, JobHandle, JobOptions, Local, Result, Submit};
 use kinglet_jobs::WordCount;
 use std::time::Duration;
 
 pub(crate) async fn run(run: Run, cloud: Cloud) -> Result<()> {
     match run.job {
         Job::WordCount(common) => run_job(&WordCount, common, cloud).await,
+        Job::Hull(args) => hull::run(*args, cloud).await,
     }
 }
 
-async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Result<()> {
+/// Runs a job and prints its report.
+pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Result<()> {
+    run_job_then(job, common, cloud, async |_| Ok(())).await
+}
+
+/// The same, with something to be done once it has succeeded.
+pub(crate) async fn run_job_then<J: kinglet::Job>(
+    job: &J,
+    common: Common,
+    cloud: Cloud,
+    then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
+) -> Result<()> {
     let driver = match cloud.aws() {
         Some(aws) => aws.connect().await?,
         None => local(common.concurrency, &common.embedded).start().await?,
@@ -34,9 +46,11 @@ async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Resu
     let mut shown = progress::Shown::new();
     let done = handle.wait_with(&mut |progress| shown.tell(progress)).await;
     shown.end();
+    let after = if done.is_ok() { then(&handle).await } else { Ok(()) };
     drop(handle);
     driver.close().await;
-    report::print(&done?, common.json)
+    report::print(&done?, common.json)?;
+    after
 }
 
 /// The embedded runtime as the options say.

@@ -3,17 +3,19 @@
 mod bench_empty;
 mod bench_read;
 mod bench_write;
+mod hull;
 pub mod kernels;
 mod word_count;
 
 pub use bench_empty::BenchEmpty;
 pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
+pub use hull::{Column, Hull, PointFormat};
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    Registry::new().job::<WordCount>().job::<BenchEmpty>().job::<BenchRead>().job::<BenchWrite>()
+    Registry::new().job::<WordCount>().job::<Hull>().job::<BenchEmpty>().job::<BenchRead>().job::<BenchWrite>()
 }
