@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 14] = [
+    let helps: [(&str, &[&str]); 15] = [
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),
@@ -37,6 +37,7 @@ fn version_and_help() {
         ("help.txt", &["--help"]),
         ("help-short.txt", &["-h"]),
         ("help-run.txt", &["run", "--help"]),
+        ("help-run-hull.txt", &["run", "hull", "--help"]),
         ("help-run-word-count.txt", &["run", "word-count", "--help"]),
         ("help-run-primes.txt", &["run", "primes", "--help"]),
         ("help-tune.txt", &["tune", "--help"]),

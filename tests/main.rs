@@ -7,6 +7,7 @@
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
+//! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting |
@@ -37,6 +38,7 @@ mod cli;
 mod example;
 mod faults;
 mod function_logs;
+mod hull;
 mod items;
 mod jobs_api;
 mod machine;

@@ -200,6 +200,15 @@ pub(crate) enum Job {
             Both ends are in the range. A count or a sum is one line in the only part; a list is one prime a line, in order\n\
             within a part and from part to part.")]
     Primes(Primes),
+
+    /// Find the convex hull of points in the plane or in space
+    #[command(after_help = "Examples:\n  \
+            kinglet run hull cities.csv --x lon --y lat --output hull --svg hull.svg\n  \
+            kinglet run hull 'scans/*.jsonl' --x x --y y --z height --output body\n  \
+            kinglet run hull points.f64 --output hull\n\n\
+            The output is part-00000: in the plane the vertices counter-clockwise as lines X<TAB>Y, from the one with\n\
+            the lowest x; in space an OFF file with the vertices and the triangles of the surface.")]
+    Hull(Box<crate::hull::HullArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -333,6 +342,7 @@ impl Cli {
             Command::Run(run) => match &run.job {
                 Job::WordCount(common) => common.how.embedded.given(),
                 Job::Primes(primes) => primes.how.embedded.given(),
+                Job::Hull(hull) => hull.common.how.embedded.given(),
             },
             Command::Tune(tune) => tune.how().data_dir.as_ref().map(|_| DATA_DIR),
             Command::Bench(bench) => bench.embedded.given(),

@@ -4,10 +4,12 @@ mod args;
 mod bench;
 mod desk;
 mod doctor;
+mod hull;
 mod look;
 mod progress;
 mod report;
 mod run;
+mod svg;
 mod tune;
 
 use clap::Parser;

@@ -1,7 +1,7 @@
 //! `kinglet run`.
 
 use crate::args::{Cloud, Common, CompressionArg, Embedded, How, Job, PrimeRange, Primes, Run};
-use crate::{progress, report};
+use crate::{hull, progress, report};
 use kinglet::{Aws, Compression, Driver, Functions, JobHandle, JobOptions, Local, Result, Submit};
 use kinglet_jobs::{PrimesOf, WordCount, parse_number};
 use std::time::Duration;
@@ -10,13 +10,25 @@ pub(crate) async fn run(run: Run, cloud: Cloud) -> Result<()> {
     match run.job {
         Job::WordCount(common) => run_job(&WordCount, common, cloud).await,
         Job::Primes(primes) => run_primes(primes, cloud).await,
+        Job::Hull(args) => hull::run(*args, cloud).await,
     }
 }
 
-async fn run_job<J: kinglet::Job>(job: &J, Common { inputs, how }: Common, cloud: Cloud) -> Result<()> {
+/// Runs a job and prints its report.
+pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: Cloud) -> Result<()> {
+    run_job_then(job, common, cloud, async |_| Ok(())).await
+}
+
+/// The same, with something to be done once it has succeeded.
+pub(crate) async fn run_job_then<J: kinglet::Job>(
+    job: &J,
+    Common { inputs, how }: Common,
+    cloud: Cloud,
+    then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
+) -> Result<()> {
     let driver = start(&how, &cloud).await?;
     let handle = driver.submit(job, submit(Submit::new(inputs, &how.output), &how)).await?;
-    finish(driver, handle, how.json).await
+    finish(driver, handle, how.json, then).await
 }
 
 async fn run_primes(Primes { range, how }: Primes, cloud: Cloud) -> Result<()> {
@@ -30,7 +42,7 @@ async fn run_primes(Primes { range, how }: Primes, cloud: Cloud) -> Result<()> {
         None => (job.stretches(job.stretches_max()), submit),
     };
     let handle = driver.submit_items(&job, stretches, submit).await?;
-    finish(driver, handle, how.json).await
+    finish(driver, handle, how.json, async |_| Ok(())).await
 }
 
 /// The job of these arguments.
@@ -79,13 +91,20 @@ fn submit(submit: Submit, how: &How) -> Submit {
     if how.overwrite { submit.with_overwrite() } else { submit }
 }
 
-async fn finish(driver: Driver, handle: JobHandle, json: bool) -> Result<()> {
+async fn finish(
+    driver: Driver,
+    handle: JobHandle,
+    json: bool,
+    then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
+) -> Result<()> {
     let mut shown = progress::Shown::new();
     let done = handle.wait_with(&mut |progress| shown.tell(progress)).await;
     shown.end();
+    let after = if done.is_ok() { then(&handle).await } else { Ok(()) };
     drop(handle);
     driver.close().await;
-    report::print(&done?, json)
+    report::print(&done?, json)?;
+    after
 }
 
 /// The embedded runtime as the options say.

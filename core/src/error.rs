@@ -151,6 +151,32 @@ impl UserError {
     }
 }
 
+/// An error of one record of a batch, on its way through the job's `map`.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Placed {
+    at: usize,
+    error: UserError,
+}
+
+impl UserError {
+    /// Says where in the batch the record lies; the first place counts.
+    pub(crate) fn at(self, at: usize) -> Self {
+        match self.downcast::<Placed>() {
+            Ok(placed) => placed.into(),
+            Err(error) => Placed { at, error }.into(),
+        }
+    }
+
+    /// The place and the error.
+    pub(crate) fn take_place(self) -> (usize, Self) {
+        match self.downcast::<Placed>() {
+            Ok(placed) => (placed.at, placed.error),
+            Err(error) => (0, error),
+        }
+    }
+}
+
 impl std::fmt::Display for UserError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;

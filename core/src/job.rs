@@ -1,5 +1,6 @@
 //! What a user writes: a job, its `map`, its `reduce`, and the handles these are given.
 
+use crate::engine::cut::Cuts;
 use crate::engine::shard::Shard;
 use crate::error::{Error, Result, UserResult};
 use crate::format::{Format, Row};
@@ -58,6 +59,12 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// A record of the result.
     type Output: Row;
 
+    /// Where the input is cut: as [`Job::Input`] says. A job whose parameters choose its format overrides this, takes
+    /// [`Batches`](crate::Batches) and reads them with [`Batch::for_each_as`](crate::Batch::for_each_as).
+    fn cuts(&self) -> Cuts {
+        Cuts::of::<Self::Input>()
+    }
+
     /// Called once for each record, on all threads.
     ///
     /// # Errors
@@ -86,6 +93,15 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// # Errors
     /// An error fails the job and is not tried again.
     fn reduce(&self, key: Self::Key, values: Values<'_, Self::Value>, out: &mut Sink<'_, Self::Output>) -> UserResult;
+
+    /// Called in place of `reduce` for a partition that no pair came to: as a rule nothing is to be done. A job of one
+    /// partition, whose input may turn out to be empty, can write its result or its error here.
+    ///
+    /// # Errors
+    /// An error fails the job and is not tried again.
+    fn reduce_nothing(&self, _out: &mut Sink<'_, Self::Output>) -> UserResult {
+        Ok(())
+    }
 }
 
 /// What can travel with a key: anything that serde can write and read.

@@ -23,8 +23,9 @@ pub mod prices;
 pub mod report;
 pub mod wire;
 
+pub use engine::cut::Cuts;
 pub use engine::erased::{ErasedJob, Registry, signature};
 pub use error::{Error, Fault, Result, UserError, UserResult};
-pub use format::{ByteLines, Format, Items, Lines, Row, Words};
+pub use format::{Batch, Batches, ByteLines, Fixed, Format, HeadedLines, Items, Lines, Row, Stretch, Words};
 pub use job::{Combiner, Emitter, Job, Sink, Value, Values, encode_params};
 pub use key::{AsKey, Key};

@@ -48,6 +48,9 @@ pub const VALUE_BYTES_MAX: usize = 512 << 20;
 /// The largest value that a call may return, encoded, in bytes.
 pub const CALL_RESULT_BYTES_MAX: usize = 128 << 20;
 
+/// The longest first record of an object, where it names the columns of the others, in bytes.
+pub const HEAD_BYTES_MAX: u64 = 1 << 20;
+
 /// The most map tasks of a job: more would make the barrier's root item large.
 pub const MAP_TASKS_MAX: u64 = 100_000;
 

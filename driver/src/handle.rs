@@ -113,6 +113,27 @@ impl JobHandle {
         &self.job
     }
 
+    /// The bytes of a part of its output, once it has succeeded.
+    ///
+    /// # Errors
+    /// What S3 reports; `part-missing` when the job has not written that part.
+    pub async fn part(&self, partition: u32) -> Result<Vec<u8>> {
+        let (objects, output) = (&self.shared.conductor.objects, &self.spec.output);
+        let key = output.part_key(partition);
+        let shown = output.shown_key(&key);
+        let Some(there) = objects.head(&output.bucket, &key).await? else {
+            return Err(
+                Error::input("part-missing", format!("there is no {shown}")).with_hint("wait for the job's end")
+            );
+        };
+        let mut bytes = Vec::with_capacity(there.size as usize);
+        let mut reader = objects.read(&output.bucket, &key, Some(&there.etag), 0, there.size, &shown);
+        while let Some(block) = reader.next().await? {
+            bytes.extend_from_slice(&block);
+        }
+        Ok(bytes)
+    }
+
     /// How far it is now.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! stack that `sam deploy` made, where the functions were built with the jobs in them.
 //!
 //! ```no_run
-//! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, UserResult, Values, Words};
+//! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, Stretch, UserResult, Values, Words};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
@@ -75,8 +75,8 @@ pub use kinglet_core::wire::record::Requests;
 pub use kinglet_core::wire::run::Compression;
 pub use kinglet_core::wire::spec::JobOptions;
 pub use kinglet_core::{
-    AsKey, ByteLines, Combiner, Emitter, Error, Fault, Format, Items, Job, Key, Lines, Result, Row, Sink, UserError,
-    UserResult, Value, Values, Words,
+    AsKey, Batch, Batches, ByteLines, Combiner, Cuts, Emitter, Error, Fault, Fixed, Format, HeadedLines, Items, Job,
+    Key, Lines, Result, Row, Sink, Stretch, UserError, UserResult, Value, Values, Words,
 };
 pub use local::{Functions, Local, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};

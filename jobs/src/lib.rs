@@ -3,6 +3,7 @@
 mod bench_empty;
 mod bench_read;
 mod bench_write;
+mod hull;
 pub mod kernels;
 mod primes;
 mod word_count;
@@ -10,6 +11,7 @@ mod word_count;
 pub use bench_empty::BenchEmpty;
 pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
+pub use hull::{Column, Hull, PointFormat};
 pub use primes::{Primes, PrimesOf, Stretch, parse_number};
 pub use word_count::WordCount;
 
@@ -17,5 +19,11 @@ use kinglet_core::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    Registry::new().job::<WordCount>().job::<BenchEmpty>().job::<BenchRead>().job::<BenchWrite>().job::<Primes>()
+    Registry::new()
+        .job::<WordCount>()
+        .job::<Primes>()
+        .job::<Hull>()
+        .job::<BenchEmpty>()
+        .job::<BenchRead>()
+        .job::<BenchWrite>()
 }

@@ -8,7 +8,7 @@ use kinglet_core::engine::map::Chunks;
 use kinglet_core::wire::plan::{ObjectRange, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Error, Result, limits};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,6 +25,9 @@ const AHEAD_BYTES: u64 = 3 * GET_BYTES;
 
 /// How much beyond the split's end is fetched with it, so that its last record needs no further request as a rule.
 const TAIL_BYTES: u64 = 64 << 10;
+
+/// How much of an object's start is read for its head, at first.
+const HEAD_BYTES: u64 = 16 << 10;
 
 /// How many chunks wait for the engine. Of records that carry their length, each of which may be hours of work, only one: what
 /// waits can no longer be handed back.
@@ -121,6 +124,7 @@ impl<'a> Read<'a> {
             let mut cutter = Cutter::new(cuts, range_idx as u32, from, range.to, range.size);
             let mut wants = if from < range.to { Wants::More } else { Wants::Nothing };
             let mut stopped = None;
+            let mut head = None;
             while wants == Wants::More && stopped.is_none() {
                 self.fetch_ahead(&mut plan, &mut ahead);
                 let mut fetch = match ahead.pop_front() {
@@ -138,7 +142,15 @@ impl<'a> Read<'a> {
                         break;
                     };
                     wants = cutter.feed(block?, &mut |chunk| chunks.push(chunk));
-                    for chunk in chunks.drain(..) {
+                    for mut chunk in chunks.drain(..) {
+                        if cuts.head() {
+                            let known = match head.take() {
+                                Some(head) => head,
+                                None => self.head(cuts, &chunk).await?,
+                            };
+                            chunk.head = known.clone();
+                            head = Some(known);
+                        }
                         let (offset, end) = (chunk.offset, chunk.offset + chunk.bytes.len() as u64);
                         if cuts.framed() && done.bytes_read > 0 && !self.has_room(out).await? {
                             stopped = Some(offset);
@@ -176,6 +188,33 @@ impl<'a> Read<'a> {
         }
         done.crc32 = crc.finalize();
         Ok(done)
+    }
+
+    /// The first record of the object that a chunk is of: the chunk's own where it starts there, else it is read.
+    async fn head(&self, cuts: Cuts, chunk: &Chunk) -> Result<Bytes> {
+        if chunk.offset == 0 {
+            return Ok(chunk.bytes.slice(..cuts.first(&chunk.bytes, 0).unwrap_or(chunk.bytes.len())));
+        }
+        let range_idx = chunk.range_idx as usize;
+        let range = &self.split.ranges[range_idx];
+        let mut head = Vec::new();
+        // Most heads are a few hundred bytes: a second, longer GET is for the others.
+        for to in [HEAD_BYTES, limits::HEAD_BYTES_MAX].map(|most| most.min(range.size)) {
+            let mut fetch = self.fetch(range_idx, head.len() as u64, to);
+            while let Some(block) = fetch.blocks.recv().await {
+                head.extend_from_slice(&block?);
+                if let Some(cut) = cuts.first(&head, 0) {
+                    head.truncate(cut);
+                    return Ok(head.into());
+                }
+            }
+        }
+        let most = limits::HEAD_BYTES_MAX;
+        Err(Error::limit(
+            "head-too-long",
+            format!("the first record of {} has more than {most} bytes", self.shown(range)),
+        )
+        .with_hint("it should name the columns; is the input in another format?"))
     }
 
     fn from(&self, range_idx: usize, range: &ObjectRange) -> u64 {

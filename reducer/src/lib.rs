@@ -119,11 +119,15 @@ async fn attempt(
         tmp: worker.tmp.clone(),
     };
     let (sender, receiver) = mpsc::channel(8);
+    let with_pool = worker.clone();
     let engine = tokio::task::spawn_blocking(move || -> Result<(ReduceCounts, u32)> {
         let mut crc = crc32fast::Hasher::new();
-        let counts = erased.reduce(&options, &mut runs, &mut |bytes| {
-            crc.update(&bytes);
-            sender.blocking_send(bytes).map_err(|_| Error::service("upload", "the upload stopped"))
+        // In the pool, so that a kernel that the job calls has the threads of the function, and no others.
+        let counts = with_pool.pool.install(|| {
+            erased.reduce(&options, &mut runs, &mut |bytes| {
+                crc.update(&bytes);
+                sender.blocking_send(bytes).map_err(|_| Error::service("upload", "the upload stopped"))
+            })
         })?;
         Ok((counts, crc.finalize()))
     });

@@ -28,6 +28,8 @@ pub struct Chunk {
     pub range_idx: u32,
     /// Where in the object the first byte lies.
     pub offset: u64,
+    /// The object's first record, where the format wants it with every chunk; the cutter leaves it empty.
+    pub head: Bytes,
 }
 
 /// Finds cuts; [`Format`] without its type.
@@ -36,17 +38,49 @@ pub struct Cuts {
     first: fn(&[u8]) -> Option<usize>,
     last: fn(&[u8]) -> Option<usize>,
     framed: bool,
+    record_bytes: Option<u64>,
+    head: bool,
 }
 
 impl Cuts {
     /// The cuts of a format.
     pub fn of<F: Format>() -> Self {
-        Cuts { first: F::first_cut, last: F::last_cut, framed: F::FRAMED }
+        Cuts {
+            first: F::first_cut,
+            last: F::last_cut,
+            record_bytes: F::RECORD_BYTES.map(|bytes| bytes.max(1) as u64),
+            head: F::HEAD,
+            framed: F::FRAMED,
+        }
     }
 
     /// Whether records carry their length; see [`Format::FRAMED`].
     pub fn framed(&self) -> bool {
         self.framed
+    }
+
+    /// Whether every chunk needs its object's first record.
+    pub fn head(&self) -> bool {
+        self.head
+    }
+
+    /// The first cut in the bytes that start at `offset` of their object.
+    pub fn first(&self, bytes: &[u8], offset: u64) -> Option<usize> {
+        match self.record_bytes {
+            Some(each) => Some((each - offset % each) as usize).filter(|at| *at <= bytes.len()),
+            None => (self.first)(bytes),
+        }
+    }
+
+    /// The last cut in the bytes that start at `offset` of their object.
+    pub fn last(&self, bytes: &[u8], offset: u64) -> Option<usize> {
+        match self.record_bytes {
+            Some(each) => {
+                let beyond = (offset + bytes.len() as u64) % each;
+                (bytes.len() as u64).checked_sub(beyond).filter(|at| *at > 0).map(|at| at as usize)
+            }
+            None => (self.last)(bytes),
+        }
     }
 }
 
@@ -159,7 +193,7 @@ impl Cutter {
             return self.framed(part, start, out);
         }
         if self.skipping {
-            match (self.cuts.first)(&part) {
+            match self.cuts.first(&part, start) {
                 // A record that starts at `to` is the next split's.
                 Some(cut) if start + (cut as u64) < self.to => {
                     self.skipping = false;
@@ -176,7 +210,7 @@ impl Cutter {
         }
         if start >= self.to {
             // The tail: this split's last record ends at the first cut.
-            match (self.cuts.first)(&part) {
+            match self.cuts.first(&part, start) {
                 Some(cut) => {
                     self.finish_carry(&part[..cut], out);
                     self.done = true;
@@ -185,12 +219,12 @@ impl Cutter {
             }
             return;
         }
-        let Some(last) = (self.cuts.last)(&part) else {
+        let Some(last) = self.cuts.last(&part, start) else {
             return self.keep(&part, start);
         };
         let mut body = 0;
         if !self.carry.is_empty() {
-            body = (self.cuts.first)(&part).unwrap_or(last);
+            body = self.cuts.first(&part, start).unwrap_or(last);
             self.finish_carry(&part[..body], out);
         }
         if body < last {
@@ -218,7 +252,7 @@ impl Cutter {
     fn send(&mut self, bytes: Bytes, offset: u64, out: &mut impl FnMut(Chunk)) {
         let end = offset + bytes.len() as u64;
         self.taken = Some((self.taken.map_or(offset, |(from, _)| from), end));
-        out(Chunk { bytes, range_idx: self.range_idx, offset });
+        out(Chunk { bytes, range_idx: self.range_idx, offset, head: Bytes::new() });
     }
 
     fn end_of_object(&mut self, out: &mut impl FnMut(Chunk)) {
@@ -232,7 +266,7 @@ impl Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Items, Lines, Words};
+    use crate::format::{Fixed, Items, Lines, Words};
     use proptest::prelude::*;
 
     /// Reads `from..to` of `object` as a reader would, in blocks of `block` bytes.
@@ -259,9 +293,10 @@ mod tests {
                 assert_eq!(chunk.offset as usize, got.len(), "chunks tile the object");
                 got.extend_from_slice(&chunk.bytes);
                 let first = chunk.offset as usize;
-                assert!(first == 0 || F::last_cut(&object[..first]) == Some(first), "a chunk starts at a cut");
+                let cuts = Cuts::of::<F>();
+                assert!(first == 0 || cuts.last(&object[..first], 0) == Some(first), "a chunk starts at a cut");
                 let end = got.len();
-                assert!(end == object.len() || F::last_cut(&object[..end]) == Some(end), "a chunk ends at a cut");
+                assert!(end == object.len() || cuts.last(&object[..end], 0) == Some(end), "a chunk ends at a cut");
             }
             if let Some((from, to)) = taken {
                 assert_eq!(from, next, "splits tile the object");
@@ -282,7 +317,10 @@ mod tests {
             let object = object.as_bytes();
             let points: Vec<_> = points.into_iter().map(|p| p % (object.len() + 1)).collect();
             law::<Lines>(object, points.clone(), block);
-            law::<Words>(object, points, block);
+            law::<Words>(object, points.clone(), block);
+            law::<Fixed<1>>(object, points.clone(), block);
+            law::<Fixed<3>>(object, points.clone(), block);
+            law::<Fixed<16>>(object, points, block);
         }
     }
 

@@ -68,7 +68,7 @@ impl<J: Job> ErasedJob for Typed<J> {
     }
 
     fn cuts(&self) -> Cuts {
-        Cuts::of::<J::Input>()
+        self.0.cuts()
     }
 
     fn map(

@@ -8,7 +8,7 @@ use super::shard::{Finished, MapOptions, Shard};
 use super::spill::{tmp_error, write_table};
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::format::{Format, Stretch};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
 use crate::wire::run::{RunReader, RunWriter};
@@ -202,7 +202,8 @@ fn map_chunk<J: Job>(
     chunk: &Chunk,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
 ) -> Result<u64> {
-    let mapped = super::erased::catch(|| J::Input::for_each(&chunk.bytes, |record| job.map(record, emitter)));
+    let stretch = Stretch { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head };
+    let mapped = super::erased::catch(|| J::Input::for_each_in(stretch, |record| job.map(record, emitter)));
     let place = |at: usize| {
         let place = J::Input::place(&chunk.bytes, chunk.offset, at, &chunks.name(chunk.range_idx));
         format!("mapping {place} (job {})", J::NAME)

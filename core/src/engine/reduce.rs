@@ -164,6 +164,12 @@ pub(super) fn run<J: Job>(
         }
     }
     counts.pairs_in = groups.pairs;
+    if counts.keys == 0 {
+        let mut sink = Sink::new(&mut buffer);
+        let reduced = super::erased::catch(|| job.reduce_nothing(&mut sink))?;
+        counts.records_out += sink.records();
+        reduced.map_err(|error| error.into_error("reduce-failed"))?;
+    }
     flush(&mut buffer, &mut counts, 0)?;
     Ok(counts)
 }

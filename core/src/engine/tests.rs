@@ -106,6 +106,7 @@ fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, supe
         bytes: bytes::Bytes::copy_from_slice(line.as_bytes()),
         range_idx: 0,
         offset: (line.as_ptr() as usize - text.as_ptr() as usize) as u64,
+        head: bytes::Bytes::new(),
     });
     job.map(&pool, &options, &Given(Mutex::new(chunks.collect())))
 }

@@ -1,7 +1,7 @@
 //! Lines, ended by a line feed. A carriage return before it is part of the line ending for [`Lines`] and part of the line for
 //! [`ByteLines`]. The last line need not be ended. An empty line is a record.
 
-use super::Format;
+use super::{Format, Stretch};
 use crate::error::{UserError, UserResult};
 
 /// Lines of UTF-8 text, without their `\n` or `\r\n`. A line that is not UTF-8 fails the job by its place; where that may
@@ -32,6 +32,28 @@ impl Format for ByteLines {
 
     fn for_each<'a>(chunk: &'a [u8], each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
         for_each_line(chunk, each)
+    }
+}
+
+/// Lines of any bytes, of which the first of each object is a head that speaks of the others, such as the names of columns:
+/// it is no record, and every [`Stretch`] comes with it. Meant for [`Batches`](super::Batches), which hand it to the job.
+pub struct HeadedLines;
+
+impl Format for HeadedLines {
+    type Record<'a> = &'a [u8];
+    const NAME: &'static str = "headed-lines";
+    const HEAD: bool = true;
+
+    fn for_each<'a>(chunk: &'a [u8], each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
+        for_each_line(chunk, each)
+    }
+
+    fn for_each_in<'a>(
+        stretch: Stretch<'a>,
+        each: impl FnMut(&'a [u8]) -> UserResult,
+    ) -> Result<u64, (usize, UserError)> {
+        let skip = if stretch.offset == 0 { stretch.head.len().min(stretch.bytes.len()) } else { 0 };
+        for_each_line(&stretch.bytes[skip..], each).map_err(|(at, error)| (at + skip, error))
     }
 }
 
@@ -68,6 +90,15 @@ mod tests {
         assert_eq!(lines(b"a\r\nb\n\nc"), ["a", "b", "", "c"]);
         assert_eq!(lines(b""), Vec::<String>::new());
         assert_eq!(lines(b"\n"), [""]);
+    }
+
+    #[test]
+    fn a_head_is_no_record_and_places_count_it() {
+        let of = |bytes: &'static [u8], offset| Stretch { bytes, offset, head: b"x,y\n" };
+        let count = |stretch| HeadedLines::for_each_in(stretch, |_| Ok(())).unwrap();
+        assert_eq!((count(of(b"x,y\n1,2\n3,4", 0)), count(of(b"1,2\n", 9)), count(of(b"x,y\n", 0))), (2, 1, 0));
+        let refuse = |line: &[u8]| if line == b"3,4" { Err(UserError::new("no")) } else { Ok(()) };
+        assert_eq!(HeadedLines::for_each_in(of(b"x,y\n1,2\n3,4", 0), refuse).unwrap_err().0, 8);
     }
 
     #[test]

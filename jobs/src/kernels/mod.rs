@@ -11,4 +11,5 @@
 //! - What a user can get wrong is a typed error, [`kinglet_core::Error`], that names the place. The rest is `assert!`.
 //! - Each has a naive twin in its tests, and a binary in `bench/` that runs it beside its peers.
 
+pub mod hull;
 pub mod primes;

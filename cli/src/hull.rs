@@ -1,0 +1,168 @@
+//! `kinglet run hull`.
+
+use crate::args::{Cloud, Common};
+use crate::{run, svg};
+use clap::{Args, ValueEnum};
+use kinglet::{Error, Result};
+use kinglet_jobs::{Column, Hull, PointFormat};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(crate) struct HullArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// How points are written [default: as the inputs' names end]
+    #[arg(long, value_enum, help_heading = "Points")]
+    format: Option<FormatArg>,
+
+    /// The column or field of the first coordinate [default: x; without names in the first line: 1]
+    #[arg(long, value_name = "NAME", help_heading = "Points")]
+    x: Option<String>,
+
+    /// That of the second [default: y; 2]
+    #[arg(long, value_name = "NAME", help_heading = "Points")]
+    y: Option<String>,
+
+    /// That of the third, for points in space [default with --dimensions 3: z; 3]
+    #[arg(long, value_name = "NAME", help_heading = "Points")]
+    z: Option<String>,
+
+    /// How many coordinates a point has [default: 3 with --z, else 2]
+    #[arg(long, value_name = "N", help_heading = "Points", value_parser = clap::value_parser!(u8).range(2..=3))]
+    dimensions: Option<u8>,
+
+    /// The byte between a row's columns [default: a comma; a tab in .tsv]
+    #[arg(long, value_name = "C", help_heading = "Points", value_parser = delimiter)]
+    delimiter: Option<u8>,
+
+    /// The first line has no names: columns are given by number, from 1
+    #[arg(long, help_heading = "Points")]
+    no_header: bool,
+
+    /// Draw the hull to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    /// Rows of columns: .csv, .tsv
+    Csv,
+    /// A JSON object a line: .jsonl, .ndjson
+    Jsonl,
+    /// 64-bit floating-point numbers, least byte first: .f64, .bin
+    F64,
+}
+
+fn delimiter(text: &str) -> std::result::Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" | b"tab" => Ok(b'\t'),
+        [b'"' | b'\n' | b'\r'] => Err("a quote or a line's end cannot be between columns".to_owned()),
+        [byte] => Ok(*byte),
+        _ => Err("it must be one byte, or `tab`".to_owned()),
+    }
+}
+
+pub(crate) async fn run(args: HullArgs, cloud: Cloud) -> Result<()> {
+    let job = Hull { format: points(&args)? };
+    let mut common = args.common;
+    if let Some(n) = common.how.partitions.filter(|n| *n != 1) {
+        return Err(Error::input("partitions", format!("a hull is one part, and cannot be {n}"))
+            .with_hint("leave --partitions away"));
+    }
+    common.how.partitions = Some(1);
+    let Some(file) = args.svg else {
+        return run::run_job(&job, common, cloud).await;
+    };
+    if job.format.dimensions() == 3 {
+        return Err(Error::input("svg", "a picture is drawn of a hull in the plane, and these points lie in space")
+            .with_hint("leave --svg away: the part is an OFF file, which viewers of 3-D models open"));
+    }
+    run::run_job_then(&job, common, cloud, async |handle| {
+        let picture = svg::draw(&handle.part(0).await?)?;
+        std::fs::write(&file, picture).map_err(|e| {
+            Error::input("svg", format!("writing {}: {e}", file.display()))
+                .with_hint("the hull itself is whole in the output; choose another file for the picture")
+        })
+    })
+    .await
+}
+
+fn points(args: &HullArgs) -> Result<PointFormat> {
+    let dimensions = match (args.dimensions, &args.z) {
+        (Some(2), Some(_)) => {
+            return Err(Error::input("dimensions", "--z names a third coordinate, and --dimensions says 2")
+                .with_hint("leave one of the two away"));
+        }
+        (Some(dimensions), _) => dimensions,
+        (None, z) => 2 + u8::from(z.is_some()),
+    };
+    let (format, tabs) = match args.format {
+        Some(format) => (format, args.common.inputs.iter().all(|input| ending(input) == "tsv")),
+        None => detected(&args.common.inputs)?,
+    };
+    let named = [&args.x, &args.y, &args.z].map(Option::as_ref);
+    let csv_only = |what: &str, given: bool| {
+        if !given || format == FormatArg::Csv {
+            return Ok(());
+        }
+        Err(Error::input("format", format!("{what} is about rows of columns, and the points are not written so"))
+            .with_hint("leave it away, or say how points are written: --format csv"))
+    };
+    csv_only("--delimiter", args.delimiter.is_some())?;
+    csv_only("--no-header", args.no_header)?;
+    let names = ["x", "y", "z"].into_iter().zip(named).take(dimensions.into());
+    Ok(match format {
+        FormatArg::Csv => {
+            let column = |(number, (axis, name)): (u32, (&str, Option<&String>))| match (args.no_header, name) {
+                (false, name) => Ok(Column::Name(name.map_or(axis, |name| name.as_str()).to_owned())),
+                (true, None) => Ok(Column::Number(number)),
+                (true, Some(name)) => name.parse().ok().filter(|n| *n > 0).map(Column::Number).ok_or_else(|| {
+                    Error::input("column-missing", format!("--{axis} {name} is no number of a column"))
+                        .with_hint("with --no-header, columns are counted from 1")
+                }),
+            };
+            let columns = (1..).zip(names).map(column).collect::<Result<_>>()?;
+            PointFormat::Csv { delimiter: args.delimiter.unwrap_or(if tabs { b'\t' } else { b',' }), columns }
+        }
+        FormatArg::Jsonl => PointFormat::JsonLines {
+            fields: names.map(|(axis, name)| name.map_or(axis, |name| name.as_str()).to_owned()).collect(),
+        },
+        FormatArg::F64 if named.iter().any(Option::is_some) => {
+            return Err(Error::input("format", "binary numbers have no names for --x, --y and --z to choose")
+                .with_hint("leave them away; --dimensions 3 says that points have three coordinates"));
+        }
+        FormatArg::F64 => PointFormat::Binary { dimensions },
+    })
+}
+
+fn ending(input: &str) -> String {
+    Path::new(input).extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// The format that all inputs' names end in, and whether columns are between tabs.
+fn detected(inputs: &[String]) -> Result<(FormatArg, bool)> {
+    let mut all = None;
+    for input in inputs {
+        let found = match ending(input).as_str() {
+            "csv" => (FormatArg::Csv, false),
+            "tsv" => (FormatArg::Csv, true),
+            "jsonl" | "ndjson" => (FormatArg::Jsonl, false),
+            "f64" | "bin" => (FormatArg::F64, false),
+            _ => {
+                return Err(Error::input(
+                    "format",
+                    format!("the name of {input} does not say how its points are written"),
+                )
+                .with_hint("say it: --format csv, --format jsonl or --format f64"));
+            }
+        };
+        if *all.get_or_insert(found) != found {
+            let first = &inputs[0];
+            return Err(Error::input("format", format!("{first} and {input} are not written alike"))
+                .with_hint("a job reads one format: run it on one, or say --format"));
+        }
+    }
+    all.ok_or_else(|| Error::input("input-missing", "the job has no input").with_hint("name at least one"))
+}

@@ -1,0 +1,169 @@
+//! The convex hull of points in the plane or in space.
+//!
+//! `map` takes a batch of rows at a time, parses them, and emits the hull of the batch: the kernel sees slices, and what goes
+//! on is a few points. Fragments that meet are put together, and hulls are made of them whenever that may halve what is held:
+//! so the hull of n fragments costs a tree of merges and not n times the growing whole, in mappers by the combiner and in the
+//! reducer alike. There is one key and one partition, and so one part.
+//!
+//! The part has the vertices in counter-clockwise order, from the one with the lowest x (of these the lowest y), as lines
+//! `x<TAB>y`. In space it is an OFF file: a line `OFF`, a line `VERTICES FACETS 0`, the vertices as lines `x y z`, the facets as
+//! lines `3 a b c`, which count vertices from 0 and go round counter-clockwise as seen from outside.
+//! Numbers are written with as few digits as give the same number when they are read again.
+
+mod fragment;
+mod points;
+
+pub use points::{Column, PointFormat};
+
+use crate::kernels::hull::{Point2, Point3, hull_2d, hull_3d};
+use fragment::Fragment;
+use kinglet_core::{
+    Batch, Batches, ByteLines, Combiner, Cuts, Emitter, Error, Fixed, HeadedLines, Job, Row, Sink, UserResult, Values,
+};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hull {
+    /// How points are written.
+    pub format: PointFormat,
+}
+
+impl Job for Hull {
+    const NAME: &'static str = "hull";
+    type Input = Batches<ByteLines>;
+    type Key = ();
+    type Value = Fragment;
+    type Output = HullRow;
+
+    fn cuts(&self) -> Cuts {
+        match &self.format {
+            format if format.has_head() => Cuts::of::<HeadedLines>(),
+            PointFormat::Binary { dimensions: 3 } => Cuts::of::<Fixed<24>>(),
+            PointFormat::Binary { .. } => Cuts::of::<Fixed<16>>(),
+            PointFormat::Csv { .. } | PointFormat::JsonLines { .. } => Cuts::of::<ByteLines>(),
+        }
+    }
+
+    fn map(&self, batch: Batch<'_, ByteLines>, out: &mut Emitter<'_, (), Fragment>) -> UserResult {
+        let fragment = match self.format.dimensions() {
+            3 => Fragment::of(hull_3d(&self.format.points(&batch)?)?.vertices),
+            _ => Fragment::of(hull_2d(&self.format.points(&batch)?)?),
+        };
+        if fragment.is_empty() { Ok(()) } else { out.emit((), fragment) }
+    }
+
+    fn combiner(&self) -> Option<Combiner<Fragment>> {
+        Some(Combiner::new(Fragment::merge))
+    }
+
+    fn reduce(&self, _: (), fragments: Values<'_, Fragment>, out: &mut Sink<'_, HullRow>) -> UserResult {
+        let mut all = Fragment::default();
+        fragments.for_each(|fragment| Fragment::merge(&mut all, fragment));
+        if self.format.dimensions() == 3 {
+            let hull = hull_3d(all.points())?;
+            out.push(&HullRow::Off)?;
+            out.push(&HullRow::Counts(hull.vertices.len(), hull.triangles.len()))?;
+            hull.vertices.iter().try_for_each(|vertex| out.push(&HullRow::Space(*vertex)))?;
+            hull.triangles.iter().try_for_each(|triangle| out.push(&HullRow::Triangle(*triangle)))
+        } else {
+            hull_2d(all.points())?.iter().try_for_each(|vertex| out.push(&HullRow::Plane(*vertex)))
+        }
+    }
+
+    fn reduce_nothing(&self, _: &mut Sink<'_, HullRow>) -> UserResult {
+        Err(Error::input("no-points", "there are no points in the input, so there is no hull")
+            .with_hint("name an input that has some")
+            .into())
+    }
+}
+
+/// A line of the result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum HullRow {
+    /// A vertex in the plane.
+    Plane(Point2),
+    /// The first line of an OFF file.
+    Off,
+    /// Its second: vertices and facets.
+    Counts(usize, usize),
+    /// A vertex in space.
+    Space(Point3),
+    /// A facet.
+    Triangle([u32; 3]),
+}
+
+impl Row for HullRow {
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        let numbers = |out: &mut Vec<u8>, numbers: &[f64], separator: u8| {
+            for (at, number) in numbers.iter().enumerate() {
+                if at > 0 {
+                    out.push(separator);
+                }
+                write_number(*number, out);
+            }
+        };
+        // Writing to a Vec cannot fail.
+        let _ = match self {
+            HullRow::Plane(point) => {
+                numbers(out, point, b'\t');
+                Ok(())
+            }
+            HullRow::Space(point) => {
+                numbers(out, point, b' ');
+                Ok(())
+            }
+            HullRow::Off => write!(out, "OFF"),
+            HullRow::Counts(vertices, facets) => write!(out, "{vertices} {facets} 0"),
+            HullRow::Triangle([a, b, c]) => write!(out, "3 {a} {b} {c}"),
+        };
+    }
+}
+
+/// The shorter of `0.0001` and `1e-4`, each with as few digits as give the same number again.
+fn write_number(number: f64, out: &mut Vec<u8>) {
+    let (plain, powers) = (number.to_string(), format!("{number:e}"));
+    let shorter = if powers.len() < plain.len() { powers } else { plain };
+    out.extend_from_slice(shorter.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(number: f64) -> String {
+        let mut out = vec![];
+        write_number(number, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let shown = [0.0, 1.0, -2.5, 0.1, 1e300, -5e-324, 123456.0, 1e5].map(shown);
+        assert_eq!(shown, ["0", "1", "-2.5", "0.1", "1e300", "-5e-324", "123456", "1e5"]);
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(x in any::<f64>().prop_filter("finite", |x| x.is_finite())) {
+            prop_assert_eq!(shown(x).parse::<f64>().unwrap().to_bits(), x.to_bits());
+        }
+    }
+
+    #[test]
+    fn rows() {
+        let mut out = vec![];
+        for row in [
+            HullRow::Plane([0.5, -1.0]),
+            HullRow::Off,
+            HullRow::Counts(4, 4),
+            HullRow::Space([1.0, 2.0, 1e-9]),
+            HullRow::Triangle([0, 1, 2]),
+        ] {
+            row.write_text(&mut out);
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), "0.5\t-1\nOFF\n4 4 0\n1 2 1e-9\n3 0 1 2\n");
+    }
+}
