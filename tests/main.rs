@@ -17,6 +17,7 @@
 //! | `machine` | jobs of this machine are listed, followed, cancelled and cleaned by other programs than the one that runs them |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `example` | the example project's program does what the README says |
+//! | `examples` | the other example projects' programs give what another way of finding it gives |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
 //! | `template` | what `template.yaml` says about the code that it deploys is so |
@@ -36,6 +37,7 @@ mod boto3;
 mod calls;
 mod cli;
 mod example;
+mod examples;
 mod faults;
 mod function_logs;
 mod hull;
