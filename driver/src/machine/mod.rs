@@ -167,7 +167,7 @@ impl Machine {
                 () = neighbour.ended() => {}
             }
         }
-        Ok(Neighbour { dir: self.job_dir(job) }.last_status(job)?)
+        Neighbour { dir: self.job_dir(job) }.last_status(job)
     }
 
     /// Connects to the program that runs a job; `None` where the job has ended.
