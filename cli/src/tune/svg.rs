@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn every_size_has_a_point_inside_the_picture() {
-        let run = |ms| Run::of([("kinglet-mapper", ms, 512)].into_iter(), ms);
-        let sizes = [Size::of(1024, &[run(900)]), Size::of(128, &[run(8_000)])];
+        let run = |memory_mb, ms| Run::of([("kinglet-mapper", ms, memory_mb)].into_iter(), ms);
+        let sizes = [Size::of(1024, &[run(1024, 900)]), Size::of(128, &[run(128, 6_000)])];
         let svg = draw("a<b", &sizes, &Choices::of(&sizes, None, None));
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(
