@@ -1,8 +1,8 @@
 //! The convex hull of points in the plane and in space: exact, whatever the points are, on all threads of the current pool.
 //!
 //! Most points of most sets are nowhere near the hull. So the hull of a small sample comes first; a table of what surely lies
-//! inside it ([`bands`], [`cone`]) throws out nearly all points in one pass that costs a few nanoseconds a point; what is
-//! left is sorted and chained ([`plane`]) or given to quickhull ([`space`]). The passes may round: they only throw out what
+//! inside it (`bands`, `cone`) throws out nearly all points in one pass that costs a few nanoseconds a point; what is
+//! left is sorted and chained (`plane`) or given to quickhull (`space`). The passes may round: they only throw out what
 //! lies inside by a margin larger than any rounding. Every decision about a vertex is made by [`sign`], which does not round.
 //!
 //! - **Finite coordinates of any size** are handled exactly, products that overflow or underflow included. NaN and infinities

@@ -48,7 +48,7 @@ pub fn hull_2d(points: &[Point2]) -> Result<Vec<Point2>> {
 /// The hull of finite points whose zeros have one sign.
 pub(super) fn hull_of(points: Vec<Point2>) -> Vec<Point2> {
     let ends = points.par_chunks(STRETCH_MIN).filter_map(|part| {
-        let less = |a: &&Point2, b: &&Point2| lexicographic(*a, *b);
+        let less = |a: &&Point2, b: &&Point2| lexicographic(a, b);
         Some((*part.iter().min_by(less)?, *part.iter().max_by(less)?))
     });
     let ends = ends.reduce_with(|a, b| {
