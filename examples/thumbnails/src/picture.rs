@@ -61,7 +61,7 @@ impl Picture {
 
     /// The average of some pixels. One that nothing is seen of has no part in the colour.
     fn average(&self, pixels: impl Iterator<Item = usize>, out: &mut Vec<u8>) {
-        let colours = if self.channels % 2 == 0 { self.channels - 1 } else { self.channels };
+        let colours = if self.channels.is_multiple_of(2) { self.channels - 1 } else { self.channels };
         let (mut sums, mut opaque, mut count) = ([0; 3], 0, 0);
         for pixel in pixels {
             let pixel = &self.bytes[pixel * self.channels..][..self.channels];
