@@ -375,7 +375,7 @@ impl Ledger {
     /// What DynamoDB reports.
     pub async fn end(&self, job: &JobId, phase: Phase, error: &Error, now: Timestamp) -> Result<bool> {
         for from in [Phase::Splitting, Phase::Mapping, Phase::Reducing] {
-            let set = vec![("error", binary(frame::write(error)?))];
+            let set = vec![("error", binary(frame::write(&error.clone().shortened())?))];
             if self.transition(job, from, phase, now, set).await? {
                 return Ok(true);
             }
@@ -522,7 +522,7 @@ impl Ledger {
         let request = self.try_update(job, stage, task, piece, try_number);
         let request = request.update_expression("SET failed_at = :now, #error = :error, #ttl = :ttl");
         let request = request.expression_attribute_names("#error", "error");
-        let request = request.expression_attribute_values(":error", binary(frame::write(error)?));
+        let request = request.expression_attribute_values(":error", binary(frame::write(&error.clone().shortened())?));
         let request = request.expression_attribute_values(":now", number(now.0));
         let done = request.send().await.map_err(|e| doing.failed(&e))?;
         self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));

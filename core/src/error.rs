@@ -88,6 +88,20 @@ impl Error {
         self
     }
 
+    /// Itself, its message cut where it is longer than a ledger's item should hold: an error may quote what it met, and that
+    /// may be megabytes.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let fault = self.fault_mut();
+        let bytes = fault.message.len();
+        if bytes > crate::limits::ERROR_BYTES_MAX {
+            let end = fault.message.floor_char_boundary(crate::limits::ERROR_BYTES_MAX);
+            fault.message.truncate(end);
+            fault.message.push_str(&format!("… ({bytes} bytes in all)"));
+        }
+        self
+    }
+
     /// The parts.
     pub fn fault(&self) -> &Fault {
         match self {
@@ -192,5 +206,21 @@ impl std::fmt::Display for UserError {
 impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for UserError {
     fn from(error: E) -> Self {
         UserError(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_any_length_fits_the_ledger() {
+        let short = Error::user_code("map-failed", "no");
+        assert_eq!(short.clone().shortened(), short);
+        let long = Error::user_code("map-failed", "ä".repeat(1 << 20)).shortened().to_string();
+        assert!(
+            long.len() < crate::limits::ERROR_BYTES_MAX + 50 && long.ends_with("ä… (2097152 bytes in all)"),
+            "{long}"
+        );
     }
 }

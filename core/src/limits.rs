@@ -51,6 +51,9 @@ pub const CALL_RESULT_BYTES_MAX: usize = 128 << 20;
 /// The longest first record of an object, where it names the columns of the others, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 
+/// The longest message of an error in the ledger, in bytes: an item of it holds 400 KB, and several tries.
+pub const ERROR_BYTES_MAX: usize = 8 << 10;
+
 /// The most map tasks of a job: more would make the barrier's root item large.
 pub const MAP_TASKS_MAX: u64 = 100_000;
 
