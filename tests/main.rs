@@ -16,6 +16,7 @@
 //! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |
 //! | `machine` | jobs of this machine are listed, followed, cancelled and cleaned by other programs than the one that runs them |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
+//! | `shipped` | programs that ship themselves to the generic functions: however they end, it is their task's error, and the worker lives; what does not fit is refused |
 //! | `example` | the example project's program does what the README says |
 //! | `examples` | the other example projects' programs give what another way of finding it gives |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
@@ -48,6 +49,7 @@ mod memory;
 mod ministack;
 mod primes;
 mod programs;
+mod shipped;
 mod stack;
 mod support;
 mod template;

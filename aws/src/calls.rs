@@ -209,6 +209,7 @@ impl Conductor {
                         bytes_max: None,
                         calls_max: Some(1),
                         larger: false,
+                        program: view.program,
                     };
                     self.start_rest(event, start).await?;
                 }

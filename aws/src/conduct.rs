@@ -5,7 +5,7 @@ use crate::functions::{FunctionNames, Functions};
 use crate::ledger::Ledger;
 use crate::objects::{Objects, Put, Replace};
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
-use kinglet_core::ledger::{Command, Eased, HALF_BYTES_MIN, LedgerView, Phase, Relief, advance};
+use kinglet_core::ledger::{Command, Eased, HALF_BYTES_MIN, JobView, LedgerView, Phase, Relief, advance};
 use kinglet_core::manifest::{Manifest, reconcile};
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
@@ -135,7 +135,8 @@ impl Conductor {
                     let usage = self.usage_since(&before, now);
                     if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref(), now).await? {
                         let tasks = (0..view.job.partitions).map(TaskIdx);
-                        let event = |task| Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0 });
+                        let program = view.job.program;
+                        let event = |task| Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0, program });
                         self.functions.start_all(tasks.map(event).collect()).await?;
                     }
                 }
@@ -152,7 +153,7 @@ impl Conductor {
             }
         }
         if !invocations.is_empty() {
-            self.invoke(job, phase, view.job.map_tasks, invocations).await?;
+            self.invoke(job, &view.job, invocations).await?;
         }
         if again {
             // What was settled was the last: the stage is complete. It can only be once for each stage.
@@ -181,15 +182,16 @@ impl Conductor {
     async fn invoke(
         &self,
         job: &JobId,
-        phase: Phase,
-        map_tasks: u32,
+        view: &JobView,
         claimed: Vec<(TaskIdx, Piece, Option<Position>, u16, Relief)>,
     ) -> Result<()> {
-        if phase == Phase::Reducing {
-            let event = |(task, _, _, number, _)| Event::Reduce(ReduceEvent { job: job.clone(), task, number });
+        let program = view.program;
+        if view.phase == Phase::Reducing {
+            let event =
+                |(task, _, _, number, _)| Event::Reduce(ReduceEvent { job: job.clone(), task, number, program });
             return self.functions.start_all(claimed.into_iter().map(event).collect()).await;
         }
-        let index = self.plan_index(job, map_tasks).await?;
+        let index = self.plan_index(job, view.map_tasks).await?;
         let mut events = Vec::with_capacity(claimed.len());
         for (task, piece, start, number, relief) in claimed {
             let at = index
@@ -218,6 +220,7 @@ impl Conductor {
                 bytes_max,
                 calls_max,
                 larger,
+                program,
             }));
         }
         self.functions.start_all(events).await

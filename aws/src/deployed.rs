@@ -194,7 +194,7 @@ mod tests {
     fn outputs() -> BTreeMap<String, String> {
         let pairs = [
             ("Version", "0.1.0"),
-            ("Wire", "2"),
+            ("Wire", "3"),
             ("Table", "t"),
             ("WorkBucketName", "w"),
             ("SplitterName", "s"),

@@ -38,17 +38,18 @@ impl Journal {
         Journal { function, memory_mb, metrics, running: Mutex::new(None) }
     }
 
+    /// The lines from now on are about this task, whose own lines somebody else writes.
+    pub(crate) fn set_subject(&self, request_id: &str, trace_header: Option<&str>, event: &Event) {
+        log::set_subject(Some(&subject(request_id, trace_header, Some(event))));
+    }
+
     /// An invocation begins. One that is no task, as a sweep, has no lines of its own.
     pub(crate) fn begin(&self, request_id: &str, trace_header: Option<&str>, payload: &Value, cold: bool) {
         // The record of a failed invocation is about that invocation's task.
         let is_record = payload.get("requestPayload").is_some();
         let event = serde::Deserialize::deserialize(payload.get("requestPayload").unwrap_or(payload));
-        let about = event.ok().map(|event: Event| Subject::of(&event)).unwrap_or_default();
-        let subject = Subject {
-            request_id: Some(request_id.to_owned()),
-            trace_id: trace_header.and_then(trace::root).map(str::to_owned),
-            ..about
-        };
+        let event: Option<Event> = event.ok();
+        let subject = subject(request_id, trace_header, event.as_ref());
         log::set_subject(Some(&subject));
         if subject.job.is_none() || is_record {
             return;
@@ -117,8 +118,21 @@ impl Journal {
         write("task ended", &ended(&Subject::of(event), &ended_as, Timestamp::now().0, self.metrics));
     }
 
+    /// Speaks for a shipped program that could not.
+    pub(crate) fn program_died(&self, event: &Event, error: &Error) {
+        self.died(event, &self.function, None, error);
+    }
+
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn subject(request_id: &str, trace_header: Option<&str>, event: Option<&Event>) -> Subject {
+    Subject {
+        request_id: Some(request_id.to_owned()),
+        trace_id: trace_header.and_then(trace::root).map(str::to_owned),
+        ..event.map(Subject::of).unwrap_or_default()
     }
 }
 

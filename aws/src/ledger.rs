@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, error; `usage1`…`usage3`: what was spent beside tasks |
+//! | `job#<job>` | `job` | phase, times, plan, the shipped program, error; `usage1`…`usage3`: what was spent beside tasks |
 //! | `job#<job>` | `split#<number>` | that a further try of splitting was claimed |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
@@ -32,6 +32,7 @@ use kinglet_core::ledger::{CallsView, Failure, JobView, Phase, TaskView, TryView
 use kinglet_core::limits::{BATCH_GET_KEYS_MAX, JOB_KEPT_S, TASKS_PER_GROUP};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
+use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -240,25 +241,22 @@ impl Ledger {
         }
     }
 
-    /// Writes a new job.
+    /// Writes a new job, which has this spec.
     ///
     /// # Errors
     /// [`Error::Input`] when the id is taken; what DynamoDB reports.
-    pub async fn create_job(
-        &self,
-        job: &JobId,
-        name: &str,
-        now: Timestamp,
-        tries_max: u16,
-        timeout_ms: u64,
-    ) -> Result<()> {
+    pub async fn create_job(&self, job: &JobId, spec: &JobSpec, timeout_ms: u64) -> Result<()> {
         let doing = Doing::now(format!("creating job {job} in table {}", self.table));
         let put = |pk: String, sk: String| {
             let put = self.dynamodb.put_item().table_name(&self.table).item("pk", text(pk)).item("sk", text(sk));
-            put.item("name", text(name))
+            let put = match &spec.program {
+                Some(program) => put.item("program", text(program.to_string())),
+                None => put,
+            };
+            put.item("name", text(&spec.job))
                 .item("phase", text(Phase::Splitting.as_str()))
-                .item("at0", number(now.0))
-                .item("tries_max", number(tries_max))
+                .item("at0", number(spec.submitted_at.0))
+                .item("tries_max", number(spec.options.tries_max))
                 .item("timeout_ms", number(timeout_ms))
                 .item("ttl", Self::ttl())
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -839,6 +837,8 @@ pub(crate) fn job_view(job: &JobId, item: &Item) -> Result<JobView> {
         },
         tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
         timeout_ms: count("timeout_ms"),
+        // Whoever took it for none would run the functions' own jobs instead.
+        program: read_text(item, "program").map(str::parse).transpose()?,
         error,
         beside,
     })

@@ -21,6 +21,7 @@ mod log;
 pub mod logs;
 pub mod meter;
 pub mod objects;
+pub mod program;
 #[cfg(feature = "driver")]
 pub mod session;
 pub mod upload;

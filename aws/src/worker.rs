@@ -6,6 +6,8 @@ use crate::conduct::{Conductor, Stack};
 use crate::functions::FunctionNames;
 use crate::journal::Journal;
 pub use crate::log::{start_function_log, start_log};
+use crate::program::{Delivery, Programs, Task};
+use kinglet_core::ids::ProgramId;
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result, env, limits};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -31,7 +33,13 @@ pub struct Worker {
     pub pool: rayon::ThreadPool,
     /// What it says of its tasks.
     pub journal: Journal,
+    /// Runs the tasks of shipped programs, unless this is one itself.
+    programs: Programs,
+    /// What this is, when another worker was shipped it and started it.
+    program: Option<ProgramId>,
     started: Instant,
+    /// How long that worker had been at work before, in milliseconds.
+    init_before_ms: u64,
     warm: AtomicBool,
 }
 
@@ -90,7 +98,37 @@ impl Worker {
         let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
         let metrics = std::env::var(env::METRICS).map_or(true, |text| text != "0");
         let journal = Journal::new(function, memory_mb, metrics);
-        Ok(Worker { conductor, memory_mb, threads, tmp, pool, journal, started, warm: AtomicBool::new(false) })
+        let memory_max_mb = std::env::var_os(env::MEMORY_UNENFORCED).is_none().then_some(memory_mb);
+        let allowed = std::env::var(env::SHIPPED).is_ok_and(|word| word == "allow");
+        let programs = Programs::new(allowed, &tmp, memory_max_mb);
+        let program = std::env::var(env::PROGRAM).ok().map(|id| id.parse()).transpose()?;
+        if program.is_some() {
+            // Whoever would hear what comes of it is gone then.
+            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        }
+        let (init_before_ms, warm) = (number(env::PROGRAM_INIT_MS).unwrap_or(0), AtomicBool::new(false));
+        Ok(Worker {
+            conductor,
+            memory_mb,
+            threads,
+            tmp,
+            pool,
+            journal,
+            programs,
+            program,
+            started,
+            init_before_ms,
+            warm,
+        })
+    }
+}
+
+impl Worker {
+    /// The task in a payload that a shipped program is to run.
+    fn shipped(&self, payload: &serde_json::Value) -> Option<(Event, Task)> {
+        let event = Event::deserialize(payload).ok().filter(|_| self.program.is_none())?;
+        let task = Task::of(&event)?;
+        Some((event, task))
     }
 }
 
@@ -112,14 +150,29 @@ where
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
         let cold = !worker.warm.swap(true, Ordering::Relaxed);
         // 0 says that it was warm.
-        let init_ms = if cold { (worker.started.elapsed().as_millis() as u64).max(1) } else { 0 };
+        let started_ms = worker.init_before_ms + worker.started.elapsed().as_millis() as u64;
+        let init_ms = if cold { started_ms.max(1) } else { 0 };
         let trace = event.context.xray_trace_id.as_deref();
-        worker.journal.begin(&event.context.request_id, trace, &event.payload, cold);
         worker.conductor.functions.set_trace(trace);
-        let deadline = event.context.deadline();
-        let call = handler(worker.clone(), Invocation { payload: event.payload, deadline, init_ms });
         // Boxed: the types of what a handler awaits nest deeper than the compiler goes.
-        let call: Pin<Box<dyn Future<Output = Result<serde_json::Value>> + Send>> = Box::pin(call);
+        let call: Pin<Box<dyn Future<Output = Result<serde_json::Value>> + Send>> = match worker.shipped(&event.payload)
+        {
+            Some((about, task)) => {
+                // The program has a journal of its own.
+                worker.journal.set_subject(&event.context.request_id, trace, &about);
+                Box::pin(run_shipped(worker.clone(), about, task, event, init_ms))
+            }
+            None => {
+                worker.journal.begin(&event.context.request_id, trace, &event.payload, cold);
+                let deadline = event.context.deadline();
+                let call = handler(worker.clone(), Invocation { payload: event.payload, deadline, init_ms });
+                let worker = worker.clone();
+                Box::pin(async move {
+                    worker.programs.end().await;
+                    call.await
+                })
+            }
+        };
         let worker = worker.clone();
         async move {
             let answer = call.await;
@@ -128,6 +181,33 @@ where
         }
     }))
     .await
+}
+
+/// Runs a task in its shipped program. What that could not record itself is recorded here.
+async fn run_shipped(
+    worker: Arc<Worker>,
+    about: Event,
+    task: Task,
+    event: LambdaEvent<serde_json::Value>,
+    init_ms: u64,
+) -> Result<serde_json::Value> {
+    let delivery = Delivery {
+        deadline: event.context.deadline(),
+        payload: event.payload,
+        request_id: event.context.request_id,
+        trace_id: event.context.xray_trace_id,
+        arn: event.context.invoked_function_arn,
+        init_ms,
+    };
+    match worker.programs.run(&worker, &task, delivery).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => {
+            worker.journal.program_died(&about, &error);
+            let (job, stage, task, piece, number) = &task.place;
+            worker.conductor.try_failed(job, *stage, *task, *piece, *number, &error).await?;
+            Ok(serde_json::json!({ "failed": error.code() }))
+        }
+    }
 }
 
 /// Our error as Lambda reports it: its code as the type, not the name of a Rust type.

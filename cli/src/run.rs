@@ -2,7 +2,7 @@
 
 use crate::args::{Cloud, Common, CompressionArg, Embedded, How, Job, PrimeRange, Primes, Run};
 use crate::{hull, progress, report};
-use kinglet::{Aws, Compression, Driver, Functions, JobHandle, JobOptions, Local, Result, Submit};
+use kinglet::{Aws, Compression, Driver, Functions, JobHandle, JobOptions, Local, Program, Result, Submit};
 use kinglet_jobs::{PrimesOf, WordCount, parse_number};
 use std::time::Duration;
 
@@ -140,7 +140,8 @@ pub(crate) fn local(concurrency: Option<u32>, embedded: &Embedded) -> Local {
 impl Cloud {
     /// The stack to connect to, where one is named.
     pub(crate) fn aws(&self) -> Option<Aws> {
-        let mut aws = Aws::new(self.stack.as_ref()?);
+        // What the command runs, the functions of the template hold themselves.
+        let mut aws = Aws::new(self.stack.as_ref()?).with_program(Program::Linked);
         if let Some(region) = &self.region {
             aws = aws.with_region(region);
         }

@@ -26,6 +26,14 @@ pub const THREADS: &str = "KINGLET_THREADS";
 pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 /// `0`: the lines of tasks that end make no CloudWatch metrics, which cost by the metric and month. They do by default.
 pub const METRICS: &str = "KINGLET_METRICS";
+/// Whether the functions run programs that drivers ship: `allow`, else they refuse.
+pub const SHIPPED: &str = "KINGLET_SHIPPED";
+/// Set by a worker in a program that it was shipped and has started: that program's id.
+pub const PROGRAM: &str = "KINGLET_PROGRAM";
+/// Set by a worker in a program that it has started: how long the function had been at work until then, in milliseconds.
+pub const PROGRAM_INIT_MS: &str = "KINGLET_PROGRAM_INIT_MS";
+/// Set by the embedded host where a function may use more memory than it has, which no function on Lambda may.
+pub const MEMORY_UNENFORCED: &str = "KINGLET_MEMORY_UNENFORCED";
 /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; by default `warn` in drivers and `info` in functions.
 pub const LOG: &str = "KINGLET_LOG";
 /// Where programs keep the records of the jobs that they ran on their embedded runtimes; none are kept where it is empty.

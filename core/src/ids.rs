@@ -7,6 +7,7 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
@@ -52,6 +53,77 @@ impl FromStr for JobId {
                 format!("{text:?} is not a job id: letters, digits and '-' only, at most 64"),
             ))
         }
+    }
+}
+
+/// Names a program that a driver ships: the SHA-256 of its executable, as 64 hexadecimal digits in text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProgramId([u8; 32]);
+
+impl ProgramId {
+    /// The id of an executable of these bytes.
+    pub fn of(executable: &[u8]) -> Self {
+        Self::finish(Sha256::new_with_prefix(executable))
+    }
+
+    /// The id of an executable whose bytes were hashed one after the other.
+    pub fn finish(hashed: Sha256) -> Self {
+        ProgramId(hashed.finalize().into())
+    }
+
+    /// Of these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        ProgramId(bytes)
+    }
+
+    /// As bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProgramId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ProgramId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProgramId({self})")
+    }
+}
+
+impl FromStr for ProgramId {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        // Lower case only: the text names files and keys.
+        let is_hex = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let read = |(n, byte): (usize, &mut u8)| {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap_or_default();
+        };
+        if !is_hex {
+            return Err(crate::Error::input("program-id", format!("{text:?} is not a program's SHA-256")));
+        }
+        bytes.iter_mut().enumerate().for_each(read);
+        Ok(ProgramId(bytes))
+    }
+}
+
+impl TryFrom<String> for ProgramId {
+    type Error = crate::Error;
+
+    fn try_from(text: String) -> Result<Self, crate::Error> {
+        text.parse()
+    }
+}
+
+impl From<ProgramId> for String {
+    fn from(id: ProgramId) -> Self {
+        id.to_string()
     }
 }
 
@@ -116,5 +188,22 @@ impl Timestamp {
     /// Milliseconds from `earlier` to this; 0 when the clock went back.
     pub fn since_ms(self, earlier: Timestamp) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ProgramId;
+
+    #[test]
+    fn a_program_is_named_by_its_sha_256() {
+        // The first test vector of FIPS 180-2.
+        let id = ProgramId::of(b"abc");
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(id.to_string(), text);
+        assert_eq!(text.parse::<ProgramId>().unwrap(), id);
+        for wrong in ["", &text[1..], &text.to_uppercase(), &text.replace('b', "g"), &format!("{text}0")] {
+            assert_eq!(wrong.parse::<ProgramId>().unwrap_err().code(), "program-id", "{wrong}");
+        }
     }
 }

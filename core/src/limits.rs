@@ -37,7 +37,22 @@ pub const UPLOAD_PARTS_MAX: usize = 10_000;
 /// The most keys in one `DeleteObjects`. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>, 2026-11.
 pub const DELETE_OBJECTS_MAX: usize = 1_000;
 
+/// The newest glibc symbols that programs may need on the functions' runtime, `provided.al2023`: Amazon Linux 2023 has
+/// glibc 2.34 for all its life. <https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html>, 2026-11.
+pub const GLIBC_MAX: (u32, u32) = (2, 34);
+
 // Kinglet's own.
+
+/// The largest program that is shipped, stripped and not compressed, in bytes. It must fit into the smallest `/tmp`, 512 MB,
+/// with room for spills.
+pub const PROGRAM_BYTES_MAX: u64 = 256 << 20;
+
+/// How long S3 keeps a shipped program after it was uploaded, in seconds (30 days); `template.yaml` says the same.
+pub const PROGRAM_KEPT_S: u64 = 30 * 24 * 3600;
+
+/// A program that was uploaded longer ago than this is uploaded again before a job starts, in seconds (22 days): what is left
+/// is longer than a job lives.
+pub const PROGRAM_RENEWED_S: u64 = PROGRAM_KEPT_S - JOB_KEPT_S - 24 * 3600;
 
 /// The longest encoded key, in bytes.
 pub const KEY_BYTES_MAX: usize = 512 << 20;

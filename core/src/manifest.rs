@@ -194,6 +194,7 @@ mod tests {
             inputs: vec![InputSpec { bucket: "b".into(), objects: Objects::One("k".into()), shown: "s3://b/k".into() }],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into() },
             options: JobOptions::default(),
+            program: None,
             submitted_at: crate::ids::Timestamp(0),
             calls: None,
         }

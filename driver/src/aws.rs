@@ -1,7 +1,8 @@
 //! A stack on AWS, as `sam deploy` made it.
 
 use crate::driver::Place;
-use crate::{Driver, Result};
+use crate::program::{Architecture, Shipping};
+use crate::{Driver, Error, Program, Result};
 use kinglet_aws::{Conductor, Deployed, Session};
 
 /// A stack on AWS that is to be connected to. Credentials, region, profiles, SSO and endpoints are found as every AWS tool
@@ -18,6 +19,7 @@ pub struct Aws {
     stack: String,
     region: Option<String>,
     profile: Option<String>,
+    program: Program,
 }
 
 /// What a driver on AWS knows of where it is.
@@ -30,7 +32,7 @@ pub(crate) struct Cloud {
 impl Aws {
     /// The stack of this name.
     pub fn new(stack: impl Into<String>) -> Self {
-        Aws { stack: stack.into(), region: None, profile: None }
+        Aws { stack: stack.into(), region: None, profile: None, program: Program::Itself }
     }
 
     /// Looks in this region, whatever the environment and the profile say.
@@ -51,6 +53,12 @@ impl Aws {
         Session::open(self.region.as_deref(), self.profile.as_deref()).await
     }
 
+    /// Where the functions have the jobs' code from: by default this program ships itself ([`Program::Itself`]).
+    /// [`Program::Linked`] is for functions that were built and deployed with the jobs in them.
+    pub fn with_program(self, program: Program) -> Self {
+        Aws { program, ..self }
+    }
+
     /// Reads the stack's outputs, which takes one request to CloudFormation, and checks that its functions and this program
     /// understand each other.
     ///
@@ -58,12 +66,20 @@ impl Aws {
     /// No region, no or expired credentials, no such stack, one that is not whole, one of another version: each an error of
     /// its own code, with what to do.
     pub async fn connect(self) -> Result<Driver> {
+        crate::entry::refuse_in_worker()?;
         let jobs = crate::entry::registry()?;
         jobs.check()?;
         let session = self.session().await?;
         let deployed = Deployed::find(&session, &self.stack).await?;
         let conductor = Conductor::new(session.clients.clone(), deployed.stack.clone());
-        Ok(Driver::new(conductor, jobs, Place::Aws(Box::new(Cloud { session, deployed }))))
+        let output = |key: &str| deployed.outputs.get(key).map(String::as_str);
+        let architecture = output("Architecture").ok_or_else(|| {
+            Error::stale("stack-outputs", format!("stack {} has no output Architecture", self.stack))
+                .with_hint("deploy the template of this version")
+        });
+        let allowed = output("ShippedPrograms") == Some("allow");
+        let shipping = Shipping::new(self.program, architecture.and_then(Architecture::of), allowed);
+        Ok(Driver::new(conductor, jobs, Place::Aws(Box::new(Cloud { session, deployed })), shipping))
     }
 }
 

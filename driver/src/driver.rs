@@ -6,6 +6,7 @@ use crate::handle::JobHandle;
 use crate::items::{ItemCuts, Made};
 use crate::machine::{Keeper, Neighbour, Servers};
 use crate::output::Directories;
+use crate::program::{Program, Shipping};
 use crate::{Error, Format, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) conductor: Conductor,
     jobs: Arc<Registry>,
     pub(crate) place: Place,
+    pub(crate) shipping: Shipping,
     mounts: AtomicU32,
     /// Jobs that ended without success.
     pub(crate) failed: Mutex<Vec<JobId>>,
@@ -98,6 +100,7 @@ pub struct Submit {
     inputs: Vec<String>,
     output: String,
     options: JobOptions,
+    program: Option<Program>,
     overwrite: bool,
     cuts: ItemCuts,
 }
@@ -113,6 +116,7 @@ impl Submit {
             inputs: inputs.into_iter().map(Into::into).collect(),
             output: output.into(),
             options: JobOptions { concurrency: 0, ..JobOptions::default() },
+            program: None,
             overwrite: false,
             cuts: ItemCuts::Even,
         }
@@ -140,6 +144,12 @@ impl Submit {
     #[must_use]
     pub fn with_options(self, options: JobOptions) -> Self {
         Submit { options, ..self }
+    }
+
+    /// Where the functions have this job's code from, when it is not where they have that of the driver's other jobs.
+    #[must_use]
+    pub fn with_program(self, program: Program) -> Self {
+        Submit { program: Some(program), ..self }
     }
 
     /// Removes the parts and the manifest that the output may hold already.
@@ -173,9 +183,10 @@ impl Driver {
         Aws::new(stack).connect().await
     }
 
-    pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place) -> Self {
+    pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place, shipping: Shipping) -> Self {
         let (mounts, failed, made) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
-        Driver { shared: Arc::new(Shared { conductor, jobs, place, mounts, failed, made, maps: Maps::default() }) }
+        let shared = Shared { conductor, jobs, place, shipping, mounts, failed, made, maps: Maps::default() };
+        Driver { shared: Arc::new(shared) }
     }
 
     /// Runs a job to its end.
@@ -328,6 +339,7 @@ impl Driver {
             };
             runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
         }
+        let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
         output::prepare(&conductor.objects, &output.spec, submit.overwrite).await?;
 
         let now = Timestamp::now();
@@ -349,6 +361,7 @@ impl Driver {
             inputs,
             output: output.spec,
             options: JobOptions { concurrency, ..submit.options },
+            program,
             submitted_at: now,
             calls,
         };
@@ -357,8 +370,7 @@ impl Driver {
             .objects
             .put(&conductor.stack.work_bucket, &Conductor::spec_key(&job), bytes.into(), Replace::Yes)
             .await?;
-        let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
-        conductor.ledger.create_job(&job, name, now, tries_max, timeout_ms).await?;
+        conductor.ledger.create_job(&job, &spec, conductor.stack.timeout_ms).await?;
         if let Err(error) = conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await {
             // Else the sweeper would start later what this call says has failed.
             if let Err(error) = conductor.fail(&job, Phase::Failed, &error).await {

@@ -159,6 +159,19 @@ pub(crate) fn functions() -> Arc<kinglet_calls::Functions> {
     FUNCTIONS.get().cloned().unwrap_or_default()
 }
 
+/// A worker that started a driver would start workers that start drivers.
+///
+/// # Errors
+/// [`Error::UserCode`] in a worker.
+pub(crate) fn refuse_in_worker() -> Result<()> {
+    // A function of the user's own, which has no role, may be a driver.
+    if std::env::var_os(env::RUNTIME_API).is_none() || std::env::var_os(env::ROLE).is_none() {
+        return Ok(());
+    }
+    Err(Error::user_code("driver-in-worker", "a driver was started inside a function")
+        .with_hint("start drivers in the closure that `kinglet::main` is given: it does not run in functions"))
+}
+
 /// The jobs of this process.
 pub(crate) fn registry() -> Result<Arc<Registry>> {
     JOBS.get().cloned().ok_or_else(|| {

@@ -3,7 +3,7 @@
 //! A job is a struct with a `map` and a `reduce`. [`main`] makes one program of it that is the driver when a person starts it
 //! and the worker when a Lambda host does. [`Driver::local`] starts the embedded runtime: an S3, a DynamoDB and a Lambda of
 //! its own, on loopback, in this process; the program starts itself again as their functions. [`Driver::aws`] connects to a
-//! stack that `sam deploy` made, where the functions were built with the jobs in them.
+//! stack that `sam deploy` made once: the program ships itself to its functions ([`Program`]).
 //!
 //! ```no_run
 //! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, Stretch, UserResult, Values, Words};
@@ -54,6 +54,7 @@ mod logs;
 mod machine;
 mod memory;
 mod output;
+mod program;
 mod report;
 
 pub use aws::Aws;
@@ -81,3 +82,4 @@ pub use kinglet_core::{
 pub use local::{Functions, Local, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};
 pub use machine::Machine;
+pub use program::Program;

@@ -2,7 +2,8 @@
 
 use crate::driver::Place;
 use crate::machine::Keeper;
-use crate::{Driver, Error, Result};
+use crate::program::{Architecture, Shipping};
+use crate::{Driver, Error, Program, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::{env, limits};
@@ -39,6 +40,8 @@ pub struct Local {
     timeout: Duration,
     data_dir: Option<PathBuf>,
     functions: Functions,
+    program: Program,
+    shipping_allowed: bool,
     cpu: CpuShare,
     enforce_memory: bool,
     servers: Option<Servers>,
@@ -58,6 +61,8 @@ impl Local {
             timeout: Duration::from_millis(limits::FUNCTION_TIMEOUT_MS_MAX),
             data_dir: None,
             functions: Functions::Itself,
+            program: Program::Linked,
+            shipping_allowed: true,
             cpu: CpuShare::Whole,
             enforce_memory: false,
             servers: None,
@@ -109,6 +114,23 @@ impl Local {
         Local { functions, ..self }
     }
 
+    /// Ships this program to the functions as on AWS: it is checked, stripped, uploaded to the embedded S3, fetched from there
+    /// and run as the functions' child. To try that out, as it is slower than the default: there the functions hold the
+    /// program, as they are it.
+    pub fn with_shipped_program(self) -> Self {
+        self.with_program(Program::Itself)
+    }
+
+    /// Where the functions have the jobs' code from: by default they hold it ([`Program::Linked`]).
+    pub fn with_program(self, program: Program) -> Self {
+        Local { program, ..self }
+    }
+
+    /// Refuses shipped programs, as a stack does that was deployed with `ShippedPrograms=forbid`.
+    pub fn with_shipping_forbidden(self) -> Self {
+        Local { shipping_allowed: false, ..self }
+    }
+
     /// Uses S3 and DynamoDB servers that run already instead of the embedded ones: emulators, or S3-compatible stores. Inputs
     /// and outputs must then be `s3://` URIs.
     pub fn with_servers(self, servers: Servers) -> Self {
@@ -127,6 +149,7 @@ impl Local {
     /// When no jobs are registered, a function's program is missing, or loopback or the directory for data cannot be used.
     pub async fn start(self) -> Result<Driver> {
         let began = std::time::Instant::now();
+        crate::entry::refuse_in_worker()?;
         let jobs = crate::entry::registry()?;
         jobs.check()?;
         let names = FunctionNames {
@@ -175,7 +198,9 @@ impl Local {
         conductor.ledger.create_table().await?;
         tracing::info!(ms = began.elapsed().as_secs_f64() * 1e3, "the embedded runtime has started");
         let (runtime, keeper) = (Box::new(runtime), self.state_dir.as_deref().map(Keeper::new));
-        Ok(Driver::new(conductor, jobs, Place::Embedded { runtime, concurrency: self.concurrency, keeper }))
+        let shipping = Shipping::new(self.program, Architecture::here(), self.shipping_allowed);
+        let place = Place::Embedded { runtime, concurrency: self.concurrency, keeper };
+        Ok(Driver::new(conductor, jobs, place, shipping))
     }
 
     fn function(&self, role: &str, name: &str, memory_mb: u32, names: &FunctionNames) -> Result<FunctionOptions> {
@@ -193,7 +218,11 @@ impl Local {
             (env::REDUCER.to_owned(), names.reducer.clone()),
             (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
             (env::LARGE_PAGES.to_owned(), "1".to_owned()),
+            (env::SHIPPED.to_owned(), if self.shipping_allowed { "allow" } else { "forbid" }.to_owned()),
         ];
+        if !self.enforce_memory {
+            env.push((env::MEMORY_UNENFORCED.to_owned(), "1".to_owned()));
+        }
         if let Some(name) = &names.mapper_large {
             env.push((env::MAPPER_LARGE.to_owned(), name.clone()));
         }

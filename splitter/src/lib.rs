@@ -9,7 +9,7 @@ mod list;
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::worker::{Invocation, Worker};
-use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
+use kinglet_core::ids::{JobId, Piece, ProgramId, TaskIdx, Timestamp};
 use kinglet_core::ledger::{CallsView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
 use kinglet_core::wire::log::Did;
@@ -80,7 +80,7 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
         memory_mb: worker.memory_mb,
         requests: conductor.clients.meter.since(&before),
     };
-    begin(conductor, job, (&splits, &inputs, partitions), calls, Some(&spent)).await
+    begin(conductor, job, (&splits, &inputs, partitions), (calls, spec.program), Some(&spent)).await
 }
 
 /// Writes the plan, records it with what a function spent on it until then, and starts the mappers, unless another was first.
@@ -91,7 +91,7 @@ pub async fn begin(
     conductor: &Conductor,
     job: &JobId,
     (splits, inputs, partitions): (&[Split], &Inputs, u32),
-    calls: Option<CallsView>,
+    (calls, program): (Option<CallsView>, Option<ProgramId>),
     spent: Option<&(dyn Fn(Timestamp) -> Usage + Sync)>,
 ) -> Result<()> {
     let bytes = plan::write(splits, inputs)?;
@@ -123,6 +123,7 @@ pub async fn begin(
             bytes_max: None,
             calls_max: None,
             larger: false,
+            program,
         };
         Some(Event::Map(map))
     };

@@ -6,6 +6,7 @@ import sys
 import functions
 import guide
 import jobs
+import programs
 import roles
 import settings
 import tools
@@ -65,6 +66,8 @@ def check_on(server: Ministack) -> None:
         jobs.check_failures(stack, driver)
     with Step("looking after jobs"):
         jobs.check_looking_after(stack, driver)
+    with Step("programs that ship themselves"):
+        programs.check_programs(driver)
     with Step("roles"):
         roles.check_roles(stack, driver.aws)
     with Step("sam deploy with every option, and a job"):

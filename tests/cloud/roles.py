@@ -18,6 +18,7 @@ from stack import ELSEWHERE, INPUT, OUTPUT, Aws, Stack
 from tools import Failed, say
 
 JOB = "jobs/roles"
+PROGRAM = "programs/roles"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
 
@@ -113,6 +114,9 @@ TABLE: list[Line] = [
     ("write an object of a call", "mrd", lambda c: c.put(c.work, f"{JOB}/objects/a")),
     ("read an object of a call", "mrd", lambda c: c.get(c.work, f"{JOB}/objects/a")),
     ("write the result of a reduce function", "rd", lambda c: c.upload(c.work, f"{JOB}/result/0-1")),
+    ("read a shipped program", "mrd", lambda c: c.get(c.work, PROGRAM)),
+    ("ship a program", "d", lambda c: c.put(c.work, PROGRAM)),
+    ("remove a shipped program", "", lambda c: c.remove(c.work, PROGRAM)),
     ("write a spec", "d", lambda c: c.put(c.work, f"{JOB}/spec")),
     ("write items", "d", lambda c: c.put(c.work, f"{JOB}/items")),
     ("write a plan", "sd", lambda c: c.put(c.work, f"{JOB}/plan")),
@@ -242,6 +246,7 @@ def prepare(stack: Stack) -> None:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     for name in ["spec", "plan", "items", "shared", "objects/a", "runs/000000.0/0-1"]:
         root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=f"{JOB}/{name}", Body=b"x")
+    root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=PROGRAM, Body=b"x")
     root.s3.put_object(Bucket=OUTPUT, Key="roles/_manifest.json", Body=b"{}")
 
 
@@ -249,7 +254,7 @@ def tidy(stack: Stack) -> None:
     root, outputs = stack.root, stack.outputs
     root.dynamodb.delete_item(TableName=outputs["Table"], Key=PK)
     for bucket in [INPUT, ELSEWHERE, OUTPUT, outputs["WorkBucketName"]]:
-        for prefix in ["roles/", f"{JOB}/"]:
+        for prefix in ["roles/", f"{JOB}/", PROGRAM]:
             for entry in root.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
                 root.s3.delete_object(Bucket=bucket, Key=entry["Key"])
 

@@ -5,6 +5,7 @@ import json
 import yaml
 
 import jobs
+import programs
 import roles
 from jobs import Driver
 from server import Ministack
@@ -112,7 +113,7 @@ def check_declared(stack: Stack, reserved: str | None, recovery: str, encryption
     same(
         "lifecycle",
         [rule["Id"] for rule in rules if rule["Status"] == "Enabled"],
-        ["expire-intermediates", "abort-stale-uploads"],
+        ["expire-intermediates", "expire-programs", "abort-stale-uploads"],
     )
     rule = {"ServerSideEncryptionByDefault": encryption, "BucketKeyEnabled": bucket_key}
     same("encryption", bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"], [rule])
@@ -137,6 +138,7 @@ def check_options(server: Ministack, driver: Driver) -> None:
         KmsKeyArn=key,
         DataKmsKeyArns=f"{key},{data_key}",
         Tracing="Active",
+        ShippedPrograms="forbid",
         LogRetentionDays="30",
     )
     same("the table stays", stack.outputs["Table"], driver.stack.outputs["Table"])
@@ -154,6 +156,8 @@ def check_options(server: Ministack, driver: Driver) -> None:
     same("the table's key", (table["SSEType"], table["KMSMasterKeyArn"]), ("KMS", key))
     check_declared(stack, "7", "true", {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}, True)
     roles.check_options(stack, key, data_key, asked=True)
+
+    programs.check_forbidden(driver)
 
     text = b"a bucket of MoreInputBucketArns holds a text"
     root.s3.put_object(Bucket=ELSEWHERE, Key="more/text", Body=text)

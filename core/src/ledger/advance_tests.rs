@@ -74,6 +74,7 @@ impl World {
             cancelled: vec![],
             tries_max: 4,
             timeout_ms: TIMEOUT_MS,
+            program: None,
             error: None,
             beside: vec![],
         };

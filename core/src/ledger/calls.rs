@@ -100,6 +100,7 @@ mod tests {
             cancelled: vec![],
             tries_max: 4,
             timeout_ms: 60_000,
+            program: None,
             error: None,
             beside: vec![],
         };

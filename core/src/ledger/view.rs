@@ -1,7 +1,7 @@
 //! The ledger as [`super::advance`] sees it.
 
 use crate::error::Error;
-use crate::ids::{Piece, TaskIdx, Timestamp};
+use crate::ids::{Piece, ProgramId, TaskIdx, Timestamp};
 use crate::wire::record::{Position, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,8 @@ pub struct JobView {
     pub tries_max: u16,
     /// The functions' timeout in milliseconds.
     pub timeout_ms: u64,
+    /// The shipped program that runs its tasks.
+    pub program: Option<ProgramId>,
     /// Why it failed.
     pub error: Option<Error>,
     /// Time and requests that belong to no task: of the splitter up to its plan, and of those who took the job from mapping to

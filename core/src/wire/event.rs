@@ -9,11 +9,13 @@
 //! {"sweep": {}}
 //! ```
 //!
+//! Tasks of a job whose program was shipped have its id besides: `"program": "9f86d0…"`.
+//!
 //! Lambda itself invokes the splitter with a record of an asynchronous invocation that failed, which has the keys
 //! `requestContext`, `requestPayload` and `responsePayload`.
 
 use super::record::Position;
-use crate::ids::{JobId, Piece, TaskIdx};
+use crate::ids::{JobId, Piece, ProgramId, TaskIdx};
 use serde::{Deserialize, Serialize};
 
 /// What to do.
@@ -74,6 +76,9 @@ pub struct MapEvent {
     /// Whether the larger mapper is to run it: set after attempts died of memory on the other one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub larger: bool,
+    /// The shipped program that is to run it; without one, the function itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramId>,
 }
 
 /// See [`Event::Reduce`].
@@ -85,6 +90,9 @@ pub struct ReduceEvent {
     pub task: TaskIdx,
     /// Which try this is.
     pub number: u16,
+    /// The shipped program that is to run it; without one, the function itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramId>,
 }
 
 /// See [`Event::Sweep`].
@@ -113,6 +121,7 @@ mod tests {
     #[test]
     fn golden() {
         let job: JobId = "0193-ab".parse().unwrap();
+        let program = Some(ProgramId::of(b"abc"));
         let map = MapEvent {
             job: job.clone(),
             task: TaskIdx(3),
@@ -123,13 +132,16 @@ mod tests {
             bytes_max: None,
             calls_max: None,
             larger: false,
+            program: None,
         };
         let events = [
             Event::Split(SplitEvent { job: job.clone() }),
             Event::Map(map.clone()),
             Event::Map(MapEvent { bytes_max: Some(1 << 20), larger: true, ..map.clone() }),
-            Event::Map(MapEvent { calls_max: Some(8), ..map }),
-            Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 1 }),
+            Event::Map(MapEvent { calls_max: Some(8), ..map.clone() }),
+            Event::Map(MapEvent { program, ..map }),
+            Event::Reduce(ReduceEvent { job: job.clone(), task: TaskIdx(3), number: 1, program: None }),
+            Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 1, program }),
             Event::Sweep(SweepEvent {}),
         ];
         let text = events.clone().map(|e| serde_json::to_string(&e).unwrap()).join("\n");

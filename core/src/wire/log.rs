@@ -218,6 +218,7 @@ mod tests {
             bytes_max: None,
             larger: false,
             calls_max: None,
+            program: None,
         };
         let known = Subject::of(&Event::Map(map));
         let trace_id = Some("1-6920116c-019aa5440eb0f0a9c3d5e7ab".to_owned());

@@ -7,6 +7,7 @@
 //! | [`spec`] | the job as the driver submits it | S3, `jobs/<job>/spec` |
 //! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan` |
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
+//! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
 //! | [`record`] | what a commit says of an attempt | DynamoDB, an attribute of a group item |
 //! | [`calls`] | what the calls of a batch came to | DynamoDB item or S3 object |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
@@ -19,7 +20,7 @@
 /// Raise it, in both places, with every change by which an older side would misread a newer one or the other way round: a
 /// raised version or kind of any [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. What
 /// an older side ignores and a newer one can do without, as a further optional member of an event, leaves it as it is.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 pub mod calls;
 pub mod emf;
@@ -28,6 +29,7 @@ pub mod frame;
 pub mod items;
 pub mod log;
 pub mod plan;
+pub mod program;
 pub mod record;
 pub mod run;
 pub mod spec;

@@ -1,8 +1,8 @@
-//! The job as the driver submits it. Stored in a frame, version 3.
+//! The job as the driver submits it. Stored in a frame, version 4.
 
 use super::frame::{Framed, Kind};
 use super::run::Compression;
-use crate::ids::Timestamp;
+use crate::ids::{ProgramId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a worker must know of a job.
@@ -20,6 +20,8 @@ pub struct JobSpec {
     pub output: OutputSpec,
     /// How.
     pub options: JobOptions,
+    /// The shipped program that holds the job; without one, the functions hold it themselves.
+    pub program: Option<ProgramId>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
     /// When map tasks are batches of calls of a function, one an item: which, and what becomes of their results.
@@ -60,7 +62,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 /// One input: objects of one bucket.
@@ -216,6 +218,7 @@ mod tests {
             ],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into() },
             options: JobOptions::default(),
+            program: Some(ProgramId::of(b"abc")),
             submitted_at: Timestamp(7),
             calls: Some(CallsSpec {
                 function: FunctionSpec { name: "f".into(), signature: "fn(u8) -> u8".into() },
@@ -224,7 +227,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v3.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v4.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 }

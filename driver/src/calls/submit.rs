@@ -126,6 +126,7 @@ async fn send(
 ) -> Result<()> {
     shared.check_ready()?;
     let conductor = &shared.conductor;
+    let program = shared.shipping.ship(None, conductor).await?;
     let calls = wave.writer.count();
     let per_task = u32::try_from(wave.per_batch.min(calls)).unwrap_or(u32::MAX);
     let concurrency = shared.concurrency().await;
@@ -145,17 +146,17 @@ async fn send(
         inputs: vec![input.input],
         output: OutputSpec { bucket: String::new(), prefix: String::new(), shown: "(calls)".to_owned() },
         options: options.job_options(concurrency),
+        program,
         submitted_at: now,
         calls: Some(CallsSpec { function: function.clone(), then, per_task }),
     };
     let bytes = frame::write(&spec)?;
     let key = Conductor::spec_key(&job);
-    let (tries_max, timeout_ms) = (spec.options.tries_max, conductor.stack.timeout_ms);
     tokio::try_join!(
         conductor.objects.put(&conductor.stack.work_bucket, &key, bytes.into(), Replace::Yes),
-        conductor.ledger.create_job(&job, &function.name, now, tries_max, timeout_ms),
+        conductor.ledger.create_job(&job, &spec, conductor.stack.timeout_ms),
     )?;
     let view = CallsView { count: calls as u64, per_task };
     state.add_wave(job.clone(), wave.first_call..wave.first_call + slots, splits.len(), now);
-    kinglet_splitter::begin(conductor, &job, (&splits, &inputs, partitions), Some(view), None).await
+    kinglet_splitter::begin(conductor, &job, (&splits, &inputs, partitions), (Some(view), program), None).await
 }

@@ -13,7 +13,8 @@ pub(crate) use record::{Record, Servers};
 use crate::driver::Place;
 use crate::jobs::pick;
 use crate::logs::{LogFilter, LogLine};
-use crate::{Cleaned, Driver, Error, JobHandle, JobStatus, JobSummary, Phase, Really, Report, Result};
+use crate::program::{Architecture, Shipping};
+use crate::{Cleaned, Driver, Error, JobHandle, JobStatus, JobSummary, Phase, Program, Really, Report, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::env;
@@ -289,7 +290,10 @@ impl Servers {
         let functions = FunctionNames { splitter, mapper, mapper_large: Some(mapper_large), reducer };
         let stack = Stack { table: self.table, work_bucket: self.work_bucket, functions, timeout_ms: self.timeout_ms };
         let jobs = crate::entry::registry()?;
-        Ok(Driver::new(Conductor::new(Clients::at(&endpoints), stack), jobs, Place::Neighbour(neighbour)))
+        let conductor = Conductor::new(Clients::at(&endpoints), stack);
+        // It starts no jobs.
+        let shipping = Shipping::new(Program::Linked, Architecture::here(), false);
+        Ok(Driver::new(conductor, jobs, Place::Neighbour(neighbour), shipping))
     }
 }
 

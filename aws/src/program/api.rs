@@ -1,0 +1,184 @@
+//! The Lambda Runtime API for one child, on loopback: what `lambda_runtime` in the child asks for, and no more.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kinglet_core::limits::INVOKE_SYNC_BYTES_MAX;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+const PREFIX: &str = "/2018-06-01/runtime/";
+
+/// One event for the child.
+pub(super) struct Delivered {
+    pub(super) request_id: String,
+    pub(super) deadline_ms: u64,
+    pub(super) arn: String,
+    pub(super) trace_id: Option<String>,
+    pub(super) payload: Bytes,
+}
+
+/// What the child says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// It waits for an event.
+    Ready,
+    /// Its answer to the event.
+    Response(Bytes),
+    /// That the event failed, or that it cannot start: an error document.
+    Error(Bytes),
+}
+
+/// The server, until it is dropped.
+pub(super) struct Api {
+    pub(super) address: SocketAddr,
+    deliver: mpsc::UnboundedSender<Delivered>,
+    said: mpsc::UnboundedReceiver<Said>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    deliveries: tokio::sync::Mutex<mpsc::UnboundedReceiver<Delivered>>,
+    /// The event that is not answered yet.
+    current: Mutex<Option<String>>,
+    say: mpsc::UnboundedSender<Said>,
+}
+
+type Reply = Response<Full<Bytes>>;
+
+impl Api {
+    /// Starts a server on a port that the system chooses.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let (deliver, deliveries) = mpsc::unbounded_channel();
+        let (say, said) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { deliveries: deliveries.into(), current: Mutex::default(), say });
+        let server = tokio::spawn(serve(listener, shared));
+        Ok(Api { address, deliver, said, server })
+    }
+
+    /// Hands an event to the child, which gets it as soon as it asks.
+    pub(super) fn deliver(&self, event: Delivered) {
+        // The receiver lives as long as the server does.
+        let _ = self.deliver.send(event);
+    }
+
+    /// What the child says next.
+    pub(super) async fn said(&mut self) -> Said {
+        match self.said.recv().await {
+            Some(said) => said,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Replies are single small writes that somebody waits for.
+                    let _ = stream.set_nodelay(true);
+                    let shared = shared.clone();
+                    let service = service_fn(move |request| {
+                        let shared = shared.clone();
+                        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
+                    });
+                    connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection of the shipped program");
+                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    match (head.method, path) {
+        (Method::GET, "invocation/next") => next(shared).await,
+        (Method::POST, "init/error") => take(shared, None, body, Said::Error).await,
+        (Method::POST, path) => match path.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
+            Some((id, "response")) => take(shared, Some(id), body, Said::Response).await,
+            Some((id, "error")) => take(shared, Some(id), body, Said::Error).await,
+            _ => reply(StatusCode::NOT_FOUND),
+        },
+        _ => reply(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn next(shared: &Shared) -> Reply {
+    if current(shared).is_some() {
+        return reply(StatusCode::FORBIDDEN);
+    }
+    let _ = shared.say.send(Said::Ready);
+    let Some(event) = shared.deliveries.lock().await.recv().await else {
+        return reply(StatusCode::GONE);
+    };
+    *current(shared) = Some(event.request_id.clone());
+    let mut reply = Response::new(Full::new(event.payload));
+    let headers = reply.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("lambda-runtime-deadline-ms", event.deadline_ms.into());
+    let texts = [
+        ("lambda-runtime-aws-request-id", Some(event.request_id)),
+        ("lambda-runtime-invoked-function-arn", Some(event.arn)),
+        ("lambda-runtime-trace-id", event.trace_id),
+    ];
+    for (name, text) in texts {
+        // Lambda sent them as headers too, so they are fit to be.
+        if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    reply
+}
+
+/// Takes an answer: to this event, if it is the one that is not answered; only the first one counts.
+async fn take(shared: &Shared, id: Option<&str>, body: Incoming, said: fn(Bytes) -> Said) -> Reply {
+    let Ok(body) = Limited::new(body, INVOKE_SYNC_BYTES_MAX).collect().await else {
+        return reply(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    if let Some(id) = id {
+        let mut current = current(shared);
+        if current.as_deref() != Some(id) {
+            return reply(StatusCode::BAD_REQUEST);
+        }
+        *current = None;
+    }
+    let _ = shared.say.send(said(body.to_bytes()));
+    reply(StatusCode::ACCEPTED)
+}
+
+fn current(shared: &Shared) -> std::sync::MutexGuard<'_, Option<String>> {
+    shared.current.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reply(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from_static(b"{}")));
+    *reply.status_mut() = status;
+    reply
+}

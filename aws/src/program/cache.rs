@@ -1,0 +1,66 @@
+//! Executables in `/tmp`: one at a time, fetched once, checked before each start.
+
+use super::store;
+use crate::conduct::Conductor;
+use kinglet_core::ids::ProgramId;
+use kinglet_core::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// How much of a file is hashed at once.
+const HASH_BYTES: usize = 1 << 20;
+
+/// The executable of a program, fetched if it is not there. Others are removed: `/tmp` is for the job's data.
+///
+/// # Errors
+/// What S3 reports; [`Error::Corrupt`] when the object is not what its name says; [`Error::Limit`] when `/tmp` cannot take it.
+pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -> Result<PathBuf> {
+    let path = dir.join(program.to_string());
+    let failed = |doing: &str, e: io::Error| {
+        Error::limit("tmp", format!("{doing} shipped program {program} in {}: {e}", dir.display()))
+            .with_hint("give the functions a larger /tmp (TmpSize; --data-dir on the embedded runtime)")
+    };
+    match hash(&path) {
+        Ok(found) if found == program => return Ok(path),
+        Ok(found) => tracing::warn!(%program, %found, "a kept program was changed"),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(failed("reading", e)),
+    }
+    make_room(dir).map_err(|e| failed("making room for", e))?;
+    // A fetch that is cut off leaves nothing under the program's own name.
+    let part = dir.join(format!("{program}.part"));
+    let mut file = create(&part).map_err(|e| failed("storing", e))?;
+    let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(|e| failed("storing", e));
+    store::fetch(conductor, program, &mut write).await?;
+    // Closed before it is run: a file that somebody may write to is not executed.
+    drop(file);
+    fs::rename(&part, &path).map_err(|e| failed("storing", e))?;
+    Ok(path)
+}
+
+/// The directory, empty.
+fn make_room(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    DirBuilder::new().mode(0o700).create(dir)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o700).open(path)
+}
+
+fn hash(path: &Path) -> io::Result<ProgramId> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; HASH_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(ProgramId::finish(hash)),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}

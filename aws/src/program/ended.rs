@@ -1,0 +1,175 @@
+//! What became of a shipped program, as the task's error.
+
+use bytes::Bytes;
+use kinglet_core::Error;
+use serde_json::Value;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// How a program ended without an answer.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// By itself, or by a signal; before it asked for its first event, or after.
+    Exited { status: ExitStatus, starting: bool },
+    /// It did not ask for an event for this long, and was killed.
+    Silent(Duration),
+    /// It said that it cannot start.
+    CannotStart(Bytes),
+    /// It was killed, as the function's time was nearly up.
+    Late,
+    /// It was killed, as it and the worker used nearly all of the function's memory.
+    Memory { used_mb: u64 },
+    /// It answered with something else than JSON.
+    Nonsense(String),
+}
+
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+const MEMORY_HINT: &str = "give the functions more memory, or cut the input into smaller splits (--split-bytes)";
+const START_HINT: &str =
+    "start it with `kinglet::main`, first thing in `main`: what stands before it runs in every function too";
+
+/// The error. `said` are the last lines that the program wrote; `memory_mb` is the function's.
+pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
+    let wrote = |text: &str| said.iter().any(|line| line.contains(text));
+    let error = match ended {
+        Ended::Exited { status, starting: true }
+            if wrote("error while loading shared libraries") || wrote("' not found") =>
+        {
+            Error::input("program-start", format!("the shipped program cannot be loaded ({})", shown(*status)))
+                .with_hint("it needs libraries that the functions' system does not have; build it statically (musl)")
+        }
+        Ended::Exited { status, starting: true } => {
+            let message = format!("the shipped program ended before it asked for work ({})", shown(*status));
+            Error::user_code("program-start", message).with_hint(START_HINT)
+        }
+        Ended::Silent(waited) => {
+            let message = format!("the shipped program did not ask for work within {:.0} s", waited.as_secs_f64());
+            Error::user_code("program-start", message).with_hint(START_HINT)
+        }
+        Ended::CannotStart(document) => of_document(document).context("starting the shipped program"),
+        Ended::Exited { status, starting: false } => exited(*status, &wrote),
+        Ended::Late => Error::service("timed-out", "the shipped program was stopped, as the function's time was up")
+            .with_hint("give the functions a longer timeout, or cut the input into smaller splits (--split-bytes)"),
+        Ended::Memory { used_mb } => {
+            let message = format!("the shipped program used up the function's memory: {used_mb} of {memory_mb} MB");
+            Error::limit("out-of-memory", message).with_hint(MEMORY_HINT)
+        }
+        Ended::Nonsense(why) => Error::service("crashed", format!("the shipped program answered nonsense: {why}")),
+    };
+    with_lines(error, said)
+}
+
+fn exited(status: ExitStatus, wrote: &dyn Fn(&str) -> bool) -> Error {
+    let how = shown(status);
+    match status.signal() {
+        Some(SIGABRT) if wrote("memory allocation of") => {
+            Error::limit("out-of-memory", format!("the shipped program got no more memory ({how})"))
+                .with_hint(MEMORY_HINT)
+        }
+        Some(SIGABRT) if wrote("has overflowed its stack") => {
+            Error::user_code("stack-overflow", format!("the shipped program overflowed its stack ({how})"))
+                .with_hint("the job's code calls itself too deeply: use a loop, or a thread with a larger stack")
+        }
+        Some(SIGABRT) if wrote("panicked at") || wrote("ERROR a panic") => {
+            Error::user_code("panic", format!("the shipped program panicked and aborted ({how})"))
+                .with_hint("a program built with `panic = \"unwind\"` says which record it was")
+        }
+        // Nothing else ends a process so that has not done it itself.
+        Some(SIGKILL) => Error::limit(
+            "out-of-memory",
+            format!("the shipped program was killed, for want of memory most likely ({how})"),
+        )
+        .with_hint(MEMORY_HINT),
+        Some(_) => Error::service("crashed", format!("the shipped program crashed ({how})"))
+            .with_hint("the function's log says more"),
+        None => Error::user_code("exited", format!("the shipped program ended itself in the middle of a task ({how})"))
+            .with_hint("the job's code returns errors and does not call `std::process::exit`"),
+    }
+}
+
+/// The error of a document by which a program says that it failed: one of ours, by its code, as far as that goes.
+pub(super) fn of_document(document: &Bytes) -> Error {
+    let parsed: Value = serde_json::from_slice(document).unwrap_or_default();
+    let field = |name: &str| parsed.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (kind, message) = (field("errorType"), field("errorMessage"));
+    match kind.strip_prefix("Kinglet.") {
+        Some(code) => Error::service(code, message),
+        None => Error::service("crashed", format!("the shipped program failed: {kind}: {message}")),
+    }
+}
+
+fn shown(status: ExitStatus) -> String {
+    let name = match status.signal() {
+        None => return format!("exit code {}", status.code().unwrap_or_default()),
+        Some(4) => "SIGILL",
+        Some(SIGABRT) => "SIGABRT",
+        Some(7) => "SIGBUS",
+        Some(8) => "SIGFPE",
+        Some(SIGKILL) => "SIGKILL",
+        Some(11) => "SIGSEGV",
+        Some(15) => "SIGTERM",
+        Some(other) => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+/// The error with what the program wrote last below it.
+fn with_lines(error: Error, said: &[String]) -> Error {
+    if said.is_empty() {
+        return error;
+    }
+    let (hint, lines) = (error.hint().map(str::to_owned), said.join("\n  "));
+    let text = format!("{error}; it wrote last:\n  {lines}");
+    let replaced = match &error {
+        Error::Input(_) => Error::input(error.code(), text),
+        Error::UserCode(_) => Error::user_code(error.code(), text),
+        Error::Limit(_) => Error::limit(error.code(), text),
+        _ => Error::service(error.code(), text),
+    };
+    match hint {
+        Some(hint) => replaced.with_hint(hint),
+        None => replaced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(raw: i32, starting: bool, said: &[&str]) -> Error {
+        let said: Vec<_> = said.iter().map(|line| (*line).to_owned()).collect();
+        error(&Ended::Exited { status: ExitStatus::from_raw(raw), starting }, &said, 128)
+    }
+
+    #[test]
+    fn each_end_has_its_code_and_shows_the_last_lines() {
+        let (exit_3, aborted, segfault, killed) = (3 << 8, 6, 11, 9);
+        for (raw, starting, line, code, retried) in [
+            (exit_3, false, "bye", "exited", false),
+            (exit_3, true, "bye", "program-start", false),
+            (aborted, false, "bye", "crashed", true),
+            (aborted, false, "thread 'engine-0' has overflowed its stack", "stack-overflow", false),
+            (aborted, false, "memory allocation of 99 bytes failed", "out-of-memory", false),
+            (aborted, false, "thread 'main' panicked at src/main.rs:1:2:", "panic", false),
+            (segfault, false, "bye", "crashed", true),
+            (killed, false, "bye", "out-of-memory", false),
+            (127 << 8, true, "./p: error while loading shared libraries: libz.so.1", "program-start", false),
+        ] {
+            let error = of(raw, starting, &["first", line]);
+            assert_eq!((error.code(), error.is_retryable()), (code, retried), "{raw} {line}");
+            assert!(error.to_string().ends_with(&format!("; it wrote last:\n  first\n  {line}")), "{error}");
+            assert!(error.hint().is_some());
+        }
+        assert!(of(exit_3, false, &[]).to_string().ends_with("(exit code 3)"));
+    }
+
+    #[test]
+    fn a_document_keeps_its_code() {
+        let ours = of_document(&br#"{"errorType":"Kinglet.throttled","errorMessage":"writing x"}"#[..].into());
+        assert_eq!((ours.code(), ours.to_string()), ("throttled", "writing x".to_owned()));
+        assert_eq!(of_document(&b"no JSON"[..].into()).code(), "crashed");
+    }
+}

@@ -1,0 +1,144 @@
+//! Shipped programs: a driver uploads its own executable, and the functions fetch it and run it as a child process.
+//!
+//! The child is the user's program in its worker role, the very one that the embedded runtime starts. It is told to take its
+//! events from [`api`], a Runtime API that this worker serves on loopback, so it does not know that it is anybody's child; and
+//! nothing else is spoken between the two. It stays for the next invocation, and goes when another program is asked for.
+//!
+//! Whatever it does to itself, this worker lives: it watches the child's end, memory, time and output ([`child`]), says what
+//! happened as the task's error ([`ended`]), and starts another child for the next task.
+//!
+//! ```text
+//! Lambda ──next──▶ worker ──event──▶ api ──next──▶ child      event, request id, deadline, trace id
+//!        ◀─response─      ◀──────── api ◀─response──          the child has committed or recorded its failure by itself
+//! ```
+
+mod api;
+mod cache;
+mod child;
+mod ended;
+mod memory;
+mod output;
+mod store;
+
+pub use store::{Published, publish};
+
+use crate::worker::Worker;
+use child::Child;
+use kinglet_core::ids::{Piece, ProgramId, Stage};
+use kinglet_core::wire::event::Event;
+use kinglet_core::{Error, Result};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Mutex;
+
+/// A task of a shipped program.
+pub(crate) struct Task {
+    pub(crate) program: ProgramId,
+    pub(crate) role: &'static str,
+    /// What was said of it in the ledger's terms, for the error that ends it.
+    pub(crate) place: (kinglet_core::ids::JobId, Stage, kinglet_core::ids::TaskIdx, Piece, u16),
+}
+
+impl Task {
+    /// The task of an event, if a shipped program is to run it.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Map(event) => Some(Task {
+                program: event.program?,
+                role: "mapper",
+                place: (event.job.clone(), Stage::Map, event.task, event.piece, event.number),
+            }),
+            Event::Reduce(event) => Some(Task {
+                program: event.program?,
+                role: "reducer",
+                place: (event.job.clone(), Stage::Reduce, event.task, Piece(0), event.number),
+            }),
+            Event::Split(_) | Event::Sweep(_) => None,
+        }
+    }
+}
+
+/// One invocation as it is handed on.
+pub(crate) struct Delivery {
+    pub(crate) payload: Value,
+    pub(crate) request_id: String,
+    pub(crate) trace_id: Option<String>,
+    pub(crate) arn: String,
+    pub(crate) deadline: SystemTime,
+    /// How long the function was being started before it came, in milliseconds.
+    pub(crate) init_ms: u64,
+}
+
+/// Runs shipped programs, one at a time.
+pub(crate) struct Programs {
+    /// Whether the stack allows it.
+    allowed: bool,
+    /// Where executables are kept.
+    dir: PathBuf,
+    /// What this worker and its child may use together, in MB; `None` where a function may use more than its memory.
+    memory_mb: Option<u32>,
+    child: Mutex<Option<Child>>,
+}
+
+impl Programs {
+    /// Programs that are kept below `tmp`.
+    pub(crate) fn new(allowed: bool, tmp: &std::path::Path, memory_mb: Option<u32>) -> Self {
+        Programs { allowed, dir: tmp.join("kinglet-programs"), memory_mb, child: Mutex::default() }
+    }
+
+    /// Ends the program that waits for its next task: the memory that it keeps is wanted otherwise.
+    pub(crate) async fn end(&self) {
+        if let Some(mut child) = self.child.lock().await.take() {
+            child.kill().await;
+        }
+    }
+
+    /// Runs a task in its program, and returns what the program answered.
+    ///
+    /// # Errors
+    /// What became of the program, with the last lines that it wrote; why it could not be fetched or started.
+    pub(crate) async fn run(&self, worker: &Worker, task: &Task, delivery: Delivery) -> Result<Value> {
+        let began = Instant::now();
+        if !self.allowed {
+            return Err(Error::input("shipping-forbidden", "these functions run no shipped programs")
+                .with_hint("deploy the stack with ShippedPrograms=allow, or with functions that hold the jobs"));
+        }
+        let mut kept = self.child.lock().await;
+        if let Some(mut child) = kept.take() {
+            // One that died while it had nothing to do is no fault of this task.
+            if child.is_of(task) && child.lives() {
+                *kept = Some(child);
+            } else {
+                child.kill().await;
+            }
+        }
+        let mut child = match kept.take() {
+            Some(child) => child,
+            None => {
+                let path = cache::get(&self.dir, &worker.conductor, task.program).await?;
+                let init_ms = delivery.init_ms + began.elapsed().as_millis() as u64;
+                Child::start(task, &path, init_ms)?
+            }
+        };
+        let left = delivery.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let limits = child::Limits { until: Instant::now() + left - reserve(left), memory_mb: self.memory_mb };
+        match child.answer(delivery, reserve(left), &limits).await {
+            Ok(answer) => {
+                *kept = Some(child);
+                answer.map_err(|document| ended::of_document(&document))
+            }
+            Err(ended) => {
+                child.kill().await;
+                let error = ended::error(&ended, &child.said(), worker.memory_mb);
+                tracing::warn!(program = %task.program, code = error.code(), %error, "a shipped program ended");
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What is kept of an invocation's time, so that this worker can say what happened when a program does not come to an end.
+fn reserve(left: Duration) -> Duration {
+    (left / 10).clamp(Duration::from_secs(1), Duration::from_secs(5)).min(left / 3)
+}

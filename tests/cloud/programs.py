@@ -1,0 +1,111 @@
+"""A user's program on the deployed stack: it ships itself; changed, it takes effect on the next run, with no deploy.
+
+The program is `examples/word-count` with its driver on AWS instead of here, as the guide says, in a project of its own.
+"""
+
+import shutil
+import time
+from collections import Counter
+
+import jobs
+import roles
+import tools
+from jobs import Driver
+from stack import INPUT, OUTPUT
+from tools import ROOT, TARGET, check, run, say
+
+PROJECT = TARGET / "cloud" / "words"
+BUILT = PROJECT / "target/lambda/word-count-example/bootstrap"
+
+TEXT = "Some words, Some More words\nand some MORE\n" * 500
+
+
+def make_project() -> None:
+    """The example, with one word changed, and where it reads and writes."""
+    example = ROOT / "examples/word-count"
+    (PROJECT / "src").mkdir(parents=True, exist_ok=True)
+    shutil.copy(example / "Cargo.lock", PROJECT)
+    manifest = (example / "Cargo.toml").read_text()
+    (PROJECT / "Cargo.toml").write_text(changed(manifest, '"../../driver"', f'"{ROOT}/driver"'))
+    source = (example / "src/main.rs").read_text()
+    source = changed(source, "Driver::local()", 'Driver::aws("kinglet")')
+    target = "std::env::args().nth(1).unwrap_or_default()"
+    source = changed(source, '["README.md"], "counts"', f'["s3://{INPUT}/shipped/"], {target}')
+    (PROJECT / "src/main.rs").write_text(source)
+
+
+def changed(text: str, old: str, new: str) -> str:
+    check(old in text, f"{old} is not in the example")
+    return text.replace(old, new)
+
+
+def build() -> None:
+    """For the functions' glibc, as docs/guide/ship.md says: cargo-lambda links with Zig, as cargo-zigbuild does."""
+    # Full debug information takes long to write, and is not shipped anyway.
+    settings = {"CARGO_TARGET_DIR": str(PROJECT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
+    env = tools.sam_env(settings)
+    run("cargo", "lambda", "build", "--target", "x86_64-unknown-linux-gnu.2.34", env=env, cwd=PROJECT)
+
+
+def programs(driver: Driver) -> dict[str, int]:
+    """The shipped programs in the work bucket, and their sizes."""
+    work = driver.stack.outputs["WorkBucketName"]
+    listed = driver.stack.root.s3.list_objects_v2(Bucket=work, Prefix="programs/").get("Contents", [])
+    return {entry["Key"]: entry["Size"] for entry in listed}
+
+
+def count(driver: Driver, prefix: str, fails: bool = False) -> tuple[str, float]:
+    began = time.monotonic()
+    said = run(BUILT, f"s3://{OUTPUT}/{prefix}", env=driver.env, fails=fails, cwd=driver.stack.server.path)
+    return said, time.monotonic() - began
+
+
+def check_programs(driver: Driver) -> None:
+    root = driver.stack.root
+    root.s3.put_object(Bucket=INPUT, Key="shipped/text", Body=TEXT.encode())
+    before = {f: code_of(driver, f) for f in ["MapperName", "ReducerName"]}
+    make_project()
+    build()
+    check(not programs(driver), "there are shipped programs before any was shipped")
+
+    times = {}
+    for n, prefix in enumerate(["shipped/first", "shipped/second"]):
+        _, times[prefix] = count(driver, prefix)
+        check(jobs.read_output(root, f"{prefix}/") == counted(TEXT), f"the count of {prefix} is wrong")
+        check(len(programs(driver)) == 1, f"{programs(driver)} after {n + 1} runs of one program")
+    uploaded = programs(driver)
+
+    main = PROJECT / "src/main.rs"
+    main.write_text(changed(main.read_text(), "out.emit(word, 1)", "out.emit(word.to_uppercase().as_str(), 1)"))
+    build()
+    _, times["shipped/changed"] = count(driver, "shipped/changed")
+    check(jobs.read_output(root, "shipped/changed/") == counted(TEXT.upper()), "the changed function took no effect")
+    check(len(programs(driver)) == 2, f"{programs(driver)} after a change")
+    after = {f: code_of(driver, f) for f in ["MapperName", "ReducerName"]}
+    check(after == before, f"the functions were changed: {before}, {after}")
+    file = BUILT.stat().st_size
+    say(f"     program of {file >> 20} MB, uploaded {sum(uploaded.values()) >> 20} MB")
+    for prefix, seconds in times.items():
+        say(f"     {prefix}: {seconds:.2f} s")
+
+
+def check_forbidden(driver: Driver) -> None:
+    """On a stack that was deployed with ShippedPrograms=forbid."""
+    before = programs(driver)
+    said, _ = count(driver, "shipped/forbidden", fails=True)
+    check("the stack runs no shipped programs" in said and "ShippedPrograms=allow" in said, said)
+    check(programs(driver) == before, "a program was uploaded to a stack that forbids it")
+    stack, kept = driver.stack, next(iter(before))
+    for role in ["Mapper", "Reducer"]:
+        caller = roles.as_role(stack.root, stack.server, stack.role(role))
+        said = roles.attempt(lambda aws: aws.s3.get_object(Bucket=stack.outputs["WorkBucketName"], Key=kept), caller)
+        check(said == "refused", f"{role} reads shipped programs where they are forbidden: {said}")
+
+
+def counted(text: str) -> Counter[bytes]:
+    return Counter(text.encode().split())
+
+
+def code_of(driver: Driver, function: str) -> str:
+    is_so = driver.stack.root.functions.get_function_configuration(FunctionName=driver.stack.outputs[function])
+    return is_so["CodeSha256"]
