@@ -1,11 +1,14 @@
-"""A user's program on the deployed stack: it ships itself; changed, it takes effect on the next run, with no deploy.
+"""Users' programs on the deployed stack: they ship themselves; changed, they take effect on the next run, with no deploy.
 
-The program is `examples/word-count` with its driver on AWS instead of here, as the guide says, in a project of its own.
+One is `examples/word-count` with its driver on AWS instead of here, as the guide says, in a project of its own. The other is
+`examples/pi` as it stands, whose functions are called.
 """
 
+import re
 import shutil
 import time
 from collections import Counter
+from pathlib import Path
 
 import jobs
 import roles
@@ -16,6 +19,7 @@ from tools import ROOT, TARGET, check, run, say
 
 PROJECT = TARGET / "cloud" / "words"
 BUILT = PROJECT / "target/lambda/word-count-example/bootstrap"
+PI = PROJECT / "target/lambda/pi-example/bootstrap"
 
 TEXT = "Some words, Some More words\nand some MORE\n" * 500
 
@@ -28,7 +32,12 @@ def make_project() -> None:
     manifest = (example / "Cargo.toml").read_text()
     (PROJECT / "Cargo.toml").write_text(changed(manifest, '"../../driver"', f'"{ROOT}/driver"'))
     source = (example / "src/main.rs").read_text()
-    source = changed(source, "Driver::local()", 'Driver::aws("kinglet")')
+    # With a second argument, that file is shipped and not this program.
+    driver = """match std::env::args().nth(2) {
+            Some(file) => kinglet::Aws::new("kinglet").with_program(kinglet::Program::File(file.into())).connect().await?,
+            None => Driver::aws("kinglet").await?,
+        }"""
+    source = changed(source, "Driver::local().await?", driver)
     target = "std::env::args().nth(1).unwrap_or_default()"
     source = changed(source, '["README.md"], "counts"', f'["s3://{INPUT}/shipped/"], {target}')
     (PROJECT / "src/main.rs").write_text(source)
@@ -39,12 +48,12 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def build() -> None:
+def build(project: Path = PROJECT) -> None:
     """For the functions' glibc, as docs/guide/ship.md says: cargo-lambda links with Zig, as cargo-zigbuild does."""
     # Full debug information takes long to write, and is not shipped anyway.
     settings = {"CARGO_TARGET_DIR": str(PROJECT / "target"), "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
     env = tools.sam_env(settings)
-    run("cargo", "lambda", "build", "--target", "x86_64-unknown-linux-gnu.2.34", env=env, cwd=PROJECT)
+    run("cargo", "lambda", "build", "--target", "x86_64-unknown-linux-gnu.2.34", env=env, cwd=project)
 
 
 def programs(driver: Driver) -> dict[str, int]:
@@ -81,12 +90,42 @@ def check_programs(driver: Driver) -> None:
     _, times["shipped/changed"] = count(driver, "shipped/changed")
     check(jobs.read_output(root, "shipped/changed/") == counted(TEXT.upper()), "the changed function took no effect")
     check(len(programs(driver)) == 2, f"{programs(driver)} after a change")
+    check_refused(driver)
+    check_functions(driver)
     after = {f: code_of(driver, f) for f in ["MapperName", "ReducerName"]}
     check(after == before, f"the functions were changed: {before}, {after}")
     file = BUILT.stat().st_size
     say(f"     program of {file >> 20} MB, uploaded {sum(uploaded.values()) >> 20} MB")
     for prefix, seconds in times.items():
         say(f"     {prefix}: {seconds:.2f} s")
+
+
+def check_refused(driver: Driver) -> None:
+    """Programs that the functions could not load, as a compiler makes them, are not uploaded."""
+    source = PROJECT / "other.c"
+    # A symbol that glibc has since 2.36.
+    source.write_text("#include <stdlib.h>\nint main(void) { return arc4random() == 1; }\n")
+    before = programs(driver)
+    for target, says in [
+        ("x86_64-linux-gnu.2.38", ["it needs glibc 2.36, the functions have 2.34", "x86_64-unknown-linux-gnu.2.34"]),
+        ("aarch64-linux-gnu.2.38", ["it is built for arm64, the functions are x86_64", "cargo zigbuild"]),
+    ]:
+        built = PROJECT / f"other-{target}"
+        run(tools.venv("sam") / "python", "-m", "ziglang", "cc", "-target", target, source, "-o", built)
+        said = run(BUILT, f"s3://{OUTPUT}/shipped/refused", built, env=driver.env, fails=True, cwd=driver.stack.server.path)
+        check(all(part in said for part in [str(built), *says]), said)
+    check(programs(driver) == before, "a program was uploaded that the functions cannot load")
+
+
+def check_functions(driver: Driver) -> None:
+    """`driver.map_reduce` of a program that the functions have never seen."""
+    build(ROOT / "examples/pi")
+    for n in ["first", "second"]:
+        began = time.monotonic()
+        said = run(PI, "20000000", "7", env=driver.env | {"STACK": "kinglet"}, cwd=driver.stack.server.path)
+        found = re.search(r"π is (3\.\d+)", said)
+        check(found is not None and abs(float(found[1]) - 3.14159) < 0.003, said)
+        say(f"     81 calls of functions, {n} run: {time.monotonic() - began:.2f} s")
 
 
 def check_forbidden(driver: Driver) -> None:
