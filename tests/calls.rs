@@ -96,6 +96,12 @@ fn some_or_all_are_waited_for_and_come_as_they_end() {
 }
 
 #[test]
+fn as_many_calls_of_a_batch_run_at_once_as_are_asked_for() {
+    let (said, _) = says("at once");
+    assert_eq!(said, serde_json::json!([vec![16; 16], vec![1; 8]]));
+}
+
+#[test]
 fn one_or_all_are_cancelled_and_the_workers_are_free_again() {
     says("cancel");
     says("cancel one that runs");
@@ -109,6 +115,7 @@ fn what_is_wrong_with_calls_is_said() {
         ("no-inputs", "there are no inputs for square"),
         ("value-encode", "input 0: encoding a calls::No"),
         ("calls-per-batch", "a batch of 0 calls does nothing"),
+        ("calls-at-once", "513 calls cannot run at once"),
         ("call-input", "call 0: reading the input: "),
         ("function-not-registered", "no function named \"newer\" is registered in the functions (bad_words, "),
         ("function-types", "function changed is fn(u32) -> u32 in the functions, but fn(u64) -> u64 in the driver"),

@@ -10,6 +10,7 @@ use kinglet::{
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn square(n: u64) -> u64 {
@@ -58,6 +59,23 @@ async fn later(n: u64) -> u64 {
 async fn later_fails(n: u64) -> UserResult<u64> {
     tokio::time::sleep(Duration::from_millis(1)).await;
     if n == 1 { Err(UserError::new("one will not do")) } else { Ok(n) }
+}
+
+/// How many calls run now in this worker, and the most that were seen.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Stays until as many run as are told, for a minute at most: how many ran together.
+async fn meets(all: usize) -> usize {
+    let mut most = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+    let begun = std::time::Instant::now();
+    while most < all && begun.elapsed() < Duration::from_secs(60) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        most = most.max(RUNNING.load(Ordering::SeqCst));
+    }
+    // Nobody leaves while another may still be looking for company.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    RUNNING.fetch_sub(1, Ordering::SeqCst);
+    most
 }
 
 fn knows(context: &Context, n: u64) -> UserResult<(u32, String)> {
@@ -199,6 +217,7 @@ fn jobs() -> Jobs {
         .function(later)
         .function(later_fails)
         .function(knows)
+        .function(meets)
         .function(reads)
         .function(in_shared)
         .function(sum)
@@ -360,7 +379,7 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             json!({ "records": report.records_in, "out": report.records_out })
         }
         "waits" => {
-            // The first and the last wait for a file; the one between them can only end before them.
+            // The first and the last wait for a file; the one between them, for which there is a worker, ends before them.
             let inputs = [("first", 1), ("", 2), ("last", 3)].map(|(gate, n)| (gate.to_owned(), n));
             let directory = std::env::current_dir().map_err(|e| Error::input("test", e.to_string()))?;
             let inputs =
@@ -404,6 +423,12 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             assert_eq!(driver.call(square, 3).await?.await?, 9);
             json!({})
         }
+        "at once" => {
+            let at_once = |n| CallOptions::new().with_calls_per_batch(16).with_calls_at_once(n);
+            let together = driver.map_with(meets, [16; 16], at_once(16)).await?.results().await?;
+            let alone = driver.map_with(meets, [1; 8], at_once(1)).await?.results().await?;
+            json!([together, alone])
+        }
         "cancel one that runs" => {
             let calls = driver.map_with(waits, [100; 2], CallOptions::new().with_calls_per_batch(1)).await?;
             while calls.progress().await?.len() < 2 {
@@ -422,6 +447,8 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             let no = driver.map(takes_no, [No]).await.map(drop).unwrap_err();
             let none_a_batch = CallOptions::new().with_calls_per_batch(0);
             let none_a_batch = driver.map_with(square, [1], none_a_batch).await.map(drop).unwrap_err();
+            let all_at_once = CallOptions::new().with_calls_at_once(513);
+            let all_at_once = driver.map_with(square, [1], all_at_once).await.map(drop).unwrap_err();
             let newer = driver.call(newer, 1).await?.await.unwrap_err();
             let changed = driver.call(changed, 1).await?.await.unwrap_err();
             let older = driver.call(reads_older, Older(String::new())).await?.await.unwrap_err();
@@ -430,6 +457,7 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
                 code(empty),
                 code(no),
                 code(none_a_batch),
+                code(all_at_once),
                 code(older),
                 code(newer),
                 code(changed)
@@ -457,6 +485,7 @@ async fn program() -> kinglet::Result<()> {
     let case = std::env::args().nth(1).unwrap_or_default();
     let local = Local::new().with_concurrency(2);
     let local = match &case[..] {
+        "waits" => local.with_concurrency(3),
         "out of time" => local.with_timeout(Duration::from_secs(3)),
         "out of memory" => local.with_memory_mb(256).with_memory_enforced(),
         "out of all memory" => local.with_memory_mb(256).with_mapper_large_memory_mb(300).with_memory_enforced(),

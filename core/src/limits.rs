@@ -63,6 +63,10 @@ pub const VALUE_BYTES_MAX: usize = 512 << 20;
 /// The largest value that a call may return, encoded, in bytes.
 pub const CALL_RESULT_BYTES_MAX: usize = 128 << 20;
 
+/// How many calls may run at once in one invocation. Each is a thread, of which a function may have about 1,000:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
+pub const CALLS_AT_ONCE_MAX: usize = 512;
+
 /// The longest first record of an object, where it names the columns of the others, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 

@@ -1,8 +1,8 @@
 //! A batch of calls: the split's items are the inputs of a function, and what it returns for each, or why it failed, is the
 //! attempt's output.
 //!
-//! A call that fails or panics is a result like any other. As many calls run at once as there are threads, each taking the
-//! next input when it is done with one. A batch ends early, and hands the rest back as the next piece, when time, memory for
+//! A call that fails or panics is a result like any other. As many calls run at once as there are threads, or as were asked
+//! for, each taking the next input when it is done with one. A batch ends early, and hands the rest back as the next piece, when time, memory for
 //! results or the number of calls that it was given runs out; before a call that would most likely not end in time, as it
 //! ends when the longest so far would not.
 
@@ -25,6 +25,7 @@ use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::{MapRecord, Requests, Usage};
 use kinglet_core::wire::spec::{CallsSpec, JobSpec};
 use kinglet_core::{Error, Items, Result};
+use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,9 +135,9 @@ pub(crate) async fn attempt(
     let (feed, reading) = read.start(Cuts::of::<Items<()>>());
     let engine = {
         let (worker, place, results) = (worker.clone(), place.clone(), results.clone());
+        let at_once = calls.at_once.map_or(worker.threads, usize::from);
         tokio::task::spawn_blocking(move || {
-            let made = worker.pool.broadcast(|_| make_calls(&function, &place, &feed, &results));
-            made.into_iter().collect::<Result<()>>()
+            on_threads(&worker.pool, at_once, &|| make_calls(&function, &place, &feed, &results))
         })
     };
     let work = async {
@@ -192,6 +193,26 @@ pub(crate) async fn attempt(
             Ok(json!({ "committed": attempt.to_string() }))
         }
     }
+}
+
+/// Does the same on so many threads at once: on those of the pool, so that calls which use rayon have the rest of them; or,
+/// where these are too few, on threads of their own.
+fn on_threads(pool: &ThreadPool, threads: usize, work: &(dyn Fn() -> Result<()> + Sync)) -> Result<()> {
+    if threads <= pool.current_num_threads() {
+        let made = pool.broadcast(|on| if on.index() < threads { work() } else { Ok(()) });
+        return made.into_iter().collect();
+    }
+    std::thread::scope(|scope| {
+        let named = |n| std::thread::Builder::new().name(format!("call-{n}"));
+        let started: Vec<_> = (0..threads).map(|n| named(n).spawn_scoped(scope, work)).collect();
+        let ended = started.into_iter().map(|thread| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(e) => Err(Error::limit("threads", format!("starting {threads} threads for calls: {e}"))
+                .with_hint("let fewer calls run at once (`with_calls_at_once`)")),
+        });
+        // All of them are waited for, whichever fails.
+        ended.collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// One thread's share of a batch.

@@ -37,6 +37,8 @@ pub struct CallsSpec {
     pub then: Then,
     /// How many calls each task makes, but perhaps for the last.
     pub per_task: u32,
+    /// How many of them run at once, where that is not as many as the function has threads.
+    pub at_once: Option<u16>,
 }
 
 /// A function of the program.
@@ -224,6 +226,7 @@ mod tests {
                 function: FunctionSpec { name: "f".into(), signature: "fn(u8) -> u8".into() },
                 then: Then::Reduce(FunctionSpec { name: "r".into(), signature: "fn(Vec<u8>) -> u8".into() }),
                 per_task: 9,
+                at_once: Some(64),
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();

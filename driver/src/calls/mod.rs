@@ -165,7 +165,7 @@ impl Driver {
         F::Input: Value,
     {
         let function = self.function_spec(function)?;
-        let calls = CallsSpec { function, then: Then::Job, per_task: 1 };
+        let calls = CallsSpec { function, then: Then::Job, per_task: 1, at_once: None };
         self.submit_made::<J, F::Input>(job, inputs, submit, Some(calls)).await
     }
 

@@ -1,5 +1,7 @@
 //! How calls are made.
 
+use crate::{Error, Result};
+use kinglet_core::limits::CALLS_AT_ONCE_MAX;
 use kinglet_core::wire::spec::JobOptions;
 
 /// How the calls of a map are made; see [`crate::Driver::map_with`].
@@ -7,6 +9,7 @@ use kinglet_core::wire::spec::JobOptions;
 #[must_use = "hand it to `map_with`"]
 pub struct CallOptions {
     pub(super) per_batch: Option<usize>,
+    pub(super) at_once: Option<usize>,
     pub(super) tries_max: Option<u16>,
 }
 
@@ -22,11 +25,33 @@ impl CallOptions {
         CallOptions { per_batch: Some(calls), ..self }
     }
 
+    /// How many calls of a batch run at once in an invocation, from 1 to 512. By default as many as it has threads, which is
+    /// right for calls that compute. More are for calls that wait, as for objects or other services; fewer for calls that
+    /// need much memory each, or that use all threads themselves.
+    ///
+    /// How large a batch is it does not say: small maps, and calls that take long, go alone unless
+    /// [`CallOptions::with_calls_per_batch`] puts them together.
+    pub fn with_calls_at_once(self, calls: usize) -> Self {
+        CallOptions { at_once: Some(calls), ..self }
+    }
+
     /// How often a batch is tried that fails for no fault of its calls, as when a service does. 4 by default. A batch whose
     /// worker dies is halved instead, until the call that kills it is alone; that one is tried twice, once when it was out of
     /// time, and no more often than this.
     pub fn with_tries(self, tries: u16) -> Self {
         CallOptions { tries_max: Some(tries.max(1)), ..self }
+    }
+
+    /// # Errors
+    /// [`Error::Input`] when that many calls cannot run at once.
+    pub(super) fn at_once(&self) -> Result<Option<u16>> {
+        let Some(calls) = self.at_once else { return Ok(None) };
+        if !(1..=CALLS_AT_ONCE_MAX).contains(&calls) {
+            let message = format!("{calls} calls cannot run at once in an invocation");
+            let hint = format!("choose from 1 to {CALLS_AT_ONCE_MAX}, or leave it at one for each thread");
+            return Err(Error::input("calls-at-once", message).with_hint(hint));
+        }
+        Ok(u16::try_from(calls).ok())
     }
 
     pub(super) fn job_options(&self, concurrency: u32) -> JobOptions {

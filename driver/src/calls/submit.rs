@@ -48,6 +48,7 @@ pub(super) async fn map<I: Value, O: Value>(
     if inputs.is_empty() {
         return Err(no_inputs(&function));
     }
+    let at_once = options.at_once()?;
     let (local, concurrency) = (shared.is_local(), shared.concurrency().await as usize);
     let probes = match options.per_batch {
         Some(0) => {
@@ -67,7 +68,8 @@ pub(super) async fn map<I: Value, O: Value>(
         let wave = Wave { writer: first, first_call: 0, per_batch: 1 };
         send(shared, &state, &function, Then::Collect, wave, options).await?;
         shared.maps.follow(&state, local);
-        per_batch = measure(&state, probes, rest.count(), local, concurrency).await;
+        let together = usize::from(at_once.unwrap_or(1));
+        per_batch = measure(&state, probes, rest.count(), together, (local, concurrency)).await;
     }
     let wave = Wave { writer: rest, first_call: probes, per_batch };
     send(shared, &state, &function, Then::Collect, wave, options).await?;
@@ -77,8 +79,14 @@ pub(super) async fn map<I: Value, O: Value>(
     Ok(Calls::new(state))
 }
 
-/// How many calls to put into a batch, by how long the first ones take.
-async fn measure(state: &State, probes: usize, rest: usize, local: bool, concurrency: usize) -> usize {
+/// How many calls to put into a batch in which so many run together, by how long the first ones take.
+async fn measure(
+    state: &State,
+    probes: usize,
+    rest: usize,
+    together: usize,
+    (local, concurrency): (bool, usize),
+) -> usize {
     let enough = probes.div_ceil(2);
     let patience = if local { PROBE_WAIT_LOCAL } else { PROBE_WAIT_AWS };
     let seen = state.wait(|state| (state.done() >= enough).then_some(()));
@@ -90,7 +98,7 @@ async fn measure(state: &State, probes: usize, rest: usize, local: bool, concurr
     ran_ms.sort_by(f64::total_cmp);
     let median_ms = ran_ms.get(ran_ms.len() / 2).copied().unwrap_or(f64::MAX);
     let batch_ms = if local { BATCH_MS_LOCAL } else { BATCH_MS_AWS };
-    let by_time = ((batch_ms / median_ms.max(1e-3)) as usize).clamp(1, BATCH_CALLS_MAX);
+    let by_time = ((batch_ms / median_ms.max(1e-3) * together as f64) as usize).clamp(1, BATCH_CALLS_MAX);
     // Where functions are this machine's cores, each should have some.
     if local { by_time.min(rest.div_ceil(concurrency.max(1))).max(1) } else { by_time }
 }
@@ -148,7 +156,7 @@ async fn send(
         options: options.job_options(concurrency),
         program,
         submitted_at: now,
-        calls: Some(CallsSpec { function: function.clone(), then, per_task }),
+        calls: Some(CallsSpec { function: function.clone(), then, per_task, at_once: options.at_once()? }),
     };
     let bytes = frame::write(&spec)?;
     let key = Conductor::spec_key(&job);
