@@ -102,6 +102,18 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
         let hint = "link the library statically (most `-sys` crates have a feature `vendored` or `static` for it)";
         return Err(Error::input("program-library", message).with_hint(hint));
     }
+    // Marks of features of glibc 2.36 and later, which is the first that has any.
+    if let Some((_, mark)) = executable.versions.iter().find(|(_, name)| name.starts_with("GLIBC_ABI_")) {
+        let (major, minor) = GLIBC_MAX;
+        let message = format!("it needs a glibc with {mark}, the functions have {major}.{minor}");
+        let hint = match &mark[..] {
+            "GLIBC_ABI_DT_RELR" => {
+                format!("link it with `-C link-arg=-Wl,-z,nopack-relative-relocs` (RUSTFLAGS), or {}", rebuild())
+            }
+            _ => rebuild(),
+        };
+        return Err(Error::input("program-glibc", message).with_hint(hint));
+    }
     let newest = executable.versions.iter().filter_map(|(_, name)| glibc(name)).max();
     if let Some(newest) = newest.filter(|newest| *newest > GLIBC_MAX) {
         let ((major, minor), (has_major, has_minor)) = (newest, GLIBC_MAX);
@@ -122,6 +134,7 @@ pub(super) fn refusal(other: &Other, architecture: Architecture) -> Error {
     let (code, message) = match other {
         Other::System(system) => ("program-system", format!("it is built for {system}, the functions run Linux")),
         Other::Elf(what) => ("program-architecture", format!("it is an ELF file {what}")),
+        Other::Library => ("program-kind", "it is a shared library, no program".to_owned()),
         Other::Damaged(what) => ("program-damaged", format!("it is a damaged ELF file: {what}")),
         Other::Unknown => ("program-kind", "it is no executable for Linux (ELF)".to_owned()),
     };
@@ -179,6 +192,13 @@ mod tests {
         assert_eq!(newer("GLIBC_2.38").1, "it needs glibc 2.38, the functions have 2.34");
         assert_eq!(newer("GLIBC_2.100").0, "program-glibc");
         assert_eq!(newer("GLIBC_3.0.1").0, "program-glibc");
+        let (code, said, hint) = newer("GLIBC_ABI_DT_RELR");
+        assert_eq!(
+            (&code[..], &said[..]),
+            ("program-glibc", "it needs a glibc with GLIBC_ABI_DT_RELR, the functions have 2.34")
+        );
+        assert!(hint.contains("nopack-relative-relocs") && hint.contains("zigbuild"), "{hint}");
+        assert_eq!(newer("GLIBC_ABI_GNU2_TLS").0, "program-glibc");
 
         let (code, said, hint) = refused(Architecture::X86_64, |program| program.libraries.push("libssl.so.3".into()));
         assert_eq!(
