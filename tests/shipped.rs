@@ -2,17 +2,16 @@
 //! program is `shipped_program.rs`, whose job does to its process whatever it is told to.
 
 use crate::programs;
-use crate::support::driver;
-use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
-use kinglet_core::ids::{JobId, Piece, ProgramId, TaskIdx, Timestamp};
+use crate::support::{conductor, create_job, driver};
+use kinglet_core::ids::{Piece, ProgramId, TaskIdx, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::record::Usage;
-use kinglet_core::wire::spec::{JobOptions, JobSpec, OutputSpec};
 use serde::Deserialize;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 /// What came of a step; `shipped_program.rs` writes it.
@@ -36,8 +35,12 @@ fn take(dir: &Path, steps: &[&str]) -> Vec<Came> {
 }
 
 fn take_on(dir: &Path, arguments: &[&str]) -> Vec<Came> {
-    let output = programs::of_example("shipped").current_dir(dir).args(arguments).output().unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    came(arguments, &programs::of_example("shipped").current_dir(dir).args(arguments).output().unwrap())
+}
+
+/// What the program wrote of its steps.
+fn came(arguments: &[&str], output: &Output) -> Vec<Came> {
+    let (out, err) = (std::str::from_utf8(&output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {out}{err}");
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -143,6 +146,18 @@ fn a_program_that_was_changed_takes_effect_on_the_next_run() {
 }
 
 #[test]
+fn a_program_whose_file_was_built_anew_while_it_runs_ships_what_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = changed(dir.path(), "own", |_| ());
+    let functions = format!("--functions={}", programs::directory().display());
+    let output =
+        Command::new(&own).current_dir(dir.path()).args([&functions, "rebuilt", "fine", "fine"]).output().unwrap();
+    let came = came(&["rebuilt"], &output);
+    assert_eq!(fs::read(&own).unwrap(), b"another program", "the step was not taken");
+    assert_eq!((&came[0].output[..], &came[1].output[..], came[1].fallen), (ONE, ONE, 0), "{came:?}");
+}
+
+#[test]
 fn a_program_is_its_own_function_too() {
     let dir = tempfile::tempdir().unwrap();
     // The functions are this program as well, which does not stop them from running it as a shipped one.
@@ -159,11 +174,13 @@ fn a_program_that_does_not_fit_is_refused_before_anything_is_uploaded() {
     let glibc = changed(dir.path(), "glibc", |bytes| replace(bytes, b"\0GLIBC_2.34\0", b"\0GLIBC_2.77\0"));
     let library = changed(dir.path(), "library", |bytes| replace(bytes, b"\0libgcc_s.so.1\0", b"\0libodd_s.so.1\0"));
     let cut = changed(dir.path(), "cut", |bytes| bytes.truncate(bytes.len() / 10));
+    let relocations = changed(dir.path(), "relocations", |bytes| replace(bytes, b"\0GLIBC_2.34\0", b"\0GLIBC_ABI_\0"));
     let text = dir.path().join("text");
     fs::write(&text, "#!/bin/sh\n").unwrap();
     let cases = [
         (&machine, "program-architecture", "it is built for", "cargo zigbuild"),
         (&glibc, "program-glibc", "it needs glibc 2.77, the functions have 2.34", "unknown-linux-gnu.2.34"),
+        (&relocations, "program-glibc", "it needs a glibc with GLIBC_ABI_", "unknown-linux-gnu.2.34"),
         (&library, "program-library", "libodd_s.so.1", "statically"),
         (&cut, "program-damaged", "it is cut off", "cargo zigbuild"),
         (&text, "program-kind", "no executable for Linux", "unknown-linux-musl"),
@@ -195,34 +212,17 @@ fn a_program_that_was_damaged_in_s3_is_not_run() {
     assert_eq!((&came[0].output[..], &came[1].output[..]), (TWO, ONE), "{came:?}");
     assert_eq!(came[2].step, other);
     failed(&came[2], "program-corrupt", &["fetching the shipped program s3://kinglet-work/programs/"]);
-    assert!(came[2].hint.as_ref().unwrap().contains("remove that object"), "{came:?}");
+    assert!(came[2].hint.as_ref().unwrap().contains("start the driver again"), "{came:?}");
     assert_eq!((&came[3].output[..], came[3].fallen), (ONE, 0), "{came:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn functions_that_are_told_to_refuse_do_so_whatever_the_driver_thinks() {
     let driver = driver(|local| local.with_shipping_forbidden()).await;
-    let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
-    let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".into(), keys });
-    let name = |role: &str| format!("kinglet-{role}");
-    let functions = FunctionNames {
-        splitter: name("splitter"),
-        mapper: name("mapper"),
-        mapper_large: Some(name("mapper-large")),
-        reducer: name("reducer"),
-    };
-    let (table, work_bucket) = ("kinglet".to_owned(), "kinglet-work".to_owned());
-    let stack = kinglet_aws::conduct::Stack { table, work_bucket, functions, timeout_ms: 60_000 };
-    let conductor = Conductor::new(clients, stack);
-
+    let conductor = conductor(&driver);
     // A job of one map task, as far as a driver and a splitter would have taken it.
-    let (job, now, program) = (JobId::new(Timestamp::now(), 1), Timestamp::now(), Some(ProgramId::of(b"a program")));
-    let output = OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into() };
-    let (name, options) = ("misbehave".to_owned(), JobOptions::default());
-    let (signature, params, inputs) = (String::new(), vec![], vec![]);
-    let spec =
-        JobSpec { job: name, signature, params, inputs, output, options, program, submitted_at: now, calls: None };
-    conductor.ledger.create_job(&job, &spec, 60_000).await.unwrap();
+    let (now, program) = (Timestamp::now(), Some(ProgramId::of(b"a program")));
+    let job = create_job(&conductor, "misbehave", program).await;
     conductor.ledger.plan(&job, (1, 1), (1, 1), None, Some(&Usage::default()), now).await.unwrap();
     let (task, piece, plan) = (TaskIdx(0), Piece(0), (0, 1));
     let event = MapEvent {

@@ -147,8 +147,12 @@ async fn program() -> kinglet::Result<()> {
     std::fs::write("in", "one line\n").map_err(|e| Error::input("test", e.to_string()))?;
     for (n, step) in arguments.iter().filter(|argument| !argument.starts_with("--")).enumerate() {
         let (mode, path) = step.split_once('@').map_or((&step[..], None), |(mode, path)| (mode, Some(path)));
-        if mode == "corrupt" {
-            corrupt(&driver);
+        match mode {
+            "corrupt" => corrupt(&driver),
+            "rebuilt" => rebuilt().map_err(|e| Error::input("test", e.to_string()))?,
+            _ => {}
+        }
+        if ["corrupt", "rebuilt"].contains(&mode) {
             continue;
         }
         let output = format!("out-{n}");
@@ -180,6 +184,13 @@ async fn program() -> kinglet::Result<()> {
     }
     driver.close().await;
     Ok(())
+}
+
+/// What `cargo build` does to a program that runs: another file is at its path.
+fn rebuilt() -> std::io::Result<()> {
+    let own = std::env::current_exe()?;
+    std::fs::remove_file(&own)?;
+    std::fs::write(own, "another program")
 }
 
 /// Damages each shipped program in the embedded S3, whose blobs are files.

@@ -3,7 +3,11 @@
 
 use crate::programs;
 use kinglet::{Driver, Functions, Jobs, Local, Report};
+use kinglet_aws::conduct::{Conductor, Stack};
+use kinglet_aws::{Clients, Endpoints, FunctionNames};
+use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::manifest::Manifest;
+use kinglet_core::wire::spec::{JobOptions, JobSpec, OutputSpec};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -151,6 +155,33 @@ pub(crate) async fn driver(choices: impl FnOnce(Local) -> Local) -> Driver {
     kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
     let functions = Functions::Directory(programs::directory().clone());
     choices(Local::new().with_functions(functions).with_state_dir(programs::state_dir())).start().await.unwrap()
+}
+
+/// What the functions do their work with, on a driver's embedded runtime.
+pub(crate) fn conductor(driver: &Driver) -> Conductor {
+    let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
+    let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".into(), keys });
+    let name = |role: &str| format!("kinglet-{role}");
+    let functions = FunctionNames {
+        splitter: name("splitter"),
+        mapper: name("mapper"),
+        mapper_large: Some(name("mapper-large")),
+        reducer: name("reducer"),
+    };
+    let (table, work_bucket) = ("kinglet".to_owned(), "kinglet-work".to_owned());
+    Conductor::new(clients, Stack { table, work_bucket, functions, timeout_ms: 60_000 })
+}
+
+/// A job as a driver creates it in the ledger; nothing is started.
+pub(crate) async fn create_job(conductor: &Conductor, name: &str, program: Option<ProgramId>) -> JobId {
+    let (job, submitted_at) = (JobId::new(Timestamp::now(), 1), Timestamp::now());
+    let output = OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into() };
+    let (job_name, options) = (name.to_owned(), JobOptions::default());
+    let (signature, params, inputs) = (String::new(), vec![], vec![]);
+    let spec =
+        JobSpec { job: job_name, signature, params, inputs, output, options, program, submitted_at, calls: None };
+    conductor.ledger.create_job(&job, &spec, 60_000).await.unwrap();
+    job
 }
 
 /// A path as an input or an output is given.

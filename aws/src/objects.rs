@@ -111,9 +111,22 @@ impl Objects {
     /// # Errors
     /// What S3 reports.
     pub async fn put(&self, bucket: &str, key: &str, body: Bytes, replace: Replace) -> Result<Put> {
+        self.put_with(bucket, key, body, replace, None).await
+    }
+
+    /// [`Self::put`] of an object with metadata: a name and a value.
+    pub(crate) async fn put_with(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: Bytes,
+        replace: Replace,
+        metadata: Option<(&str, String)>,
+    ) -> Result<Put> {
         let doing = self.doing(format!("writing s3://{bucket}/{key} ({} bytes)", body.len()));
         let none_match = (replace == Replace::No).then(|| "*".to_owned());
         let put = self.s3.put_object().bucket(bucket).key(key).set_if_none_match(none_match);
+        let put = metadata.into_iter().fold(put, |put, (name, value)| put.metadata(name, value));
         // The body goes out with a CRC-32 that S3 checks; a SHA-256 in the signature as well would cost more than the rest.
         match put.body(ByteStream::from(body)).customize().disable_payload_signing().send().await {
             Ok(put) => Ok(Put::Written(put.e_tag.unwrap_or_default())),

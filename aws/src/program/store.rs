@@ -5,7 +5,7 @@ use crate::errors::{Doing, code};
 use crate::objects::Replace;
 use kinglet_core::ids::{ProgramId, Timestamp};
 use kinglet_core::limits::PROGRAM_RENEWED_S;
-use kinglet_core::wire::program::{Unpacker, key, pack};
+use kinglet_core::wire::program::{METADATA, Unpacker, key, metadata};
 use kinglet_core::{Error, Result};
 
 /// What became of a program that was to be in S3.
@@ -17,41 +17,54 @@ pub enum Published {
     Uploaded(u64),
 }
 
-/// Sees to it that a program is in the work bucket for as long as a job lives.
+/// Sees to it that a program is in the work bucket for as long as a job lives. What is to be uploaded is `packed` only where
+/// it is not there.
 ///
 /// # Errors
-/// What S3 reports.
-pub async fn publish(conductor: &Conductor, machine: u16, executable: &[u8], program: ProgramId) -> Result<Published> {
+/// What S3 reports; what `packed` returns.
+pub async fn publish(
+    conductor: &Conductor,
+    program: ProgramId,
+    packed: impl Future<Output = Result<Vec<u8>>>,
+) -> Result<Published> {
     let (bucket, key) = (&conductor.stack.work_bucket, key(&program));
-    let Some(replace) = upload(written_at(conductor, &key).await?, Timestamp::now()) else {
+    let Some(replace) = upload(program, stored(conductor, &key).await?, Timestamp::now()) else {
         return Ok(Published::Kept);
     };
-    let packed = pack(machine, executable, program);
+    let packed = packed.await?;
     let bytes = packed.len() as u64;
-    conductor.objects.put(bucket, &key, packed.into(), replace).await?;
+    let metadata = (METADATA, metadata(&program, bytes));
+    conductor.objects.put_with(bucket, &key, packed.into(), replace, Some(metadata)).await?;
     Ok(Published::Uploaded(bytes))
 }
 
-/// Whether and how to upload a program that was uploaded then, or not at all.
-fn upload(written_at: Option<Timestamp>, now: Timestamp) -> Option<Replace> {
-    match written_at {
-        // Two drivers that ship the same program at once write the same bytes: the first will do.
-        None => Some(Replace::No),
-        Some(at) if now.since_ms(at) > PROGRAM_RENEWED_S * 1_000 => Some(Replace::Yes),
-        Some(_) => None,
-    }
+/// What S3 says of a program's object.
+struct Stored {
+    written_at: Timestamp,
+    bytes: u64,
+    metadata: Option<String>,
 }
 
-/// When an object was written, if it is there.
-async fn written_at(conductor: &Conductor, key: &str) -> Result<Option<Timestamp>> {
+/// Whether and how to upload a program of which this is stored.
+fn upload(program: ProgramId, stored: Option<Stored>, now: Timestamp) -> Option<Replace> {
+    // Two drivers that ship the same program at once write the same bytes: the first will do.
+    let Some(stored) = stored else { return Some(Replace::No) };
+    let is_old = now.since_ms(stored.written_at) > PROGRAM_RENEWED_S * 1_000;
+    // Who runs jobs may not remove programs: one that something else wrote over is mended here or not at all.
+    let is_ours = stored.metadata == Some(metadata(&program, stored.bytes));
+    (is_old || !is_ours).then_some(Replace::Yes)
+}
+
+async fn stored(conductor: &Conductor, key: &str) -> Result<Option<Stored>> {
     let bucket = &conductor.stack.work_bucket;
     let doing = Doing::now(format!("looking at s3://{bucket}/{key}"));
     match conductor.objects.s3.head_object().bucket(bucket).key(key).send().await {
-        // One without a time counts as old.
-        Ok(head) => {
-            let at = head.last_modified.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0);
-            Ok(Some(Timestamp(at * 1_000)))
-        }
+        Ok(head) => Ok(Some(Stored {
+            // One without a time counts as old.
+            written_at: Timestamp(head.last_modified.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000),
+            bytes: head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            metadata: head.metadata.and_then(|mut metadata| metadata.remove(METADATA)),
+        })),
         Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => Ok(None),
         Err(e) => Err(doing.failed(&e)),
     }
@@ -69,19 +82,24 @@ pub(super) async fn fetch(
     let (bucket, key) = (&conductor.stack.work_bucket, key(&program));
     let shown = format!("s3://{bucket}/{key}");
     let doing = || format!("fetching the shipped program {shown}");
+    let way_out = "start the driver again: it uploads what something else wrote over; else have that object removed";
     let corrupt = |e: Error| match e {
-        Error::Corrupt(_) => e.context(doing()).with_hint("remove that object: the next run uploads it again"),
+        Error::Corrupt(_) => e.context(doing()).with_hint(way_out),
         _ => e,
+    };
+    let failed = |e: Error| match e.code() {
+        // Another driver has renewed it: the next try reads that one.
+        "object-changed" => Error::service("program-renewed", format!("{}: it was uploaded again meanwhile", doing())),
+        _ => e.context(doing()),
     };
     let head = conductor.objects.head(bucket, &key).await.map_err(|e| e.context(doing()))?;
     let Some(head) = head else {
         return Err(Error::input("program-missing", format!("{}: there is none", doing()))
-            .with_hint("run the job again: its driver uploads the program"));
+            .with_hint("start the driver again: it uploads the program"));
     };
-    // Of whichever version: what counts is the SHA-256, and one that was uploaded again has the same.
-    let mut reader = conductor.objects.read(bucket, &key, None, 0, head.size, &shown);
+    let mut reader = conductor.objects.read(bucket, &key, Some(&head.etag), 0, head.size, &shown);
     let mut unpacker = Unpacker::new(program);
-    while let Some(bytes) = reader.next().await.map_err(|e| e.context(doing()))? {
+    while let Some(bytes) = reader.next().await.map_err(failed)? {
         unpacker.push(&bytes, write).map_err(corrupt)?;
     }
     unpacker.finish().map(drop).map_err(corrupt)
@@ -96,13 +114,20 @@ mod tests {
     fn what_s3_would_remove_while_the_job_lives_is_uploaded_again() {
         let day_ms = 24 * 3600 * 1_000;
         let now = Timestamp(100 * day_ms);
-        let days_ago = |days: u64| Some(Timestamp(now.0 - days * day_ms));
-        assert_eq!(upload(None, now), Some(Replace::No));
-        assert_eq!(upload(days_ago(0), now), None);
-        assert_eq!(upload(days_ago(22), now), None);
-        assert_eq!(upload(days_ago(23), now), Some(Replace::Yes));
+        let program = ProgramId::of(b"a program");
+        let upload_of = |written_at, metadata: &str| {
+            upload(program, Some(Stored { written_at, bytes: 9, metadata: Some(metadata.to_owned()) }), now)
+        };
+        let upload_after = |days: u64| upload_of(Timestamp(now.0 - days * day_ms), &metadata(&program, 9));
+        assert_eq!(upload(program, None, now), Some(Replace::No));
+        assert_eq!(upload_after(0), None);
+        assert_eq!(upload_after(22), None);
+        assert_eq!(upload_after(23), Some(Replace::Yes));
         const { assert!(PROGRAM_RENEWED_S + JOB_KEPT_S < PROGRAM_KEPT_S) };
         // A clock that is behind S3's makes nothing old.
-        assert_eq!(upload(Some(Timestamp(now.0 + day_ms)), now), None);
+        assert_eq!(upload_of(Timestamp(now.0 + day_ms), &metadata(&program, 9)), None);
+        // Cut off, another program's.
+        assert_eq!(upload_of(now, &metadata(&program, 10)), Some(Replace::Yes));
+        assert_eq!(upload_of(now, &metadata(&ProgramId::of(b"another"), 9)), Some(Replace::Yes));
     }
 }

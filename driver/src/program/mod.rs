@@ -10,9 +10,11 @@ use kinglet_aws::Conductor;
 use kinglet_aws::program::{Published, publish};
 use kinglet_core::ids::ProgramId;
 use kinglet_core::limits::PROGRAM_BYTES_MAX;
+use kinglet_core::wire::program::pack;
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Mutex;
 
 /// Where the functions have the job's code from.
@@ -36,16 +38,20 @@ pub(crate) struct Shipping {
     architecture: Result<Architecture>,
     /// Whether the functions run shipped programs.
     allowed: bool,
-    /// What was looked at and uploaded already.
-    shipped: Mutex<HashMap<FileState, ProgramId>>,
+    /// What was looked at and uploaded already, and when that was.
+    shipped: Mutex<HashMap<Executable, (ProgramId, Instant)>>,
 }
 
-/// A file as it was: one that was built anew meanwhile is another program.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct FileState {
-    path: PathBuf,
-    bytes: u64,
-    modified: Option<SystemTime>,
+/// For how long a driver takes it that a program is in S3. S3 keeps one for days longer than any job lives.
+const SHIPPED_FOR: Duration = Duration::from_secs(3600);
+
+/// What is shipped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Executable {
+    /// The program that runs, which stays what it is when its file is built anew.
+    Running,
+    /// A file as it was: one that was built anew meanwhile is another program.
+    File { path: PathBuf, bytes: u64, modified: Option<SystemTime> },
 }
 
 impl Shipping {
@@ -58,11 +64,19 @@ impl Shipping {
     /// # Errors
     /// Why it is not: forbidden by the stack, not fit for the functions, not uploaded.
     pub(crate) async fn ship(&self, of_job: Option<&Program>, conductor: &Conductor) -> Result<Option<ProgramId>> {
-        let path = match of_job.unwrap_or(&self.program) {
+        self.ship_at(Instant::now(), of_job, conductor).await
+    }
+
+    async fn ship_at(
+        &self,
+        now: Instant,
+        of_job: Option<&Program>,
+        conductor: &Conductor,
+    ) -> Result<Option<ProgramId>> {
+        let executable = match of_job.unwrap_or(&self.program) {
             Program::Linked => return Ok(None),
-            Program::Itself => std::env::current_exe()
-                .map_err(|e| Error::input("program", format!("finding this program's own file: {e}")))?,
-            Program::File(path) => path.clone(),
+            Program::Itself => None,
+            Program::File(path) => Some(path),
         };
         if !self.allowed {
             return Err(Error::input("shipping-forbidden", "the stack runs no shipped programs").with_hint(
@@ -70,53 +84,81 @@ impl Shipping {
             ));
         }
         let architecture = self.architecture.clone()?;
-        let state = state(&path)?;
+        let executable = executable.map_or(Ok(Executable::Running), |path| Executable::of_file(path))?;
         // Held until it is uploaded: of jobs that are submitted at once, one uploads.
         let mut shipped = self.shipped.lock().await;
-        if let Some(program) = shipped.get(&state) {
+        if let Some((program, at)) = shipped.get(&executable)
+            && now.saturating_duration_since(*at) < SHIPPED_FOR
+        {
             return Ok(Some(*program));
         }
-        let program = publish_file(&path, architecture, conductor).await?;
-        shipped.insert(state, program);
+        let program = publish_file(executable.clone(), architecture, conductor).await?;
+        shipped.insert(executable, (program, now));
         Ok(Some(program))
     }
 }
 
-fn state(path: &Path) -> Result<FileState> {
-    let found = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
-    Ok(FileState { path: path.to_owned(), bytes: found.len(), modified: found.modified().ok() })
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    let shown = path.display();
-    if error.kind() != std::io::ErrorKind::NotFound {
-        return Error::input("program", format!("reading program {shown}: {error}"));
+impl Executable {
+    fn of_file(path: &Path) -> Result<Self> {
+        let found = std::fs::metadata(path).map_err(|e| unreadable(&format!("program {}", path.display()), &e))?;
+        Ok(Executable::File { path: path.to_owned(), bytes: found.len(), modified: found.modified().ok() })
     }
-    // The kernel says "(deleted)" of a running program whose file was replaced.
-    Error::input("program-missing", format!("program {shown} is not there")).with_hint(
-        "it may have been built anew meanwhile: start it again; or name the executable to ship (Program::File)",
-    )
+
+    fn path(&self) -> Result<PathBuf> {
+        match self {
+            Executable::File { path, .. } => Ok(path.clone()),
+            // This is the file that runs, even when it was removed and another has its path.
+            Executable::Running if cfg!(target_os = "linux") => Ok("/proc/self/exe".into()),
+            Executable::Running => std::env::current_exe()
+                .map_err(|e| Error::input("program", format!("finding this program's own file: {e}"))),
+        }
+    }
 }
 
-async fn publish_file(path: &Path, architecture: Architecture, conductor: &Conductor) -> Result<ProgramId> {
-    let read = {
-        let path = path.to_owned();
-        tokio::task::spawn_blocking(move || read(&path, architecture)).await
-    };
-    let executable = read.map_err(|e| Error::input("program", format!("reading {}: {e}", path.display())))??;
-    let program = ProgramId::of(&executable);
-    match publish(conductor, architecture.machine(), &executable, program).await? {
+impl fmt::Display for Executable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Executable::File { path, .. } => write!(f, "program {}", path.display()),
+            Executable::Running => f.write_str("this program"),
+        }
+    }
+}
+
+fn unreadable(shown: &str, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::input("program-missing", format!("{shown} is not there"))
+            .with_hint("name the executable to ship (Program::File)"),
+        _ => Error::input("program", format!("reading {shown}: {error}")),
+    }
+}
+
+async fn publish_file(executable: Executable, architecture: Architecture, conductor: &Conductor) -> Result<ProgramId> {
+    let (path, shown) = (executable.path()?, executable.to_string());
+    let (executable, program) = aside(move || {
+        let executable = read(&path, &shown, architecture)?;
+        let program = ProgramId::of(&executable);
+        Ok((executable, program))
+    })
+    .await?;
+    let packed = aside(move || Ok(pack(architecture.machine(), &executable, program)));
+    match publish(conductor, program, packed).await? {
         Published::Kept => tracing::debug!(%program, "the program is in S3"),
         Published::Uploaded(bytes) => tracing::info!(%program, bytes, "uploaded the program"),
     }
     Ok(program)
 }
 
+/// Runs what takes a tenth of a second or more beside the async threads.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::input("program", format!("reading the program to ship: {e}")))?
+}
+
 /// The executable without what is only for debuggers and linkers, if it fits the functions.
-fn read(path: &Path, architecture: Architecture) -> Result<Vec<u8>> {
-    let shown = path.display();
-    let file = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
-    let about = |e: Error| e.context(format!("program {shown} does not fit the functions"));
+fn read(path: &Path, shown: &str, architecture: Architecture) -> Result<Vec<u8>> {
+    let file = std::fs::read(path).map_err(|e| unreadable(shown, &e))?;
+    let about = |e: Error| e.context(format!("{shown} does not fit the functions"));
     let executable = elf::Executable::parse(&file).map_err(|e| fit::refusal(&e, architecture)).map_err(about)?;
     fit::check(&executable, architecture).map_err(about)?;
     let stripped = elf::strip(&file, &executable);
@@ -124,7 +166,7 @@ fn read(path: &Path, architecture: Architecture) -> Result<Vec<u8>> {
         let mb = stripped.len() >> 20;
         return Err(Error::limit(
             "program-too-large",
-            format!("program {shown} has {mb} MB; the most is {} MB", PROGRAM_BYTES_MAX >> 20),
+            format!("{shown} has {mb} MB; the most is {} MB", PROGRAM_BYTES_MAX >> 20),
         )
         .with_hint("build it with `--release`; put what is data and not code into S3"));
     }
@@ -134,6 +176,12 @@ fn read(path: &Path, architecture: Architecture) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_aws::conduct::Stack;
+    use kinglet_aws::objects::Replace;
+    use kinglet_aws::{Clients, Endpoints, FunctionNames};
+    use kinglet_local::lambda::CpuShare;
+    use kinglet_local::s3::BucketKind;
+    use kinglet_local::{Options, Runtime};
 
     /// This test's own executable, which runs here and so is a real one.
     fn own() -> (PathBuf, Vec<u8>) {
@@ -145,7 +193,7 @@ mod tests {
     #[test]
     fn a_stripped_program_is_smaller_and_runs() {
         let (path, whole) = own();
-        let stripped = read(&path, Architecture::here().unwrap()).unwrap();
+        let stripped = read(&path, "it", Architecture::here().unwrap()).unwrap();
         assert!(stripped.len() < whole.len() * 9 / 10, "{} of {} bytes", stripped.len(), whole.len());
         assert!(elf::Executable::parse(&stripped).unwrap() == elf::Executable::parse(&whole).unwrap());
 
@@ -157,7 +205,7 @@ mod tests {
         let listed = std::process::Command::new(&copy).arg("--list").output().unwrap();
         assert!(String::from_utf8(listed.stdout).unwrap().contains("a_stripped_program_is_smaller_and_runs"));
         // Stripped again it is the same: its name does not depend on how often that was done.
-        assert_eq!(read(&copy, Architecture::here().unwrap()).unwrap(), stripped);
+        assert_eq!(read(&copy, "it", Architecture::here().unwrap()).unwrap(), stripped);
     }
 
     #[test]
@@ -166,15 +214,61 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join("with-data");
         std::fs::write(&copy, [&whole[..], b"data of its own"].concat()).unwrap();
-        let read = |path: &Path| read(path, Architecture::here().unwrap()).unwrap();
+        let read = |path: &Path| read(path, "it", Architecture::here().unwrap()).unwrap();
         assert!(read(&copy).ends_with(b"data of its own"));
         assert!(read(&path).len() < whole.len());
     }
 
+    /// The embedded S3, and what this test's own executable is shipped by.
+    async fn embedded() -> (Runtime, Conductor, Shipping) {
+        let options =
+            Options { data_dir: None, concurrency: 1, cpu: CpuShare::Whole, enforce_memory: false, servers: None };
+        let runtime = Runtime::start(options, vec![]).await.unwrap();
+        runtime.create_bucket("work", BucketKind::Blobs).unwrap();
+        let [s3, dynamodb, lambda] = runtime.urls().map(str::to_owned);
+        let keys = (runtime.keys().0.to_owned(), runtime.keys().1.to_owned());
+        let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".into(), keys });
+        let none = String::new;
+        let functions = FunctionNames { splitter: none(), mapper: none(), mapper_large: None, reducer: none() };
+        let stack = Stack { table: none(), work_bucket: "work".into(), functions, timeout_ms: 60_000 };
+        (runtime, Conductor::new(clients, stack), Shipping::new(Program::Itself, Architecture::here(), true))
+    }
+
+    #[tokio::test]
+    async fn a_program_is_uploaded_again_when_s3_has_it_no_more_or_damaged() {
+        let (runtime, conductor, shipping) = embedded().await;
+        let (start, minute) = (Instant::now(), Duration::from_secs(60));
+        let ship = async |at: Duration| shipping.ship_at(start + at, None, &conductor).await.unwrap().unwrap();
+        let program = ship(Duration::ZERO).await;
+        let key = kinglet_core::wire::program::key(&program);
+        let whole = conductor.objects.get("work", &key, None).await.unwrap();
+        let is_there = async || conductor.objects.head("work", &key).await.unwrap().is_some();
+
+        conductor.objects.delete("work", std::slice::from_ref(&key)).await.unwrap();
+        assert_eq!((ship(59 * minute).await, is_there().await), (program, false), "S3 was asked within the hour");
+        assert_eq!((ship(61 * minute).await, is_there().await), (program, true));
+
+        // Damaged, by another program than this one: of another size, and of the same.
+        for damaged in [whole.slice(..whole.len() / 2), vec![0; whole.len()].into()] {
+            conductor.objects.put("work", &key, damaged, Replace::Yes).await.unwrap();
+            assert_eq!(ship(200 * minute).await, program);
+            let shipping = Shipping::new(Program::Itself, Architecture::here(), true);
+            assert_eq!(shipping.ship(None, &conductor).await.unwrap(), Some(program));
+            assert!(conductor.objects.get("work", &key, None).await.unwrap() == whole);
+        }
+        let etag = async || conductor.objects.head("work", &key).await.unwrap().unwrap().etag;
+        let before = (etag().await, ship(500 * minute).await);
+        assert_eq!(before, (etag().await, program), "what was whole was uploaded again");
+        runtime.stop().await;
+    }
+
     #[test]
     fn a_program_that_is_gone_says_so() {
-        let error = read(Path::new("/nowhere/program (deleted)"), Architecture::X86_64).unwrap_err();
-        assert_eq!(error.code(), "program-missing");
+        let error = Executable::of_file(Path::new("/nowhere/program")).unwrap_err();
+        assert_eq!(
+            (error.code(), &error.to_string()[..]),
+            ("program-missing", "program /nowhere/program is not there")
+        );
         assert!(error.hint().unwrap().contains("Program::File"));
     }
 }
