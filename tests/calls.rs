@@ -2,7 +2,11 @@
 //! workers, take too long or are cancelled. `calls_program.rs` makes the calls and checks their results; here it is run.
 
 use crate::programs;
-use crate::support::{Ran, run};
+use crate::support::{Ran, conductor, create_job, driver, run};
+use kinglet::Error;
+use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ledger::Phase;
+use kinglet_core::limits::CALLS_CANCELLED_MAX;
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
@@ -93,6 +97,29 @@ fn a_functions_pairs_go_to_a_jobs_reduce() {
 #[test]
 fn some_or_all_are_waited_for_and_come_as_they_end() {
     says("waits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_cancelled_one_by_one_than_the_ledger_holds_are_refused_and_the_map_can_still_be_cancelled() {
+    let driver = driver(|local| local).await;
+    let conductor = conductor(&driver);
+    let job = create_job(&conductor, "map", None).await;
+    // The largest numbers that calls have.
+    let numbers: Vec<u32> = (0..CALLS_CANCELLED_MAX as u32 + 1).map(|n| u32::MAX - n).collect();
+    let (first, last) = numbers.split_at(CALLS_CANCELLED_MAX);
+    conductor.ledger.cancel_calls(&job, first).await.unwrap();
+    let error = conductor.ledger.cancel_calls(&job, last).await.unwrap_err();
+    assert_eq!((error.code(), error.is_retryable()), ("calls-cancelled", false), "{error}");
+    assert!(error.hint().unwrap().contains("Calls::cancel"));
+    assert_eq!(conductor.ledger.job(&job).await.unwrap().cancelled.len(), CALLS_CANCELLED_MAX);
+
+    // There is room for the job's end, with an error as long as they come.
+    let error = Error::cancelled("cancelled", "x".repeat(20_000));
+    assert!(conductor.ledger.end(&job, Phase::Cancelled, &error, Timestamp::now()).await.unwrap());
+    // Of no job there is nothing to cancel.
+    let nobody = JobId::new(Timestamp::now(), 2);
+    assert_ne!(conductor.ledger.cancel_calls(&nobody, last).await.unwrap_err().code(), "calls-cancelled");
+    driver.close().await;
 }
 
 #[test]

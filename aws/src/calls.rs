@@ -1,15 +1,16 @@
 //! Batches of calls in the ledger: their results, written and read; a call that failed for its worker; cancelling; progress.
 
 use crate::conduct::Conductor;
-use crate::errors::Doing;
+use crate::errors::{Doing, code};
 use crate::ledger::{Commit, INLINE_ITEM_BYTES, Ledger, binary, read_text, run_key, text};
 use crate::objects::{Put, Replace};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx, Timestamp};
 use kinglet_core::ledger::{JobView, calls_after};
-use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::limits::{CALLS_CANCELLED_MAX, TASKS_PER_GROUP};
 use kinglet_core::placement::place;
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::{Event, MapEvent};
@@ -223,16 +224,31 @@ impl Ledger {
     /// Records that nobody waits for some calls any more.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// [`Error::Limit`] with `calls-cancelled` beyond [`CALLS_CANCELLED_MAX`]; what DynamoDB reports.
     pub async fn cancel_calls(&self, job: &JobId, calls: &[u32]) -> Result<()> {
         let doing = Doing::now(format!("cancelling {} calls of job {job}", calls.len()));
         let numbers = AttributeValue::Ns(calls.iter().map(u32::to_string).collect());
         let request = self.dynamodb.update_item().table_name(&self.table);
         let request = request.key("pk", text(super::ledger::job_pk(job))).key("sk", text("job"));
-        let request = request.update_expression("ADD cancelled :calls").condition_expression("attribute_exists(pk)");
+        let request = request.update_expression("ADD cancelled :calls").condition_expression(
+            "attribute_exists(pk) AND (attribute_not_exists(cancelled) OR size(cancelled) < :most)",
+        );
         let request = request.expression_attribute_values(":calls", numbers);
+        let request = request.expression_attribute_values(":most", AttributeValue::N(CALLS_CANCELLED_MAX.to_string()));
+        let request = request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let done = done.map_err(|e| doing.failed(&e))?;
+        let done = done.map_err(|e| {
+            let is_full = match e.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => failed.item.is_some(),
+                // The request is always of the same form: all that can be wrong with it is that the item would be too large.
+                _ => code(&e).as_deref() == Some("ValidationException"),
+            };
+            if !is_full {
+                return doing.failed(&e);
+            }
+            let message = format!("job {job}: more than {CALLS_CANCELLED_MAX} calls are to be cancelled one by one");
+            Error::limit("calls-cancelled", message).with_hint("cancel the whole map (`Calls::cancel`)")
+        })?;
         self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
         Ok(())
     }

@@ -70,6 +70,11 @@ pub const CALLS_AT_ONCE_MAX: usize = 512;
 /// The longest first record of an object, where it names the columns of the others, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 
+/// The most calls of a map that are cancelled one by one. Their numbers are a set in the job's item; one of ten digits takes 6
+/// bytes, so that 300 KB of the item's 400 are theirs, and there is room for the job's end.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>, 2026-11.
+pub const CALLS_CANCELLED_MAX: usize = 50_000;
+
 /// The longest message of an error in the ledger, in bytes: an item of it holds 400 KB, and several tries.
 pub const ERROR_BYTES_MAX: usize = 8 << 10;
 

@@ -224,7 +224,8 @@ impl<O: Value> CallFuture<O> {
     /// if it has not begun it never will.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// [`Error::Limit`] with `calls-cancelled` when 50,000 calls of the map were cancelled one by one already; what DynamoDB
+    /// reports.
     pub async fn cancel(&self) -> Result<()> {
         let (Some(shared), Some((job, number))) = (self.state.shared(), self.state.place_of(self.call)) else {
             return Ok(());
