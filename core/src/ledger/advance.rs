@@ -150,7 +150,11 @@ fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
 fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: bool, now: Timestamp) -> Option<Command> {
     let lost = |t: &TryView| t.started_at.is_some_and(|at| now.since_ms(at) > view.job.timeout_ms + LOST_GRACE_MS);
     let failures: Vec<_> = task.tries.iter().filter_map(|t| t.failed.as_ref()).collect();
-    if let Some(fatal) = failures.iter().find(|f| !f.error.is_retryable() && !is_out_of_memory(&f.error)) {
+    let is_fatal = |error: &Error| match view.job.calls {
+        Some(_) => !error.is_retryable() && !calls::is_death(error),
+        None => !error.is_retryable() && !is_out_of_memory(error),
+    };
+    if let Some(fatal) = failures.iter().find(|f| is_fatal(&f.error)) {
         return Some(Command::Fail(fatal.error.clone()));
     }
     let live: Vec<_> = task.tries.iter().filter(|t| t.failed.is_none() && !lost(t)).collect();

@@ -42,10 +42,16 @@ pub(super) enum Verdict {
     GiveUp,
 }
 
-/// The tries of a piece whose workers died, without a word or with Lambda's.
+/// Whether an error says that a call ended its process: the worker's own, in Lambda's words, or a shipped program's.
+pub(super) fn is_death(error: &Error) -> bool {
+    const CODES: [&str; 6] = ["out-of-memory", "timed-out", "crashed", "exited", "stack-overflow", "panic"];
+    CODES.contains(&error.code())
+}
+
+/// The tries of a piece whose workers died, without a word or with one of [`is_death`].
 pub(super) fn deaths(task: &TaskView, lost: impl Fn(&TryView) -> bool) -> Vec<Death> {
     let died = |t: &&TryView| match &t.failed {
-        Some(failure) => matches!(failure.error.code(), "out-of-memory" | "timed-out" | "crashed"),
+        Some(failure) => is_death(&failure.error),
         None => lost(t),
     };
     let death = |t: &TryView| Death {
@@ -149,6 +155,10 @@ mod tests {
     #[test]
     fn a_call_that_kills_its_worker_fails_alone() {
         let (crash, timeout) = (Error::service("crashed", "exit"), Error::service("timed-out", "3 s"));
+        // What a shipped program does to itself is the fault of its code, which no other try would mend; of one call's, here.
+        for code in ["exited", "stack-overflow", "panic"] {
+            assert_eq!(play(64, &[9, 40], &Error::user_code(code, "its own doing")).0, [9, 40], "{code}");
+        }
         for calls in [1u32, 2, 3, 7, 64, 1000] {
             for kill in [0, calls / 3, calls - 1] {
                 let (failed, deaths) = play(calls, &[kill], &crash);

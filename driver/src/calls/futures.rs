@@ -214,7 +214,8 @@ impl<O: Value> CallFuture<O> {
     ///
     /// # Errors
     /// Why the call failed: [`Error::UserCode`] with `call-failed` or `panic`; [`Error::Limit`] with `out-of-memory` or
-    /// `result-too-large`; [`Error::Service`] with `crashed` or `timed-out`; [`Error::Cancelled`]; what else went wrong.
+    /// `result-too-large`; [`Error::Service`] with `crashed` or `timed-out`; [`Error::Cancelled`]; what else went wrong. A call that
+    /// ends its shipped program fails with [`Error::UserCode`] and `exited` or `stack-overflow` too.
     pub async fn result(&self) -> Result<O> {
         self.state.wait(|state| state.is_done(self.call).then_some(())).await;
         value(&self.state, self.call)
