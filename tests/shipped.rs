@@ -80,7 +80,7 @@ fn whatever_a_program_does_is_its_tasks_error_and_the_worker_lives() {
     let ends: [(&str, &str, &[&str]); 9] = [
         ("panic", "panic", &["mapping in at byte 0", "no more of this"]),
         ("abort", "crashed", &["failed 4 times", "SIGABRT", "last words"]),
-        ("exit", "exited", &["exit code 7", "it wrote last:\n  so long"]),
+        ("exit", "exited", &["map task 0: ", "exit code 7", "it wrote last:\n  so long"]),
         ("overflow", "stack-overflow", &["SIGABRT", "has overflowed its stack"]),
         ("segfault", "crashed", &["SIGSEGV"]),
         ("allocate", "out-of-memory", &["got no more memory", "memory allocation of 70368744177664 bytes failed"]),
@@ -108,9 +108,40 @@ fn whatever_a_program_does_is_its_tasks_error_and_the_worker_lives() {
 }
 
 #[test]
+fn a_call_that_ends_its_program_fails_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let came = take(dir.path(), &["calls", "fine"]);
+    assert_eq!(fs::read_to_string(dir.path().join("calls")).unwrap(), "13 exited\n71 stack-overflow\n");
+    assert_eq!((&came[0].output[..], came[0].fallen), (ONE, 0), "{came:?}");
+}
+
+#[test]
+fn a_program_that_never_stops_writing_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let came = take(dir.path(), &["chatter", "fine", "exit", "fine"]);
+    assert!([0, 1, 3].iter().all(|n| came[*n].output == ONE && came[*n].retries == 0), "{came:?}");
+    failed(&came[2], "exited", &["it wrote last:"]);
+}
+
+#[test]
+fn what_a_program_leaves_behind_ends_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // Found by its arguments, which nothing else on this machine has.
+    let seconds = format!("98765.{}", std::process::id());
+    let came = take(dir.path(), &[&format!("leave-{seconds}"), "fine"]);
+    failed(&came[0], "exited", &["exit code 5"]);
+    assert_eq!(came[1].output, ONE, "{came:?}");
+    let line = format!("sleep\0{seconds}\0");
+    let processes = fs::read_dir("/proc").unwrap().map(|process| process.unwrap().path());
+    let left: Vec<_> =
+        processes.filter(|path| fs::read(path.join("cmdline")).is_ok_and(|is| is == line.as_bytes())).collect();
+    assert_eq!(left, [PathBuf::new(); 0]);
+}
+
+#[test]
 fn a_program_that_takes_too_much_memory_is_ended_before_the_function_is() {
     let dir = tempfile::tempdir().unwrap();
-    let came = take(dir.path(), &["--memory", "memory-280", "memory", "fine"]);
+    let came = take(dir.path(), &["--memory", "memory-280", "memory", "fine", "memory-tail"]);
     // It needs more than the mapper's 256 MB, and has room on the larger one.
     assert_eq!((&came[0].output[..], came[0].retries), (ONE, 1), "{:?}", came[0]);
     failed(
@@ -120,6 +151,8 @@ fn a_program_that_takes_too_much_memory_is_ended_before_the_function_is() {
     );
     assert!(came[1].hint.as_ref().unwrap().contains("MapperLargeMemory"));
     assert_eq!((&came[2].output[..], came[2].fallen), (ONE, 0), "{:?}", came[2]);
+    // What it starts counts as well.
+    assert_eq!((&came[3].output[..], came[3].retries, came[3].fallen), (ONE, 1, 0), "{:?}", came[3]);
 }
 
 #[test]
@@ -128,7 +161,8 @@ fn a_program_that_hangs_or_is_no_worker_is_ended_in_time() {
     let came = take(dir.path(), &["--short", "hang", "fine@/usr/bin/true", "fine@/usr/bin/yes", "fine"]);
     failed(&came[0], "timed-out", &["was stopped, as the function's time was up"]);
     failed(&came[1], "program-start", &["ended before it asked for work (exit code 0)"]);
-    failed(&came[2], "program-start", &["did not ask for work within", "it wrote last:\n  y\n  y"]);
+    // It had less than the 10 s that a start may take.
+    failed(&came[2], "timed-out", &["before the shipped program asked for work", "it wrote last:\n  y\n  y"]);
     assert!(came[1..3].iter().all(|came| came.hint.as_ref().unwrap().contains("kinglet::main")), "{came:?}");
     assert_eq!((&came[3].output[..], came[3].fallen), (ONE, 0), "{:?}", came[3]);
 }

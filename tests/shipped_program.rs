@@ -4,8 +4,8 @@
 //! A step is a mode, as `exit`; with `@PATH` behind it that executable is shipped instead.
 
 use kinglet::{
-    Emitter, Error, Functions, Job, JobOptions, Jobs, Lines, Local, Program, Sink, Submit, UserError, UserResult,
-    Values,
+    CallOptions, Emitter, Error, Functions, Job, JobOptions, Jobs, Lines, Local, Program, Sink, Submit, UserError,
+    UserResult, Values,
 };
 use kinglet_local::lambda::InvocationReport;
 use serde::{Deserialize, Serialize};
@@ -45,20 +45,54 @@ impl Misbehave {
             "allocate" => drop(std::hint::black_box(vec![1u8; 1 << 46])),
             "memory" => hold(4_000),
             "memory-280" => hold(280),
+            // What it starts uses the memory: `tail` keeps a line that does not end.
+            "memory-tail" => {
+                let command = "head -c 280M /dev/zero | tail | wc -c";
+                std::process::Command::new("sh").args(["-c", command]).status()?;
+            }
             "flood" => {
                 flood(5_000);
                 std::process::exit(9);
             }
             "flood-fine" => flood(3_000),
+            // It goes on for as long as the process does.
+            "chatter" => drop(std::thread::spawn(|| {
+                let lines = "y\n".repeat(32 << 10);
+                while std::io::stdout().lock().write_all(lines.as_bytes()).is_ok() {}
+            })),
             "hang" => std::thread::sleep(Duration::from_secs(600)),
             "driver" => {
                 drop(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(driver(&[]))?)
             }
             "fail" => return Err(UserError::new("the job's own error")),
-            _ => {}
+            mode => {
+                // It has this process's output, and belongs to nobody once this one is gone.
+                if let Some(seconds) = mode.strip_prefix("leave-") {
+                    std::process::Command::new("setsid").args(["sleep", seconds]).spawn()?;
+                    std::process::exit(5);
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// Ends its process at some inputs.
+fn deadly(n: u64) -> u64 {
+    match n {
+        13 => std::process::exit(3),
+        71 => deeper(n),
+        _ => n,
+    }
+}
+
+/// Calls the function a hundred times, and returns the codes of the calls that failed.
+async fn calls(driver: &kinglet::Driver) -> kinglet::Result<String> {
+    let calls = driver.map_with(deadly, 0..100, CallOptions::new().with_calls_per_batch(50)).await?;
+    let outcomes = calls.outcomes().await;
+    assert!((0..100).all(|n| outcomes[n].as_ref().map_or(true, |said| *said == n as u64)), "{outcomes:?}");
+    let failed = outcomes.iter().enumerate().filter_map(|(n, outcome)| Some((n, outcome.as_ref().err()?)));
+    Ok(failed.map(|(n, error)| format!("{n} {}\n", error.code())).collect())
 }
 
 /// Calls itself until the stack is full.
@@ -155,6 +189,10 @@ async fn program() -> kinglet::Result<()> {
         if ["corrupt", "rebuilt"].contains(&mode) {
             continue;
         }
+        if mode == "calls" {
+            std::fs::write("calls", calls(&driver).await?).map_err(|e| Error::input("test", e.to_string()))?;
+            continue;
+        }
         let output = format!("out-{n}");
         let tries_max = if mode == "hang" || path.is_some() { 1 } else { 4 };
         let options = JobOptions { concurrency: 0, partitions: Some(1), tries_max, ..JobOptions::default() };
@@ -215,5 +253,5 @@ fn corrupt(driver: &kinglet::Driver) {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<Misbehave>(), program)
+    kinglet::main(Jobs::new().job::<Misbehave>().function(deadly), program)
 }

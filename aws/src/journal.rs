@@ -119,8 +119,8 @@ impl Journal {
     }
 
     /// Speaks for a shipped program that could not.
-    pub(crate) fn program_died(&self, event: &Event, error: &Error) {
-        self.died(event, &self.function, None, error);
+    pub(crate) fn program_died(&self, event: &Event, job_name: Option<&str>, error: &Error) {
+        self.died(event, &self.function, job_name, error);
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {

@@ -202,8 +202,11 @@ async fn run_shipped(
     match worker.programs.run(&worker, &task, delivery).await {
         Ok(answer) => Ok(answer),
         Err(error) => {
-            worker.journal.program_died(&about, &error);
             let (job, stage, task, piece, number) = &task.place;
+            let error = error.context(format!("{stage} task {}", task.0));
+            // The name, for the metrics, is worth a read that may fail.
+            let spec = worker.conductor.spec(job).await.ok();
+            worker.journal.program_died(&about, spec.as_ref().map(|spec| &spec.job[..]), &error);
             worker.conductor.try_failed(job, *stage, *task, *piece, *number, &error).await?;
             Ok(serde_json::json!({ "failed": error.code() }))
         }

@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use kinglet_core::limits::INVOKE_SYNC_BYTES_MAX;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -32,6 +33,8 @@ pub(super) struct Delivered {
 pub(super) enum Said {
     /// It waits for an event.
     Ready,
+    /// It was given the event.
+    Taken,
     /// Its answer to the event.
     Response(Bytes),
     /// That the event failed, or that it cannot start: an error document.
@@ -50,6 +53,8 @@ struct Shared {
     deliveries: tokio::sync::Mutex<mpsc::UnboundedReceiver<Delivered>>,
     /// The event that is not answered yet.
     current: Mutex<Option<String>>,
+    /// Whether it has asked for an event: then it has started, and can only fail events.
+    asked: AtomicBool,
     say: mpsc::UnboundedSender<Said>,
 }
 
@@ -64,7 +69,12 @@ impl Api {
         let address = listener.local_addr()?;
         let (deliver, deliveries) = mpsc::unbounded_channel();
         let (say, said) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { deliveries: deliveries.into(), current: Mutex::default(), say });
+        let shared = Arc::new(Shared {
+            deliveries: deliveries.into(),
+            current: Mutex::default(),
+            asked: AtomicBool::new(false),
+            say,
+        });
         let server = tokio::spawn(serve(listener, shared));
         Ok(Api { address, deliver, said, server })
     }
@@ -81,6 +91,11 @@ impl Api {
             Some(said) => said,
             None => std::future::pending().await,
         }
+    }
+
+    /// What it has said already.
+    pub(super) fn has_said(&mut self) -> Option<Said> {
+        self.said.try_recv().ok()
     }
 }
 
@@ -120,6 +135,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Reply {
     let path = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     match (head.method, path) {
         (Method::GET, "invocation/next") => next(shared).await,
+        (Method::POST, "init/error") if shared.asked.load(Ordering::Relaxed) => reply(StatusCode::FORBIDDEN),
         (Method::POST, "init/error") => take(shared, None, body, Said::Error).await,
         (Method::POST, path) => match path.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
             Some((id, "response")) => take(shared, Some(id), body, Said::Response).await,
@@ -134,11 +150,13 @@ async fn next(shared: &Shared) -> Reply {
     if current(shared).is_some() {
         return reply(StatusCode::FORBIDDEN);
     }
+    shared.asked.store(true, Ordering::Relaxed);
     let _ = shared.say.send(Said::Ready);
     let Some(event) = shared.deliveries.lock().await.recv().await else {
         return reply(StatusCode::GONE);
     };
     *current(shared) = Some(event.request_id.clone());
+    let _ = shared.say.send(Said::Taken);
     let mut reply = Response::new(Full::new(event.payload));
     let headers = reply.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -181,4 +199,44 @@ fn reply(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from_static(b"{}")));
     *reply.status_mut() = status;
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    /// Asks as a child does, on a connection of its own, and returns the status.
+    async fn ask(address: SocketAddr, what: &'static str) -> String {
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            let (method, path) = what.split_once(' ').unwrap();
+            let request = format!("{method} {PREFIX}{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            String::from_utf8_lossy(&status[9..]).into_owned()
+        });
+        asked.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_child_answers_the_event_that_it_has_and_no_other() {
+        let mut api = Api::start().unwrap();
+        let at = api.address;
+        assert_eq!(ask(at, "POST init/error").await, "202");
+        assert!(matches!(api.said().await, Said::Error(_)));
+        let next = tokio::spawn(ask(at, "GET invocation/next"));
+        assert!(matches!(api.said().await, Said::Ready));
+        assert_eq!(ask(at, "POST init/error").await, "403", "it has started");
+        let (arn, trace_id, payload) = ("arn".to_owned(), None, Bytes::from_static(b"{}"));
+        api.deliver(Delivered { request_id: "one".to_owned(), deadline_ms: 1, arn, trace_id, payload });
+        assert!(matches!(api.said().await, Said::Taken));
+        assert_eq!(next.await.unwrap(), "200");
+        assert_eq!(ask(at, "GET invocation/next").await, "403", "it has one");
+        assert_eq!(ask(at, "POST invocation/two/response").await, "400");
+        assert_eq!(ask(at, "POST invocation/one/response").await, "202");
+        assert_eq!(ask(at, "POST invocation/one/error").await, "400");
+        assert!(matches!((api.said().await, api.has_said()), (Said::Response(_), None)));
+    }
 }

@@ -32,12 +32,19 @@ pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -
     make_room(dir).map_err(|e| failed("making room for", e))?;
     // A fetch that is cut off leaves nothing under the program's own name.
     let part = dir.join(format!("{program}.part"));
-    let mut file = create(&part).map_err(|e| failed("storing", e))?;
-    let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(|e| failed("storing", e));
-    store::fetch(conductor, program, &mut write).await?;
-    // Closed before it is run: a file that somebody may write to is not executed.
-    drop(file);
-    fs::rename(&part, &path).map_err(|e| failed("storing", e))?;
+    let fetched = async {
+        let mut file = create(&part).map_err(|e| failed("storing", e))?;
+        let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(|e| failed("storing", e));
+        store::fetch(conductor, program, &mut write).await?;
+        // Closed before it is run: a file that somebody may write to is not executed.
+        drop(file);
+        fs::rename(&part, &path).map_err(|e| failed("storing", e))
+    };
+    if let Err(error) = fetched.await {
+        // It would take room in `/tmp` from the tasks to come.
+        let _ = fs::remove_file(&part);
+        return Err(error);
+    }
     Ok(path)
 }
 

@@ -11,7 +11,6 @@ use serde_json::Value;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::process::{Child as Process, Command};
 
@@ -20,6 +19,9 @@ const START_MAX: Duration = Duration::from_secs(10);
 
 /// How often memory is looked at. A program that fills fresh memory as fast as it can gets about 50 MB further.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How many of these looks are at the processes that are known, until others are searched for, which takes longer.
+const LOOKS_PER_SEARCH: u64 = 10;
 
 /// How long a child that is killed may take to be gone, and its last output to come.
 const GONE_MAX: Duration = Duration::from_millis(500);
@@ -40,10 +42,11 @@ pub(super) struct Child {
     program: ProgramId,
     role: &'static str,
     process: Process,
-    /// Known until the process was waited for.
     pid: u32,
+    /// What this worker had started before, which is not the program's.
+    beside: Vec<u32>,
     api: Api,
-    output: Arc<Output>,
+    output: Output,
     /// Since when it is being started, until it asks for an event.
     starting: Option<Instant>,
 }
@@ -55,13 +58,20 @@ impl Child {
             let error = Error::limit("program-start", format!("starting shipped program {}: {e}", task.program));
             match e.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    error.with_hint(format!("programs cannot be run in {}: let it be elsewhere", path.display()))
+                    let dir = path.parent().unwrap_or(path).display();
+                    error.with_hint(format!(
+                        "programs cannot be run in {dir}, which may be mounted with noexec: use another directory \
+                         (--data-dir on the embedded runtime)"
+                    ))
                 }
                 // What the system says when the loader that the program names is not there.
                 io::ErrorKind::NotFound => error.with_hint("build it for the functions' system, or statically (musl)"),
                 _ => error,
             }
         };
+        let beside = memory::children(std::process::id());
+        // What it starts and leaves behind becomes this process's, to be ended with it.
+        memory::adopt(true);
         let api = Api::start().map_err(failed)?;
         let (output, input) = io::pipe().map_err(failed)?;
         let mut command = Command::new(path);
@@ -81,7 +91,7 @@ impl Child {
         memory::end_first(pid);
         let output = Output::start(output).map_err(failed)?;
         let (program, role, starting) = (task.program, task.role, Some(Instant::now()));
-        Ok(Child { program, role, process, pid, api, output, starting })
+        Ok(Child { program, role, process, pid, beside, api, output, starting })
     }
 
     pub(super) fn is_of(&self, task: &Task) -> bool {
@@ -99,7 +109,7 @@ impl Child {
     /// How it ended without one.
     pub(super) async fn answer(
         &mut self,
-        delivery: Delivery,
+        delivery: &Delivery,
         reserve: Duration,
         limits: &Limits,
     ) -> Result<Result<Value, Bytes>, Ended> {
@@ -108,77 +118,188 @@ impl Child {
         }
         let deadline = (delivery.deadline - reserve).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.api.deliver(Delivered {
-            request_id: delivery.request_id,
+            request_id: delivery.request_id.clone(),
             deadline_ms: deadline.as_millis() as u64,
-            arn: delivery.arn,
-            trace_id: delivery.trace_id,
+            arn: delivery.arn.clone(),
+            trace_id: delivery.trace_id.clone(),
             payload: delivery.payload.to_string().into(),
         });
         let answered = self.wait(limits).await;
         // What it wrote before it answered belongs to this invocation.
-        self.output.pump();
+        self.output.end();
+        self.reap();
         answered
     }
 
     async fn wait(&mut self, limits: &Limits) -> Result<Result<Value, Bytes>, Ended> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut looks, mut started) = (0u64, vec![]);
+        let (was_started, mut taken) = (self.starting.is_none(), false);
         loop {
             let start_until = self.starting.map(|since| since + START_MAX);
             let until = start_until.unwrap_or(limits.until).min(limits.until);
-            tokio::select! {
-                said = self.api.said() => match said {
-                    Said::Ready => self.starting = None,
-                    // While it starts, it can only say that it cannot.
-                    Said::Error(document) if self.starting.is_some() => return Err(Ended::CannotStart(document)),
-                    Said::Error(document) => return Ok(Err(document)),
-                    Said::Response(body) => {
-                        return serde_json::from_slice(&body).map(Ok).map_err(|e| Ended::Nonsense(e.to_string()));
+            let said = tokio::select! {
+                // What it said before it ended counts.
+                biased;
+                said = self.api.said() => said,
+                status = self.process.wait() => match self.api.has_said() {
+                    Some(said) => said,
+                    None if was_started && !taken => return Err(Ended::Idle),
+                    None => {
+                        let status = status.map_err(|e| Ended::Nonsense(e.to_string()))?;
+                        return Err(Ended::Exited { status, starting: self.starting.is_some() });
                     }
                 },
-                status = self.process.wait() => {
-                    let status = status.map_err(|e| Ended::Nonsense(e.to_string()))?;
-                    return Err(Ended::Exited { status, starting: self.starting.is_some() });
-                }
                 () = tokio::time::sleep_until(until.into()) => {
                     return Err(match self.starting {
-                        Some(since) => Ended::Silent(since.elapsed()),
-                        None => Ended::Late,
+                        Some(since) if since + START_MAX <= limits.until => Ended::Silent(since.elapsed()),
+                        starting => Ended::Late { starting: starting.is_some() },
                     });
                 }
                 _ = look.tick(), if limits.memory_mb.is_some() => {
-                    if let Some(used) = self.uses_too_much(limits.memory_mb) {
-                        return Err(Ended::Memory { used_mb: used >> 20 });
+                    if looks % LOOKS_PER_SEARCH == 0 {
+                        started = self.started();
                     }
+                    looks += 1;
+                    match self.uses_too_much(limits.memory_mb, &started) {
+                        Some(used) => return Err(Ended::Memory { used_mb: used >> 20 }),
+                        None => continue,
+                    }
+                }
+            };
+            match said {
+                Said::Ready => self.starting = None,
+                Said::Taken => taken = true,
+                // While it starts, it can only say that it cannot.
+                Said::Error(document) if self.starting.is_some() => return Err(Ended::CannotStart(document)),
+                Said::Error(document) => return Ok(Err(document)),
+                Said::Response(body) => {
+                    return serde_json::from_slice(&body).map(Ok).map_err(|e| Ended::Nonsense(e.to_string()));
                 }
             }
         }
     }
 
-    fn uses_too_much(&self, memory_mb: Option<u32>) -> Option<u64> {
+    /// How much of the function's memory is in use, if that is too much.
+    fn uses_too_much(&self, memory_mb: Option<u32>, processes: &[u32]) -> Option<u64> {
         let all = u64::from(memory_mb?) << 20;
         let most = (all / 100 * MEMORY_PERCENT).min(all - MEMORY_LEFT_BYTES_MIN);
-        let used = memory::resident_bytes(self.pid)? + memory::resident_bytes(std::process::id())?;
+        let pids = [std::process::id(), self.pid].into_iter().chain(processes.iter().copied());
+        let used = pids.filter_map(memory::resident_bytes).sum();
         (used > most).then_some(used)
     }
 
-    /// Ends it and what it started, and waits until it is gone.
+    /// What it started that is another program. A process that runs the same is its copy for the moment until it runs another, most
+    /// likely, and shares its memory.
+    fn started(&self) -> Vec<u32> {
+        let own = memory::executable(self.pid);
+        let is_another = |pid: &u32| *pid != self.pid && memory::executable(*pid) != own;
+        self.processes().into_iter().filter(is_another).collect()
+    }
+
+    /// Itself and what it started.
+    fn processes(&self) -> Vec<u32> {
+        memory::tree(self.children())
+    }
+
+    /// Those of them that are this process's children.
+    fn children(&self) -> Vec<u32> {
+        memory::children(std::process::id()).into_iter().filter(|pid| !self.beside.contains(pid)).collect()
+    }
+
+    fn reap(&self) {
+        self.children().into_iter().filter(|pid| *pid != self.pid).for_each(memory::reap);
+    }
+
+    /// Ends it and all that it started, and waits until they are gone.
     pub(super) async fn kill(&mut self) {
-        if self.process.id().is_some() {
-            memory::tree(self.pid).into_iter().for_each(memory::kill);
-        }
-        if tokio::time::timeout(GONE_MAX, self.process.wait()).await.is_err() {
-            tracing::warn!(pid = self.pid, "a shipped program that was killed has not gone");
-        }
-        // Something that it started may hold the pipe open.
         let until = Instant::now() + GONE_MAX;
+        loop {
+            // Where `/proc` does not tell what it started, it alone is ended.
+            let _ = self.process.start_kill();
+            let left = self.processes();
+            left.iter().copied().for_each(memory::kill);
+            let gone = !self.lives();
+            self.reap();
+            // One that was being started is found the next time.
+            if gone && left.is_empty() {
+                break;
+            }
+            if Instant::now() >= until {
+                tracing::warn!(pid = self.pid, "a shipped program that was killed has not gone");
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        memory::adopt(false);
         while !self.output.pump() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// The last lines that it wrote.
     pub(super) fn said(&self) -> Vec<String> {
         self.output.tail()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinglet_core::ids::{JobId, Piece, Stage, TaskIdx, Timestamp};
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Takes one event, leaves a process behind that has its output, answers, and ends.
+    const SCRIPT: &str = r#"#!/bin/bash
+IFS=: read -r host port <<< "$AWS_LAMBDA_RUNTIME_API"
+ask() {
+    exec 3<>"/dev/tcp/$host/$port"
+    printf '%s /2018-06-01/runtime/invocation/%s HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}' "$1" "$2" >&3
+}
+ask GET next
+while IFS= read -r -u 3 line; do
+    line=${line%?}
+    case $line in
+        lambda-runtime-aws-request-id:*) id=${line#*: } ;;
+        '') break ;;
+    esac
+done
+setsid sleep 1000 &
+ask POST "$id/response"
+read -r -u 3 line
+"#;
+
+    #[tokio::test]
+    async fn what_it_said_before_it_ended_counts_and_what_it_started_ends_with_it() {
+        let path = std::env::temp_dir().join(format!("kinglet-child-{}", std::process::id()));
+        std::fs::write(&path, SCRIPT).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let place = (JobId::new(Timestamp(1), 1), Stage::Map, TaskIdx(0), Piece(0), 0);
+        let task = Task { program: ProgramId::of(b"a script"), role: "mapper", place };
+        let mut child = Child::start(&task, &path, 0).unwrap();
+        let delivery = Delivery {
+            payload: Value::Null,
+            request_id: "one".to_owned(),
+            trace_id: None,
+            arn: "arn".to_owned(),
+            deadline: SystemTime::now() + Duration::from_secs(60),
+            init_ms: 0,
+        };
+        let limits = Limits { until: Instant::now() + Duration::from_secs(50), memory_mb: Some(1 << 20) };
+        let answered = child.answer(&delivery, Duration::ZERO, &limits).await;
+        assert_eq!(answered.unwrap().unwrap(), serde_json::json!({}), "{:?}", child.said());
+        while child.lives() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // It is gone, and no event was its.
+        let answered = child.answer(&delivery, Duration::ZERO, &limits).await;
+        assert!(matches!(answered, Err(Ended::Idle)), "{answered:?}");
+        let left = child.processes();
+        assert!(!left.is_empty() && child.started() == left, "{left:?}");
+        child.kill().await;
+        assert_eq!(child.processes(), [0; 0]);
+        assert!(child.output.pump(), "somebody holds the pipe");
+        let _ = std::fs::remove_file(path);
     }
 }

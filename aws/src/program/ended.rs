@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kinglet_core::Error;
+use kinglet_core::limits::ERROR_BYTES_MAX;
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -16,16 +17,22 @@ pub(super) enum Ended {
     Silent(Duration),
     /// It said that it cannot start.
     CannotStart(Bytes),
-    /// It was killed, as the function's time was nearly up.
-    Late,
+    /// It had ended before it was given the event.
+    Idle,
+    /// It was killed, as the function's time was nearly up; before it asked for its first event, or after.
+    Late { starting: bool },
     /// It was killed, as it and the worker used nearly all of the function's memory.
     Memory { used_mb: u64 },
     /// It answered with something else than JSON.
     Nonsense(String),
 }
 
+const SIGILL: i32 = 4;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
+
+/// The longest line that an error says, in characters.
+const LINE_CHARS_MAX: usize = 500;
 
 const MEMORY_HINT: &str = "give the functions more memory, or cut the input into smaller splits (--split-bytes)";
 const START_HINT: &str =
@@ -41,18 +48,28 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
             Error::input("program-start", format!("the shipped program cannot be loaded ({})", shown(*status)))
                 .with_hint("it needs libraries that the functions' system does not have; build it statically (musl)")
         }
-        Ended::Exited { status, starting: true } => {
+        Ended::Exited { status, starting: true } if status.signal().is_none() => {
             let message = format!("the shipped program ended before it asked for work ({})", shown(*status));
             Error::user_code("program-start", message).with_hint(START_HINT)
         }
         Ended::Silent(waited) => {
             let message = format!("the shipped program did not ask for work within {:.0} s", waited.as_secs_f64());
-            Error::user_code("program-start", message).with_hint(START_HINT)
+            // A busy machine may be that slow, once.
+            Error::service("program-start", message).with_hint(START_HINT)
         }
         Ended::CannotStart(document) => of_document(document).context("starting the shipped program"),
+        Ended::Exited { status, starting: true } => exited(*status, &wrote).context("starting the shipped program"),
         Ended::Exited { status, starting: false } => exited(*status, &wrote),
-        Ended::Late => Error::service("timed-out", "the shipped program was stopped, as the function's time was up")
-            .with_hint("give the functions a longer timeout, or cut the input into smaller splits (--split-bytes)"),
+        Ended::Idle => Error::service("crashed", "the shipped program had ended before it was given the task"),
+        Ended::Late { starting: true } => {
+            let message = "the function's time was up before the shipped program asked for work";
+            Error::service("timed-out", message)
+                .with_hint(format!("give the functions a longer timeout; or {START_HINT}"))
+        }
+        Ended::Late { starting: false } => {
+            Error::service("timed-out", "the shipped program was stopped, as the function's time was up")
+                .with_hint("give the functions a longer timeout, or cut the input into smaller splits (--split-bytes)")
+        }
         Ended::Memory { used_mb } => {
             let message = format!("the shipped program used up the function's memory: {used_mb} of {memory_mb} MB");
             Error::limit("out-of-memory", message).with_hint(MEMORY_HINT)
@@ -83,6 +100,8 @@ fn exited(status: ExitStatus, wrote: &dyn Fn(&str) -> bool) -> Error {
             format!("the shipped program was killed, for want of memory most likely ({how})"),
         )
         .with_hint(MEMORY_HINT),
+        Some(SIGILL) => Error::service("crashed", format!("the shipped program crashed ({how})"))
+            .with_hint("it is built for a newer processor than the functions', most likely: see `-C target-cpu`"),
         Some(_) => Error::service("crashed", format!("the shipped program crashed ({how})"))
             .with_hint("the function's log says more"),
         None => Error::user_code("exited", format!("the shipped program ended itself in the middle of a task ({how})"))
@@ -104,7 +123,7 @@ pub(super) fn of_document(document: &Bytes) -> Error {
 fn shown(status: ExitStatus) -> String {
     let name = match status.signal() {
         None => return format!("exit code {}", status.code().unwrap_or_default()),
-        Some(4) => "SIGILL",
+        Some(SIGILL) => "SIGILL",
         Some(SIGABRT) => "SIGABRT",
         Some(7) => "SIGBUS",
         Some(8) => "SIGFPE",
@@ -116,12 +135,25 @@ fn shown(status: ExitStatus) -> String {
     name.to_owned()
 }
 
+/// The last of some lines, as many as an error in the ledger has room for, however much stands in front of them. A long one is cut.
+fn last(lines: &[String]) -> Vec<String> {
+    let mut left = ERROR_BYTES_MAX / 2;
+    let cut = |line: &String| match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.clone(),
+    };
+    let fits = |line: &String| left.checked_sub(line.len()).inspect(|rest| left = *rest).is_some();
+    let mut kept: Vec<_> = lines.iter().rev().map(cut).take_while(fits).collect();
+    kept.reverse();
+    kept
+}
+
 /// The error with what the program wrote last below it.
 fn with_lines(error: Error, said: &[String]) -> Error {
     if said.is_empty() {
         return error;
     }
-    let (hint, lines) = (error.hint().map(str::to_owned), said.join("\n  "));
+    let (hint, lines) = (error.hint().map(str::to_owned), last(said).join("\n  "));
     let text = format!("{error}; it wrote last:\n  {lines}");
     let replaced = match &error {
         Error::Input(_) => Error::input(error.code(), text),
@@ -156,6 +188,8 @@ mod tests {
             (aborted, false, "thread 'main' panicked at src/main.rs:1:2:", "panic", false),
             (segfault, false, "bye", "crashed", true),
             (killed, false, "bye", "out-of-memory", false),
+            (killed, true, "bye", "out-of-memory", false),
+            (segfault, true, "bye", "crashed", true),
             (127 << 8, true, "./p: error while loading shared libraries: libz.so.1", "program-start", false),
         ] {
             let error = of(raw, starting, &["first", line]);
@@ -164,6 +198,24 @@ mod tests {
             assert!(error.hint().is_some());
         }
         assert!(of(exit_3, false, &[]).to_string().ends_with("(exit code 3)"));
+        assert!(of(exit_3, true, &[]).hint().unwrap().contains("kinglet::main"));
+        for starting in [true, false] {
+            let illegal = of(SIGILL, starting, &[]);
+            assert!((illegal.code(), illegal.is_retryable()) == ("crashed", true), "{illegal}");
+            assert!(illegal.hint().unwrap().contains("target-cpu"), "{illegal}");
+        }
+        // A slow machine is no fault of the program.
+        let silent = error(&Ended::Silent(Duration::from_secs(10)), &[], 128);
+        assert_eq!((silent.code(), silent.is_retryable()), ("program-start", true));
+    }
+
+    #[test]
+    fn the_last_line_is_in_the_ledger_whatever_was_said_before() {
+        let long = "ü".repeat(4_000);
+        let lines: Vec<&str> = [&long[..]; 19].into_iter().chain(["the last words"]).collect();
+        let error = of(3 << 8, false, &lines).context("x".repeat(2_000)).shortened();
+        assert!(error.to_string().ends_with("ü…\n  the last words"), "{error}");
+        assert!(of(3 << 8, false, &[&long]).to_string().ends_with("üü…"));
     }
 
     #[test]

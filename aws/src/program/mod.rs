@@ -24,6 +24,7 @@ pub use store::{Published, publish};
 
 use crate::worker::Worker;
 use child::Child;
+use ended::Ended;
 use kinglet_core::ids::{Piece, ProgramId, Stage};
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result};
@@ -105,34 +106,35 @@ impl Programs {
                 .with_hint("deploy the stack with ShippedPrograms=allow, or with functions that hold the jobs"));
         }
         let mut kept = self.child.lock().await;
-        if let Some(mut child) = kept.take() {
-            // One that died while it had nothing to do is no fault of this task.
-            if child.is_of(task) && child.lives() {
-                *kept = Some(child);
-            } else {
-                child.kill().await;
-            }
-        }
-        let mut child = match kept.take() {
-            Some(child) => child,
-            None => {
-                let path = cache::get(&self.dir, &worker.conductor, task.program).await?;
-                let init_ms = delivery.init_ms + began.elapsed().as_millis() as u64;
-                Child::start(task, &path, init_ms)?
-            }
-        };
-        let left = delivery.deadline.duration_since(SystemTime::now()).unwrap_or_default();
-        let limits = child::Limits { until: Instant::now() + left - reserve(left), memory_mb: self.memory_mb };
-        match child.answer(delivery, reserve(left), &limits).await {
-            Ok(answer) => {
-                *kept = Some(child);
-                answer.map_err(|document| ended::of_document(&document))
-            }
-            Err(ended) => {
-                child.kill().await;
-                let error = ended::error(&ended, &child.said(), worker.memory_mb);
-                tracing::warn!(program = %task.program, code = error.code(), %error, "a shipped program ended");
-                Err(error)
+        loop {
+            let fits = kept.as_mut().is_some_and(|child| child.is_of(task) && child.lives());
+            let mut child = match kept.take() {
+                Some(child) if fits => child,
+                other => {
+                    if let Some(mut other) = other {
+                        other.kill().await;
+                    }
+                    let path = cache::get(&self.dir, &worker.conductor, task.program).await?;
+                    let init_ms = delivery.init_ms + began.elapsed().as_millis() as u64;
+                    Child::start(task, &path, init_ms)?
+                }
+            };
+            let left = delivery.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            let limits = child::Limits { until: Instant::now() + left - reserve(left), memory_mb: self.memory_mb };
+            match child.answer(&delivery, reserve(left), &limits).await {
+                Ok(answer) => {
+                    *kept = Some(child);
+                    return answer.map_err(|document| ended::of_document(&document));
+                }
+                // One that died while it had nothing to do is no fault of this task, which the next one is given; that one
+                // is new, and does not end so.
+                Err(Ended::Idle) => child.kill().await,
+                Err(ended) => {
+                    child.kill().await;
+                    let error = ended::error(&ended, &child.said(), worker.memory_mb);
+                    tracing::warn!(program = %task.program, code = error.code(), %error, "a shipped program ended");
+                    return Err(error);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use std::io::{self, PipeReader, Write};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::unix::pipe::Receiver;
+use tokio::task::JoinHandle;
 
 /// How much of an invocation's output goes to the log: CloudWatch is paid by the byte.
 pub(super) const PASSED_BYTES_MAX: usize = 1 << 20;
@@ -17,14 +18,22 @@ const TAIL_BYTES: usize = 8 << 10;
 /// How many lines an error says.
 const TAIL_LINES: usize = 20;
 
-/// The longest line that is looked at once the bound is reached.
+/// The longest line that is passed in one piece.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// How often that is done until somebody else has a turn: a program may write faster than it is read.
+const READS_MAX: usize = 32;
+
 /// The output of one child.
 pub(super) struct Output {
+    copied: Arc<Copied>,
+    copier: JoinHandle<()>,
+}
+
+struct Copied {
     pipe: Receiver,
     state: Mutex<State>,
 }
@@ -33,73 +42,89 @@ struct State {
     buffer: Vec<u8>,
     /// How much more may pass.
     left: usize,
-    cut: Cut,
+    /// Whether the bound is reached. Lines that say how a task ended pass still: their metrics are counted on.
+    is_cut: bool,
+    /// The line so far.
+    line: Vec<u8>,
+    /// Whether the last that passed was no end of a line.
+    within_line: bool,
     tail: VecDeque<u8>,
     ended: bool,
 }
 
-/// What happens to output beyond the bound.
-enum Cut {
-    /// It is not reached.
-    No,
-    /// Lines that make metrics pass still: they are counted on, and there is one for each task. This is the line so far.
-    Yes(Vec<u8>),
-}
-
 impl Output {
     /// Takes what comes out of this pipe, until its other end is closed.
-    pub(super) fn start(pipe: PipeReader) -> io::Result<Arc<Self>> {
+    pub(super) fn start(pipe: PipeReader) -> io::Result<Self> {
         let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe))?;
-        let buffer = vec![0; READ_BYTES];
-        let state = State { buffer, left: PASSED_BYTES_MAX, cut: Cut::No, tail: VecDeque::new(), ended: false };
-        let output = Arc::new(Output { pipe, state: state.into() });
-        let copied = Arc::downgrade(&output);
-        tokio::spawn(async move {
-            while let Some(output) = copied.upgrade() {
-                if output.pipe.readable().await.is_err() || output.pump() {
-                    return;
-                }
+        let copied = Arc::new(Copied { pipe, state: State::new(PASSED_BYTES_MAX).into() });
+        let by_copier = copied.clone();
+        let copier = tokio::spawn(async move {
+            while by_copier.pipe.readable().await.is_ok() && !by_copier.pump() {
+                tokio::task::yield_now().await;
             }
         });
-        Ok(output)
+        Ok(Output { copied, copier })
     }
 
     /// An invocation begins: what is kept from now on is its own.
     pub(super) fn begin(&self) {
-        let mut state = self.state();
-        (state.left, state.cut) = (PASSED_BYTES_MAX, Cut::No);
+        let mut state = self.copied.state();
+        (state.left, state.is_cut) = (PASSED_BYTES_MAX, false);
         state.tail.clear();
     }
 
-    /// Takes all that has been written until now. Returns whether there will be no more.
+    /// An invocation ends, and with it the line: what this process writes next is not to stand behind it.
+    pub(super) fn end(&self) {
+        self.pump();
+        pass(&self.copied.state().end_line());
+    }
+
+    /// Takes what has been written until now, as far as a turn goes. Returns whether there will be no more.
     pub(super) fn pump(&self) -> bool {
+        self.copied.pump()
+    }
+
+    /// The last lines.
+    pub(super) fn tail(&self) -> Vec<String> {
+        let tail: Vec<u8> = self.copied.state().tail.iter().copied().collect();
+        last_lines(&String::from_utf8_lossy(&tail), tail.len() == TAIL_BYTES)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.copier.abort();
+    }
+}
+
+impl Copied {
+    fn pump(&self) -> bool {
         let mut state = self.state();
-        while !state.ended {
+        for _ in 0..READS_MAX {
+            if state.ended {
+                break;
+            }
             let mut buffer = std::mem::take(&mut state.buffer);
             // Tokio knows only later that there is something; and it has to find out by itself that there is nothing more.
             let read = match rustix::io::read(&self.pipe, &mut buffer[..]) {
                 Err(Errno::AGAIN) => self.pipe.try_read(&mut buffer),
                 read => read.map_err(io::Error::from),
             };
+            let waits = read.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
             match read {
-                // Nobody can be told when the log cannot be written.
-                Ok(n) if n > 0 => drop(state.take(&buffer[..n], &mut io::stderr().lock())),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    state.buffer = buffer;
-                    return false;
+                Ok(n) if n > 0 => pass(&state.take(&buffer[..n])),
+                Err(e) if waits || e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    state.ended = true;
+                    pass(&state.end_line());
                 }
-                Ok(_) | Err(_) => state.ended = true,
             }
             state.buffer = buffer;
+            if waits {
+                break;
+            }
         }
-        true
-    }
-
-    /// The last lines.
-    pub(super) fn tail(&self) -> Vec<String> {
-        let tail: Vec<u8> = self.state().tail.iter().copied().collect();
-        last_lines(&String::from_utf8_lossy(&tail), tail.len() == TAIL_BYTES)
+        state.ended
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -107,50 +132,71 @@ impl Output {
     }
 }
 
+fn pass(lines: &[u8]) {
+    // Nobody can be told when the log cannot be written.
+    let _ = io::stderr().lock().write_all(lines);
+}
+
 impl State {
-    fn take(&mut self, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    fn new(left: usize) -> Self {
+        let (buffer, line, tail) = (vec![0; READ_BYTES], vec![], VecDeque::new());
+        State { buffer, left, is_cut: false, line, within_line: false, tail, ended: false }
+    }
+
+    /// Takes what the program wrote. Returns what passes.
+    fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let kept = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
         let surplus = (self.tail.len() + kept.len()).saturating_sub(TAIL_BYTES);
         self.tail.drain(..surplus);
         self.tail.extend(kept);
 
-        let mut beyond = bytes;
-        if let Cut::No = self.cut {
-            let passed = if bytes.len() <= self.left {
-                bytes.len()
-            } else {
-                // A line is passed whole or not at all, unless it alone is too long.
-                bytes[..self.left].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
-            };
-            out.write_all(&bytes[..passed])?;
-            beyond = &bytes[passed..];
-            self.left -= passed;
-            if !beyond.is_empty() {
-                let bound = PASSED_BYTES_MAX >> 10;
-                writeln!(
-                    out,
-                    "\nkinglet: the program wrote more than {bound} KB in this invocation; the rest is left out"
-                )?;
-                self.cut = Cut::Yes(Vec::new());
+        let mut passed = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            // Whole lines, so that this process's own do not fall into them.
+            if piece.ends_with(b"\n") || self.line.len() > LINE_BYTES_MAX {
+                self.pass_line(&mut passed);
             }
         }
-        if let Cut::Yes(line) = &mut self.cut {
-            for piece in beyond.split_inclusive(|byte| *byte == b'\n') {
-                let room = LINE_BYTES_MAX.saturating_sub(line.len());
-                line.extend_from_slice(&piece[..piece.len().min(room)]);
-                if piece.ends_with(b"\n") {
-                    if line.ends_with(b"\n")
-                        && line.starts_with(b"{")
-                        && memchr::memmem::find(line, b"\"_aws\":").is_some()
-                    {
-                        out.write_all(line)?;
-                    }
-                    line.clear();
-                }
-            }
-        }
-        Ok(())
+        passed
     }
+
+    /// Ends the line that was begun, if one was.
+    fn end_line(&mut self) -> Vec<u8> {
+        let mut passed = Vec::new();
+        if self.within_line || !self.line.is_empty() {
+            self.line.push(b'\n');
+            self.pass_line(&mut passed);
+        }
+        passed
+    }
+
+    fn pass_line(&mut self, out: &mut Vec<u8>) {
+        let line = &self.line[..];
+        if !self.is_cut && line.len() > self.left {
+            self.is_cut = true;
+            if std::mem::take(&mut self.within_line) {
+                out.push(b'\n');
+            }
+            let bound = PASSED_BYTES_MAX >> 10;
+            let said = "the program wrote more than";
+            out.extend(format!("kinglet: {said} {bound} KB in this invocation; the rest is left out\n").as_bytes());
+        }
+        if !self.is_cut {
+            self.left -= line.len();
+            self.within_line = !line.ends_with(b"\n");
+            out.extend_from_slice(line);
+        } else if is_of_end(line) {
+            out.extend_from_slice(line);
+        }
+        self.line.clear();
+    }
+}
+
+/// Whether a line makes metrics, or says how a task ended without any.
+fn is_of_end(line: &[u8]) -> bool {
+    let has = |text: &str| memchr::memmem::find(line, text.as_bytes()).is_some();
+    line.starts_with(b"{") && line.ends_with(b"\n") && (has("\"_aws\":") || has("\"message\":\"task ended\""))
 }
 
 /// The last lines of a text, as a person reads them; where its start was cut off, without the first.
@@ -181,35 +227,68 @@ fn readable(line: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn state(left: usize) -> State {
-        State { buffer: vec![], left, cut: Cut::No, tail: VecDeque::new(), ended: false }
+    #[test]
+    fn a_flood_is_cut_at_a_line_and_what_says_how_a_task_ended_passes() {
+        let (mut state, mut out) = (State::new(25), Vec::new());
+        let ended = r#"{"level":"INFO","message":"task ended","outcome":"done"}"#;
+        let pieces = [
+            "one line\n",
+            "another",
+            " line\nand a third line\n",
+            "{\"_aws\":",
+            "{}}\n{\"no\":1}\n",
+            ended,
+            "\nlast\n",
+        ];
+        for piece in pieces {
+            out.extend(state.take(piece.as_bytes()));
+        }
+        let said = "kinglet: the program wrote more than 1024 KB in this invocation; the rest is left out\n";
+        let want = format!("one line\nanother line\n{said}{{\"_aws\":{{}}}}\n{ended}\n");
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+        let tail: Vec<u8> = state.tail.into_iter().collect();
+        assert!(tail.ends_with(b"\"}\nlast\n"));
     }
 
     #[test]
-    fn a_flood_is_cut_at_a_line_and_metrics_pass() {
-        let (mut state, mut out) = (state(25), Vec::new());
-        for piece in ["one line\n", "another", " line\nand a third line\n", "{\"_aws\":", "{}}\n{\"no\":1}\n", "last\n"]
-        {
-            state.take(piece.as_bytes(), &mut out).unwrap();
-        }
-        let out = String::from_utf8(out).unwrap();
-        let said = "kinglet: the program wrote more than 1024 KB in this invocation; the rest is left out\n";
-        assert_eq!(out, format!("one line\nanother line\n\n{said}{{\"_aws\":{{}}}}\n"));
-        let tail: Vec<u8> = state.tail.into_iter().collect();
-        assert!(tail.ends_with(b"{\"no\":1}\nlast\n"));
+    fn lines_pass_whole_and_are_ended() {
+        let mut state = State::new(1 << 20);
+        assert_eq!(state.take(b"one\nand a ha"), b"one\n");
+        assert_eq!(state.take(b"lf\nno end"), b"and a half\n");
+        assert_eq!((state.end_line(), state.end_line()), (b"no end\n".to_vec(), vec![]));
+        // One that is too long passes in pieces.
+        let long = vec![b'x'; LINE_BYTES_MAX + 1];
+        assert_eq!((state.take(&long), state.end_line()), (long, b"\n".to_vec()));
     }
 
     #[test]
     fn the_end_is_kept() {
-        let mut state = state(0);
+        let mut state = State::new(0);
         for n in 0..10_000 {
-            state.take(format!("line {n}\n").as_bytes(), &mut io::sink()).unwrap();
+            state.take(format!("line {n}\n").as_bytes());
         }
-        state.take(&[b'x'; 3 * TAIL_BYTES], &mut io::sink()).unwrap();
+        state.take(&[b'x'; 3 * TAIL_BYTES]);
         assert_eq!(state.tail.len(), TAIL_BYTES);
-        state.take(b"\nthe end", &mut io::sink()).unwrap();
+        state.take(b"\nthe end");
         let tail: Vec<u8> = state.tail.into_iter().collect();
         assert_eq!(last_lines(&String::from_utf8_lossy(&tail), true), ["the end"]);
+    }
+
+    #[tokio::test]
+    async fn who_writes_faster_than_is_read_does_not_hold_the_others_up() {
+        let (pipe, mut input) = io::pipe().unwrap();
+        let output = Output::start(pipe).unwrap();
+        let writes = std::thread::spawn(move || while input.write_all(&[b'\n'; 64 << 10]).is_ok() {});
+        // On the one thread of this runtime: each has its turn.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+            assert!(!output.pump());
+        }
+        drop(output);
+        // The copier goes with it, and the pipe's end.
+        while !writes.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]

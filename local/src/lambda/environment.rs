@@ -130,12 +130,12 @@ impl Environment {
 
     /// Looks at the memory in use, and kills if it is more than a limit.
     pub(super) fn sample_memory(&self, kill_above_mb: Option<u32>) {
-        let Some(now_kb) = process::memory_kb(self.pid) else {
+        let Some(now) = process::memory(self.pid) else {
             return;
         };
         lock(&self.life).sampled_at = Some(Instant::now());
-        let peak_kb = self.memory_peak_kb.fetch_max(now_kb, Relaxed).max(now_kb);
-        if kill_above_mb.is_some_and(|limit_mb| peak_kb > u64::from(limit_mb) * 1024) {
+        self.memory_peak_kb.fetch_max(now.all_kb, Relaxed);
+        if kill_above_mb.is_some_and(|limit_mb| now.bound_kb > u64::from(limit_mb) * 1024) {
             lock(&self.life).killed_for_memory = true;
             self.kill();
         }

@@ -2,6 +2,7 @@
 //!
 //! Memory is read from `/proc/<pid>/status` (and that of the children that a worker may have started); where there is no
 //! `/proc`, nothing is measured. `VmHWM`, the kernel's own peak, does not miss what happens between two samples.
+//! What a limit is held against is without the pages of files, which the kernel takes back where it needs them.
 
 use rustix::process::{Pid, Signal};
 use std::{fs, os::unix::process::ExitStatusExt as _, process::ExitStatus};
@@ -9,29 +10,45 @@ use std::{fs, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 /// Descendants looked at in one sample.
 const DESCENDANTS_MAX: usize = 64;
 
-/// Peak resident memory of a process in KB, or, if more, what it and its descendants use together now.
-pub(super) fn memory_kb(pid: u32) -> Option<u64> {
-    let (rss_kb, peak_kb) = resident_kb(pid)?;
-    let mut together_kb = rss_kb;
+/// Memory in KB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memory {
+    pub(super) all_kb: u64,
+    /// Without the pages of files.
+    pub(super) bound_kb: u64,
+}
+
+/// Peak resident memory of a process, or, if more, what it and its descendants use together now.
+pub(super) fn memory(pid: u32) -> Option<Memory> {
+    let (now, peak_kb) = resident(pid)?;
+    let mut together = now;
     let mut pids = children(pid);
     let mut next = 0;
     while next < pids.len().min(DESCENDANTS_MAX) {
         let pid = pids[next];
-        together_kb += resident_kb(pid).map_or(0, |(rss_kb, _)| rss_kb);
+        let (its, _) = resident(pid).unwrap_or_default();
+        together.all_kb += its.all_kb;
+        together.bound_kb += its.bound_kb;
         pids.extend(children(pid));
         next += 1;
     }
-    Some(peak_kb.max(together_kb))
+    let of_files_kb = now.all_kb - now.bound_kb;
+    Some(Memory {
+        all_kb: peak_kb.max(together.all_kb),
+        bound_kb: peak_kb.saturating_sub(of_files_kb).max(together.bound_kb),
+    })
 }
 
-/// `VmRSS` and `VmHWM`.
-fn resident_kb(pid: u32) -> Option<(u64, u64)> {
+/// What is resident now, and `VmHWM`.
+fn resident(pid: u32) -> Option<(Memory, u64)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':').split_ascii_whitespace().next()?.parse().ok()
+        line.trim_start_matches(':').split_ascii_whitespace().next()?.parse::<u64>().ok()
     };
-    Some((field("VmRSS")?, field("VmHWM")?))
+    let all_kb = field("VmRSS")?;
+    let bound_kb = all_kb.saturating_sub(field("RssFile").unwrap_or(0));
+    Some((Memory { all_kb, bound_kb }, field("VmHWM")?))
 }
 
 fn children(pid: u32) -> Vec<u32> {
@@ -93,11 +110,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn memory_counts_the_peak() {
-        let before_kb = memory_kb(std::process::id()).unwrap();
+        let before = memory(std::process::id()).unwrap();
         let block = vec![1u8; 64 << 20];
         std::hint::black_box(&block);
         drop(block);
-        let after_kb = memory_kb(std::process::id()).unwrap();
-        assert!(after_kb >= before_kb && after_kb >= 64 << 10, "{before_kb} KB, then {after_kb} KB");
+        let after = memory(std::process::id()).unwrap();
+        assert!(after.all_kb >= before.all_kb && after.bound_kb >= 64 << 10, "{before:?}, then {after:?}");
+        assert!(after.bound_kb < after.all_kb, "this program is a file: {after:?}");
     }
 }

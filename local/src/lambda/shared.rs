@@ -136,7 +136,7 @@ impl Shared {
                 CpuGroups::find().inspect_err(|why| warnings.push(format!("no cpu share: {why}"))).ok()
             }
         };
-        if options.enforce_memory && process::memory_kb(std::process::id()).is_none() {
+        if options.enforce_memory && process::memory(std::process::id()).is_none() {
             warnings.push("no memory limit: this system has no /proc/<pid>/status".into());
         }
         let reserved: Vec<_> = functions.iter().map(|state| state.spec.concurrency_max).collect();
