@@ -241,8 +241,8 @@ fn a_program_that_was_damaged_in_s3_is_not_run() {
     let two =
         changed(dir.path(), "two", |bytes| replace(bytes, b"the mark of version one", b"the mark of version two"));
     let other = format!("fine@{}", two.display());
-    // The worker keeps one program: after another it has to fetch the first again.
-    let came = take(dir.path(), &[&other, "corrupt", "fine", &other, "fine"]);
+    // There is one worker, which keeps one program: after another it has to fetch the first again.
+    let came = take(dir.path(), &["--one", &other, "corrupt", "fine", &other, "fine"]);
     assert_eq!((&came[0].output[..], &came[1].output[..]), (TWO, ONE), "{came:?}");
     assert_eq!(came[2].step, other);
     failed(&came[2], "program-corrupt", &["fetching the shipped program s3://kinglet-work/programs/"]);

@@ -142,7 +142,7 @@ impl Job for Misbehave {
 
 async fn driver(arguments: &[String]) -> kinglet::Result<kinglet::Driver> {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
-    let mut local = Local::new().with_concurrency(4).with_shipped_program();
+    let mut local = Local::new().with_concurrency(if has("--one") { 1 } else { 4 }).with_shipped_program();
     if let Some(functions) = arguments.iter().find_map(|argument| argument.strip_prefix("--functions=")) {
         local = local.with_functions(Functions::Directory(functions.into()));
     }

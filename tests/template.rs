@@ -43,6 +43,7 @@ fn the_template_sets_the_variables_that_the_functions_read() {
         env::LOG,
         env::METRICS,
         env::LARGE_PAGES,
+        env::SHIPPED,
     ];
     assert_eq!(set, BTreeSet::from(read));
 }

@@ -30,8 +30,8 @@ pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -
         Err(e) => return Err(failed("reading", e)),
     }
     make_room(dir).map_err(|e| failed("making room for", e))?;
-    // A fetch that is cut off leaves nothing under the program's own name.
-    let part = dir.join(format!("{program}.part"));
+    // A fetch that is cut off leaves nothing under the program's own name, and two at a time do not meet.
+    let part = dir.join(format!("{program}.{}", std::process::id()));
     let fetched = async {
         let mut file = create(&part).map_err(|e| failed("storing", e))?;
         let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(|e| failed("storing", e));
@@ -48,13 +48,22 @@ pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -
     Ok(path)
 }
 
-/// The directory, empty.
+/// The directory, empty but for what others fetch at this moment: on Lambda there are no others, on other hosts workers may
+/// share a `/tmp`.
 fn make_room(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+    DirBuilder::new().mode(0o700).recursive(true).create(dir)?;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let fetching = path.extension().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+        if fetching.is_some_and(|pid| pid != std::process::id() && Path::new(&format!("/proc/{pid}")).exists()) {
+            continue;
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
     }
-    DirBuilder::new().mode(0o700).create(dir)
+    Ok(())
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -69,5 +78,27 @@ fn hash(path: &Path) -> io::Result<ProgramId> {
             0 => return Ok(ProgramId::finish(hash)),
             n => hash.update(&buffer[..n]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_of_all_but_what_others_fetch_now() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().join("programs");
+        make_room(&dir).unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let (own, parent) = (std::process::id(), std::os::unix::process::parent_id());
+        let names = ["a".to_owned(), format!("b.{own}"), format!("c.{}", ended.id()), format!("d.{parent}")];
+        for name in &names {
+            fs::write(dir.join(name), name).unwrap();
+        }
+        make_room(&dir).unwrap();
+        let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [names[3].as_str()]);
     }
 }

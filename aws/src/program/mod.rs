@@ -1,11 +1,11 @@
 //! Shipped programs: a driver uploads its own executable, and the functions fetch it and run it as a child process.
 //!
 //! The child is the user's program in its worker role, the very one that the embedded runtime starts. It is told to take its
-//! events from [`api`], a Runtime API that this worker serves on loopback, so it does not know that it is anybody's child; and
+//! events from `api`, a Runtime API that this worker serves on loopback, so it does not know that it is anybody's child; and
 //! nothing else is spoken between the two. It stays for the next invocation, and goes when another program is asked for.
 //!
-//! Whatever it does to itself, this worker lives: it watches the child's end, memory, time and output ([`child`]), says what
-//! happened as the task's error ([`ended`]), and starts another child for the next task.
+//! Whatever it does to itself, this worker lives: it watches the child's end, memory, time and output (`child`), says what
+//! happened as the task's error (`ended`), and starts another child for the next task.
 //!
 //! ```text
 //! Lambda ──next──▶ worker ──event──▶ api ──next──▶ child      event, request id, deadline, trace id
@@ -114,9 +114,14 @@ impl Programs {
                     if let Some(mut other) = other {
                         other.kill().await;
                     }
-                    let path = cache::get(&self.dir, &worker.conductor, task.program).await?;
-                    let init_ms = delivery.init_ms + began.elapsed().as_millis() as u64;
-                    Child::start(task, &path, init_ms)?
+                    let fetch = || cache::get(&self.dir, &worker.conductor, task.program);
+                    let init_ms = || delivery.init_ms + began.elapsed().as_millis() as u64;
+                    let path = fetch().await?;
+                    match Child::start(task, &path, init_ms()) {
+                        // A worker of another program, with which this one shares its `/tmp`, has made room meanwhile.
+                        Err(_) if !path.exists() => Child::start(task, &fetch().await?, init_ms())?,
+                        started => started?,
+                    }
                 }
             };
             let left = delivery.deadline.duration_since(SystemTime::now()).unwrap_or_default();
