@@ -24,7 +24,7 @@ struct Args {
     /// Only the ranges whose names hold this
     #[arg(long, default_value = "")]
     only: String,
-    /// Compare this many random ranges too, anywhere in `u64` up to 2^56, by count and by sum of a part
+    /// Compare this many random ranges too, anywhere in `u64` up to 2^56, by count
     #[arg(long, default_value_t = 0)]
     random: u64,
     /// Seed of the random ranges
@@ -64,10 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             let (ours, theirs) = (median(&mut ours), median(&mut theirs));
             let speed_up = *alone.get_or_insert(ours) / ours;
-            println!(
-                "| {name} | {threads} | {counted} | {ours:.4} | {theirs:.4} | {:.2} | {speed_up:.2} |",
-                ours / theirs
-            );
+            // It prints its time in milliseconds.
+            let ratio = if theirs >= 0.01 { format!("{:.2}", ours / theirs) } else { "–".to_owned() };
+            println!("| {name} | {threads} | {counted} | {ours:.4} | {theirs:.4} | {ratio} | {speed_up:.2} |");
         }
     }
     random(&args)
