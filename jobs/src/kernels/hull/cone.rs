@@ -16,6 +16,9 @@ use rayon::prelude::*;
 /// Bins along each edge of the cube: six faces fit a core's second-level cache beside the points that stream by.
 const BINS: usize = 64;
 
+/// Rows of a face's table, and entries of a row. The first of each is what NaN finds, and has nothing inside.
+const ROWS: usize = BINS + 1;
+
 /// Kept from every length, beyond all rounding of a direction or a bin.
 const MARGIN: f64 = 1e-8;
 
@@ -23,7 +26,7 @@ pub(super) struct Cone {
     center: Point3,
     /// One over the extent of each axis: a flat set is made as high as it is wide.
     scale: Point3,
-    /// By face, then bin: the largest coordinate up to which points are inside.
+    /// By face, then row, then entry: the largest coordinate up to which points are inside.
     inside: Vec<f64>,
 }
 
@@ -58,7 +61,9 @@ impl Cone {
             .collect();
         let node = |face: usize, iu: usize, iv: usize| nodes[(face * (BINS + 1) + iu) * (BINS + 1) + iv];
         for face in 0..6 {
+            cone.inside.extend([0.0; ROWS]);
             for iu in 0..BINS {
+                cone.inside.push(0.0);
                 for iv in 0..BINS {
                     let low = node(face, iu, iv).min(node(face, iu, iv + 1));
                     let high = node(face, iu + 1, iv).min(node(face, iu + 1, iv + 1));
@@ -88,10 +93,10 @@ impl Cone {
         };
         let (u, v) = (d[(axis + 1) % 3], d[(axis + 2) % 3]);
         let per = (BINS / 2) as f64 / size[axis];
-        // NaN becomes 0; the table's entry is compared with a NaN then, which is false.
-        let bin = |x: f64| ((x * per + (BINS / 2) as f64) as usize).min(BINS - 1);
+        // NaN becomes 0, where nothing is inside: the largest coordinate may seem to be another, which is finite.
+        let bin = |x: f64| ((x * per + (BINS / 2 + 1) as f64) as usize).min(BINS);
         let face = 2 * axis + usize::from(d[axis] < 0.0);
-        size[axis] < self.inside[(face * BINS + bin(u)) * BINS + bin(v)]
+        size[axis] < self.inside[(face * ROWS + bin(u)) * ROWS + bin(v)]
     }
 }
 

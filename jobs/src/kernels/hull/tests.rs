@@ -320,6 +320,36 @@ fn a_cube_with_points_on_its_edges_and_faces_has_eight_corners() {
     holds(&grid, &hull);
 }
 
+/// The filters look numbers up in tables, and one that is none must not be thrown out with what lies inside.
+#[test]
+fn no_filter_throws_out_what_is_not_finite() {
+    let mut r = random(5);
+    let points: Vec<Point3> = (0..8192).map(|_| [r(), r(), r()]).collect();
+    let flat: Vec<Point2> = points.iter().map(|p| [p[0], p[1]]).collect();
+    let odd = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    for other in odd.into_iter().chain([0.5, 0.4, 0.75]) {
+        for axis in 0..3 {
+            for not_finite in odd {
+                for rest in [0.5, 0.25, 0.625] {
+                    let mut bad = [rest; 3];
+                    (bad[axis], bad[(axis + 1) % 3]) = (not_finite, other);
+                    let mut points = points.clone();
+                    points[4711] = bad;
+                    let error = hull_3d(&points).expect_err(&format!("{bad:?}"));
+                    assert!(error.to_string().starts_with("point 4711 has "), "{bad:?}: {error}");
+                    if axis < 2 {
+                        let mut flat = flat.clone();
+                        flat[4711] = [bad[axis], other];
+                        hull_2d(&flat).expect_err(&format!("{bad:?}"));
+                        flat[4711] = [other, bad[axis]];
+                        hull_2d(&flat).expect_err(&format!("{bad:?}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_finite_is_refused_with_the_first_place() {
     for n in [10, 200_000] {
