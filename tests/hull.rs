@@ -126,6 +126,19 @@ fn few_points_and_points_on_a_line_have_a_hull_too() {
         fs::write(dir.path().join("p.csv"), format!("x,y\n{points}")).unwrap();
         assert_eq!(found(dir.path(), &["p.csv"]).0, want);
     }
+    // A mark of UTF-8 at an object's start is no part of its first line, which is there also where the input is cut.
+    for (name, points, args) in [
+        ("p.csv", "x,y\n3,4\n1,2\n", &[][..]),
+        ("p.csv", "3,4\n1,2\n", &["--no-header"]),
+        ("p.jsonl", "{\"x\":3,\"y\":4}\n{\"x\":1,\"y\":2}\n", &[]),
+    ] {
+        fs::write(dir.path().join(name), format!("\u{feff}{points}")).unwrap();
+        for split_bytes in ["1000", "9"] {
+            let (part, _) = found(dir.path(), &[&[name, "--split-bytes", split_bytes], args].concat());
+            assert_eq!(part, "1\t2\n3\t4\n", "{name} {args:?}");
+        }
+    }
+    assert_eq!(found(dir.path(), &["p.jsonl", "--x", "y", "--y", "y"]).0, "2\t2\n4\t4\n");
     fs::write(dir.path().join("p.csv"), "x,y,z\n1,1,5\n0,0,5\n1,0,5\n").unwrap();
     assert_eq!(found(dir.path(), &["p.csv", "--dimensions", "3"]).0, "OFF\n3 1 0\n0 0 5\n1 0 5\n1 1 5\n3 0 1 2\n");
 }
@@ -172,6 +185,12 @@ fn what_is_wrong_with_points_is_said_with_its_place() {
     for split_bytes in ["1000000", "3000"] {
         refused(dir, &["short.csv", "--split-bytes", split_bytes], &["short.csv at byte 20004", "no y", "1 field"]);
     }
+    // Rows of empty fields, whose delimiter is white space: they are no empty lines.
+    write("empty.tsv", b"x\ty\n1\t2\n\n\r\n\t\n3\t9\n");
+    refused(dir, &["empty.tsv"], &["empty.tsv at byte 11", "x is \"\", which is no number"]);
+    // A mark of UTF-8 within an object is what it says there: no number.
+    write("mark.csv", "1,2\n\u{feff}3,4\n".as_bytes());
+    refused(dir, &["mark.csv", "--no-header"], &["mark.csv at byte 4", "which is no number"]);
     // A column that is missing, also where the head is far away.
     write("columns.csv", format!("lon,lat\n{good}").as_bytes());
     for split_bytes in ["1000000", "3000"] {

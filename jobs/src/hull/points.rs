@@ -8,8 +8,8 @@ use std::fmt;
 /// How points are written. The coordinates are two, or three in space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PointFormat {
-    /// Rows of fields. A field may stand in quotes, with a quote in it doubled, but must end on its line. Empty lines are
-    /// left out.
+    /// Rows of fields. A field may stand in quotes, with a quote in it doubled, but must end on its line. Empty lines, and
+    /// lines of white space that is no delimiter, are left out.
     Csv {
         /// Between fields.
         delimiter: u8,
@@ -69,6 +69,7 @@ impl PointFormat {
     /// The points of a batch.
     pub(super) fn points<const D: usize>(&self, batch: &Batch<'_, ByteLines>) -> UserResult<Vec<[f64; D]>> {
         let mut points = Vec::new();
+        let mut at_start = batch.stretch().offset == 0;
         match self {
             PointFormat::Csv { delimiter, columns } => {
                 let head = batch.stretch().head;
@@ -80,10 +81,11 @@ impl PointFormat {
                 if self.has_head() {
                     batch.for_each_as::<HeadedLines>(&mut each)?;
                 } else {
-                    batch.for_each(&mut each)?;
+                    batch.for_each(|line| each(unmarked(line, &mut at_start)))?;
                 }
             }
             PointFormat::JsonLines { fields } => batch.for_each(|line| {
+                let line = unmarked(line, &mut at_start);
                 if !line.trim_ascii().is_empty() {
                     points.push(object(line, fields)?);
                 }
@@ -184,11 +186,15 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// The line without the mark of UTF-8 that some programs put at a file's start.
+fn unmarked<'a>(line: &'a [u8], at_start: &mut bool) -> &'a [u8] {
+    if std::mem::take(at_start) { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
+}
+
 /// Where the coordinates' columns stand, from 0.
 fn places<const D: usize>(columns: &[Column], head: &[u8], delimiter: u8) -> Result<[usize; D], Error> {
-    // Some programs mark UTF-8 at a file's start.
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    let names = fields(without_end(head), delimiter).map(|field| field.map(text)).collect::<Result<Vec<_>, _>>()?;
+    let head = without_end(unmarked(head, &mut true));
+    let names = fields(head, delimiter).map(|field| field.map(text)).collect::<Result<Vec<_>, _>>()?;
     let mut places = [0; D];
     for (place, column) in places.iter_mut().zip(columns) {
         *place = match column {
@@ -225,7 +231,8 @@ fn row<const D: usize>(
     columns: &[Column],
 ) -> Result<Option<[f64; D]>, Error> {
     let line = without_end(line);
-    if line.trim_ascii().is_empty() {
+    // White space that is the delimiter makes a row of empty fields.
+    if line.iter().all(|byte| byte.is_ascii_whitespace() && *byte != delimiter) {
         return Ok(None);
     }
     let (mut point, mut found, mut count) = ([f64::NAN; D], [false; D], 0);
@@ -288,7 +295,7 @@ impl<'de, const D: usize> Visitor<'de> for Picked<'_, D> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<[f64; D], M::Error> {
-        let mut found = [None; D];
+        let mut found: [Option<f64>; D] = [None; D];
         while let Some(place) = map.next_key_seed(Place(self.0))? {
             match place.and_then(|place| found.get_mut(place)) {
                 Some(Some(_)) => return Err(M::Error::custom("a coordinate is there twice")),
@@ -299,8 +306,10 @@ impl<'de, const D: usize> Visitor<'de> for Picked<'_, D> {
             }
         }
         let mut point = [0.0; D];
-        for (axis, found) in found.into_iter().enumerate() {
-            point[axis] = found.ok_or_else(|| M::Error::custom(format!("there is no field {:?}", self.0[axis])))?;
+        for (axis, name) in self.0.iter().enumerate().take(D) {
+            // A field that is named for two axes was found for the first of them.
+            let there = found[axis].or_else(|| found[self.0.iter().position(|field| field == name)?]);
+            point[axis] = there.ok_or_else(|| M::Error::custom(format!("there is no field {name:?}")))?;
         }
         Ok(point)
     }
@@ -354,6 +363,18 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_empty_fields_is_no_empty_line() {
+        for delimiter in *b"\t ,;" {
+            let of = |line: &[u8]| row(line, delimiter, &[0, 1], &names(&["x", "y"])).map_err(|e| e.to_string());
+            for line in ["", "\r", "\n", "\t\x0c\t\r\n", "   "] {
+                let is_row = line.bytes().any(|byte| byte == delimiter);
+                let error = "x is \"\", which is no number".to_owned();
+                assert_eq!(of(line.as_bytes()), if is_row { Err(error) } else { Ok(None) }, "{line:?} {delimiter}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_row_is_said() {
         let columns = names(&["lon", "lat"]);
         let says = |line: &str, head: &str, what: &str| {
@@ -377,6 +398,10 @@ mod tests {
         let of = |line: &str| object::<2>(line.as_bytes(), &fields).map_err(|e| e.to_string());
         assert_eq!(of(r#"{"y": 2, "z": {"x": [1]}, "x": 0.1}"#), Ok([0.1, 2.0]));
         assert_eq!(of(r#"{"\u0078":1e-324,"y":-0}"#), Ok([0.0, 0.0]));
+        let same = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
+        assert_eq!(object::<3>(br#"{"b": 2, "a": 1}"#, &same).unwrap(), [1.0, 2.0, 1.0]);
+        let error = object::<3>(br#"{"b": 2}"#, &same).unwrap_err().to_string();
+        assert!(error.contains("no field \"a\""), "{error}");
         let says = |line: &str, what: &str| {
             let error = of(line).unwrap_err();
             assert!(error.contains(what), "{error}");
