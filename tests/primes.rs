@@ -56,7 +56,7 @@ fn a_list_is_in_order_from_part_to_part() {
 #[test]
 fn what_is_no_range_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&["--from", "10", "--to", "9"], &["the range from 10 to 9 ends before it begins"]),
         (&["--to", "2^64"], &["--to", "\"2^64\" is larger than 2^64-1"]),
         (&["--to", "18446744073709551616"], &["--to", "larger than 2^64-1"]),
@@ -64,6 +64,9 @@ fn what_is_no_range_is_refused_by_name() {
         (&["--from", "-1", "--to", "9"], &["--from", "\"-1\" is not a whole number"]),
         (&["--from", "1.5", "--to", "9"], &["--from", "\"1.5\" is not a whole number"]),
         (&["--to", "many"], &["--to", "\"many\" is not a whole number"]),
+        (&["--to", "2,5e3"], &["--to", "\"2,5e3\" is not a whole number"]),
+        (&["--to", "1,5"], &["--to", "\"1,5\" is not a whole number"]),
+        (&["--from", "10^40-10^39", "--to", "10"], &["--from", "\"10^40-10^39\" has a part that is too large"]),
     ];
     for (args, says) in cases {
         let ran = primes(dir.path(), &[args, &["--output", "out"]].concat());

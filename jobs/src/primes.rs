@@ -173,50 +173,85 @@ impl Job for Primes {
 const LIST_PIECE: u64 = 100_000_000;
 
 /// Reads a whole number as people write large ones: `1000000`, `1_000_000`, `1,000,000`, `1e12`, `2.5e9`, `10^12`, and one of
-/// these plus or minus another: `2^64-1`.
+/// these plus or minus another: `2^64-1`. Commas and spaces stand between groups of three digits and nowhere else, so that a
+/// comma that is meant as a decimal point is no part of a number.
 ///
 /// # Errors
-/// [`Error::Input`] naming the text when it is no number, no whole number, or beyond 2^64 − 1.
+/// [`Error::Input`] naming the text when it is no number, no whole number, or beyond 2^64 − 1, or when one of two numbers is
+/// beyond 2^128 − 1.
 pub fn parse_number(text: &str) -> Result<u64> {
     let bad = |why: &str| {
         Error::input("not-a-number", format!("{text:?} {why}"))
             .with_hint("write a whole number from 0 to 2^64-1, such as 1000000, 1_000_000, 1e12, 10^12 or 2^64-1")
     };
-    let plain: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
+    let term = |text: &str| term(text.trim_ascii()).ok_or_else(|| bad("is not a whole number"));
     // An operator is a sign that does not open the text or an exponent.
-    let operator = plain.char_indices().skip(1).find(|&(at, c)| "+-".contains(c) && !plain[..at].ends_with(['e', 'E']));
+    let operator = text.char_indices().skip(1).find(|&(at, c)| "+-".contains(c) && !text[..at].ends_with(['e', 'E']));
     let value = match operator {
-        None => term(&plain).ok_or_else(|| bad("is not a whole number"))?,
+        None => term(text)?,
         Some((at, sign)) => {
-            let left = term(&plain[..at]).ok_or_else(|| bad("is not a whole number"))?;
-            let right = term(&plain[at + 1..]).ok_or_else(|| bad("is not a whole number"))?;
+            let (left, right) = (term(&text[..at])?, term(&text[at + 1..])?);
+            let (Some(left), Some(right)) = (left, right) else {
+                return Err(bad("has a part that is too large, 2^128 or more"));
+            };
             let value = if sign == '+' { left.checked_add(right) } else { left.checked_sub(right) };
-            value.ok_or_else(|| bad("is less than 0 or too large"))?
+            Some(value.ok_or_else(|| bad("is less than 0 or too large"))?)
         }
     };
-    u64::try_from(value).map_err(|_| bad("is larger than 2^64-1"))
+    value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| bad("is larger than 2^64-1"))
 }
 
-/// Digits, a power or a decimal with an exponent. Saturates far above `u64`, so that such a number is known as too large.
-fn term(text: &str) -> Option<u128> {
-    let digits = |text: &str| {
-        let all = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        all.then(|| text.bytes().fold(0_u128, |n, b| n.saturating_mul(10).saturating_add(u128::from(b - b'0'))))
-    };
-    let power = |base: u128, exponent: u128| base.saturating_pow(exponent.min(1 << 20) as u32);
+/// Digits, a power or a decimal with an exponent: `None` when it is none of these and no whole number, `Some(None)` when it is
+/// beyond `u128`.
+fn term(text: &str) -> Option<Option<u128>> {
     if let Some((base, exponent)) = text.split_once('^') {
-        return Some(power(digits(base)?, digits(exponent)?));
+        return Some(power(digits(&plain(base)?), digits(&plain(exponent)?)));
     }
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
-        return digits(text);
+        return Some(digits(&grouped(text)?));
     };
-    let exponent = digits(exponent.strip_prefix('+').unwrap_or(exponent))?;
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let places = fraction.len() as u128;
-    if places > exponent {
-        return None;
+    let exponent = digits(&plain(exponent.strip_prefix('+').unwrap_or(exponent))?);
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (plain(whole)?, plain(fraction)?),
+        None => (plain(mantissa)?, String::new()),
+    };
+    let (mantissa, places) = (digits(&format!("{whole}{fraction}")), fraction.len() as u128);
+    match exponent {
+        Some(exponent) if exponent < places => None,
+        _ if mantissa == Some(0) => Some(mantissa),
+        _ => {
+            let zeros = exponent.and_then(|exponent| power(Some(10), Some(exponent - places)));
+            Some(mantissa.zip(zeros).and_then(|(mantissa, zeros)| mantissa.checked_mul(zeros)))
+        }
     }
-    Some(digits(&format!("{whole}{fraction}"))?.saturating_mul(power(10, exponent - places)))
+}
+
+/// The digits of a number, which may have single underscores between them.
+fn plain(text: &str) -> Option<String> {
+    let good = |group: &str| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit());
+    text.split('_').all(good).then(|| text.replace('_', ""))
+}
+
+/// The digits of a number, which may also have commas or spaces between groups of three.
+fn grouped(text: &str) -> Option<String> {
+    let Some(separator) = [',', ' '].into_iter().find(|separator| text.contains(*separator)) else {
+        return plain(text);
+    };
+    let (first, rest) = text.split_once(separator)?;
+    let three = (1..=3).contains(&first.len()) && rest.split(separator).all(|group| group.len() == 3);
+    let all = text.replace(separator, "");
+    (three && all.bytes().all(|b| b.is_ascii_digit())).then_some(all)
+}
+
+/// What digits say; `None` beyond `u128`.
+fn digits(text: &str) -> Option<u128> {
+    text.bytes().try_fold(0_u128, |n, b| n.checked_mul(10)?.checked_add(u128::from(b - b'0')))
+}
+
+/// A power; `None` beyond `u128`.
+fn power(base: Option<u128>, exponent: Option<u128>) -> Option<u128> {
+    // Beyond `u32`, and beyond `u128` too, an exponent makes no difference: 0 and 1 stay, and all others are too large.
+    base?.checked_pow(exponent.and_then(|exponent| exponent.try_into().ok()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -237,19 +272,75 @@ mod tests {
             ("2^64-1", u64::MAX),
             ("10^18+10^10", 1_000_000_010_000_000_000),
             ("18446744073709551615", u64::MAX),
+            ("18,446,744,073,709,551,615", u64::MAX),
+            ("12 345 678", 12_345_678),
+            (" 10^18 + 10_0 ", 1_000_000_000_000_000_100),
+            ("1,000,000-1,000", 999_000),
+            ("1_0.5_0e4", 105_000),
+            ("0e999", 0),
+            ("0^99999999999999999999999999999999999999999", 0),
+            ("1^5000000000", 1),
+            ("2^100-2^100", 0),
         ];
         for (text, value) in good {
             assert_eq!(parse_number(text).unwrap(), value, "{text}");
         }
-        let too_large = ["2^64", "18446744073709551616", "1e20", "9^999999999999", "2^64-1+1"];
-        let no_number =
-            ["", "ten", "-1", "1.5", "1.55e1", "0x10", "1e", "^3", "2^", "1e-3", "2^64-", "--1", "1..0e3", "٣"];
-        for text in too_large.into_iter().chain(no_number) {
+        let too_large = [
+            "2^64",
+            "18446744073709551616",
+            "1e20",
+            "9^999999999999",
+            "1e5000000000",
+            "2^64+1",
+            "2^999999999999999999999999999999999999999999",
+        ];
+        let no_number = [
+            "", "ten", "-1", "1.5", "1.55e1", "0x10", "1e", "^3", "2^", "1e-3", "2^64-", "--1", "1..0e3", "٣",
+            "2^64-1+1",
+        ];
+        // A comma or a space that is no separator of thousands is no part of a number: it may be meant as a decimal point.
+        let no_groups = [
+            "2,5e3",
+            "1,5",
+            "2,5",
+            "1,0000",
+            "1000,000",
+            ",000",
+            "1,",
+            "1,,000",
+            "1,000e3",
+            "1e1,000",
+            "2,000^2",
+            "1_0,000",
+            ".5e1",
+            "1.e1",
+            "1 5",
+            "1,000 000",
+            "1_,000",
+            "_1",
+            "1_",
+            "1__0",
+            "1,000,00",
+            "10^1 000",
+            "1.000.000",
+            "3 ^ 2",
+            "1_0,0_0",
+        ];
+        let parts =
+            ["10^40-10^39", "10^39-1", "1+10^39", "1-2^128", "1e39-1e39", "340282366920938463463374607431768211456-1"];
+        for text in too_large.into_iter().chain(no_number).chain(no_groups).chain(parts) {
             let error = parse_number(text).unwrap_err();
             assert_eq!(error.code(), "not-a-number", "{text}");
             assert!(error.to_string().contains(&format!("{text:?}")) && error.hint().is_some(), "{error}");
         }
-        assert!(parse_number("2^64").unwrap_err().to_string().contains("larger than 2^64-1"));
+        let says = |text: &str, what: &str| {
+            let error = parse_number(text).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        too_large.into_iter().for_each(|text| says(text, "larger than 2^64-1"));
+        parts.into_iter().for_each(|text| says(text, "too large, 2^128 or more"));
+        no_number.into_iter().chain(no_groups).for_each(|text| says(text, "is not a whole number"));
+        says("1-2", "is less than 0");
     }
 
     proptest! {
