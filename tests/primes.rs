@@ -51,12 +51,19 @@ fn a_list_is_in_order_from_part_to_part() {
     let (parts, _) = answer(dir.path(), &["--from", "2", "--to", "2", "--list", "--partitions", "3"]);
     assert_eq!(parts, ["2\n", "", ""]);
     assert_eq!(answer(dir.path(), &["--from", "8", "--to", "10", "--list"]).0, [""]);
+    // Several slices of several stretches, each on the threads of a function with two vCPUs.
+    let args =
+        ["--to", "5e6", "--list", "--partitions", "2", "--stretches", "2", "--memory-mb", "3538", "--repeat", "2"];
+    let (parts, _) = answer(dir.path(), &args);
+    let text: String =
+        kinglet_jobs::kernels::primes::list(0, 5_000_000).unwrap().iter().map(|p| format!("{p}\n")).collect();
+    assert!(parts.concat() == text);
 }
 
 #[test]
 fn what_is_no_range_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (&["--from", "10", "--to", "9"], &["the range from 10 to 9 ends before it begins"]),
         (&["--to", "2^64"], &["--to", "\"2^64\" is larger than 2^64-1"]),
         (&["--to", "18446744073709551616"], &["--to", "larger than 2^64-1"]),
@@ -67,6 +74,8 @@ fn what_is_no_range_is_refused_by_name() {
         (&["--to", "2,5e3"], &["--to", "\"2,5e3\" is not a whole number"]),
         (&["--to", "1,5"], &["--to", "\"1,5\" is not a whole number"]),
         (&["--from", "10^40-10^39", "--to", "10"], &["--from", "\"10^40-10^39\" has a part that is too large"]),
+        (&["--to", "2^64-1", "--list"], &["8842976.23 TB of text", "a list has at most 1.28 TB"]),
+        (&["--from", "10^18", "--to", "10^18+10^14", "--list", "--partitions", "9"], &["TB of text"]),
     ];
     for (args, says) in cases {
         let ran = primes(dir.path(), &[args, &["--output", "out"]].concat());

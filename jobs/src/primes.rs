@@ -39,9 +39,18 @@ pub type Stretch = (u64, u64);
 
 impl Primes {
     /// # Errors
-    /// [`Error::Input`] when the range ends before it begins.
+    /// [`Error::Input`] when the range ends before it begins, or its list would be longer than 1.28 TB.
     pub fn new(from: u64, to: u64, of: PrimesOf) -> Result<Self> {
         primes::check(from, to)?;
+        let bytes = list_bytes(from, to);
+        if of == PrimesOf::List && bytes > LIST_BYTES_MAX {
+            let (tb, most) = (bytes / 1e12, LIST_BYTES_MAX / 1e12);
+            let message = format!(
+                "the primes from {from} to {to} are about {tb:.2} TB of text, and a list has at most {most} TB"
+            );
+            return Err(Error::input("list-too-long", message)
+                .with_hint("list a shorter range, or ask for the number of the primes or their sum"));
+        }
         Ok(Primes { from, to, of, parts: 1, repeat: 1 })
     }
 
@@ -59,9 +68,8 @@ impl Primes {
 
     /// How many parts the list of a range makes by default: each has some 100 MB of text, and 2 to 8 from 16 MB on.
     pub fn parts_for(from: u64, to: u64) -> u32 {
-        // The density of primes near x is 1 / ln x; each is a line of so many digits.
-        let bytes = (to - from) as f64 / (to as f64).max(3.0).ln() * ((to as f64).max(1.0).log10() + 2.0);
-        let parts = (bytes / 128e6).ceil().max((bytes / 8e6).floor().min(8.0));
+        let bytes = list_bytes(from, to);
+        let parts = (bytes / PART_BYTES).ceil().max((bytes / 8e6).floor().min(8.0));
         parts.clamp(1.0, f64::from(limits::PARTITIONS_MAX)) as u32
     }
 
@@ -101,6 +109,18 @@ impl Primes {
     }
 }
 
+/// How much text a part of a list has by default.
+const PART_BYTES: f64 = 128e6;
+
+/// The longest list, in bytes of text: 1.28 TB, as many parts as there can be, each of the size that they have by default.
+const LIST_BYTES_MAX: f64 = PART_BYTES * limits::PARTITIONS_MAX as f64;
+
+/// About how much text a list is.
+fn list_bytes(from: u64, to: u64) -> f64 {
+    // The density of primes near x is 1 / ln x; each is a line of so many digits.
+    (to - from) as f64 / (to as f64).max(3.0).ln() * ((to as f64).max(1.0).log10() + 2.0)
+}
+
 /// What it costs to sieve a range, in numbers sieved near 0. A number high up costs more, since more primes strike it and most
 /// of those through buckets: about three times as much at 10^15 and five times at 2^64, measured; in between it grows with
 /// the logarithm. What a function pays once, to make the sieving primes, is the same for all stretches and left out.
@@ -129,23 +149,15 @@ impl Job for Primes {
             match self.of {
                 PrimesOf::Count => value = u128::from(primes::count(from, to)?),
                 PrimesOf::Sum => value = primes::sum(from, to)?,
-                PrimesOf::List => {
-                    // In pieces: a list takes 8 bytes a prime, and the pairs take more.
-                    let mut piece = from;
-                    loop {
-                        let end = piece.saturating_add(LIST_PIECE - 1).min(to);
-                        let listed = primes::list(piece, end)?;
-                        if last {
-                            listed.into_iter().try_for_each(|prime| out.emit(prime, 0))?;
-                        } else {
-                            std::hint::black_box(&listed);
-                        }
-                        if end == to {
-                            break;
-                        }
-                        piece = end + 1;
+                // Some at a time: a list takes 8 bytes a prime, and the pairs take more. Their order does not matter.
+                PrimesOf::List => primes::for_each_slice(from, to, |listed| {
+                    if last {
+                        listed.iter().try_for_each(|&prime| out.emit(prime, 0))
+                    } else {
+                        std::hint::black_box(listed);
+                        Ok(())
                     }
-                }
+                })?,
             }
         }
         if self.of == PrimesOf::List { Ok(()) } else { out.emit(0, value) }
@@ -168,9 +180,6 @@ impl Job for Primes {
         }
     }
 }
-
-/// How many numbers are listed at a time: at most 5 million primes, 40 MB.
-const LIST_PIECE: u64 = 100_000_000;
 
 /// Reads a whole number as people write large ones: `1000000`, `1_000_000`, `1,000,000`, `1e12`, `2.5e9`, `10^12`, and one of
 /// these plus or minus another: `2^64-1`. Commas and spaces stand between groups of three digits and nowhere else, so that a
@@ -366,8 +375,26 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_no_output_could_hold_is_refused_with_its_length() {
+        let of = |from, to, of| Primes::new(from, to, of);
+        let error = of(0, u64::MAX, PrimesOf::List).unwrap_err();
+        assert_eq!(error.code(), "list-too-long");
+        let says = "from 0 to 18446744073709551615 are about 8842976.23 TB of text, and a list has at most 1.28 TB";
+        assert!(error.to_string().contains(says) && error.hint().is_some(), "{error}");
+        assert!(of(0, 1_000_000_000_000, PrimesOf::List).is_ok());
+        assert!(of(0, 4_000_000_000_000, PrimesOf::List).is_err());
+        assert!(of(u64::MAX - 1_000_000_000_000, u64::MAX, PrimesOf::List).is_ok());
+        assert!(of(0, u64::MAX, PrimesOf::Count).is_ok() && of(0, u64::MAX, PrimesOf::Sum).is_ok());
+        for to in [1_000_000, 100_000_000] {
+            let text: usize = primes::list(0, to).unwrap().iter().map(|prime| prime.to_string().len() + 1).sum();
+            let estimate = list_bytes(0, to);
+            assert!((0.8..1.2).contains(&(estimate / text as f64)), "{estimate} for {text}");
+        }
+    }
+
+    #[test]
     fn bounds_cut_the_range_into_parts() {
-        let bounds = |from, to, parts| Primes::new(from, to, PrimesOf::List).unwrap().with_parts(parts).bounds();
+        let bounds = |from, to, parts| Primes { from, to, of: PrimesOf::List, parts, repeat: 1 }.bounds();
         assert_eq!(bounds(0, 99, 4), [25, 50, 75]);
         assert_eq!(bounds(10, 12, 8), [11, 12, 13, 14, 15, 16, 17]);
         assert_eq!(bounds(0, u64::MAX, 2), [1 << 63]);

@@ -44,17 +44,24 @@ struct Ring {
 }
 
 impl Buckets {
-    /// For at most `primes` primes up to `prime_max`, over `segments` segments of 2^`segment_bits` bytes.
-    pub(super) fn new(primes: usize, prime_max: u64, segments: usize, segment_bits: u32) -> Self {
+    /// For at most `primes` primes up to `prime_max`, over `segments` segments of 2^`segment_bits` bytes. `spare` is what was
+    /// [left](Buckets::into_spare) of others, or empty.
+    pub(super) fn new(primes: usize, prime_max: u64, segments: usize, segment_bits: u32, spare: Vec<u64>) -> Self {
         assert!(segment_bits <= AT_BITS);
         // The widest gap on the wheel of 210 is 10, and a first hit lies no farther behind the segment's start.
         let reach = ((prime_max as usize / 30 + 1) * 11) >> segment_bits;
         let ring = (reach + 2).min(segments + 1).next_power_of_two();
         let blocks = if primes == 0 { 0 } else { primes / (BLOCK - 1) + ring + 3 };
-        // The system gives zeroed pages only when they are first written.
-        let arena = vec![0; blocks * BLOCK];
+        // The system gives zeroed pages only when they are first written, but an allocator that had them before writes all of
+        // them. What an arena has in it does not matter: entries are written before they are read.
+        let arena = if spare.len() < blocks * BLOCK { vec![0; blocks * BLOCK] } else { spare };
         let chains = Chains { arena, free: Vec::new(), unused: 1, ends: vec![0; ring] };
         Buckets { chains, ring: Ring { now: 0, segment_bits, left: segments } }
+    }
+
+    /// Memory for others.
+    pub(super) fn into_spare(self) -> Vec<u64> {
+        self.chains.arena
     }
 
     /// Takes a prime, at the segment that starts with `low`.

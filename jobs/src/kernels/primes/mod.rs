@@ -27,7 +27,7 @@ mod wheel;
 use kinglet_core::{Error, Result};
 use rayon::prelude::*;
 use seeds::Seeds;
-use segments::{Segments, chunks};
+use segments::{Segments, WAYS, chunks};
 use wheel::RESIDUES;
 
 /// How many primes p have `from` ≤ p ≤ `to`.
@@ -53,7 +53,8 @@ pub fn sum(from: u64, to: u64) -> Result<u128> {
     Ok(summed.into_iter().sum::<u128>() + without_bit(from, to).map(u128::from).sum::<u128>())
 }
 
-/// The primes p with `from` ≤ p ≤ `to`, in order. They take 8 bytes each, and twice that for a moment on several threads.
+/// The primes p with `from` ≤ p ≤ `to`, in order. They take 8 bytes each, and twice that for a moment on several threads; for
+/// more than memory holds, there is [`for_each_slice`].
 ///
 /// # Errors
 /// As [`count`].
@@ -67,6 +68,74 @@ pub fn list(from: u64, to: u64) -> Result<Vec<u64>> {
     listed.iter().for_each(|part| all.extend_from_slice(part));
     Ok(all)
 }
+
+/// Calls `each` with all primes p with `from` ≤ p ≤ `to`, some hundred thousand at a time, so that a range of any length takes
+/// little memory: a bit for 3.75 numbers up to √`to`, and for each thread some 10 MB up to 10^15 and 0.4 GB at the top of `u64`.
+/// A slice is in order; on several threads the slices are not, since each thread goes through a stretch of 250 million numbers,
+/// and the slices of the stretches take turns.
+///
+/// ```
+/// use kinglet_jobs::kernels::primes::for_each_slice;
+/// let mut ending_in_7 = 0;
+/// for_each_slice(0, 1_000_000, |primes| {
+///     ending_in_7 += primes.iter().filter(|prime| **prime % 10 == 7).count();
+///     Ok::<(), kinglet_core::Error>(())
+/// })?;
+/// assert_eq!(ending_in_7, 19_621);
+/// # Ok::<(), kinglet_core::Error>(())
+/// ```
+///
+/// # Errors
+/// The first that `each` returns; and as [`count`].
+pub fn for_each_slice<E: From<Error>>(
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(&[u64]) -> Result<(), E>,
+) -> Result<(), E> {
+    check(from, to)?;
+    let (first, end) = (from / 30, to / 30 + 1);
+    let seeds = Seeds::up_to(to.isqrt());
+    let small: Vec<u64> = without_bit(from, to).collect();
+    if !small.is_empty() {
+        each(&small)?;
+    }
+    let mut spare = Vec::new();
+    let piece_bytes = LISTED_BYTES * rayon::current_num_threads() as u64;
+    for first in (first..end).step_by(piece_bytes as usize) {
+        let end = end.min(first + piece_bytes);
+        let length = chunks(first, end, 1);
+        let starts: Vec<u64> = (first..end).step_by(length as usize).collect();
+        spare.resize_with(starts.len(), Vec::new);
+        let begin = |(&base, spare)| (Segments::with_spare(&seeds, base, end.min(base + length), spare), Vec::new());
+        let mut ways: Vec<(Segments<'_>, Vec<u64>)> = starts.par_iter().zip(spare.par_drain(..)).map(begin).collect();
+        loop {
+            ways.par_iter_mut().for_each(|(segments, slice)| {
+                while slice.len() < SLICE
+                    && let Some((at, bits)) = segments.next()
+                {
+                    clip(from, to, at, bits);
+                    read::list(at, bits, slice);
+                }
+            });
+            if ways.iter().all(|(_, slice)| slice.is_empty()) {
+                break;
+            }
+            for (_, slice) in ways.iter_mut().filter(|(_, slice)| !slice.is_empty()) {
+                each(slice)?;
+                slice.clear();
+            }
+        }
+        spare.extend(ways.into_iter().map(|(segments, _)| segments.into_spare()));
+    }
+    Ok(())
+}
+
+/// How many bytes of the sieve a thread goes in one way where primes are listed, so that few of the largest sieving primes hit
+/// it and lie in its buckets: 250 million numbers. The way costs a look at all sieving primes.
+const LISTED_BYTES: u64 = 1 << 23;
+
+/// From so many primes on, a slice is full: 2 MB. The segment that fills it may have another million primes.
+const SLICE: usize = 1 << 18;
 
 /// Whether there is such a range.
 ///
@@ -95,23 +164,28 @@ fn each<T: Clone + Send + Sync>(
     check(from, to)?;
     let (first, end) = (from / 30, to / 30 + 1);
     let seeds = Seeds::up_to(to.isqrt());
-    let length = chunks(first, end);
+    let length = chunks(first, end, WAYS);
     let starts: Vec<u64> = (first..end).step_by(length as usize).collect();
     let folded = starts.par_iter().map(|&base| {
         let mut value = start.clone();
         Segments::new(&seeds, base, end.min(base + length)).run(&mut |at, bits| {
-            if at == first {
-                bits[0] &= kept(|residue| residue >= from % 30);
-            }
-            if at + bits.len() as u64 == end {
-                let last = bits.len() - 1;
-                bits[last] &= kept(|residue| residue <= to % 30);
-            }
+            clip(from, to, at, bits);
             fold(at, bits, &mut value);
         });
         value
     });
     Ok(folded.collect())
+}
+
+/// Takes out of a segment what lies in the range's first and last byte but not in the range.
+fn clip(from: u64, to: u64, at: u64, bits: &mut [u8]) {
+    if at == from / 30 {
+        bits[0] &= kept(|residue| residue >= from % 30);
+    }
+    let last = bits.len() - 1;
+    if at + last as u64 == to / 30 {
+        bits[last] &= kept(|residue| residue <= to % 30);
+    }
 }
 
 /// The bits of a byte whose residues are wanted.

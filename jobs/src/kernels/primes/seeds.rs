@@ -2,7 +2,7 @@
 //! `u64`. They are made once for all threads; each thread walks over them as its segments need them.
 
 use super::pattern::PATTERN_MAX;
-use super::segments::{Segments, chunks};
+use super::segments::{Segments, WAYS, chunks};
 use super::wheel::{BIT, RESIDUES, mask};
 use rayon::prelude::*;
 
@@ -35,7 +35,7 @@ impl Seeds {
             }
         } else {
             let seeds = Seeds::up_to(max.isqrt());
-            let length = chunks(0, bytes as u64);
+            let length = chunks(0, bytes as u64, WAYS);
             bits[..bytes].par_chunks_mut(length as usize).enumerate().for_each(|(n, out)| {
                 let base = n as u64 * length;
                 Segments::new(&seeds, base, base + out.len() as u64).run(&mut |at, segment| {

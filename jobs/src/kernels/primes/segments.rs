@@ -19,28 +19,35 @@ const ROUND_PRIME_MAX: u64 = 512 << 10;
 const STEP_PRIMES: u64 = 3;
 /// The largest segment, a power of two: half of the L2 cache of a core, or of a vCPU that shares one.
 const SEGMENT_BITS_MAX: u32 = 19;
+/// How many ways a thread goes, one after the other, at most; see [`chunks`].
+pub(super) const WAYS: u64 = 16;
 
-/// The way, before it is gone.
+/// The way: what of it lies ahead.
 pub(super) struct Segments<'a> {
-    seeds: &'a Seeds,
-    from: u64,
+    /// The byte where the next segment starts.
+    at: u64,
     to: u64,
+    segment_bits: u32,
+    walk: Walk<'a>,
+    sieve: Sieve,
+    buffer: Vec<u8>,
+    /// What the segments before struck behind their ends.
+    carried: Vec<u8>,
 }
 
 impl<'a> Segments<'a> {
     /// From byte `from` to before byte `to`; `seeds` has the primes up to the square root of its last number.
     pub(super) fn new(seeds: &'a Seeds, from: u64, to: u64) -> Self {
-        Segments { seeds, from, to }
+        Segments::with_spare(seeds, from, to, Vec::new())
     }
 
-    /// Goes it, calling `each` with each segment and its first byte's number. A bit is set exactly if its number is a prime.
-    pub(super) fn run(self, each: &mut dyn FnMut(u64, &mut [u8])) {
-        let bytes = self.to - self.from;
-        let last = self.to.saturating_mul(30);
+    /// The same with what was [left](Segments::into_spare) of another way.
+    pub(super) fn with_spare(seeds: &'a Seeds, from: u64, to: u64, spare: Vec<u64>) -> Self {
+        let bytes = to - from;
+        let last = to.saturating_mul(30);
         let root = last.isqrt();
         let bits = (root * 2).clamp(L1_BYTES as u64, 1 << SEGMENT_BITS_MAX).next_power_of_two().trailing_zeros();
         let step_prime_max = STEP_PRIMES << bits;
-        let mut walk = self.seeds.walk();
         let mut sieve = Sieve {
             l1: Rounds::default(),
             l2: Rounds::default(),
@@ -51,31 +58,56 @@ impl<'a> Segments<'a> {
         let buffer = if root > step_prime_max { 1 << bits } else { bytes.min(1 << bits) as usize };
         if root > step_prime_max {
             let segments = bytes.div_ceil(1 << bits) as usize;
-            sieve.buckets = Some(Buckets::new(self.seeds.count_max(), root, segments, bits));
+            sieve.buckets = Some(Buckets::new(seeds.count_max(), root, segments, bits, spare));
         }
         let margin = root.min(ROUND_PRIME_MAX) as usize + 1;
-        let mut buffer = vec![0xff; buffer + margin];
-        let mut carried = vec![0xff; margin];
-        let mut at = self.from;
-        while at < self.to {
-            let length = (self.to - at).min(1 << bits) as usize;
-            Patterns::get().fill(at, &mut buffer[..length]);
-            buffer[length..].fill(0xff);
-            for (byte, carried) in buffer.iter_mut().zip(&carried) {
-                *byte &= carried;
-            }
-            sieve.take(&mut walk, at, &mut buffer, length);
-            sieve.strike(&mut buffer, length);
-            carried.copy_from_slice(&buffer[length..length + margin]);
-            each(at, &mut buffer[..length]);
-            at += length as u64;
+        Segments {
+            at: from,
+            to,
+            segment_bits: bits,
+            walk: seeds.walk(),
+            sieve,
+            buffer: vec![0xff; buffer + margin],
+            carried: vec![0xff; margin],
+        }
+    }
+
+    /// The next segment and its first byte's number. A bit is set exactly if its number is a prime.
+    pub(super) fn next(&mut self) -> Option<(u64, &mut [u8])> {
+        let Segments { at, to, segment_bits, walk, sieve, buffer, carried } = self;
+        if at == to {
+            return None;
+        }
+        let (start, length) = (*at, (*to - *at).min(1 << *segment_bits) as usize);
+        Patterns::get().fill(start, &mut buffer[..length]);
+        buffer[length..].fill(0xff);
+        for (byte, carried) in buffer.iter_mut().zip(&*carried) {
+            *byte &= carried;
+        }
+        sieve.take(walk, start, buffer, length);
+        sieve.strike(buffer, length);
+        let margin = carried.len();
+        carried.copy_from_slice(&buffer[length..length + margin]);
+        *at += length as u64;
+        Some((start, &mut buffer[..length]))
+    }
+
+    /// Memory for another way.
+    pub(super) fn into_spare(self) -> Vec<u64> {
+        self.sieve.buckets.map_or_else(Vec::new, Buckets::into_spare)
+    }
+
+    /// Goes all of it, calling `each` with each segment.
+    pub(super) fn run(mut self, each: &mut dyn FnMut(u64, &mut [u8])) {
+        while let Some((at, bits)) = self.next() {
+            each(at, bits);
         }
     }
 }
 
-/// How many bytes a thread should go in one way, of all from byte `from` to byte `to`: a few ways for each thread, so that
-/// all end together, but not so short that the sieving primes, which each way looks through, cost more than the sieving.
-pub(super) fn chunks(from: u64, to: u64) -> u64 {
+/// How many bytes a thread should go in one way, of all from byte `from` to byte `to`: up to `most` ways for each thread, so
+/// that all end together, but not so short that the sieving primes, which each way looks through, cost more than the sieving.
+pub(super) fn chunks(from: u64, to: u64, most: u64) -> u64 {
     let threads = rayon::current_num_threads() as u64;
     let bytes = (to - from).max(1);
     if threads == 1 {
@@ -84,7 +116,7 @@ pub(super) fn chunks(from: u64, to: u64) -> u64 {
     let root = to.saturating_mul(30).isqrt();
     // A sieving prime costs a way about as much as two bytes do, and there is about one for twenty numbers.
     let least = (root * 2).max(L1_BYTES as u64 * 2);
-    let ways = (bytes / least / threads).clamp(1, 16) * threads;
+    let ways = (bytes / least / threads).clamp(1, most) * threads;
     bytes.div_ceil(ways).max(L1_BYTES as u64)
 }
 

@@ -83,6 +83,60 @@ fn squares_and_products_of_sieving_primes_are_struck() {
     }
 }
 
+/// What [`for_each_slice`] gives on so many threads; its slices must be in order, none empty, and together in order on one.
+fn in_slices(from: u64, to: u64, threads: usize) -> Vec<u64> {
+    let mut all = Vec::new();
+    let each = |slice: &[u64]| -> Result<()> {
+        assert!(!slice.is_empty() && slice.is_sorted() && slice.len() < SLICE + (1 << 20));
+        all.extend_from_slice(slice);
+        Ok(())
+    };
+    on(threads).install(|| for_each_slice(from, to, each)).unwrap();
+    if threads > 1 {
+        all.sort_unstable();
+    }
+    all
+}
+
+#[test]
+fn slices_are_bounded_and_all_of_the_list() {
+    let top = u64::from(u32::MAX);
+    for (from, to) in [(0, 20_000_000), (3, 3), (24, 28), (0, 1), (top * top - 10_000_000, top * top + 20_000_000)] {
+        let want = list(from, to).unwrap();
+        for threads in [1, 3] {
+            assert!(in_slices(from, to, threads) == want, "{from} to {to}, {threads} threads");
+        }
+    }
+}
+
+/// Longer than a thread goes in one way: the ways meet.
+#[test]
+fn slices_of_a_long_range_are_all_of_it_in_order() {
+    let (from, to) = (7, 600_000_000);
+    assert!(to > LISTED_BYTES * 30 * 2);
+    let (mut count_here, mut sum_here, mut last) = (0, 0, 0);
+    let each = |slice: &[u64]| -> Result<()> {
+        assert!(last < slice[0], "{last} before {}", slice[0]);
+        last = slice[slice.len() - 1];
+        count_here += slice.len() as u64;
+        sum_here += slice.iter().map(|p| u128::from(*p)).sum::<u128>();
+        Ok(())
+    };
+    on(1).install(|| for_each_slice(from, to, each)).unwrap();
+    assert_eq!((count_here, sum_here), (count(from, to).unwrap(), sum(from, to).unwrap()));
+}
+
+#[test]
+fn the_first_error_ends_the_slices() {
+    let mut calls = 0;
+    let error = for_each_slice(0, 100_000_000, |_| {
+        calls += 1;
+        Err(Error::input("enough", "enough"))
+    });
+    assert_eq!((error.unwrap_err().code(), calls), ("enough", 1));
+    assert_eq!(for_each_slice(3, 2, |_| Ok::<(), Error>(())).unwrap_err().code(), "range-reversed");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
