@@ -9,6 +9,11 @@
 //! Ranges are inclusive at both ends, so that the largest `u64` can be in one. They are cut into stretches, one thread
 //! works on a stretch, and the result does not depend on the cuts.
 //!
+//! Why own code: the crate `primal` works on one thread and always begins at 0, so it can neither share the work nor look at
+//! a range high up. It counts the primes up to 10^9 in 0.12 s, and this on one thread in 0.053 s (medians of five runs in turns
+//! on a quiet machine, primal-sieve 0.3.7, AMD EPYC with 2 cores, 2026-11-21). In the tests both must agree. primesieve is
+//! C++, and a function would have to bring it along.
+//!
 //! Memory, for a range that ends at b: a bit for 3.75 numbers up to √b (143 MB at the top), and in each thread about 1 MB,
 //! plus 8 bytes for each prime up to √b that hits the thread's stretch: 0.4 GB near 10^18, 1.6 GB at the top of `u64`,
 //! in proportion less for a stretch that is short beside √b.

@@ -137,6 +137,27 @@ fn the_first_error_ends_the_slices() {
     assert_eq!(for_each_slice(3, 2, |_| Ok::<(), Error>(())).unwrap_err().code(), "range-reversed");
 }
 
+/// Beside another sieve, written by others.
+#[test]
+fn the_same_primes_as_primal() {
+    const END: u64 = 1 << 26;
+    let primal = primal_sieve::Sieve::new(END as usize);
+    let before = |n: u64| if n == 0 { 0 } else { primal.prime_pi(n as usize - 1) };
+    // Mostly short, some of millions, anywhere on a scale of powers of two.
+    let range = (0..26_u32, any::<u64>(), 0..24_u32, any::<u64>());
+    proptest!(ProptestConfig::with_cases(200), |((bits, low, length_bits, length) in range)| {
+        let from = (1 << bits | low) % (2 << bits);
+        let to = (from + length % (1 << length_bits)).min(END);
+        let want: Vec<u64> =
+            primal.primes_from(from as usize).map(|p| p as u64).take_while(|p| *p <= to).collect();
+        prop_assert_eq!(count(from, to).unwrap() as usize, primal.prime_pi(to as usize) - before(from));
+        prop_assert_eq!(sum(from, to).unwrap(), want.iter().map(|p| u128::from(*p)).sum());
+        prop_assert!(in_slices(from, to, 1) == want && in_slices(from, to, 2) == want, "slices of {from} to {to}");
+        prop_assert!(list(from, to).unwrap() == want, "list of {from} to {to}");
+    });
+    assert_eq!(count(0, END).unwrap() as usize, primal.prime_pi(END as usize));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
