@@ -141,7 +141,11 @@ impl Conductor {
                     }
                 }
                 Command::Settle { task, piece, start, error } => {
-                    again |= self.settle(job, &view.job, (task, piece, start), &error).await?;
+                    match self.settle(job, &view.job, (task, piece, start), &error).await {
+                        // It would be refused again each time, and nobody would know.
+                        Err(error) if !error.is_retryable() => self.fail(job, Phase::Failed, &error).await?,
+                        settled => again |= settled?,
+                    }
                 }
                 Command::Finish => match self.finish(job, &view, &before).await {
                     Err(error) if !error.is_retryable() || error.code() == "unreconciled" => {

@@ -29,6 +29,7 @@ use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What is kept of a batch's time for writing results and committing: a tenth, but no more than this.
@@ -205,13 +206,20 @@ fn on_threads(pool: &ThreadPool, threads: usize, work: &(dyn Fn() -> Result<()> 
     std::thread::scope(|scope| {
         let named = |n| std::thread::Builder::new().name(format!("call-{n}"));
         let started: Vec<_> = (0..threads).map(|n| named(n).spawn_scoped(scope, work)).collect();
-        let ended = started.into_iter().map(|thread| match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(e) => Err(Error::limit("threads", format!("starting {threads} threads for calls: {e}"))
-                .with_hint("let fewer calls run at once (`with_calls_at_once`)")),
-        });
+        let (running, refused): (Vec<_>, Vec<_>) = started.into_iter().partition(Result::is_ok);
+        if let Some(Err(error)) = refused.into_iter().next() {
+            // Those that run do the work of the others.
+            tracing::warn!(%error, threads, running = running.len(), "starting threads for calls");
+            if running.is_empty() {
+                return Err(Error::service("threads", format!("starting {threads} threads for calls: {error}"))
+                    .with_hint("let fewer calls run at once (`with_calls_at_once`)"));
+            }
+        }
+        let join = |thread: ScopedJoinHandle<'_, Result<()>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
         // All of them are waited for, whichever fails.
-        ended.collect::<Vec<_>>().into_iter().collect()
+        running.into_iter().flatten().map(join).collect::<Vec<_>>().into_iter().collect()
     })
 }
 

@@ -216,6 +216,10 @@ pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
             .map(|s| (*s).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
+        // It may be anything, and panic when it is dropped.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
         Error::user_code("panic", format!("{whose} panicked: {said}"))
     })
 }

@@ -150,7 +150,9 @@ fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
 fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: bool, now: Timestamp) -> Option<Command> {
     let lost = |t: &TryView| t.started_at.is_some_and(|at| now.since_ms(at) > view.job.timeout_ms + LOST_GRACE_MS);
     let failures: Vec<_> = task.tries.iter().filter_map(|t| t.failed.as_ref()).collect();
-    let is_fatal = |error: &Error| match view.job.calls {
+    // The call that reduces them is no batch: it is a task like any other.
+    let batches = view.job.calls.filter(|_| view.job.phase == Phase::Mapping);
+    let is_fatal = |error: &Error| match batches {
         Some(_) => !error.is_retryable() && !calls::is_death(error),
         None => !error.is_retryable() && !is_out_of_memory(error),
     };
@@ -161,16 +163,16 @@ fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: boo
     // The first try leaves no trace until it starts: without one, it is on its way.
     let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
     // Pieces that hold calls are halved, which is no failure of theirs: the calls are then tried on their own.
-    let tries_max = view.job.tries_max.saturating_add(if view.job.calls.is_some() { HALVINGS_MAX } else { 0 });
+    let tries_max = view.job.tries_max.saturating_add(if batches.is_some() { HALVINGS_MAX } else { 0 });
     let deaths = calls::deaths(task, lost);
     let invoke = |number| {
-        let fewer = view.job.calls.map(|_| calls::fewer(task, &deaths));
+        let fewer = batches.map(|_| calls::fewer(task, &deaths));
         let relief = Relief { fewer, ..relief(&task.tries) };
         Some(Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, relief })
     };
     let tried = failures.len() + task.tries.iter().filter(|t| t.failed.is_none() && lost(t)).count();
     if live.is_empty() && tried > 0 {
-        if view.job.calls.is_some() {
+        if batches.is_some() {
             return match calls::verdict(view, task, &deaths) {
                 Verdict::Again => invoke(next),
                 Verdict::Settle(error) => {

@@ -92,11 +92,9 @@ mod tests {
     use super::*;
     use crate::ids::{Piece, TaskIdx, Timestamp};
 
-    /// Plays a batch of so many calls of which some kill their workers, and returns which calls failed, by name, and how many
-    /// workers died.
-    fn play(calls: u32, kills: &[u32], error: &Error) -> (Vec<u32>, usize) {
+    fn job(calls: u32) -> JobView {
         let at = Some(Timestamp(0));
-        let job = JobView {
+        JobView {
             phase: Phase::Mapping,
             phase_at: [at, at, None, None],
             map_tasks: 1,
@@ -109,7 +107,13 @@ mod tests {
             program: None,
             error: None,
             beside: vec![],
-        };
+        }
+    }
+
+    /// Plays a batch of so many calls of which some kill their workers, and returns which calls failed, by name, and how many
+    /// workers died.
+    fn play(calls: u32, kills: &[u32], error: &Error) -> (Vec<u32>, usize) {
+        let (at, job) = (Some(Timestamp(0)), job(calls));
         let fresh = |piece, calls| TaskView { task: TaskIdx(0), piece: Piece(piece), calls, ..TaskView::default() };
         let mut view = LedgerView { job, tasks: vec![fresh(0, calls.into())] };
         let (mut from, mut failed, mut deaths, mut piece) = (0, vec![], 0, 0);
@@ -170,5 +174,30 @@ mod tests {
         }
         assert_eq!(play(64, &[0, 1, 63], &crash).0, [0, 1, 63]);
         assert_eq!(play(5, &[0, 1, 2, 3, 4], &crash).0, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_reducing_call_that_dies_again_and_again_is_given_up() {
+        for (code, tries) in [("crashed", 4), ("exited", 1), ("out-of-memory", 4)] {
+            let error = match code {
+                "crashed" => Error::service(code, "it died"),
+                "exited" => Error::user_code(code, "it ended itself"),
+                _ => Error::limit(code, "it had too little"),
+            };
+            let mut view = LedgerView { job: job(100), tasks: vec![TaskView::default()] };
+            view.job.phase = Phase::Reducing;
+            let mut number = 0;
+            let ended = loop {
+                let failure = Some(Failure { error: error.clone(), at: Timestamp(1) });
+                let started = TryView { number, started_at: Some(Timestamp(0)), ..TryView::default() };
+                view.tasks[0].tries.push(TryView { failed: failure, ..started });
+                match advance(&view, Timestamp(2)).pop() {
+                    Some(Command::Invoke { number: next, .. }) if next < 100 => number = next,
+                    other => break other,
+                }
+            };
+            assert!(matches!(&ended, Some(Command::Fail(e)) if e.code() == code), "{ended:?}");
+            assert_eq!(view.tasks[0].tries.len(), tries, "{code}");
+        }
     }
 }

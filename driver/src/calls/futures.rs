@@ -2,7 +2,7 @@
 
 use super::state::{Ended, State};
 use super::stats::{CallStats, CallsReport};
-use crate::{Error, Phase, Result, Value};
+use crate::{Error, Result, Value};
 use kinglet_core::codec;
 use kinglet_core::ids::JobId;
 use std::fmt;
@@ -138,14 +138,7 @@ impl<O: Value> Calls<O> {
     /// # Errors
     /// What the services report.
     pub async fn cancel(&self) -> Result<()> {
-        let Some(shared) = self.state.shared() else { return Ok(()) };
-        for job in self.state.jobs() {
-            let error = Error::cancelled("cancelled", format!("the calls of {} were cancelled", self.state.function()));
-            shared.conductor.fail(&job, Phase::Cancelled, &error).await?;
-        }
-        let error = |call| Error::cancelled("cancelled", format!("call {call} was cancelled"));
-        self.state.end_open(0..self.len(), error);
-        Ok(())
+        self.state.cancel().await
     }
 
     /// How far each call is that has said so with [`crate::Context::progress`], from 0 to 1.
@@ -222,7 +215,7 @@ impl<O: Value> CallFuture<O> {
     }
 
     /// Ends the call, if it has not ended: if it runs it is told ([`crate::Context::is_cancelled`]) within a second or so, and
-    /// if it has not begun it never will.
+    /// if it has not begun it never will. That of [`crate::Driver::map_reduce`] ends all calls of the map.
     ///
     /// # Errors
     /// [`Error::Limit`] with `calls-cancelled` when 50,000 calls of the map were cancelled one by one already; what DynamoDB
@@ -231,6 +224,9 @@ impl<O: Value> CallFuture<O> {
         let (Some(shared), Some((job, number))) = (self.state.shared(), self.state.place_of(self.call)) else {
             return Ok(());
         };
+        if self.state.is_reduced() {
+            return self.state.cancel().await;
+        }
         if !self.done() {
             shared.conductor.ledger.cancel_calls(&job, &[number]).await?;
             let error = Error::cancelled("cancelled", format!("call {} was cancelled", self.call));
@@ -239,11 +235,14 @@ impl<O: Value> CallFuture<O> {
         Ok(())
     }
 
-    /// How far the call says it is, from 0 to 1; `None` when it has said nothing.
+    /// How far the call says it is, from 0 to 1; `None` when it has said nothing, as the call that reduces always does.
     ///
     /// # Errors
     /// What DynamoDB reports.
     pub async fn progress(&self) -> Result<Option<f32>> {
+        if self.state.is_reduced() {
+            return Ok(None);
+        }
         let all = progress(&self.state).await?;
         Ok(all.into_iter().find(|(call, _)| *call == self.call).map(|(_, done)| done))
     }
@@ -251,6 +250,11 @@ impl<O: Value> CallFuture<O> {
     /// What the call took, once it has ended.
     pub fn stats(&self) -> Option<CallStats> {
         self.state.ended(self.call).map(|ended| ended.stats)
+    }
+
+    /// What all calls of its map took so far, its own among them: requests, time and cost.
+    pub fn report(&self) -> CallsReport {
+        self.state.report()
     }
 
     /// What the call logged with [`crate::Context::log`], once it has ended.

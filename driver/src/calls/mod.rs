@@ -144,8 +144,26 @@ impl Driver {
         F: Function<M>,
         R: Function<N, Input = Vec<F::Output>>,
     {
+        self.map_reduce_with(function, inputs, reducer, CallOptions::new()).await
+    }
+
+    /// [`Driver::map_reduce`] with choices.
+    ///
+    /// # Errors
+    /// As [`Driver::map_reduce`].
+    pub async fn map_reduce_with<M, F, N, R>(
+        &self,
+        function: F,
+        inputs: impl IntoIterator<Item = F::Input>,
+        reducer: R,
+        options: CallOptions,
+    ) -> Result<CallFuture<R::Output>>
+    where
+        F: Function<M>,
+        R: Function<N, Input = Vec<F::Output>>,
+    {
         let (function, reducer) = (self.function_spec(function)?, self.function_spec(reducer)?);
-        submit::map_reduce(self, function, inputs.into_iter().collect(), reducer, &CallOptions::new()).await
+        submit::map_reduce(self, function, inputs.into_iter().collect(), reducer, &options).await
     }
 
     /// Calls a function once for each input and hands the pairs that it returns to a job's `reduce`, shuffled and sorted, as if

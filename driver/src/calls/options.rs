@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use kinglet_core::limits::CALLS_AT_ONCE_MAX;
 use kinglet_core::wire::spec::JobOptions;
 
-/// How the calls of a map are made; see [`crate::Driver::map_with`].
+/// How the calls of a map are made; see [`crate::Driver::map_with`] and [`crate::Driver::map_reduce_with`].
 #[derive(Clone, Debug, Default)]
 #[must_use = "hand it to `map_with`"]
 pub struct CallOptions {
@@ -40,6 +40,16 @@ impl CallOptions {
     /// time, and no more often than this.
     pub fn with_tries(self, tries: u16) -> Self {
         CallOptions { tries_max: Some(tries.max(1)), ..self }
+    }
+
+    /// # Errors
+    /// [`Error::Input`] when a choice makes no sense.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.per_batch == Some(0) {
+            return Err(Error::input("calls-per-batch", "a batch of 0 calls does nothing")
+                .with_hint("put one call or more into a batch, or leave the choice to Kinglet"));
+        }
+        self.at_once().map(drop)
     }
 
     /// # Errors

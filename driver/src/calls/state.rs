@@ -30,8 +30,9 @@ const PAUSE_AWS: (Duration, u32, Duration) = (Duration::from_millis(50), 40, Dur
 const CONDUCT_EVERY_LOCAL: Duration = Duration::from_secs(1);
 const CONDUCT_EVERY_AWS: Duration = Duration::from_secs(15);
 
-/// How many looks may fail one after the other before the map is given up.
-const FAILED_LOOKS_MAX: u32 = 10;
+/// How long looks may fail before the map is given up: time enough to be connected, or signed in, again.
+const FAILING_MAX_LOCAL: Duration = Duration::from_secs(10);
+const FAILING_MAX_AWS: Duration = Duration::from_secs(300);
 
 /// What a call came to.
 #[derive(Clone, Debug)]
@@ -125,6 +126,25 @@ impl State {
 
     pub(super) fn jobs(&self) -> Vec<JobId> {
         self.lock().waves.iter().map(|wave| wave.job.clone()).collect()
+    }
+
+    pub(super) fn is_reduced(&self) -> bool {
+        self.reduced
+    }
+
+    /// Ends all that has not ended, whatever became of sending it.
+    pub(super) async fn cancel(&self) -> Result<()> {
+        let Some(shared) = self.shared() else { return Ok(()) };
+        for job in self.jobs() {
+            let error = Error::cancelled("cancelled", format!("the calls of {} were cancelled", self.function));
+            shared.conductor.fail(&job, Phase::Cancelled, &error).await?;
+        }
+        self.end_open(0..self.len(), |call| Error::cancelled("cancelled", format!("call {call} was cancelled")));
+        Ok(())
+    }
+
+    fn open_jobs(&self) -> Vec<JobId> {
+        self.lock().waves.iter().filter(|wave| !wave.ended).map(|wave| wave.job.clone()).collect()
     }
 
     /// The job that makes a call, and its number there.
@@ -378,7 +398,7 @@ fn driver_gone(state: &State, call: usize) -> Error {
 
 async fn follow(state: Weak<State>, local: bool) {
     let began = Instant::now();
-    let (mut conducted, mut failed_looks) = (Instant::now(), 0);
+    let (mut conducted, mut failing) = (Instant::now(), None);
     loop {
         let (least, part, most) = if local { PAUSE_LOCAL } else { PAUSE_AWS };
         tokio::time::sleep((began.elapsed() / part).clamp(least, most)).await;
@@ -388,11 +408,13 @@ async fn follow(state: Weak<State>, local: bool) {
             return state.end_open(0..state.len(), |call| driver_gone(&state, call));
         };
         match state.look(&shared.conductor).await {
-            Ok(()) => failed_looks = 0,
+            Ok(()) => failing = None,
             Err(error) => {
-                failed_looks += 1;
                 tracing::warn!(%error, "fetching results");
-                if failed_looks >= FAILED_LOOKS_MAX || !error.is_retryable() && error.code() != "unreachable" {
+                let passes =
+                    error.is_retryable() || error.code() == "unreachable" || error.code().starts_with("credentials");
+                let longest = if local { FAILING_MAX_LOCAL } else { FAILING_MAX_AWS };
+                if !passes || failing.get_or_insert_with(Instant::now).elapsed() > longest {
                     return state.end_open(0..state.len(), |call| error.clone().context(format!("call {call}")));
                 }
             }
@@ -402,7 +424,7 @@ async fn follow(state: Weak<State>, local: bool) {
         }
         let every = if local { CONDUCT_EVERY_LOCAL } else { CONDUCT_EVERY_AWS };
         if conducted.elapsed() > every {
-            for job in state.jobs() {
+            for job in state.open_jobs() {
                 if let Err(error) = shared.conductor.conduct(&job).await {
                     tracing::warn!(%job, %error, "looking after the calls");
                 }

@@ -10,11 +10,12 @@ use super::{
 };
 use crate::driver::Shared;
 use crate::items::{ItemCuts, Made};
-use crate::{Driver, Error, Result, Value};
+use crate::{Driver, Result, Value};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::ledger::CallsView;
+use kinglet_core::limits::MAP_TASKS_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::items::Writer;
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, OutputSpec, Then};
@@ -50,11 +51,8 @@ pub(super) async fn map<I: Value, O: Value>(
     }
     let at_once = options.at_once()?;
     let (local, concurrency) = (shared.is_local(), shared.concurrency().await as usize);
+    options.check()?;
     let probes = match options.per_batch {
-        Some(0) => {
-            return Err(Error::input("calls-per-batch", "a batch of 0 calls does nothing")
-                .with_hint("put one call or more into a batch, or leave the choice to Kinglet"));
-        }
         None if inputs.len() >= PROBE_WORTH => concurrency.clamp(1, PROBE_CALLS_MAX).min(inputs.len() / 8),
         _ => 0,
     };
@@ -69,7 +67,9 @@ pub(super) async fn map<I: Value, O: Value>(
         send(shared, &state, &function, Then::Collect, wave, options).await?;
         shared.maps.follow(&state, local);
         let together = usize::from(at_once.unwrap_or(1));
-        per_batch = measure(&state, probes, rest.count(), together, (local, concurrency)).await;
+        // Long calls go alone, but for those that there are too many of.
+        let least = rest.count().div_ceil(MAP_TASKS_MAX as usize);
+        per_batch = measure(&state, probes, rest.count(), together, (local, concurrency)).await.max(least);
     }
     let wave = Wave { writer: rest, first_call: probes, per_batch };
     send(shared, &state, &function, Then::Collect, wave, options).await?;
@@ -114,8 +114,9 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
     if inputs.is_empty() {
         return Err(no_inputs(&function));
     }
+    options.check()?;
     let batches = (shared.concurrency().await as usize).max(1) * WAVES;
-    let per_batch = inputs.len().div_ceil(batches).min(BATCH_CALLS_MAX);
+    let per_batch = options.per_batch.unwrap_or_else(|| inputs.len().div_ceil(batches).min(BATCH_CALLS_MAX));
     let wave = Wave { writer: encode(&inputs, 0)?, first_call: 0, per_batch };
     let state = State::new(shared, &reducer.name, 1, true);
     send(shared, &state, &function, Then::Reduce(reducer), wave, options).await?;
@@ -125,6 +126,24 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
 
 /// Sends some calls as one job.
 async fn send(
+    shared: &Arc<Shared>,
+    state: &Arc<State>,
+    function: &FunctionSpec,
+    then: Then,
+    wave: Wave,
+    options: &CallOptions,
+) -> Result<()> {
+    let sent = try_send(shared, state, function, then, wave, options).await;
+    if sent.is_err() {
+        // Nobody is given the futures of what was sent.
+        if let Err(error) = state.cancel().await {
+            tracing::warn!(%error, "cancelling calls that were sent in part");
+        }
+    }
+    sent
+}
+
+async fn try_send(
     shared: &Arc<Shared>,
     state: &Arc<State>,
     function: &FunctionSpec,
