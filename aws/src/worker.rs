@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What every handler is given.
 pub struct Worker {
@@ -204,10 +204,12 @@ async fn run_shipped(
         Err(error) => {
             let (job, stage, task, piece, number) = &task.place;
             let error = error.context(format!("{stage} task {}", task.0));
-            // The name, for the metrics, is worth a read that may fail.
-            let spec = worker.conductor.spec(job).await.ok();
-            worker.journal.program_died(&about, spec.as_ref().map(|spec| &spec.job[..]), &error);
-            worker.conductor.try_failed(job, *stage, *task, *piece, *number, &error).await?;
+            // There may be little time: first what counts. The name, for the metrics, is worth a read that may fail.
+            let recorded = worker.conductor.try_failed(job, *stage, *task, *piece, *number, &error).await;
+            let spec = tokio::time::timeout(Duration::from_millis(300), worker.conductor.spec(job)).await;
+            let name = spec.ok().and_then(Result::ok).map(|spec| spec.job.clone());
+            worker.journal.program_died(&about, name.as_deref(), &error);
+            recorded?;
             Ok(serde_json::json!({ "failed": error.code() }))
         }
     }

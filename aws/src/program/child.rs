@@ -157,8 +157,10 @@ impl Child {
                         starting => Ended::Late { starting: starting.is_some() },
                     });
                 }
-                _ = look.tick(), if limits.memory_mb.is_some() => {
+                _ = look.tick() => {
                     if looks % LOOKS_PER_SEARCH == 0 {
+                        // What ended meanwhile stays in the system's table until then.
+                        self.reap();
                         started = self.started();
                     }
                     looks += 1;

@@ -58,12 +58,17 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
             Error::service("program-start", message).with_hint(START_HINT)
         }
         Ended::CannotStart(document) => of_document(document).context("starting the shipped program"),
-        Ended::Exited { status, starting: true } => exited(*status, &wrote).context("starting the shipped program"),
+        // Whatever it was, it is no fault of the task: that of a map is not halved for it.
+        Ended::Exited { status, starting: true } => {
+            let how = exited(*status, &wrote);
+            let error = Error::service("program-start", format!("starting the shipped program: {how}"));
+            error.with_hint(how.hint().unwrap_or(START_HINT))
+        }
         Ended::Exited { status, starting: false } => exited(*status, &wrote),
         Ended::Idle => Error::service("crashed", "the shipped program had ended before it was given the task"),
         Ended::Late { starting: true } => {
             let message = "the function's time was up before the shipped program asked for work";
-            Error::service("timed-out", message)
+            Error::service("program-start", message)
                 .with_hint(format!("give the functions a longer timeout; or {START_HINT}"))
         }
         Ended::Late { starting: false } => {
@@ -188,8 +193,8 @@ mod tests {
             (aborted, false, "thread 'main' panicked at src/main.rs:1:2:", "panic", false),
             (segfault, false, "bye", "crashed", true),
             (killed, false, "bye", "out-of-memory", false),
-            (killed, true, "bye", "out-of-memory", false),
-            (segfault, true, "bye", "crashed", true),
+            (killed, true, "bye", "program-start", true),
+            (segfault, true, "bye", "program-start", true),
             (127 << 8, true, "./p: error while loading shared libraries: libz.so.1", "program-start", false),
         ] {
             let error = of(raw, starting, &["first", line]);
@@ -199,9 +204,9 @@ mod tests {
         }
         assert!(of(exit_3, false, &[]).to_string().ends_with("(exit code 3)"));
         assert!(of(exit_3, true, &[]).hint().unwrap().contains("kinglet::main"));
-        for starting in [true, false] {
+        for (starting, code) in [(true, "program-start"), (false, "crashed")] {
             let illegal = of(SIGILL, starting, &[]);
-            assert!((illegal.code(), illegal.is_retryable()) == ("crashed", true), "{illegal}");
+            assert!((illegal.code(), illegal.is_retryable()) == (code, true), "{illegal}");
             assert!(illegal.hint().unwrap().contains("target-cpu"), "{illegal}");
         }
         // A slow machine is no fault of the program.

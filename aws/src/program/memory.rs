@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 /// The resident memory of a process in bytes, without the pages of files: the kernel takes those back where it needs them.
 pub(super) fn resident_bytes(pid: u32) -> Option<u64> {
-    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let mut pages = pages.split_ascii_whitespace().skip(1).map_while(|count| count.parse::<u64>().ok());
-    let (all, of_files) = (pages.next()?, pages.next()?);
-    Some(all.saturating_sub(of_files) * rustix::param::page_size() as u64)
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kb = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').split_ascii_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some(kb("VmRSS")?.saturating_sub(kb("RssFile").unwrap_or(0)) << 10)
 }
 
 /// What a process runs.

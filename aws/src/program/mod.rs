@@ -107,6 +107,8 @@ impl Programs {
         }
         let mut kept = self.child.lock().await;
         loop {
+            // That a kept child is gone may be known already, but not to those who wait for its next request.
+            tokio::task::yield_now().await;
             let fits = kept.as_mut().is_some_and(|child| child.is_of(task) && child.lives());
             let mut child = match kept.take() {
                 Some(child) if fits => child,
@@ -119,7 +121,12 @@ impl Programs {
                     let path = fetch().await?;
                     match Child::start(task, &path, init_ms()) {
                         // A worker of another program, with which this one shares its `/tmp`, has made room meanwhile.
-                        Err(_) if !path.exists() => Child::start(task, &fetch().await?, init_ms())?,
+                        Err(_) if !path.exists() => match Child::start(task, &fetch().await?, init_ms()) {
+                            Err(error) if !path.exists() => {
+                                return Err(Error::service(error.code(), error.to_string()));
+                            }
+                            started => started?,
+                        },
                         started => started?,
                     }
                 }

@@ -88,7 +88,8 @@ impl Executable {
             }
         }
         // What names no loader must bring all that it needs, and say that it is no library.
-        let is_program = executable.libraries.is_empty() && (kind == ET_EXEC || executable.pie);
+        let is_dynamic = segments.iter().any(|segment| segment.p_type(LittleEndian) == PT_DYNAMIC);
+        let is_program = executable.libraries.is_empty() && (kind == ET_EXEC || executable.pie || !is_dynamic);
         if executable.interpreter.is_none() && !is_program {
             return Err(Other::Library);
         }
