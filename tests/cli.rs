@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 15] = [
+    let helps: [(&str, &[&str]); 16] = [
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),
@@ -42,6 +42,7 @@ fn version_and_help() {
         ("help-run-primes.txt", &["run", "primes", "--help"]),
         ("help-tune.txt", &["tune", "--help"]),
         ("help-tune-primes.txt", &["tune", "primes", "--help"]),
+        ("help-tune-hull.txt", &["tune", "hull", "--help"]),
     ];
     for (name, args) in helps {
         // Help is wrapped at the width of the terminal, and at 100 where there is none.

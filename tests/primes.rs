@@ -113,7 +113,13 @@ fn tune_measures_every_size_and_names_the_best() {
     let ran = tune(&["word-count", "in.txt", "--memory", "512", "--runs", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("   512 MB    1/1") && ran.out.contains("cheapest   512 MB"), "{}", ran.out);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+    fs::write(dir.path().join("in.csv"), "a,b\n0,0\n1,0\n0,1\n").unwrap();
+    let hull = ["hull", "in.csv", "--x", "a", "--y", "b", "--memory", "512", "--runs", "1"];
+    let ran = tune(&[&hull[..], &["--svg", "no/where.svg"]].concat());
+    // What was measured is shown, whatever becomes of the picture.
+    assert!(ran.code == Some(1) && ran.err.contains("error: writing no/where.svg"), "{ran:?}");
+    assert!(ran.out.contains("   512 MB    1/1") && ran.out.contains("hull, 1 runs"), "{}", ran.out);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing is left behind");
 
     failed(&tune(&["primes", "--from", "9", "--to", "1"]), &["the range from 9 to 1"]);
     failed(&tune(&["word-count", "none.txt", "--memory", "512,1024"]), &["none.txt"]);

@@ -12,6 +12,17 @@ pub(crate) struct HullArgs {
     #[command(flatten)]
     pub(crate) common: Common,
 
+    #[command(flatten)]
+    points: PointArgs,
+
+    /// Draw the hull to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// How to find the points in the input.
+#[derive(Debug, Args)]
+pub(crate) struct PointArgs {
     /// How points are written [default: as the inputs' names end]
     #[arg(long, value_enum, help_heading = "Points")]
     format: Option<FormatArg>,
@@ -39,10 +50,6 @@ pub(crate) struct HullArgs {
     /// The first line has no names: columns are given by number, from 1
     #[arg(long, help_heading = "Points")]
     no_header: bool,
-
-    /// Draw the hull to this file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,7 +72,7 @@ fn delimiter(text: &str) -> std::result::Result<u8, String> {
 }
 
 pub(crate) async fn run(args: HullArgs, cloud: Cloud) -> Result<()> {
-    let job = Hull { format: points(&args)? };
+    let job = job(&args.points, &args.common.inputs)?;
     let mut common = args.common;
     if let Some(n) = common.how.partitions.filter(|n| *n != 1) {
         return Err(Error::input("partitions", format!("a hull is one part, and cannot be {n}"))
@@ -89,7 +96,12 @@ pub(crate) async fn run(args: HullArgs, cloud: Cloud) -> Result<()> {
     .await
 }
 
-fn points(args: &HullArgs) -> Result<PointFormat> {
+/// The job that finds the hull of these inputs' points. It has one partition.
+pub(crate) fn job(args: &PointArgs, inputs: &[String]) -> Result<Hull> {
+    Ok(Hull { format: points(args, inputs)? })
+}
+
+fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {
     let dimensions = match (args.dimensions, &args.z) {
         (Some(2), Some(_)) => {
             return Err(Error::input("dimensions", "--z names a third coordinate, and --dimensions says 2")
@@ -99,8 +111,8 @@ fn points(args: &HullArgs) -> Result<PointFormat> {
         (None, z) => 2 + u8::from(z.is_some()),
     };
     let (format, tabs) = match args.format {
-        Some(format) => (format, args.common.inputs.iter().all(|input| ending(input) == "tsv")),
-        None => detected(&args.common.inputs)?,
+        Some(format) => (format, inputs.iter().all(|input| ending(input) == "tsv")),
+        None => detected(inputs)?,
     };
     let named = [&args.x, &args.y, &args.z].map(Option::as_ref);
     let csv_only = |what: &str, given: bool| {

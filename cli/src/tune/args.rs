@@ -1,6 +1,7 @@
 //! What may stand behind `kinglet tune`.
 
 use crate::args::PrimeRange;
+use crate::hull::PointArgs;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ pub(crate) struct Tune {
 impl Tune {
     pub(crate) fn how(&self) -> &TuneHow {
         match &self.job {
-            TuneJob::WordCount { how, .. } | TuneJob::Primes { how, .. } => how,
+            TuneJob::WordCount { how, .. } | TuneJob::Primes { how, .. } | TuneJob::Hull { how, .. } => how,
         }
     }
 }
@@ -35,6 +36,16 @@ pub(crate) enum TuneJob {
     Primes {
         #[command(flatten)]
         range: PrimeRange,
+        #[command(flatten)]
+        how: TuneHow,
+    },
+    /// The convex hull of points in the plane or in space
+    Hull {
+        /// Files, directories, patterns in quotes, or s3:// URIs (an object, a prefix, a pattern)
+        #[arg(required = true, value_name = "INPUT")]
+        inputs: Vec<String>,
+        #[command(flatten)]
+        points: PointArgs,
         #[command(flatten)]
         how: TuneHow,
     },

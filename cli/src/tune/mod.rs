@@ -9,7 +9,7 @@ mod choice;
 mod svg;
 
 use crate::args::Cloud;
-use crate::run;
+use crate::{hull, run};
 pub(crate) use args::Tune;
 use args::{TuneHow, TuneJob};
 use choice::{Choices, Run, Size};
@@ -34,6 +34,14 @@ pub(crate) async fn tune(tune: Tune, cloud: Cloud) -> Result<()> {
                 driver.submit_items(&job, stretches.clone(), run::with_partitions(submit, job.parts)).await
             };
             sizes(kinglet_jobs::Primes::NAME, &how, &cloud, submit).await
+        }
+        TuneJob::Hull { inputs, points, how } => {
+            let job = hull::job(&points, &inputs)?;
+            let submit = async |driver: &Driver, output: &str| {
+                let submit = Submit::new(inputs.clone(), output).with_overwrite();
+                driver.submit(&job, run::with_partitions(submit, 1)).await
+            };
+            sizes(kinglet_jobs::Hull::NAME, &how, &cloud, submit).await
         }
     }
 }
@@ -71,20 +79,35 @@ async fn sizes(
         }
     }
     if let Some(stack) = stack {
-        stack.driver.restore_mapper_memory().await?;
-        notes.push(stack.note());
+        // What was measured is shown all the same.
+        match stack.driver.restore_mapper_memory().await {
+            Ok(()) => notes.push(stack.note()),
+            Err(error) => notes.push(format!(
+                "the stack's mapper had {} MB and could not be given them back, so deploy again: {error}",
+                stack.before_mb
+            )),
+        }
         stack.driver.close().await;
     }
-    all?;
+    if let Err(error) = all {
+        notes.iter().for_each(|note| eprintln!("note: {note}"));
+        return Err(error);
+    }
     if sizes.is_empty() {
         let (memory_mb, error) = failed.swap_remove(0);
         return Err(error.context(format!("no memory size was enough; at {memory_mb} MB")));
     }
     let choices = Choices::of(&sizes, how.deadline, how.budget);
-    if let Some(file) = &how.svg {
-        let drawn = svg::draw(name, &sizes, &choices);
-        std::fs::write(file, drawn).map_err(|e| Error::input("svg", format!("writing {}: {e}", file.display())))?;
-    }
+    show(name, how, (&sizes, &failed), &choices, &notes);
+    let Some(file) = &how.svg else { return Ok(()) };
+    std::fs::write(file, svg::draw(name, &sizes, &choices)).map_err(|e| {
+        Error::input("svg", format!("writing {}: {e}", file.display()))
+            .with_hint("name a file in a directory that is there and can be written")
+    })
+}
+
+/// Prints what was measured.
+fn show(name: &str, how: &TuneHow, (sizes, failed): (&[Size], &[(u32, Error)]), choices: &Choices, notes: &[String]) {
     if how.json {
         let failed: Vec<_> = failed
             .iter()
@@ -94,15 +117,14 @@ async fn sizes(
             "job": name, "sizes": sizes, "failed": failed, "choices": choices, "notes": notes,
         });
         println!("{all:#}");
-        return Ok(());
+        return;
     }
-    println!("{}", choice::table(name, how.runs, &sizes));
-    for (memory_mb, error) in &failed {
+    println!("{}", choice::table(name, how.runs, sizes));
+    for (memory_mb, error) in failed {
         println!("{memory_mb} MB is too little: {error}");
     }
     println!("{}", choices.text());
     notes.iter().for_each(|note| println!("note: {note}"));
-    Ok(())
 }
 
 /// The runs at one size, the first with fresh environments, as on Lambda after a pause.
