@@ -139,6 +139,7 @@ impl Context {
     }
 
     /// Whether nobody waits for the result any more. It is looked up every second or so, so a call of some length may ask often.
+    /// A function that reduces, or whose pairs go to a job's `reduce`, is not told, and its progress is not seen.
     pub fn is_cancelled(&self) -> bool {
         self.place.ends.is_cancelled(self.call)
     }
