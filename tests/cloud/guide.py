@@ -15,10 +15,12 @@ from tools import HERE, ROOT, Failed, check, venv
 
 GUIDE = ROOT / "docs/guide/deploy.md"
 
-# What is there already, and another port. The command is the debug build: a release build would take minutes.
+# What is there already, and another port. The functions are built, by the same command; in another home, where Zig keeps nothing
+# yet, that would take as long again. The `kinglet` command is the debug build: a release build would take minutes.
 INSTEAD = {
     "python3 -m venv ~/.kinglet-ministack\n": "",
     "4566": "$GATEWAY_PORT",
+    "sam build\n": "",
     "cargo build --release -p kinglet-cli\n": "",
     "target/release/kinglet": str(KINGLET),
 }
