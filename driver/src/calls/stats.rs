@@ -1,6 +1,7 @@
 //! What calls took.
 
 use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::prices::{LAMBDA_GB_SECOND_X86, LAMBDA_REQUEST};
 use kinglet_core::report::{Cost, gb_seconds};
 use kinglet_core::wire::record::{MapRecord, Requests};
 use std::time::Duration;
@@ -44,6 +45,16 @@ impl CallStats {
             retries: if record.attempt.number == u16::MAX { 0 } else { record.attempt.number },
         }
     }
+
+    /// What Lambda charges for it (us-east-1, x86_64), in US dollars: its billed time, and its share of the invocation's
+    /// request. What S3 and DynamoDB charge is in [`CallsReport::cost`]. 0 for a call that failed for a worker that died.
+    pub fn lambda_usd(&self) -> f64 {
+        if self.calls_in_batch == 0 {
+            return 0.0;
+        }
+        let gb_seconds = self.billed.as_secs_f64() * f64::from(self.memory_mb) / 1024.0;
+        gb_seconds * LAMBDA_GB_SECOND_X86 + LAMBDA_REQUEST / f64::from(self.calls_in_batch)
+    }
 }
 
 /// What a map took so far.
@@ -76,5 +87,18 @@ impl CallsReport {
         // Each batch was invoked once and again for each retry, by whomever.
         let retries = if record.attempt.number == u16::MAX { 0 } else { record.attempt.number };
         self.requests.lambda = lambda + 1 + u64::from(retries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_costs_its_time_and_its_share_of_the_request() {
+        let stats =
+            CallStats { billed: Duration::from_secs(2), memory_mb: 512, calls_in_batch: 4, ..CallStats::default() };
+        assert!((stats.lambda_usd() - (0.000_016_666_7 + 0.000_000_05)).abs() < 1e-15);
+        assert!(CallStats::default().lambda_usd().abs() < f64::EPSILON);
     }
 }
