@@ -3,7 +3,7 @@
 
 use crate::programs;
 use crate::support::{conductor, create_job, driver};
-use kinglet_core::ids::{Piece, ProgramId, TaskIdx, Timestamp};
+use kinglet_core::ids::{ProgramId, TaskIdx, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::record::Usage;
@@ -258,19 +258,7 @@ async fn functions_that_are_told_to_refuse_do_so_whatever_the_driver_thinks() {
     let (now, program) = (Timestamp::now(), Some(ProgramId::of(b"a program")));
     let job = create_job(&conductor, "misbehave", program).await;
     conductor.ledger.plan(&job, (1, 1), (1, 1), None, Some(&Usage::default()), now).await.unwrap();
-    let (task, piece, plan) = (TaskIdx(0), Piece(0), (0, 1));
-    let event = MapEvent {
-        job: job.clone(),
-        task,
-        piece,
-        number: 0,
-        plan,
-        start: None,
-        bytes_max: None,
-        calls_max: None,
-        larger: false,
-        program,
-    };
+    let event = MapEvent::first(job.clone(), TaskIdx(0), (0, 1), program);
     conductor.functions.start(&Event::Map(event)).await.unwrap();
 
     let error = loop {

@@ -200,18 +200,8 @@ impl Conductor {
             Commit::Lost(_) => Ok(false),
             Commit::Won { stage_complete } => {
                 if let Some(start) = remainder {
-                    let event = MapEvent {
-                        job: job.clone(),
-                        task,
-                        piece,
-                        number: 0,
-                        plan,
-                        start: None,
-                        bytes_max: None,
-                        calls_max: Some(1),
-                        larger: false,
-                        program: view.program,
-                    };
+                    let first = MapEvent::first(job.clone(), task, plan, view.program);
+                    let event = MapEvent { piece, calls_max: Some(1), ..first };
                     self.start_rest(event, start).await?;
                 }
                 Ok(stage_complete)

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod manifest;
 pub mod placement;
 pub mod prices;
+pub mod process;
 pub mod report;
 pub mod wire;
 

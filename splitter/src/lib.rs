@@ -9,7 +9,7 @@ mod list;
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::worker::{Invocation, Worker};
-use kinglet_core::ids::{JobId, Piece, ProgramId, TaskIdx, Timestamp};
+use kinglet_core::ids::{JobId, ProgramId, TaskIdx, Timestamp};
 use kinglet_core::ledger::{CallsView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
 use kinglet_core::wire::log::Did;
@@ -113,19 +113,7 @@ pub async fn begin(
     }
     let event = |task: u32| {
         let plan = index.split(TaskIdx(task))?;
-        let map = MapEvent {
-            job: job.clone(),
-            task: TaskIdx(task),
-            piece: Piece(0),
-            number: 0,
-            plan,
-            start: None,
-            bytes_max: None,
-            calls_max: None,
-            larger: false,
-            program,
-        };
-        Some(Event::Map(map))
+        Some(Event::Map(MapEvent::first(job.clone(), TaskIdx(task), plan, program)))
     };
     conductor.functions.start_all((0..tasks).filter_map(event).collect()).await
 }

@@ -12,6 +12,7 @@
 | `roles.py` | what each role may do and may not, as a table |
 | `settings.py` | what the template says of its resources is so, without and with its options |
 | `jobs.py` | jobs on the stack: the right answers, and the right errors |
+| `programs.py` | programs that ship themselves, a changed one too; those that would not run are refused |
 | `guide.py` | the commands of `docs/guide/deploy.md` that need no AWS account end with a finished job |
 
 It needs Python 3.11 with venv, a Rust toolchain and a C compiler; everything else it installs under the target directory.

@@ -6,7 +6,7 @@ use super::output::Output;
 use super::{Delivery, Task, memory};
 use bytes::Bytes;
 use kinglet_core::ids::ProgramId;
-use kinglet_core::{Error, Result, env};
+use kinglet_core::{Error, Result, env, process};
 use serde_json::Value;
 use std::io;
 use std::path::Path;
@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How many of these looks are at the processes that are known, until others are searched for, which takes longer.
 const LOOKS_PER_SEARCH: u64 = 10;
+
+/// How many processes of a program are looked at at once.
+const DESCENDANTS_MAX: usize = 256;
 
 /// How long a child that is killed may take to be gone, and its last output to come.
 const GONE_MAX: Duration = Duration::from_millis(500);
@@ -69,7 +72,7 @@ impl Child {
                 _ => error,
             }
         };
-        let beside = memory::children(std::process::id());
+        let beside = process::children(std::process::id());
         // What it starts and leaves behind becomes this process's, to be ended with it.
         memory::adopt(true);
         let api = Api::start().map_err(failed)?;
@@ -188,7 +191,7 @@ impl Child {
         let all = u64::from(memory_mb?) << 20;
         let most = (all / 100 * MEMORY_PERCENT).min(all - MEMORY_LEFT_BYTES_MIN);
         let pids = [std::process::id(), self.pid].into_iter().chain(processes.iter().copied());
-        let used = pids.filter_map(memory::resident_bytes).sum();
+        let used = pids.filter_map(|pid| Some(process::resident(pid)?.bound_kb << 10)).sum();
         (used > most).then_some(used)
     }
 
@@ -202,12 +205,12 @@ impl Child {
 
     /// Itself and what it started.
     fn processes(&self) -> Vec<u32> {
-        memory::tree(self.children())
+        process::tree(self.children(), DESCENDANTS_MAX)
     }
 
     /// Those of them that are this process's children.
     fn children(&self) -> Vec<u32> {
-        memory::children(std::process::id()).into_iter().filter(|pid| !self.beside.contains(pid)).collect()
+        process::children(std::process::id()).into_iter().filter(|pid| !self.beside.contains(pid)).collect()
     }
 
     fn reap(&self) {

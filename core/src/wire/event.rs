@@ -81,6 +81,24 @@ pub struct MapEvent {
     pub program: Option<ProgramId>,
 }
 
+impl MapEvent {
+    /// The first try of a task, from the start of its split and with nothing to go easy on.
+    pub fn first(job: JobId, task: TaskIdx, plan: (u64, u64), program: Option<ProgramId>) -> Self {
+        MapEvent {
+            job,
+            task,
+            piece: Piece(0),
+            number: 0,
+            plan,
+            start: None,
+            bytes_max: None,
+            calls_max: None,
+            larger: false,
+            program,
+        }
+    }
+}
+
 /// See [`Event::Reduce`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReduceEvent {

@@ -49,19 +49,15 @@ impl CallOptions {
             return Err(Error::input("calls-per-batch", "a batch of 0 calls does nothing")
                 .with_hint("put one call or more into a batch, or leave the choice to Kinglet"));
         }
-        self.at_once().map(drop)
+        let Some(calls) = self.at_once.filter(|calls| !(1..=CALLS_AT_ONCE_MAX).contains(calls)) else { return Ok(()) };
+        let message = format!("{calls} calls cannot run at once in an invocation");
+        let hint = format!("choose from 1 to {CALLS_AT_ONCE_MAX}, or leave it at one for each thread");
+        Err(Error::input("calls-at-once", message).with_hint(hint))
     }
 
-    /// # Errors
-    /// [`Error::Input`] when that many calls cannot run at once.
-    pub(super) fn at_once(&self) -> Result<Option<u16>> {
-        let Some(calls) = self.at_once else { return Ok(None) };
-        if !(1..=CALLS_AT_ONCE_MAX).contains(&calls) {
-            let message = format!("{calls} calls cannot run at once in an invocation");
-            let hint = format!("choose from 1 to {CALLS_AT_ONCE_MAX}, or leave it at one for each thread");
-            return Err(Error::input("calls-at-once", message).with_hint(hint));
-        }
-        Ok(u16::try_from(calls).ok())
+    /// How many calls run at once, of options that were checked.
+    pub(super) fn at_once(&self) -> Option<u16> {
+        self.at_once.and_then(|calls| u16::try_from(calls).ok())
     }
 
     pub(super) fn job_options(&self, concurrency: u32) -> JobOptions {

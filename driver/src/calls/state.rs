@@ -22,17 +22,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// The shortest pause between two looks, and the part of the time since the map began that it grows to, at most.
-const PAUSE_LOCAL: (Duration, u32, Duration) = (Duration::from_millis(1), 40, Duration::from_millis(50));
-const PAUSE_AWS: (Duration, u32, Duration) = (Duration::from_millis(50), 40, Duration::from_secs(60));
+/// How often a map is looked at.
+struct Pace {
+    /// The pause between two looks: the part of the time since the map began, but at least and at most so long.
+    pause: (Duration, u32, Duration),
+    /// How often the ledger is asked what is to be done, in case that a worker died before it could.
+    conduct_every: Duration,
+    /// How long looks may fail before the map is given up: time enough to be connected, or signed in, again.
+    failing_max: Duration,
+}
 
-/// How often the ledger is asked what is to be done, in case that a worker died before it could.
-const CONDUCT_EVERY_LOCAL: Duration = Duration::from_secs(1);
-const CONDUCT_EVERY_AWS: Duration = Duration::from_secs(15);
+const LOCAL: Pace = Pace {
+    pause: (Duration::from_millis(1), 40, Duration::from_millis(50)),
+    conduct_every: Duration::from_secs(1),
+    failing_max: Duration::from_secs(10),
+};
 
-/// How long looks may fail before the map is given up: time enough to be connected, or signed in, again.
-const FAILING_MAX_LOCAL: Duration = Duration::from_secs(10);
-const FAILING_MAX_AWS: Duration = Duration::from_secs(300);
+const AWS: Pace = Pace {
+    pause: (Duration::from_millis(50), 40, Duration::from_secs(60)),
+    conduct_every: Duration::from_secs(15),
+    failing_max: Duration::from_secs(300),
+};
 
 /// What a call came to.
 #[derive(Clone, Debug)]
@@ -397,10 +407,11 @@ fn driver_gone(state: &State, call: usize) -> Error {
 }
 
 async fn follow(state: Weak<State>, local: bool) {
+    let pace = if local { LOCAL } else { AWS };
     let began = Instant::now();
     let (mut conducted, mut failing) = (Instant::now(), None);
     loop {
-        let (least, part, most) = if local { PAUSE_LOCAL } else { PAUSE_AWS };
+        let (least, part, most) = pace.pause;
         tokio::time::sleep((began.elapsed() / part).clamp(least, most)).await;
         // Nobody can ask any more when all futures are gone; the calls run on.
         let Some(state) = state.upgrade() else { return };
@@ -413,8 +424,7 @@ async fn follow(state: Weak<State>, local: bool) {
                 tracing::warn!(%error, "fetching results");
                 let passes =
                     error.is_retryable() || error.code() == "unreachable" || error.code().starts_with("credentials");
-                let longest = if local { FAILING_MAX_LOCAL } else { FAILING_MAX_AWS };
-                if !passes || failing.get_or_insert_with(Instant::now).elapsed() > longest {
+                if !passes || failing.get_or_insert_with(Instant::now).elapsed() > pace.failing_max {
                     return state.end_open(0..state.len(), |call| error.clone().context(format!("call {call}")));
                 }
             }
@@ -422,8 +432,7 @@ async fn follow(state: Weak<State>, local: bool) {
         if state.is_over() {
             return;
         }
-        let every = if local { CONDUCT_EVERY_LOCAL } else { CONDUCT_EVERY_AWS };
-        if conducted.elapsed() > every {
+        if conducted.elapsed() > pace.conduct_every {
             for job in state.open_jobs() {
                 if let Err(error) = shared.conductor.conduct(&job).await {
                     tracing::warn!(%job, %error, "looking after the calls");

@@ -49,9 +49,8 @@ pub(super) async fn map<I: Value, O: Value>(
     if inputs.is_empty() {
         return Err(no_inputs(&function));
     }
-    let at_once = options.at_once()?;
-    let (local, concurrency) = (shared.is_local(), shared.concurrency().await as usize);
     options.check()?;
+    let (local, concurrency) = (shared.is_local(), shared.concurrency().await as usize);
     let probes = match options.per_batch {
         None if inputs.len() >= PROBE_WORTH => concurrency.clamp(1, PROBE_CALLS_MAX).min(inputs.len() / 8),
         _ => 0,
@@ -64,15 +63,15 @@ pub(super) async fn map<I: Value, O: Value>(
     let mut per_batch = options.per_batch.unwrap_or(1);
     if probes > 0 {
         let wave = Wave { writer: first, first_call: 0, per_batch: 1 };
-        send(shared, &state, &function, Then::Collect, wave, options).await?;
+        all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
         shared.maps.follow(&state, local);
-        let together = usize::from(at_once.unwrap_or(1));
+        let together = usize::from(options.at_once().unwrap_or(1));
         // Long calls go alone, but for those that there are too many of.
         let least = rest.count().div_ceil(MAP_TASKS_MAX as usize);
         per_batch = measure(&state, probes, rest.count(), together, (local, concurrency)).await.max(least);
     }
     let wave = Wave { writer: rest, first_call: probes, per_batch };
-    send(shared, &state, &function, Then::Collect, wave, options).await?;
+    all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
     if probes == 0 {
         shared.maps.follow(&state, local);
     }
@@ -119,31 +118,24 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
     let per_batch = options.per_batch.unwrap_or_else(|| inputs.len().div_ceil(batches).min(BATCH_CALLS_MAX));
     let wave = Wave { writer: encode(&inputs, 0)?, first_call: 0, per_batch };
     let state = State::new(shared, &reducer.name, 1, true);
-    send(shared, &state, &function, Then::Reduce(reducer), wave, options).await?;
+    all_or_none(&state, send(shared, &state, &function, Then::Reduce(reducer), wave, options)).await?;
     shared.maps.follow(&state, shared.is_local());
     Ok(CallFuture::new(state, 0))
 }
 
-/// Sends some calls as one job.
-async fn send(
-    shared: &Arc<Shared>,
-    state: &Arc<State>,
-    function: &FunctionSpec,
-    then: Then,
-    wave: Wave,
-    options: &CallOptions,
-) -> Result<()> {
-    let sent = try_send(shared, state, function, then, wave, options).await;
-    if sent.is_err() {
-        // Nobody is given the futures of what was sent.
-        if let Err(error) = state.cancel().await {
-            tracing::warn!(%error, "cancelling calls that were sent in part");
-        }
+/// Ends all of a map of which a part could not be sent: nobody is given its futures.
+async fn all_or_none(state: &State, sending: impl Future<Output = Result<()>>) -> Result<()> {
+    let sent = sending.await;
+    if sent.is_err()
+        && let Err(error) = state.cancel().await
+    {
+        tracing::warn!(%error, "cancelling calls that were sent in part");
     }
     sent
 }
 
-async fn try_send(
+/// Sends some calls as one job.
+async fn send(
     shared: &Arc<Shared>,
     state: &Arc<State>,
     function: &FunctionSpec,
@@ -175,7 +167,7 @@ async fn try_send(
         options: options.job_options(concurrency),
         program,
         submitted_at: now,
-        calls: Some(CallsSpec { function: function.clone(), then, per_task, at_once: options.at_once()? }),
+        calls: Some(CallsSpec { function: function.clone(), then, per_task, at_once: options.at_once() }),
     };
     let bytes = frame::write(&spec)?;
     let key = Conductor::spec_key(&job);

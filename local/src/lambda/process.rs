@@ -1,11 +1,11 @@
 //! Processes from outside: how much memory they use, how they ended, how to signal them.
 //!
-//! Memory is read from `/proc/<pid>/status` (and that of the children that a worker may have started); where there is no
-//! `/proc`, nothing is measured. `VmHWM`, the kernel's own peak, does not miss what happens between two samples.
-//! What a limit is held against is without the pages of files, which the kernel takes back where it needs them.
+//! Memory is that of the worker and of the children that it may have started; where there is no `/proc`, nothing is measured.
+//! What a limit is held against is without the pages of files.
 
+use kinglet_core::process;
 use rustix::process::{Pid, Signal};
-use std::{fs, os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 /// Descendants looked at in one sample.
 const DESCENDANTS_MAX: usize = 64;
@@ -20,43 +20,18 @@ pub(super) struct Memory {
 
 /// Peak resident memory of a process, or, if more, what it and its descendants use together now.
 pub(super) fn memory(pid: u32) -> Option<Memory> {
-    let (now, peak_kb) = resident(pid)?;
-    let mut together = now;
-    let mut pids = children(pid);
-    let mut next = 0;
-    while next < pids.len().min(DESCENDANTS_MAX) {
-        let pid = pids[next];
-        let (its, _) = resident(pid).unwrap_or_default();
+    let now = process::resident(pid)?;
+    let descendants = process::tree(process::children(pid), DESCENDANTS_MAX);
+    let mut together = Memory { all_kb: now.all_kb, bound_kb: now.bound_kb };
+    for its in descendants.into_iter().take(DESCENDANTS_MAX).filter_map(process::resident) {
         together.all_kb += its.all_kb;
         together.bound_kb += its.bound_kb;
-        pids.extend(children(pid));
-        next += 1;
     }
     let of_files_kb = now.all_kb - now.bound_kb;
     Some(Memory {
-        all_kb: peak_kb.max(together.all_kb),
-        bound_kb: peak_kb.saturating_sub(of_files_kb).max(together.bound_kb),
+        all_kb: now.peak_kb.max(together.all_kb),
+        bound_kb: now.peak_kb.saturating_sub(of_files_kb).max(together.bound_kb),
     })
-}
-
-/// What is resident now, and `VmHWM`.
-fn resident(pid: u32) -> Option<(Memory, u64)> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':').split_ascii_whitespace().next()?.parse::<u64>().ok()
-    };
-    let all_kb = field("VmRSS")?;
-    let bound_kb = all_kb.saturating_sub(field("RssFile").unwrap_or(0));
-    Some((Memory { all_kb, bound_kb }, field("VmHWM")?))
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_ascii_whitespace().flat_map(str::parse).collect::<Vec<u32>>()).collect()
 }
 
 /// Signals a worker's process group: the worker leads it, and whatever it started is in it.
