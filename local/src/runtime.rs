@@ -97,6 +97,17 @@ pub struct Runtime {
     keys: Keys,
     stop: watch::Sender<bool>,
     dir: tempfile::TempDir,
+    _closing: Closing,
+}
+
+/// Aborts at the end what nobody completed: its bytes may lie hidden in a directory of the user's, and the server's own
+/// tasks may hold the store for longer than the process lives.
+struct Closing(Arc<Store>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.abort_uploads();
+    }
 }
 
 impl Runtime {
@@ -173,7 +184,8 @@ impl Runtime {
             tracing::warn!("{warning}");
         }
         let serves_s3 = options.servers.is_none();
-        Ok(Runtime { store, host, s3_url, dynamodb_url, serves_s3, keys, stop, dir })
+        let _closing = Closing(store.clone());
+        Ok(Runtime { store, host, s3_url, dynamodb_url, serves_s3, keys, stop, dir, _closing })
     }
 
     /// Whether S3 is the embedded one, so that buckets can be added here.

@@ -1,6 +1,7 @@
 //! A `Directory` bucket: objects become files under the user's output directory, each all at once or not at all.
 //!
-//! A body is received into a hidden file beside its target and renamed when it is complete. For `If-None-Match: *` the
+//! A body is received into a hidden file beside its target and renamed when it is complete; so is a part of a multipart
+//! upload, and an upload of one part is completed by that rename alone. For `If-None-Match: *` the
 //! rename is one that the kernel refuses if the name is taken, so that there is one winner even among processes.
 //! Conditions on an ETag are checked and acted upon under a lock of ours, which holds against other requests only.
 //!
@@ -112,8 +113,14 @@ impl Directory {
     ) -> S3Result<Info> {
         let (this, key, place) = (self.clone(), key.to_owned(), self.place(key)?);
         blocking(move || {
-            let written = place.file_of(payload).map_err(|err| io_error("writing", &place.target, &err))?;
-            let identity = this.publish(&key, written, &place.target, &condition)?;
+            let written = place.file_of(&payload).map_err(|err| io_error("writing", &place.target, &err))?;
+            let identity = this.publish(&key, &written, &place.target, &condition)?;
+            // Parts that were concatenated are of no use any more, whoever still holds them. One that was renamed is gone.
+            for piece in &payload.pieces {
+                if let Piece::File(part) = piece {
+                    part.remove();
+                }
+            }
             let mut remembered = write(&this.remembered);
             if remembered.len() < REMEMBERED_MAX || remembered.contains_key(&key) {
                 remembered.insert(key.clone(), (identity.etag(), Arc::new(attributes)));
@@ -124,7 +131,8 @@ impl Directory {
         .await
     }
 
-    fn publish(&self, key: &str, written: SpoolFile, target: &Path, condition: &WriteCondition) -> S3Result<Identity> {
+    /// Renames `written` to `target`, or leaves it as it is.
+    fn publish(&self, key: &str, written: &SpoolFile, target: &Path, condition: &WriteCondition) -> S3Result<Identity> {
         let failed = |err: &io::Error| io_error("writing", target, err);
         // Held open, so that what is described in the end is this file whatever happens to its name.
         let file = File::open(written.path()).map_err(|err| failed(&err))?;
@@ -187,15 +195,18 @@ impl Directory {
 }
 
 /// Gives `written` the name `target`, which must be free.
-fn link_new(written: SpoolFile, target: &Path) -> io::Result<()> {
+fn link_new(written: &SpoolFile, target: &Path) -> io::Result<()> {
     use rustix::io::Errno;
     match renameat_with(CWD, written.path(), CWD, target, RenameFlags::NOREPLACE) {
         Ok(()) => {
             written.keep();
             Ok(())
         }
-        // Not every file system can; a hard link is refused as surely, and `written` removes its other name.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(written.path(), target),
+        // Not every file system can; a hard link is refused as surely. Its other name goes now: were it to go later, it
+        // would change the file's change time, and the ETag with it.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(written.path(), target).inspect(|()| written.remove())
+        }
         Err(err) => Err(err.into()),
     }
 }
@@ -233,26 +244,22 @@ impl Place for Beside {
 }
 
 impl Beside {
-    /// The payload as one file beside the target: mostly the very one it was received into.
-    fn file_of(&self, payload: Payload) -> io::Result<SpoolFile> {
-        let mut pieces = payload.pieces;
-        if pieces.len() == 1
-            && let Some(Piece::File(file)) = pieces.pop_if(|piece| self.is_beside(piece))
+    /// The payload as one file beside the target: mostly the very one it was received into. Several parts are
+    /// concatenated into a new one: until the object stands, the upload must keep its parts as they are.
+    fn file_of(&self, payload: &Payload) -> io::Result<Arc<SpoolFile>> {
+        if let [Piece::File(file)] = payload.pieces.as_slice()
+            && file.path().parent() == self.target.parent()
         {
-            return Arc::try_unwrap(file).map_err(|_| io::Error::other("an upload has two owners"));
+            return Ok(file.clone());
         }
         let (mut spooled, mut file) = self.create()?;
-        for piece in &pieces {
+        for piece in &payload.pieces {
             match piece {
                 Piece::Memory(held) => file.write_all(held.bytes())?,
                 Piece::File(part) => drop(io::copy(&mut File::open(part.path())?, &mut file)?),
             }
             spooled.grow(piece.bytes());
         }
-        Ok(spooled)
-    }
-
-    fn is_beside(&self, piece: &Piece) -> bool {
-        matches!(piece, Piece::File(file) if file.path().parent() == self.target.parent())
+        Ok(Arc::new(spooled))
     }
 }

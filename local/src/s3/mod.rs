@@ -92,6 +92,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// Aborts all multipart uploads. For a directory of the user's, that removes their hidden files; dropping the store does
+    /// so too, but requests under way may hold it a while longer.
+    pub fn abort_uploads(&self) {
+        self.uploads.abandon();
+    }
+
     /// A store without buckets that keeps its blobs in a new directory under `dir`, removed when the store is dropped.
     ///
     /// # Errors

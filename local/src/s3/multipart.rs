@@ -1,7 +1,12 @@
 //! Multipart uploads.
 //!
-//! Parts lie in the store's own directory until the upload is completed. A `Blobs` object then consists of them, with
-//! nothing copied; for a `Directory` they are concatenated into the one file.
+//! Parts lie where the bucket receives its objects: in the store's own directory, or hidden beside the file that they are
+//! to become. A completed `Blobs` object consists of them, with nothing copied. In a `Directory` one part is renamed, and
+//! several are concatenated into one file.
+//!
+//! An upload ends once: it is completed or aborted, and never both. Who wants to end it takes its [`Turn`], which one has
+//! at a time. So an abort that was acknowledged means that no object comes of the upload any more, and a completion that
+//! fails leaves it for the next.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +14,11 @@ use std::time::SystemTime;
 
 use s3s::dto::{Checksum, CompletedPart};
 use s3s::{S3Result, s3_error};
+use tokio::sync::OwnedMutexGuard;
 
 use super::bucket::Attributes;
 use super::checksums::{by_name, etag_of_parts};
-use super::content::Payload;
+use super::content::{Payload, Piece};
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const PARTS_MAX: i32 = 10_000;
@@ -40,6 +46,15 @@ pub(super) struct Upload {
     pub(super) begun: SystemTime,
     pub(super) attributes: Attributes,
     pub(super) parts: BTreeMap<i32, Arc<Part>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The right to end an upload.
+pub(super) struct Turn {
+    id: String,
+    /// As it stood when the turn came. A part that is added later is no longer in time.
+    pub(super) upload: Upload,
+    _guard: OwnedMutexGuard<()>,
 }
 
 pub(super) struct Part {
@@ -57,7 +72,8 @@ impl Uploads {
         state.last_id += 1;
         // Ids sort in the order of their beginning, as listings want them.
         let id = format!("upload-{:016x}", state.last_id);
-        let upload = Upload { bucket, key, begun: SystemTime::now(), attributes, parts: BTreeMap::new() };
+        let (begun, parts, turn) = (SystemTime::now(), BTreeMap::new(), Arc::default());
+        let upload = Upload { bucket, key, begun, attributes, parts, turn };
         state.by_id.insert(id.clone(), upload);
         Ok(id)
     }
@@ -78,16 +94,23 @@ impl Uploads {
         Ok(())
     }
 
-    pub(super) fn end(&self, id: &str, bucket: &str, key: &str) -> S3Result<()> {
-        let ended = {
-            let mut state = self.lock();
-            if !state.by_id.get(id).is_some_and(|upload| upload.is(bucket, key)) {
-                return Err(no_such_upload(id));
-            }
-            state.by_id.remove(id)
-        };
-        drop(ended);
-        Ok(())
+    /// Waits until nobody else is about to end the upload. It may have ended by then.
+    pub(super) async fn turn(&self, id: &str, bucket: &str, key: &str) -> S3Result<Turn> {
+        let turn = self.get(id, bucket, key)?.turn;
+        let guard = turn.lock_owned().await;
+        let upload = self.get(id, bucket, key)?;
+        Ok(Turn { id: id.to_owned(), upload, _guard: guard })
+    }
+
+    /// Ends the upload, and returns it with the parts that came until now.
+    pub(super) fn end(&self, turn: Turn) -> Option<Upload> {
+        self.lock().by_id.remove(&turn.id)
+    }
+
+    /// Ends all uploads and removes their parts.
+    pub(super) fn abandon(&self) {
+        let ended = std::mem::take(&mut self.lock().by_id);
+        ended.values().for_each(Upload::remove_parts);
     }
 
     /// All uploads to `bucket` under `prefix`, by key and then by id.
@@ -118,6 +141,15 @@ pub(super) fn check_number(number: i32) -> S3Result<()> {
 impl Upload {
     fn is(&self, bucket: &str, key: &str) -> bool {
         self.bucket == bucket && self.key == key
+    }
+
+    /// Removes the files of the parts, which may wait for the disk.
+    pub(super) fn remove_parts(&self) {
+        for piece in self.parts.values().flat_map(|part| &part.payload.pieces) {
+            if let Piece::File(file) = piece {
+                file.remove();
+            }
+        }
     }
 
     /// The object that the parts listed make up.

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -70,7 +70,8 @@ impl Spool {
 pub(super) struct SpoolFile {
     path: PathBuf,
     bytes: u64,
-    kept: bool,
+    /// Nothing is left to remove: it was renamed or removed.
+    gone: AtomicBool,
     /// Directories made for this file lie below this one; those left empty go with it.
     made_below: Option<PathBuf>,
 }
@@ -78,7 +79,7 @@ pub(super) struct SpoolFile {
 impl SpoolFile {
     pub(super) fn create(path: PathBuf, made_below: Option<PathBuf>) -> io::Result<(Self, File)> {
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        Ok((Self { path, bytes: 0, kept: false, made_below }, file))
+        Ok((Self { path, bytes: 0, gone: AtomicBool::new(false), made_below }, file))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -95,28 +96,37 @@ impl SpoolFile {
     }
 
     /// The file was renamed: there is nothing to remove.
-    pub(super) fn keep(mut self) {
-        self.kept = true;
+    pub(super) fn keep(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes the file on this thread, and not when its last owner goes.
+    pub(super) fn remove(&self) {
+        if !self.gone.swap(true, Ordering::Relaxed) {
+            remove(&self.path, self.made_below.as_deref());
+        }
     }
 }
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
-        if self.kept {
+        if *self.gone.get_mut() {
             return;
         }
         let (path, below) = (std::mem::take(&mut self.path), self.made_below.take());
-        let remove = move || {
-            // Not being there any more is as good; anything else leaves a file that the store's own end removes.
-            let _ = fs::remove_file(&path);
-            if let (Some(below), Some(parent)) = (below, path.parent()) {
-                prune(parent, &below);
-            }
-        };
+        let remove = move || remove(&path, below.as_deref());
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if self.bytes > REMOVE_INLINE_BYTES_MAX => drop(runtime.spawn_blocking(remove)),
             _ => remove(),
         }
+    }
+}
+
+fn remove(path: &Path, made_below: Option<&Path>) {
+    // Not being there any more is as good; anything else leaves a file that the store's own end removes.
+    let _ = fs::remove_file(path);
+    if let (Some(below), Some(parent)) = (made_below, path.parent()) {
+        prune(parent, below);
     }
 }
 

@@ -8,11 +8,11 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::bucket::Attributes;
 use super::checksums::Claims;
 use super::conditions::{ReadCondition, WriteCondition};
-use super::content::Payload;
+use super::errors::blocking;
 use super::multipart::{Part, Upload, check_number};
 use super::objects::{Asked, attributes};
 use super::paging::PAGE_KEYS_MAX;
-use super::receive::{Announced, discard, receive};
+use super::receive::{Announced, discard};
 use super::service::Service;
 use super::stream::body;
 
@@ -37,18 +37,22 @@ impl Service {
     pub(super) async fn put_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let mut input = req.input;
         let begun = check_number(input.part_number)
-            .and_then(|()| self.store.uploads.get(&input.upload_id, &input.bucket, &input.key));
-        if let Err(err) = begun {
-            if let Some(body) = input.body.take() {
-                discard(body).await;
+            .and_then(|()| self.store.uploads.get(&input.upload_id, &input.bucket, &input.key))
+            .and_then(|_| self.bucket(&input.bucket));
+        let bucket = match begun {
+            Ok(bucket) => bucket,
+            Err(err) => {
+                if let Some(body) = input.body.take() {
+                    discard(body).await;
+                }
+                return Err(err);
             }
-            return Err(err);
-        }
+        };
         let announced = Announced {
             bytes: input.content_length.and_then(|bytes| u64::try_from(bytes).ok()),
             claims: Claims::new(req.headers, input.content_md5.take(), req.trailing_headers),
         };
-        let (payload, checksum) = self.receive_part(input.body.take(), announced).await?;
+        let (payload, checksum) = bucket.receive(&input.key, input.body.take(), announced).await?;
         let output = UploadPartOutput {
             e_tag: Some(ETag::Strong(payload.etag.clone())),
             checksum_crc32: checksum.checksum_crc32.clone(),
@@ -66,6 +70,7 @@ impl Service {
     pub(super) async fn copy_part(&self, input: UploadPartCopyInput) -> S3Result<S3Response<UploadPartCopyOutput>> {
         check_number(input.part_number)?;
         self.store.uploads.get(&input.upload_id, &input.bucket, &input.key)?;
+        let target = self.bucket(&input.bucket)?;
         let (bucket, source) = self.source(&input.copy_source)?;
         let condition = ReadCondition {
             if_match: input.copy_source_if_match,
@@ -82,7 +87,7 @@ impl Service {
         let asked = Asked::of(range, reader.bytes())?;
         let announced = Announced { bytes: Some(asked.end - asked.start), claims: Claims::default() };
         let bytes = body(reader, asked.start, asked.end);
-        let (payload, checksum) = self.receive_part(Some(bytes), announced).await?;
+        let (payload, checksum) = target.receive(&input.key, Some(bytes), announced).await?;
         let (etag, modified) = (payload.etag.clone(), SystemTime::now());
         self.store.uploads.add(&input.upload_id, input.part_number, Part { payload, modified, checksum })?;
         let result = CopyPartResult {
@@ -93,31 +98,37 @@ impl Service {
         Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
     }
 
-    /// Parts lie in the store's directory, whatever the bucket: until they are complete they are no file of the user's.
-    async fn receive_part(&self, body: Option<StreamingBlob>, announced: Announced) -> S3Result<(Payload, Checksum)> {
-        receive(self.store.spool.clone(), body, announced).await
+    /// In a task of its own: a client that hangs up must not end this between the object's appearance and the upload's end,
+    /// nor give the turn away while a thread still writes.
+    pub(super) async fn complete_upload(
+        &self,
+        input: CompleteMultipartUploadInput,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let service = Service::new(self.store.clone());
+        let completed = tokio::spawn(async move { service.complete(input).await }).await;
+        completed.unwrap_or_else(|err| Err(s3_error!(InternalError, "completing an upload failed: {err}")))
     }
 
-    pub(super) async fn complete_upload(
+    async fn complete(
         &self,
         input: CompleteMultipartUploadInput,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let CompleteMultipartUploadInput { bucket: name, key, upload_id, .. } = input;
         let bucket = self.bucket(&name)?;
-        let upload = self.store.uploads.get(&upload_id, &name, &key)?;
+        let turn = self.store.uploads.turn(&upload_id, &name, &key).await?;
         let condition = WriteCondition { if_match: input.if_match, if_none_match: input.if_none_match };
         bucket.check_write(&key, &condition).await?;
         let listed = input.multipart_upload.and_then(|listed| listed.parts).unwrap_or_default();
-        let payload = upload.assemble(&listed)?;
+        let payload = turn.upload.assemble(&listed)?;
         let bytes = payload.bytes();
         if let Some(said) =
             input.mpu_object_size.and_then(|said| u64::try_from(said).ok()).filter(|&said| said != bytes)
         {
             return Err(s3_error!(InvalidRequest, "the parts have {bytes} bytes and not the {said} announced"));
         }
-        let info = bucket.put(&key, payload, upload.attributes, condition).await?;
-        // Two requests may complete one upload; both then made the same object.
-        let _ = self.store.uploads.end(&upload_id, &name, &key);
+        let info = bucket.put(&key, payload, turn.upload.attributes.clone(), condition).await?;
+        // Parts that were not listed go with it.
+        drop(self.store.uploads.end(turn));
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             location: Some(format!("/{name}/{key}")),
             bucket: Some(name),
@@ -127,11 +138,18 @@ impl Service {
         }))
     }
 
-    pub(super) fn abort_upload(
+    pub(super) async fn abort_upload(
         &self,
-        input: &AbortMultipartUploadInput,
+        input: AbortMultipartUploadInput,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        self.store.uploads.end(&input.upload_id, &input.bucket, &input.key)?;
+        let turn = self.store.uploads.turn(&input.upload_id, &input.bucket, &input.key).await?;
+        if let Some(upload) = self.store.uploads.end(turn) {
+            blocking(move || {
+                upload.remove_parts();
+                Ok(())
+            })
+            .await?;
+        }
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 

@@ -1,5 +1,6 @@
 use super::client::{Response, SECRET_KEY, Server, percent};
 use super::race;
+use super::uploads::{begin, complete, part};
 use crate::s3::BucketKind;
 
 fn server() -> Server {
@@ -118,20 +119,6 @@ fn a_wrong_checksum_stores_nothing() {
         assert_eq!(server.put("k", &[claim], &[7; 100_000]).code(), "BadDigest", "{claim:?}");
     }
     assert_eq!(server.get("k", &[]).code(), "NoSuchKey");
-}
-
-fn begin(server: &Server, key: &str) -> String {
-    server.request("POST", key, "uploads=", &[], b"").elements("UploadId").pop().unwrap()
-}
-
-fn part(server: &Server, key: &str, id: &str, number: usize, body: &[u8]) -> String {
-    let put = server.request("PUT", key, &format!("partNumber={number}&uploadId={id}"), &[], body);
-    format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", put.etag().replace('"', "&quot;"))
-}
-
-fn complete(server: &Server, key: &str, id: &str, parts: &str, headers: &[(&str, &str)]) -> Response {
-    let body = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
-    server.request("POST", key, &format!("uploadId={id}"), headers, body.as_bytes())
 }
 
 #[test]

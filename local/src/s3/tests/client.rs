@@ -20,7 +20,7 @@ pub(super) const SECRET_KEY: &str = "local-secret";
 pub(super) struct Server {
     address: SocketAddr,
     store: Arc<Store>,
-    dir: TempDir,
+    dir: Option<TempDir>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -42,18 +42,27 @@ impl Server {
                 serve(listener, served, keys, async { drop(stopped.await) }).await;
             });
         });
-        Self { address, store, dir, stop: Some(stop), thread: Some(thread) }
+        Self { address, store, dir: Some(dir), stop: Some(stop), thread: Some(thread) }
     }
 
     /// A server with a bucket of this kind.
     pub(super) fn with(kind: impl FnOnce(&Path) -> BucketKind) -> Self {
         let server = Self::start();
-        server.store.create_bucket("test-bucket", kind(server.dir.path())).unwrap();
+        server.store.create_bucket("test-bucket", kind(server.dir())).unwrap();
         server
     }
 
     pub(super) fn dir(&self) -> &Path {
-        self.dir.path()
+        self.dir.as_ref().unwrap().path()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Stops the server and drops its store, and returns the directory that it was in.
+    pub(super) fn keep_dir(mut self) -> TempDir {
+        self.dir.take().unwrap()
     }
 
     pub(super) fn get(&self, key: &str, headers: &[(&str, &str)]) -> Response {

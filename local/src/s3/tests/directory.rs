@@ -14,7 +14,7 @@ fn server() -> (Server, PathBuf) {
 }
 
 /// All files below `dir`, hidden ones too.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };

@@ -2,16 +2,20 @@
 //!
 //! - `blobs`: what an ordinary bucket promises: conditions, ranges, keys, multipart
 //! - `files`: the user's files in place: read-only, pinned, never silently mixed
+//! - `deletes`: deletions on a condition, one and many
 //! - `directory`: output that appears all at once, or not at all
 //! - `order`: paging against the plainest way to do it
+//! - `uploads`: multipart uploads, which end once
 
 #![allow(clippy::unwrap_used)]
 
 mod blobs;
 mod client;
+mod deletes;
 mod directory;
 mod files;
 mod order;
+mod uploads;
 
 use client::Server;
 
