@@ -177,6 +177,7 @@ impl Local {
             cpu: self.cpu,
             enforce_memory: self.enforce_memory,
             servers: self.servers.clone(),
+            gates: false,
         };
         let failed = |e: kinglet_local::StartError| {
             Error::limit("local-start", e.to_string())

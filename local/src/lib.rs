@@ -6,6 +6,8 @@
 //!
 //! This crate knows nothing of jobs: it is handed functions, buckets and a directory.
 
+#[cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod gate;
 pub mod lambda;
 mod runtime;
 pub mod s3;

@@ -1,6 +1,7 @@
 //! The three servers put together: started in a few milliseconds, on loopback and on ports that the system chooses, with all
 //! data under one directory that goes when the runtime stops.
 
+use crate::gate::{Gates, Service};
 use crate::lambda::{CpuShare, Function, Host, HostError, HostOptions};
 use crate::s3::{self, BucketKind, CreateBucketError, Keys, Store};
 use std::ffi::OsString;
@@ -27,6 +28,8 @@ pub struct Options {
     pub enforce_memory: bool,
     /// S3 and DynamoDB servers to use instead of the embedded ones.
     pub servers: Option<Servers>,
+    /// Whether [gates](crate::gate) stand before S3 and DynamoDB, embedded or not, for tests to strike at requests.
+    pub gates: bool,
 }
 
 /// S3 and DynamoDB servers that run already, and the keys they take. The Lambda host takes the same.
@@ -76,6 +79,9 @@ pub enum StartError {
     /// Loopback has no free port, or is not there.
     #[error("listening on 127.0.0.1: {0}")]
     Listen(#[source] std::io::Error),
+    /// A gate could not be put before a server.
+    #[error("putting a gate before a server: {0}")]
+    Gate(#[source] std::io::Error),
     /// DynamoDB did not start.
     #[error("starting the embedded DynamoDB: {0}")]
     DynamoDb(String),
@@ -91,6 +97,7 @@ pub enum StartError {
 pub struct Runtime {
     store: Arc<Store>,
     host: Host,
+    gates: Option<Gates>,
     s3_url: String,
     dynamodb_url: String,
     serves_s3: bool,
@@ -138,17 +145,25 @@ impl Runtime {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
 
-        let (s3_url, dynamodb_url) = match &options.servers {
+        let (mut s3_url, mut dynamodb_url) = match &options.servers {
             Some(servers) => (servers.s3_url.clone(), servers.dynamodb_url.clone()),
             None => {
                 let (s3, s3_url) = listen().await?;
                 tokio::spawn(s3::serve(s3, store.clone(), keys.clone(), stopping(stopped.clone())));
                 let (dynamodb, dynamodb_url) = listen().await?;
                 let database = dynoxide::Database::memory().map_err(|e| StartError::DynamoDb(e.to_string()))?;
-                tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, stopping(stopped)));
+                tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, stopping(stopped.clone())));
                 (s3_url, dynamodb_url)
             }
         };
+
+        let mut gates = None;
+        if options.gates {
+            let servers = [(Service::S3, s3_url.as_str()), (Service::DynamoDb, &dynamodb_url)];
+            let opened = Gates::open(servers, || stopping(stopped.clone())).await.map_err(StartError::Gate)?;
+            gates = Some(opened.0);
+            [s3_url, dynamodb_url] = opened.1;
+        }
 
         let (lambda, lambda_url) = listen().await?;
         let shared_env = [
@@ -185,7 +200,7 @@ impl Runtime {
         }
         let serves_s3 = options.servers.is_none();
         let _closing = Closing(store.clone());
-        Ok(Runtime { store, host, s3_url, dynamodb_url, serves_s3, keys, stop, dir, _closing })
+        Ok(Runtime { store, host, gates, s3_url, dynamodb_url, serves_s3, keys, stop, dir, _closing })
     }
 
     /// Whether S3 is the embedded one, so that buckets can be added here.
@@ -201,7 +216,7 @@ impl Runtime {
         Ok(self.store.create_bucket(name, kind)?)
     }
 
-    /// The URLs of S3, DynamoDB and Lambda.
+    /// The URLs of S3, DynamoDB and Lambda; of the gates, if there are any.
     pub fn urls(&self) -> [&str; 3] {
         [&self.s3_url, &self.dynamodb_url, self.host.endpoint()]
     }
@@ -214,6 +229,11 @@ impl Runtime {
     /// The Lambda host, for its reports, logs and faults.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The gates, if they were asked for.
+    pub fn gates(&self) -> Option<&Gates> {
+        self.gates.as_ref()
     }
 
     /// Where the data is.

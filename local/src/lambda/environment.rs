@@ -121,11 +121,13 @@ impl Environment {
         self.signal(Signal::KILL);
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    /// Says whether there was a process to signal.
+    pub(super) fn signal(&self, signal: Signal) -> bool {
         let life = lock(&self.life);
         if !life.gone {
             process::signal_group(self.pid, signal);
         }
+        !life.gone
     }
 
     /// Looks at the memory in use, and kills if it is more than a limit.

@@ -2,11 +2,13 @@
 
 use super::{
     FailureRecord, FaultCount, FaultPlan, Function, HostError, HostOptions, InvocationReport,
+    environment::Environment,
     faults::Faults,
     invoke_api,
     limits::KILL_WAIT_MAX,
     shared::{Shared, lock, sample_memory},
 };
+use rustix::process::Signal;
 use std::{
     fs,
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -107,6 +109,12 @@ impl Host {
     #[must_use]
     pub fn worker_pids(&self) -> Vec<u32> {
         lock(&self.shared.environments).values().map(|environment| environment.pid).collect()
+    }
+
+    /// Kills the workers of a function now, idle ones included, as if their sandboxes died. Returns how many there were.
+    pub fn kill_workers(&self, function: &str) -> usize {
+        let is_of = |environment: &&Arc<Environment>| &*self.shared.functions[environment.function].name == function;
+        lock(&self.shared.environments).values().filter(is_of).filter(|worker| worker.signal(Signal::KILL)).count()
     }
 
     /// Puts a plan of faults in force, in place of any before it.

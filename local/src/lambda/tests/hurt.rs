@@ -69,3 +69,26 @@ async fn a_call_can_be_refused_before_anything_runs() {
     assert_eq!(rig.invoke("f", json!({})).await.status, 200);
     rig.host.stop().await;
 }
+
+#[tokio::test]
+async fn all_workers_of_one_function_can_be_killed_at_once() {
+    let rig = Rig::start(vec![function("f"), function("g")], |_| ()).await;
+    assert_eq!(rig.invoke("g", json!({})).await.status, 200);
+    let killed = async {
+        let started = rig.path("started");
+        rig.invoke("f", json!({ "mark": started, "sleep": 600 })).await
+    };
+    let kill = async {
+        eventually("f runs", || rig.lines("started") == 1).await;
+        rig.host.kill_workers("f")
+    };
+    let (answer, count) = tokio::join!(killed, kill);
+    let error = answer.function_error();
+    assert!(error["errorMessage"].as_str().unwrap().ends_with("signal: killed"), "{error}");
+    assert_eq!(count, 1);
+    assert_eq!(rig.host.kill_workers("none"), 0);
+    assert_eq!(rig.invoke("g", json!({})).await.json()["runs"], 2, "the other function's worker lives");
+    assert_eq!(rig.host.kill_workers("g"), 1, "an idle one");
+    assert_eq!(rig.invoke("g", json!({})).await.json()["runs"], 1);
+    rig.host.stop().await;
+}

@@ -1,0 +1,236 @@
+//! Gates: proxies in front of S3 and DynamoDB that let requests through, or not, as a test says.
+//!
+//! The interesting moments of a protocol are those between a request and its reply: the work is done and nobody knows, or a
+//! reply is late until the world has moved on. A runtime that is started with [`Options::gates`](crate::Options) puts one
+//! gate before each of the two servers, and the driver and the functions are given the gates' URLs. Each request is then
+//! held against a list of [`Rule`]s; the first one that strikes decides what becomes of it.
+//!
+//! ```no_run
+//! # async fn show(runtime: kinglet_local::Runtime) -> Option<()> {
+//! use kinglet_local::gate::{Rule, Strike};
+//! let gates = runtime.gates()?;
+//! gates.set_rules(vec![
+//!     Rule::s3("PutObject").containing("_manifest.json").does(Strike::LoseReply),
+//!     Rule::dynamodb("UpdateItem").after(1).times(2).does(Strike::HoldAfter),
+//! ]);
+//! let held = gates.next_held().await;
+//! println!("{:?} is done and nobody knows", held.request());
+//! held.go_on();
+//! assert_eq!(gates.counts()[1], (2, 1));
+//! # Some(()) }
+//! ```
+//!
+//! In reading order: `plan` counts and chooses, `operation` names what is asked for, `proxy` moves the bytes. A gate passes
+//! every header on as it came, `Host` too, which is signed: the servers see what the client sent.
+//!
+//! **Absent on purpose:** TLS, and a gate before Lambda, whose host has [faults](crate::lambda::faults) of its own.
+
+mod operation;
+mod plan;
+mod proxy;
+
+use plan::Plan;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// What stands behind a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// S3.
+    S3,
+    /// DynamoDB.
+    DynamoDb,
+}
+
+/// What is done to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strike {
+    /// An error is the reply, in the service's own format. The server is not asked.
+    Refuse {
+        /// The status, 400 to 599.
+        status: u16,
+        /// The error's code, such as `SlowDown` or `ProvisionedThroughputExceededException`.
+        code: String,
+    },
+    /// The connection is closed, and the server never sees the request.
+    LoseRequest,
+    /// The server does the work, then the connection is closed without a byte of the reply.
+    LoseReply,
+    /// The reply's headers and half of its body arrive, then the connection is closed. A reply without a body is lost.
+    HalfBody,
+    /// The request is passed on so much later.
+    Delay(Duration),
+    /// The request waits until the test decides, before the server sees it. Its whole body waits in memory.
+    HoldBefore,
+    /// The reply waits until the test decides: the server has done the work.
+    HoldAfter,
+}
+
+/// Which requests are struck, how often, and how.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The service.
+    pub service: Service,
+    /// The operation, as the service's reference names it; any, if none is named.
+    pub operation: Option<String>,
+    /// A text that must occur in the path or query, as sent or decoded, or in a body of up to 1 MB.
+    pub contains: Option<String>,
+    /// How many matches pass first.
+    pub skip: u64,
+    /// How often the rule strikes at most.
+    pub budget: u64,
+    /// What is done.
+    pub strike: Strike,
+}
+
+impl Rule {
+    /// Begins a rule for an operation of S3, such as `PutObject`.
+    pub fn s3(operation: impl Into<String>) -> Matching {
+        Matching { operation: Some(operation.into()), ..Self::any(Service::S3) }
+    }
+
+    /// Begins a rule for an operation of DynamoDB, such as `UpdateItem`.
+    pub fn dynamodb(operation: impl Into<String>) -> Matching {
+        Matching { operation: Some(operation.into()), ..Self::any(Service::DynamoDb) }
+    }
+
+    /// Begins a rule for all operations of a service.
+    pub fn any(service: Service) -> Matching {
+        Matching { service, operation: None, contains: None, skip: 0, budget: 1 }
+    }
+}
+
+/// A [`Rule`] that does not say yet what it does. It strikes at its first match, once.
+#[derive(Clone, Debug)]
+#[must_use = "a rule needs `does`"]
+pub struct Matching {
+    service: Service,
+    operation: Option<String>,
+    contains: Option<String>,
+    skip: u64,
+    budget: u64,
+}
+
+impl Matching {
+    /// Only requests with this text; see [`Rule::contains`].
+    pub fn containing(self, text: impl Into<String>) -> Self {
+        Self { contains: Some(text.into()), ..self }
+    }
+
+    /// Lets so many matches pass first.
+    pub fn after(self, skip: u64) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// Strikes up to so many times; `u64::MAX` is always.
+    pub fn times(self, budget: u64) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// Says what is done.
+    pub fn does(self, strike: Strike) -> Rule {
+        let Self { service, operation, contains, skip, budget } = self;
+        Rule { service, operation, contains, skip, budget, strike }
+    }
+}
+
+/// A request as a gate sees it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The service.
+    pub service: Service,
+    /// The operation, or an empty text if it is none that the gate knows.
+    pub operation: String,
+    /// Path and query, as sent.
+    pub target: String,
+    /// The body, if it has up to 1 MB and is text; otherwise empty.
+    pub body: String,
+}
+
+/// A request that waits at its gate. Dropping it lets it go on.
+#[derive(Debug)]
+#[must_use = "a held request goes on when this is dropped"]
+pub struct Held {
+    request: Request,
+    decision: oneshot::Sender<Lost>,
+}
+
+/// The decision against a held request.
+#[derive(Debug)]
+struct Lost;
+
+impl Held {
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Lets it go on, whether or not its client still waits: a request that was on the wire arrives, too.
+    pub fn go_on(self) {}
+
+    /// Closes its connection without a reply. With [`Strike::HoldBefore`] the server never sees it.
+    pub fn lose(self) {
+        // The runtime may have stopped meanwhile.
+        let _ = self.decision.send(Lost);
+    }
+}
+
+/// The gates of one runtime.
+#[derive(Debug)]
+pub struct Gates {
+    rules: Arc<Rules>,
+    held: tokio::sync::Mutex<mpsc::UnboundedReceiver<Held>>,
+}
+
+/// What the proxies know. The receiver of what is held is not here: once the [`Gates`] are gone, all goes on.
+#[derive(Debug)]
+struct Rules {
+    plan: Mutex<Arc<Plan>>,
+    /// Each connection holds one request at most, which bounds it.
+    held: mpsc::UnboundedSender<Held>,
+}
+
+impl Rules {
+    fn plan(&self) -> Arc<Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Gates {
+    /// Puts a gate before each of the servers and returns the gates' URLs, in the same order.
+    pub(crate) async fn open<const N: usize, F: Future<Output = ()> + Send + 'static>(
+        servers: [(Service, &str); N],
+        stop: impl Fn() -> F,
+    ) -> std::io::Result<(Self, [String; N])> {
+        let (sender, held) = mpsc::unbounded_channel();
+        let rules = Arc::new(Rules { plan: Mutex::default(), held: sender });
+        let mut urls = [const { String::new() }; N];
+        for ((service, url), gate_url) in servers.into_iter().zip(&mut urls) {
+            *gate_url = proxy::open(service, url, rules.clone(), stop()).await?;
+        }
+        Ok((Self { rules, held: tokio::sync::Mutex::new(held) }, urls))
+    }
+
+    /// Puts rules in force, in place of those before. Their counts begin at zero.
+    pub fn set_rules(&self, rules: Vec<Rule>) {
+        *self.rules.plan.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Plan::new(rules));
+    }
+
+    /// For each rule in force, how many requests it matched and how many it has struck. A test asserts that it struck.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        self.rules.plan().counts()
+    }
+
+    /// Waits for the next request that is held. It waits for ever if none comes.
+    pub async fn next_held(&self) -> Held {
+        match self.held.lock().await.recv().await {
+            Some(held) => held,
+            // The sender is ours, so it cannot be gone.
+            None => std::future::pending().await,
+        }
+    }
+}
