@@ -5,8 +5,8 @@ use super::erased::PairsOf;
 use super::merge::Merge;
 use super::reduce::{AnyRun, Groups};
 use super::shard::{Finished, MapOptions, Shard};
-use super::spill::{tmp_error, write_table};
-use super::table::Table;
+use super::spill::{tmp_error, write_tables};
+use super::table::{ARENA_BYTES_MAX, Table, together};
 use crate::error::{Error, Result};
 use crate::format::{Format, Stretch};
 use crate::job::{Emitter, Job};
@@ -237,14 +237,9 @@ impl<'a> RunFile<'a> {
     }
 
     fn take_tables<V: crate::job::Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
-        let Some(table) = tables.into_iter().reduce(|mut all, table| {
-            all.absorb(table);
-            all
-        }) else {
-            return Ok(());
-        };
+        let tables = together(tables, ARENA_BYTES_MAX);
         let (file, bytes, options) = (&mut self.file, &mut self.bytes, self.options);
-        write_table(table, fold, &mut self.writer, &mut |writer| drain(writer, file, bytes, options, WRITE_BYTES))
+        write_tables(tables, fold, &mut self.writer, &mut |writer| drain(writer, file, bytes, options, WRITE_BYTES))
     }
 
     fn take_merged<V: crate::job::Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {

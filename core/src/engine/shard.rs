@@ -67,14 +67,28 @@ pub(crate) struct Shard<V> {
     emitted: u64,
 }
 
-/// How many pairs may come between two looks at the memory held.
+/// How many pairs may come between two looks at the memory held; a long key counts as one more for each of these bytes.
 const CHECK_EVERY: usize = 8192;
+const CHECK_KEY_BYTES: usize = 64;
+
+/// The most that one shard holds before it spills.
+const BUDGET_BYTES_MAX: usize = 3 << 30;
+
+/// What an arena may grow beyond the budget: by what came since the last look, which ends with a key of any length, and by the
+/// batch that waits when the pairs end. It is still no longer than offsets reach. The index of a table numbers its entries in 32
+/// bits, too; as each has 24 bytes or more, far fewer fit into the budget.
+const _: () = assert!(
+    BUDGET_BYTES_MAX
+        + CHECK_EVERY * CHECK_KEY_BYTES
+        + 2 * super::table::WAITING_ARENA_BYTES
+        + crate::limits::KEY_BYTES_MAX
+        <= super::table::ARENA_BYTES_MAX
+);
 
 impl<V: Value> Shard<V> {
     /// `bounds` are encoded keys in ascending order, between which partitions lie; without any, keys are spread by their hash.
     pub(crate) fn new(options: Arc<MapOptions>, fold: Option<fn(&mut V, V)>, bounds: Arc<[Vec<u8>]>) -> Self {
-        // The arena's offsets are 32 bits wide, hence the upper bound.
-        let budget_bytes = (options.memory_bytes / options.threads.max(1)).min(3 << 30);
+        let budget_bytes = (options.memory_bytes / options.threads.max(1)).min(BUDGET_BYTES_MAX);
         Shard {
             tables: (0..options.partitions).map(|_| Table::new()).collect(),
             front: Front::new(),
@@ -119,7 +133,7 @@ impl<V: Value> Shard<V> {
                 let at = self.partition(key, hash);
                 self.check_length(key)?;
                 self.tables[at].push(head, key.get(super::table::HEAD_BYTES..).unwrap_or(&[]), value);
-                self.until_check = self.until_check.saturating_sub(1 + key.len() / 64);
+                self.until_check = self.until_check.saturating_sub(1 + key.len() / CHECK_KEY_BYTES);
                 if self.until_check == 0 { self.check_memory() } else { Ok(()) }
             }
         }

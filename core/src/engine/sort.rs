@@ -3,26 +3,26 @@
 use super::table::{Entry, HEAD_BYTES};
 use std::cmp::Ordering;
 
-/// Compares two keys by their heads, then by their tails. Heads are padded with zeros, so where heads and tails are equal the
-/// shorter key is the prefix of the longer one.
+/// Compares two keys, each with its arena, by their heads, then by their tails. Heads are padded with zeros, so where heads and
+/// tails are equal the shorter key is the prefix of the longer one.
 #[inline(always)]
-fn compare<V>(a: &Entry<V>, b: &Entry<V>, arena: &[u8]) -> Ordering {
+pub(super) fn compare<V>((a, arena_a): (&Entry<V>, &[u8]), (b, arena_b): (&Entry<V>, &[u8])) -> Ordering {
     match (a.head.first, a.head.second).cmp(&(b.head.first, b.head.second)) {
-        Ordering::Equal => compare_tails(a, b, arena),
+        Ordering::Equal => compare_tails((a, arena_a), (b, arena_b)),
         unequal => unequal,
     }
 }
 
 #[inline]
-fn compare_tails<V>(a: &Entry<V>, b: &Entry<V>, arena: &[u8]) -> Ordering {
+fn compare_tails<V>((a, arena_a): (&Entry<V>, &[u8]), (b, arena_b): (&Entry<V>, &[u8])) -> Ordering {
     let (la, lb) = (a.head.len as usize, b.head.len as usize);
     if la <= HEAD_BYTES && lb <= HEAD_BYTES {
         return la.cmp(&lb);
     }
-    a.tail(arena).cmp(b.tail(arena)).then(la.cmp(&lb))
+    a.tail(arena_a).cmp(b.tail(arena_b)).then(la.cmp(&lb))
 }
 
 /// Sorts in place; not stable.
 pub(super) fn sort<V>(entries: &mut [Entry<V>], arena: &[u8]) {
-    entries.sort_unstable_by(|a, b| compare(a, b, arena));
+    entries.sort_unstable_by(|a, b| compare((a, arena), (b, arena)));
 }

@@ -4,6 +4,10 @@
 //! the bytes beyond stand in an arena. With a combiner, an open-addressing index finds the entry of a key. Lookups are made
 //! in batches, in three passes (touch the slots, touch the entries, then look up), so that the cache misses of a batch
 //! overlap instead of queueing up: a table is far larger than the caches, and its misses are most of its cost.
+//!
+//! Where a key's tail lies is said in 32 bits, which keeps an entry without a value at 24 bytes. A shard spills before one of
+//! its arenas is longer than that, and [`together`] keeps arenas apart that would be: in a mapper of 10 GB, those of all
+//! threads can be.
 
 use super::sort;
 
@@ -11,7 +15,10 @@ use super::sort;
 pub(super) const BATCH: usize = 512;
 
 /// Long keys fill a batch early.
-const WAITING_ARENA_BYTES: usize = 1 << 20;
+pub(super) const WAITING_ARENA_BYTES: usize = 1 << 20;
+
+/// The longest arena: an entry has 32 bits for where its tail starts.
+pub(super) const ARENA_BYTES_MAX: usize = u32::MAX as usize;
 
 /// A key of up to 16 bytes in full, or the first 16 bytes of a longer one, with its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -103,9 +110,10 @@ impl<V> Entry<V> {
         buffer.extend_from_slice(self.tail(arena));
     }
 
+    /// Whether this key and another, each with its arena, are the same.
     #[inline]
-    pub(super) fn same_key(&self, other: &Entry<V>, arena: &[u8]) -> bool {
-        self.head == other.head && self.tail(arena) == other.tail(arena)
+    pub(super) fn same_key(&self, arena: &[u8], other: &Entry<V>, others_arena: &[u8]) -> bool {
+        self.head == other.head && self.tail(arena) == other.tail(others_arena)
     }
 }
 
@@ -238,8 +246,10 @@ impl<V: super::shard::Weigh> Table<V> {
         }
     }
 
-    /// Takes in another thread's pairs of the same partition; keys may stand twice afterwards.
-    pub(super) fn absorb(&mut self, mut other: Table<V>) {
+    /// Takes in another thread's pairs of the same partition; keys may stand twice afterwards. The arenas are at most
+    /// [`ARENA_BYTES_MAX`] together: [`together`] sees to it.
+    fn absorb(&mut self, mut other: Table<V>) {
+        debug_assert!(self.arena.len() + other.arena.len() <= ARENA_BYTES_MAX, "offsets are 32 bits wide");
         let base = self.arena.len() as u32;
         self.slots = Vec::new();
         other.slots = Vec::new();
@@ -253,10 +263,32 @@ impl<V: super::shard::Weigh> Table<V> {
     }
 
     /// Orders the pairs by key. The index is dropped first: it is of no use in another order.
-    pub(super) fn sort(&mut self) {
+    pub(super) fn into_sorted(mut self) -> Sorted<V> {
         self.slots = Vec::new();
         sort::sort(&mut self.entries, &self.arena);
+        Sorted { entries: self.entries.into_iter(), arena: self.arena }
     }
+}
+
+/// The pairs of a table in the order of their keys, of which some may have been taken.
+pub(super) struct Sorted<V> {
+    pub(super) entries: std::vec::IntoIter<Entry<V>>,
+    pub(super) arena: Vec<u8>,
+}
+
+/// Brings the tables of a partition's threads together: into one, unless their tails are more than `arena_bytes_max`, which is
+/// [`ARENA_BYTES_MAX`] but in tests; then into as few as take them in order. Wider offsets would make every entry of every job
+/// larger for the sake of these few, whose tables are merged as they are written instead.
+pub(super) fn together<V: super::shard::Weigh>(tables: Vec<Table<V>>, arena_bytes_max: usize) -> Vec<Table<V>> {
+    let mut together: Vec<Table<V>> = Vec::new();
+    for table in tables {
+        let has_room = |all: &&mut Table<V>| all.arena.len() + table.arena.len() <= arena_bytes_max;
+        match together.iter_mut().find(has_room) {
+            Some(all) => all.absorb(table),
+            None => together.push(table),
+        }
+    }
+    together
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::cut::Chunk;
 use super::erased::ErasedJob;
-use super::map::{Chunks, Run};
+use super::map::{Chunks, MapCounts, Run};
 use super::reduce::{AnyRun, ReduceOptions, Runs};
 use super::shard::MapOptions;
 use crate::wire::run::{Compression, RunReader};
@@ -11,6 +11,7 @@ use crate::{Combiner, Emitter, Error, Job, Registry, Result, Sink, UserError, Us
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Gathers, for each word, the sorted list of the lengths of the words that came with it: values that own memory.
@@ -93,7 +94,17 @@ fn open(job: &Gather) -> Box<dyn ErasedJob> {
     Registry::new().job::<Gather>().open("gather", &crate::signature::<Gather>(), &params).unwrap()
 }
 
-fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, super::map::MapCounts)> {
+fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, MapCounts)> {
+    let chunks = text.split_inclusive('\n').map(|line| Chunk {
+        bytes: bytes::Bytes::copy_from_slice(line.as_bytes()),
+        range_idx: 0,
+        offset: (line.as_ptr() as usize - text.as_ptr() as usize) as u64,
+        head: bytes::Bytes::new(),
+    });
+    map_chunks(job, shape, &Given(Mutex::new(chunks.collect())))
+}
+
+fn map_chunks(job: &dyn ErasedJob, shape: &Shape, chunks: &dyn Chunks) -> Result<(Vec<Run>, MapCounts)> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(shape.threads).build().unwrap();
     let options = Arc::new(MapOptions {
         partitions: shape.partitions,
@@ -102,13 +113,7 @@ fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, supe
         tmp: std::env::temp_dir(),
         compression: shape.compression,
     });
-    let chunks = text.split_inclusive('\n').map(|line| Chunk {
-        bytes: bytes::Bytes::copy_from_slice(line.as_bytes()),
-        range_idx: 0,
-        offset: (line.as_ptr() as usize - text.as_ptr() as usize) as u64,
-        head: bytes::Bytes::new(),
-    });
-    job.map(&pool, &options, &Given(Mutex::new(chunks.collect())))
+    job.map(&pool, &options, chunks)
 }
 
 /// Maps each text as a task, reduces all, and gives the parts.
@@ -226,4 +231,46 @@ fn an_error_and_a_panic_of_the_jobs_code_name_the_place() {
     let error = fails(&Gather { combine: false, ordered: false, fail_on: None, panic_on: Some("bad".into()) });
     assert_eq!(error.code(), "panic");
     assert!(error.to_string().contains("this word is unthinkable"), "{error}");
+}
+
+/// Lines of one word of 4,000 letters, each made as it is asked for. A word starts with its number, and repeats 16 letters that
+/// follow from it.
+struct LongWords(AtomicU64);
+
+impl LongWords {
+    const COUNT: u64 = 1_400_000;
+
+    fn word(number: u64) -> String {
+        let letters = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        format!("{number:016}{}", format!("{letters:016x}").repeat(249))
+    }
+}
+
+impl Chunks for LongWords {
+    fn next(&self) -> Result<Option<Chunk>> {
+        let first = self.0.fetch_add(100, Ordering::Relaxed);
+        if first >= Self::COUNT {
+            return Ok(None);
+        }
+        let text: String = (first..first + 100).map(|number| Self::word(number) + "\n").collect();
+        Ok(Some(Chunk { bytes: text.into(), range_idx: 0, offset: 0, head: bytes::Bytes::new() }))
+    }
+    fn name(&self, _: u32) -> String {
+        "the input".into()
+    }
+}
+
+#[test]
+#[ignore = "takes 12 GB of memory; run it in release"]
+fn more_than_4_gib_of_keys_in_one_partition() {
+    let shape = Shape { threads: 4, partitions: 1, memory_bytes: 64 << 30, combine: false, ..shape() };
+    let job = open(&Gather { combine: false, ordered: false, fail_on: None, panic_on: None });
+    let (mut runs, counts) = map_chunks(&*job, &shape, &LongWords(AtomicU64::new(0))).unwrap();
+    assert_eq!((counts.pairs_out, counts.spills), (LongWords::COUNT, 0), "all of it is in memory");
+    let mut run = RunReader::open(runs.remove(0).into_reader().unwrap(), "run").unwrap();
+    for number in 0..LongWords::COUNT {
+        assert!(run.advance().unwrap());
+        assert!(run.key() == LongWords::word(number).as_bytes(), "word {number}");
+    }
+    assert!(!run.advance().unwrap());
 }
