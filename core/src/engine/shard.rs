@@ -67,9 +67,11 @@ pub(crate) struct Shard<V> {
     emitted: u64,
 }
 
-/// How many pairs may come between two looks at the memory held; a long key counts as one more for each of these bytes.
+/// How many pairs may come between two looks at the memory held; a long key and what a value owns count as one more for each
+/// of these bytes, so that no more than 9 MB come unseen, but for the last pair.
 const CHECK_EVERY: usize = 8192;
 const CHECK_KEY_BYTES: usize = 64;
+const CHECK_HEAP_BYTES: usize = 1024;
 
 /// The most that one shard holds before it spills.
 const BUDGET_BYTES_MAX: usize = 3 << 30;
@@ -132,8 +134,10 @@ impl<V: Value> Shard<V> {
             None => {
                 let at = self.partition(key, hash);
                 self.check_length(key)?;
-                self.tables[at].push(head, key.get(super::table::HEAD_BYTES..).unwrap_or(&[]), value);
-                self.until_check = self.until_check.saturating_sub(1 + key.len() / CHECK_KEY_BYTES);
+                let tail = key.get(super::table::HEAD_BYTES..).unwrap_or(&[]);
+                let heap_bytes = self.tables[at].push(head, tail, value);
+                let counts = 1 + key.len() / CHECK_KEY_BYTES + heap_bytes / CHECK_HEAP_BYTES;
+                self.until_check = self.until_check.saturating_sub(counts);
                 if self.until_check == 0 { self.check_memory() } else { Ok(()) }
             }
         }
@@ -209,4 +213,28 @@ pub(crate) struct Finished<V> {
     pub(super) tables: Vec<Table<V>>,
     pub(crate) spills: Vec<Spilled>,
     pub(crate) emitted: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_spilled_as_it_fills_with_a_few_large_values() {
+        let options = MapOptions {
+            partitions: 2,
+            threads: 1,
+            memory_bytes: 1 << 20,
+            tmp: std::env::temp_dir(),
+            compression: crate::wire::run::Compression::Lz4,
+        };
+        let mut shard = Shard::new(Arc::new(options), None, Arc::new([]));
+        for n in 0u32..100 {
+            shard.add(&n.to_be_bytes(), vec![0u8; 1 << 20]).unwrap();
+        }
+        let held: usize = shard.tables.iter().map(Table::bytes).sum();
+        // A value weighs twice its encoding.
+        assert!(held < 32 << 20, "{held} bytes are held");
+        assert!(shard.spills.len() > 5);
+    }
 }

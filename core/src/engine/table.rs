@@ -151,13 +151,15 @@ impl<V: super::shard::Weigh> Table<V> {
             + self.heap_bytes
     }
 
-    /// Adds a pair as it is.
+    /// Adds a pair as it is. Returns what its value weighs.
     #[inline]
-    pub(super) fn push(&mut self, head: Head, tail: &[u8], value: V) {
-        self.heap_bytes += value.heap_bytes();
+    pub(super) fn push(&mut self, head: Head, tail: &[u8], value: V) -> usize {
+        let heap_bytes = value.heap_bytes();
+        self.heap_bytes += heap_bytes;
         let at = self.arena.len() as u32;
         self.arena.extend_from_slice(tail);
         self.entries.push(Entry { head, tail: at, value });
+        heap_bytes
     }
 
     /// Adds a pair that will be combined with its like. Returns whether a batch is full: then call [`Self::settle`].
