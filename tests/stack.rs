@@ -4,7 +4,7 @@
 use crate::ministack::Ministack;
 use crate::support::{Ran, failed, naive_count, run, text};
 use crate::{programs, venv};
-use kinglet::{Driver, Functions, Jobs, Local};
+use kinglet::{Aws, Driver, Functions, Jobs, Local};
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Clients, Endpoints, Objects};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
@@ -90,7 +90,7 @@ impl Cloud {
     /// A request of the JSON protocol.
     fn post_json(&self, target: &str, body: &serde_json::Value) -> u16 {
         let headers = format!("Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {target}");
-        self.send("us-east-1", "logs", &headers, &body.to_string()).0
+        self.send("POST /", ("us-east-1", "logs"), &headers, &body.to_string()).0
     }
 
     /// A request to CloudFormation. ministack checks no signature, but takes the region from it.
@@ -104,15 +104,38 @@ impl Cloud {
         };
         let body: Vec<_> = form.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
         let body = format!("{}&Version=2010-05-15", body.join("&"));
-        self.send(region, "cloudformation", "Content-Type: application/x-www-form-urlencoded", &body)
+        let headers = "Content-Type: application/x-www-form-urlencoded";
+        self.send("POST /", (region, "cloudformation"), headers, &body)
     }
 
-    fn send(&self, region: &str, service: &str, headers: &str, body: &str) -> (u16, String) {
+    /// Makes the stack's mapper known to ministack's Lambda, with so much memory.
+    fn create_mapper(&self, region: &str, memory_mb: u32) {
+        let body = serde_json::json!({
+            "FunctionName": "kinglet-mapper", "Role": "arn:aws:iam::000000000000:role/mapper", "Runtime": "provided.al2023",
+            "Handler": "bootstrap", "MemorySize": memory_mb,
+            // An archive of nothing.
+            "Code": { "ZipFile": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==" },
+        });
+        let line = "POST /2015-03-31/functions";
+        let (status, answer) = self.send(line, (region, "lambda"), "Content-Type: application/json", &body.to_string());
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// The memory of the stack's mapper, as ministack's Lambda has it.
+    fn mapper_memory_mb(&self, region: &str) -> u64 {
+        let line = "GET /2015-03-31/functions/kinglet-mapper/configuration";
+        let (_, answer) = self.send(line, (region, "lambda"), "Accept: application/json", "");
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        let described: serde_json::Value = serde_json::from_str(body).unwrap();
+        described["MemorySize"].as_u64().unwrap()
+    }
+
+    fn send(&self, line: &str, (region, service): (&str, &str), headers: &str, body: &str) -> (u16, String) {
         let address = self.ministack.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         write!(
             stream,
-            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n\
+            "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n\
              Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{region}/{service}/aws4_request, SignedHeaders=host, \
              Signature=0\r\n\r\n{body}",
             body.len()
@@ -131,12 +154,17 @@ impl Cloud {
     /// The command, with an environment in which AWS is our servers.
     fn kinglet(&self, args: &[&str]) -> Command {
         let mut command = bare();
+        self.at(command.args(args), &self.lambda_url);
         command
-            .args(args)
+    }
+
+    /// Gives a command an environment in which AWS is our servers.
+    fn at<'a>(&self, command: &'a mut Command, lambda_url: &str) -> &'a mut Command {
+        command
             .env("AWS_ENDPOINT_URL", &self.ministack.url)
-            .env("AWS_ENDPOINT_URL_LAMBDA", &self.lambda_url)
-            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "us-east-1")]);
-        command
+            .env("AWS_ENDPOINT_URL_LAMBDA", lambda_url)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "us-east-1")])
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -619,4 +647,50 @@ async fn the_benchmarks_run_on_the_stack_and_leave_nothing_in_its_buckets() {
     failed(&ran, &["here is on this machine", "stack kinglet"]);
     let ran = cloud.run(&["--stack", "kinglet", "bench", "--memory-mb", "512"]);
     assert!(ran.code == Some(2) && ran.err.contains("set MapperMemory"), "{}", ran.err);
+}
+
+#[test]
+#[ignore = "the test below runs it, in a process of its own"]
+fn two_mappers_of_one_name_in_two_regions() {
+    let code = kinglet::main(Jobs::new(), async || {
+        let connect = async |region| Aws::new("kinglet").with_region(region).connect().await;
+        let (here, there) = (connect("us-east-1").await?, connect("eu-west-1").await?);
+        for memory_mb in [512, 640] {
+            here.set_mapper_memory_mb(memory_mb).await?;
+            there.set_mapper_memory_mb(memory_mb + 1).await?;
+        }
+        there.restore_mapper_memory().await?;
+        assert_eq!((here.mapper_memory_mb().await?, there.mapper_memory_mb().await?), (640, 300));
+        // Of any driver of the same stack.
+        connect("us-east-1").await?.restore_mapper_memory().await?;
+        assert_eq!((here.mapper_memory_mb().await?, there.mapper_memory_mb().await?), (200, 300));
+
+        here.set_mapper_memory_mb(700).await?;
+        there.set_mapper_memory_mb(800).await?;
+        println!("\nboth are changed");
+        std::future::pending().await
+    });
+    assert_eq!(code, std::process::ExitCode::from(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mappers_of_two_stacks_each_get_their_own_memory_back() {
+    let Some(cloud) = Cloud::start("the_mappers_of_two_stacks_each_get_their_own_memory_back").await else { return };
+    cloud.create_stack("kinglet", "eu-west-1", &outputs());
+    let memory_mb = || (cloud.mapper_memory_mb("us-east-1"), cloud.mapper_memory_mb("eu-west-1"));
+    cloud.create_mapper("us-east-1", 200);
+    cloud.create_mapper("eu-west-1", 300);
+    assert_eq!(memory_mb(), (200, 300));
+
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "stack::two_mappers_of_one_name_in_two_regions", "--ignored", "--nocapture"]);
+    let mut child = cloud.at(&mut command, &cloud.ministack.url).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "both are changed"));
+    assert_eq!(memory_mb(), (700, 800));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(memory_mb(), (200, 300));
+    cloud.driver.close().await;
 }

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 /// A stack that `sam deploy` made, as its outputs describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {
+    /// Its ARN, which no other stack has, in whichever account and region.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// Its state in CloudFormation's words, as `UPDATE_COMPLETE`.
@@ -38,12 +40,17 @@ impl Deployed {
         let (description, region) = (describe(session, name).await?, &session.region);
         let status = description.stack_status().map_or("in no state", StackStatus::as_str).to_owned();
         check_status(name, &status, description.stack_status_reason())?;
-        let outputs = outputs_of(&description);
-        let deployed = Self::of_outputs(name, region, status, outputs)?;
-        Ok(deployed)
+        let id = description.stack_id().unwrap_or_default();
+        Self::of_outputs(id, name, region, status, outputs_of(&description))
     }
 
-    fn of_outputs(name: &str, region: &str, status: String, outputs: BTreeMap<String, String>) -> Result<Self> {
+    fn of_outputs(
+        id: &str,
+        name: &str,
+        region: &str,
+        status: String,
+        outputs: BTreeMap<String, String>,
+    ) -> Result<Self> {
         let output = |key: &str| {
             outputs.get(key).cloned().ok_or_else(|| {
                 let message = format!("stack {name} in {region} has no output {key}");
@@ -73,6 +80,7 @@ impl Deployed {
             timeout_ms: number("TimeoutSeconds")? * 1_000,
         };
         Ok(Deployed {
+            id: id.to_owned(),
             name: name.to_owned(),
             status,
             region: region.to_owned(),
@@ -210,7 +218,7 @@ mod tests {
     }
 
     fn read(outputs: BTreeMap<String, String>) -> Result<Deployed> {
-        Deployed::of_outputs("kinglet", "eu-west-1", "CREATE_COMPLETE".to_owned(), outputs)
+        Deployed::of_outputs("id", "kinglet", "eu-west-1", "CREATE_COMPLETE".to_owned(), outputs)
     }
 
     #[test]
