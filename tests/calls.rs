@@ -135,6 +135,11 @@ fn one_or_all_are_cancelled_and_the_workers_are_free_again() {
 }
 
 #[test]
+fn the_first_call_that_fails_ends_the_wait_for_all_results() {
+    says("fails early");
+}
+
+#[test]
 fn what_is_wrong_with_calls_is_said() {
     let (said, _) = says("bad input");
     let want = [

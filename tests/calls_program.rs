@@ -121,6 +121,10 @@ fn waits(context: &Context, n: u64) -> UserResult<u64> {
     Ok(n)
 }
 
+fn waits_or_fails(context: &Context, n: u64) -> UserResult<u64> {
+    if n == 0 { Err(UserError::new("nothing will not do")) } else { waits(context, n) }
+}
+
 /// Waits until there is a file of a name, if it is given one.
 fn gated((gate, n): (String, u64)) -> u64 {
     while !gate.is_empty() && !std::path::Path::new(&gate).exists() {
@@ -224,6 +228,7 @@ fn jobs() -> Jobs {
         .function(long)
         .function(length)
         .function(waits)
+        .function(waits_or_fails)
         .function(gated)
         .function(reads_older)
         .function(takes_no)
@@ -282,8 +287,8 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
                     other => panic!("{n}: {other:?}"),
                 }
             }
-            let first = calls.results().await.unwrap_err();
-            assert!(first.to_string().starts_with("call 7: "), "{first}");
+            let first = calls.results().await.unwrap_err().to_string();
+            assert!((0..100).any(|n| n % 10 >= 7 && first.starts_with(&format!("call {n}: "))), "{first}");
             report(&calls)
         }
         "deadly" => {
@@ -423,6 +428,21 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             assert_eq!(driver.call(square, 3).await?.await?, 9);
             json!({})
         }
+        "fails early" => {
+            // Each has a worker; two of them run for a minute.
+            let one_a_batch = CallOptions::new().with_calls_per_batch(1);
+            let calls = driver.map_with(waits_or_fails, [100, 0, 100], one_a_batch).await?;
+            let began = std::time::Instant::now();
+            let failed = || async { calls.results().await.unwrap_err().to_string() };
+            assert_eq!(failed().await, "call 1: nothing will not do");
+            assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+            assert_eq!(calls.ended(), [1], "the others go on");
+            calls.cancel().await?;
+            let why = |code: &str| Some(code.to_owned());
+            assert_eq!(codes(&calls.outcomes().await), [why("cancelled"), why("call-failed"), why("cancelled")]);
+            assert_eq!(failed().await, "call 1: nothing will not do", "it is the first in time, not by its position");
+            json!({})
+        }
         "at once" => {
             let at_once = |n| CallOptions::new().with_calls_per_batch(16).with_calls_at_once(n);
             let together = driver.map_with(meets, [16; 16], at_once(16)).await?.results().await?;
@@ -485,7 +505,7 @@ async fn program() -> kinglet::Result<()> {
     let case = std::env::args().nth(1).unwrap_or_default();
     let local = Local::new().with_concurrency(2);
     let local = match &case[..] {
-        "waits" => local.with_concurrency(3),
+        "waits" | "fails early" => local.with_concurrency(3),
         "out of time" => local.with_timeout(Duration::from_secs(3)),
         "out of memory" => local.with_memory_mb(256).with_memory_enforced(),
         "out of all memory" => local.with_memory_mb(256).with_mapper_large_memory_mb(300).with_memory_enforced(),

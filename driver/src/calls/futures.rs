@@ -75,14 +75,19 @@ impl<O: Value> Calls<O> {
         (0..state.len()).map(move |call| CallFuture::new(state.clone(), call))
     }
 
-    /// Waits for all calls: their values in the order of the inputs.
+    /// Waits for all calls, or for the first that fails: the values in the order of the inputs.
     ///
     /// # Errors
-    /// That of the first call, in the order of the inputs, that failed; the others ran all the same, and
-    /// [`Calls::outcomes`] has them all.
+    /// That of the first call that failed, in time, as soon as it is known. The others go on: [`Calls::cancel`] ends them, and
+    /// [`Calls::outcomes`] waits for them all.
     pub async fn results(&self) -> Result<Vec<O>> {
-        self.wait_all().await;
-        (0..self.len()).map(|call| value(&self.state, call)).collect()
+        let all = self.len();
+        let failed = self.state.wait(|state| match state.first_failed() {
+            None => (state.done() >= all).then_some(None),
+            failed => Some(failed),
+        });
+        // The error of the one that failed ends the list before it begins.
+        failed.await.into_iter().chain(0..all).map(|call| value(&self.state, call)).collect()
     }
 
     /// Waits for all calls: the value or the error of each, in the order of the inputs.

@@ -71,6 +71,8 @@ struct Inner {
     failed: u64,
     /// Calls in the order in which they ended.
     order: Vec<usize>,
+    /// The first of these that failed.
+    first_failed: Option<usize>,
     report: CallsReport,
     waves: Vec<Wave>,
 }
@@ -134,6 +136,10 @@ impl State {
         self.lock().order.get(nth).copied()
     }
 
+    pub(super) fn first_failed(&self) -> Option<usize> {
+        self.lock().first_failed
+    }
+
     pub(super) fn jobs(&self) -> Vec<JobId> {
         self.lock().waves.iter().map(|wave| wave.job.clone()).collect()
     }
@@ -194,7 +200,10 @@ impl State {
             let Some(slot) = inner.ended.get_mut(call).filter(|slot| slot.is_none()) else { continue };
             let failed = ended.value.is_err();
             *slot = Some(ended);
-            inner.failed += u64::from(failed);
+            if failed {
+                inner.failed += 1;
+                inner.first_failed.get_or_insert(call);
+            }
             inner.done += 1;
             inner.order.push(call);
         }
