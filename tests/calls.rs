@@ -140,6 +140,28 @@ fn the_first_call_that_fails_ends_the_wait_for_all_results() {
 }
 
 #[test]
+fn a_map_is_attached_to_by_its_jobs_from_another_driver_while_it_runs_and_after() {
+    let (said, _) = says("attach");
+    let want = [
+        ("output-type", "fn((alloc::string::String, u64)) -> u64, not alloc::string::String", "returns"),
+        ("job-kind", "is a map whose results are reduced by a function, not", "`Driver::attach_map_reduce`"),
+        ("job-kind", "is a map whose results are fetched, not", "`Driver::attach_map`"),
+        ("output-type", "are those of sum, fn(alloc::vec::Vec<u64>) -> u64, not", "returns"),
+        ("job-kind", "(count) is a job with an output of its own, not", "`Driver::attach`"),
+        ("job-kind", "(count) is a job with an output of its own, not", "`Driver::attach`"),
+        ("jobs-of-two-maps", " calls gated, and job ", "each map"),
+        ("jobs-missing", "a map has at least one job", "all of its jobs"),
+        ("job-missing", "there is no job 19aa5440eb0-f0a9c3d5e7ab", "7 days"),
+    ];
+    assert_eq!(said.as_array().unwrap().len(), want.len());
+    for ((code, message, hint), got) in want.iter().zip(said.as_array().unwrap()) {
+        assert_eq!(got[0], *code, "{got}");
+        assert!(got[1].as_str().unwrap().contains(message), "{got}");
+        assert!(got[2].as_str().unwrap().contains(hint), "{got}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_calls_is_said() {
     let (said, _) = says("bad input");
     let want = [

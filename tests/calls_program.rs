@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use kinglet::{
-    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Jobs, Local, Shared, Sink, Submit,
-    UserError, UserResult, Values,
+    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Jobs, Local, Servers, Shared, Sink,
+    Submit, UserError, UserResult, Values,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
@@ -443,6 +443,7 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             assert_eq!(failed().await, "call 1: nothing will not do", "it is the first in time, not by its position");
             json!({})
         }
+        "attach" => attach(driver).await?,
         "at once" => {
             let at_once = |n| CallOptions::new().with_calls_per_batch(16).with_calls_at_once(n);
             let together = driver.map_with(meets, [16; 16], at_once(16)).await?.results().await?;
@@ -485,6 +486,66 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
         }
         other => panic!("{other} is no case"),
     })
+}
+
+/// Goes on with calls from another driver on the same S3 and DynamoDB, and from the same driver when they have ended.
+async fn attach(driver: &Driver) -> kinglet::Result<serde_json::Value> {
+    let Some(([s3_url, dynamodb_url, _], (access_key, secret_key))) = driver.endpoints() else { panic!("no runtime") };
+    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
+    let other = Local::new().with_servers(servers).with_concurrency(1).start().await?;
+
+    // A map of two waves, of which the second waits for a file.
+    let gate = std::env::current_dir().map_err(|e| Error::input("test", e.to_string()))?.join("gate");
+    let inputs = (0..20).map(|n| (if n == 19 { gate.display().to_string() } else { String::new() }, n));
+    let calls = driver.map(gated, inputs).await?;
+    let jobs = calls.jobs();
+    assert_eq!(jobs.len(), 2);
+    calls.wait_n(2).await;
+    drop(calls);
+    let backwards: Vec<_> = jobs.iter().rev().cloned().collect();
+    let again = other.attach_map::<u64>(&backwards).await?;
+    assert!(again.len() == 20 && again.done() >= 2 && !again.future(19).done(), "{again:?}");
+    assert_eq!(again.jobs(), jobs);
+    std::fs::write(&gate, "").map_err(|e| Error::input("test", e.to_string()))?;
+    assert_eq!(again.results().await?, (0..20).collect::<Vec<u64>>());
+    assert_eq!((again.report().calls, again.report().done), (20, 20));
+    for driver in [driver, &other] {
+        let ended = driver.attach_map::<u64>(&jobs).await?;
+        assert_eq!((ended.done(), ended.results().await?.len()), (20, 20), "all of it is there at once");
+    }
+
+    let reduced = driver.map_reduce(square, 0..100, sum).await?.report().jobs.remove(0);
+    let total = (0..100).map(|n| n * n).sum::<u64>();
+    assert_eq!(other.attach_map_reduce::<u64>(&reduced).await?.await?, total);
+    assert_eq!(driver.attach_map_reduce::<u64>(&reduced).await?.try_result(), Some(Ok(total)));
+
+    // Cancelled from there, it is cancelled here, and so it is found.
+    let calls = driver.map_with(waits, [100; 4], CallOptions::new().with_calls_per_batch(1)).await?;
+    let cancelled = calls.jobs();
+    other.attach_map::<u64>(&cancelled).await?.cancel().await?;
+    let found = driver.attach_map::<u64>(&cancelled).await?;
+    for outcomes in [calls.outcomes().await, found.outcomes().await] {
+        assert!(outcomes.iter().all(|o| o.as_ref().is_err_and(|e| e.code() == "cancelled")), "{outcomes:?}");
+    }
+
+    let plain = driver.map_into(words, ["one".to_owned()], &Count, Submit::to("out")).await?;
+    let two_maps = [jobs[0].clone(), cancelled[0].clone()];
+    let nobody = "19aa5440eb0-f0a9c3d5e7ab".parse()?;
+    let refused = [
+        other.attach_map::<String>(&jobs).await.map(drop),
+        other.attach_map::<u64>(std::slice::from_ref(&reduced)).await.map(drop),
+        other.attach_map_reduce::<u64>(&jobs[0]).await.map(drop),
+        other.attach_map_reduce::<Vec<u64>>(&reduced).await.map(drop),
+        other.attach_map::<u64>(std::slice::from_ref(plain.id())).await.map(drop),
+        other.attach_map_reduce::<u64>(plain.id()).await.map(drop),
+        other.attach_map::<u64>(&two_maps).await.map(drop),
+        other.attach_map::<u64>(&[]).await.map(drop),
+        other.attach_map::<u64>(&[nobody]).await.map(drop),
+    ];
+    plain.wait().await?;
+    other.close().await;
+    let refused = refused.map(Result::unwrap_err);
+    Ok(json!(refused.map(|e| (e.code().to_owned(), e.to_string(), e.hint().map(str::to_owned)))))
 }
 
 /// A driver that is closed, or dropped, before its calls have ended.

@@ -10,7 +10,7 @@
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
-//! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting |
+//! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting, attaching |
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
 //! | `primes` | the job of primes and `kinglet tune`: counts, sums and lists equal trial division, bad ranges are named, every memory size is measured |
 //! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |

@@ -14,5 +14,5 @@ mod shared;
 pub use context::Context;
 pub use context::{CallEnds, CallPlace};
 pub use function::{Function, marker};
-pub use registry::{Body, Functions, Opened};
+pub use registry::{Body, Functions, Opened, returns};
 pub use shared::Shared;

@@ -129,6 +129,12 @@ fn signature<M, F: Function<M>>() -> String {
     format!("fn({}) -> {}", type_name::<F::Input>(), type_name::<F::Output>())
 }
 
+/// Whether a function of this signature returns an `O`. A worker compares whole signatures; who reads results only needs to
+/// know this.
+pub fn returns<O>(signature: &str) -> bool {
+    signature.ends_with(&format!(") -> {}", type_name::<O>()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +161,7 @@ mod tests {
         let (name, signature) = functions.find(fails).unwrap();
         assert_eq!((&name[..], &signature[..]), ("parse", "fn(alloc::string::String) -> u64"));
         assert!(functions.open(&name, &signature).is_ok());
+        assert!(returns::<u64>(&signature) && !returns::<u32>(&signature) && !returns::<String>(&signature));
         assert_eq!(functions.open(&name, "fn(u8) -> u64").err().unwrap().code(), "function-types");
         assert_eq!(functions.open("nobody", "").err().unwrap().code(), "function-not-registered");
     }

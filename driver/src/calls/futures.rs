@@ -159,7 +159,7 @@ impl<O: Value> Calls<O> {
         self.state.report()
     }
 
-    /// The map's jobs in the ledger.
+    /// The map's jobs in the ledger, by which [`crate::Driver::attach_map`] finds it again.
     pub fn jobs(&self) -> Vec<JobId> {
         self.state.jobs()
     }

@@ -8,6 +8,7 @@
 //! takes, and the rest goes out in batches of about [`BATCH_MS_LOCAL`] or [`BATCH_MS_AWS`]. A map therefore is one job in the
 //! ledger or two.
 
+mod attach;
 mod futures;
 mod options;
 mod state;

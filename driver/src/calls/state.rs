@@ -242,7 +242,7 @@ impl State {
     }
 
     /// Fetches what has ended of all waves.
-    async fn look(&self, conductor: &Conductor) -> Result<()> {
+    pub(super) async fn look(&self, conductor: &Conductor) -> Result<()> {
         let open: Vec<(usize, JobId, Vec<u32>, usize)> = {
             let inner = self.lock();
             let open = inner.waves.iter().enumerate().filter(|(_, wave)| !wave.ended);
