@@ -7,6 +7,7 @@ use crate::support::{
 };
 use kinglet::{JobOptions, Submit};
 use kinglet_jobs::WordCount;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -115,28 +116,45 @@ fn an_output_that_holds_parts_is_refused_unless_it_may_be_overwritten() {
     failed(&again, &["the output out is taken", "out/_manifest.json"]);
     assert!(again.err.contains("--overwrite"), "{}", again.err);
     assert_eq!(fs::read(dir.path().join("out/_manifest.json")).unwrap(), first);
-    assert!(dir.path().join("out/part-00004").exists());
 
-    // Parts without a manifest are what a job leaves that was killed; they are in the way as well.
-    fs::remove_file(dir.path().join("out/_manifest.json")).unwrap();
+    // Parts of which no manifest tells, and other files of such names, are in the way of a result that is read by part-*.
+    fs::write(dir.path().join("out/part-notes.txt"), "mine").unwrap();
+    fs::rename(dir.path().join("out/_manifest.json"), dir.path().join("manifest")).unwrap();
     let again = run(&mut word_count(dir.path(), &["in", "--output", "out", "--partitions", "2"]));
     failed(&again, &["the output out is taken", "out/part-00000"]);
+    fs::rename(dir.path().join("manifest"), dir.path().join("out/_manifest.json")).unwrap();
 
     count(dir.path(), &["in", "--output", "out", "--partitions", "2", "--overwrite"]);
-    // Only what a job writes was removed.
-    assert_eq!(fs::read(dir.path().join("out/notes.txt")).unwrap(), b"mine");
-    fs::remove_file(dir.path().join("out/notes.txt")).unwrap();
+    // Only what the manifest had listed was removed.
+    for mine in ["out/notes.txt", "out/part-notes.txt"].map(|name| dir.path().join(name)) {
+        assert_eq!(fs::read(&mine).unwrap(), b"mine");
+        fs::remove_file(&mine).unwrap();
+    }
     let out = read_output(&dir.path().join("out"));
     assert_eq!((out.parts.len(), out.counts), (2, naive_count([&b"one two one"[..]])));
 }
 
 #[test]
-fn an_output_that_is_overwritten_by_a_job_that_fails_does_not_look_whole() {
+fn a_job_that_fails_leaves_the_result_that_it_was_to_replace_as_it_was() {
     let dir = place();
+    fs::create_dir(dir.path().join("nothing")).unwrap();
     count(dir.path(), &["in", "--output", "out"]);
-    let args = ["in", "--output", "out", "--overwrite", "--partitions", "0"];
-    failed(&run(&mut word_count(dir.path(), &args)), &["partition"]);
-    nothing_published(&dir.path().join("out"));
+    fs::write(dir.path().join("out/part-notes.txt"), "mine").unwrap();
+    let all = || -> BTreeMap<_, _> {
+        let entries = fs::read_dir(dir.path().join("out")).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    };
+    let before = all();
+    for (input, more, says) in [
+        ("in", &["--partitions", "0"][..], "partition"),
+        ("in", &["--split-bytes", "0"], "split"),
+        ("nothing", &[], "nothing is at nothing"),
+        ("in/*.none", &[], "nothing is at in/*.none"),
+    ] {
+        let args = [&[input, "--output", "out", "--overwrite"], more].concat();
+        failed(&run(&mut word_count(dir.path(), &args)), &[says]);
+        assert!(all() == before, "{args:?}");
+    }
 }
 
 #[test]

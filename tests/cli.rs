@@ -127,7 +127,7 @@ fn a_person_reads_progress_on_standard_error_and_the_report_on_standard_output()
         assert!(ran.out.lines().any(|line| line.starts_with(start)), "{start} is not in: {}", ran.out);
     }
     // Plain lines, no control characters, no log; the last line says that it is done.
-    let phases = ["splitting: ", "mapping: ", "reducing: ", "succeeded: "];
+    let phases = ["splitting: ", "mapping: ", "reducing: ", "publishing: ", "succeeded: "];
     assert!(ran.err.lines().all(|line| phases.iter().any(|phase| line.starts_with(phase))), "{}", ran.err);
     assert!(!ran.err.contains(|c: char| c.is_control() && c != '\n'));
     let last = ran.err.lines().last().unwrap_or_default();
@@ -231,5 +231,11 @@ fn an_interrupt_ends_with_130_and_leaves_nothing() {
 fn a_driver_that_is_killed_takes_its_workers_with_it() {
     let mut running = Running::new();
     assert_eq!(running.end("KILL").code(), None);
-    nothing_published(&running.dir.path().join("out"));
+    // All that is left says that a job has the output, and is no result; the next job sees that it is dead.
+    let out = running.dir.path().join("out");
+    let names = |path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(names(&out), ["_owner.json"]);
+    fs::write(running.dir.path().join("small"), "a b a").unwrap();
+    count(running.dir.path(), &["small", "--output", "out"]);
+    assert_eq!(read_output(&out).counts, naive_count([&b"a b a"[..]]));
 }

@@ -1,7 +1,7 @@
 //! Hulls from the command: the answer for every format and cut, its picture, and what is wrong with points said by name.
 
 use crate::programs;
-use crate::support::{Ran, failed, nothing_published, run};
+use crate::support::{Ran, failed, nothing_published, only_part, run};
 use kinglet_core::manifest::Manifest;
 use kinglet_jobs::kernels::hull::{Hull3, Point2, hull_2d, hull_3d};
 use std::fs;
@@ -21,7 +21,7 @@ fn found(dir: &Path, args: &[&str]) -> (String, Manifest) {
     assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
     let manifest: Manifest = serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest.parts.len(), 1);
-    (fs::read_to_string(dir.join("out/part-00000")).unwrap(), manifest)
+    (String::from_utf8(only_part(&dir.join("out"))).unwrap(), manifest)
 }
 
 fn vertices(part: &str) -> Vec<Point2> {

@@ -9,6 +9,7 @@
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
+//! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting, attaching |
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
@@ -41,6 +42,7 @@ mod example;
 mod examples;
 mod faults;
 mod function_logs;
+mod gate;
 mod hull;
 mod items;
 mod jobs_api;

@@ -32,7 +32,7 @@ async fn submit(driver: &Driver, output: &str) -> JobHandle {
 fn ledger(driver: &Driver) -> Ledger {
     let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
     let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".to_owned(), keys });
-    Ledger::new(clients.dynamodb.clone(), "kinglet", clients.meter)
+    Ledger::new(clients.dynamodb.clone(), "kinglet", clients.meter, clients.clock)
 }
 
 /// How the runs of a function ended, by its name: those that fell, and those that did not.

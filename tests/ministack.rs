@@ -12,7 +12,7 @@
 
 use crate::{programs, venv};
 use kinglet::{Driver, Error, Functions, JobOptions, Jobs, Local, Manifest, Report, Result, Servers, Submit};
-use kinglet_aws::objects::{Put, Replace};
+use kinglet_aws::objects::{Completed, Put, Replace, Version};
 use kinglet_aws::upload::{PART_BYTES, Upload};
 use kinglet_aws::{Clients, Endpoints, Objects};
 use kinglet_jobs::WordCount;
@@ -284,9 +284,15 @@ async fn the_same_bytes_come_out_on_servers_that_are_not_ours() {
                 let mut parts = stack.output(&format!("{output}/")).await;
                 let manifest = parts.remove("_manifest.json").unwrap();
                 let manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
-                let names: Vec<_> = parts.keys().cloned().collect();
-                assert_eq!(names, ["part-00000", "part-00001", "part-00002"]);
-                let entries = manifest.parts.into_iter().map(|part| (part.name, part.bytes, part.records, part.crc32));
+                let listed: Vec<_> = manifest.parts.iter().map(|part| part.name.clone()).collect();
+                assert_eq!(parts.keys().cloned().collect::<Vec<_>>(), listed);
+                assert_eq!(listed.len(), 3);
+                // The names carry the job, which is another each time.
+                let plain = |name: &str| name[.."part-00000".len()].to_owned();
+                let parts: BTreeMap<String, Vec<u8>> =
+                    parts.into_iter().map(|(name, bytes)| (plain(&name), bytes)).collect();
+                let entries = manifest.parts.into_iter();
+                let entries = entries.map(|part| (plain(&part.name), part.bytes, part.records, part.crc32));
                 let splits = manifest.splits.into_iter().map(|split| (split.ranges, split.records, split.crc32));
                 seen.push((parts, entries.collect::<Vec<_>>(), splits.collect::<Vec<_>>(), report.map_tasks));
             }
@@ -336,8 +342,9 @@ async fn what_is_wrong_is_named_on_servers_that_are_not_ours() {
         let fewer = JobOptions { partitions: Some(2), ..options(0) };
         stack.run(books("s3://out/taken").with_options(fewer).with_overwrite()).await.unwrap();
         let after = stack.output("taken/").await;
-        let names: Vec<_> = after.keys().map(String::as_str).collect();
-        assert_eq!(names, ["_manifest.json", "part-00000", "part-00001"]);
+        let names: Vec<_> = after.keys().map(|name| &name[..name.len().min("part-00000".len())]).collect();
+        assert_eq!(names, ["_manifest", "part-00000", "part-00001"]);
+        assert!(before.keys().all(|name| name == "_manifest.json" || !after.contains_key(name)));
         assert_eq!(counts_of(&after), counts_of(&before));
     }
     ours.driver.close().await;
@@ -384,6 +391,53 @@ async fn objects_behave_alike_on_servers_that_are_not_ours() {
     theirs.driver.close().await;
 }
 
+/// An upload that is left open is no object; it is completed once or aborted once, and on a condition if there is one.
+async fn open_uploads_behave(objects: &Objects, bucket: &str, large: &[u8]) {
+    let left_open = async |key: &str, bytes: &[u8]| {
+        let mut upload = Upload::new(objects, bucket, key);
+        for block in bytes.chunks(1 << 20) {
+            upload.push(bytes::Bytes::copy_from_slice(block)).await.unwrap();
+        }
+        upload.leave_open().await.unwrap()
+    };
+    for (key, bytes) in [("open-large", large), ("open-small", b"some bytes"), ("open-empty", b"")] {
+        let upload = left_open(key, bytes).await;
+        assert_eq!(objects.head(bucket, key).await.unwrap(), None, "{key}");
+        let under_way = objects.uploads(bucket, key).await.unwrap();
+        assert_eq!(
+            under_way.iter().map(|left| (&left.key[..], &left.id[..])).collect::<Vec<_>>(),
+            [(key, &upload.id[..])]
+        );
+        let Completed::Done(etag) = objects.complete(bucket, key, &upload, &Replace::No).await.unwrap() else {
+            panic!("{key}: nothing was there")
+        };
+        let there = objects.head(bucket, key).await.unwrap().unwrap();
+        assert_eq!((there.etag.clone(), there.size), (etag.clone(), bytes.len() as u64), "{key}");
+        // Too late for either.
+        objects.abort_upload(bucket, key, &upload.id).await.unwrap();
+        assert_eq!(objects.head(bucket, key).await.unwrap(), Some(there), "{key}");
+
+        let refused = left_open(key, b"others").await;
+        assert_eq!(objects.complete(bucket, key, &refused, &Replace::No).await.unwrap(), Completed::Refused, "{key}");
+        let other = Replace::Only("\"0123456789abcdef0123456789abcdef\"".to_owned());
+        assert_eq!(objects.complete(bucket, key, &refused, &other).await.unwrap(), Completed::Refused, "{key}");
+        let done = objects.complete(bucket, key, &refused, &Replace::Only(etag.clone())).await.unwrap();
+        assert!(matches!(done, Completed::Done(_)), "{key}: {done:?}");
+
+        let aborted = left_open(key, b"never").await;
+        objects.abort_upload(bucket, key, &aborted.id).await.unwrap();
+        assert_eq!(objects.complete(bucket, key, &aborted, &Replace::Yes).await.unwrap(), Completed::Gone, "{key}");
+        assert_eq!(objects.read_small(bucket, key).await.unwrap().unwrap().bytes, "others", "{key}");
+        // Only the version that is meant is deleted.
+        assert!(!objects.delete_version(bucket, key, &etag).await.unwrap(), "{key}");
+        let stale = Version { key: key.to_owned(), etag: Some(etag) };
+        objects.delete_versions(bucket, vec![stale]).await.unwrap();
+        let there = objects.head(bucket, key).await.unwrap().unwrap();
+        objects.delete_versions(bucket, vec![Version { key: key.to_owned(), etag: Some(there.etag) }]).await.unwrap();
+        assert_eq!(objects.head(bucket, key).await.unwrap(), None, "{key}");
+    }
+}
+
 /// What Kinglet relies on in an S3, through the functions that it uses.
 async fn objects_behave(objects: &Objects) {
     let bucket = "behaves";
@@ -393,7 +447,7 @@ async fn objects_behave(objects: &Objects) {
     let Put::Written(etag) = objects.put(bucket, "once", "one".into(), Replace::No).await.unwrap() else {
         panic!("nothing was there")
     };
-    assert_eq!(objects.put(bucket, "once", "two".into(), Replace::No).await.unwrap(), Put::Exists);
+    assert_eq!(objects.put(bucket, "once", "two".into(), Replace::No).await.unwrap(), Put::Refused);
     let head = objects.head(bucket, "once").await.unwrap().unwrap();
     assert_eq!((head.etag.as_str(), head.size), (etag.as_str(), 3));
     assert_eq!(objects.list(bucket, "once").await.unwrap(), [head]);
@@ -404,19 +458,18 @@ async fn objects_behave(objects: &Objects) {
     });
     let mut written = 0;
     for put in racing.collect::<Vec<_>>() {
-        written += u32::from(put.await.unwrap() != Put::Exists);
+        written += u32::from(put.await.unwrap() != Put::Refused);
     }
     assert_eq!(written, 1);
 
     // Large enough for an upload in parts.
     let large = text(1, PART_BYTES + 1_000);
-    for (n, taken) in [false, true].into_iter().enumerate() {
-        let mut upload = Upload::new(objects, bucket, "large", Replace::No);
-        for block in large.chunks(1 << 20) {
-            upload.push(bytes::Bytes::copy_from_slice(block)).await.unwrap();
-        }
-        assert_eq!(upload.finish().await.unwrap() == Put::Exists, taken, "upload {n}");
+    let mut upload = Upload::new(objects, bucket, "large");
+    for block in large.chunks(1 << 20) {
+        upload.push(bytes::Bytes::copy_from_slice(block)).await.unwrap();
     }
+    upload.finish().await.unwrap();
+    open_uploads_behave(objects, bucket, &large).await;
     let large_etag = objects.head(bucket, "large").await.unwrap().unwrap().etag;
     let (from, to) = (PART_BYTES as u64 - 10, PART_BYTES as u64 + 10);
     for etag in [None, Some(large_etag.as_str())] {

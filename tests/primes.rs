@@ -4,6 +4,7 @@
 use crate::programs;
 use crate::support::{Ran, failed, nothing_published, run};
 use kinglet::Report;
+use kinglet_core::manifest::{Manifest, PartEntry};
 use std::fs;
 use std::path::Path;
 
@@ -16,8 +17,10 @@ fn answer(dir: &Path, args: &[&str]) -> (Vec<String>, Report) {
     let ran = primes(dir, &[args, &["--output", "out", "--overwrite", "--json"]].concat());
     assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
     let report: Report = serde_json::from_str(&ran.out).unwrap();
-    let part = |n| fs::read_to_string(dir.join(format!("out/part-{n:05}"))).unwrap();
-    ((0..report.parts).map(part).collect(), report)
+    let manifest: Manifest = serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest.parts.len() as u64, report.parts);
+    let part = |part: &PartEntry| fs::read_to_string(dir.join("out").join(&part.name)).unwrap();
+    (manifest.parts.iter().map(part).collect(), report)
 }
 
 fn naive(from: u64, to: u64) -> Vec<u64> {

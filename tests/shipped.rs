@@ -3,10 +3,10 @@
 
 use crate::programs;
 use crate::support::{conductor, create_job, driver};
-use kinglet_core::ids::{ProgramId, TaskIdx, Timestamp};
+use kinglet_aws::ledger::Planned;
+use kinglet_core::ids::{ProgramId, TaskIdx};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, MapEvent};
-use kinglet_core::wire::record::Usage;
 use serde::Deserialize;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -255,9 +255,10 @@ async fn functions_that_are_told_to_refuse_do_so_whatever_the_driver_thinks() {
     let driver = driver(|local| local.with_shipping_forbidden()).await;
     let conductor = conductor(&driver);
     // A job of one map task, as far as a driver and a splitter would have taken it.
-    let (now, program) = (Timestamp::now(), Some(ProgramId::of(b"a program")));
+    let program = Some(ProgramId::of(b"a program"));
     let job = create_job(&conductor, "misbehave", program).await;
-    conductor.ledger.plan(&job, (1, 1), (1, 1), None, Some(&Usage::default()), now).await.unwrap();
+    let planned = Planned { id: "plan", map_tasks: 1, partitions: 1, input: (1, 1), calls: None, usage: None };
+    assert!(conductor.ledger.plan(&job, &planned).await.unwrap());
     let event = MapEvent::first(job.clone(), TaskIdx(0), (0, 1), program);
     conductor.functions.start(&Event::Map(event)).await.unwrap();
 

@@ -212,7 +212,7 @@ async fn program() -> kinglet::Result<()> {
             code: error.map(|e| e.code().to_owned()),
             message: error.map(ToString::to_string),
             hint: error.and_then(|e| e.hint().map(str::to_owned)),
-            output: std::fs::read_to_string(format!("{output}/part-00000")).unwrap_or_default(),
+            output: only_part(&output),
             retries: done.as_ref().map_or(0, |report| report.retries),
             invocations: of_mapper.len(),
             fallen: count(|report| report.error.is_some()),
@@ -254,4 +254,11 @@ fn corrupt(driver: &kinglet::Driver) {
 
 fn main() -> std::process::ExitCode {
     kinglet::main(Jobs::new().job::<Misbehave>().function(deadly), program)
+}
+
+/// The one part of an output, if there is one.
+fn only_part(output: &str) -> String {
+    let names = std::fs::read_dir(output).into_iter().flatten().flatten().map(|entry| entry.path());
+    let part = names.into_iter().find(|path| path.to_string_lossy().contains("/part-00000-"));
+    part.map(|part| std::fs::read_to_string(part).unwrap_or_default()).unwrap_or_default()
 }

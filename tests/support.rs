@@ -120,6 +120,14 @@ pub(crate) fn read_output(output: &Path) -> Checked {
     Checked { counts, manifest, parts }
 }
 
+/// The one part of an output.
+#[track_caller]
+pub(crate) fn only_part(output: &Path) -> Vec<u8> {
+    let manifest: Manifest = serde_json::from_slice(&fs::read(output.join("_manifest.json")).unwrap()).unwrap();
+    let [part] = &manifest.parts[..] else { panic!("{} parts", manifest.parts.len()) };
+    fs::read(output.join(&part.name)).unwrap()
+}
+
 /// Asserts that the manifest accounts for every byte of the input, given as names and sizes, and for every word.
 #[track_caller]
 pub(crate) fn reconciles(checked: &Checked, input: &[(String, u64)]) {
@@ -175,7 +183,8 @@ pub(crate) fn conductor(driver: &Driver) -> Conductor {
 /// A job as a driver creates it in the ledger; nothing is started.
 pub(crate) async fn create_job(conductor: &Conductor, name: &str, program: Option<ProgramId>) -> JobId {
     let (job, submitted_at) = (JobId::new(Timestamp::now(), 1), Timestamp::now());
-    let output = OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into() };
+    let output =
+        OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into(), overwrite: false };
     let (job_name, options) = (name.to_owned(), JobOptions::default());
     let (signature, params, inputs) = (String::new(), vec![], vec![]);
     let spec =

@@ -2,13 +2,12 @@
 
 use crate::conduct::Conductor;
 use crate::errors::{Doing, code};
-use crate::ledger::{Commit, INLINE_ITEM_BYTES, Ledger, binary, read_text, run_key, text};
-use crate::objects::{Put, Replace};
+use crate::ledger::{Commit, INLINE_ITEM_BYTES, Ledger, binary, item_sk, read_text, run_key, text};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx, Timestamp};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
 use kinglet_core::ledger::{JobView, calls_after};
 use kinglet_core::limits::{CALLS_CANCELLED_MAX, TASKS_PER_GROUP};
 use kinglet_core::placement::place;
@@ -63,12 +62,9 @@ impl Conductor {
     }
 
     async fn put_object(&self, key: &str, body: Bytes) -> Result<()> {
-        let mut upload = crate::upload::Upload::new(&self.objects, &self.stack.work_bucket, key, Replace::Yes);
+        let mut upload = crate::upload::Upload::new(&self.objects, &self.stack.work_bucket, key);
         upload.push(body).await?;
-        match upload.finish().await? {
-            Put::Written(_) => Ok(()),
-            Put::Exists => Err(Error::corrupt("attempt", format!("{key} is there already"))),
-        }
+        upload.finish().await.map(drop)
     }
 
     /// The results of committed batches, in the same order.
@@ -158,8 +154,8 @@ impl Conductor {
         (task, piece, start): (TaskIdx, Piece, Option<Position>),
         error: &Error,
     ) -> Result<bool> {
-        let plan = self.plan_at(job, view.map_tasks, task).await?;
-        let split = self.split(job, plan).await?;
+        let plan = self.plan_at(job, view, task).await?;
+        let split = self.split(job, view.plan.as_deref().unwrap_or_default(), plan).await?;
         let corrupt = || Error::corrupt("plan-corrupt", format!("job {job}: task {} has no calls", task.0));
         let range = split.ranges.first().ok_or_else(corrupt)?;
         let from = start.map_or(range.from, |start| start.offset);
@@ -168,7 +164,7 @@ impl Conductor {
         let (bytes, call) = items::header(&header).ok_or_else(corrupt)?;
         let end = from + bytes as u64;
 
-        let now = Timestamp::now();
+        let now = self.now();
         let failed = Some(error.clone());
         let mut results = Vec::new();
         calls::write(call, &CallHead { failed, started_at: now, ran_us: 0, log: vec![] }, &[], &mut results)?;
@@ -250,7 +246,7 @@ impl Ledger {
         let request = request.update_expression("SET #name = :bytes, #ttl = :ttl");
         let request = request.expression_attribute_names("#name", name).expression_attribute_names("#ttl", "ttl");
         let request = request.expression_attribute_values(":bytes", binary(bytes));
-        let request = request.expression_attribute_values(":ttl", Self::ttl());
+        let request = request.expression_attribute_values(":ttl", self.ttl());
         let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let done = done.map_err(|e| doing.failed(&e))?;
         self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
@@ -282,7 +278,7 @@ impl Ledger {
 
     async fn put_result(&self, job: &JobId, attempt: AttemptId, result: Vec<u8>) -> Result<()> {
         for (n, part) in result.chunks(INLINE_ITEM_BYTES).enumerate() {
-            let key = (format!("job#{job}#result"), format!("{attempt}#{n}"));
+            let key = (format!("job#{job}#result"), item_sk(&attempt.to_string(), n));
             self.put_bytes(format!("writing the result of job {job}"), key, "result", part.to_vec()).await?;
         }
         Ok(())

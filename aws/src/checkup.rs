@@ -5,8 +5,9 @@
 
 use crate::conduct::Conductor;
 use crate::errors::{Doing, code};
-use crate::ledger::{Ledger, is_condition, text};
+use crate::ledger::{Ledger, text};
 use crate::objects::{Objects, Put, Replace};
+use crate::replies::{Refusal, of_write};
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::types::ExpirationStatus;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -81,7 +82,7 @@ impl Conductor {
         objects.delete(bucket, std::slice::from_ref(&key)).await?;
         read?;
         match again? {
-            Put::Exists => Ok(()),
+            Put::Refused => Ok(()),
             Put::Written(_) => Err(ignored(&format!("bucket {bucket}"))),
         }
     }
@@ -214,7 +215,7 @@ impl Ledger {
         let pk = text(format!("doctor#{name}"));
         let put = || {
             let put = self.dynamodb.put_item().table_name(&self.table).item("pk", pk.clone()).item("sk", text("tried"));
-            put.item("ttl", Self::ttl()).condition_expression("attribute_not_exists(pk)").send()
+            put.item("ttl", self.ttl()).condition_expression("attribute_not_exists(pk)").send()
         };
         put().await.map_err(|e| doing.failed(&e))?;
         let again = put().await;
@@ -226,7 +227,7 @@ impl Ledger {
             return Err(Error::service("service", format!("table {} has lost what was written to it", self.table)));
         }
         match again {
-            Err(e) if is_condition(code(&e).as_deref()) => Ok(()),
+            Err(e) if of_write(code(&e).as_deref()) == Refusal::Unmet => Ok(()),
             Err(e) => Err(doing.failed(&e)),
             Ok(_) => Err(ignored(&format!("table {}", self.table))),
         }

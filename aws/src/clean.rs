@@ -3,13 +3,23 @@
 //! A job that has ended needs nothing any more of what it kept in the work bucket and in the ledger; both forget it by
 //! themselves after [`JOB_KEPT_S`](kinglet_core::limits::JOB_KEPT_S). Whoever does not want to wait so long, or to pay for it,
 //! cleans.
+//!
+//! Whose is an object of which the ledger knows no job? A driver's that submits one just now and writes its input first, for at
+//! most [`SUBMIT_MS_MAX`]; or that of calls to which a value was given ([`SHARED`]), for as long as the stack keeps it. Neither is
+//! removed. How old it is, S3 says.
 
 use crate::conduct::Conductor;
-use crate::errors::Doing;
 use crate::ledger::JobEntry;
 use kinglet_core::Result;
 use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::limits::JOB_KEPT_S;
 use std::collections::BTreeMap;
+
+/// The longest that a driver may take from the first object of a job to its entry in the ledger, in milliseconds (a day).
+pub const SUBMIT_MS_MAX: u64 = 24 * 3_600_000;
+
+/// The last part of the key of a value that calls share: it belongs to no job, and is kept as long as one.
+pub const SHARED: &str = "shared";
 
 /// What is left of one job in the work bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,20 +30,26 @@ pub struct Leftover {
     pub bytes: u64,
     /// Multipart uploads that were not finished: key and id.
     pub uploads: Vec<(String, String)>,
+    /// When the last of these was written or begun, by S3's clock.
+    pub written_at: Timestamp,
     /// The ledger's entry of it, where it has one.
     pub entry: Option<JobEntry>,
 }
 
 impl Leftover {
-    /// Whether the job is over: it has ended, or the ledger does not know it any more.
-    pub fn is_over(&self) -> bool {
-        self.entry.as_ref().is_none_or(|entry| entry.phase.is_final())
+    /// Whether nobody needs it any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let is_shared = self.keys.iter().any(|key| key.rsplit('/').next() == Some(SHARED));
+        let needed_ms = if is_shared { JOB_KEPT_S * 1_000 } else { SUBMIT_MS_MAX };
+        match &self.entry {
+            Some(entry) => entry.phase.is_final(),
+            None => now.since_ms(self.written_at) > needed_ms,
+        }
     }
 
     /// The last that is known to have happened to it.
-    pub fn last_at(&self, job: &JobId) -> Timestamp {
-        let of_entry = self.entry.as_ref().map(|entry| entry.ended_at.unwrap_or(entry.submitted_at));
-        of_entry.or(job.created_at()).unwrap_or_default()
+    pub fn last_at(&self) -> Timestamp {
+        self.entry.as_ref().map_or(self.written_at, |entry| entry.ended_at.unwrap_or(entry.submitted_at))
     }
 }
 
@@ -52,6 +68,7 @@ impl Conductor {
                 let Some(job) = job_of(&object.key) else { continue };
                 let leftover = found.entry(job).or_default();
                 leftover.bytes += object.size;
+                leftover.written_at = leftover.written_at.max(object.modified);
                 leftover.keys.push(object.key);
             }
             page = more;
@@ -59,12 +76,14 @@ impl Conductor {
                 break;
             }
         }
-        for (key, id) in self.objects.uploads(bucket, JOBS).await? {
-            let Some(job) = job_of(&key) else { continue };
-            found.entry(job).or_default().uploads.push((key, id));
+        for left in self.objects.uploads(bucket, JOBS).await? {
+            let Some(job) = job_of(&left.key) else { continue };
+            let leftover = found.entry(job).or_default();
+            leftover.written_at = leftover.written_at.max(left.begun_at);
+            leftover.uploads.push((left.key, left.id));
         }
-        // Read last: a job whose objects were listed above, and which is at work, has its entry by now; but for the moment
-        // between the two in which a driver submits it, which its id tells.
+        // Read last: a job whose objects were listed above, and which is at work, has its entry by now, unless a driver is just
+        // submitting it.
         for entry in self.ledger.jobs().await? {
             let leftover = found.entry(entry.job.clone()).or_default();
             leftover.entry = Some(entry);
@@ -78,6 +97,19 @@ impl Conductor {
     /// What S3 and DynamoDB report; then what is left can be cleaned again.
     pub async fn forget(&self, job: &JobId, leftover: &Leftover) -> Result<u64> {
         let bucket = &self.stack.work_bucket;
+        // While its spec still says where: what attempts have left in its output that ran on after the job had ended.
+        match self.spec(job).await {
+            Ok(spec) if spec.writes_output() => {
+                let late = async {
+                    self.abort_uploads(&spec.output, job).await?;
+                    self.drop_late_claim(job, &spec.output).await
+                };
+                if let Err(error) = late.await {
+                    tracing::warn!(%job, output = spec.output.shown, %error, "looking for what was left in an output");
+                }
+            }
+            _ => {}
+        }
         for (key, id) in &leftover.uploads {
             self.objects.abort_upload(bucket, key, id).await?;
         }
@@ -88,38 +120,3 @@ impl Conductor {
 
 /// What the keys of all jobs start with.
 const JOBS: &str = "jobs/";
-
-impl crate::Objects {
-    /// The multipart uploads that are under way or were left, as key and id.
-    ///
-    /// # Errors
-    /// What S3 reports.
-    pub async fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>> {
-        let doing = Doing::now(format!("listing the uploads of s3://{bucket}/{prefix}"));
-        let (mut found, mut from) = (Vec::new(), (None, None));
-        loop {
-            let request = self.s3.list_multipart_uploads().bucket(bucket).prefix(prefix);
-            let request = request.set_key_marker(from.0).set_upload_id_marker(from.1);
-            let got = request.send().await.map_err(|e| doing.failed(&e))?;
-            let pairs = got.uploads.unwrap_or_default().into_iter();
-            found.extend(pairs.filter_map(|upload| Some((upload.key?, upload.upload_id?))));
-            if !got.is_truncated.unwrap_or(false) {
-                return Ok(found);
-            }
-            from = (got.next_key_marker, got.next_upload_id_marker);
-        }
-    }
-
-    /// Gives up an upload that somebody left.
-    ///
-    /// # Errors
-    /// What S3 reports, but for its absence.
-    pub async fn abort_upload(&self, bucket: &str, key: &str, id: &str) -> Result<()> {
-        let doing = Doing::now(format!("aborting an upload of s3://{bucket}/{key}"));
-        match self.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {
-            Ok(_) => Ok(()),
-            Err(e) if crate::errors::code(&e).as_deref() == Some("NoSuchUpload") => Ok(()),
-            Err(e) => Err(doing.failed(&e)),
-        }
-    }
-}

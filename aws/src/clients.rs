@@ -1,8 +1,10 @@
 //! One set of SDK clients, made the way every AWS tool makes them: from the environment, profiles, and instance roles.
 
+use crate::clock::{Clock, ClockInterceptor};
 use crate::meter::{Meter, MeterInterceptor};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_smithy_http_client::tls;
 use aws_types::service_config::ServiceConfigKey;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub struct Clients {
     pub lambda: aws_sdk_lambda::Client,
     /// What they sent.
     pub meter: Arc<Meter>,
+    /// What time they say it is.
+    pub clock: Clock,
 }
 
 /// Where the services are, when that is not AWS, and who asks. The embedded runtime hands one of these out.
@@ -37,6 +41,14 @@ pub struct Endpoints {
 
 /// How often the SDK tries one request. Throttling is normal at the start of a large job.
 const ATTEMPTS: u32 = 8;
+
+/// How the SDK's further attempts are bounded besides: by nothing. By default all clients of a process share 500 tokens, of
+/// which each attempt takes 5 and few come back: after a hundred throttled requests the next one fails at its first refusal,
+/// whatever [`ATTEMPTS`] says. Here each request has its own: a task sends a bounded number of them, a few at once, each a
+/// bounded number of times with growing pauses.
+fn own_budget() -> RetryPartition {
+    RetryPartition::custom("kinglet").token_bucket(TokenBucket::unlimited()).build()
+}
 
 /// What the variables start with that say where services are, when that is not AWS.
 const ENDPOINT_VARIABLES: &str = "AWS_ENDPOINT_URL";
@@ -90,17 +102,22 @@ impl Clients {
     fn new(config: &aws_config::SdkConfig, path_style: bool, urls: [Option<String>; 3]) -> Self {
         let meter = Arc::new(Meter::default());
         let interceptor = MeterInterceptor::new(meter.clone());
+        let clock = Clock::default();
+        let time = ClockInterceptor::new(clock.clone());
         let [s3_url, dynamodb_url, lambda_url] = urls;
         let mut s3 =
             aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).interceptor(interceptor.clone());
+        s3 = s3.interceptor(time.clone()).retry_partition(own_budget());
         if s3_url.is_some() {
             s3.set_endpoint_url(s3_url);
         }
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(interceptor.clone());
+        dynamodb = dynamodb.interceptor(time.clone()).retry_partition(own_budget());
         if dynamodb_url.is_some() {
             dynamodb.set_endpoint_url(dynamodb_url);
         }
         let mut lambda = aws_sdk_lambda::config::Builder::from(config).interceptor(interceptor);
+        lambda = lambda.interceptor(time).retry_partition(own_budget());
         if lambda_url.is_some() {
             lambda.set_endpoint_url(lambda_url);
         }
@@ -109,6 +126,7 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
             meter,
+            clock,
         }
     }
 }

@@ -2,17 +2,23 @@
 
 use crate::clients::Clients;
 use crate::functions::{FunctionNames, Functions};
-use crate::ledger::Ledger;
-use crate::objects::{Objects, Put, Replace};
-use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
+use crate::ledger::{Ledger, Says};
+use crate::objects::Objects;
+use crate::output::Publication;
+use crate::replies::Pause;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{Command, Eased, HALF_BYTES_MIN, JobView, LedgerView, Phase, Relief, advance};
-use kinglet_core::manifest::{Manifest, reconcile};
+use kinglet_core::manifest::reconcile;
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Requests, Usage};
-use kinglet_core::wire::spec::{JobSpec, Objects as Which, Then};
+use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{Error, Result};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Where a stack's parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +55,7 @@ impl Conductor {
     pub fn new(clients: Clients, stack: Stack) -> Self {
         Conductor {
             objects: Objects::new(clients.s3.clone()),
-            ledger: Ledger::new(clients.dynamodb.clone(), &stack.table, clients.meter.clone()),
+            ledger: Ledger::new(clients.dynamodb.clone(), &stack.table, clients.meter.clone(), clients.clock.clone()),
             functions: Functions::new(clients.lambda.clone(), stack.functions.clone()),
             stack,
             clients,
@@ -67,9 +73,9 @@ impl Conductor {
         format!("jobs/{job}/spec")
     }
 
-    /// The key of a job's plan in the work bucket.
-    pub fn plan_key(job: &JobId) -> String {
-        format!("jobs/{job}/plan")
+    /// The key of one of a job's plans in the work bucket: each splitter writes one of its own, and the ledger says which counts.
+    pub fn plan_key(job: &JobId, plan: &str) -> String {
+        format!("jobs/{job}/plan/{plan}")
     }
 
     /// The key of a job's items in the work bucket.
@@ -91,19 +97,25 @@ impl Conductor {
         frame::read(&bytes, &format!("the spec of job {job}"))
     }
 
-    /// One split of the plan.
+    /// One split of a plan.
     ///
     /// # Errors
     /// What S3 reports.
-    pub async fn split(&self, job: &JobId, at: (u64, u64)) -> Result<Split> {
-        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job), Some(at)).await?;
+    pub async fn split(&self, job: &JobId, plan: &str, at: (u64, u64)) -> Result<Split> {
+        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job, plan), Some(at)).await?;
         frame::read(&bytes, &format!("a split of job {job}"))
     }
 
     /// Where the splits lie in the plan.
-    async fn plan_index(&self, job: &JobId, map_tasks: u32) -> Result<PlanIndex> {
-        let range = Some((0, PlanIndex::bytes(map_tasks)));
-        PlanIndex::read(&self.objects.get(&self.stack.work_bucket, &Self::plan_key(job), range).await?)
+    async fn plan_index(&self, job: &JobId, view: &JobView) -> Result<PlanIndex> {
+        let range = Some((0, PlanIndex::bytes(view.map_tasks)));
+        let key = Self::plan_key(job, plan_of(job, view)?);
+        PlanIndex::read(&self.objects.get(&self.stack.work_bucket, &key, range).await?)
+    }
+
+    /// The services' time.
+    pub fn now(&self) -> Timestamp {
+        self.clients.clock.now()
     }
 
     /// Reads the ledger, decides, and does what is to be done. Returns the phase the job was in.
@@ -111,33 +123,33 @@ impl Conductor {
     /// # Errors
     /// What the services report. Nothing is lost: whoever comes next decides again.
     pub async fn conduct(&self, job: &JobId) -> Result<Phase> {
-        let now = Timestamp::now();
         let before = self.clients.meter.totals();
         let view = self.view(job).await?;
-        let phase = view.job.phase;
-        let mut invocations = Vec::new();
+        let (phase, now) = (view.job.phase, self.now());
+        let mut claimed = Vec::new();
         let mut again = false;
         for command in advance(&view, now) {
             tracing::debug!(%job, ?command, "advance");
             match command {
-                Command::Split { number } => {
-                    if self.ledger.claim_split(job, number, now).await? {
-                        self.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await?;
+                Command::Invoke { task, piece, start, number, sends, relief } => {
+                    let Some(stage) = phase.stage() else { continue };
+                    let key = TryKey { stage, task, piece, number };
+                    if self.ledger.claim(job, key, sends).await? {
+                        claimed.push(Claimed { key, start, relief });
                     }
                 }
-                Command::Invoke { task, piece, start, number, relief } => {
-                    let stage = if phase == Phase::Mapping { Stage::Map } else { Stage::Reduce };
-                    if self.ledger.claim(job, stage, task, piece, number, now).await? {
-                        invocations.push((task, piece, start, number, relief));
+                Command::TakeTurn { turn } => {
+                    if self.ledger.take_turn(job, phase, turn).await? {
+                        let turn = Turn::new(phase, turn + 1);
+                        self.go_on(job, &view.job, &turn).await?;
                     }
                 }
                 Command::StartReducing => {
                     let usage = self.usage_since(&before, now);
-                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref(), now).await? {
-                        let tasks = (0..view.job.partitions).map(TaskIdx);
-                        let program = view.job.program;
-                        let event = |task| Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0, program });
-                        self.functions.start_all(tasks.map(event).collect()).await?;
+                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref()).await? {
+                        let turn = Turn::new(Phase::Reducing, 1);
+                        let view = JobView { phase: Phase::Reducing, sent: 0, ..view.job.clone() };
+                        self.send_stage(job, &view, &turn).await?;
                     }
                 }
                 Command::Settle { task, piece, start, error } => {
@@ -147,7 +159,7 @@ impl Conductor {
                         settled => again |= settled?,
                     }
                 }
-                Command::Finish => match self.finish(job, &view, &before).await {
+                Command::Finish => match self.finish(job, &view.job, &before).await {
                     Err(error) if !error.is_retryable() || error.code() == "unreconciled" => {
                         self.fail(job, Phase::Failed, &error).await?;
                     }
@@ -156,8 +168,8 @@ impl Conductor {
                 Command::Fail(error) => self.fail(job, Phase::Failed, &error).await?,
             }
         }
-        if !invocations.is_empty() {
-            self.invoke(job, &view.job, invocations).await?;
+        if !claimed.is_empty() {
+            self.invoke(job, &view.job, claimed).await?;
         }
         if again {
             // What was settled was the last: the stage is complete. It can only be once for each stage.
@@ -167,15 +179,16 @@ impl Conductor {
     }
 
     /// Where a task's split lies in the plan.
-    pub(crate) async fn plan_at(&self, job: &JobId, map_tasks: u32, task: TaskIdx) -> Result<(u64, u64)> {
-        let index = self.plan_index(job, map_tasks).await?;
-        index.split(task).ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))
+    pub(crate) async fn plan_at(&self, job: &JobId, view: &JobView, task: TaskIdx) -> Result<(u64, u64)> {
+        let index = self.plan_index(job, view).await?;
+        index.split(task).ok_or_else(|| no_task(job, task))
     }
 
     async fn view(&self, job: &JobId) -> Result<LedgerView> {
         let view = self.ledger.job(job).await?;
         let since = |n: usize| view.phase_at[n].unwrap_or_default();
         let tasks = match view.phase {
+            Phase::Splitting => vec![self.ledger.splitting(job, since(0)).await?],
             Phase::Mapping => self.ledger.tasks::<MapRecord>(job, view.map_tasks, view.calls, since(1)).await?,
             Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, view.partitions, None, since(2)).await?,
             _ => vec![],
@@ -183,80 +196,133 @@ impl Conductor {
         Ok(LedgerView { job: view, tasks })
     }
 
-    async fn invoke(
-        &self,
-        job: &JobId,
-        view: &JobView,
-        claimed: Vec<(TaskIdx, Piece, Option<Position>, u16, Relief)>,
-    ) -> Result<()> {
-        let program = view.program;
-        if view.phase == Phase::Reducing {
-            let event =
-                |(task, _, _, number, _)| Event::Reduce(ReduceEvent { job: job.clone(), task, number, program });
-            return self.functions.start_all(claimed.into_iter().map(event).collect()).await;
+    /// Goes on with what whoever had the turn before seems to have left.
+    async fn go_on(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
+        match view.phase {
+            Phase::Publishing => match self.publication(job, view).await {
+                Ok(publication) => self.publish(job, view, publication, turn).await,
+                Err(error) => Err(error),
+            },
+            Phase::Undoing => self.undo(job, view).await,
+            _ => self.send_stage(job, view, turn).await,
         }
-        let index = self.plan_index(job, view.map_tasks).await?;
+    }
+
+    /// Sends the tasks of the stage that the job is in, from the first that was not sent, and gives signs of life meanwhile.
+    /// Where Lambda takes no more for now, another goes on later.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn send_stage(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
+        let program = view.program;
+        let index = if view.phase == Phase::Mapping { Some(self.plan_index(job, view).await?) } else { None };
+        let event = |task: TaskIdx| match &index {
+            Some(index) => {
+                let plan = index.split(task).ok_or_else(|| no_task(job, task))?;
+                Ok(Event::Map(MapEvent::first(job.clone(), task, plan, program)))
+            }
+            None => Ok(Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0, program })),
+        };
+        let count = if index.is_some() { view.map_tasks } else { view.partitions };
+        let (mut sent, mut pause) = (view.sent, Pause::default());
+        while sent < count {
+            let to = count.min(sent + SENT_AT_ONCE);
+            let events = (sent..to).map(|task| event(TaskIdx(task))).collect::<Result<Vec<_>>>()?;
+            match self.functions.start_all(events).await {
+                Ok(()) => sent = to,
+                // Those that were sent are sent again: who comes second leaves.
+                Err(error) if error.code() == "throttled" => {
+                    tracing::warn!(%job, %error, sent, "Lambda takes no more events for now");
+                    if pause.wait("sending events").await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            if !self.ledger.keep_turn(job, view.phase, turn.number, sent).await? {
+                return Ok(()); // Another has taken the turn, or the stage is over already.
+            }
+        }
+        Ok(())
+    }
+
+    async fn invoke(&self, job: &JobId, view: &JobView, claimed: Vec<Claimed>) -> Result<()> {
+        let program = view.program;
+        let index = if view.phase == Phase::Mapping { Some(self.plan_index(job, view).await?) } else { None };
         let mut events = Vec::with_capacity(claimed.len());
-        for (task, piece, start, number, relief) in claimed {
-            let at = index
-                .split(task)
-                .ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0)))?;
+        for Claimed { key, start, relief } in &claimed {
+            let (TryKey { task, piece, number, .. }, job) = (*key, job.clone());
+            let Some(index) = &index else {
+                events.push(match key.stage {
+                    Stage::Split => Event::Split(SplitEvent { job, number }),
+                    _ => Event::Reduce(ReduceEvent { job, task, number, program }),
+                });
+                continue;
+            };
+            let at = index.split(task).ok_or_else(|| no_task(&job, task))?;
             // Only a task that died of memory needs to know how large it is.
-            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || relief == Relief::default() {
+            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || *relief == Relief::default() {
                 (0, 0)
             } else {
-                let (split, spec) = tokio::try_join!(self.split(job, at), self.spec(job))?;
-                (left_bytes(&split, start), half_bytes_min(&spec))
+                let plan = plan_of(&job, view)?;
+                let (split, spec) = tokio::try_join!(self.split(&job, plan, at), self.spec(&job))?;
+                (left_bytes(&split, *start), half_bytes_min(&spec))
             };
             let has_larger = self.stack.functions.mapper_large.is_some();
             let (Eased { larger, bytes_max }, calls_max) = match relief.fewer {
                 Some(fewer) => (Eased { larger: fewer.larger && has_larger, bytes_max: None }, Some(fewer.calls_max)),
                 None => (relief.eased(piece_bytes, half_bytes_min, has_larger), None),
             };
-            let job = job.clone();
-            events.push(Event::Map(MapEvent {
-                job,
-                task,
-                piece,
-                number,
-                plan: at,
-                start,
-                bytes_max,
-                calls_max,
-                larger,
-                program,
-            }));
+            let first = MapEvent::first(job, task, at, program);
+            events.push(Event::Map(MapEvent { piece, number, start: *start, bytes_max, calls_max, larger, ..first }));
         }
-        self.functions.start_all(events).await
+        self.functions.start_all(events).await?;
+        let accepted: Vec<_> = claimed.iter().map(|claimed| self.ledger.accepted(job, claimed.key)).collect();
+        stream::iter(accepted).buffer_unordered(ACCEPTED_AT_ONCE).try_collect().await
     }
 
-    /// All parts are committed: checks the sums, writes the manifest, ends the job.
-    async fn finish(&self, job: &JobId, view: &LedgerView, before: &Requests) -> Result<()> {
-        let started_at = Timestamp::now();
-        let spec = self.spec(job).await?;
-        if spec.calls.as_ref().is_some_and(|calls| calls.then != Then::Job) {
+    /// All tasks are committed: checks the sums, publishes, ends the job.
+    async fn finish(&self, job: &JobId, view: &JobView, before: &Requests) -> Result<()> {
+        let started_at = self.now();
+        if !view.writes_output {
             return self.finish_calls(job, view, before, started_at).await;
         }
-        let manifest = self.manifest(job, &spec, view.job.map_tasks, view.job.partitions).await?;
-        let key = spec.output.manifest_key();
-        let mut text = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| Error::corrupt("manifest", format!("writing the manifest of job {job}: {e}")))?;
-        text.push(b'\n');
-        if self.objects.put(&spec.output.bucket, &key, text.into(), Replace::No).await? == Put::Exists {
-            // Another conductor of this job may have been first; another job must not have been.
-            let there = self.objects.get(&spec.output.bucket, &key, None).await?;
-            let there: Option<Manifest> = serde_json::from_slice(&there).ok();
-            if there.is_none_or(|there| there.job != manifest.job) {
-                return Err(Error::input(
-                    "output-taken",
-                    format!("{} was written by another job", spec.output.shown_key(&key)),
-                )
-                .with_hint("choose another output"));
-            }
-        }
+        let publication = self.publication(job, view).await?;
+        let upload = self.begin_manifest(&publication.spec.output).await?;
         let usage = self.usage_since(before, started_at);
-        self.ledger.proceed(job, Phase::Reducing, Phase::Succeeded, usage.as_ref(), Timestamp::now()).await?;
-        Ok(())
+        if !self.ledger.publish(job, &upload, usage.as_ref()).await? {
+            let (output, key) = (&publication.spec.output, publication.spec.output.manifest_key());
+            return self.objects.abort_upload(&output.bucket, &key, &upload).await;
+        }
+        let view = JobView { phase: Phase::Publishing, manifest_upload: Some(upload), ..view.clone() };
+        self.publish(job, &view, publication, &Turn::new(Phase::Publishing, 1)).await
+    }
+
+    async fn publish(&self, job: &JobId, view: &JobView, publication: Publication, turn: &Turn) -> Result<()> {
+        match self.publish_output(job, publication, turn).await {
+            Ok(()) => self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
+            Err(error) if error.code() == "turn-taken" => Ok(()),
+            Err(error) if !error.is_retryable() => {
+                tracing::error!(target: "kinglet::job", %job, code = error.code(), %error, hint = error.hint(), "publishing");
+                if self.ledger.end_publishing(job, view, &error).await? {
+                    let ending = Some(Phase::Failed);
+                    return self.undo(job, &JobView { phase: Phase::Undoing, ending, ..view.clone() }).await;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn undo(&self, job: &JobId, view: &JobView) -> Result<()> {
+        match self.spec(job).await {
+            Ok(spec) => self.undo_output(job, &spec, view).await?,
+            // A job without a spec has never worked.
+            Err(error) if error.code() == "object-missing" => {}
+            Err(error) => return Err(error),
+        }
+        let ending = view.ending.unwrap_or(Phase::Failed);
+        self.ledger.settle(job, Phase::Undoing, ending).await.map(drop)
     }
 
     /// What a function has spent on the job beside its own task; a driver counts for itself.
@@ -266,87 +332,200 @@ impl Conductor {
     }
 
     /// All results of calls are committed: checks that each call has one, and ends the job. There is no output.
-    async fn finish_calls(
-        &self,
-        job: &JobId,
-        view: &LedgerView,
-        before: &Requests,
-        started_at: Timestamp,
-    ) -> Result<()> {
-        let committed = self.ledger.committed::<MapRecord>(job, view.job.map_tasks).await?;
+    async fn finish_calls(&self, job: &JobId, view: &JobView, before: &Requests, started_at: Timestamp) -> Result<()> {
+        let committed = self.ledger.committed::<MapRecord>(job, view.map_tasks).await?;
         let made: u64 = committed.iter().flatten().map(|record| record.records).sum();
-        let count = view.job.calls.map_or(0, |calls| calls.count);
+        let count = view.calls.map_or(0, |calls| calls.count);
         if made != count {
             let message = format!("reconciling job {job}: calls given and made: {count} is not {made}");
             return Err(Error::corrupt("unreconciled", message));
         }
         let usage = self.usage_since(before, started_at);
-        self.ledger.proceed(job, view.job.phase, Phase::Succeeded, usage.as_ref(), Timestamp::now()).await?;
+        self.ledger.proceed(job, view.phase, Phase::Succeeded, usage.as_ref()).await?;
         Ok(())
     }
 
-    /// The manifest of a job whose tasks are all committed.
+    /// What a job whose tasks are all committed has to publish.
     ///
     /// # Errors
     /// [`Error::Corrupt`] with `unreconciled` when the sums do not agree.
-    pub async fn manifest(&self, job: &JobId, spec: &JobSpec, map_tasks: u32, partitions: u32) -> Result<Manifest> {
-        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job), None).await?;
+    async fn publication(&self, job: &JobId, view: &JobView) -> Result<Publication> {
+        let key = Self::plan_key(job, plan_of(job, view)?);
+        let (spec, bytes, maps, reduces) = tokio::try_join!(
+            self.spec(job),
+            self.objects.get(&self.stack.work_bucket, &key, None),
+            self.ledger.committed::<MapRecord>(job, view.map_tasks),
+            self.ledger.committed::<ReduceRecord>(job, view.partitions),
+        )?;
         let (splits, inputs) = plan::read(&bytes)?;
-        let maps = self.ledger.committed::<MapRecord>(job, map_tasks).await?;
-        let reduces: Vec<_> =
-            self.ledger.committed::<ReduceRecord>(job, partitions).await?.into_iter().flatten().collect();
-        if reduces.len() != partitions as usize {
-            return Err(Error::corrupt("unreconciled", format!("job {job}: {} of {partitions} parts", reduces.len())));
+        let reduces: Vec<_> = reduces.into_iter().flatten().collect();
+        if reduces.len() != view.partitions as usize {
+            let message = format!("job {job}: {} of {} parts", reduces.len(), view.partitions);
+            return Err(Error::corrupt("unreconciled", message));
         }
-        reconcile(job.as_str(), spec, &inputs, &splits, &maps, &reduces)
+        let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
+        Ok(Publication { spec, reduces, manifest })
     }
 
-    /// Ends a job without success and removes what it has published, so that nothing looks whole.
+    /// Gives a job up, unless it has ended or is publishing, and undoes what it has put into its output.
     ///
     /// # Errors
-    /// What the services report.
+    /// What the services report; then another goes on.
     pub async fn fail(&self, job: &JobId, phase: Phase, error: &Error) -> Result<()> {
-        let before = self.ledger.job(job).await?;
-        if !self.ledger.end(job, phase, error, Timestamp::now()).await? {
+        let view = self.ledger.job(job).await?;
+        if !self.ledger.end(job, &view, phase, error).await? {
             return Ok(());
         }
-        let (phase, code, hint) = (phase.as_str(), error.code(), error.hint());
-        tracing::error!(target: "kinglet::job", %job, phase, code, %error, hint, "the job ended without success");
-        if before.phase == Phase::Reducing { self.remove_parts(job, before.partitions).await } else { Ok(()) }
+        let (code, hint) = (error.code(), error.hint());
+        tracing::error!(
+            target: "kinglet::job", %job, phase = phase.as_str(), code, %error, hint, "the job ended without success"
+        );
+        if view.writes_output {
+            // As it is now, not as it was before it was ended: it may have gone on in between.
+            let view = self.ledger.job(job).await?;
+            self.undo(job, &view).await?;
+        }
+        Ok(())
     }
 
-    /// Removes the parts of a job that ended without success: not only the committed ones, as an attempt may have published
-    /// its part and not come to commit it. What is published later, its attempt removes itself when it finds the job ended.
+    /// Brings a job to its end whatever it is at: one that publishes succeeds, any other is cancelled.
+    ///
+    /// # Errors
+    /// What the services report; then another goes on.
+    pub async fn bring_to_end(&self, job: &JobId, error: &Error) -> Result<()> {
+        let view = self.ledger.job(job).await?;
+        match view.phase {
+            Phase::Publishing | Phase::Undoing => self.go_on(job, &view, &Turn::new(view.phase, view.turn)).await,
+            phase if phase.is_final() => Ok(()),
+            _ => self.fail(job, Phase::Cancelled, error).await,
+        }
+    }
+
+    /// Where nothing is heard of a job's splitter for some time, asks Lambda what is the matter with it: nobody else would say
+    /// that it cannot run, as it is itself whom failures are handed to. What Lambda says is recorded as that of the try that
+    /// waits.
     ///
     /// # Errors
     /// What the services report.
-    pub async fn remove_parts(&self, job: &JobId, partitions: u32) -> Result<()> {
-        let spec = self.spec(job).await?;
-        if spec.calls.as_ref().is_some_and(|calls| calls.then != Then::Job) {
+    pub async fn look_at_splitter(&self, job: &JobId) -> Result<()> {
+        let view = self.ledger.job(job).await?;
+        if view.phase != Phase::Splitting {
             return Ok(());
         }
-        let keys: Vec<_> = (0..partitions).map(|partition| spec.output.part_key(partition)).collect();
-        self.objects.delete(&spec.output.bucket, &keys).await
+        let task = self.ledger.splitting(job, view.phase_at[0].unwrap_or_default()).await?;
+        let last = task.tries.iter().max_by_key(|t| t.number);
+        if last.is_some_and(|t| t.started_at.is_some() || t.failed.is_some()) {
+            return Ok(());
+        }
+        let (number, sends) = last.map_or((0, 0), |t| (t.number, t.sends));
+        let (key, since) = (TryKey::split(number), last.and_then(|t| t.sent_at).unwrap_or(task.since));
+        let patience_ms = match (number, sends) {
+            (0, 0) => PING_FIRST_MS,
+            (0, _) => PING_AGAIN_MS,
+            _ => PING_NEXT_MS,
+        };
+        if self.now().since_ms(since) < patience_ms {
+            return Ok(());
+        }
+        let hint = "build the functions and deploy the stack again; `kinglet doctor` and the splitter's log say more";
+        let error = match self.functions.ping(&self.functions.names().splitter).await {
+            Err(error) if error.code() == "throttled" => return Ok(()), // It waits for a free function.
+            Err(error) => return Err(error),
+            Ok(Some(error)) => error,
+            // It was free just now. Perhaps it was not before, and Lambda will try again in some minutes: so does this.
+            Ok(None) if sends < SPLITTER_SENDS_MAX => {
+                if self.ledger.claim(job, key, sends).await? {
+                    self.functions.start(&Event::Split(SplitEvent { job: job.clone(), number })).await?;
+                    self.ledger.accepted(job, key).await?;
+                }
+                return Ok(());
+            }
+            Ok(None) => {
+                let message = format!("the splitter was invoked {} times and has not begun", sends + 1);
+                Error::stale("splitter-silent", message)
+            }
+        };
+        self.try_failed(job, key, Says::Lambda(""), &error.with_hint(hint)).await
     }
 
     /// Records that a try failed, and decides what follows.
     ///
     /// # Errors
     /// What the services report.
-    pub async fn try_failed(
-        &self,
-        job: &JobId,
-        stage: Stage,
-        task: TaskIdx,
-        piece: Piece,
-        number: u16,
-        error: &Error,
-    ) -> Result<()> {
+    pub async fn try_failed(&self, job: &JobId, key: TryKey, says: Says<'_>, error: &Error) -> Result<()> {
+        let TryKey { stage, task, piece, number } = key;
         let (code, hint) = (error.code(), error.hint());
         tracing::warn!(%job, %stage, task = task.0, piece = piece.0, attempt = number, code, %error, hint, "a try failed");
-        self.ledger.fail(job, stage, task, piece, number, error, Timestamp::now()).await?;
+        self.ledger.fail(job, key, says, error).await?;
         self.conduct(job).await.map(|_| ())
     }
+}
+
+/// A try that was claimed, and is to be sent.
+struct Claimed {
+    key: TryKey,
+    start: Option<Position>,
+    relief: Relief,
+}
+
+/// The turn of taking a job through its phase; see [`kinglet_core::ledger::advance`].
+pub struct Turn {
+    phase: Phase,
+    number: u64,
+    kept: Mutex<Instant>,
+}
+
+impl Turn {
+    /// A turn that was just taken.
+    pub fn new(phase: Phase, number: u64) -> Self {
+        Turn { phase, number, kept: Mutex::new(Instant::now()) }
+    }
+
+    /// Gives a sign of life, if the last was some time ago.
+    ///
+    /// # Errors
+    /// `turn-taken` when another goes on; what DynamoDB reports.
+    pub(crate) async fn keep(&self, conductor: &Conductor, job: &JobId, sent: u32) -> Result<()> {
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.elapsed() < KEEP_EVERY {
+                return Ok(());
+            }
+            *kept = Instant::now();
+        }
+        match conductor.ledger.keep_turn(job, self.phase, self.number, sent).await? {
+            true => Ok(()),
+            false => Err(Error::service("turn-taken", format!("another goes on with job {job}"))),
+        }
+    }
+}
+
+/// How often whoever has the turn gives a sign of life: others wait for [`kinglet_core::ledger::TURN_MS`].
+const KEEP_EVERY: Duration = Duration::from_secs(2);
+
+/// After so long, in milliseconds, somebody looks what is the matter with a splitter that has not begun; of a further try
+/// sooner, as the first look has shown that it cannot run.
+const PING_FIRST_MS: u64 = 15_000;
+const PING_NEXT_MS: u64 = 4_000;
+
+/// A splitter that can run, and does not begin, is sent its event again after so long, in milliseconds, but no more than so
+/// often: then it dies before it can say that it has begun.
+const PING_AGAIN_MS: u64 = 30_000;
+const SPLITTER_SENDS_MAX: u16 = 5;
+
+/// How many events are sent between two signs of life.
+const SENT_AT_ONCE: u32 = 1_000;
+
+/// How many tries are marked as sent at once.
+const ACCEPTED_AT_ONCE: usize = 16;
+
+/// Which plan is a job's.
+fn plan_of<'a>(job: &JobId, view: &'a JobView) -> Result<&'a str> {
+    view.plan.as_deref().ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no plan")))
+}
+
+fn no_task(job: &JobId, task: TaskIdx) -> Error {
+    Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0))
 }
 
 /// The least that a piece is halved to: of items, one of them, about.

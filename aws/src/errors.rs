@@ -66,58 +66,70 @@ impl<D: Display> Doing<D> {
             _ => "Unknown",
         });
         let said = service.message().unwrap_or("no message");
-        let message = |kind: &str| format!("{what}: {kind}{code}: {said} ({took:.1} s)");
-        match code {
-            "AccessDenied" | "AccessDeniedException" | "AllAccessDisabled" | "UnauthorizedOperation" => {
-                Error::input("access-denied", message("access denied: "))
-                    .with_hint("the role or user that asks needs permission for it")
-            }
-            // A signature that is too old speaks of the clock, whatever code it comes with.
-            "RequestTimeTooSkewed" | "RequestExpired" => clock(message("")),
-            "InvalidSignatureException" | "SignatureDoesNotMatch" if said.starts_with("Signature ") => {
-                clock(message(""))
-            }
-            "ExpiredToken" | "ExpiredTokenException" => {
-                Error::input("credentials-expired", message("the credentials have expired: ")).with_hint(
-                    "sign in again, as by `aws login` or `aws sso login`, or renew the keys in the environment",
-                )
-            }
-            "InvalidAccessKeyId"
-            | "SignatureDoesNotMatch"
-            | "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidToken"
-            | "TokenRefreshRequired"
-            | "MissingAuthenticationToken"
-            | "IncompleteSignature"
-            | "InvalidSignatureException" => Error::input("credentials", message(""))
-                .with_hint("check the AWS credentials: `aws sts get-caller-identity` shows whose are used"),
-            "NoSuchBucket" => {
-                Error::input("bucket-missing", message("")).with_hint("create the bucket or mend its name")
-            }
-            "NoSuchKey" | "NotFound" => Error::input("object-missing", message("")),
-            "PreconditionFailed" => Error::input("precondition", message("")),
-            "InvalidRange" => Error::input("range", message("")),
-            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-                let there = error.raw_response().and_then(|r| r.headers().get("x-amz-bucket-region"));
-                self.elsewhere(&message(""), there)
-            }
-            "InsufficientStorage" => Error::limit("no-space", message("")).with_hint("free some disk space"),
-            "ResourceNotFoundException" => Error::stale("resource-missing", message(""))
-                .with_hint("deploy the stack, or check its name and region"),
-            "EntityTooLarge"
-            | "ItemCollectionSizeLimitExceededException"
-            | "RequestEntityTooLargeException"
-            | "RequestTooLargeException" => Error::limit("too-large", message("")),
-            _ if is_throttle(code) || status == 429 => Error::service("throttled", message("throttled: ")).with_hint(
-                "too much runs at once for the account's limits: wait, lower --concurrency, or ask AWS for more",
-            ),
-            "RequestTimeout" | "InternalServerError" | "TransactionInProgressException" => {
-                Error::service("service", message(""))
-            }
-            _ if (500..600).contains(&status) => Error::service("service", message("")),
-            _ => Error::input("rejected", message("")),
+        if matches!(code, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") {
+            let there = error.raw_response().and_then(|r| r.headers().get("x-amz-bucket-region"));
+            return self.elsewhere(&format!("{what}: {code}: {said} ({took:.1} s)"), there);
         }
+        classified(code, status, said, |kind| format!("{what}: {kind}{code}: {said} ({took:.1} s)"))
+    }
+}
+
+/// An error of one of several things that a request was to do, which has a code and no status.
+pub(crate) fn of_code(what: &str, code: Option<&str>, said: &str) -> Error {
+    let code = code.unwrap_or("Unknown");
+    let status = if matches!(code, "InternalError" | "ServiceUnavailable") { 503 } else { 0 };
+    classified(code, status, said, |kind| format!("{what}: {kind}{code}: {said}"))
+}
+
+/// Who must act, by the service's code.
+fn classified(code: &str, status: u16, said: &str, message: impl Fn(&str) -> String) -> Error {
+    match code {
+        "AccessDenied" | "AccessDeniedException" | "AllAccessDisabled" | "UnauthorizedOperation" => {
+            Error::input("access-denied", message("access denied: "))
+                .with_hint("the role or user that asks needs permission for it")
+        }
+        // A signature that is too old speaks of the clock, whatever code it comes with.
+        "RequestTimeTooSkewed" | "RequestExpired" => clock(message("")),
+        "InvalidSignatureException" | "SignatureDoesNotMatch" if said.starts_with("Signature ") => clock(message("")),
+        "ExpiredToken" | "ExpiredTokenException" => {
+            Error::input("credentials-expired", message("the credentials have expired: "))
+                .with_hint("sign in again, as by `aws login` or `aws sso login`, or renew the keys in the environment")
+        }
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "MissingAuthenticationToken"
+        | "IncompleteSignature"
+        | "InvalidSignatureException" => Error::input("credentials", message(""))
+            .with_hint("check the AWS credentials: `aws sts get-caller-identity` shows whose are used"),
+        "NoSuchBucket" => Error::input("bucket-missing", message("")).with_hint("create the bucket or mend its name"),
+        "NoSuchKey" | "NotFound" => Error::input("object-missing", message("")),
+        "NoSuchUpload" => Error::service("upload-gone", message("")),
+        "PreconditionFailed" => Error::input("precondition", message("")),
+        // Somebody writes to the same object at the same time.
+        "ConditionalRequestConflict" | "OperationAborted" | "TransactionConflictException" => {
+            Error::service("service", message(""))
+        }
+        "InvalidRange" => Error::input("range", message("")),
+        "InsufficientStorage" => Error::limit("no-space", message("")).with_hint("free some disk space"),
+        "ResourceNotFoundException" => {
+            Error::stale("resource-missing", message("")).with_hint("deploy the stack, or check its name and region")
+        }
+        "EntityTooLarge"
+        | "ItemCollectionSizeLimitExceededException"
+        | "RequestEntityTooLargeException"
+        | "RequestTooLargeException" => Error::limit("too-large", message("")),
+        _ if is_throttle(code) || status == 429 => Error::service("throttled", message("throttled: ")).with_hint(
+            "too much runs at once for the account's limits: wait, lower --concurrency, or ask AWS for more",
+        ),
+        "RequestTimeout" | "InternalServerError" | "TransactionInProgressException" => {
+            Error::service("service", message(""))
+        }
+        _ if (500..600).contains(&status) => Error::service("service", message("")),
+        _ => Error::input("rejected", message("")),
     }
 }
 

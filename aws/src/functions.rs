@@ -4,7 +4,7 @@ use crate::errors::{Doing, code};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LastUpdateStatus};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::wire::event::Event;
+use kinglet_core::wire::event::{Event, PingEvent};
 use kinglet_core::wire::trace;
 use kinglet_core::{Error, Result, limits};
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ impl Functions {
     /// What Lambda reports.
     pub async fn start(&self, event: &Event) -> Result<()> {
         let name = match event {
-            Event::Split(_) | Event::Sweep(_) => &self.names.splitter,
+            Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => &self.names.splitter,
             Event::Map(event) if event.larger => self.names.mapper_large.as_ref().unwrap_or(&self.names.mapper),
             Event::Map(_) => &self.names.mapper,
             Event::Reduce(_) => &self.names.reducer,
@@ -102,6 +102,30 @@ impl Functions {
             }
             Err(e) => Err(doing.failed(&e)),
         }
+    }
+
+    /// Runs a function that has nothing to do, and waits for it. `None` when it answers as one of this version; else what Lambda
+    /// says of it, which is what keeps it from answering events, too.
+    ///
+    /// # Errors
+    /// What keeps it from being run now: throttling, no permission.
+    pub async fn ping(&self, name: &str) -> Result<Option<Error>> {
+        let doing = Doing::now(format!("pinging function {name}"));
+        let payload = serde_json::to_vec(&Event::Ping(PingEvent {}))
+            .map_err(|e| Error::input("event", format!("encoding an event: {e}")))?;
+        let request = self.lambda.invoke().function_name(name).payload(Blob::new(payload));
+        let answer = request.send().await.map_err(|e| doing.failed(&e))?;
+        if answer.function_error.is_none() {
+            return Ok(None);
+        }
+        let said = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        let said = serde_json::from_slice(&said).unwrap_or_default();
+        Ok(Some(crate::worker::death(&said).context(format!("function {name}"))))
+    }
+
+    /// The names of the functions.
+    pub fn names(&self) -> &FunctionNames {
+        &self.names
     }
 
     /// What Lambda says of the functions: splitter, mapper, larger mapper, reducer.

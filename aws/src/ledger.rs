@@ -2,11 +2,11 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, the shipped program, error; `usage1`…`usage3`: what was spent beside tasks |
-//! | `job#<job>` | `split#<number>` | that a further try of splitting was claimed |
+//! | `job#<job>` | `job` | phase, times, plan, the shipped program, error; whose turn it is, `turn`, and how far that is, `sent`; `usage1`…`usage3`: what was spent beside tasks |
+//! | `job#<job>` | `split#<number>` | a try of splitting, as those below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
-//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | when it was claimed, started and on which function, failed and why |
+//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when it was sent, when it started, by which execution (`run`) and on which function, when it last gave a sign of life, when it failed and why |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run, or, by group, of the results of a batch of calls |
 //! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
@@ -17,19 +17,34 @@
 //! the whole group, so the committer sees whether the group is complete. A complete group is added to the root's set the
 //! same way, and the reply says whether the stage is. There is no counter that could count twice.
 //!
+//! **Whose hand was it?** The reply to a conditional write may be lost; the SDK then sends it again, and the condition does not
+//! hold any more, by this very hand. So each such write leaves a random token, `by` or `run`, and one that is refused reads the
+//! item and looks whose token is there.
+//!
+//! **What time is it?** All times here are the services' ([`crate::Clock`]), whoever wrote them.
+//!
+//! A job's own item and its entry in `jobs` are written together, in one transaction, when it is made and when it ends.
+//!
 //! Every item has `ttl`, in seconds since 1970. DynamoDB deletes late, so nothing relies on an item being gone.
 
 mod runs;
 
-pub(crate) use runs::{INLINE_ITEM_BYTES, run_key};
+pub(crate) use runs::{INLINE_ITEM_BYTES, item_sk, run_key};
 pub use runs::{InlineRun, ObjectRuns};
 
+use crate::clock::Clock;
 use crate::errors::{Doing, code};
 use crate::meter::Meter;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue};
-use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp};
-use kinglet_core::ledger::{CallsView, Failure, JobView, Phase, TaskView, TryView};
-use kinglet_core::limits::{BATCH_GET_KEYS_MAX, JOB_KEPT_S, TASKS_PER_GROUP};
+use crate::replies::{Pause, Refusal, of_write};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValue, TransactWriteItem,
+    Update,
+};
+use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
+use kinglet_core::ledger::{CallsView, Failure, JobView, Phase, SILENCE_MS, TaskView, TryView};
+use kinglet_core::limits::{BATCH_GET_KEYS_MAX, JOB_KEPT_S, JOB_MS_MAX, TASKS_PER_GROUP};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
 use kinglet_core::wire::spec::JobSpec;
@@ -45,6 +60,7 @@ pub struct Ledger {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) table: String,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) clock: Clock,
 }
 
 /// A committed record of either stage.
@@ -123,6 +139,61 @@ pub enum Commit {
     Lost(AttemptId),
 }
 
+/// The execution of a try: what runs it, and for which event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Random: tells two executions of one try apart, as when Lambda delivers an event twice.
+    pub nonce: u32,
+    /// Lambda's id of the invocation, the same for all deliveries of an event.
+    pub request_id: String,
+    /// The memory of the function in MB.
+    pub memory_mb: u32,
+    /// Whether it is the larger mapper.
+    pub larger: bool,
+    /// How many calls it makes at most, of a batch of them.
+    pub calls_max: Option<u32>,
+}
+
+/// What became of starting a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// This execution does the work.
+    Here,
+    /// Another does, or has failed at it.
+    Elsewhere,
+}
+
+/// Who says that a try has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says<'a> {
+    /// Its own execution.
+    Run(u32),
+    /// Lambda, of the invocation with this id.
+    Lambda(&'a str),
+}
+
+/// A plan as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned<'a> {
+    /// Which of those that splitters may have written.
+    pub id: &'a str,
+    /// How many map tasks.
+    pub map_tasks: u32,
+    /// How many reduce tasks.
+    pub partitions: u32,
+    /// Objects and bytes of the input.
+    pub input: (u64, u64),
+    /// The calls, where tasks are batches of them.
+    pub calls: Option<CallsView>,
+    /// What a function spent on it.
+    pub usage: Option<Usage>,
+}
+
+/// A token by which a conditional write knows its own hand.
+fn hand() -> AttributeValue {
+    text(format!("{:08x}{:08x}", crate::worker::nonce(), crate::worker::nonce()))
+}
+
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
@@ -155,8 +226,13 @@ fn group_pk(job: &JobId, stage: Stage, group: u32) -> String {
     format!("job#{job}#{stage}#{group:05}")
 }
 
-fn try_sk(task: TaskIdx, piece: Piece, number: u16) -> String {
-    format!("try#{:06}#{:05}#{number:05}", task.0, piece.0)
+/// The keys of a try.
+fn try_key(job: &JobId, key: TryKey) -> (String, String) {
+    let TryKey { stage, task, piece, number } = key;
+    match stage {
+        Stage::Split => (job_pk(job), format!("split#{number:05}")),
+        _ => (group_pk(job, stage, group_of(task)), format!("try#{:06}#{:05}#{number:05}", task.0, piece.0)),
+    }
 }
 
 fn done_name(task: TaskIdx, piece: Piece) -> String {
@@ -198,12 +274,90 @@ fn is_done<R: Record>(pieces: &[R]) -> bool {
 
 impl Ledger {
     /// A table through this client.
-    pub fn new(dynamodb: aws_sdk_dynamodb::Client, table: &str, meter: Arc<Meter>) -> Self {
-        Ledger { dynamodb, table: table.to_owned(), meter }
+    pub fn new(dynamodb: aws_sdk_dynamodb::Client, table: &str, meter: Arc<Meter>, clock: Clock) -> Self {
+        Ledger { dynamodb, table: table.to_owned(), meter, clock }
     }
 
-    pub(crate) fn ttl() -> AttributeValue {
-        number(Timestamp::now().0 / 1000 + JOB_KEPT_S)
+    pub(crate) fn ttl(&self) -> AttributeValue {
+        number(self.clock.now().0 / 1000 + JOB_KEPT_S)
+    }
+
+    /// An update of one item, for whatever is to be set.
+    fn update(&self, (pk, sk): (String, String)) -> UpdateItemFluentBuilder {
+        let request = self.dynamodb.update_item().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
+        request.return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+
+    /// Sends a conditional update. Returns whether it was done: where it is refused, `is_mine` looks at the item whether it had
+    /// been done before, and the reply was lost.
+    async fn send_update(
+        &self,
+        doing: &Doing<String>,
+        request: UpdateItemFluentBuilder,
+        key: (String, String),
+        is_mine: impl Fn(&Item) -> bool,
+    ) -> Result<bool> {
+        match request.send().await {
+            Ok(done) => {
+                self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
+                Ok(true)
+            }
+            Err(e) if of_write(code(&e).as_deref()) == Refusal::Unmet => {
+                Ok(self.item(doing, key).await?.is_some_and(|item| is_mine(&item)))
+            }
+            Err(e) => Err(doing.failed(&e)),
+        }
+    }
+
+    /// Sends several writes that are done together or not at all. As [`Self::send_update`].
+    async fn send_transaction(
+        &self,
+        doing: &Doing<String>,
+        writes: Vec<TransactWriteItem>,
+        key: (String, String),
+        is_mine: impl Fn(&Item) -> bool,
+    ) -> Result<bool> {
+        let mut pause = Pause::default();
+        loop {
+            let request = self.dynamodb.transact_write_items().set_transact_items(Some(writes.clone()));
+            let refused = match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+                Ok(done) => {
+                    let units = |all: Vec<ConsumedCapacity>| all.iter().filter_map(|c| c.capacity_units).sum();
+                    self.meter.wrote(done.consumed_capacity.map(units));
+                    return Ok(true);
+                }
+                Err(e) => e,
+            };
+            match code(&refused).as_deref() {
+                // Not only for its conditions: another transaction may have had one of the items.
+                Some("TransactionCanceledException") => {
+                    let reasons: Vec<_> = match refused.as_service_error() {
+                        Some(TransactWriteItemsError::TransactionCanceledException(e)) => {
+                            e.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect()
+                        }
+                        _ => vec![],
+                    };
+                    if reasons.contains(&"ConditionalCheckFailed") || reasons.is_empty() {
+                        return Ok(self.item(doing, key).await?.is_some_and(|item| is_mine(&item)));
+                    }
+                    pause.wait("a transaction of the ledger meets others").await?;
+                }
+                Some("TransactionInProgressException" | "TransactionConflictException") => {
+                    pause.wait("a transaction of the ledger meets others").await?;
+                }
+                _ => return Err(doing.failed(&refused)),
+            }
+        }
+    }
+
+    /// One item, if it is there.
+    async fn item(&self, doing: &Doing<String>, (pk, sk): (String, String)) -> Result<Option<Item>> {
+        let request = self.dynamodb.get_item().table_name(&self.table).consistent_read(true);
+        let request = request.key("pk", text(pk)).key("sk", text(sk));
+        let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let got = got.map_err(|e| doing.failed(&e))?;
+        self.meter.read(got.consumed_capacity.and_then(|c| c.capacity_units));
+        Ok(got.item)
     }
 
     /// Creates the table, where `template.yaml` does not: on the embedded runtime and on other servers of one's own. One that
@@ -247,26 +401,41 @@ impl Ledger {
     /// [`Error::Input`] when the id is taken; what DynamoDB reports.
     pub async fn create_job(&self, job: &JobId, spec: &JobSpec, timeout_ms: u64) -> Result<()> {
         let doing = Doing::now(format!("creating job {job} in table {}", self.table));
-        let put = |pk: String, sk: String| {
-            let put = self.dynamodb.put_item().table_name(&self.table).item("pk", text(pk)).item("sk", text(sk));
-            let put = match &spec.program {
-                Some(program) => put.item("program", text(program.to_string())),
-                None => put,
-            };
-            put.item("name", text(&spec.job))
-                .item("phase", text(Phase::Splitting.as_str()))
-                .item("at0", number(spec.submitted_at.0))
-                .item("tries_max", number(spec.options.tries_max))
-                .item("timeout_ms", number(timeout_ms))
-                .item("ttl", Self::ttl())
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .condition_expression("attribute_not_exists(pk)")
+        let (by, now) = (hand(), self.clock.now());
+        let mut item: Item = HashMap::from([
+            ("name".into(), text(&spec.job)),
+            ("phase".into(), text(Phase::Splitting.as_str())),
+            ("at0".into(), number(now.0)),
+            ("ttl".into(), self.ttl()),
+        ]);
+        let put = |mut item: Item, pk: String, sk: String| {
+            item.extend([("pk".into(), text(pk)), ("sk".into(), text(sk))]);
+            let put = Put::builder().table_name(&self.table).set_item(Some(item));
+            let put = put.condition_expression("attribute_not_exists(pk)").build();
+            put.map(|put| TransactWriteItem::builder().put(put).build())
+                .map_err(|e| Error::input("rejected", e.to_string()))
         };
-        for (pk, sk) in [(job_pk(job), "job".to_owned()), ("jobs".to_owned(), job.to_string())] {
-            let done = put(pk, sk).send().await.map_err(|e| doing.failed(&e))?;
-            self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
+        let entry = put(item.clone(), "jobs".to_owned(), job.to_string())?;
+        let options = &spec.options;
+        item.extend([
+            ("by".into(), by.clone()),
+            ("turn".into(), number(0)),
+            ("turn_at".into(), number(now.0)),
+            ("tries_max".into(), number(options.tries_max)),
+            ("ms_max".into(), number(options.ms_max.unwrap_or(JOB_MS_MAX))),
+            ("timeout_ms".into(), number(timeout_ms)),
+            ("writes_output".into(), AttributeValue::Bool(spec.writes_output())),
+        ]);
+        if let Some(program) = &spec.program {
+            item.insert("program".into(), text(program.to_string()));
         }
-        Ok(())
+        let own = put(item, job_pk(job), "job".to_owned())?;
+        let is_mine = |item: &Item| item.get("by") == Some(&by);
+        if self.send_transaction(&doing, vec![own, entry], (job_pk(job), "job".to_owned()), is_mine).await? {
+            Ok(())
+        } else {
+            Err(Error::input("job-exists", format!("there is a job {job} in table {} already", self.table)))
+        }
     }
 
     /// The job's own item.
@@ -275,15 +444,24 @@ impl Ledger {
     /// [`Error::Input`] with `job-missing` when there is no such job.
     pub async fn job(&self, job: &JobId) -> Result<JobView> {
         let doing = Doing::now(format!("reading job {job} in table {}", self.table));
-        let request = self.dynamodb.get_item().table_name(&self.table).consistent_read(true);
+        match self.item(&doing, (job_pk(job), "job".to_owned())).await? {
+            Some(item) => job_view(job, &item),
+            None => Err(self.job_missing(job)),
+        }
+    }
+
+    /// The job's own item as it was a moment ago, for half the price: for those who only look whether the job goes on.
+    ///
+    /// # Errors
+    /// As [`Self::job`].
+    pub async fn job_lately(&self, job: &JobId) -> Result<JobView> {
+        let doing = Doing::now(format!("reading job {job} in table {}", self.table));
+        let request = self.dynamodb.get_item().table_name(&self.table);
         let request = request.key("pk", text(job_pk(job))).key("sk", text("job"));
         let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let got = got.map_err(|e| doing.failed(&e))?;
         self.meter.read(got.consumed_capacity.and_then(|c| c.capacity_units));
-        let Some(item) = got.item else {
-            return Err(self.job_missing(job));
-        };
-        job_view(job, &item)
+        job_view(job, &got.item.ok_or_else(|| self.job_missing(job))?)
     }
 
     /// All jobs that the ledger keeps, oldest first.
@@ -321,228 +499,330 @@ impl Ledger {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn plan(
-        &self,
-        job: &JobId,
-        tasks: (u32, u32),
-        input: (u64, u64),
-        calls: Option<CallsView>,
-        usage: Option<&Usage>,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let (map_tasks, partitions) = tasks;
+    pub async fn plan(&self, job: &JobId, planned: &Planned<'_>) -> Result<bool> {
         let mut set = vec![
-            ("map_tasks", number(map_tasks)),
-            ("partitions", number(partitions)),
-            ("objects", number(input.0)),
-            ("bytes", number(input.1)),
+            ("plan", text(planned.id)),
+            ("map_tasks", number(planned.map_tasks)),
+            ("partitions", number(planned.partitions)),
+            ("objects", number(planned.input.0)),
+            ("bytes", number(planned.input.1)),
         ];
-        if let Some(usage) = usage {
+        if let Some(usage) = &planned.usage {
             set.push(("usage1", binary(frame::write(usage)?)));
         }
-        if let Some(calls) = calls {
+        if let Some(calls) = planned.calls {
             set.extend([("calls", number(calls.count)), ("calls_per_task", number(calls.per_task))]);
         }
-        self.transition(job, Phase::Splitting, Phase::Mapping, now, set).await
+        self.transition(job, &[Phase::Splitting], Phase::Mapping, set).await
     }
 
-    /// Goes from mapping to reducing, or from reducing to success, and keeps what a function spent on that beside its own task.
-    /// Returns whether this call did it.
+    /// Goes from mapping to reducing, or with a job that writes no output from its last stage to success, and keeps what a
+    /// function spent on that beside its own task. Returns whether this call did it.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn proceed(
+    pub async fn proceed(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
+        self.transition(job, &[from], to, usage_of(to, usage)?).await
+    }
+
+    /// Goes from reducing to publishing, with the upload that will become the manifest. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn publish(&self, job: &JobId, manifest_upload: &str, usage: Option<&Usage>) -> Result<bool> {
+        let mut set = usage_of(Phase::Publishing, usage)?;
+        set.push(("manifest_upload", text(manifest_upload)));
+        self.transition(job, &[Phase::Reducing], Phase::Publishing, set).await
+    }
+
+    /// Puts another upload for the manifest in place of one that is gone. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn replace_manifest_upload(&self, job: &JobId, gone: &str, upload: &str) -> Result<bool> {
+        let doing = Doing::now(format!("replacing the manifest's upload of job {job}"));
+        let key = (job_pk(job), "job".to_owned());
+        let request = self.update(key.clone()).update_expression("SET manifest_upload = :new");
+        let request = request.condition_expression("phase = :phase AND manifest_upload = :gone");
+        let request = request.expression_attribute_values(":phase", text(Phase::Publishing.as_str()));
+        let request = request.expression_attribute_values(":gone", text(gone));
+        let request = request.expression_attribute_values(":new", text(upload));
+        self.send_update(&doing, request, key, |item| read_text(item, "manifest_upload") == Some(upload)).await
+    }
+
+    /// Notes that a job's result is there, so that its claim to the output may go.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub(crate) async fn published(&self, job: &JobId) -> Result<()> {
+        let doing = Doing::now(format!("noting that job {job} is published"));
+        let key = (job_pk(job), "job".to_owned());
+        let request = self.update(key.clone()).update_expression("SET published = :yes");
+        let request = request.condition_expression("phase = :phase");
+        let request = request.expression_attribute_values(":phase", text(Phase::Publishing.as_str()));
+        let request = request.expression_attribute_values(":yes", AttributeValue::Bool(true));
+        self.send_update(&doing, request, key, |_| false).await.map(drop)
+    }
+
+    /// The phase of a job, and whether [`Self::published`] was noted.
+    pub(crate) async fn is_published(&self, job: &JobId) -> Result<(Phase, bool)> {
+        let doing = Doing::now(format!("reading job {job} in table {}", self.table));
+        let item = self.item(&doing, (job_pk(job), "job".to_owned())).await?.ok_or_else(|| self.job_missing(job))?;
+        let published = matches!(item.get("published"), Some(AttributeValue::Bool(true)));
+        Ok((job_view(job, &item)?.phase, published))
+    }
+
+    /// Gives the job up, unless it has ended or is publishing: it then has failed or was cancelled, or, if it writes an output,
+    /// will have once that is undone. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn end(&self, job: &JobId, view: &JobView, ending: Phase, error: &Error) -> Result<bool> {
+        self.end_from(job, view, &[Phase::Splitting, Phase::Mapping, Phase::Reducing], ending, error).await
+    }
+
+    /// Gives a job up that cannot be published.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub(crate) async fn end_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<bool> {
+        self.end_from(job, view, &[Phase::Publishing], Phase::Failed, error).await
+    }
+
+    async fn end_from(
         &self,
         job: &JobId,
-        from: Phase,
-        to: Phase,
-        usage: Option<&Usage>,
-        now: Timestamp,
+        view: &JobView,
+        from: &[Phase],
+        ending: Phase,
+        error: &Error,
     ) -> Result<bool> {
-        let name = if to == Phase::Reducing { "usage2" } else { "usage3" };
-        let set = match usage {
-            Some(usage) => vec![(name, binary(frame::write(usage)?))],
-            None => vec![],
-        };
-        self.transition(job, from, to, now, set).await
+        let mut set = vec![("error", binary(frame::write(&error.clone().shortened())?))];
+        let to = if view.writes_output { Phase::Undoing } else { ending };
+        if to == Phase::Undoing {
+            set.push(("ending", text(ending.as_str())));
+        }
+        self.transition(job, from, to, set).await
     }
 
-    /// Ends the job as failed or cancelled, unless it has ended. Returns whether this call did it.
+    /// Ends a job whose output is in order: published, or undone. Returns whether this call did it.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn end(&self, job: &JobId, phase: Phase, error: &Error, now: Timestamp) -> Result<bool> {
-        for from in [Phase::Splitting, Phase::Mapping, Phase::Reducing] {
-            let set = vec![("error", binary(frame::write(&error.clone().shortened())?))];
-            if self.transition(job, from, phase, now, set).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    pub async fn settle(&self, job: &JobId, from: Phase, to: Phase) -> Result<bool> {
+        self.transition(job, &[from], to, vec![]).await
     }
 
     async fn transition(
         &self,
         job: &JobId,
-        from: Phase,
+        from: &[Phase],
         to: Phase,
-        now: Timestamp,
         set: Vec<(&str, AttributeValue)>,
     ) -> Result<bool> {
-        let doing = Doing::now(format!("moving job {job} from {} to {}", from.as_str(), to.as_str()));
+        let were: Vec<_> = from.iter().map(|phase| phase.as_str()).collect();
+        let doing = Doing::now(format!("moving job {job} from {} to {}", were.join(" or "), to.as_str()));
+        let (by, now) = (hand(), self.clock.now());
+        let mut expression = "SET phase = :to, #by = :by, turn = :turn, turn_at = :now, sent = :sent".to_owned();
+        let mut names = HashMap::from([("#by".to_owned(), "by".to_owned())]);
+        let mut values = HashMap::from([
+            (":to".to_owned(), text(to.as_str())),
+            (":by".to_owned(), by.clone()),
+            (":turn".to_owned(), number(1)),
+            (":sent".to_owned(), number(0)),
+            (":now".to_owned(), number(now.0)),
+        ]);
         let at = match to {
-            Phase::Splitting => "at0",
-            Phase::Mapping => "at1",
-            Phase::Reducing => "at2",
-            Phase::Succeeded | Phase::Failed | Phase::Cancelled => "at3",
+            Phase::Splitting => Some("at0"),
+            Phase::Mapping => Some("at1"),
+            Phase::Reducing => Some("at2"),
+            Phase::Publishing | Phase::Undoing => None,
+            Phase::Succeeded | Phase::Failed | Phase::Cancelled => Some("at3"),
         };
-        let mut expression = format!("SET phase = :to, {at} = :now");
-        let mut request = self.dynamodb.update_item().table_name(&self.table).condition_expression("phase = :from");
+        if let Some(at) = at {
+            expression.push_str(&format!(", {at} = :now"));
+        }
         for (n, (name, value)) in set.into_iter().enumerate() {
             expression.push_str(&format!(", #s{n} = :s{n}"));
-            request = request.expression_attribute_names(format!("#s{n}"), name);
-            request = request.expression_attribute_values(format!(":s{n}"), value);
+            names.insert(format!("#s{n}"), name.to_owned());
+            values.insert(format!(":s{n}"), value);
         }
-        let request = request
-            .key("pk", text(job_pk(job)))
-            .key("sk", text("job"))
-            .update_expression(expression)
-            .expression_attribute_values(":to", text(to.as_str()))
-            .expression_attribute_values(":from", text(from.as_str()))
-            .expression_attribute_values(":now", number(now.0))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await {
-            Ok(done) => self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units)),
-            Err(e) if is_condition(code(&e).as_deref()) => return Ok(false),
-            Err(e) => return Err(doing.failed(&e)),
+        let froms: Vec<_> = (0..from.len()).map(|n| format!("phase = :from{n}")).collect();
+        values.extend(from.iter().enumerate().map(|(n, phase)| (format!(":from{n}"), text(phase.as_str()))));
+        let condition = froms.join(" OR ");
+
+        let key = (job_pk(job), "job".to_owned());
+        let is_mine = |item: &Item| item.get("by") == Some(&by);
+        if !to.is_final() {
+            let request = self.update(key.clone()).update_expression(expression).condition_expression(condition);
+            let request = request.set_expression_attribute_names(Some(names));
+            let request = request.set_expression_attribute_values(Some(values));
+            return self.send_update(&doing, request, key, is_mine).await;
         }
-        if to.is_final() {
-            let request = self.dynamodb.update_item().table_name(&self.table).key("pk", text("jobs"));
-            let request = request.key("sk", text(job.to_string())).update_expression("SET phase = :to, at3 = :now");
-            let request = request.expression_attribute_values(":to", text(to.as_str()));
-            let request = request.expression_attribute_values(":now", number(now.0));
-            request.send().await.map_err(|e| doing.failed(&e))?;
-        }
-        Ok(true)
+        let update =
+            |pk: String, sk: String| Update::builder().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
+        let own = update(job_pk(job), "job".to_owned()).update_expression(expression).condition_expression(condition);
+        let own = own.set_expression_attribute_names(Some(names)).set_expression_attribute_values(Some(values));
+        let entry = update("jobs".to_owned(), job.to_string()).update_expression("SET phase = :to, at3 = :now");
+        let entry = entry.expression_attribute_values(":to", text(to.as_str()));
+        let entry = entry.expression_attribute_values(":now", number(now.0));
+        let writes =
+            [own, entry].map(|update| update.build().map(|update| TransactWriteItem::builder().update(update).build()));
+        let writes = writes.into_iter().collect::<Result<Vec<_>, _>>();
+        let writes = writes.map_err(|e| Error::input("rejected", e.to_string()))?;
+        self.send_transaction(&doing, writes, key, is_mine).await
     }
 
-    /// Claims a try, so that only one of several deciders invokes it.
+    /// Takes the turn from one that has fallen silent. Returns whether this call did it.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn claim(
-        &self,
-        job: &JobId,
-        stage: Stage,
-        task: TaskIdx,
-        piece: Piece,
-        try_number: u16,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let doing = Doing::now(format!("claiming try {try_number} of {stage} task {}", task.0));
-        let request = self.try_update(job, stage, task, piece, try_number);
-        let request = request.update_expression("SET claimed_at = :now, #ttl = :ttl");
-        let request = request.condition_expression("attribute_not_exists(pk)");
-        let request = request.expression_attribute_values(":now", number(now.0));
-        match request.send().await {
-            Ok(done) => self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units)),
-            Err(e) if is_condition(code(&e).as_deref()) => return Ok(false),
-            Err(e) => return Err(doing.failed(&e)),
-        }
-        Ok(true)
+    pub async fn take_turn(&self, job: &JobId, phase: Phase, turn: u64) -> Result<bool> {
+        let doing = Doing::now(format!("taking turn {} of job {job}", turn + 1));
+        let (by, key) = (hand(), (job_pk(job), "job".to_owned()));
+        let request = self.of_turn(&key, phase, turn).update_expression("SET turn = :next, turn_at = :now, #by = :by");
+        let request = request.expression_attribute_names("#by", "by").expression_attribute_values(":by", by.clone());
+        let request = request.expression_attribute_values(":next", number(turn + 1));
+        self.send_update(&doing, request, key, |item| item.get("by") == Some(&by)).await
     }
 
-    /// Claims a further try of splitting, so that only one of several deciders invokes it.
+    /// Gives a sign of life for a turn, and says how many tasks were sent in it. Returns whether the turn is still this one's.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn claim_split(&self, job: &JobId, try_number: u64, now: Timestamp) -> Result<bool> {
-        let doing = Doing::now(format!("claiming try {try_number} of splitting"));
-        let request = self.dynamodb.put_item().table_name(&self.table).item("pk", text(job_pk(job)));
-        let request = request.item("sk", text(format!("split#{try_number:05}"))).item("claimed_at", number(now.0));
-        let request = request.item("ttl", Self::ttl()).condition_expression("attribute_not_exists(pk)");
-        match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
-            Ok(done) => self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units)),
-            Err(e) if is_condition(code(&e).as_deref()) => return Ok(false),
-            Err(e) => return Err(doing.failed(&e)),
-        }
-        Ok(true)
+    pub async fn keep_turn(&self, job: &JobId, phase: Phase, turn: u64, sent: u32) -> Result<bool> {
+        let doing = Doing::now(format!("keeping turn {turn} of job {job}"));
+        let key = (job_pk(job), "job".to_owned());
+        let request = self.of_turn(&key, phase, turn).update_expression("SET turn_at = :now, sent = :sent");
+        let request = request.expression_attribute_values(":sent", number(sent));
+        // Done twice, it is as done once.
+        self.send_update(&doing, request, key, |_| false).await
     }
 
-    /// Records that a worker began a try, on which function, of how many MB and whether it is the larger mapper, and of how many
-    /// calls at most.
+    fn of_turn(&self, key: &(String, String), phase: Phase, turn: u64) -> UpdateItemFluentBuilder {
+        let request = self.update(key.clone()).condition_expression("phase = :phase AND turn = :turn");
+        let request = request.expression_attribute_values(":phase", text(phase.as_str()));
+        let request = request.expression_attribute_values(":turn", number(turn));
+        request.expression_attribute_values(":now", number(self.clock.now().0))
+    }
+
+    /// Claims to send a try that was claimed so often before, so that only one of several deciders invokes it.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one key and the values")]
-    pub async fn start(
-        &self,
-        job: &JobId,
-        stage: Stage,
-        task: TaskIdx,
-        piece: Piece,
-        try_number: u16,
-        function: (u32, bool),
-        calls_max: Option<u32>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let doing = Doing::now(format!("starting try {try_number} of {stage} task {}", task.0));
-        let request = self.try_update(job, stage, task, piece, try_number);
-        let request = request.update_expression(
-            "SET started_at = :now, memory_mb = :memory, larger = :larger, calls_max = :calls, #ttl = :ttl",
+    pub async fn claim(&self, job: &JobId, key: TryKey, sends: u16) -> Result<bool> {
+        let doing = Doing::now(format!("claiming try {} of {key}", key.number));
+        let (by, place) = (hand(), try_key(job, key));
+        let request = self
+            .update(place.clone())
+            .update_expression("SET sends = :sends, sent_at = :now, accepted = :no, #by = :by, #ttl = :ttl");
+        let request = request.expression_attribute_names("#by", "by").expression_attribute_names("#ttl", "ttl");
+        let request = request.expression_attribute_values(":by", by.clone());
+        let request = request.expression_attribute_values(":ttl", self.ttl());
+        let request = request.expression_attribute_values(":no", AttributeValue::Bool(false));
+        let request = request.expression_attribute_values(":sends", number(sends + 1));
+        let request = request.expression_attribute_values(":now", number(self.clock.now().0));
+        let open = "attribute_not_exists(started_at) AND attribute_not_exists(failed_at)";
+        let request = match sends {
+            0 => request.condition_expression(format!("{open} AND attribute_not_exists(sends)")),
+            _ => request
+                .condition_expression(format!("{open} AND sends = :before"))
+                .expression_attribute_values(":before", number(sends)),
+        };
+        self.send_update(&doing, request, place, |item| item.get("by") == Some(&by)).await
+    }
+
+    /// Records that Lambda has taken what was claimed.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn accepted(&self, job: &JobId, key: TryKey) -> Result<()> {
+        let doing = Doing::now(format!("recording that try {} of {key} was sent", key.number));
+        let request = self.update(try_key(job, key)).update_expression("SET accepted = :yes");
+        let request = request.expression_attribute_values(":yes", AttributeValue::Bool(true));
+        let done = request.send().await.map_err(|e| doing.failed(&e))?;
+        self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
+        Ok(())
+    }
+
+    /// Records that an execution begins a try, unless another has, and has not fallen silent.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn start(&self, job: &JobId, key: TryKey, run: &Run) -> Result<Started> {
+        let doing = Doing::now(format!("starting try {} of {key}", key.number));
+        let (now, place) = (self.clock.now(), try_key(job, key));
+        let request = self.update(place.clone()).update_expression(
+            "SET started_at = :now, #run = :run, request_id = :request, memory_mb = :memory, larger = :larger, \
+             calls_max = :calls, #ttl = :ttl REMOVE alive_at",
         );
-        let request =
-            request.expression_attribute_values(":calls", calls_max.map_or(AttributeValue::Null(true), number));
+        let request = request.condition_expression(
+            "attribute_not_exists(failed_at) AND (attribute_not_exists(started_at) OR alive_at < :silent OR \
+             (attribute_not_exists(alive_at) AND started_at < :silent))",
+        );
+        let request = request.expression_attribute_names("#run", "run").expression_attribute_names("#ttl", "ttl");
+        let calls = run.calls_max.map_or(AttributeValue::Null(true), number);
         let request = request.expression_attribute_values(":now", number(now.0));
-        let request = request.expression_attribute_values(":memory", number(function.0));
-        let request = request.expression_attribute_values(":larger", AttributeValue::Bool(function.1));
-        let done = request.send().await.map_err(|e| doing.failed(&e))?;
-        self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
-        Ok(())
+        let request = request.expression_attribute_values(":silent", number(now.0.saturating_sub(SILENCE_MS)));
+        let request = request.expression_attribute_values(":run", number(run.nonce));
+        let request = request.expression_attribute_values(":request", text(&run.request_id));
+        let request = request.expression_attribute_values(":memory", number(run.memory_mb));
+        let request = request.expression_attribute_values(":larger", AttributeValue::Bool(run.larger));
+        let request = request.expression_attribute_values(":calls", calls);
+        let request = request.expression_attribute_values(":ttl", self.ttl());
+        let is_mine = |item: &Item| read_number(item, "run") == Some(run.nonce.into());
+        let started = self.send_update(&doing, request, place, is_mine).await?;
+        Ok(if started { Started::Here } else { Started::Elsewhere })
     }
 
-    /// Records that a try failed.
+    /// A sign of life of an execution.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one key and the value")]
-    pub async fn fail(
-        &self,
-        job: &JobId,
-        stage: Stage,
-        task: TaskIdx,
-        piece: Piece,
-        try_number: u16,
-        error: &Error,
-        now: Timestamp,
-    ) -> Result<()> {
-        let doing = Doing::now(format!("recording the failure of {stage} task {}", task.0));
-        let request = self.try_update(job, stage, task, piece, try_number);
-        let request = request.update_expression("SET failed_at = :now, #error = :error, #ttl = :ttl");
-        let request = request.expression_attribute_names("#error", "error");
-        let request = request.expression_attribute_values(":error", binary(frame::write(&error.clone().shortened())?));
-        let request = request.expression_attribute_values(":now", number(now.0));
-        let done = request.send().await.map_err(|e| doing.failed(&e))?;
-        self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
-        Ok(())
+    pub async fn beat(&self, job: &JobId, key: TryKey, nonce: u32) -> Result<()> {
+        let doing = Doing::now(format!("giving a sign of life of {key}"));
+        let place = try_key(job, key);
+        let request = self.update(place.clone()).update_expression("SET alive_at = :now");
+        let request = request.condition_expression("#run = :run").expression_attribute_names("#run", "run");
+        let request = request.expression_attribute_values(":run", number(nonce));
+        let request = request.expression_attribute_values(":now", number(self.clock.now().0));
+        self.send_update(&doing, request, place, |_| false).await.map(drop)
     }
 
-    fn try_update(
-        &self,
-        job: &JobId,
-        stage: Stage,
-        task: TaskIdx,
-        piece: Piece,
-        try_number: u16,
-    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
-        self.dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(group_pk(job, stage, group_of(task))))
-            .key("sk", text(try_sk(task, piece, try_number)))
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":ttl", Self::ttl())
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+    /// Records that a try failed, if it is that one's execution that says so and not one of another delivery.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn fail(&self, job: &JobId, key: TryKey, says: Says<'_>, error: &Error) -> Result<()> {
+        let doing = Doing::now(format!("recording the failure of {key}"));
+        let place = try_key(job, key);
+        let request =
+            self.update(place.clone()).update_expression("SET failed_at = :now, #error = :error, #ttl = :ttl");
+        let open = "attribute_not_exists(failed_at) AND (attribute_not_exists(started_at) OR";
+        let request = match says {
+            Says::Run(nonce) => request
+                .condition_expression(format!("{open} #run = :run)"))
+                .expression_attribute_names("#run", "run")
+                .expression_attribute_values(":run", number(nonce)),
+            Says::Lambda(request_id) => request
+                .condition_expression(format!("{open} request_id = :request)"))
+                .expression_attribute_values(":request", text(request_id)),
+        };
+        let request = request.expression_attribute_names("#error", "error").expression_attribute_names("#ttl", "ttl");
+        let request = request.expression_attribute_values(":error", binary(frame::write(&error.clone().shortened())?));
+        let request = request.expression_attribute_values(":now", number(self.clock.now().0));
+        let request = request.expression_attribute_values(":ttl", self.ttl());
+        self.send_update(&doing, request, place, |_| false).await.map(drop)
+    }
+
+    /// Whether a piece is committed already.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn is_committed(&self, job: &JobId, key: TryKey) -> Result<bool> {
+        let doing = Doing::now(format!("looking whether {key} is committed"));
+        let item = self.item(&doing, (group_pk(job, key.stage, group_of(key.task)), "group".to_owned())).await?;
+        Ok(item.is_some_and(|item| item.contains_key(&done_name(key.task, key.piece))))
     }
 
     /// Commits an attempt: its record stands in the ledger, or another's does.
@@ -571,7 +851,7 @@ impl Ledger {
             .expression_attribute_names("#done", &name)
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":record", binary(frame::write(record)?))
-            .expression_attribute_values(":ttl", Self::ttl())
+            .expression_attribute_values(":ttl", self.ttl())
             .return_values(ReturnValue::AllNew)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let item = match request.send().await {
@@ -580,7 +860,7 @@ impl Ledger {
                 done.attributes
             }
             // The SDK may have sent the request twice, the first reply lost: then the attempt that stands there is this one.
-            Err(e) if is_condition(code(&e).as_deref()) => {
+            Err(e) if of_write(code(&e).as_deref()) == Refusal::Unmet => {
                 let item =
                     self.items(vec![(group_pk(job, R::STAGE, group), "group".to_owned())]).await?.into_iter().next();
                 let item = item.map(|(_, item)| item);
@@ -589,6 +869,13 @@ impl Ledger {
                     Some(winner) if winner != record.attempt() => return Ok(Commit::Lost(winner)),
                     _ => item,
                 }
+            }
+            // The request is always of the same form: all that can be wrong with it is that the item would be too large.
+            Err(e) if code(&e).as_deref() == Some("ValidationException") => {
+                return Err(Error::limit("too-many-pieces", doing.failed(&e).to_string()).with_hint(
+                    "32 tasks share an item of 400 KB, which holds about 3,500 pieces: give tasks more time, or make \
+                     splits or batches smaller, so that they are handed back less often",
+                ));
             }
             Err(e) => return Err(doing.failed(&e)),
         };
@@ -617,7 +904,7 @@ impl Ledger {
             .expression_attribute_names("#groups", "groups")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":group", AttributeValue::Ns(vec![group.to_string()]))
-            .expression_attribute_values(":ttl", Self::ttl())
+            .expression_attribute_values(":ttl", self.ttl())
             .return_values(ReturnValue::AllNew)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let done = request.send().await.map_err(|e| doing.failed(&e))?;
@@ -707,6 +994,19 @@ impl Ledger {
             }
         }
         Ok(found)
+    }
+
+    /// The one task of splitting, with its tries, as [`kinglet_core::ledger::advance`] sees it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn splitting(&self, job: &JobId, since: Timestamp) -> Result<TaskView> {
+        let mut tries = Vec::new();
+        for item in self.query(&job_pk(job), "split#").await? {
+            let number = read_text(&item, "sk").and_then(|sk| sk.strip_prefix("split#")?.parse().ok());
+            tries.extend(number.map(|number| try_view(&item, number)).transpose()?);
+        }
+        Ok(TaskView { since, tries, ..TaskView::default() })
     }
 
     /// The tasks of a stage as [`kinglet_core::ledger::advance`] sees them. Tries are read only where a task is not done.
@@ -837,6 +1137,14 @@ pub(crate) fn job_view(job: &JobId, item: &Item) -> Result<JobView> {
         },
         tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
         timeout_ms: count("timeout_ms"),
+        ms_max: read_number(item, "ms_max").unwrap_or(JOB_MS_MAX),
+        plan: read_text(item, "plan").map(str::to_owned),
+        writes_output: matches!(item.get("writes_output"), Some(AttributeValue::Bool(true))),
+        turn: count("turn"),
+        turn_at: read_time(item, "turn_at").unwrap_or_default(),
+        sent: small("sent"),
+        manifest_upload: read_text(item, "manifest_upload").map(str::to_owned),
+        ending: read_text(item, "ending").and_then(Phase::parse),
         // Whoever took it for none would run the functions' own jobs instead.
         program: read_text(item, "program").map(str::parse).transpose()?,
         error,
@@ -865,46 +1173,37 @@ fn read_try(item: &Item) -> Result<Option<(u32, Piece, TryView)>> {
     let (Some(task), Some(piece), Some(number)) = (part(), part(), part()) else {
         return Ok(None);
     };
+    Ok(Some((task, Piece(piece as u16), try_view(item, number as u16)?)))
+}
+
+fn try_view(item: &Item, number: u16) -> Result<TryView> {
     let failed = match (item.get("error"), read_time(item, "failed_at")) {
         (Some(AttributeValue::B(bytes)), Some(at)) => {
             Some(Failure { error: frame::read(bytes.as_ref(), "the error of a try")?, at })
         }
         _ => None,
     };
-    let view = TryView {
-        number: number as u16,
-        claimed_at: read_time(item, "claimed_at"),
+    let is = |name: &str| matches!(item.get(name), Some(AttributeValue::Bool(true)));
+    Ok(TryView {
+        number,
+        sends: read_number(item, "sends").and_then(|sends| u16::try_from(sends).ok()).unwrap_or(0),
+        sent_at: read_time(item, "sent_at"),
+        accepted: is("accepted"),
         started_at: read_time(item, "started_at"),
+        alive_at: read_time(item, "alive_at"),
         memory_mb: read_number(item, "memory_mb").and_then(|mb| u32::try_from(mb).ok()),
         calls_max: read_number(item, "calls_max").and_then(|calls| u32::try_from(calls).ok()),
-        larger: matches!(item.get("larger"), Some(AttributeValue::Bool(true))),
+        larger: is("larger"),
         failed,
-    };
-    Ok(Some((task, Piece(piece as u16), view)))
+    })
 }
 
-pub(crate) fn is_condition(code: Option<&str>) -> bool {
-    code == Some("ConditionalCheckFailedException")
+/// What a function spent on bringing a job into a phase.
+fn usage_of(to: Phase, usage: Option<&Usage>) -> Result<Vec<(&'static str, AttributeValue)>> {
+    let name = if to == Phase::Reducing { "usage2" } else { "usage3" };
+    usage.map(|usage| Ok((name, binary(frame::write(usage)?)))).into_iter().collect()
 }
 
 pub(crate) fn doing_too_long(table: &str) -> String {
     format!("table {table} leaves requests unprocessed")
-}
-
-/// Growing pauses between rounds of a batch of which DynamoDB left something undone.
-#[derive(Default)]
-pub(crate) struct Pause {
-    rounds: u32,
-}
-
-impl Pause {
-    /// Waits 10 ms, 20 ms, … 1.28 s; gives up after twelve rounds.
-    pub(crate) async fn wait(&mut self, what: &str) -> Result<()> {
-        self.rounds += 1;
-        if self.rounds > 12 {
-            return Err(Error::service("throttled", format!("{what} (attempt {})", self.rounds)));
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10 << self.rounds.min(8) >> 1)).await;
-        Ok(())
-    }
 }

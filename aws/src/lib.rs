@@ -9,6 +9,7 @@ pub mod checkup;
 #[cfg(feature = "driver")]
 pub mod clean;
 pub mod clients;
+mod clock;
 pub mod conduct;
 #[cfg(feature = "driver")]
 pub mod deployed;
@@ -21,13 +22,17 @@ mod log;
 pub mod logs;
 pub mod meter;
 pub mod objects;
+pub mod output;
 pub mod program;
+mod replies;
 #[cfg(feature = "driver")]
 pub mod session;
+pub mod tries;
 pub mod upload;
 pub mod worker;
 
 pub use clients::{Clients, Endpoints};
+pub use clock::Clock;
 pub use conduct::Conductor;
 #[cfg(feature = "driver")]
 pub use deployed::Deployed;

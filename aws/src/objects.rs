@@ -1,9 +1,12 @@
 //! Objects in S3: pinned ranged reads, conditional writes, paged listing, deletion.
 
 use crate::errors::{Doing, causes, code};
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
+use crate::replies::{Pause, Refusal, of_read, of_write};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
+use kinglet_core::ids::Timestamp;
+use kinglet_core::wire::record::OpenUpload;
 use kinglet_core::{Error, Result, limits};
 use percent_encoding::NON_ALPHANUMERIC;
 
@@ -22,6 +25,19 @@ pub struct Listed {
     pub etag: String,
     /// In bytes.
     pub size: u64,
+    /// When it was written, by S3's clock.
+    pub modified: Timestamp,
+}
+
+/// A small object as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// With its quotes.
+    pub etag: String,
+    /// When it was written, by S3's clock.
+    pub modified: Timestamp,
 }
 
 /// What became of a conditional write.
@@ -29,17 +45,50 @@ pub struct Listed {
 pub enum Put {
     /// It was written; the ETag.
     Written(String),
-    /// Something is there already; nothing was written.
-    Exists,
+    /// What is there is not what the write demanded; nothing was written.
+    Refused,
 }
 
 /// Whether a write may replace what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replace {
     /// Write whatever is there.
     Yes,
     /// Write only where nothing is: of several that race, one wins.
     No,
+    /// Write only in place of the version that has this ETag.
+    Only(String),
+}
+
+impl Replace {
+    /// The headers `If-None-Match` and `If-Match`.
+    pub(crate) fn headers(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Replace::Yes => (None, None),
+            Replace::No => (Some("*".to_owned()), None),
+            Replace::Only(etag) => (None, Some(etag.clone())),
+        }
+    }
+}
+
+/// What became of completing an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// The object is there; its ETag.
+    Done(String),
+    /// What is there is not what completing demanded; the upload is as it was.
+    Refused,
+    /// The upload is gone, and what is there, if anything, may have come of it or not.
+    Gone,
+}
+
+/// A conditional write of at most so many bytes that is refused is read back, to see whether it was done before and its reply
+/// was lost. What is larger has a key that no one else writes to.
+const READ_BACK_BYTES_MAX: usize = 4 << 20;
+
+/// S3's time, in milliseconds.
+fn modified(at: Option<&DateTime>) -> Timestamp {
+    Timestamp(at.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000)
 }
 
 /// How often one range is asked for again when its body breaks off.
@@ -49,6 +98,21 @@ impl Objects {
     /// Objects through this client.
     pub fn new(s3: aws_sdk_s3::Client) -> Self {
         Objects { s3 }
+    }
+
+    /// The region that is asked.
+    pub(crate) fn region(&self) -> Option<String> {
+        self.s3.config().region().map(ToString::to_string)
+    }
+
+    /// Starts a multipart upload. Returns S3's name for it.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub(crate) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<String> {
+        let doing = self.doing(format!("starting the upload of s3://{bucket}/{key}"));
+        let request = self.s3.create_multipart_upload().bucket(bucket).key(key);
+        Ok(request.send().await.map_err(|e| doing.failed(&e))?.upload_id.unwrap_or_default())
     }
 
     pub(crate) fn doing(&self, what: String) -> Doing<String> {
@@ -124,13 +188,146 @@ impl Objects {
         metadata: Option<(&str, String)>,
     ) -> Result<Put> {
         let doing = self.doing(format!("writing s3://{bucket}/{key} ({} bytes)", body.len()));
-        let none_match = (replace == Replace::No).then(|| "*".to_owned());
-        let put = self.s3.put_object().bucket(bucket).key(key).set_if_none_match(none_match);
-        let put = metadata.into_iter().fold(put, |put, (name, value)| put.metadata(name, value));
-        // The body goes out with a CRC-32 that S3 checks; a SHA-256 in the signature as well would cost more than the rest.
-        match put.body(ByteStream::from(body)).customize().disable_payload_signing().send().await {
-            Ok(put) => Ok(Put::Written(put.e_tag.unwrap_or_default())),
-            Err(e) if replace == Replace::No && is_taken(code(&e).as_deref()) => Ok(Put::Exists),
+        let (none_match, only_match) = replace.headers();
+        let mut pause = Pause::default();
+        loop {
+            let put = self.s3.put_object().bucket(bucket).key(key);
+            let put = put.set_if_none_match(none_match.clone()).set_if_match(only_match.clone());
+            let put = metadata.iter().fold(put, |put, (name, value)| put.metadata(*name, value));
+            // The body goes out with a CRC-32 that S3 checks; a SHA-256 in the signature as well would cost more than the rest.
+            let put = put.body(ByteStream::from(body.clone())).customize().disable_payload_signing();
+            let refused = match put.send().await {
+                Ok(put) => return Ok(Put::Written(put.e_tag.unwrap_or_default())),
+                Err(e) => e,
+            };
+            match of_write(code(&refused).as_deref()) {
+                Refusal::Conflict => pause.wait(&format!("writing s3://{bucket}/{key}: it is being written")).await?,
+                Refusal::Unmet if replace != Replace::Yes => break,
+                _ => return Err(doing.failed(&refused)),
+            }
+        }
+        // The SDK may have sent it twice, the first reply lost.
+        if body.len() <= READ_BACK_BYTES_MAX
+            && let Some(there) = self.read_small(bucket, key).await?
+            && there.bytes == body
+        {
+            return Ok(Put::Written(there.etag));
+        }
+        Ok(Put::Refused)
+    }
+
+    /// A small object with its ETag, if it is there.
+    ///
+    /// # Errors
+    /// What S3 reports, but for its absence.
+    pub async fn read_small(&self, bucket: &str, key: &str) -> Result<Option<Read>> {
+        let doing = self.doing(format!("reading s3://{bucket}/{key}"));
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let got = match self.s3.get_object().bucket(bucket).key(key).send().await {
+                Ok(got) => got,
+                Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => return Ok(None),
+                Err(e) => return Err(doing.failed(&e)),
+            };
+            let (etag, modified) = (got.e_tag.unwrap_or_default(), modified(got.last_modified.as_ref()));
+            match got.body.collect().await {
+                Ok(body) => return Ok(Some(Read { bytes: body.into_bytes(), etag, modified })),
+                Err(e) if tries == BODY_TRIES => {
+                    return Err(Error::service("body", format!("reading s3://{bucket}/{key}: {}", causes(&e))));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Makes the object of an upload appear.
+    ///
+    /// # Errors
+    /// What S3 reports; then nothing appears, or it is not known.
+    pub async fn complete(&self, bucket: &str, key: &str, upload: &OpenUpload, replace: &Replace) -> Result<Completed> {
+        let doing = self.doing(format!("finishing the upload of s3://{bucket}/{key}"));
+        let etags = match &upload.etags[..] {
+            [] => match self.upload_parts(bucket, key, &upload.id).await? {
+                Some(etags) => etags,
+                None => return Ok(Completed::Gone),
+            },
+            known => known.to_vec(),
+        };
+        let part = |(number, etag)| CompletedPart::builder().part_number(number).e_tag(etag).build();
+        let parts: Vec<_> = (1..).zip(etags).map(part).collect();
+        let (none_match, only_match) = replace.headers();
+        let mut pause = Pause::default();
+        loop {
+            let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.clone())).build();
+            let request = self.s3.complete_multipart_upload().bucket(bucket).key(key).upload_id(&upload.id);
+            let request = request.multipart_upload(parts);
+            let request = request.set_if_none_match(none_match.clone()).set_if_match(only_match.clone());
+            let refused = match request.send().await {
+                Ok(done) => return Ok(Completed::Done(done.e_tag.unwrap_or_default())),
+                Err(e) => e,
+            };
+            match of_write(code(&refused).as_deref()) {
+                Refusal::Conflict => {
+                    pause.wait(&format!("completing s3://{bucket}/{key}: it is being written")).await?
+                }
+                Refusal::UploadGone => return Ok(Completed::Gone),
+                Refusal::Unmet if *replace != Replace::Yes => return Ok(Completed::Refused),
+                _ => return Err(doing.failed(&refused)),
+            }
+        }
+    }
+
+    /// The ETags of an upload's parts, in order; `None` when the upload is gone.
+    async fn upload_parts(&self, bucket: &str, key: &str, id: &str) -> Result<Option<Vec<String>>> {
+        let doing = self.doing(format!("listing the parts of an upload of s3://{bucket}/{key}"));
+        let (mut etags, mut from) = (Vec::new(), None);
+        loop {
+            let request = self.s3.list_parts().bucket(bucket).key(key).upload_id(id).set_part_number_marker(from);
+            let got = match request.send().await {
+                Ok(got) => got,
+                Err(e) if of_write(code(&e).as_deref()) == Refusal::UploadGone => return Ok(None),
+                Err(e) => return Err(doing.failed(&e)),
+            };
+            etags.extend(got.parts.unwrap_or_default().into_iter().filter_map(|part| part.e_tag));
+            from = got.next_part_number_marker.filter(|_| got.is_truncated.unwrap_or(false));
+            if from.is_none() {
+                return Ok(Some(etags));
+            }
+        }
+    }
+
+    /// The multipart uploads that are under way or were left, by key.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<LeftUpload>> {
+        let doing = self.doing(format!("listing the uploads of s3://{bucket}/{prefix}"));
+        let (mut found, mut from) = (Vec::new(), (None, None));
+        loop {
+            let request = self.s3.list_multipart_uploads().bucket(bucket).prefix(prefix);
+            let request = request.set_key_marker(from.0).set_upload_id_marker(from.1);
+            let got = request.send().await.map_err(|e| doing.failed(&e))?;
+            found.extend(got.uploads.unwrap_or_default().into_iter().filter_map(|upload| {
+                let begun_at = modified(upload.initiated.as_ref());
+                Some(LeftUpload { key: upload.key?, id: upload.upload_id?, begun_at })
+            }));
+            if !got.is_truncated.unwrap_or(false) {
+                return Ok(found);
+            }
+            from = (got.next_key_marker, got.next_upload_id_marker);
+        }
+    }
+
+    /// Gives up an upload that somebody left. One that is gone is given up.
+    ///
+    /// # Errors
+    /// What S3 reports, but for its absence.
+    pub async fn abort_upload(&self, bucket: &str, key: &str, id: &str) -> Result<()> {
+        let doing = self.doing(format!("aborting an upload of s3://{bucket}/{key}"));
+        match self.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {
+            Ok(_) => Ok(()),
+            Err(e) if of_write(code(&e).as_deref()) == Refusal::UploadGone => Ok(()),
             Err(e) => Err(doing.failed(&e)),
         }
     }
@@ -146,6 +343,7 @@ impl Objects {
                 key: key.to_owned(),
                 etag: head.e_tag.unwrap_or_default(),
                 size: head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+                modified: modified(head.last_modified.as_ref()),
             })),
             Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => Ok(None),
             Err(e) => Err(doing.failed(&e)),
@@ -172,6 +370,7 @@ impl Objects {
             key: decode(&object.key.unwrap_or_default()),
             etag: object.e_tag.unwrap_or_default(),
             size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            modified: modified(object.last_modified.as_ref()),
         });
         Ok((listed.collect(), more))
     }
@@ -206,39 +405,110 @@ impl Objects {
     /// Deletes objects; those that are not there count as deleted.
     ///
     /// # Errors
-    /// What S3 reports, of the first key that it could not delete.
+    /// What S3 reports, of the first key that it could not delete; the others are deleted all the same.
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<()> {
-        for keys in keys.chunks(limits::DELETE_OBJECTS_MAX) {
-            let doing = self.doing(format!("deleting {} objects of s3://{bucket}, {} first", keys.len(), keys[0]));
-            let ids = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
-            let ids = ids.collect::<Result<Vec<_>, _>>().map_err(|e| Error::input("rejected", causes(&e)))?;
-            let delete = Delete::builder().set_objects(Some(ids)).quiet(true).build();
-            let delete = delete.map_err(|e| Error::input("rejected", causes(&e)))?;
-            let done =
-                self.s3.delete_objects().bucket(bucket).delete(delete).send().await.map_err(|e| doing.failed(&e))?;
-            if let Some(failed) = done.errors().first() {
-                let (key, said) = (failed.key().unwrap_or("?"), failed.message().unwrap_or("no message"));
-                return Err(Error::input("access-denied", format!("deleting s3://{bucket}/{key}: {said}")));
+        let versions: Vec<_> = keys.iter().map(|key| Version { key: key.clone(), etag: None }).collect();
+        self.delete_versions(bucket, versions).await
+    }
+
+    /// Deletes objects that have these ETags, where one is given. Those that are not there, and those that are another version,
+    /// count as deleted: what was to go is gone.
+    ///
+    /// # Errors
+    /// As [`Self::delete`].
+    pub async fn delete_versions(&self, bucket: &str, versions: Vec<Version>) -> Result<()> {
+        let mut first_failed = None;
+        for chunk in versions.chunks(limits::DELETE_OBJECTS_MAX) {
+            let mut left = chunk.to_vec();
+            let mut pause = Pause::default();
+            while !left.is_empty() {
+                let failed = self.delete_some(bucket, &left).await?;
+                let (again, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_retryable());
+                first_failed = first_failed.or(failed.into_iter().next().map(|(_, error)| error));
+                let Some((_, error)) = again.first() else { break };
+                pause.wait(&error.to_string()).await?;
+                left.retain(|version| again.iter().any(|(key, _)| *key == version.key));
             }
         }
-        Ok(())
+        first_failed.map_or(Ok(()), Err)
     }
+
+    /// One request: the keys that were not deleted, and why.
+    async fn delete_some(&self, bucket: &str, versions: &[Version]) -> Result<Vec<(String, Error)>> {
+        let what = format!("deleting {} objects of s3://{bucket}, {} first", versions.len(), versions[0].key);
+        let doing = self.doing(what);
+        let id =
+            |version: &Version| ObjectIdentifier::builder().key(&version.key).set_e_tag(version.etag.clone()).build();
+        let ids = versions.iter().map(id).collect::<Result<Vec<_>, _>>();
+        let ids = ids.map_err(|e| Error::input("rejected", causes(&e)))?;
+        let delete = Delete::builder().set_objects(Some(ids)).quiet(true).build();
+        let delete = delete.map_err(|e| Error::input("rejected", causes(&e)))?;
+        let done = self.s3.delete_objects().bucket(bucket).delete(delete).send().await.map_err(|e| doing.failed(&e))?;
+        let failed = done.errors().iter().filter_map(|failed| {
+            let (key, said) = (failed.key().unwrap_or("?"), failed.message().unwrap_or("no message"));
+            match of_write(failed.code()) {
+                Refusal::Unmet => None,
+                Refusal::Conflict => {
+                    let message = format!("deleting s3://{bucket}/{key}: it is being written");
+                    Some((key.to_owned(), Error::service("throttled", message)))
+                }
+                _ => {
+                    let error = crate::errors::of_code(&format!("deleting s3://{bucket}/{key}"), failed.code(), said);
+                    Some((key.to_owned(), error))
+                }
+            }
+        });
+        Ok(failed.collect())
+    }
+
+    /// Deletes an object if it still is this version. Returns whether it is gone; what is there now is another's.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn delete_version(&self, bucket: &str, key: &str, etag: &str) -> Result<bool> {
+        let doing = self.doing(format!("deleting s3://{bucket}/{key}"));
+        let mut pause = Pause::default();
+        loop {
+            let refused = match self.s3.delete_object().bucket(bucket).key(key).if_match(etag).send().await {
+                Ok(_) => return Ok(true),
+                Err(e) => e,
+            };
+            match (of_write(code(&refused).as_deref()), code(&refused).as_deref()) {
+                (Refusal::Unmet, Some("PreconditionFailed")) => return Ok(false),
+                (Refusal::Unmet, _) => return Ok(true),
+                (Refusal::Conflict, _) => {
+                    pause.wait(&format!("deleting s3://{bucket}/{key}: it is being written")).await?;
+                }
+                _ => return Err(doing.failed(&refused)),
+            }
+        }
+    }
+}
+
+/// A multipart upload that is under way or was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftUpload {
+    /// The key it is for.
+    pub key: String,
+    /// S3's name for it.
+    pub id: String,
+    /// When it began, by S3's clock.
+    pub begun_at: Timestamp,
+}
+
+/// An object that is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its key.
+    pub key: String,
+    /// Its ETag, where only that version is to go.
+    pub etag: Option<String>,
 }
 
 /// A key as S3 encodes it in listings: percent-encoded, a space as `+`.
 fn decode(key: &str) -> String {
     let spaced = key.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-}
-
-/// Whether a conditional write lost: to what is there, or to another that is being written right now.
-pub(crate) fn is_taken(code: Option<&str>) -> bool {
-    matches!(code, Some("PreconditionFailed" | "ConditionalRequestConflict"))
-}
-
-/// Whether a pinned read found another version, or none.
-fn is_another_version(code: Option<&str>) -> bool {
-    matches!(code, Some("PreconditionFailed" | "NoSuchKey" | "NotFound" | "InvalidRange"))
 }
 
 /// A range being read. When its body breaks off, the rest is asked for again, of the same version.
@@ -293,7 +563,7 @@ impl RangeReader {
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
         match request.send().await {
             Ok(got) => Ok(got.body),
-            Err(e) if self.etag.is_some() && is_another_version(code(&e).as_deref()) => {
+            Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => {
                 Err(Error::input("object-changed", format!("reading {}: it changed while the job ran", self.shown))
                     .with_hint("run the job again when nothing writes to its input"))
             }

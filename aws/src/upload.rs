@@ -1,11 +1,14 @@
 //! An object written as a stream: small ones by one PUT, large ones by a multipart upload whose parts go out in parallel.
 //! Memory is bounded by the size of a part times the number under way. What is not finished is aborted.
+//!
+//! Or the upload is left open ([`Upload::leave_open`]): all bytes are with S3, and whoever is told its id can make them appear,
+//! once. An output's parts are published so.
 
-use crate::errors::{Doing, code};
-use crate::objects::{Objects, Put, Replace, is_taken};
+use crate::errors::Doing;
+use crate::objects::{Completed, Objects, Put, Replace};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use kinglet_core::wire::record::{ETAGS_MAX, OpenUpload};
 use kinglet_core::{Error, Result, limits};
 use tokio::task::JoinSet;
 
@@ -20,29 +23,43 @@ pub struct Upload {
     objects: Objects,
     bucket: String,
     key: String,
-    replace: Replace,
     buffer: Vec<Bytes>,
     buffered: usize,
     id: Option<String>,
     next_part: i32,
-    sending: JoinSet<Result<CompletedPart>>,
-    sent: Vec<CompletedPart>,
+    sending: JoinSet<Result<(i32, String)>>,
+    sent: Vec<(i32, String)>,
 }
 
 impl Upload {
-    /// Starts an upload. Nothing is sent until there is a part's worth.
-    pub fn new(objects: &Objects, bucket: &str, key: &str, replace: Replace) -> Self {
+    /// Starts an upload to a key that nobody else writes to. Nothing is sent until there is a part's worth.
+    pub fn new(objects: &Objects, bucket: &str, key: &str) -> Self {
         Upload {
             objects: objects.clone(),
             bucket: bucket.to_owned(),
             key: key.to_owned(),
-            replace,
             buffer: Vec::new(),
             buffered: 0,
             id: None,
             next_part: 1,
             sending: JoinSet::new(),
             sent: Vec::new(),
+        }
+    }
+
+    /// Goes on with an upload that another has begun, and that holds nothing that counts.
+    pub(crate) fn resume(objects: &Objects, bucket: &str, key: &str, id: &str) -> Self {
+        Upload { id: Some(id.to_owned()), ..Self::new(objects, bucket, key) }
+    }
+
+    /// Sends these bytes as all of an upload, and leaves it open. Returns the ETags of its parts; `None` when it is gone.
+    pub(crate) async fn send_all(mut self, bytes: Bytes) -> Result<Option<Vec<String>>> {
+        self.buffered = bytes.len();
+        self.buffer.push(bytes);
+        match self.send_rest().await {
+            Ok(upload) => Ok(Some(upload.etags)),
+            Err(error) if error.code() == "upload-gone" => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -78,10 +95,8 @@ impl Upload {
         let id = match &self.id {
             Some(id) => id.clone(),
             None => {
-                let doing = Doing::now(format!("starting the upload of s3://{}/{}", self.bucket, self.key));
-                let request = self.objects.s3.create_multipart_upload().bucket(&self.bucket).key(&self.key);
-                let created = request.send().await.map_err(|e| doing.failed(&e))?;
-                self.id.insert(created.upload_id.unwrap_or_default()).clone()
+                let id = self.objects.begin_upload(&self.bucket, &self.key).await?;
+                self.id.insert(id).clone()
             }
         };
         while self.sending.len() >= PARALLEL {
@@ -99,7 +114,7 @@ impl Upload {
         self.sending.spawn(async move {
             let request = request.customize().disable_payload_signing();
             let done = request.send().await.map_err(|e| doing.failed(&e))?;
-            Ok(CompletedPart::builder().part_number(number).set_e_tag(done.e_tag).build())
+            Ok((number, done.e_tag.unwrap_or_default()))
         });
         Ok(())
     }
@@ -113,58 +128,82 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the object appear, whole, or reports that another was there first.
+    /// Makes the object appear, whole. Returns its ETag.
     ///
     /// # Errors
     /// What S3 reports; then nothing appears.
-    pub async fn finish(mut self) -> Result<Put> {
+    pub async fn finish(mut self) -> Result<String> {
         let done = self.try_finish().await;
-        if !matches!(done, Ok(Put::Written(_))) {
+        if done.is_err() {
             self.abort().await;
         }
         done
     }
 
-    async fn try_finish(&mut self) -> Result<Put> {
+    async fn try_finish(&mut self) -> Result<String> {
         if self.id.is_none() {
             let body = self.take_buffer();
-            return self.objects.put(&self.bucket, &self.key, body, self.replace).await;
+            return match self.objects.put(&self.bucket, &self.key, body, Replace::Yes).await? {
+                Put::Written(etag) => Ok(etag),
+                Put::Refused => Err(self.gone()),
+            };
         }
-        if self.buffered > 0 {
+        let upload = self.send_rest().await?;
+        match self.objects.complete(&self.bucket, &self.key, &upload, &Replace::Yes).await? {
+            Completed::Done(etag) => {
+                self.id = None;
+                Ok(etag)
+            }
+            // The SDK may have sent the request twice, the first reply lost: then the object is there.
+            Completed::Gone => match self.objects.head(&self.bucket, &self.key).await? {
+                Some(there) => {
+                    self.id = None;
+                    Ok(there.etag)
+                }
+                None => Err(self.gone()),
+            },
+            Completed::Refused => Err(self.gone()),
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::service("upload", format!("the upload of s3://{}/{} is gone", self.bucket, self.key))
+    }
+
+    /// Sends all bytes and leaves it to another to make the object appear ([`Objects::complete`]) or to give it up.
+    ///
+    /// # Errors
+    /// What S3 reports; then it is aborted.
+    pub async fn leave_open(mut self) -> Result<OpenUpload> {
+        let left = self.send_rest().await;
+        match &left {
+            Ok(_) => self.id = None,
+            Err(_) => self.abort().await,
+        }
+        left
+    }
+
+    /// Sends what is left: of an empty object one part without bytes, as an upload needs one.
+    async fn send_rest(&mut self) -> Result<OpenUpload> {
+        if self.buffered > 0 || self.next_part == 1 {
             self.send_part().await?;
         }
         while !self.sending.is_empty() {
             self.receive().await?;
         }
-        self.sent.sort_by_key(|part| part.part_number);
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.sent))).build();
-        let doing = Doing::now(format!("finishing the upload of s3://{}/{}", self.bucket, self.key));
-        let none_match = (self.replace == Replace::No).then(|| "*".to_owned());
-        let request = self.objects.s3.complete_multipart_upload().bucket(&self.bucket).key(&self.key);
-        let request = request.set_upload_id(self.id.clone()).multipart_upload(parts).set_if_none_match(none_match);
-        match request.send().await {
-            Ok(done) => {
-                self.id = None;
-                Ok(Put::Written(done.e_tag.unwrap_or_default()))
-            }
-            Err(e) if self.replace == Replace::No && is_taken(code(&e).as_deref()) => Ok(Put::Exists),
-            Err(e) => Err(doing.failed(&e)),
-        }
+        self.sent.sort_unstable();
+        let id = self.id.clone().unwrap_or_default();
+        let etags: Vec<_> = self.sent.iter().map(|(_, etag)| etag.clone()).collect();
+        Ok(OpenUpload { id, etags: if etags.len() > ETAGS_MAX { vec![] } else { etags } })
     }
 
     /// Gives the upload up. What S3 keeps of it all the same, the bucket's lifecycle rule removes.
     pub async fn abort(&mut self) {
         self.sending.shutdown().await;
-        if let Some(id) = self.id.take() {
-            let request = self.objects.s3.abort_multipart_upload().bucket(&self.bucket).key(&self.key).upload_id(id);
-            if let Err(e) = request.send().await {
-                tracing::warn!(
-                    bucket = self.bucket,
-                    key = self.key,
-                    "aborting an upload: {}",
-                    crate::errors::causes(&e)
-                );
-            }
+        if let Some(id) = self.id.take()
+            && let Err(error) = self.objects.abort_upload(&self.bucket, &self.key, &id).await
+        {
+            tracing::warn!(bucket = self.bucket, key = self.key, %error, "aborting an upload");
         }
     }
 }

@@ -5,10 +5,11 @@ use crate::clients::Clients;
 use crate::conduct::{Conductor, Stack};
 use crate::functions::FunctionNames;
 use crate::journal::Journal;
+use crate::ledger::Says;
 pub use crate::log::{start_function_log, start_log};
 use crate::program::{Delivery, Programs, Task};
 use kinglet_core::ids::ProgramId;
-use kinglet_core::wire::event::Event;
+use kinglet_core::wire::{self, event::Event};
 use kinglet_core::{Error, Result, env, limits};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Deserialize;
@@ -47,7 +48,9 @@ pub struct Worker {
 pub struct Invocation {
     /// The payload.
     pub payload: serde_json::Value,
-    /// When Lambda will kill this invocation.
+    /// Lambda's id of it, the same for each delivery of an event.
+    pub request_id: String,
+    /// When Lambda will kill this invocation, by this machine's clock.
     pub deadline: SystemTime,
     /// How long the process had run when its first invocation came, in milliseconds; 0 for the later ones.
     pub init_ms: u64,
@@ -124,6 +127,18 @@ impl Worker {
 }
 
 impl Worker {
+    /// When an invocation that came just now will be killed. The header that says so is of another clock than this machine's:
+    /// what it leaves is at most the function's timeout, and something.
+    fn deadline(&self, said: SystemTime) -> SystemTime {
+        let (now, timeout) = (SystemTime::now(), Duration::from_millis(self.conductor.stack.timeout_ms));
+        let left = said.duration_since(now).unwrap_or_default();
+        now + match (left.is_zero(), timeout.is_zero()) {
+            (_, true) => left,
+            (true, false) => timeout,
+            (false, false) => left.min(timeout),
+        }
+    }
+
     /// The task in a payload that a shipped program is to run.
     fn shipped(&self, payload: &serde_json::Value) -> Option<(Event, Task)> {
         let event = Event::deserialize(payload).ok().filter(|_| self.program.is_none())?;
@@ -136,6 +151,8 @@ impl Worker {
 fn vcpus(memory_mb: u32) -> usize {
     (memory_mb as usize).div_ceil(limits::MEMORY_MB_PER_VCPU as usize)
 }
+
+type Answer = Pin<Box<dyn Future<Output = Result<serde_json::Value, Failed>> + Send>>;
 
 /// Takes events and hands them to `handler` until the host ends the process.
 ///
@@ -164,8 +181,14 @@ where
             }
             None => {
                 worker.journal.begin(&event.context.request_id, trace, &event.payload, cold);
-                let deadline = event.context.deadline();
-                let call = handler(worker.clone(), Invocation { payload: event.payload, deadline, init_ms });
+                if matches!(Event::deserialize(&event.payload), Ok(Event::Ping(_))) {
+                    let pong = serde_json::json!({ "pong": wire::VERSION });
+                    return Box::pin(async move { Ok(pong) }) as Answer;
+                }
+                let deadline = worker.deadline(event.context.deadline());
+                let request_id = event.context.request_id;
+                let call =
+                    handler(worker.clone(), Invocation { payload: event.payload, request_id, deadline, init_ms });
                 let worker = worker.clone();
                 Box::pin(async move {
                     worker.programs.end().await;
@@ -174,11 +197,11 @@ where
             }
         };
         let worker = worker.clone();
-        async move {
+        Box::pin(async move {
             let answer = call.await;
             worker.journal.end(&answer);
             answer.map_err(Failed)
-        }
+        }) as Answer
     }))
     .await
 }
@@ -191,10 +214,12 @@ async fn run_shipped(
     event: LambdaEvent<serde_json::Value>,
     init_ms: u64,
 ) -> Result<serde_json::Value> {
+    let deadline = worker.deadline(event.context.deadline());
+    let request_id = event.context.request_id;
     let delivery = Delivery {
-        deadline: event.context.deadline(),
+        deadline,
         payload: event.payload,
-        request_id: event.context.request_id,
+        request_id: request_id.clone(),
         trace_id: event.context.xray_trace_id,
         arn: event.context.invoked_function_arn,
         init_ms,
@@ -202,10 +227,10 @@ async fn run_shipped(
     match worker.programs.run(&worker, &task, delivery).await {
         Ok(answer) => Ok(answer),
         Err(error) => {
-            let (job, stage, task, piece, number) = &task.place;
-            let error = error.context(format!("{stage} task {}", task.0));
+            let Task { job, key, .. } = &task;
+            let error = error.context(key);
             // There may be little time: first what counts. The name, for the metrics, is worth a read that may fail.
-            let recorded = worker.conductor.try_failed(job, *stage, *task, *piece, *number, &error).await;
+            let recorded = worker.conductor.try_failed(job, *key, Says::Lambda(&request_id), &error).await;
             let spec = tokio::time::timeout(Duration::from_millis(300), worker.conductor.spec(job)).await;
             let name = spec.ok().and_then(Result::ok).map(|spec| spec.job.clone());
             worker.journal.program_died(&about, name.as_deref(), &error);
@@ -229,4 +254,48 @@ impl From<Failed> for Diagnostic {
 pub fn nonce() -> u32 {
     use std::hash::BuildHasher;
     std::hash::RandomState::new().hash_one(std::process::id()) as u32
+}
+
+/// What Lambda says of a failure, as one of ours. Types and messages as Lambda writes them; see
+/// <https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html>.
+///
+/// `out-of-memory`: more of it may help. `aborted`: the program ended itself, by `abort()`, as its stack was too small, or as
+/// the system refused it memory, which nobody but its log can tell apart. `timed-out`. `crashed`: all else.
+pub fn death(response: &serde_json::Value) -> Error {
+    let field = |name: &str| response.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let (kind, message) = (field("errorType"), field("errorMessage"));
+    let says = |text: &str| kind.contains(text) || message.contains(text);
+    if says("OutOfMemory") || says("signal: killed") {
+        Error::limit("out-of-memory", format!("the function ran out of memory: {message}"))
+            .with_hint("give the functions more memory, or cut the input into smaller splits (--split-bytes)")
+    } else if says("signal: aborted") {
+        Error::service("aborted", format!("the function ended itself: {message}")).with_hint(
+            "the function's log says why: `abort()` was called, the stack overflowed, or the system refused it memory",
+        )
+    } else if says("Timedout") || says("timed out") {
+        Error::service("timed-out", format!("the function ran out of time: {message}"))
+            .with_hint("give the functions a longer timeout or cut the input into smaller splits (--split-bytes)")
+    } else {
+        let what = if message.is_empty() { "without a word" } else { message };
+        Error::service("crashed", format!("the function failed: {kind}: {what}"))
+            .with_hint("the function's log says more")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lambdas_words_become_codes() {
+        let code = |kind: &str, message: &str| {
+            death(&serde_json::json!({"errorType": kind, "errorMessage": message})).code().to_owned()
+        };
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: signal: killed"), "out-of-memory");
+        assert_eq!(code("Runtime.OutOfMemory", ""), "out-of-memory");
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: signal: aborted"), "aborted");
+        assert_eq!(code("Sandbox.Timedout", "Task timed out after 3.00 seconds"), "timed-out");
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: exit status 1"), "crashed");
+        assert_eq!(death(&serde_json::Value::Null).code(), "crashed");
+    }
 }

@@ -42,8 +42,11 @@ pub struct CallPlace {
 }
 
 /// What passes between the calls of a batch and whoever runs it, while they run.
+#[derive(Clone, Default)]
+pub struct CallEnds(Arc<Ends>);
+
 #[derive(Default)]
-pub struct CallEnds {
+struct Ends {
     all_cancelled: AtomicBool,
     cancelled: Mutex<BTreeSet<u32>>,
     progress: Mutex<BTreeMap<u32, f32>>,
@@ -56,22 +59,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl CallEnds {
     /// Tells all calls that nobody waits for them any more.
     pub fn cancel_all(&self) {
-        self.all_cancelled.store(true, Ordering::Relaxed);
+        self.0.all_cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Tells some calls that nobody waits for them any more.
     pub fn cancel(&self, calls: &[u32]) {
-        lock(&self.cancelled).extend(calls);
+        lock(&self.0.cancelled).extend(calls);
     }
 
     /// Whether nobody waits for a call any more.
     pub fn is_cancelled(&self, call: u32) -> bool {
-        self.all_cancelled.load(Ordering::Relaxed) || lock(&self.cancelled).contains(&call)
+        self.0.all_cancelled.load(Ordering::Relaxed) || lock(&self.0.cancelled).contains(&call)
     }
 
     /// How far each call is that has said so.
     pub fn progress(&self) -> BTreeMap<u32, f32> {
-        lock(&self.progress).clone()
+        lock(&self.0.progress).clone()
     }
 }
 
@@ -146,7 +149,7 @@ impl Context {
 
     /// Says how far the call is, from 0 to 1. The driver sees it within a few seconds.
     pub fn progress(&self, done: f32) {
-        lock(&self.place.ends.progress).insert(self.call, done.clamp(0.0, 1.0));
+        lock(&self.place.ends.0.progress).insert(self.call, done.clamp(0.0, 1.0));
     }
 
     /// Adds a line to the call's log, which comes back with its result, up to 64 KB.

@@ -206,7 +206,7 @@ pub(crate) enum Job {
             kinglet run hull cities.csv --x lon --y lat --output hull --svg hull.svg\n  \
             kinglet run hull 'scans/*.jsonl' --x x --y y --z height --output body\n  \
             kinglet run hull points.f64 --output hull\n\n\
-            The output is part-00000: in the plane the vertices counter-clockwise as lines X<TAB>Y, from the one with\n\
+            The output is one part: in the plane the vertices counter-clockwise as lines X<TAB>Y, from the one with\n\
             the lowest x; in space an OFF file with the vertices and the triangles of the surface.")]
     Hull(Box<crate::hull::HullArgs>),
 }
@@ -263,7 +263,7 @@ pub(crate) struct How {
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: String,
 
-    /// Remove the parts and the manifest that the output holds already
+    /// Replace the result that the output holds already; it stays until the new one is whole
     #[arg(long)]
     pub(crate) overwrite: bool,
 
@@ -291,6 +291,10 @@ pub(crate) struct How {
     /// reserves or the account has]
     #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: Option<u32>,
+
+    /// How long the job may take in all, in seconds, waiting for functions included; then it fails [default: 86400, a day]
+    #[arg(long, value_name = "S", help_heading = "Job", value_parser = clap::value_parser!(u64).range(1..=518_400))]
+    pub(crate) job_timeout: Option<u64>,
 
     #[command(flatten)]
     pub(crate) embedded: Embedded,

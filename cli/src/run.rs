@@ -85,6 +85,7 @@ fn submit(submit: Submit, how: &How) -> Submit {
             CompressionArg::Lz4 => Compression::Lz4,
         },
         inline_bytes_max: how.inline_bytes,
+        ms_max: how.job_timeout.map(|seconds| seconds * 1_000),
         ..JobOptions::default()
     };
     let submit = submit.with_options(options);

@@ -155,10 +155,12 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// The two kinds of task.
+/// The kinds of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
+    /// Input in, splits out; one task.
+    Split,
     /// Split in, runs out.
     Map,
     /// Runs in, part out.
@@ -168,9 +170,49 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Stage::Split => "split",
             Stage::Map => "map",
             Stage::Reduce => "reduce",
         })
+    }
+}
+
+/// Names one try of one piece of one of a job's tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TryKey {
+    /// Of which kind of task.
+    pub stage: Stage,
+    /// The task; the first, of splitting.
+    pub task: TaskIdx,
+    /// Which piece of it; the first, but of map tasks.
+    pub piece: Piece,
+    /// Which try, from 0.
+    pub number: u16,
+}
+
+impl TryKey {
+    /// A try of splitting.
+    pub fn split(number: u16) -> Self {
+        TryKey { stage: Stage::Split, task: TaskIdx(0), piece: Piece(0), number }
+    }
+
+    /// A try of a map task's piece.
+    pub fn map(task: TaskIdx, piece: Piece, number: u16) -> Self {
+        TryKey { stage: Stage::Map, task, piece, number }
+    }
+
+    /// A try of a reduce task.
+    pub fn reduce(task: TaskIdx, number: u16) -> Self {
+        TryKey { stage: Stage::Reduce, task, piece: Piece(0), number }
+    }
+}
+
+impl fmt::Display for TryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stage {
+            Stage::Split => write!(f, "splitting"),
+            stage => write!(f, "{stage} task {}", self.task.0),
+        }
     }
 }
 
@@ -179,7 +221,8 @@ impl fmt::Display for Stage {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The wall clock. Only edges call this; decisions are given the time.
+    /// This machine's wall clock, for what people read. What the ledger keeps and decisions are made by is the services' time,
+    /// which all machines agree on.
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(since.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)).unwrap_or(0))

@@ -87,6 +87,21 @@ pub const PARTITIONS_MAX: u32 = 10_000;
 /// How many tasks share one group item of the ledger.
 pub const TASKS_PER_GROUP: u32 = 32;
 
+/// A stack renews the claims of its jobs to their outputs every minute. One that was not renewed for so long, in milliseconds
+/// (an hour, by S3's clock), is taken for dead by other stacks, which cannot ask its ledger.
+pub const OUTPUT_LEASE_MS: u64 = 3_600_000;
+
+/// How many parts of an output are made visible at once: 10,000 of them take about 10 s then, and S3's 3,500 writes a second to
+/// a prefix are not reached.
+pub const UPLOADS_COMPLETED_AT_ONCE: usize = 64;
+
+/// How long a job may take unless it is told otherwise, in milliseconds (24 hours): a job that a day does not end was meant
+/// otherwise, as a rule, and its functions cost money meanwhile.
+pub const JOB_MS_MAX: u64 = 24 * 3_600_000;
+
+/// The longest that a job can be given, in milliseconds (6 days): the ledger forgets it a day later.
+pub const JOB_MS_CAP: u64 = (JOB_KEPT_S - 24 * 3600) * 1000;
+
 /// How long a job's ledger items and intermediate objects are kept, in seconds (7 days).
 pub const JOB_KEPT_S: u64 = 7 * 24 * 3600;
 

@@ -2,15 +2,16 @@
 //! `_manifest.json`, last of all: an output without one is not whole.
 
 use crate::error::{Error, Result};
+use crate::ids::JobId;
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReduceRecord};
-use crate::wire::spec::{InputSpec, JobSpec};
+use crate::wire::spec::{InputSpec, JobSpec, part_name};
 use serde::{Deserialize, Serialize};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// 1.
+    /// 2; of version 1, parts were named without the job and listed without their ETags.
     pub version: u32,
     /// The job's id.
     pub job: String,
@@ -51,6 +52,9 @@ pub struct PartEntry {
     pub crc32: u32,
     /// The attempt that wrote it.
     pub attempt: String,
+    /// Its ETag in S3, quotes included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// One committed piece of a split.
@@ -82,7 +86,7 @@ pub type Pieces = Vec<MapRecord>;
 /// # Errors
 /// [`Error::Corrupt`] with the code `unreconciled`, naming the first sum that does not agree.
 pub fn reconcile(
-    job: &str,
+    job: &JobId,
     spec: &JobSpec,
     inputs: &Inputs,
     splits: &[Split],
@@ -150,15 +154,17 @@ pub fn reconcile(
         }
     }
     let parts = reduces.iter().zip(0..).map(|(record, partition)| PartEntry {
-        name: spec.output.part_key(partition).split_off(spec.output.prefix.len()),
+        name: part_name(partition, job),
         bytes: record.bytes_out,
         records: record.records_out,
         crc32: record.crc32,
         attempt: record.attempt.to_string(),
+        // S3 has yet to make the object and to say.
+        etag: None,
     });
     Ok(Manifest {
-        version: 1,
-        job: job.to_owned(),
+        version: 2,
+        job: job.to_string(),
         name: spec.job.clone(),
         objects: inputs.objects,
         bytes: inputs.bytes,
@@ -192,7 +198,7 @@ mod tests {
             signature: String::new(),
             params: vec![],
             inputs: vec![InputSpec { bucket: "b".into(), objects: Objects::One("k".into()), shown: "s3://b/k".into() }],
-            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into() },
+            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into(), overwrite: false },
             options: JobOptions::default(),
             program: None,
             submitted_at: crate::ids::Timestamp(0),
@@ -228,7 +234,7 @@ mod tests {
             records_out: 1,
             bytes_out: 5,
             crc32: 0,
-            etag: String::new(),
+            upload: None,
             usage: Usage::default(),
         }
     }
@@ -240,10 +246,11 @@ mod tests {
 
     #[test]
     fn sums_that_agree_make_a_manifest_and_others_are_named() {
+        let job: JobId = "id".parse().unwrap();
         let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
-        let go = |maps: &[Pieces], reduces: &[ReduceRecord]| reconcile("id", &spec(), &inputs, &splits, maps, reduces);
+        let go = |maps: &[Pieces], reduces: &[ReduceRecord]| reconcile(&job, &spec(), &inputs, &splits, maps, reduces);
         let manifest = go(&[vec![map(0, 7, 5)], vec![map(7, 10, 5)]], &[reduce(2)]).unwrap();
-        assert_eq!(manifest.parts[0].name, "part-00000");
+        assert_eq!(manifest.parts[0].name, "part-00000-id");
         assert_eq!(manifest.splits[1].ranges, [("s3://b/k".to_owned(), 7, 10)]);
         let says = |maps: &[Pieces], reduces: &[ReduceRecord], what: &str| {
             let error = go(maps, reduces).unwrap_err();

@@ -3,9 +3,9 @@
 use crate::aws::{Aws, Cloud};
 use crate::calls::{Maps, new_id};
 use crate::handle::JobHandle;
+use crate::hold::Hold;
 use crate::items::{ItemCuts, Made};
 use crate::machine::{Keeper, Neighbour, Servers};
-use crate::output::Directories;
 use crate::program::{Program, Shipping};
 use crate::{Error, Format, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
@@ -14,12 +14,13 @@ use kinglet_aws::objects::Replace;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
+use kinglet_core::wire::record::Requests;
 use kinglet_core::wire::spec::{CallsSpec, JobSpec, PART};
-use kinglet_core::{Registry, encode_params, signature};
+use kinglet_core::{Registry, encode_params, limits, signature};
 use kinglet_local::Runtime;
 use kinglet_local::s3::BucketKind;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Runs jobs on a stack: the embedded runtime or AWS.
 pub struct Driver {
@@ -32,10 +33,8 @@ pub(crate) struct Shared {
     pub(crate) place: Place,
     pub(crate) shipping: Shipping,
     mounts: AtomicU32,
-    /// Jobs that ended without success.
-    pub(crate) failed: Mutex<Vec<JobId>>,
-    /// The directories that jobs make for their outputs.
-    pub(crate) made: Mutex<Vec<(JobId, Directories)>>,
+    /// The local outputs of jobs that have not ended, as far as this driver knows.
+    holds: Mutex<Vec<(JobId, Hold)>>,
     /// Calls under way.
     pub(crate) maps: Maps,
 }
@@ -152,7 +151,8 @@ impl Submit {
         Submit { program: Some(program), ..self }
     }
 
-    /// Removes the parts and the manifest that the output may hold already.
+    /// Replaces the result that the output may hold already. That stays until the new one is whole, then what its manifest lists
+    /// is removed; other files stay as they are.
     #[must_use]
     pub fn with_overwrite(self) -> Self {
         Submit { overwrite: true, ..self }
@@ -184,8 +184,8 @@ impl Driver {
     }
 
     pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place, shipping: Shipping) -> Self {
-        let (mounts, failed, made) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
-        let shared = Shared { conductor, jobs, place, shipping, mounts, failed, made, maps: Maps::default() };
+        let (mounts, holds) = (AtomicU32::new(0), Mutex::default());
+        let shared = Shared { conductor, jobs, place, shipping, mounts, holds, maps: Maps::default() };
         Driver { shared: Arc::new(shared) }
     }
 
@@ -325,7 +325,7 @@ impl Driver {
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &self.mount_name("input"))?);
         }
-        let output = output::resolve(&submit.output, &self.mount_name("output"))?;
+        let output = output::resolve(&submit.output, &self.mount_name("output"), submit.overwrite)?;
         output::check_apart(&output, &resolved)?;
         let mounts = resolved.iter().map(|input| (&input.spec.bucket, &input.spec.shown, input.mount.clone()));
         let directory = output.path.clone().map(|root| BucketKind::Directory { root });
@@ -339,14 +339,44 @@ impl Driver {
             };
             runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
         }
-        let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
-        output::prepare(&conductor.objects, &output.spec, submit.overwrite).await?;
+        check_time(&submit.options)?;
+        let hold = match &output.path {
+            Some(path) => {
+                self.shared.let_go_of_ended().await;
+                Some(Hold::take(path, &output.spec.shown)?)
+            }
+            None => None,
+        };
+        let started = self.start(name, (signature, params), submit, made, (resolved, output), before).await;
+        match (started, hold) {
+            (Ok(handle), hold) => {
+                let held = hold.map(|hold| (handle.job.clone(), hold));
+                self.shared.holds.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
+                Ok(handle)
+            }
+            (Err(error), hold) => {
+                hold.inspect(Hold::remove_made);
+                Err(error)
+            }
+        }
+    }
 
+    /// Uploads a job whose output may be taken, takes that, and starts the splitter.
+    async fn start(
+        &self,
+        name: &str,
+        (signature, params): (String, Vec<u8>),
+        submit: Submit,
+        made: Option<(Made, Option<CallsSpec>)>,
+        (resolved, output): (Vec<inputs::Resolved>, output::Output),
+        before: Requests,
+    ) -> Result<JobHandle> {
+        let conductor = &self.shared.conductor;
+        let output::Output { spec: output, path } = output;
+        conductor.check_output(&output).await?;
+        let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
         let now = Timestamp::now();
         let job = new_id();
-        if let Some(made) = output.path.as_deref().and_then(Directories::missing) {
-            self.shared.made.lock().unwrap_or_else(PoisonError::into_inner).push((job.clone(), made));
-        }
         let concurrency = self.concurrency(&submit.options).await;
         let mut inputs: Vec<_> = resolved.into_iter().map(|input| input.spec).collect();
         let mut calls = None;
@@ -359,7 +389,7 @@ impl Driver {
             signature,
             params,
             inputs,
-            output: output.spec,
+            output,
             options: JobOptions { concurrency, ..submit.options },
             program,
             submitted_at: now,
@@ -370,8 +400,14 @@ impl Driver {
             .objects
             .put(&conductor.stack.work_bucket, &Conductor::spec_key(&job), bytes.into(), Replace::Yes)
             .await?;
+        // From here on the job ends, whatever becomes of this program. So the output is taken only now, as nobody else could
+        // tell whether a job that the ledger does not know is dead.
         conductor.ledger.create_job(&job, &spec, conductor.stack.timeout_ms).await?;
-        if let Err(error) = conductor.functions.start(&Event::Split(SplitEvent { job: job.clone() })).await {
+        let started = async {
+            conductor.take_output(&job, &spec).await?;
+            conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
+        };
+        if let Err(error) = started.await {
             // Else the sweeper would start later what this call says has failed.
             if let Err(error) = conductor.fail(&job, Phase::Failed, &error).await {
                 tracing::warn!(%job, %error, "ending a job that could not be started");
@@ -380,7 +416,7 @@ impl Driver {
         }
         let handle = JobHandle::new(self.shared.clone(), job, spec, before);
         if let (Some(keeper), Some(runtime)) = (self.shared.place.keeper(), self.shared.place.runtime()) {
-            keeper.begin(JobStatus::submitted(&handle.job, &handle.spec), Servers::of(runtime, &conductor.stack));
+            keeper.begin(JobStatus::submitted(&handle.job, &handle.spec), Servers::of(runtime, &conductor.stack, path));
         }
         Ok(handle)
     }
@@ -436,12 +472,12 @@ impl Driver {
         self.shared.conductor.functions.describe().await
     }
 
-    /// Removes the manifest and the parts of an output in S3, as [`Submit::with_overwrite`] does before a job.
+    /// Removes a result in S3: its manifest, and the parts that this lists.
     ///
     /// # Errors
     /// [`Error::Input`] when it is not an `s3://` URI; what S3 reports.
     pub async fn remove_output(&self, output: &str) -> Result<()> {
-        output::prepare(&self.shared.conductor.objects, &output::in_s3(output)?, true).await
+        self.shared.conductor.remove_result(&output::in_s3(output)?).await
     }
 
     /// The URLs of S3, DynamoDB and Lambda, and the access key id and secret, of the embedded runtime; `None` on AWS. Any
@@ -457,13 +493,14 @@ impl Driver {
         self.shared.place.runtime()
     }
 
-    /// Stops the embedded runtime and waits until nothing of it is left. Dropping the driver does the same without waiting.
-    /// Calls that have not ended by then fail with `driver-closed`.
+    /// Stops the embedded runtime and waits until nothing of it is left; its jobs that have not ended are cancelled, as their
+    /// servers go. Dropping the driver does the same without waiting, and leaves it to the next job in their outputs to see that
+    /// they are dead. Calls that have not ended by then fail with `driver-closed`.
     pub async fn close(self) {
         self.shared.maps.close().await;
         if let Some(runtime) = self.shared.place.runtime() {
             runtime.host().end_workers().await;
-            self.shared.remove_parts_of_failed_jobs().await;
+            self.shared.end_jobs().await;
             self.shared.record_ends().await;
         }
         if let Ok(shared) = Arc::try_unwrap(self.shared).map_err(drop)
@@ -493,20 +530,37 @@ impl Shared {
         }
     }
 
-    /// A reducer may have been killed between publishing its part and finding out that the job had ended: what it left is
-    /// removed once no worker lives.
-    async fn remove_parts_of_failed_jobs(&self) {
-        let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
-        for job in failed {
-            let removed = match self.conductor.ledger.job(&job).await {
-                Ok(view) if view.phase_at[2].is_some() => self.conductor.remove_parts(&job, view.partitions).await,
-                looked => looked.map(drop),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(%job, %error, "removing the parts of a failed job");
+    /// Brings the jobs that write local outputs to their end: nobody else can, once their servers are gone.
+    pub(crate) async fn end_jobs(&self) {
+        let jobs: Vec<_> = self.holds().iter().map(|(job, _)| job.clone()).collect();
+        for job in jobs {
+            let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
+            if let Err(error) = self.conductor.bring_to_end(&job, &error).await {
+                tracing::warn!(%job, %error, "ending a job");
             }
-            self.remove_made(&job);
+            self.let_go(&job);
         }
+    }
+
+    /// Lets go of the outputs of jobs that have ended without anybody having waited for them.
+    async fn let_go_of_ended(&self) {
+        let jobs: Vec<_> = self.holds().iter().map(|(job, _)| job.clone()).collect();
+        for job in jobs {
+            if self.conductor.ledger.job(&job).await.is_ok_and(|view| view.phase.is_final()) {
+                self.let_go(&job);
+            }
+        }
+    }
+
+    /// Lets go of the output of a job that has ended; directories that were made for it and have nothing in them go.
+    pub(crate) fn let_go(&self, job: &JobId) {
+        let mut holds = self.holds();
+        holds.iter().filter(|(of, _)| of == job).for_each(|(_, hold)| hold.remove_made());
+        holds.retain(|(of, _)| of != job);
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Vec<(JobId, Hold)>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records how jobs stand that nobody waited for: the runtime is about to go, and they with it.
@@ -523,11 +577,17 @@ impl Shared {
             keeper.end(status);
         }
     }
+}
 
-    /// Removes the directories that were made for the output of a job that has failed, as far as nothing is in them.
-    pub(crate) fn remove_made(&self, job: &JobId) {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.iter().filter(|(of, _)| of == job).for_each(|(_, made)| made.remove_empty());
-        made.retain(|(of, _)| of != job);
+/// Refuses a job that the ledger would forget before it ends.
+fn check_time(options: &JobOptions) -> Result<()> {
+    match options.ms_max {
+        Some(0) => Err(Error::input("job-timeout", "a job that may take no time does nothing")
+            .with_hint("give it some, or leave the choice to Kinglet")),
+        Some(ms) if ms > limits::JOB_MS_CAP => {
+            let message = format!("a job may take {} s at most, and not {} s", limits::JOB_MS_CAP / 1_000, ms / 1_000);
+            Err(Error::limit("job-timeout", message).with_hint("cut it into several jobs"))
+        }
+        _ => Ok(()),
     }
 }

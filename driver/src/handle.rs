@@ -36,12 +36,15 @@ pub struct Progress {
 impl Progress {
     /// As far as the job's own item says: the tasks of the stage it is in are not counted.
     pub(crate) fn of(view: &JobView) -> Self {
-        let mapped = matches!(view.phase, Phase::Reducing | Phase::Succeeded);
+        let mapped = matches!(view.phase, Phase::Reducing | Phase::Publishing | Phase::Succeeded);
         let done = |is: bool, all: u32| if is { all } else { 0 };
         Progress {
             phase: view.phase,
             maps: (done(mapped, view.map_tasks), view.map_tasks),
-            reduces: (done(view.phase == Phase::Succeeded, view.partitions), view.partitions),
+            reduces: (
+                done(matches!(view.phase, Phase::Publishing | Phase::Succeeded), view.partitions),
+                view.partitions,
+            ),
             bytes: (if mapped { view.input.1 } else { 0 }, view.input.1),
         }
     }
@@ -55,6 +58,8 @@ struct Pace {
     progress: Duration,
     /// How often the ledger is asked what is to be done, in case that a worker died before it could.
     conduct: Duration,
+    /// How long looks may fail before waiting is given up: time enough to be connected, or signed in, again.
+    failing_max: Duration,
 }
 
 /// The embedded runtime answers in a fraction of a millisecond and costs nothing.
@@ -62,6 +67,7 @@ const LOCAL: Pace = Pace {
     poll: (Duration::from_millis(2), Duration::from_millis(30)),
     progress: Duration::from_millis(200),
     conduct: Duration::from_secs(1),
+    failing_max: Duration::from_secs(10),
 };
 
 /// AWS does neither; and there a schedule looks after every job each minute.
@@ -69,6 +75,7 @@ const AWS: Pace = Pace {
     poll: (Duration::from_millis(200), Duration::from_secs(2)),
     progress: Duration::from_secs(5),
     conduct: Duration::from_secs(15),
+    failing_max: Duration::from_secs(300),
 };
 
 /// Jobs on embedded runtimes of this process: they end with it, and must not leave parts behind.
@@ -77,8 +84,8 @@ static LOCAL_JOBS: Mutex<Vec<(Weak<Shared>, JobId)>> = Mutex::new(Vec::new());
 /// How long the cancelling of jobs may keep an interrupted program from ending.
 const CANCEL_MAX: Duration = Duration::from_secs(3);
 
-/// Cancels the jobs of this process that would end with it, and removes what they have published. A job that has ended is
-/// left as it is; so is one on AWS, which goes on without its driver.
+/// Cancels the jobs of this process that would end with it; one that is publishing already is published. A job that has ended
+/// is left as it is; so is one on AWS, which goes on without its driver.
 pub(crate) async fn cancel_local_jobs() {
     let jobs = std::mem::take(&mut *LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner));
     let cancel = async {
@@ -88,10 +95,10 @@ pub(crate) async fn cancel_local_jobs() {
                 runtime.host().end_workers().await;
             }
             let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
-            if let Err(error) = shared.conductor.fail(&job, Phase::Cancelled, &error).await {
+            if let Err(error) = shared.conductor.bring_to_end(&job, &error).await {
                 tracing::warn!(%job, %error, "cancelling");
             }
-            shared.remove_made(&job);
+            shared.let_go(&job);
             shared.record_ends().await;
         }
     };
@@ -119,7 +126,7 @@ impl JobHandle {
     /// What S3 reports; `part-missing` when the job has not written that part.
     pub async fn part(&self, partition: u32) -> Result<Vec<u8>> {
         let (objects, output) = (&self.shared.conductor.objects, &self.spec.output);
-        let key = output.part_key(partition);
+        let key = output.part_key(partition, &self.job);
         let shown = output.shown_key(&key);
         let Some(there) = objects.head(&output.bucket, &key).await? else {
             return Err(
@@ -158,7 +165,7 @@ impl JobHandle {
                 let reduces = ledger.committed::<ReduceRecord>(&self.job, view.partitions).await?;
                 progress.reduces.0 = reduces.iter().filter(|pieces| !pieces.is_empty()).count() as u32;
             }
-            Phase::Splitting | Phase::Succeeded | Phase::Failed | Phase::Cancelled => {}
+            _ => {}
         }
         Ok(progress)
     }
@@ -201,26 +208,44 @@ impl JobHandle {
         let mut pause = pace.poll.0;
         let (mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now());
         let conductor = &self.shared.conductor;
+        let mut failing: Option<Instant> = None;
         loop {
-            let view = conductor.ledger.job(&self.job).await?;
+            let view = match conductor.ledger.job(&self.job).await {
+                Ok(view) => view,
+                Err(error) => {
+                    // The job goes on; that one look fails says nothing of it.
+                    let since = *failing.get_or_insert_with(Instant::now);
+                    if !passes(&error) || since.elapsed() > pace.failing_max {
+                        return Err(error);
+                    }
+                    tracing::warn!(job = %self.job, %error, "looking at the job");
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+            };
+            failing = None;
             if let Some(tell) = tell.as_mut() {
                 if told.0 != view.phase {
                     tell(Progress::of(&view));
                     told = (view.phase, Instant::now());
                 } else if told.1.elapsed() > pace.progress {
-                    tell(self.progress_of(&view).await?);
+                    match self.progress_of(&view).await {
+                        Ok(progress) => tell(progress),
+                        Err(error) => tracing::warn!(job = %self.job, %error, "counting what is done"),
+                    }
                     told.1 = Instant::now();
                 }
             }
             match view.phase {
                 Phase::Succeeded => {
+                    self.shared.let_go(&self.job);
                     let report = report(conductor, &self.job, &self.spec, &view, &self.before).await?;
                     self.record_end(&view, Some(&report));
                     return Ok(report);
                 }
                 Phase::Failed | Phase::Cancelled => {
+                    self.shared.let_go(&self.job);
                     self.record_end(&view, None);
-                    self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).push(self.job.clone());
                     let error = view.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
                     // There no role is in the way, but the file system.
                     let local = self.shared.place.runtime().is_some();
@@ -230,12 +255,17 @@ impl JobHandle {
                         error
                     });
                 }
-                Phase::Splitting | Phase::Mapping | Phase::Reducing => {}
+                _ => {}
             }
             if conducted.elapsed() > pace.conduct {
                 // Somebody else may have it in hand: the job's own item is what says how it goes on.
                 if let Err(error) = conductor.conduct(&self.job).await {
                     tracing::warn!(job = %self.job, %error, "looking after the job");
+                }
+                if view.phase == Phase::Splitting
+                    && let Err(error) = conductor.look_at_splitter(&self.job).await
+                {
+                    tracing::warn!(job = %self.job, %error, "looking at the splitter");
                 }
                 conducted = Instant::now();
             }
@@ -252,7 +282,8 @@ impl JobHandle {
         keeper.end(JobStatus { report: report.cloned(), ..status });
     }
 
-    /// Cancels it: what is running may go on for a while, but nothing of it is published.
+    /// Cancels it: what is running is told within seconds, and nothing of it is published. One whose result is just being made
+    /// visible ends as it would have.
     ///
     /// # Errors
     /// What the services report.
@@ -260,4 +291,9 @@ impl JobHandle {
         let error = Error::cancelled("cancelled", format!("job {} was cancelled", self.job));
         self.shared.conductor.fail(&self.job, Phase::Cancelled, &error).await
     }
+}
+
+/// Whether an error of looking at a job may pass by itself.
+pub(crate) fn passes(error: &Error) -> bool {
+    error.is_retryable() || error.code() == "unreachable" || error.code().starts_with("credentials")
 }

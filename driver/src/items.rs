@@ -3,7 +3,6 @@
 use crate::{Error, Result, Value};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
-use kinglet_aws::objects::{Put, Replace};
 use kinglet_aws::upload::Upload;
 use kinglet_core::ids::JobId;
 use kinglet_core::limits;
@@ -76,13 +75,11 @@ impl Made {
         let ends = self.last.iter().map(|last| self.writer.ends()[*last]).collect();
         let mut bytes = Bytes::from(self.writer.finish(&self.last));
         let (bucket, key) = (conductor.stack.work_bucket.clone(), Conductor::items_key(job));
-        let mut upload = Upload::new(&conductor.objects, &bucket, &key, Replace::Yes);
+        let mut upload = Upload::new(&conductor.objects, &bucket, &key);
         while !bytes.is_empty() {
             upload.push(bytes.split_to(PUSH_BYTES.min(bytes.len()))).await?;
         }
-        let Put::Written(etag) = upload.finish().await? else {
-            return Err(Error::corrupt("items", format!("s3://{bucket}/{key} is there already")));
-        };
+        let etag = upload.finish().await?;
         let spec = ItemsSpec { key, etag, items, items_bytes, splits };
         let objects = Objects::Items(spec.clone());
         Ok(Written { input: InputSpec { bucket, objects, shown: "items".to_owned() }, spec, ends })

@@ -168,8 +168,9 @@ impl Driver {
         Ok(JobHandle::new(self.shared.clone(), job.clone(), spec, before))
     }
 
-    /// Removes what jobs left in the work bucket and in the ledger that were over before a time, `created_at` of their id when
-    /// the ledger does not know them any more. Their outputs stay. A job that runs is left alone, whatever the time.
+    /// Removes what jobs left in the work bucket, in the ledger and, of uploads that came too late, in their outputs, and that were
+    /// over before a time. Results stay. A job that runs is left alone, whatever the time; so is one that a driver submits just
+    /// now, and what [`Driver::share`] has written, for as long as the stack keeps it.
     ///
     /// # Errors
     /// What S3 and DynamoDB report.
@@ -177,7 +178,7 @@ impl Driver {
         let conductor = &self.shared.conductor;
         let mut cleaned = Cleaned::default();
         for (job, left) in conductor.leftovers().await? {
-            if !left.is_over() || left.last_at(&job) >= before {
+            if !left.is_over(conductor.now()) || left.last_at() >= before {
                 continue;
             }
             cleaned.objects += (left.keys.len() + left.uploads.len()) as u64;

@@ -46,6 +46,7 @@ mod doctor;
 mod driver;
 mod entry;
 mod handle;
+mod hold;
 mod inputs;
 mod items;
 mod jobs;

@@ -2,8 +2,7 @@
 
 use crate::inputs::{self, Resolved};
 use crate::{Error, Result};
-use kinglet_aws::Objects;
-use kinglet_core::wire::spec::{MANIFEST, Objects as Which, OutputSpec, PART};
+use kinglet_core::wire::spec::{Objects as Which, OutputSpec};
 use std::path::{Component, Path, PathBuf};
 
 /// An output and, where it is local, its absolute path.
@@ -13,13 +12,13 @@ pub(crate) struct Output {
 }
 
 /// Resolves an output. `mounted` names the bucket that a local one gets.
-pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Output> {
+pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool) -> Result<Output> {
     if let Some(parsed) = inputs::s3_uri(shown) {
         let (bucket, mut prefix) = parsed?;
         if !prefix.is_empty() && !prefix.ends_with('/') {
             prefix.push('/');
         }
-        return Ok(Output { spec: OutputSpec { bucket, prefix, shown: shown.to_owned() }, path: None });
+        return Ok(Output { spec: OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite }, path: None });
     }
     if shown.is_empty() {
         return Err(
@@ -31,7 +30,8 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Output> {
         return Err(Error::input("output-kind", format!("{shown} is not a directory")).with_hint("name a directory"));
     }
     check_writable(&path, shown)?;
-    let spec = OutputSpec { bucket: mounted.to_owned(), prefix: String::new(), shown: shown.to_owned() };
+    let (bucket, prefix) = (mounted.to_owned(), String::new());
+    let spec = OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite };
     Ok(Output { spec, path: Some(path) })
 }
 
@@ -76,7 +76,7 @@ impl Directories {
 
 /// An output that must be in S3.
 pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
-    let output = resolve(shown, "")?;
+    let output = resolve(shown, "", false)?;
     match output.path {
         None => Ok(output.spec),
         Some(_) => Err(Error::input("output", format!("{shown} is on this machine, not in S3"))
@@ -137,22 +137,4 @@ pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Refuses an output that holds parts already, or, with `overwrite`, removes them: the manifest first, so that what is left
-/// if this is interrupted does not look whole.
-pub(crate) async fn prepare(objects: &Objects, output: &OutputSpec, overwrite: bool) -> Result<()> {
-    let named = |e: Error| e.context(format!("output {}", output.shown));
-    let mut taken: Vec<String> = Vec::new();
-    for start in [MANIFEST, PART] {
-        let listed = objects.list(&output.bucket, &format!("{}{start}", output.prefix)).await.map_err(named)?;
-        taken.extend(listed.into_iter().map(|object| object.key));
-    }
-    let Some(first) = taken.first() else { return Ok(()) };
-    if !overwrite {
-        let message = format!("the output {} is taken: {} is there", output.shown, output.shown_key(first));
-        return Err(Error::input("output-exists", message).with_hint("choose another output, or pass --overwrite"));
-    }
-    objects.delete(&output.bucket, &taken[..1]).await.map_err(named)?;
-    objects.delete(&output.bucket, &taken[1..]).await.map_err(named)
 }

@@ -9,13 +9,14 @@
 use crate::read::{Read, Stop};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::Commit;
-use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_aws::tries::Running;
+use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_calls::{CallEnds, CallPlace, Context, Functions, Opened};
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::engine::erased::{PairsOf, catch_as};
 use kinglet_core::engine::map::Chunks;
-use kinglet_core::ids::{AttemptId, JobId, TaskIdx, Timestamp};
-use kinglet_core::ledger::JobView;
+use kinglet_core::ids::{AttemptId, JobId, TaskIdx, Timestamp, TryKey};
+use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::CALL_RESULT_BYTES_MAX;
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::MapEvent;
@@ -38,8 +39,8 @@ const RESERVE_MAX: Duration = Duration::from_secs(10);
 /// The part of the function's memory that the results of a batch may take before it ends.
 const RESULTS_PERCENT: u64 = 20;
 
-/// How often a batch looks whether it is cancelled, and writes its calls' progress if there is news.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a batch writes its calls' progress, if there is news.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What was done before an attempt knew that its task is a batch.
 pub(crate) struct Begun<'a> {
@@ -47,6 +48,7 @@ pub(crate) struct Begun<'a> {
     pub(crate) split: &'a Split,
     pub(crate) started_at: Timestamp,
     pub(crate) before: &'a Requests,
+    pub(crate) attempt: AttemptId,
 }
 
 /// The spec of a job; that of a map is kept for the batches that follow on a warm worker.
@@ -63,7 +65,13 @@ pub(crate) async fn spec(conductor: &Conductor, job: &JobId) -> Result<Arc<JobSp
     Ok(spec)
 }
 
-fn place(worker: &Worker, event: &MapEvent, function: &str, attempt: AttemptId, call: &Invocation) -> CallPlace {
+fn place(
+    worker: &Worker,
+    event: &MapEvent,
+    function: &str,
+    (attempt, ends): (AttemptId, CallEnds),
+    call: &Invocation,
+) -> CallPlace {
     CallPlace {
         job: event.job.clone(),
         function: function.to_owned(),
@@ -75,7 +83,7 @@ fn place(worker: &Worker, event: &MapEvent, function: &str, attempt: AttemptId, 
         objects: worker.conductor.objects.clone(),
         work_bucket: worker.conductor.stack.work_bucket.clone(),
         runtime: tokio::runtime::Handle::current(),
-        ends: CallEnds::default(),
+        ends,
     }
 }
 
@@ -117,9 +125,15 @@ pub(crate) async fn attempt(
     let conductor = &worker.conductor;
     let (job, task, piece) = (&event.job, event.task, event.piece);
     let function = functions.open(&calls.function.name, &calls.function.signature)?;
-    let attempt = AttemptId { number: event.number, nonce: nonce() };
-    let place = Arc::new(place(worker, event, &calls.function.name, attempt, call));
-    place.ends.cancel(&begun.view.cancelled);
+    let attempt = begun.attempt;
+    let ends = CallEnds::default();
+    ends.cancel(&begun.view.cancelled);
+    let place = Arc::new(place(worker, event, &calls.function.name, (attempt, ends.clone()), call));
+    let key = TryKey::map(task, piece, event.number);
+    let _running = Running::begin(conductor, job, key, attempt.nonce, move |view| match view.phase {
+        Phase::Mapping => ends.cancel(&view.cancelled),
+        _ => ends.cancel_all(),
+    });
 
     let left = call.deadline.duration_since(SystemTime::now()).unwrap_or_default();
     let left = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
@@ -153,7 +167,7 @@ pub(crate) async fn attempt(
     };
     let read = tokio::select! {
         read = work => read?,
-        never = look_after(conductor, job, task, &place) => match never {},
+        never = tell_progress(conductor, job, task, &place) => match never {},
     };
 
     let bytes = std::mem::take(&mut *results.bytes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -177,7 +191,7 @@ pub(crate) async fn attempt(
         remainder: read.remainder,
         usage: Usage {
             started_at: begun.started_at,
-            ran_ms: Timestamp::now().since_ms(begun.started_at),
+            ran_ms: conductor.now().since_ms(begun.started_at),
             init_ms: call.init_ms,
             memory_mb: worker.memory_mb,
             requests: conductor.clients.meter.since(begun.before),
@@ -254,16 +268,16 @@ fn fits(value: Vec<u8>) -> Result<Vec<u8>> {
         .with_hint("write it to S3 with `context.put`, and return where it lies: `context.scratch_uri(name)`"))
 }
 
-/// Looks again and again whether somebody still waits for the calls, and passes their progress on.
-async fn look_after(conductor: &Conductor, job: &JobId, task: TaskIdx, place: &CallPlace) -> std::convert::Infallible {
+/// Passes the calls' progress on.
+async fn tell_progress(
+    conductor: &Conductor,
+    job: &JobId,
+    task: TaskIdx,
+    place: &CallPlace,
+) -> std::convert::Infallible {
     let mut told = Vec::new();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        match conductor.ledger.job(job).await {
-            Ok(view) if view.phase.is_final() => place.ends.cancel_all(),
-            Ok(view) => place.ends.cancel(&view.cancelled),
-            Err(error) => tracing::warn!(%job, %error, "looking whether the calls are cancelled"),
-        }
+        tokio::time::sleep(TELL_EVERY).await;
         let progress: Vec<(u32, f32)> = place.ends.progress().into_iter().collect();
         if progress != told {
             match conductor.ledger.put_progress(job, task, &progress).await {
@@ -281,10 +295,10 @@ pub(crate) fn pairs_of(
     calls: &CallsSpec,
     event: &MapEvent,
     call: &Invocation,
+    of: (AttemptId, CallEnds),
 ) -> Result<Box<PairsOf>> {
     let function = functions.open(&calls.function.name, &calls.function.signature)?;
-    let attempt = AttemptId { number: event.number, nonce: nonce() };
-    let place = Arc::new(place(worker, event, &calls.function.name, attempt, call));
+    let place = Arc::new(place(worker, event, &calls.function.name, of, call));
     Ok(Box::new(move |chunk| {
         let input = items::read(chunk)?;
         let context = Context::new(place.clone(), input.number);

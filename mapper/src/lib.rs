@@ -8,14 +8,14 @@ mod calls;
 mod read;
 
 use kinglet_aws::Conductor;
-use kinglet_aws::ledger::Commit;
-use kinglet_aws::objects::{Put, Replace};
+use kinglet_aws::ledger::{Commit, Run as Execution, Says};
+use kinglet_aws::tries::Running;
 use kinglet_aws::upload::Upload;
-use kinglet_aws::worker::{Invocation, Worker};
-use kinglet_calls::Functions;
+use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::engine::map::Run;
 use kinglet_core::engine::shard::MapOptions;
-use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
+use kinglet_core::ids::{AttemptId, Partition, Piece, TryKey};
 use kinglet_core::ledger::Phase;
 use kinglet_core::placement::place;
 use kinglet_core::wire::event::{Event, MapEvent};
@@ -58,11 +58,12 @@ pub async fn handle_with(
             return Err(Error::stale("event", format!("the mapper was invoked with {other:?}")));
         }
     };
-    match attempt(&worker, &jobs, &functions, &event, &call).await {
+    let nonce = nonce();
+    match attempt(&worker, &jobs, &functions, &event, &call, nonce).await {
         Ok(said) => Ok(said),
         Err(error) => {
-            let (task, piece) = (event.task, event.piece);
-            worker.conductor.try_failed(&event.job, Stage::Map, task, piece, event.number, &error).await?;
+            let key = TryKey::map(event.task, event.piece, event.number);
+            worker.conductor.try_failed(&event.job, key, Says::Run(nonce), &error).await?;
             Ok(json!({ "failed": error.code() }))
         }
     }
@@ -74,25 +75,35 @@ async fn attempt(
     functions: &Functions,
     event: &MapEvent,
     call: &Invocation,
+    nonce: u32,
 ) -> Result<Value> {
     let conductor = &worker.conductor;
     let before = conductor.clients.meter.totals();
-    let started_at = Timestamp::now();
     let (job, task, piece) = (&event.job, event.task, event.piece);
+    let (key, attempt) = (TryKey::map(task, piece, event.number), AttemptId { number: event.number, nonce });
     let view = conductor.ledger.job(job).await?;
-    if view.phase != Phase::Mapping {
+    let started_at = conductor.now();
+    let (Phase::Mapping, Some(plan)) = (view.phase, &view.plan) else {
         return Ok(json!({ "skipped": view.phase.as_str() }));
-    }
-    let function = (worker.memory_mb, event.larger);
-    let (started, spec, split) = tokio::join!(
-        conductor.ledger.start(job, Stage::Map, task, piece, event.number, function, event.calls_max, started_at),
+    };
+    let run = Execution {
+        nonce,
+        request_id: call.request_id.clone(),
+        memory_mb: worker.memory_mb,
+        larger: event.larger,
+        calls_max: event.calls_max,
+    };
+    let (elsewhere, spec, split) = tokio::join!(
+        conductor.begin_try(job, key, &run),
         calls::spec(conductor, job),
-        conductor.split(job, event.plan),
+        conductor.split(job, plan, event.plan),
     );
-    started?;
+    if let Some(why) = elsewhere? {
+        return Ok(json!({ "skipped": why }));
+    }
     let (spec, split) = (spec?, split?);
     worker.journal.job_name(&spec.job);
-    let begun = calls::Begun { view: &view, split: &split, started_at, before: &before };
+    let begun = calls::Begun { view: &view, split: &split, started_at, before: &before, attempt };
     match &spec.calls {
         Some(calls) if calls.then != Then::Job => {
             return calls::attempt(worker, functions, &spec, calls, event, call, begun).await;
@@ -100,12 +111,17 @@ async fn attempt(
         _ => {}
     }
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
-    let mapped_by =
-        spec.calls.as_ref().map(|calls| calls::pairs_of(worker, functions, calls, event, call)).transpose()?;
-    let attempt = AttemptId { number: event.number, nonce: kinglet_aws::worker::nonce() };
+    let ends = CallEnds::default();
+    let pairs_of = |calls| calls::pairs_of(worker, functions, calls, event, call, (attempt, ends.clone()));
+    let mapped_by = spec.calls.as_ref().map(pairs_of).transpose()?;
+    let running = Running::begin(conductor, job, key, nonce, move |view| {
+        if view.phase != Phase::Mapping {
+            ends.cancel_all();
+        }
+    });
 
     let at = stop_at(&spec, call.deadline);
-    let stop = read::Stop { at, bytes_max: event.bytes_max, chunks_max: None, told: Arc::default() };
+    let stop = read::Stop { at, bytes_max: event.bytes_max, chunks_max: None, told: running.stop() };
     let read = read::Read { objects: &conductor.objects, spec: &spec, split: &split, start: event.start, stop };
     let (feed, reading) = read.start(erased.cuts());
     let options = Arc::new(MapOptions {
@@ -114,6 +130,7 @@ async fn attempt(
         memory_bytes: ((worker.memory_mb as usize) << 20) / 100 * ARENA_PERCENT,
         tmp: worker.tmp.clone(),
         compression: spec.options.compression,
+        stop: running.stop(),
     });
     let engine = {
         let (worker, options) = (worker.clone(), options.clone());
@@ -131,6 +148,10 @@ async fn attempt(
         (Err(error), _) => return Err(error),
     };
 
+    if running.is_stopped() {
+        // What was read may be less than all, and nobody wants it.
+        return Ok(json!({ "skipped": "unwanted" }));
+    }
     worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
 
     let lengths: Vec<u64> = runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
@@ -153,7 +174,7 @@ async fn attempt(
         remainder: read.remainder,
         usage: Usage {
             started_at,
-            ran_ms: Timestamp::now().since_ms(started_at),
+            ran_ms: conductor.now().since_ms(started_at),
             init_ms: call.init_ms,
             memory_mb: worker.memory_mb,
             requests: conductor.clients.meter.since(&before),
@@ -208,7 +229,7 @@ async fn write(
         }
         Placement::Object => {
             let key = Conductor::runs_key(job, task, piece, attempt);
-            let mut upload = Upload::new(&conductor.objects, &conductor.stack.work_bucket, &key, Replace::Yes);
+            let mut upload = Upload::new(&conductor.objects, &conductor.stack.work_bucket, &key);
             let mut index = RunIndex { ends: Vec::with_capacity(runs.len()) };
             let mut end = 0;
             for run in runs {
@@ -218,10 +239,8 @@ async fn write(
                 }
                 index.ends.push(end);
             }
-            match upload.finish().await? {
-                Put::Written(_) => conductor.ledger.put_index(job, task, piece, attempt, &index).await,
-                Put::Exists => Err(Error::corrupt("attempt", format!("{key} is there already"))),
-            }
+            upload.finish().await?;
+            conductor.ledger.put_index(job, task, piece, attempt, &index).await
         }
     }
 }

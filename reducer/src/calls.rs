@@ -4,10 +4,10 @@
 
 use crate::Begun;
 use kinglet_aws::ledger::Commit;
-use kinglet_aws::worker::{Invocation, Worker, nonce};
-use kinglet_calls::{CallEnds, CallPlace, Context, Functions};
+use kinglet_aws::worker::{Invocation, Worker};
+use kinglet_calls::{CallPlace, Context, Functions};
 use kinglet_core::engine::erased::catch_as;
-use kinglet_core::ids::{AttemptId, Piece, TaskIdx, Timestamp};
+use kinglet_core::ids::{Piece, TaskIdx, Timestamp};
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::ReduceEvent;
 use kinglet_core::wire::log::Did;
@@ -30,7 +30,8 @@ pub(crate) async fn attempt(
     let conductor = &worker.conductor;
     let job = &event.job;
     let function = functions.open(&reducer.name, &reducer.signature)?;
-    let attempt = AttemptId { number: event.number, nonce: nonce() };
+    // Signs of life are given until it is dropped.
+    let Begun { attempt, ends, running: _running, .. } = begun;
     let wanted: Vec<(TaskIdx, Piece, MapRecord)> = (0..)
         .zip(begun.committed)
         .flat_map(|(task, pieces)| (0..).zip(pieces).map(move |(n, record)| (TaskIdx(task), Piece(n), record)))
@@ -59,7 +60,7 @@ pub(crate) async fn attempt(
         objects: conductor.objects.clone(),
         work_bucket: conductor.stack.work_bucket.clone(),
         runtime: tokio::runtime::Handle::current(),
-        ends: CallEnds::default(),
+        ends,
     };
     let context = Context::new(Arc::new(place), 0);
     let (started_at, began) = (Timestamp::now(), Instant::now());
@@ -93,10 +94,10 @@ pub(crate) async fn attempt(
         records_out: 1,
         bytes_out,
         crc32,
-        etag: String::new(),
+        upload: None,
         usage: Usage {
             started_at: begun.started_at,
-            ran_ms: Timestamp::now().since_ms(begun.started_at),
+            ran_ms: conductor.now().since_ms(begun.started_at),
             init_ms: call.init_ms,
             memory_mb: worker.memory_mb,
             requests: conductor.clients.meter.since(&begun.before),

@@ -1,20 +1,18 @@
-//! The reducer: merges the committed runs of one partition as a stream, runs the job's `reduce`, and publishes one part.
+//! The reducer: merges the committed runs of one partition as a stream, runs the job's `reduce`, and sends one part.
 //!
-//! A part is published by a conditional PUT, so it appears whole and once. An attempt that finds one there compares it with
-//! its own and agrees with it; if they differ, the output is another job's, or the job's `reduce` gives different results
-//! for the same input, and the job fails.
+//! A part is sent as a multipart upload that is left open: nothing of it can be seen. The attempt that commits has its upload
+//! in the ledger, and whoever ends the job completes that; the uploads of all others are aborted.
 
 mod calls;
 mod fetch;
 
-use kinglet_aws::Conductor;
-use kinglet_aws::ledger::{Commit, Committed};
-use kinglet_aws::objects::{Put, Replace};
+use kinglet_aws::ledger::{Commit, Committed, Run, Says};
+use kinglet_aws::tries::Running;
 use kinglet_aws::upload::Upload;
-use kinglet_aws::worker::{Invocation, Worker};
-use kinglet_calls::Functions;
+use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions};
-use kinglet_core::ids::{AttemptId, Partition, Piece, Stage, Timestamp};
+use kinglet_core::ids::{AttemptId, Partition, Piece, Timestamp, TryKey};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, ReduceEvent};
 use kinglet_core::wire::log::Did;
@@ -41,6 +39,9 @@ pub(crate) struct Begun {
     committed: Committed<MapRecord>,
     started_at: Timestamp,
     before: Requests,
+    attempt: AttemptId,
+    running: Running,
+    ends: CallEnds,
 }
 
 /// Handles one invocation.
@@ -59,11 +60,12 @@ pub async fn handle_with(
             return Err(Error::stale("event", format!("the reducer was invoked with {other:?}")));
         }
     };
-    match attempt(&worker, &jobs, &functions, &event, &call).await {
+    let nonce = nonce();
+    match attempt(&worker, &jobs, &functions, &event, &call, nonce).await {
         Ok(said) => Ok(said),
         Err(error) => {
-            let (task, number) = (event.task, event.number);
-            worker.conductor.try_failed(&event.job, Stage::Reduce, task, Piece(0), number, &error).await?;
+            let key = TryKey::reduce(event.task, event.number);
+            worker.conductor.try_failed(&event.job, key, Says::Run(nonce), &error).await?;
             Ok(json!({ "failed": error.code() }))
         }
     }
@@ -75,34 +77,40 @@ async fn attempt(
     functions: &Functions,
     event: &ReduceEvent,
     call: &Invocation,
+    nonce: u32,
 ) -> Result<Value> {
     let conductor = &worker.conductor;
     let before = conductor.clients.meter.totals();
-    let started_at = Timestamp::now();
     let (job, task, partition) = (&event.job, event.task, Partition(event.task.0));
+    let (key, attempt) = (TryKey::reduce(task, event.number), AttemptId { number: event.number, nonce });
     let view = conductor.ledger.job(job).await?;
+    let started_at = conductor.now();
     if view.phase != Phase::Reducing {
         return Ok(json!({ "skipped": view.phase.as_str() }));
     }
-    let (started, spec, committed) = tokio::join!(
-        conductor.ledger.start(
-            job,
-            Stage::Reduce,
-            task,
-            Piece(0),
-            event.number,
-            (worker.memory_mb, false),
-            None,
-            started_at
-        ),
+    let (request_id, memory_mb) = (call.request_id.clone(), worker.memory_mb);
+    let run = Run { nonce, request_id, memory_mb, larger: false, calls_max: None };
+    let (elsewhere, spec, committed) = tokio::join!(
+        conductor.begin_try(job, key, &run),
         conductor.spec(job),
         conductor.ledger.committed::<MapRecord>(job, view.map_tasks),
     );
-    started?;
+    if let Some(why) = elsewhere? {
+        return Ok(json!({ "skipped": why }));
+    }
     let (spec, committed) = (spec?, committed?);
     worker.journal.job_name(&spec.job);
+    let ends = CallEnds::default();
+    let running = Running::begin(conductor, job, key, nonce, {
+        let ends = ends.clone();
+        move |view| {
+            if view.phase != Phase::Reducing {
+                ends.cancel_all();
+            }
+        }
+    });
     if let Some(Then::Reduce(reducer)) = spec.calls.as_ref().map(|calls| &calls.then) {
-        let begun = Begun { committed, started_at, before };
+        let begun = Begun { committed, started_at, before, attempt, running, ends };
         return calls::attempt(worker, functions, reducer, event, call, begun).await;
     }
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
@@ -117,6 +125,7 @@ async fn attempt(
         fan_in_max: fetch::fan_in_max(worker.memory_mb),
         output_bytes: OUTPUT_BYTES,
         tmp: worker.tmp.clone(),
+        stop: running.stop(),
     };
     let (sender, receiver) = mpsc::channel(8);
     let with_pool = worker.clone();
@@ -131,8 +140,8 @@ async fn attempt(
         })?;
         Ok((counts, crc.finalize()))
     });
-    let key = spec.output.part_key(partition.0);
-    let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &key, Replace::No);
+    let part = spec.output.part_key(partition.0, job);
+    let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
     let uploaded = push_all(&mut upload, receiver).await;
     let reduced = engine.await.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")));
     // Where both failed, the upload failed first: the engine only found its output cut off.
@@ -140,45 +149,51 @@ async fn attempt(
         (Ok(()), Ok(reduced)) => reduced,
         (Err(error), _) | (Ok(()), Err(error)) => {
             upload.abort().await;
+            if running.is_stopped() {
+                return Ok(json!({ "skipped": "unwanted" }));
+            }
             return Err(named(error, &spec));
         }
     };
     worker.journal.did(Did { records: counts.records_out, bytes: counts.bytes_out, spills: 0 });
-    let etag = match upload.finish().await.map_err(|e| named(e, &spec))? {
-        Put::Written(etag) => etag,
-        Put::Exists => agree(conductor, &spec, &key, &counts, crc32).await?,
-    };
+    let upload = upload.leave_open().await.map_err(|e| named(e, &spec))?;
 
     let record = ReduceRecord {
-        attempt: AttemptId { number: event.number, nonce: kinglet_aws::worker::nonce() },
+        attempt,
         runs: run_count,
         pairs_in: counts.pairs_in,
         keys: counts.keys,
         records_out: counts.records_out,
         bytes_out: counts.bytes_out,
         crc32,
-        etag,
+        upload: Some(upload.clone()),
         usage: Usage {
             started_at,
-            ran_ms: Timestamp::now().since_ms(started_at),
+            ran_ms: conductor.now().since_ms(started_at),
             init_ms: call.init_ms,
             memory_mb: worker.memory_mb,
             requests: conductor.clients.meter.since(&before),
         },
     };
-    let commit = conductor.ledger.commit(job, task, Piece(0), &record, view.partitions).await?;
-    let mut said = json!({ "committed": record.attempt.to_string() });
-    if commit == (Commit::Won { stage_complete: true }) {
-        conductor.conduct(job).await?;
-        return Ok(said);
-    }
-    if let Commit::Lost(winner) = commit {
-        said = json!({ "lost": winner.to_string() });
-    }
-    // The job may have been given up meanwhile: whoever did that removed the parts that were committed before.
-    let phase = conductor.ledger.job(job).await?.phase;
-    if matches!(phase, Phase::Failed | Phase::Cancelled) {
-        conductor.objects.delete(&spec.output.bucket, &[key]).await?;
+    let commit = conductor.ledger.commit(job, task, Piece(0), &record, view.partitions).await;
+    let said = match commit {
+        Ok(Commit::Won { stage_complete }) => {
+            if stage_complete {
+                conductor.conduct(job).await?;
+                return Ok(json!({ "committed": attempt.to_string() }));
+            }
+            json!({ "committed": attempt.to_string() })
+        }
+        Ok(Commit::Lost(winner)) => {
+            conductor.objects.abort_upload(&spec.output.bucket, &part, &upload.id).await?;
+            return Ok(json!({ "lost": winner.to_string() }));
+        }
+        // It may have been done all the same, so the upload stays: whoever ends the job sees to it.
+        Err(error) => return Err(error),
+    };
+    // The job may have been given up meanwhile: then whoever did that may not have seen the upload.
+    if matches!(conductor.ledger.job(job).await?.phase, Phase::Undoing | Phase::Failed | Phase::Cancelled) {
+        conductor.objects.abort_upload(&spec.output.bucket, &part, &upload.id).await?;
     }
     Ok(said)
 }
@@ -194,22 +209,4 @@ async fn push_all(upload: &mut Upload, mut blocks: mpsc::Receiver<Vec<u8>>) -> R
         upload.push(block.into()).await?;
     }
     Ok(())
-}
-
-/// Compares what is there with what this attempt has made.
-async fn agree(conductor: &Conductor, spec: &JobSpec, key: &str, counts: &ReduceCounts, crc32: u32) -> Result<String> {
-    let bucket = &spec.output.bucket;
-    let shown = spec.output.shown_key(key);
-    let there = conductor.objects.head(bucket, key).await?;
-    let differs = || {
-        Error::input("output-taken", format!("{shown} is there already and differs"))
-            .with_hint("choose another output; a job's `reduce` must give the same result each time")
-    };
-    let there = there.filter(|there| there.size == counts.bytes_out).ok_or_else(differs)?;
-    let mut crc = crc32fast::Hasher::new();
-    let mut reader = conductor.objects.read(bucket, key, Some(&there.etag), 0, there.size, &shown);
-    while let Some(bytes) = reader.next().await? {
-        crc.update(&bytes);
-    }
-    if crc.finalize() == crc32 { Ok(there.etag) } else { Err(differs()) }
 }

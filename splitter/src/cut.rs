@@ -117,9 +117,10 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_core::ids::Timestamp;
 
     fn object(key: &str, size: u64) -> (u32, Listed) {
-        (0, Listed { key: key.into(), etag: "e".into(), size })
+        (0, Listed { key: key.into(), etag: "e".into(), size, modified: Timestamp(0) })
     }
 
     fn shape(split_bytes: u64) -> Shape {

@@ -7,13 +7,16 @@ pub mod items;
 mod list;
 
 use kinglet_aws::Conductor;
+use kinglet_aws::conduct::Turn;
+use kinglet_aws::ledger::{Planned, Run, Says};
 use kinglet_aws::objects::Replace;
-use kinglet_aws::worker::{Invocation, Worker};
-use kinglet_core::ids::{JobId, ProgramId, TaskIdx, Timestamp};
-use kinglet_core::ledger::{CallsView, Phase};
-use kinglet_core::wire::event::{Event, FailureRecord, MapEvent};
+use kinglet_aws::tries::Running;
+use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_core::ids::{JobId, ProgramId, Timestamp, TryKey};
+use kinglet_core::ledger::{CallsView, JobView, Phase};
+use kinglet_core::wire::event::{Event, FailureRecord, SplitEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
+use kinglet_core::wire::plan::{self, Inputs, Split};
 use kinglet_core::wire::record::Usage;
 use kinglet_core::wire::spec::{InputSpec, Objects as Which, Then};
 use kinglet_core::{Error, Result};
@@ -32,21 +35,40 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Value> {
         return failure::handle(&worker, record).await;
     }
     match call.event()? {
-        Event::Split(event) => {
-            if let Err(error) = split(&worker, &event.job, call.init_ms).await {
-                conductor.fail(&event.job, Phase::Failed, &error).await?;
-                return Ok(json!({ "failed": error.code() }));
-            }
-            Ok(json!({}))
-        }
+        Event::Split(event) => attempt(&worker, &event, &call).await,
         Event::Sweep(_) => sweep(conductor).await,
         other => Err(Error::stale("event", format!("the splitter was invoked with {other:?}"))),
     }
 }
 
+/// One try of splitting. What goes wrong is recorded as that try's failure, and can end a job only while it is splitting.
+async fn attempt(worker: &Worker, event: &SplitEvent, call: &Invocation) -> Result<Value> {
+    let (conductor, job, key) = (&worker.conductor, &event.job, TryKey::split(event.number));
+    let view = conductor.ledger.job(job).await?;
+    if view.phase != Phase::Splitting {
+        return Ok(json!({ "skipped": view.phase.as_str() }));
+    }
+    let nonce = nonce();
+    let (request_id, memory_mb) = (call.request_id.clone(), worker.memory_mb);
+    let run = Run { nonce, request_id, memory_mb, larger: false, calls_max: None };
+    if let Some(why) = conductor.begin_try(job, key, &run).await? {
+        return Ok(json!({ "skipped": why }));
+    }
+    let running = Running::begin(conductor, job, key, nonce, |_| {});
+    let done = split(worker, job, call.init_ms).await;
+    drop(running);
+    match done {
+        Ok(()) => Ok(json!({})),
+        Err(error) => {
+            conductor.try_failed(job, key, Says::Run(nonce), &error).await?;
+            Ok(json!({ "failed": error.code() }))
+        }
+    }
+}
+
 async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
     let conductor = &worker.conductor;
-    let (before, started_at) = (conductor.clients.meter.totals(), Timestamp::now());
+    let (before, started_at) = (conductor.clients.meter.totals(), conductor.now());
     let spec = conductor.spec(job).await?;
     worker.journal.job_name(&spec.job);
     let (splits, inputs, partitions) = match &spec.inputs[..] {
@@ -61,6 +83,10 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
         }
     };
     worker.journal.did(Did { records: inputs.objects, bytes: inputs.bytes, spills: 0 });
+    if spec.writes_output() {
+        // The driver has, unless it died before it could.
+        conductor.take_output(job, &spec).await?;
+    }
     let calls = spec
         .calls
         .as_ref()
@@ -80,10 +106,16 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
         memory_mb: worker.memory_mb,
         requests: conductor.clients.meter.since(&before),
     };
-    begin(conductor, job, (&splits, &inputs, partitions), (calls, spec.program), Some(&spent)).await
+    let begun = begin(conductor, job, (&splits, &inputs, partitions), (calls, spec.program), Some(&spent)).await?;
+    if !begun && spec.writes_output() && conductor.ledger.job(job).await?.phase.is_final() {
+        // It ended before the output was taken for it, and nobody else will give that free.
+        conductor.drop_late_claim(job, &spec.output).await?;
+    }
+    Ok(())
 }
 
-/// Writes the plan, records it with what a function spent on it until then, and starts the mappers, unless another was first.
+/// Writes a plan, records it with what a function spent on it until then, and starts the mappers, unless another splitter was
+/// first, or the job has ended. Returns whether the plan is the job's.
 ///
 /// # Errors
 /// What the services report.
@@ -93,29 +125,25 @@ pub async fn begin(
     (splits, inputs, partitions): (&[Split], &Inputs, u32),
     (calls, program): (Option<CallsView>, Option<ProgramId>),
     spent: Option<&(dyn Fn(Timestamp) -> Usage + Sync)>,
-) -> Result<()> {
+) -> Result<bool> {
     let bytes = plan::write(splits, inputs)?;
-    let index = PlanIndex::read(&bytes)?;
     let bucket = &conductor.stack.work_bucket;
-    conductor.objects.put(bucket, &Conductor::plan_key(job), bytes.into(), Replace::Yes).await?;
-    let tasks = splits.len() as u32;
-    let now = Timestamp::now();
-    let usage = spent.map(|spent| spent(now));
-    if !conductor
-        .ledger
-        .plan(job, (tasks, partitions), (inputs.objects, inputs.bytes), calls, usage.as_ref(), now)
-        .await?
-    {
-        return Ok(()); // Another splitter was first, or the job has ended.
+    // Each splitter writes its own: what a mapper reads is what was recorded, whoever comes later.
+    let id = format!("{:08x}{:08x}", nonce(), nonce());
+    conductor.objects.put(bucket, &Conductor::plan_key(job, &id), bytes.into(), Replace::Yes).await?;
+    let map_tasks = splits.len() as u32;
+    let input = (inputs.objects, inputs.bytes);
+    let usage = spent.map(|spent| spent(conductor.now()));
+    let planned = Planned { id: &id, map_tasks, partitions, input, calls, usage };
+    if !conductor.ledger.plan(job, &planned).await? {
+        return Ok(false);
     }
-    if tasks == 0 {
-        return conductor.conduct(job).await.map(|_| ());
+    if map_tasks == 0 {
+        return conductor.conduct(job).await.map(|_| true);
     }
-    let event = |task: u32| {
-        let plan = index.split(TaskIdx(task))?;
-        Some(Event::Map(MapEvent::first(job.clone(), TaskIdx(task), plan, program)))
-    };
-    conductor.functions.start_all((0..tasks).filter_map(event).collect()).await
+    let view = JobView { map_tasks, partitions, plan: Some(id), program, ..JobView::new(Phase::Mapping) };
+    conductor.send_stage(job, &view, &Turn::new(Phase::Mapping, 1)).await?;
+    Ok(true)
 }
 
 async fn sweep(conductor: &Conductor) -> Result<Value> {
@@ -124,6 +152,9 @@ async fn sweep(conductor: &Conductor) -> Result<Value> {
         // One job that cannot be helped must not keep the others from it.
         if let Err(error) = conductor.conduct(job).await {
             tracing::error!(%job, %error, "sweeping");
+        }
+        if let Err(error) = conductor.renew_output(job).await {
+            tracing::warn!(%job, %error, "renewing the claim to an output");
         }
     }
     Ok(json!({ "jobs": jobs.len() }))

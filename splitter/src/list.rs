@@ -3,6 +3,7 @@
 use globset::{GlobBuilder, GlobMatcher};
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
+use kinglet_core::wire::owner::OWNER;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, MANIFEST, Objects as Which};
 use kinglet_core::{Error, Result};
 
@@ -59,12 +60,12 @@ fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
     })
 }
 
-/// Leaves out what is no data: marks of folders, and the manifests and marks of other jobs.
+/// Leaves out what is no data: marks of folders, and the manifests, claims and marks of other jobs.
 fn data(mut listed: Vec<Listed>) -> Vec<Listed> {
     listed.retain(|object| {
         let name = object.key.rsplit('/').next().unwrap_or_default();
         let mark = name.is_empty() && object.size == 0;
-        !mark && name != MANIFEST && name != "_SUCCESS"
+        !mark && name != MANIFEST && name != OWNER && name != "_SUCCESS"
     });
     listed
 }

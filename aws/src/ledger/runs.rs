@@ -1,9 +1,8 @@
 //! The shuffle's share of the table: small runs in items of their own, and the indexes of large ones.
 
-use super::{
-    Committed, Item, Ledger, Pause, Record, binary, doing_too_long, group_count, group_of, group_pk, job_pk, text,
-};
+use super::{Committed, Item, Ledger, Record, binary, doing_too_long, group_count, group_of, group_pk, job_pk, text};
 use crate::errors::Doing;
+use crate::replies::Pause;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx};
 use kinglet_core::limits::{BATCH_WRITE_ITEMS_MAX, ITEM_BYTES_MAX};
@@ -55,7 +54,12 @@ pub(crate) fn run_key(
     piece: Piece,
     attempt: AttemptId,
 ) -> (String, String) {
-    (runs_pk(job, partition), format!("{}#0", output_sk(task, piece, attempt)))
+    (runs_pk(job, partition), item_sk(&output_sk(task, piece, attempt), 0))
+}
+
+/// The sort key of an output's `n`th item. Items come in the order of these: the numbers have the same length.
+pub(crate) fn item_sk(output: &str, n: usize) -> String {
+    format!("{output}#{n:05}")
 }
 
 impl Ledger {
@@ -76,9 +80,9 @@ impl Ledger {
             for (n, part) in bytes.chunks(INLINE_ITEM_BYTES).enumerate() {
                 let item: Item = HashMap::from([
                     ("pk".into(), text(runs_pk(job, partition))),
-                    ("sk".into(), text(format!("{}#{n}", output_sk(task, piece, attempt)))),
+                    ("sk".into(), text(item_sk(&output_sk(task, piece, attempt), n))),
                     ("run".into(), binary(part.to_vec())),
-                    ("ttl".into(), Self::ttl()),
+                    ("ttl".into(), self.ttl()),
                 ]);
                 writes.push(item);
             }
@@ -165,7 +169,7 @@ impl Ledger {
     ) -> Result<Vec<bytes::Bytes>> {
         let sks = |task, piece, attempt, bytes: usize| {
             let output = output_sk(task, piece, attempt);
-            (0..bytes.div_ceil(INLINE_ITEM_BYTES)).map(move |n| format!("{output}#{n}"))
+            (0..bytes.div_ceil(INLINE_ITEM_BYTES)).map(move |n| item_sk(&output, n))
         };
         let keys = wanted.iter().flat_map(|(partition, task, piece, attempt, bytes)| {
             sks(*task, *piece, *attempt, *bytes).map(|sk| (runs_pk(job, *partition), sk))
@@ -205,7 +209,7 @@ impl Ledger {
             ("pk".into(), text(index_pk(job, group_of(task)))),
             ("sk".into(), text(output_sk(task, piece, attempt))),
             ("index".into(), binary(frame::write(index)?)),
-            ("ttl".into(), Self::ttl()),
+            ("ttl".into(), self.ttl()),
         ]);
         self.write_all(vec![item]).await
     }

@@ -252,7 +252,7 @@ impl Child {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinglet_core::ids::{JobId, Piece, Stage, TaskIdx, Timestamp};
+    use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp, TryKey};
     use std::os::unix::fs::PermissionsExt;
 
     /// Takes one event, leaves a process behind that has its output, answers, and ends.
@@ -280,8 +280,8 @@ read -r -u 3 line
         let path = std::env::temp_dir().join(format!("kinglet-child-{}", std::process::id()));
         std::fs::write(&path, SCRIPT).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let place = (JobId::new(Timestamp(1), 1), Stage::Map, TaskIdx(0), Piece(0), 0);
-        let task = Task { program: ProgramId::of(b"a script"), role: "mapper", place };
+        let (job, key) = (JobId::new(Timestamp(1), 1), TryKey::map(TaskIdx(0), Piece(0), 0));
+        let task = Task { program: ProgramId::of(b"a script"), role: "mapper", job, key };
         let mut child = Child::start(&task, &path, 0).unwrap();
         let delivery = Delivery {
             payload: Value::Null,

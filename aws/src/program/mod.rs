@@ -25,7 +25,7 @@ pub use store::{Published, publish};
 use crate::worker::Worker;
 use child::Child;
 use ended::Ended;
-use kinglet_core::ids::{Piece, ProgramId, Stage};
+use kinglet_core::ids::{JobId, ProgramId, TryKey};
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result};
 use serde_json::Value;
@@ -37,8 +37,10 @@ use tokio::sync::Mutex;
 pub(crate) struct Task {
     pub(crate) program: ProgramId,
     pub(crate) role: &'static str,
-    /// What was said of it in the ledger's terms, for the error that ends it.
-    pub(crate) place: (kinglet_core::ids::JobId, Stage, kinglet_core::ids::TaskIdx, Piece, u16),
+    /// Whose it is.
+    pub(crate) job: JobId,
+    /// Which try of which task.
+    pub(crate) key: TryKey,
 }
 
 impl Task {
@@ -48,14 +50,16 @@ impl Task {
             Event::Map(event) => Some(Task {
                 program: event.program?,
                 role: "mapper",
-                place: (event.job.clone(), Stage::Map, event.task, event.piece, event.number),
+                job: event.job.clone(),
+                key: TryKey::map(event.task, event.piece, event.number),
             }),
             Event::Reduce(event) => Some(Task {
                 program: event.program?,
                 role: "reducer",
-                place: (event.job.clone(), Stage::Reduce, event.task, Piece(0), event.number),
+                job: event.job.clone(),
+                key: TryKey::reduce(event.task, event.number),
             }),
-            Event::Split(_) | Event::Sweep(_) => None,
+            Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => None,
         }
     }
 }

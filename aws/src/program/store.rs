@@ -28,7 +28,7 @@ pub async fn publish(
     packed: impl Future<Output = Result<Vec<u8>>>,
 ) -> Result<Published> {
     let (bucket, key) = (&conductor.stack.work_bucket, key(&program));
-    let Some(replace) = upload(program, stored(conductor, &key).await?, Timestamp::now()) else {
+    let Some(replace) = upload(program, stored(conductor, &key).await?, conductor.now()) else {
         return Ok(Published::Kept);
     };
     let packed = packed.await?;

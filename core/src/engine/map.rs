@@ -84,7 +84,7 @@ pub(super) fn run<J: Job>(
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
 ) -> Result<(Vec<Run>, MapCounts)> {
-    run_with(job, pool, options, chunks, &|chunk, emitter| map_chunk(job, chunks, chunk, emitter))
+    run_with(job, pool, options, chunks, &|chunk, emitter| map_chunk(job, chunks, chunk, emitter, &options.stop))
 }
 
 /// Runs a map task whose chunks, one item each, a function makes pairs of in place of the job's `map`.
@@ -96,6 +96,9 @@ pub(super) fn run_by<J: Job>(
     pairs_of: &PairsOf,
 ) -> Result<(Vec<Run>, MapCounts)> {
     run_with(job, pool, options, chunks, &|chunk, emitter| {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(stopped());
+        }
         let pairs = pairs_of(&chunk.bytes)?;
         for (key, value) in crate::codec::decode_foreign::<Vec<(J::Key, J::Value)>>(&pairs)? {
             emitter.emit(&key, value).map_err(|e| e.into_error("map-failed"))?;
@@ -201,9 +204,15 @@ fn map_chunk<J: Job>(
     chunks: &dyn Chunks,
     chunk: &Chunk,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
+    stop: &AtomicBool,
 ) -> Result<u64> {
     let stretch = Stretch { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head };
-    let mapped = super::erased::catch(|| J::Input::for_each_in(stretch, |record| job.map(record, emitter)));
+    let mapped = super::erased::catch(|| {
+        J::Input::for_each_in(stretch, |record| {
+            // A look at a line of the cache that nobody writes: nothing beside the record.
+            if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) }
+        })
+    });
     let place = |at: usize| {
         let place = J::Input::place(&chunk.bytes, chunk.offset, at, &chunks.name(chunk.range_idx));
         format!("mapping {place} (job {})", J::NAME)
@@ -213,6 +222,11 @@ fn map_chunk<J: Job>(
         Ok(Err((at, error))) => Err(error.into_error("map-failed").context(place(at))),
         Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
     }
+}
+
+/// What ends a task that was told to stop.
+pub(super) fn stopped() -> Error {
+    Error::cancelled("cancelled", "the job ended while the task ran")
 }
 
 /// A run on its way to memory or, when large, to `/tmp`.

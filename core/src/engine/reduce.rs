@@ -8,6 +8,8 @@ use crate::wire::run::{Compression, RunReader, RunWriter};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a reduce task is run.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct ReduceOptions {
     pub output_bytes: usize,
     /// Where the passes go.
     pub tmp: PathBuf,
+    /// Set when nobody wants what comes of it any more: `reduce` is not called again.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What a reduce task did.
@@ -145,6 +149,9 @@ pub(super) fn run<J: Job>(
     };
     let mut flush = flush;
     while groups.next_key(&mut encoded)? {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(super::map::stopped());
+        }
         let key = J::Key::decode(&encoded)?;
         counts.keys += 1;
         let mut sink = Sink::new(&mut buffer);

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::job::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The weight of a value beyond its own size.
 pub(crate) trait Weigh {
@@ -40,6 +41,8 @@ pub struct MapOptions {
     pub tmp: PathBuf,
     /// Whether runs are compressed.
     pub compression: crate::wire::run::Compression,
+    /// Set when nobody wants what comes of it any more: `map` is not called again.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// The partition of a key's hash.
@@ -227,6 +230,7 @@ mod tests {
             memory_bytes: 1 << 20,
             tmp: std::env::temp_dir(),
             compression: crate::wire::run::Compression::Lz4,
+            stop: Arc::default(),
         };
         let mut shard = Shard::new(Arc::new(options), None, Arc::new([]));
         for n in 0u32..100 {

@@ -112,6 +112,7 @@ fn map_chunks(job: &dyn ErasedJob, shape: &Shape, chunks: &dyn Chunks) -> Result
         memory_bytes: shape.memory_bytes,
         tmp: std::env::temp_dir(),
         compression: shape.compression,
+        stop: Arc::default(),
     });
     job.map(&pool, &options, chunks)
 }
@@ -126,7 +127,12 @@ fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
         assert_eq!(counts.pairs_emitted, counts.records);
         partitions.iter_mut().zip(runs).for_each(|(all, run)| all.0.push(Some(run)));
     }
-    let options = ReduceOptions { fan_in_max: shape.fan_in_max, output_bytes: 64, tmp: std::env::temp_dir() };
+    let options = ReduceOptions {
+        fan_in_max: shape.fan_in_max,
+        output_bytes: 64,
+        tmp: std::env::temp_dir(),
+        stop: Arc::default(),
+    };
     let reduce = |mut runs: Taken| {
         let mut part = vec![];
         let counts = job.reduce(&options, &mut runs, &mut |bytes| {

@@ -4,6 +4,20 @@
 //! Anyone may call it at any time, several at once: the splitter after splitting, a worker whose commit completes a stage or
 //! whose attempt failed, the driver as it polls, the sweeper. Whoever carries a command out first claims it with a
 //! conditional write; the others find it claimed.
+//!
+//! **Waiting is not dying.** Lambda keeps an event that it cannot run yet for up to six hours. So a try that has not started
+//! has not failed, and silence means something only where a sign of life was due:
+//!
+//! | what is silent | a sign was due | what is done |
+//! |---|---|---|
+//! | a try that started | every [`HEARTBEAT_MS`] | after [`SILENCE_MS`] it counts as failed, and the next try is sent |
+//! | a try that was claimed, and Lambda is not known to have taken it | at once | after [`CLAIM_MS`] the *same* try is sent again |
+//! | a piece whose predecessor was to send it | at once | after [`HANDOVER_MS`] the same |
+//! | a try that Lambda has taken | when a function is free | while others run, nothing; in an idle stage the *same* try is sent again after [`RESEND_MS`], twice as long each time |
+//! | whoever moved the job into its phase | every few seconds | after [`TURN_MS`] another goes on from where that one was |
+//!
+//! A try that is sent again is no further try: of its executions the first to start does the work, and the others see that it
+//! has and leave. So sending again costs a request, never a run, and can fail no job.
 
 use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::view::{LedgerView, Phase, TaskView, TryView};
@@ -14,14 +28,9 @@ use crate::wire::record::Position;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Claim try `number` of splitting and invoke the splitter again.
-    Split {
-        /// From 1.
-        number: u64,
-    },
-    /// Claim try `number` of a task's piece and invoke it.
+    /// Claim a sending of a try of a task's piece, of the stage the job is in, and invoke it.
     Invoke {
-        /// The task, of the stage the job is in.
+        /// The task.
         task: TaskIdx,
         /// Which piece.
         piece: Piece,
@@ -29,12 +38,19 @@ pub enum Command {
         start: Option<Position>,
         /// Which try.
         number: u16,
+        /// How often the try was claimed before.
+        sends: u16,
         /// What it is given, because tries before it died of memory.
         relief: Relief,
     },
+    /// Claim the turn after this one, and go on with what whoever had it seems to have left.
+    TakeTurn {
+        /// The turn that has fallen silent.
+        turn: u64,
+    },
     /// All map tasks are committed: go on to reducing.
     StartReducing,
-    /// All reduce tasks are committed: reconcile, write the manifest, and be done.
+    /// All tasks are committed: reconcile, publish, and be done.
     Finish,
     /// Commit, in the name of a piece's first call, that it failed, and go on behind it: it killed its worker when it was alone.
     Settle {
@@ -90,17 +106,38 @@ impl Relief {
     }
 }
 
-/// A worker that says nothing for this long beyond its function's timeout is lost, in milliseconds.
+/// How often a worker that runs for long gives a sign of life, in milliseconds: a write of the ledger each time, so that most
+/// tasks, which take less, write none.
+pub const HEARTBEAT_MS: u64 = 40_000;
+
+/// A worker that has given no sign for so long, in milliseconds, is lost: three heartbeats and some seconds more, as a request
+/// may be slow.
+pub const SILENCE_MS: u64 = 130_000;
+
+/// A worker that has given no sign for this long beyond its function's timeout is lost whatever it says, in milliseconds.
 const LOST_GRACE_MS: u64 = 15_000;
 
-/// After so long without a plan, at most, the splitter is invoked again, in milliseconds: listing a million objects takes about
-/// as long.
-/// Two splitters do no harm: the first to record a plan wins.
-const SPLIT_PATIENCE_MS: u64 = 120_000;
+/// After so long, in milliseconds, a try that somebody claimed to send, and did not say that Lambda has taken it, is sent again.
+pub const CLAIM_MS: u64 = 20_000;
 
-/// When nothing at all happens in a stage for this long, tasks that have not started are invoked again: Lambda may hold an
-/// asynchronous event back for as long as it is throttled, but then others run.
-const IDLE_MS: u64 = 120_000;
+/// After so long, in milliseconds, a piece that its predecessor's worker was to send is sent by another: if that one died, it
+/// was between two requests.
+pub const HANDOVER_MS: u64 = 60_000;
+
+/// When no try of a stage runs, and so long after it was sent, in milliseconds, a try is sent again, after twice as long each
+/// time. Lambda waits up to 5 minutes before it tries a throttled event again:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>, 2026-11.
+pub const RESEND_MS: u64 = 900_000;
+
+/// Lambda gives an event up after 6 hours at most; after so long, in milliseconds, nothing can be left of it. Same page.
+pub const EVENT_AGE_MS_MAX: u64 = 6 * 3_600_000 + 600_000;
+
+/// How many tries are sent again at once for being silent in Lambda's queue: enough to find out whether it moves.
+const RESENDS_MAX: usize = 64;
+
+/// Whoever moved a job into a phase gives a sign of life every few seconds until that is done. After so long without one, in
+/// milliseconds, another goes on.
+pub const TURN_MS: u64 = 10_000;
 
 /// A backup is worth its cost only when the task runs this many times longer than its siblings did…
 const STRAGGLER_FACTOR: u64 = 4;
@@ -111,97 +148,195 @@ const STRAGGLER_MS_MIN: u64 = 10_000;
 /// …and this part of the siblings is done.
 const STRAGGLER_DONE_PERCENT: usize = 75;
 
+/// A piece that ran out of time so often will do so again: a worker stops at a record's end in good time, so what takes longer
+/// than a function may is one record, or a loop without end.
+const TIMED_OUT_MAX: usize = 2;
+
 /// What is to be done now. The order does not matter; an empty list says: wait.
 pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
-    let since = |at: Option<Timestamp>| at.map_or(0, |at| now.since_ms(at));
-    match view.job.phase {
+    let job = &view.job;
+    let is_silent = now.since_ms(job.turn_at) >= TURN_MS;
+    let take_turn = || vec![Command::TakeTurn { turn: job.turn }];
+    let taken_ms = job.phase_at[0].map_or(0, |at| now.since_ms(at));
+    match job.phase {
         Phase::Succeeded | Phase::Failed | Phase::Cancelled => vec![],
-        Phase::Splitting => {
-            let patience_ms = SPLIT_PATIENCE_MS.min(view.job.timeout_ms + LOST_GRACE_MS);
-            match since(view.job.phase_at[0]) / patience_ms {
-                0 => vec![],
-                number => vec![Command::Split { number }],
-            }
-        }
-        Phase::Mapping if view.tasks.iter().all(|task| task.done) => match view.job.partitions {
+        Phase::Publishing | Phase::Undoing if is_silent => take_turn(),
+        Phase::Publishing | Phase::Undoing => vec![],
+        _ if taken_ms > job.ms_max => vec![Command::Fail(took_too_long(job.ms_max))],
+        Phase::Splitting => advance_stage(view, now),
+        Phase::Mapping if view.tasks.iter().all(|task| task.done) => match job.partitions {
             // Calls whose results are read by the driver.
             0 => vec![Command::Finish],
             _ => vec![Command::StartReducing],
         },
         Phase::Reducing if view.tasks.iter().all(|task| task.done) => vec![Command::Finish],
-        Phase::Mapping | Phase::Reducing => advance_stage(view, now),
+        Phase::Mapping | Phase::Reducing => {
+            let mut commands = advance_stage(view, now);
+            if (job.sent as usize) < view.tasks.len() && is_silent && !matches!(commands[..], [Command::Fail(_)]) {
+                commands.extend(take_turn());
+            }
+            commands
+        }
     }
 }
 
+fn took_too_long(ms_max: u64) -> Error {
+    Error::limit("job-too-long", format!("the job has taken longer than the {} s that it may", ms_max / 1_000))
+        .with_hint("give it more time (--job-timeout; `JobOptions::ms_max`), or less to do")
+}
+
+/// What the decisions about a stage's tasks have in common.
+struct Stage<'a> {
+    view: &'a LedgerView,
+    now: Timestamp,
+    /// How long the tasks took that are done, once enough of them are.
+    sibling_ms: Option<u64>,
+    /// Whether no try runs.
+    is_idle: bool,
+}
+
 fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
-    let sibling_ms = median_ran_ms(&view.tasks);
-    let idle = last_sign(view).is_none_or(|at| now.since_ms(at) > IDLE_MS);
-    let mut commands = Vec::new();
-    for task in view.tasks.iter().filter(|task| !task.done) {
-        match decide(view, task, sibling_ms, idle, now) {
-            Some(Command::Fail(error)) => return vec![Command::Fail(error)],
-            Some(command) => commands.push(command),
-            None => {}
+    let mut stage = Stage { view, now, sibling_ms: median_ran_ms(&view.tasks), is_idle: true };
+    let open = || view.tasks.iter().filter(|task| !task.done);
+    stage.is_idle = !open().flat_map(|task| &task.tries).any(|t| stage.runs(t));
+    let (mut commands, mut resends) = (Vec::new(), 0);
+    for task in open() {
+        match stage.decide(task) {
+            Some(Decision::Do(Command::Fail(error))) => return vec![Command::Fail(error)],
+            Some(Decision::Do(command)) => commands.push(command),
+            Some(Decision::SendAgain(command)) if resends < RESENDS_MAX => {
+                resends += 1;
+                commands.push(command);
+            }
+            Some(Decision::SendAgain(_)) | None => {}
         }
     }
     commands
 }
 
-fn decide(view: &LedgerView, task: &TaskView, sibling_ms: Option<u64>, idle: bool, now: Timestamp) -> Option<Command> {
-    let lost = |t: &TryView| t.started_at.is_some_and(|at| now.since_ms(at) > view.job.timeout_ms + LOST_GRACE_MS);
-    let failures: Vec<_> = task.tries.iter().filter_map(|t| t.failed.as_ref()).collect();
-    // The call that reduces them is no batch: it is a task like any other.
-    let batches = view.job.calls.filter(|_| view.job.phase == Phase::Mapping);
-    let is_fatal = |error: &Error| match batches {
-        Some(_) => !error.is_retryable() && !calls::is_death(error),
-        None => !error.is_retryable() && !is_out_of_memory(error),
-    };
-    if let Some(fatal) = failures.iter().find(|f| is_fatal(&f.error)) {
-        return Some(Command::Fail(fatal.error.clone()));
+enum Decision {
+    Do(Command),
+    SendAgain(Command),
+}
+
+impl Stage<'_> {
+    fn runs(&self, t: &TryView) -> bool {
+        t.started_at.is_some() && t.failed.is_none() && !self.is_lost(t)
     }
-    let live: Vec<_> = task.tries.iter().filter(|t| t.failed.is_none() && !lost(t)).collect();
-    // The first try leaves no trace until it starts: without one, it is on its way.
-    let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
-    // Pieces that hold calls are halved, which is no failure of theirs: the calls are then tried on their own.
-    let tries_max = view.job.tries_max.saturating_add(if batches.is_some() { HALVINGS_MAX } else { 0 });
-    let deaths = calls::deaths(task, lost);
-    let invoke = |number| {
-        let fewer = batches.map(|_| calls::fewer(task, &deaths));
-        let relief = Relief { fewer, ..relief(&task.tries) };
-        Some(Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, relief })
-    };
-    let tried = failures.len() + task.tries.iter().filter(|t| t.failed.is_none() && lost(t)).count();
-    if live.is_empty() && tried > 0 {
-        if batches.is_some() {
-            return match calls::verdict(view, task, &deaths) {
-                Verdict::Again => invoke(next),
-                Verdict::Settle(error) => {
-                    Some(Command::Settle { task: task.task, piece: task.piece, start: task.start, error })
-                }
-                Verdict::GiveUp => Some(Command::Fail(given_up(view.job.phase, task, tried))),
+
+    /// Whether a try that started has given no sign when one was due.
+    fn is_lost(&self, t: &TryView) -> bool {
+        t.failed.is_none()
+            && t.started_at.is_some_and(|started_at| {
+                let last = t.alive_at.map_or(started_at, |alive_at| alive_at.max(started_at));
+                self.now.since_ms(last) > SILENCE_MS
+                    || self.now.since_ms(started_at) > self.view.job.timeout_ms + LOST_GRACE_MS
+            })
+    }
+
+    fn decide(&self, task: &TaskView) -> Option<Decision> {
+        let job = &self.view.job;
+        let failures: Vec<_> =
+            task.tries.iter().filter_map(|t| t.failed.as_ref()).filter(|f| counts(&f.error)).collect();
+        // The call that reduces them is no batch: it is a task like any other.
+        let batches = job.calls.filter(|_| job.phase == Phase::Mapping);
+        let is_fatal = |error: &Error| match batches {
+            Some(_) => !error.is_retryable() && !calls::is_death(error),
+            None => !error.is_retryable() && !is_out_of_memory(error),
+        };
+        if let Some(fatal) = failures.iter().find(|f| is_fatal(&f.error)) {
+            return Some(Decision::Do(Command::Fail(fatal.error.clone())));
+        }
+        let lost = |t: &TryView| self.is_lost(t);
+        let live: Vec<_> = task.tries.iter().filter(|t| t.failed.is_none() && !lost(t)).collect();
+        let tried = failures.len() + task.tries.iter().filter(|t| lost(t)).count();
+        // The first try leaves no trace until it starts: without one, it is on its way.
+        let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
+        let deaths = calls::deaths(task, lost);
+        let invoke = |number, sends| {
+            let fewer = batches.filter(|_| !deaths.is_empty()).map(|_| calls::fewer(task, &deaths));
+            let relief = Relief { fewer, ..relief(&task.tries) };
+            Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, sends, relief }
+        };
+        if live.is_empty() && !task.tries.is_empty() {
+            if batches.is_some() {
+                return Some(Decision::Do(match calls::verdict(self.view, task, &deaths) {
+                    Verdict::Again => invoke(next, 0),
+                    Verdict::Settle(error) => {
+                        Command::Settle { task: task.task, piece: task.piece, start: task.start, error }
+                    }
+                    Verdict::GiveUp => Command::Fail(given_up(job.phase, task, tried)),
+                }));
+            }
+            let timed_out = failures.iter().filter(|f| f.error.code() == "timed-out").count();
+            let is_over = tried >= job.tries_max.into() || timed_out >= TIMED_OUT_MAX;
+            return Some(Decision::Do(match is_over {
+                true => Command::Fail(given_up(job.phase, task, tried)),
+                false => invoke(next, 0),
+            }));
+        }
+        if live.iter().all(|t| t.started_at.is_none()) {
+            let waiting = live.last();
+            let (number, sends) = waiting.map_or((0, 0), |t| (t.number, t.sends));
+            return match self.patience(task, waiting.copied()) {
+                Patience::Over => Some(Decision::Do(invoke(number, sends))),
+                Patience::OverInQueue => Some(Decision::SendAgain(invoke(number, sends))),
+                Patience::Lasts => None,
             };
         }
-        if next >= view.job.tries_max {
-            return Some(Command::Fail(given_up(view.job.phase, task, tried)));
-        }
-        return invoke(next);
+        // Pieces that hold calls are halved, which is no failure of theirs: the calls are then tried on their own.
+        let tries_max = job.tries_max.saturating_add(if batches.is_some() { HALVINGS_MAX } else { 0 });
+        let ran = live.iter().filter_map(|t| t.started_at).map(|at| self.now.since_ms(at)).max().unwrap_or(0);
+        let straggles = self.sibling_ms.is_some_and(|ms| ran > (ms * STRAGGLER_FACTOR).max(STRAGGLER_MS_MIN));
+        (straggles && live.len() == 1 && next < tries_max).then(|| Decision::Do(invoke(next, 0)))
     }
-    let waiting = live.iter().all(|t| t.started_at.is_none());
-    if waiting {
-        return match idle && now.since_ms(task.since) > IDLE_MS {
-            true if next < tries_max => invoke(next),
-            true => Some(Command::Fail(given_up(view.job.phase, task, task.tries.len()))),
-            false => None,
+
+    /// Whether to wait on for a try that has not started; without a trace, for the first.
+    fn patience(&self, task: &TaskView, waiting: Option<&TryView>) -> Patience {
+        let job = &self.view.job;
+        let in_queue = |since: Timestamp, sends: u16| {
+            let waited_ms = self.now.since_ms(since);
+            let is_long = self.is_idle && waited_ms >= RESEND_MS << sends.min(5);
+            if is_long || waited_ms >= EVENT_AGE_MS_MAX { Patience::OverInQueue } else { Patience::Lasts }
         };
+        let over_after = |since: Timestamp, ms: u64| match self.now.since_ms(since) >= ms {
+            true => Patience::Over,
+            false => Patience::Lasts,
+        };
+        match waiting.and_then(|t| Some((t, t.sent_at?))) {
+            Some((t, sent_at)) if t.accepted => in_queue(sent_at, t.sends.saturating_sub(1)),
+            Some((_, sent_at)) => over_after(sent_at, CLAIM_MS),
+            // Whoever submitted the job was to send it, and may have died before that.
+            None if job.phase == Phase::Splitting => over_after(task.since, CLAIM_MS),
+            None if task.piece.0 > 0 => over_after(task.since, HANDOVER_MS),
+            // Whoever has the turn has yet to send it.
+            None if task.task.0 >= job.sent => Patience::Lasts,
+            None => in_queue(task.since.max(job.turn_at), 0),
+        }
     }
-    let ran = live.iter().filter_map(|t| t.started_at).map(|at| now.since_ms(at)).max().unwrap_or(0);
-    let straggles = sibling_ms.is_some_and(|ms| ran > (ms * STRAGGLER_FACTOR).max(STRAGGLER_MS_MIN));
-    if straggles && live.len() == 1 && next < tries_max { invoke(next) } else { None }
 }
+
+enum Patience {
+    Lasts,
+    /// It may never have been sent.
+    Over,
+    /// It was sent, and Lambda should have run it long ago.
+    OverInQueue,
+}
+
+/// Whether a failure is one of the tries that a task has: not if Lambda never ran it.
+pub(super) fn counts(error: &Error) -> bool {
+    error.code() != UNDELIVERED
+}
+
+/// The code of an event that Lambda gave up before it ran.
+pub const UNDELIVERED: &str = "undelivered";
 
 fn relief(tries: &[TryView]) -> Relief {
     let died = |larger: bool| {
-        let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| is_out_of_memory(&f.error));
+        // A program also aborts when the system refuses it memory.
+        let starved = |error: &Error| is_out_of_memory(error) || error.code() == "aborted";
+        let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| starved(&f.error));
         u16::try_from(tries.iter().filter(died).count()).unwrap_or(u16::MAX)
     };
     Relief { died: died(false), died_larger: died(true), fewer: None }
@@ -211,13 +346,20 @@ fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
     let last = task.tries.iter().rev().find_map(|t| Some((t, &t.failed.as_ref()?.error)));
     match last {
         Some((last, error)) => {
-            let times = format!("task {} failed {tried} times, the last time", task.task.0);
+            let times = match phase {
+                Phase::Splitting => format!("splitting failed {tried} times, the last time"),
+                _ => format!("task {} failed {tried} times, the last time", task.task.0),
+            };
             match last.memory_mb.filter(|_| is_out_of_memory(error)) {
                 Some(mb) => {
                     error.clone().context(format!("{times} with {mb} MB of memory")).with_hint(more_memory(phase))
                 }
                 None => error.clone().context(times),
             }
+        }
+        None if phase == Phase::Splitting => {
+            Error::service("task-lost", format!("the splitter was lost {tried} times without a word"))
+                .with_hint("the splitter's log says more; `kinglet doctor` tries it")
         }
         None => Error::service("task-lost", format!("task {} was lost {tried} times without a word", task.task.0))
             .with_hint("the function's log says more; give the functions more memory or a longer timeout"),
@@ -250,14 +392,6 @@ fn median_ran_ms(tasks: &[TaskView]) -> Option<u64> {
     }
     done.sort_unstable();
     Some(done[done.len() / 2])
-}
-
-/// The last time that anything in the stage gave a sign of life.
-fn last_sign(view: &LedgerView) -> Option<Timestamp> {
-    let tries = view.tasks.iter().flat_map(|task| &task.tries);
-    let of_tries = tries.flat_map(|t| [t.claimed_at, t.started_at, t.failed.as_ref().map(|f| f.at)]).flatten();
-    let stage = if view.job.phase == Phase::Mapping { view.job.phase_at[1] } else { view.job.phase_at[2] };
-    of_tries.chain(stage).chain(view.tasks.iter().map(|t| t.since)).max()
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ impl Dice {
 struct Luck {
     crash: u64,
     silent: u64,
+    /// Lambda loses the event, which it should not.
     undelivered: u64,
+    /// Whoever claimed to send a try dies before it has.
+    unsent: u64,
     slow: u64,
     twice: u64,
 }
@@ -41,6 +44,8 @@ struct World {
     dice: Dice,
     luck: Luck,
     invoked: u64,
+    /// Executions of tries that another has started already: they leave.
+    left: u64,
     commits_refused: u64,
     /// What a task's try needs so as not to die of memory.
     hungry: BTreeMap<u32, Hunger>,
@@ -65,18 +70,14 @@ impl World {
     fn new(tasks: u32, seed: u64, luck: Luck) -> Self {
         let at = Some(Timestamp(0));
         let job = JobView {
-            phase: Phase::Mapping,
             phase_at: [at, at, None, None],
             map_tasks: tasks,
             partitions: 1,
             input: (1, 1),
-            calls: None,
-            cancelled: vec![],
             tries_max: 4,
             timeout_ms: TIMEOUT_MS,
-            program: None,
-            error: None,
-            beside: vec![],
+            sent: tasks,
+            ..JobView::new(Phase::Mapping)
         };
         let tasks = (0..tasks).map(|n| TaskView { task: TaskIdx(n), ..TaskView::default() }).collect();
         let mut world = World {
@@ -87,6 +88,7 @@ impl World {
             dice: Dice(seed),
             luck,
             invoked: 0,
+            left: 0,
             commits_refused: 0,
             hungry: BTreeMap::new(),
             given: BTreeMap::new(),
@@ -125,6 +127,10 @@ impl World {
                     tries.push(TryView { number, ..TryView::default() });
                     tries.len() - 1
                 });
+                if tries[at].started_at.is_some() {
+                    self.left += 1;
+                    return;
+                }
                 let memory_mb = Some(if given.larger { MEMORY_MB.1 } else { MEMORY_MB.0 });
                 tries[at] = TryView { started_at: Some(now), memory_mb, larger: given.larger, ..tries[at].clone() };
                 let fits = match self.hungry.get(&task) {
@@ -176,13 +182,22 @@ impl World {
             match command {
                 Command::StartReducing | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
-                Command::Split { .. } | Command::Settle { .. } => unreachable!("neither splitting nor calls"),
-                Command::Invoke { task, number, relief, .. } => {
+                Command::TakeTurn { .. } | Command::Settle { .. } => unreachable!("all is sent, and nothing are calls"),
+                Command::Invoke { task, number, sends, relief, .. } => {
                     self.given.insert((task.0, number), relief.eased(PIECE_BYTES, HALF_BYTES_MIN, true));
+                    let accepted = self.dice.roll(100) >= self.luck.unsent;
                     let tries = &mut self.view.tasks[task.0 as usize].tries;
-                    if tries.iter().all(|t| t.number != number) {
-                        tries.push(TryView { number, claimed_at: Some(now), ..TryView::default() });
-                        self.deliver(task.0, number);
+                    let at = tries.iter().position(|t| t.number == number).unwrap_or_else(|| {
+                        tries.push(TryView { number, ..TryView::default() });
+                        tries.len() - 1
+                    });
+                    let there = &mut tries[at];
+                    if there.sends == sends && there.started_at.is_none() {
+                        there.sends += 1;
+                        (there.sent_at, there.accepted) = (Some(now), accepted);
+                        if accepted {
+                            self.deliver(task.0, number);
+                        }
                     }
                 }
             }
@@ -192,8 +207,8 @@ impl World {
 
     /// Runs until the stage ends. Panics when it never does.
     fn run(&mut self) -> Result<(), Error> {
-        while self.now < 3_600_000 {
-            let until = self.now + 1_000;
+        while self.now < 48 * 3_600_000 {
+            let until = self.now + if self.due.is_empty() { 60_000 } else { 1_000 };
             while let Some((&key, _)) = self.due.range(..(until, u64::MAX)).next() {
                 let what = self.due.remove(&key).unwrap();
                 self.now = self.now.max(key.0);
@@ -208,7 +223,7 @@ impl World {
     }
 }
 
-const FINE: Luck = Luck { crash: 0, silent: 0, undelivered: 0, slow: 0, twice: 0 };
+const FINE: Luck = Luck { crash: 0, silent: 0, undelivered: 0, unsent: 0, slow: 0, twice: 0 };
 
 #[test]
 fn without_faults_nothing_is_invoked_twice() {
@@ -222,17 +237,20 @@ fn without_faults_nothing_is_invoked_twice() {
 fn every_stage_ends_whatever_the_luck() {
     for seed in 0..300 {
         let percent = seed % 30;
-        let luck =
-            Luck { crash: percent, silent: percent / 3, undelivered: percent / 3, slow: percent, twice: percent };
+        let (crash, slow, twice) = (percent, percent, percent);
+        let luck = Luck { crash, silent: percent / 3, undelivered: percent / 3, unsent: percent, slow, twice };
         let mut world = World::new(50, seed, luck);
         match world.run() {
             Ok(()) => assert!(world.view.tasks.iter().all(|t| t.done), "seed {seed}"),
             Err(error) => {
-                let tried = world.view.tasks.iter().flat_map(|t| &t.tries).map(|t| t.number + 1).max().unwrap();
-                assert!(tried >= 4, "seed {seed}: given up after {tried} tries: {error}");
+                let started = |t: &&TryView| t.started_at.is_some();
+                let tried = world.view.tasks.iter().map(|t| t.tries.iter().filter(started).count()).max().unwrap();
+                assert!(tried >= 4, "seed {seed}: given up after {tried} tries that ran: {error}");
             }
         }
-        assert!(world.invoked <= 50 * 4, "seed {seed}: {} invocations", world.invoked);
+        let sends: u64 = world.view.tasks.iter().flat_map(|t| &t.tries).map(|t| u64::from(t.sends)).sum();
+        assert!(world.invoked <= 50 + sends, "seed {seed}: {} invocations", world.invoked);
+        assert!(world.view.tasks.iter().all(|t| t.tries.len() <= 4 + 1), "seed {seed}");
     }
 }
 
@@ -245,7 +263,7 @@ fn a_crashed_attempt_is_tried_again_and_one_out_of_memory_is_halved() {
     world.view.tasks[1].tries = vec![TryView { failed: failed(Error::limit("out-of-memory", "")), ..started(0) }];
     let invoke = |task, died| {
         let relief = Relief { died, ..Relief::default() };
-        Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number: 1, relief }
+        Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number: 1, sends: 0, relief }
     };
     assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 0), invoke(1, 1)]);
 }
@@ -286,7 +304,7 @@ fn a_task_that_fits_nowhere_fails_the_job_with_the_memory_it_had() {
 fn luck_and_hunger_together_end_too() {
     for seed in 0..100 {
         let percent = seed % 20;
-        let luck = Luck { crash: percent, silent: percent / 3, undelivered: 0, slow: percent, twice: percent };
+        let luck = Luck { crash: percent, silent: percent / 3, slow: percent, twice: percent, ..FINE };
         let mut world = World::new(40, seed, luck);
         world.hungry = [(0, Hunger::Half), (11, Hunger::Larger)].into();
         let _ = world.run();
@@ -336,9 +354,7 @@ fn a_straggler_gets_one_backup() {
     let started = TryView { started_at: Some(Timestamp(0)), ..TryView::default() };
     world.view.tasks[3].tries = vec![started.clone()];
     assert_eq!(advance(&world.view, Timestamp(20_000)), []);
-    let backup =
-        Command::Invoke { task: TaskIdx(3), piece: Piece(0), start: None, number: 1, relief: Relief::default() };
-    assert_eq!(advance(&world.view, Timestamp(20_001)), [backup]);
+    assert_eq!(advance(&world.view, Timestamp(20_001)), [invoke(3, 1, 0)]);
     world.view.tasks[3].tries.push(TryView { number: 1, ..started });
     assert_eq!(advance(&world.view, Timestamp(30_000)), []);
 }
@@ -353,13 +369,135 @@ fn a_stage_that_is_done_goes_on_and_an_empty_one_too() {
     assert_eq!(advance(&world.view, Timestamp(0)), []);
 }
 
+fn invoke(task: u32, number: u16, sends: u16) -> Command {
+    let relief = Relief::default();
+    Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number, sends, relief }
+}
+
 #[test]
-fn a_splitter_that_says_nothing_is_invoked_again_now_and_then() {
-    let mut world = World::new(0, 1, FINE);
+fn a_splitter_of_which_nobody_heard_is_sent_again_and_one_that_dies_is_given_up() {
+    let mut world = World::new(1, 1, FINE);
     world.view.job.phase = Phase::Splitting;
+    world.view.job.sent = 0;
+    assert_eq!(advance(&world.view, Timestamp(CLAIM_MS - 1)), []);
+    assert_eq!(advance(&world.view, Timestamp(CLAIM_MS)), [invoke(0, 0, 0)]);
+    let sent = TryView { sends: 1, sent_at: Some(Timestamp(CLAIM_MS)), accepted: true, ..TryView::default() };
+    world.view.tasks[0].tries = vec![sent.clone()];
+    assert_eq!(advance(&world.view, Timestamp(CLAIM_MS + RESEND_MS - 1)), [], "it waits for a free function");
+    assert_eq!(advance(&world.view, Timestamp(CLAIM_MS + RESEND_MS)), [invoke(0, 0, 1)]);
+    let at = Timestamp(CLAIM_MS + 1);
+    let died = |number| {
+        let failed = Some(Failure { error: Error::service("crashed", "no bootstrap"), at });
+        TryView { number, failed, ..sent.clone() }
+    };
+    world.view.tasks[0].tries = (0..3).map(died).collect();
+    assert_eq!(advance(&world.view, at), [invoke(0, 3, 0)]);
+    world.view.tasks[0].tries = (0..4).map(died).collect();
+    let commands = advance(&world.view, at);
+    let [Command::Fail(error)] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(error.to_string(), "splitting failed 4 times, the last time: no bootstrap");
+}
+
+#[test]
+fn tasks_wait_in_lambdas_queue_for_as_long_as_it_takes() {
+    // Two functions, ten tasks of 150 s: the last begins after ten minutes.
+    let mut world = World::new(10, 1, FINE);
+    let started = |at| TryView { started_at: Some(Timestamp(at)), ..TryView::default() };
+    for wave in 0..5 {
+        let at = wave * 150_000;
+        for task in 2 * wave..2 * wave + 2 {
+            let t = &mut world.view.tasks[task as usize];
+            (t.tries, t.done) = (vec![TryView { alive_at: Some(Timestamp(at + 100_000)), ..started(at) }], false);
+        }
+        world.view.job.timeout_ms = 900_000;
+        assert_eq!(advance(&world.view, Timestamp(at + 149_000)), [], "wave {wave}");
+        for task in 2 * wave..2 * wave + 2 {
+            let t = &mut world.view.tasks[task as usize];
+            (t.done, t.ran_ms) = (true, 150_000);
+        }
+    }
+    // Another job has all functions, for hours: the same tries are sent again, few at once, and none is a failure.
+    let mut world = World::new(1_000, 1, FINE);
+    assert_eq!(advance(&world.view, Timestamp(RESEND_MS - 1)), []);
+    let again = advance(&world.view, Timestamp(RESEND_MS));
+    assert_eq!(again.len(), RESENDS_MAX);
+    assert_eq!(again[63], invoke(63, 0, 0));
+    for sends in 1..20 {
+        let sent_at = Some(Timestamp(RESEND_MS));
+        world.view.tasks[0].tries = vec![TryView { sends, sent_at, accepted: true, ..TryView::default() }];
+        let waits_ms = (RESEND_MS << (sends - 1).min(5)).min(EVENT_AGE_MS_MAX);
+        let first =
+            |ms| advance(&world.view, Timestamp(RESEND_MS + ms)).into_iter().find(|c| *c == invoke(0, 0, sends));
+        assert_eq!((first(waits_ms - 1), first(waits_ms)), (None, Some(invoke(0, 0, sends))), "{sends}");
+    }
+    // While one runs, the others wait behind it.
+    world.view.tasks[999].tries = vec![TryView { alive_at: Some(Timestamp(RESEND_MS)), ..started(RESEND_MS - 1_000) }];
     world.view.job.timeout_ms = 900_000;
-    assert_eq!(advance(&world.view, Timestamp(SPLIT_PATIENCE_MS - 1)), []);
-    assert_eq!(advance(&world.view, Timestamp(SPLIT_PATIENCE_MS)), [Command::Split { number: 1 }]);
-    assert_eq!(advance(&world.view, Timestamp(2 * SPLIT_PATIENCE_MS - 1)), [Command::Split { number: 1 }]);
-    assert_eq!(advance(&world.view, Timestamp(2 * SPLIT_PATIENCE_MS)), [Command::Split { number: 2 }]);
+    world.view.tasks[0].tries.clear();
+    assert_eq!(advance(&world.view, Timestamp(RESEND_MS + 1)), []);
+}
+
+#[test]
+fn what_lambda_gave_up_before_it_ran_is_sent_as_a_new_try_and_costs_none() {
+    let mut world = World::new(1, 1, FINE);
+    let failure = Failure { error: Error::service(UNDELIVERED, "six hours"), at: Timestamp(5) };
+    let given_up = |number| TryView { number, failed: Some(failure.clone()), ..TryView::default() };
+    world.view.tasks[0].tries = (0..9).map(given_up).collect();
+    assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 9, 0)]);
+}
+
+#[test]
+fn a_worker_that_shows_no_sign_is_lost_and_one_that_does_is_not() {
+    let mut world = World::new(1, 1, FINE);
+    world.view.job.timeout_ms = 900_000;
+    let (start, now) = (Timestamp(1_000), |ms| Timestamp(1_000 + ms));
+    world.view.tasks[0].tries = vec![TryView { started_at: Some(start), ..TryView::default() }];
+    assert_eq!(advance(&world.view, now(SILENCE_MS)), []);
+    assert_eq!(advance(&world.view, now(SILENCE_MS + 1)), [invoke(0, 1, 0)]);
+    world.view.tasks[0].tries[0].alive_at = Some(now(HEARTBEAT_MS));
+    assert_eq!(advance(&world.view, now(SILENCE_MS + HEARTBEAT_MS)), []);
+    // What it says after its function's end was said by none.
+    world.view.tasks[0].tries[0].alive_at = Some(now(900_000));
+    assert_eq!(advance(&world.view, now(900_000 + LOST_GRACE_MS)), []);
+    assert_eq!(advance(&world.view, now(900_000 + LOST_GRACE_MS + 1)), [invoke(0, 1, 0)]);
+}
+
+#[test]
+fn a_piece_that_runs_out_of_time_twice_is_the_end() {
+    let mut world = World::new(1, 1, FINE);
+    let timed_out = |number| {
+        let failed = Some(Failure { error: Error::service("timed-out", "after 900 s"), at: Timestamp(5) });
+        TryView { number, started_at: Some(Timestamp(0)), failed, ..TryView::default() }
+    };
+    world.view.tasks[0].tries = vec![timed_out(0)];
+    assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 1, 0)]);
+    world.view.tasks[0].tries = vec![timed_out(0), timed_out(1)];
+    let commands = advance(&world.view, Timestamp(6));
+    assert!(matches!(&commands[..], [Command::Fail(error)] if error.code() == "timed-out"), "{commands:?}");
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_given_up_but_not_once_it_publishes() {
+    let mut world = World::new(1, 1, FINE);
+    world.view.job.ms_max = 1_000;
+    assert_eq!(advance(&world.view, Timestamp(1_000)), []);
+    let commands = advance(&world.view, Timestamp(1_001));
+    assert!(matches!(&commands[..], [Command::Fail(error)] if error.code() == "job-too-long"), "{commands:?}");
+    world.view.job.phase = Phase::Publishing;
+    assert_eq!(advance(&world.view, Timestamp(1_001)), []);
+}
+
+#[test]
+fn a_turn_that_falls_silent_is_taken_by_another() {
+    let mut world = World::new(5, 1, FINE);
+    (world.view.job.turn, world.view.job.turn_at, world.view.job.sent) = (3, Timestamp(7), 2);
+    assert_eq!(advance(&world.view, Timestamp(7 + TURN_MS - 1)), []);
+    assert_eq!(advance(&world.view, Timestamp(7 + TURN_MS)), [Command::TakeTurn { turn: 3 }]);
+    world.view.job.sent = 5;
+    assert_eq!(advance(&world.view, Timestamp(7 + TURN_MS)), []);
+    for phase in [Phase::Publishing, Phase::Undoing] {
+        world.view.job.phase = phase;
+        assert_eq!(advance(&world.view, Timestamp(7 + TURN_MS - 1)), []);
+        assert_eq!(advance(&world.view, Timestamp(7 + TURN_MS)), [Command::TakeTurn { turn: 3 }]);
+    }
 }

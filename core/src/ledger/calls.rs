@@ -1,7 +1,7 @@
 //! Batches of calls in [`super::advance`]: a call that kills its worker takes its batch with it, so the batch is halved until that
 //! call is alone, and then it fails alone.
 
-use super::advance::is_out_of_memory;
+use super::advance::{counts, is_out_of_memory};
 use super::view::{LedgerView, TaskView, TryView};
 use crate::error::Error;
 
@@ -44,7 +44,7 @@ pub(super) enum Verdict {
 
 /// Whether an error says that a call ended its process: the worker's own, in Lambda's words, or a shipped program's.
 pub(super) fn is_death(error: &Error) -> bool {
-    const CODES: [&str; 6] = ["out-of-memory", "timed-out", "crashed", "exited", "stack-overflow", "panic"];
+    const CODES: [&str; 7] = ["out-of-memory", "timed-out", "crashed", "aborted", "exited", "stack-overflow", "panic"];
     CODES.contains(&error.code())
 }
 
@@ -81,7 +81,8 @@ pub(super) fn verdict(view: &LedgerView, task: &TaskView, deaths: &[Death]) -> V
         let lost = || Error::service("task-lost", "its worker was lost without a word");
         return Verdict::Settle(last.flatten().unwrap_or_else(lost));
     }
-    let others = task.tries.iter().filter(|t| t.failed.is_some()).count().saturating_sub(deaths.len());
+    let failed = task.tries.iter().filter(|t| t.failed.as_ref().is_some_and(|f| counts(&f.error))).count();
+    let others = failed.saturating_sub(deaths.len());
     if others >= view.job.tries_max.into() { Verdict::GiveUp } else { Verdict::Again }
 }
 
@@ -95,18 +96,14 @@ mod tests {
     fn job(calls: u32) -> JobView {
         let at = Some(Timestamp(0));
         JobView {
-            phase: Phase::Mapping,
             phase_at: [at, at, None, None],
             map_tasks: 1,
-            partitions: 0,
             input: (1, 1),
             calls: Some(CallsView { count: calls.into(), per_task: calls }),
-            cancelled: vec![],
             tries_max: 4,
             timeout_ms: 60_000,
-            program: None,
-            error: None,
-            beside: vec![],
+            sent: 1,
+            ..JobView::new(Phase::Mapping)
         }
     }
 

@@ -1,7 +1,7 @@
 //! The ledger as [`super::advance`] sees it.
 
 use crate::error::Error;
-use crate::ids::{Piece, ProgramId, TaskIdx, Timestamp};
+use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
 use crate::wire::record::{Position, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,12 @@ pub enum Phase {
     Mapping,
     /// All map tasks are committed; reducers are at work.
     Reducing,
-    /// All parts are committed and the manifest is written.
+    /// All reduce tasks are committed and their sums agree; the parts and the manifest are being made visible. From here on the
+    /// job succeeds, unless somebody else has changed its output.
+    Publishing,
+    /// The job will have failed or been cancelled once everything that it put into its output is gone.
+    Undoing,
+    /// The manifest is written, everything that it lists is there, and the output is free again.
     Succeeded,
     /// A task failed for good, or the input or output did not do.
     Failed,
@@ -35,6 +40,8 @@ impl Phase {
             Phase::Splitting => "splitting",
             Phase::Mapping => "mapping",
             Phase::Reducing => "reducing",
+            Phase::Publishing => "publishing",
+            Phase::Undoing => "undoing",
             Phase::Succeeded => "succeeded",
             Phase::Failed => "failed",
             Phase::Cancelled => "cancelled",
@@ -43,8 +50,19 @@ impl Phase {
 
     /// The phase of a word.
     pub fn parse(word: &str) -> Option<Self> {
-        use Phase::{Cancelled, Failed, Mapping, Reducing, Splitting, Succeeded};
-        [Splitting, Mapping, Reducing, Succeeded, Failed, Cancelled].into_iter().find(|p| p.as_str() == word)
+        use Phase::{Cancelled, Failed, Mapping, Publishing, Reducing, Splitting, Succeeded, Undoing};
+        let all = [Splitting, Mapping, Reducing, Publishing, Undoing, Succeeded, Failed, Cancelled];
+        all.into_iter().find(|p| p.as_str() == word)
+    }
+
+    /// The kind of task that is at work in it.
+    pub fn stage(self) -> Option<Stage> {
+        match self {
+            Phase::Splitting => Some(Stage::Split),
+            Phase::Mapping => Some(Stage::Map),
+            Phase::Reducing => Some(Stage::Reduce),
+            _ => None,
+        }
     }
 }
 
@@ -69,6 +87,22 @@ pub struct JobView {
     pub tries_max: u16,
     /// The functions' timeout in milliseconds.
     pub timeout_ms: u64,
+    /// How long the job may take in all, in milliseconds.
+    pub ms_max: u64,
+    /// Which of the plans that splitters may have written is the job's.
+    pub plan: Option<String>,
+    /// Whether it writes an output, which it then owns.
+    pub writes_output: bool,
+    /// Whose turn it is to take the job through its phase: raised by whoever takes the turn from one that seems dead.
+    pub turn: u64,
+    /// When whoever has the turn last gave a sign of life.
+    pub turn_at: Timestamp,
+    /// How many of the stage's tasks, from the first on, were sent to their functions.
+    pub sent: u32,
+    /// The upload of the manifest, while the job is publishing.
+    pub manifest_upload: Option<String>,
+    /// What it comes to once it is undone.
+    pub ending: Option<Phase>,
     /// The shipped program that runs its tasks.
     pub program: Option<ProgramId>,
     /// Why it failed.
@@ -87,6 +121,34 @@ pub struct CallsView {
     pub per_task: u32,
 }
 
+impl JobView {
+    /// A job that was created just now: nobody has done anything for it yet.
+    pub fn new(phase: Phase) -> Self {
+        JobView {
+            phase,
+            phase_at: [None; 4],
+            map_tasks: 0,
+            partitions: 0,
+            input: (0, 0),
+            calls: None,
+            cancelled: vec![],
+            tries_max: 1,
+            timeout_ms: 0,
+            ms_max: u64::MAX,
+            plan: None,
+            writes_output: false,
+            turn: 0,
+            turn_at: Timestamp(0),
+            sent: 0,
+            manifest_upload: None,
+            ending: None,
+            program: None,
+            error: None,
+            beside: vec![],
+        }
+    }
+}
+
 impl CallsView {
     /// How many calls a task makes.
     pub fn of(&self, task: TaskIdx) -> u64 {
@@ -100,7 +162,7 @@ impl CallsView {
 pub struct LedgerView {
     /// The job.
     pub job: JobView,
-    /// The tasks of the stage, in order; empty while splitting and at the end.
+    /// The tasks of the stage, in order; while splitting the one of splitting, and none at the end.
     pub tasks: Vec<TaskView>,
 }
 
@@ -130,10 +192,16 @@ pub struct TaskView {
 pub struct TryView {
     /// From 0.
     pub number: u16,
-    /// When somebody claimed to invoke it.
-    pub claimed_at: Option<Timestamp>,
+    /// How often somebody has claimed to send it; 0 when only whoever moved the job on has sent it.
+    pub sends: u16,
+    /// When the last of these claims was.
+    pub sent_at: Option<Timestamp>,
+    /// Whether Lambda has taken what was sent last, as far as whoever sent it could still say so.
+    pub accepted: bool,
     /// When a worker began.
     pub started_at: Option<Timestamp>,
+    /// When that worker last gave a sign of life, if it has run for long enough to give one.
+    pub alive_at: Option<Timestamp>,
     /// The memory of that worker's function in MB.
     pub memory_mb: Option<u32>,
     /// Whether that was the larger mapper.

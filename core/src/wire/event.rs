@@ -1,12 +1,13 @@
 //! What a function is invoked with: a JSON object with one key, which says what to do.
 //!
 //! ```json
-//! {"split": {"job": "0193…"}}
+//! {"split": {"job": "0193…", "number": 0}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 0, "plan": [1040, 1187]}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "bytes_max": 1048576, "larger": true}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "calls_max": 8}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
 //! {"sweep": {}}
+//! {"ping": {}}
 //! ```
 //!
 //! Tasks of a job whose program was shipped have its id besides: `"program": "9f86d0…"`.
@@ -30,6 +31,8 @@ pub enum Event {
     Reduce(ReduceEvent),
     /// Look after jobs that nobody looks after.
     Sweep(SweepEvent),
+    /// Say that the function is there and which version it is of.
+    Ping(PingEvent),
 }
 
 impl Event {
@@ -39,7 +42,7 @@ impl Event {
             Event::Split(event) => Some(&event.job),
             Event::Map(event) => Some(&event.job),
             Event::Reduce(event) => Some(&event.job),
-            Event::Sweep(_) => None,
+            Event::Sweep(_) | Event::Ping(_) => None,
         }
     }
 }
@@ -49,6 +52,8 @@ impl Event {
 pub struct SplitEvent {
     /// The job.
     pub job: JobId,
+    /// Which try this is.
+    pub number: u16,
 }
 
 /// See [`Event::Map`].
@@ -117,6 +122,10 @@ pub struct ReduceEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepEvent {}
 
+/// See [`Event::Ping`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PingEvent {}
+
 /// The record that Lambda sends to an on-failure destination.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 #[derive(Clone, Debug, Deserialize)]
@@ -153,7 +162,7 @@ mod tests {
             program: None,
         };
         let events = [
-            Event::Split(SplitEvent { job: job.clone() }),
+            Event::Split(SplitEvent { job: job.clone(), number: 1 }),
             Event::Map(map.clone()),
             Event::Map(MapEvent { bytes_max: Some(1 << 20), larger: true, ..map.clone() }),
             Event::Map(MapEvent { calls_max: Some(8), ..map.clone() }),
@@ -161,6 +170,7 @@ mod tests {
             Event::Reduce(ReduceEvent { job: job.clone(), task: TaskIdx(3), number: 1, program: None }),
             Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 1, program }),
             Event::Sweep(SweepEvent {}),
+            Event::Ping(PingEvent {}),
         ];
         let text = events.clone().map(|e| serde_json::to_string(&e).unwrap()).join("\n");
         crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/events.jsonl"), text.as_bytes());

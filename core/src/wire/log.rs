@@ -69,7 +69,9 @@ impl Subject {
     /// What an event is about.
     pub fn of(event: &Event) -> Self {
         match event {
-            Event::Split(event) => Subject { job: Some(event.job.clone()), stage: Some("split"), ..Subject::default() },
+            Event::Split(event) => {
+                Subject { job: Some(event.job.clone()), stage: Some(stage(Stage::Split)), ..Subject::default() }
+            }
             Event::Map(event) => Subject {
                 job: Some(event.job.clone()),
                 stage: Some(stage(Stage::Map)),
@@ -86,7 +88,7 @@ impl Subject {
                 attempt: Some(event.number),
                 ..Subject::default()
             },
-            Event::Sweep(_) => Subject::default(),
+            Event::Sweep(_) | Event::Ping(_) => Subject::default(),
         }
     }
 
@@ -101,6 +103,7 @@ impl Subject {
 
 fn stage(stage: Stage) -> &'static str {
     match stage {
+        Stage::Split => "split",
         Stage::Map => "map",
         Stage::Reduce => "reduce",
     }
@@ -266,7 +269,7 @@ mod tests {
     #[test]
     fn a_split_has_no_task_and_a_sweep_no_job() {
         let job: JobId = "0193-ab".parse().unwrap();
-        let split = Subject::of(&Event::Split(SplitEvent { job })).members();
+        let split = Subject::of(&Event::Split(SplitEvent { job, number: 0 })).members();
         assert_eq!(Value::from(split), json!({ "job": "0193-ab", "stage": "split" }));
     }
 

@@ -5,11 +5,12 @@
 //! |---|---|---|
 //! | [`run`] | sorted pairs of one partition | S3 object or DynamoDB item |
 //! | [`spec`] | the job as the driver submits it | S3, `jobs/<job>/spec` |
-//! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan` |
+//! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan/<splitter>` |
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
 //! | [`record`] | what a commit says of an attempt | DynamoDB, an attribute of a group item |
 //! | [`calls`] | what the calls of a batch came to | DynamoDB item or S3 object |
+//! | [`owner`] | whose an output is | S3, `_owner.json` of the output, JSON |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
 //! | [`trace`] | which trace an invocation belongs to | header of an invocation |
 //! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |
@@ -20,7 +21,7 @@
 /// Raise it, in both places, with every change by which an older side would misread a newer one or the other way round: a
 /// raised version or kind of any [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. What
 /// an older side ignores and a newer one can do without, as a further optional member of an event, leaves it as it is.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 pub mod calls;
 pub mod emf;
@@ -28,6 +29,7 @@ pub mod event;
 pub mod frame;
 pub mod items;
 pub mod log;
+pub mod owner;
 pub mod plan;
 pub mod program;
 pub mod record;

@@ -1,4 +1,5 @@
-//! What a commit says of the attempt whose output counts. Stored in a frame, in an attribute of a group item. Version 1.
+//! What a commit says of the attempt whose output counts. Stored in a frame, in an attribute of a group item. A map record is of
+//! version 1, a reduce record of version 2.
 
 use super::frame::{Framed, Kind};
 use crate::ids::{AttemptId, Timestamp};
@@ -134,16 +135,29 @@ pub struct ReduceRecord {
     pub bytes_out: u64,
     /// CRC-32 of the part.
     pub crc32: u32,
-    /// The part's ETag.
-    pub etag: String,
+    /// The upload that will become the part, where the job writes an output.
+    pub upload: Option<OpenUpload>,
     /// Time and requests.
     pub usage: Usage,
 }
 
 impl Framed for ReduceRecord {
     const KIND: Kind = Kind::ReduceRecord;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
+
+/// A multipart upload of which all bytes are sent, and which nobody has completed: until then it is no object. It can be
+/// completed once or aborted once, and never both, so whoever holds it can make its object appear once and not again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenUpload {
+    /// S3's name for it.
+    pub id: String,
+    /// The ETags of its parts, in order; none where they are more than [`ETAGS_MAX`], and S3 has to be asked for them.
+    pub etags: Vec<String>,
+}
+
+/// How many ETags a record holds, so that 32 of them fit into the 400 KB of an item by far.
+pub const ETAGS_MAX: usize = 64;
 
 /// Where the run of each partition lies in a map attempt's object: run `n` is the bytes `ends[n-1]..ends[n]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,7 +223,7 @@ mod tests {
             records_out: 4,
             bytes_out: 5,
             crc32: 6,
-            etag: "\"e\"".into(),
+            upload: Some(OpenUpload { id: "u".into(), etags: vec!["\"e\"".into()] }),
             usage,
         };
         let index = RunIndex { ends: vec![10, 20, 20] };
@@ -218,7 +232,7 @@ mod tests {
         bytes.extend(frame::write(&reduce).unwrap());
         bytes.extend(frame::write(&index).unwrap());
         bytes.extend(frame::write(&usage).unwrap());
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v1.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v2.bin"), &bytes);
         assert_eq!(index.range(0), Some((0, 10)));
         assert_eq!(index.range(2), Some((20, 20)));
         assert_eq!(index.range(3), None);

@@ -1,8 +1,9 @@
-//! The job as the driver submits it. Stored in a frame, version 4.
+//! The job as the driver submits it. Stored in a frame, version 5.
 
 use super::frame::{Framed, Kind};
+use super::owner::OWNER;
 use super::run::Compression;
-use crate::ids::{ProgramId, Timestamp};
+use crate::ids::{JobId, ProgramId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a worker must know of a job.
@@ -26,6 +27,13 @@ pub struct JobSpec {
     pub submitted_at: Timestamp,
     /// When map tasks are batches of calls of a function, one an item: which, and what becomes of their results.
     pub calls: Option<CallsSpec>,
+}
+
+impl JobSpec {
+    /// Whether it writes an output; the results of calls are fetched by the driver.
+    pub fn writes_output(&self) -> bool {
+        self.calls.as_ref().is_none_or(|calls| calls.then == Then::Job)
+    }
 }
 
 /// Calls of a function. The job that `job` names then is none, but for [`Then::Job`]: the name is the function's.
@@ -64,7 +72,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 }
 
 /// One input: objects of one bucket.
@@ -140,6 +148,8 @@ pub struct OutputSpec {
     pub prefix: String,
     /// What the user calls it.
     pub shown: String,
+    /// Whether the result that is there may be replaced.
+    pub overwrite: bool,
 }
 
 /// The name of the manifest within an output.
@@ -148,10 +158,29 @@ pub const MANIFEST: &str = "_manifest.json";
 /// What the names of parts start with.
 pub const PART: &str = "part-";
 
+/// The name of a part within an output: it carries the job, so that no two jobs ever write to one key.
+pub fn part_name(partition: u32, job: &JobId) -> String {
+    format!("{PART}{partition:05}-{job}")
+}
+
+/// The job whose part a name within an output is, if it is a part's.
+pub fn part_job(name: &str) -> Option<JobId> {
+    let (partition, job) = name.strip_prefix(PART)?.split_once('-')?;
+    let is_number = partition.len() >= 5 && partition.bytes().all(|b| b.is_ascii_digit());
+    // Another file of the user's may be called part-2024-01: an id has its own form.
+    let job: JobId = job.parse().ok().filter(|_| is_number)?;
+    job.created_at().map(|_| job)
+}
+
 impl OutputSpec {
-    /// The key of a part.
-    pub fn part_key(&self, partition: u32) -> String {
-        format!("{}{PART}{partition:05}", self.prefix)
+    /// The key of a job's part.
+    pub fn part_key(&self, partition: u32, job: &JobId) -> String {
+        format!("{}{}", self.prefix, part_name(partition, job))
+    }
+
+    /// The key of the claim to it.
+    pub fn owner_key(&self) -> String {
+        format!("{}{OWNER}", self.prefix)
     }
 
     /// The key of the manifest.
@@ -178,6 +207,9 @@ pub struct JobOptions {
     pub compression: Compression,
     /// How often a task may be tried.
     pub tries_max: u16,
+    /// How long the job may take in all, in milliseconds; [`crate::limits::JOB_MS_MAX`] by default. A job that waits behind another
+    /// for Lambda's functions takes time as well.
+    pub ms_max: Option<u64>,
     /// Runs of a task that hold at most this many bytes together lie in DynamoDB. `None`: where that is cheaper.
     pub inline_bytes_max: Option<u64>,
     /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most what its
@@ -193,6 +225,7 @@ impl Default for JobOptions {
             concurrency: 1_000,
             compression: Compression::Lz4,
             tries_max: 4,
+            ms_max: None,
             inline_bytes_max: None,
             map_ms_max: None,
         }
@@ -218,7 +251,7 @@ mod tests {
                 },
                 InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into() },
             ],
-            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into() },
+            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into(), overwrite: true },
             options: JobOptions::default(),
             program: Some(ProgramId::of(b"abc")),
             submitted_at: Timestamp(7),
@@ -230,7 +263,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v4.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v5.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 }

@@ -163,7 +163,12 @@ async fn send(
         signature: String::new(),
         params: vec![],
         inputs: vec![input.input],
-        output: OutputSpec { bucket: String::new(), prefix: String::new(), shown: "(calls)".to_owned() },
+        output: OutputSpec {
+            bucket: String::new(),
+            prefix: String::new(),
+            shown: "(calls)".to_owned(),
+            overwrite: false,
+        },
         options: options.job_options(concurrency),
         program,
         submitted_at: now,
@@ -177,5 +182,7 @@ async fn send(
     )?;
     let view = CallsView { count: calls as u64, per_task };
     state.add_wave(job.clone(), wave.first_call..wave.first_call + slots, splits.len(), now);
-    kinglet_splitter::begin(conductor, &job, (&splits, &inputs, partitions), (Some(view), program), None).await
+    let plan = (&splits[..], &inputs, partitions);
+    // Where the splitter was faster, it has planned the same.
+    kinglet_splitter::begin(conductor, &job, plan, (Some(view), program), None).await.map(drop)
 }

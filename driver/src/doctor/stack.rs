@@ -8,7 +8,7 @@ use kinglet_aws::clean::Leftover;
 use kinglet_aws::{Conductor, Deployed, Session};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire;
-use kinglet_core::wire::spec::{MANIFEST, PART};
+use kinglet_core::wire::spec::{PART, part_job};
 use std::collections::BTreeMap;
 
 /// A clock that is further off than this is worth a word, in milliseconds; AWS refuses what is 5 minutes off.
@@ -129,6 +129,16 @@ async fn functions(conductor: &Conductor, found: &mut Vec<Finding>) -> Vec<(Stri
         if let Err(error) = conductor.try_function(name).await {
             found.push(Finding::failed("functions", Level::Problem, &error));
             continue;
+        }
+        // A function can be invoked that cannot run: without a bootstrap, for another architecture, of another version.
+        match conductor.functions.ping(name).await {
+            Ok(None) => {}
+            Ok(Some(error)) => {
+                let error = error.with_hint("build the functions and deploy the stack again");
+                found.push(Finding::failed("functions", Level::Problem, &error));
+                continue;
+            }
+            Err(error) => found.push(Finding::failed("functions", Level::Note, &error)),
         }
         match conductor.function_settings(name).await {
             Ok(settings) => {
@@ -265,7 +275,7 @@ async fn leftovers(conductor: &Conductor, found: &mut Vec<Finding>) {
         Err(error) => return found.push(Finding::failed("leftovers", Level::Note, &error)),
     };
     let before = found.len();
-    let now = Timestamp::now();
+    let now = conductor.now();
     let forgotten: Vec<_> =
         left.iter().filter(|(_, left)| is_forgotten(left, now)).map(|(job, _)| job.as_str()).collect();
     if !forgotten.is_empty() {
@@ -273,7 +283,7 @@ async fn leftovers(conductor: &Conductor, found: &mut Vec<Finding>) {
         let hint = "see `kinglet status JOB`; `kinglet cancel JOB` ends one. Is the splitter's schedule on?";
         found.push(Finding::warning("leftovers", message, hint));
     }
-    let over: Vec<_> = left.iter().filter(|(_, left)| left.is_over() && !left.keys.is_empty()).collect();
+    let over: Vec<_> = left.iter().filter(|(_, left)| left.is_over(now) && !left.keys.is_empty()).collect();
     if !over.is_empty() {
         let bytes: u64 = over.iter().map(|(_, left)| left.bytes).sum();
         let objects: usize = over.iter().map(|(_, left)| left.keys.len()).sum();
@@ -284,7 +294,7 @@ async fn leftovers(conductor: &Conductor, found: &mut Vec<Finding>) {
             "they go by themselves after 7 days; `kinglet clean` removes them now",
         ));
     }
-    let uploads: usize = left.values().filter(|left| left.is_over()).map(|left| left.uploads.len()).sum();
+    let uploads: usize = left.values().filter(|left| left.is_over(now)).map(|left| left.uploads.len()).sum();
     if uploads > 0 {
         let message = format!("{uploads} uploads of jobs that are over were not finished, and are paid for");
         found.push(Finding::note(
@@ -294,7 +304,7 @@ async fn leftovers(conductor: &Conductor, found: &mut Vec<Finding>) {
         ));
     }
     for (output, parts) in unmarked(conductor, &left).await {
-        let message = format!("{output} holds {parts} parts of a job that failed, and no manifest");
+        let message = format!("{output} holds {parts} parts of a job that failed");
         found.push(Finding::warning("leftovers", message, "do not take them for a result: remove them"));
     }
     if found.len() == before {
@@ -311,7 +321,7 @@ fn some(names: &[&str]) -> String {
     if names.len() > 5 { format!("{shown}, …") } else { shown }
 }
 
-/// Outputs of the newest jobs that failed which hold parts and no manifest, and how many parts.
+/// Outputs of the newest jobs that failed which hold parts of theirs, and how many.
 async fn unmarked(conductor: &Conductor, left: &BTreeMap<JobId, Leftover>) -> BTreeMap<String, usize> {
     let failed = left.iter().rev().filter(|(_, left)| {
         left.entry.as_ref().is_some_and(|entry| matches!(entry.phase, Phase::Failed | Phase::Cancelled))
@@ -322,12 +332,13 @@ async fn unmarked(conductor: &Conductor, left: &BTreeMap<JobId, Leftover>) -> BT
             let output = conductor.spec(job).await?.output;
             let (parts, _) =
                 conductor.objects.list_page(&output.bucket, &format!("{}{PART}", output.prefix), None).await?;
-            let whole = conductor.objects.head(&output.bucket, &format!("{}{MANIFEST}", output.prefix)).await?;
-            Ok((output.shown, parts.len(), whole.is_some()))
+            let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
+            let its = parts.iter().filter(|part| is_its(&part.key)).count();
+            Ok((output.shown, its))
         }
         .await;
         // A job without a spec, or an output that may not be listed, tells nothing.
-        if let Ok((shown, parts, false)) = looked
+        if let Ok((shown, parts)) = looked
             && parts > 0
         {
             found.insert(shown, parts);

@@ -255,6 +255,11 @@ impl Machine {
                 cleaned.bytes += entry.metadata().map_or(0, |data| data.len());
             }
             if really == Really::Remove {
+                // Of a program that was killed, the record still says where its servers and its output were.
+                let output = Record::read(&dir).ok().flatten().and_then(|record| record.servers?.output);
+                if let Some(output) = output {
+                    crate::hold::clear_after(&output, &job);
+                }
                 self.remove_data(&dir);
                 std::fs::remove_dir_all(&dir).map_err(|e| {
                     Error::input("state-dir", format!("removing {}: {e}", dir.display()))
@@ -269,7 +274,7 @@ impl Machine {
 
 impl Servers {
     /// How other programs reach a runtime of this one.
-    pub(crate) fn of(runtime: &Runtime, stack: &Stack) -> Self {
+    pub(crate) fn of(runtime: &Runtime, stack: &Stack, output: Option<PathBuf>) -> Self {
         let (id, secret) = runtime.keys();
         let FunctionNames { splitter, mapper, mapper_large, reducer } = stack.functions.clone();
         Servers {
@@ -280,6 +285,7 @@ impl Servers {
             functions: [splitter, mapper, mapper_large.unwrap_or_default(), reducer],
             timeout_ms: stack.timeout_ms,
             logs: runtime.dir().join("lambda").join("logs"),
+            output,
         }
     }
 

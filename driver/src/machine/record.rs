@@ -50,6 +50,9 @@ pub(crate) struct Servers {
     pub(crate) timeout_ms: u64,
     /// The directory of their log files.
     pub(crate) logs: PathBuf,
+    /// The job's output, where it is a directory: what the job has left there if its program is killed, cleaning removes.
+    #[serde(default)]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,6 +188,7 @@ mod tests {
             functions: ["s", "m", "l", "r"].map(str::to_owned),
             timeout_ms: 900_000,
             logs: "/tmp/kinglet-x/lambda/logs".into(),
+            output: Some("/tmp/out".into()),
         };
         Record { pid: 7, ..Record::new(status, servers) }
     }

@@ -221,8 +221,14 @@ mod tests {
 
     /// The embedded S3, and what this test's own executable is shipped by.
     async fn embedded() -> (Runtime, Conductor, Shipping) {
-        let options =
-            Options { data_dir: None, concurrency: 1, cpu: CpuShare::Whole, enforce_memory: false, servers: None };
+        let options = Options {
+            data_dir: None,
+            concurrency: 1,
+            cpu: CpuShare::Whole,
+            enforce_memory: false,
+            servers: None,
+            gates: false,
+        };
         let runtime = Runtime::start(options, vec![]).await.unwrap();
         runtime.create_bucket("work", BucketKind::Blobs).unwrap();
         let [s3, dynamodb, lambda] = runtime.urls().map(str::to_owned);

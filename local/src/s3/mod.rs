@@ -41,6 +41,7 @@ mod walk;
 mod tests;
 
 pub use server::{Keys, serve};
+pub use spool::PARTIAL_PREFIX;
 
 use std::collections::BTreeMap;
 use std::io;

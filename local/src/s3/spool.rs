@@ -21,7 +21,7 @@ const MEMORY_BYTES_MAX: u64 = 256 << 20;
 const REMOVE_INLINE_BYTES_MAX: u64 = 4 << 20;
 
 /// A file being written in a `Directory` bucket; listings skip names that begin so.
-pub(super) const PARTIAL_PREFIX: &str = ".kinglet-partial-";
+pub const PARTIAL_PREFIX: &str = ".kinglet-partial-";
 
 /// The directory of one store's blobs.
 pub(super) struct Spool {

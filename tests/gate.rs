@@ -1,7 +1,5 @@
 //! The gates between the real SDK and the embedded servers: each strike does what it says, and is counted.
 
-#![allow(clippy::unwrap_used)]
-
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_local::gate::{Gates, Held, Rule, Service, Strike};

@@ -1,0 +1,556 @@
+//! A job's output: taken before the job works, made visible in one sequence when it succeeds, left as it was when it does not.
+//!
+//! What lies in an output, and who may do what to it:
+//!
+//! | object | what | who writes | who removes |
+//! |---|---|---|---|
+//! | `_owner.json` | the claim of the job at work ([`kinglet_core::wire::owner`]) | the job's driver or splitter, where no claim is, or in place of a dead job's, by its ETag | whoever ends that job, by its ETag; an heir |
+//! | `part-<partition>-<job>` | a part | whoever ends that job, by completing the upload that a reducer has left open | by its ETag: a job that replaces the result, as the manifest lists it; whoever ends the same job without success; an heir of it |
+//! | `_manifest.json` | what the result is | whoever ends the job, by completing the upload in the ledger, on the condition that there is still what the job found | a user |
+//! | anything else | the user's | the user | the user |
+//!
+//! **Publishing** is a sequence that anyone can go on with from anywhere, as each step can be done twice:
+//!
+//! 1. the ledger says *publishing*: from here on nobody can cancel, and nothing but a stranger in the output can fail the job;
+//! 2. the claim is looked at, and the parts' uploads are completed;
+//! 3. the manifest's upload is completed, with `If-Match` of the manifest that it replaces or `If-None-Match`: **now the result
+//!    is the new one**;
+//! 4. the parts of the result that it replaces are removed, and uploads that attempts have left;
+//! 5. the ledger notes that the result is there, the claim is removed, and the ledger says *succeeded*. The note stands before the
+//!    claim goes, as another job may then replace the result: who comes late must not take this for a loss.
+//!
+//! **Undoing** is another: uploads are aborted, parts that were published are removed, then the claim; the ledger says *failed*
+//! or *cancelled*.
+//!
+//! **Zombies.** An upload can be completed once or aborted once. Whoever wakes up late, at whatever step of whichever sequence,
+//! finds the uploads used up, and the ETags that it demands gone. A reducer's late upload is no object. So nothing that is late
+//! changes what anybody reads.
+
+use crate::conduct::{Conductor, Turn};
+use crate::objects::{Completed, Put, Replace, Version};
+use crate::upload::Upload;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use kinglet_core::ids::{JobId, Partition};
+use kinglet_core::ledger::{JobView, Phase};
+use kinglet_core::limits::{OUTPUT_LEASE_MS, UPLOADS_COMPLETED_AT_ONCE};
+use kinglet_core::manifest::Manifest;
+use kinglet_core::wire::owner::{Heritage, Owner, Replaced, ReplacedPart, VERSION};
+use kinglet_core::wire::record::{OpenUpload, ReduceRecord};
+use kinglet_core::wire::spec::{JobSpec, OutputSpec, PART, part_job};
+use kinglet_core::{Error, Result};
+
+/// How often a claim is tried again that meets another's which is being given up at the same time.
+const CLAIMS_MAX: u32 = 20;
+
+/// How long is waited between two of them.
+const CLAIM_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How often the manifest's upload is made anew after S3 has refused to complete it.
+const MANIFEST_UPLOADS_MAX: u32 = 5;
+
+/// What stands in the way of a claim.
+enum Standing {
+    /// A job that goes on.
+    Alive(String),
+    /// A job that ends just now, or could be ended.
+    Ending,
+    /// A job that will never do anything again.
+    Dead,
+}
+
+impl Conductor {
+    /// Where the ledger of this stack is, as claims name it: names of buckets are unique.
+    fn ledger_name(&self) -> String {
+        let region = self.objects.region().unwrap_or_default();
+        format!("{region}/{}", self.stack.work_bucket)
+    }
+
+    /// Takes the output for a job, unless it has it already, and puts in order what a dead job has left there.
+    ///
+    /// # Errors
+    /// [`Error::Input`]: `output-taken` by another job at work, which is named; `output-exists` when there is a result and it may
+    /// not be replaced. What the services report.
+    pub async fn take_output(&self, job: &JobId, spec: &JobSpec) -> Result<()> {
+        let output = &spec.output;
+        let (bucket, key) = (&output.bucket, output.owner_key());
+        let named = |e: Error| e.context(format!("output {}", output.shown));
+        let (mut inherits, mut replace) = (vec![], Replace::No);
+        for _ in 0..CLAIMS_MAX {
+            let (job, name) = (job.clone(), spec.job.clone());
+            let owner = Owner { version: VERSION, job, name, ledger: self.ledger_name(), replaces: None, inherits };
+            let bytes = owner.to_bytes()?;
+            if let Put::Written(etag) = self.objects.put(bucket, &key, bytes.into(), replace).await.map_err(named)? {
+                return self.settle_claim(spec, owner, etag).await.map_err(named);
+            }
+            (inherits, replace) = match self.owner(output).await.map_err(named)? {
+                Some((there, etag)) if there.job == owner.job => {
+                    return self.settle_claim(spec, there, etag).await.map_err(named);
+                }
+                None => (vec![], Replace::No),
+                Some((there, etag)) => match self.standing(&there, output).await? {
+                    Standing::Alive(how) => return Err(taken(output, &there, &how)),
+                    Standing::Ending => {
+                        tokio::time::sleep(CLAIM_PAUSE).await;
+                        (vec![], Replace::No)
+                    }
+                    Standing::Dead => (there.heritage(), Replace::Only(etag)),
+                },
+            };
+        }
+        let message = format!("the output {} changes hands all the time", output.shown);
+        Err(Error::service("output-taken", message).with_hint("several jobs are started on it at once: choose others"))
+    }
+
+    /// Puts in order what jobs have left that had the output before, and writes down what the job's result will replace. Only
+    /// now, as nobody else changes the output any more.
+    async fn settle_claim(&self, spec: &JobSpec, owner: Owner, etag: String) -> Result<()> {
+        let output = &spec.output;
+        let manifest = self.read_manifest(output).await?;
+        for heritage in &owner.inherits {
+            self.clear_after(output, heritage, manifest.as_ref().map(|(manifest, _)| manifest)).await?;
+        }
+        let replaces = manifest.map(|(manifest, etag)| replaced(manifest, etag));
+        if replaces.as_ref().is_some_and(|replaces| replaces.job == owner.job.as_str()) {
+            return Ok(()); // It is the job's own: whoever came here is late.
+        }
+        if replaces.is_some() && !output.overwrite {
+            // What was taken is given back: the claim has changed nothing.
+            self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await?;
+            return Err(exists(output, &output.manifest_key()));
+        }
+        if owner.replaces == replaces && owner.inherits.is_empty() {
+            return Ok(());
+        }
+        let settled = Owner { replaces, inherits: vec![], ..owner };
+        let bytes = settled.to_bytes()?;
+        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await? {
+            Put::Written(_) => Ok(()),
+            // Another of the job's own was faster, or an heir is there, which the job will see when it publishes.
+            Put::Refused => Ok(()),
+        }
+    }
+
+    /// The claim that lies in an output, with its ETag.
+    async fn owner(&self, output: &OutputSpec) -> Result<Option<(Owner, String)>> {
+        let key = output.owner_key();
+        let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
+        Owner::read(&there.bytes, &output.shown_key(&key)).map(|owner| Some((owner, there.etag)))
+    }
+
+    /// How the job stands that has claimed an output. One of this ledger that only needs to be ended is ended.
+    async fn standing(&self, owner: &Owner, output: &OutputSpec) -> Result<Standing> {
+        if owner.ledger != self.ledger_name() {
+            // That ledger cannot be asked; its stack renews the claims of its jobs every minute. Both times are S3's.
+            let there = self.objects.head(&output.bucket, &output.owner_key()).await?;
+            let Some(there) = there else { return Ok(Standing::Ending) };
+            let age_ms = self.clients.clock.now().since_ms(there.modified);
+            if age_ms > OUTPUT_LEASE_MS {
+                return Ok(Standing::Dead);
+            }
+            return Ok(Standing::Alive(format!("of the stack with {}, {} s ago", owner.ledger, age_ms / 1_000)));
+        }
+        let view = match self.ledger.job(&owner.job).await {
+            Ok(view) => view,
+            Err(error) if error.code() == "job-missing" => return Ok(Standing::Dead),
+            Err(error) => return Err(error),
+        };
+        match view.phase {
+            Phase::Succeeded | Phase::Failed | Phase::Cancelled => Ok(Standing::Dead),
+            Phase::Publishing | Phase::Undoing => {
+                Box::pin(self.conduct(&owner.job)).await?;
+                Ok(Standing::Ending)
+            }
+            phase => Ok(Standing::Alive(format!("{}", phase.as_str()))),
+        }
+    }
+
+    /// The manifest that lies in an output, with its ETag.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there is something of its name that is no manifest: nobody can tell what may be replaced.
+    pub async fn read_manifest(&self, output: &OutputSpec) -> Result<Option<(Manifest, String)>> {
+        let key = output.manifest_key();
+        let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
+        let manifest = serde_json::from_slice(&there.bytes).map_err(|_| {
+            Error::input(
+                "output-exists",
+                format!("{} is there, and is no manifest of Kinglet's", output.shown_key(&key)),
+            )
+            .with_hint("choose another output, or remove that file if nobody needs it")
+        })?;
+        Ok(Some((manifest, there.etag)))
+    }
+
+    /// Refuses an output that holds a result which may not be replaced, or, where none may be, files that readers of `part-*`
+    /// would take for part of the new one.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `output-exists`; what S3 reports.
+    pub async fn check_output(&self, output: &OutputSpec) -> Result<()> {
+        let named = |e: Error| e.context(format!("output {}", output.shown));
+        let prefix = format!("{}{PART}", output.prefix);
+        let (manifest, parts) =
+            tokio::try_join!(self.read_manifest(output), self.objects.list(&output.bucket, &prefix)).map_err(named)?;
+        if manifest.is_some() && !output.overwrite {
+            return Err(exists(output, &output.manifest_key()));
+        }
+        let listed =
+            |name: &str| manifest.iter().flat_map(|(manifest, _)| &manifest.parts).any(|part| part.name == name);
+        let name = |key: &str| key.strip_prefix(&output.prefix).unwrap_or(key).to_owned();
+        let is_strange = |name: &str| !name.contains('/') && !listed(name);
+        let mut strange: Vec<_> = parts.into_iter().filter(|part| is_strange(&name(&part.key))).collect();
+        if !strange.is_empty() {
+            // Those of a job at work, or of one that died, belong to its claim: whoever takes the output sees to them.
+            let heritage =
+                self.owner(output).await.map_err(named)?.map(|(owner, _)| owner.heritage()).unwrap_or_default();
+            let is_claimed = |job: &JobId| heritage.iter().any(|claimed| claimed.job == *job);
+            strange.retain(|part| !part_job(&name(&part.key)).is_some_and(|job| is_claimed(&job)));
+        }
+        match strange.first() {
+            Some(part) if output.overwrite => {
+                let (shown, count) = (output.shown_key(&part.key), strange.len());
+                tracing::warn!(
+                    count,
+                    "{shown} is no part of a result and stays; readers of part-* will take it for one"
+                );
+                Ok(())
+            }
+            Some(part) => Err(exists(output, &part.key)),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a result: its manifest, and the parts that this lists.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when something of a manifest's name is there that is none; what S3 reports.
+    pub async fn remove_result(&self, output: &OutputSpec) -> Result<()> {
+        let Some((manifest, etag)) = self.read_manifest(output).await? else { return Ok(()) };
+        // The manifest first: what is left if this is interrupted does not look whole.
+        if self.objects.delete_version(&output.bucket, &output.manifest_key(), &etag).await? {
+            self.remove_replaced(output, Some(&replaced(manifest, etag))).await?;
+        }
+        Ok(())
+    }
+
+    /// Renews the claim of a job at work, so that other stacks see that it is alive.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn renew_output(&self, job: &JobId) -> Result<()> {
+        let view = self.ledger.job(job).await?;
+        if !view.writes_output || view.phase.is_final() {
+            return Ok(());
+        }
+        let output = self.spec(job).await?.output;
+        if let Some((owner, etag)) = self.owner(&output).await?.filter(|(owner, _)| owner.job == *job) {
+            let bytes = owner.to_bytes()?;
+            self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a dead job has left: if it had its result published, the one that this replaced; else its own parts.
+    async fn clear_after(&self, output: &OutputSpec, dead: &Heritage, manifest: Option<&Manifest>) -> Result<()> {
+        tracing::info!(job = %dead.job, output = output.shown, "putting in order what a dead job has left");
+        self.abort_uploads(output, &dead.job).await?;
+        // The output has one owner, which has not begun to publish: those of the manifest are a dead job's.
+        let key = output.manifest_key();
+        for left in self.objects.uploads(&output.bucket, &key).await?.into_iter().filter(|left| left.key == key) {
+            self.objects.abort_upload(&output.bucket, &key, &left.id).await?;
+        }
+        match manifest {
+            Some(manifest) if manifest.job == dead.job.as_str() => {
+                self.remove_replaced(output, dead.replaces.as_ref()).await
+            }
+            _ => self.remove_parts(output, &dead.job).await,
+        }
+    }
+
+    /// Removes the published parts of a job.
+    async fn remove_parts(&self, output: &OutputSpec, job: &JobId) -> Result<()> {
+        let listed = self.objects.list(&output.bucket, &format!("{}{PART}", output.prefix)).await?;
+        let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
+        let its = listed.into_iter().filter(|object| is_its(&object.key));
+        let versions = its.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
+        self.objects.delete_versions(&output.bucket, versions).await
+    }
+
+    /// Removes the parts of a result that was replaced.
+    async fn remove_replaced(&self, output: &OutputSpec, replaced: Option<&Replaced>) -> Result<()> {
+        let parts = replaced.iter().flat_map(|replaced| &replaced.parts);
+        // A manifest is a file that anyone can write: what it names must at least be a part, and lie here.
+        let parts = parts.filter(|part| part.name.starts_with(PART) && !part.name.contains('/'));
+        let version =
+            |part: &ReplacedPart| Version { key: format!("{}{}", output.prefix, part.name), etag: part.etag.clone() };
+        self.objects.delete_versions(&output.bucket, parts.map(version).collect()).await
+    }
+
+    /// Aborts the uploads that attempts of a job have left: of its parts, as their keys carry it. Returns how many.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId) -> Result<u64> {
+        let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
+        let mut aborted = 0;
+        for left in self.objects.uploads(&output.bucket, &format!("{}{PART}", output.prefix)).await? {
+            if is_its(&left.key) {
+                self.objects.abort_upload(&output.bucket, &left.key, &left.id).await?;
+                aborted += 1;
+            }
+        }
+        Ok(aborted)
+    }
+
+    /// Starts the upload that will become the manifest. Nothing is in it yet.
+    pub(crate) async fn begin_manifest(&self, output: &OutputSpec) -> Result<String> {
+        self.objects.begin_upload(&output.bucket, &output.manifest_key()).await
+    }
+
+    /// Goes through the sequence of publishing, from wherever it is; see the module.
+    ///
+    /// # Errors
+    /// What the services report: then another goes on. An error that is not [`Error::is_retryable`] says that the output is not
+    /// the job's any more.
+    pub(crate) async fn publish_output(&self, job: &JobId, publication: Publication, turn: &Turn) -> Result<()> {
+        let Publication { spec, reduces, mut manifest } = publication;
+        let output = &spec.output;
+        let key = output.manifest_key();
+        let (owner, there) = tokio::try_join!(self.owner(output), self.objects.head(&output.bucket, &key))?;
+        let owner = owner.filter(|(owner, _)| owner.job == *job);
+        let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.clone());
+        let is_as_found =
+            owner.is_some() && there.map(|there| there.etag) == replaces.as_ref().map(|replaces| replaces.etag.clone());
+        if is_as_found {
+            let parts = self.complete_parts(job, output, &reduces, turn).await?;
+            for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
+                entry.etag = Some(etag);
+            }
+            self.complete_manifest(job, output, &manifest, replaces.as_ref()).await?;
+        } else if !self.is_published(job, output).await? {
+            return Err(if owner.is_none() { lost(output) } else { changed(output) });
+        }
+        // From here on the result is there: what cannot be removed any more must not keep the job from its end.
+        tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces.as_ref()).await)?;
+        // Where each task was tried once, no attempt has left anything.
+        if reduces.iter().any(|record| record.attempt.number > 0) {
+            tolerate(job, "aborting what attempts have left", self.abort_uploads(output, job).await.map(drop))?;
+        }
+        self.ledger.published(job).await?;
+        if let Some((_, etag)) = &owner {
+            let removed = self.objects.delete_version(&output.bucket, &output.owner_key(), etag).await;
+            tolerate(job, "giving the output free", removed.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a job's result is there, or was before another took the output.
+    async fn is_published(&self, job: &JobId, output: &OutputSpec) -> Result<bool> {
+        let manifest = match self.read_manifest(output).await {
+            // Something else is there.
+            Err(error) if error.code() == "output-exists" => None,
+            read => read?,
+        };
+        if manifest.is_some_and(|(manifest, _)| manifest.job == job.as_str()) {
+            return Ok(true);
+        }
+        // The claim is only removed once the ledger says this: so another may have the output, and its result be there.
+        let (phase, published) = self.ledger.is_published(job).await?;
+        if phase == Phase::Publishing { Ok(published) } else { Err(over(job)) }
+    }
+
+    /// Completes the uploads of all parts. Returns the ETags, in order.
+    async fn complete_parts(
+        &self,
+        job: &JobId,
+        output: &OutputSpec,
+        reduces: &[ReduceRecord],
+        turn: &Turn,
+    ) -> Result<Vec<String>> {
+        // The futures are made before the stream: the compiler does not see that it is `Send` otherwise.
+        let parts = reduces.iter().zip(0..).map(|(record, partition)| async move {
+            turn.keep(self, job, 0).await?;
+            self.complete_part(job, output, Partition(partition), record).await
+        });
+        let parts: Vec<_> = parts.collect();
+        stream::iter(parts).buffered(UPLOADS_COMPLETED_AT_ONCE).try_collect().await
+    }
+
+    async fn complete_part(
+        &self,
+        job: &JobId,
+        output: &OutputSpec,
+        partition: Partition,
+        record: &ReduceRecord,
+    ) -> Result<String> {
+        let key = output.part_key(partition.0, job);
+        let missing = |what: &str| {
+            let message = format!("publishing {}: {what}", output.shown_key(&key));
+            Error::input("output-changed", message)
+                .with_hint("something else removed it, as a lifecycle rule of the bucket may: run the job again")
+        };
+        let upload = record.upload.as_ref().ok_or_else(|| missing("its attempt has left no upload"))?;
+        match self.objects.complete(&output.bucket, &key, upload, &Replace::Yes).await? {
+            Completed::Done(etag) => Ok(etag),
+            // Completed before: by this hand, the reply lost, or by whoever had the turn.
+            Completed::Gone | Completed::Refused => match self.objects.head(&output.bucket, &key).await? {
+                Some(there) if there.size == record.bytes_out => Ok(there.etag),
+                Some(_) => Err(missing("something else is there")),
+                None => Err(missing("its upload is gone")),
+            },
+        }
+    }
+
+    /// Completes the manifest's upload: the moment in which the result becomes the new one.
+    async fn complete_manifest(
+        &self,
+        job: &JobId,
+        output: &OutputSpec,
+        manifest: &Manifest,
+        replaces: Option<&Replaced>,
+    ) -> Result<()> {
+        let key = output.manifest_key();
+        let mut text = serde_json::to_vec_pretty(manifest)
+            .map_err(|e| Error::corrupt("manifest", format!("writing the manifest of job {job}: {e}")))?;
+        text.push(b'\n');
+        let replace = replaces.map_or(Replace::No, |replaces| Replace::Only(replaces.etag.clone()));
+        for _ in 0..MANIFEST_UPLOADS_MAX {
+            let view = self.ledger.job(job).await?;
+            let (Phase::Publishing, Some(id)) = (view.phase, view.manifest_upload) else {
+                return Err(over(job)); // Another has gone on to the end, whichever it was.
+            };
+            let sent = Upload::resume(&self.objects, &output.bucket, &key, &id).send_all(text.clone().into()).await?;
+            let done = match sent {
+                Some(etags) => {
+                    let upload = OpenUpload { id: id.clone(), etags };
+                    self.objects.complete(&output.bucket, &key, &upload, &replace).await?
+                }
+                None => Completed::Gone,
+            };
+            match done {
+                Completed::Done(_) => return Ok(()),
+                Completed::Refused | Completed::Gone => {}
+            }
+            if self.is_published(job, output).await? {
+                return Ok(()); // By this hand, the reply lost, or by another's of this job.
+            }
+            if done == Completed::Refused {
+                return Err(changed(output));
+            }
+            // Nobody has completed it, and it is gone: S3 may give an upload up after a conflict, and so may a lifecycle rule.
+            let again = self.begin_manifest(output).await?;
+            if !self.ledger.replace_manifest_upload(job, &id, &again).await? {
+                self.objects.abort_upload(&output.bucket, &key, &again).await?;
+            }
+        }
+        Err(Error::service("upload", format!("the upload of {} is gone again and again", output.shown_key(&key))))
+    }
+
+    /// Goes through the sequence of undoing, from wherever it is; see the module.
+    ///
+    /// # Errors
+    /// What the services report, where trying again may help: then another goes on.
+    pub(crate) async fn undo_output(&self, job: &JobId, spec: &JobSpec, view: &JobView) -> Result<()> {
+        let output = &spec.output;
+        let owner = match self.owner(output).await {
+            Err(error) if !error.is_retryable() => {
+                tracing::warn!(%job, %error, "looking at the claim to an output");
+                None
+            }
+            owner => owner?.filter(|(owner, _)| owner.job == *job),
+        };
+        // Those of attempts that have committed are known without a listing, which may not be allowed.
+        let partitions = if view.phase_at[2].is_some() { view.partitions } else { 0 };
+        let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
+        for (record, partition) in reduces.into_iter().flatten().zip(0..) {
+            if let Some(upload) = record.upload {
+                let key = output.part_key(partition, job);
+                tolerate(job, "aborting an upload", self.objects.abort_upload(&output.bucket, &key, &upload.id).await)?;
+            }
+        }
+        if view.phase_at[2].is_some() {
+            let aborted = self.abort_uploads(output, job).await.map(drop);
+            tolerate(job, "aborting what attempts have left", aborted)?;
+        }
+        if let Some(upload) = &view.manifest_upload {
+            let aborted = self.objects.abort_upload(&output.bucket, &output.manifest_key(), upload).await;
+            tolerate(job, "aborting the manifest's upload", aborted)?;
+            tolerate(job, "removing parts", self.remove_parts(output, job).await)?;
+        }
+        if let Some((owner, etag)) = &owner {
+            let manifest = self.read_manifest(output).await.ok().flatten().map(|(manifest, _)| manifest);
+            for heritage in &owner.inherits {
+                let cleared = self.clear_after(output, heritage, manifest.as_ref()).await;
+                tolerate(job, "putting in order what a dead job has left", cleared)?;
+            }
+            let removed = self.objects.delete_version(&output.bucket, &output.owner_key(), etag).await;
+            tolerate(job, "giving the output free", removed.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Gives an output free that was claimed for a job which had ended by then.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn drop_late_claim(&self, job: &JobId, output: &OutputSpec) -> Result<()> {
+        if let Some((_, etag)) = self.owner(output).await?.filter(|(owner, _)| owner.job == *job) {
+            self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is to be published.
+pub(crate) struct Publication {
+    pub(crate) spec: JobSpec,
+    pub(crate) reduces: Vec<ReduceRecord>,
+    pub(crate) manifest: Manifest,
+}
+
+/// Says that another has taken the job to its end meanwhile: nothing is left to do.
+fn over(job: &JobId) -> Error {
+    Error::service("turn-taken", format!("another has taken job {job} to its end"))
+}
+
+/// An error that trying again does not mend is said, and the sequence goes on without that step.
+fn tolerate(job: &JobId, doing: &str, done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if !error.is_retryable() && error.code() != "unreachable" => {
+            tracing::warn!(%job, code = error.code(), %error, hint = error.hint(), "{doing}");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn replaced(manifest: Manifest, etag: String) -> Replaced {
+    let parts = manifest.parts.into_iter().map(|part| ReplacedPart { name: part.name, etag: part.etag });
+    Replaced { job: manifest.job, etag, parts: parts.collect() }
+}
+
+fn taken(output: &OutputSpec, owner: &Owner, how: &str) -> Error {
+    let Owner { job, name, .. } = owner;
+    let message = format!("the output {} is taken by job {job} ({name}), which is at work ({how})", output.shown);
+    Error::input("output-taken", message).with_hint(format!(
+        "wait for it (`kinglet attach {job}`), end it (`kinglet cancel {job}`), or choose another output"
+    ))
+}
+
+fn exists(output: &OutputSpec, key: &str) -> Error {
+    let message = format!("the output {} is taken: {} is there", output.shown, output.shown_key(key));
+    Error::input("output-exists", message).with_hint(
+        "choose another output, or pass --overwrite, which replaces a result of Kinglet's and leaves all other files",
+    )
+}
+
+fn lost(output: &OutputSpec) -> Error {
+    Error::input("output-taken", format!("the output {} is not the job's any more", output.shown))
+        .with_hint("somebody removed its `_owner.json`, or another job has taken it: run the job again")
+}
+
+fn changed(output: &OutputSpec) -> Error {
+    let shown = output.shown_key(&output.manifest_key());
+    Error::input("output-changed", format!("{shown} was changed by something else while the job ran"))
+        .with_hint("run the job again, or choose another output")
+}

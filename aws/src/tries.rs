@@ -1,0 +1,127 @@
+//! What every execution of a task goes through: it says that it begins, unless another has; it gives signs of life while it
+//! runs; it learns when nobody wants its work any more.
+//!
+//! | when | what | requests |
+//! |---|---|---|
+//! | at the start | the try is started by a conditional write; a further try looks whether its piece is committed already | 1 write |
+//! | every [`LOOK_EVERY`] | the job's own item is read, to see whether the job goes on | half a read unit |
+//! | every [`HEARTBEAT_MS`] | a sign of life | 1 write |
+//!
+//! So a task of less than a second and a half costs nothing besides its start, and one of a minute 20 read units.
+
+use crate::conduct::Conductor;
+use crate::ledger::{Run, Started};
+use kinglet_core::Result;
+use kinglet_core::ids::{JobId, TryKey};
+use kinglet_core::ledger::{HEARTBEAT_MS, JobView};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How often a worker looks whether its job goes on; a sixth more or less, so that a thousand of them do not ask at once.
+const LOOK_EVERY: Duration = Duration::from_millis(1_500);
+
+/// How long the job's own code may go on when nobody wants its work any more. Then the process is ended: code that never comes
+/// to its next record would run, and cost, until its function's timeout.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The exit status of a process that is ended so.
+const ABANDONED: i32 = 75;
+
+impl Conductor {
+    /// Begins a try. Returns why not to go on, if not: another execution is at it, or its piece is committed.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn begin_try(&self, job: &JobId, key: TryKey, run: &Run) -> Result<Option<&'static str>> {
+        let committed = async {
+            // Nobody has committed before the first try; of later ones, an earlier may only have been slow.
+            if key.number == 0 { Ok(false) } else { self.ledger.is_committed(job, key).await }
+        };
+        let (started, committed) = tokio::try_join!(self.ledger.start(job, key, run), committed)?;
+        Ok(match (started, committed) {
+            (Started::Elsewhere, _) => Some("runs elsewhere"),
+            (Started::Here, true) => Some("committed"),
+            (Started::Here, false) => None,
+        })
+    }
+}
+
+/// A try that runs. Signs of life end when it is dropped.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    watch: JoinHandle<()>,
+}
+
+impl Running {
+    /// Gives signs of life from now on, and looks whether the job goes on; `look` is told what the job's own item says.
+    pub fn begin(
+        conductor: &Conductor,
+        job: &JobId,
+        key: TryKey,
+        nonce: u32,
+        look: impl FnMut(&JobView) + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let watch = watch(conductor.clone(), job.clone(), key, nonce, stop.clone(), look);
+        Running { stop, watch: tokio::spawn(watch) }
+    }
+
+    /// Set when nobody wants what comes of the try any more.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
+    }
+
+    /// Whether that is so.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+async fn watch(
+    conductor: Conductor,
+    job: JobId,
+    key: TryKey,
+    nonce: u32,
+    stop: Arc<AtomicBool>,
+    mut look: impl FnMut(&JobView) + Send,
+) {
+    let mut beaten = Instant::now();
+    let mut unwanted: Option<Instant> = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY * (10 + crate::worker::nonce() % 5) / 12).await;
+        match conductor.ledger.job_lately(&job).await {
+            Ok(view) => {
+                look(&view);
+                if view.phase.stage() != Some(key.stage) {
+                    unwanted.get_or_insert_with(Instant::now);
+                }
+            }
+            // Removed with all that there was of it.
+            Err(error) if error.code() == "job-missing" => {
+                unwanted.get_or_insert_with(Instant::now);
+            }
+            Err(error) => tracing::warn!(%job, %error, "looking whether the job goes on"),
+        }
+        if let Some(since) = unwanted {
+            stop.store(true, Ordering::Relaxed);
+            if since.elapsed() > GRACE {
+                tracing::warn!(%job, "the job is over, and its code does not come to an end: ending the process");
+                std::process::exit(ABANDONED);
+            }
+        } else if beaten.elapsed() >= Duration::from_millis(HEARTBEAT_MS) {
+            match conductor.ledger.beat(&job, key, nonce).await {
+                Ok(()) => beaten = Instant::now(),
+                Err(error) => tracing::warn!(%job, %error, "giving a sign of life"),
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Holding a local output: what tells other programs of this machine that the job that has claimed it is alive.
+//!
+//! A claim ([`kinglet_core::wire::owner`]) says which job has the output. On AWS the ledger tells whether that job is alive; an
+//! embedded runtime's ledger is gone with its program. So the driver also locks the output's directory (`flock`), for as long
+//! as the job runs. The system gives the lock back when the program ends, however it does: whoever has the lock knows that a
+//! claim he finds there is a dead job's.
+
+use crate::output::Directories;
+use crate::{Error, Result};
+use kinglet_core::ids::JobId;
+use kinglet_core::manifest::Manifest;
+use kinglet_core::wire::owner::{OWNER, Owner};
+use kinglet_core::wire::spec::{MANIFEST, part_job};
+use kinglet_local::s3::PARTIAL_PREFIX;
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// How often a directory may be removed by another while it is being locked.
+const TRIES_MAX: u32 = 16;
+
+/// A lock on the directory of an output.
+pub(crate) struct Hold {
+    dir: File,
+    path: PathBuf,
+    made: Option<Directories>,
+}
+
+impl Hold {
+    /// Makes the directory where it is not there, and locks it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `output-taken` when a job of this machine has it.
+    pub(crate) fn take(path: &Path, shown: &str) -> Result<Self> {
+        let unwritable = |e: std::io::Error| {
+            crate::output::check_permissions(Error::input("output-unwritable", format!("writing {shown}: {e}")))
+        };
+        let made = Directories::missing(path);
+        for _ in 0..TRIES_MAX {
+            std::fs::create_dir_all(path).map_err(unwritable)?;
+            let dir = match File::open(path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(unwritable)?,
+            };
+            match dir.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(taken(path, shown)),
+                // Not every file system has locks; then the claim alone must do.
+                Err(TryLockError::Error(error)) => tracing::debug!(%error, shown, "locking the output"),
+            }
+            let hold = Hold { dir, path: path.to_owned(), made: None };
+            if hold.is_current() {
+                hold.remove_partial();
+                return Ok(Hold { made, ..hold });
+            }
+        }
+        Err(Error::service("output-taken", format!("the output {shown} is made and removed by others all the time")))
+    }
+
+    /// Whether the directory that is locked is the one of this path: another may have been made in its place.
+    fn is_current(&self) -> bool {
+        let id = |meta: &std::fs::Metadata| (meta.dev(), meta.ino());
+        match (self.dir.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(held), Ok(there)) => id(&held) == id(&there),
+            _ => false,
+        }
+    }
+
+    /// Removes the hidden files of uploads whose runtime was killed: nobody else writes here now.
+    fn remove_partial(&self) {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX)) {
+            if let Err(error) = std::fs::remove_file(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "removing what a killed runtime left");
+            }
+        }
+    }
+
+    /// Removes the directories that were made for the output, as far as nothing is in them.
+    pub(crate) fn remove_made(&self) {
+        if let Some(made) = self.made.as_ref().filter(|_| self.is_current() || !self.path.exists()) {
+            made.remove_empty();
+        }
+    }
+}
+
+/// Removes what a dead job has left in its output, if nobody has that now: its claim, and parts of a result that was not whole.
+pub(crate) fn clear_after(path: &Path, job: &JobId) {
+    let owner = |path: &Path| Owner::read(&std::fs::read(path.join(OWNER)).ok()?, "").ok();
+    if owner(path).is_none_or(|owner| owner.job != *job) {
+        return;
+    }
+    let Ok(_hold) = Hold::take(path, &path.display().to_string()) else { return };
+    let manifest = std::fs::read(path.join(MANIFEST)).ok();
+    let manifest: Option<Manifest> = manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let is_whole = manifest.is_some_and(|manifest| manifest.job == job.as_str());
+    let Some(owner) = owner(path).filter(|owner| owner.job == *job) else { return };
+    // What had replaced a result before its program died has still to remove that.
+    let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
+    let replaced: Vec<_> = replaced.map(|part| part.name).collect();
+    let is_left = |name: &str| match part_job(name) {
+        Some(of) if of == *job => !is_whole,
+        _ => name == OWNER || replaced.iter().any(|part| part == name),
+    };
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_left)
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "removing what a killed job left");
+        }
+    }
+}
+
+/// Names the job that has the output, as far as its claim is written.
+fn taken(path: &Path, shown: &str) -> Error {
+    let claim = std::fs::read(path.join(OWNER)).ok();
+    let owner = claim.and_then(|bytes| Owner::read(&bytes, shown).ok());
+    let (who, attach) = match &owner {
+        Some(Owner { job, name, .. }) => (
+            format!("job {job} ({name})"),
+            format!("wait for it (`kinglet attach {job}`), end it (`kinglet cancel {job}`)"),
+        ),
+        None => ("a job that is just being started".to_owned(), "wait for it (`kinglet jobs` lists it)".to_owned()),
+    };
+    Error::input("output-taken", format!("the output {shown} is taken by {who}, which is at work"))
+        .with_hint(format!("{attach}, or choose another output"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_holds_an_output_and_gives_it_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("a/b");
+        let hold = Hold::take(&out, "a/b").unwrap();
+        let error = Hold::take(&out, "a/b").err().unwrap();
+        assert_eq!(error.code(), "output-taken");
+        assert!(error.to_string().contains("just being started"), "{error}");
+        hold.remove_made();
+        assert!(!dir.path().join("a").exists());
+        // The directory that was locked is gone: it stands in nobody's way.
+        let next = Hold::take(&out, "a/b").unwrap();
+        drop(hold);
+        assert!(Hold::take(&out, "a/b").is_err());
+        std::fs::write(out.join("mine"), "kept").unwrap();
+        std::fs::write(out.join(format!("{PARTIAL_PREFIX}7-0")), "half").unwrap();
+        next.remove_made();
+        drop(next);
+        let _hold = Hold::take(&out, "a/b").unwrap();
+        let names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["mine"]);
+    }
+}
