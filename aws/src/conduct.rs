@@ -201,7 +201,9 @@ impl Conductor {
         match view.phase {
             Phase::Publishing => match self.publication(job, view).await {
                 Ok(publication) => self.publish(job, view, publication, turn).await,
-                Err(error) => Err(error),
+                Err(error) if error.is_retryable() && error.code() != "unreconciled" => Err(error),
+                // What it was made of is gone, as a lifecycle rule may have it: it is there already, or will never be.
+                Err(error) => self.give_up_publishing(job, view, &error).await,
             },
             Phase::Undoing => self.undo(job, view).await,
             _ => self.send_stage(job, view, turn).await,
@@ -302,16 +304,29 @@ impl Conductor {
         match self.publish_output(job, publication, turn).await {
             Ok(()) => self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
             Err(error) if error.code() == "turn-taken" => Ok(()),
-            Err(error) if !error.is_retryable() => {
-                tracing::error!(target: "kinglet::job", %job, code = error.code(), %error, hint = error.hint(), "publishing");
-                if self.ledger.end_publishing(job, view, &error).await? {
-                    let ending = Some(Phase::Failed);
-                    return self.undo(job, &JobView { phase: Phase::Undoing, ending, ..view.clone() }).await;
-                }
-                Ok(())
-            }
+            Err(error) if !error.is_retryable() => self.give_up_publishing(job, view, &error).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Ends a job that cannot be published, unless its result is there all the same.
+    async fn give_up_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<()> {
+        match self.spec(job).await {
+            Ok(spec) => match self.publish_rest(job, &spec.output).await {
+                Ok(true) => return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
+                Ok(false) => {}
+                Err(error) if error.code() == "turn-taken" => return Ok(()),
+                Err(error) => return Err(error),
+            },
+            Err(error) if error.code() == "object-missing" => {}
+            Err(error) => return Err(error),
+        }
+        tracing::error!(target: "kinglet::job", %job, code = error.code(), %error, hint = error.hint(), "publishing");
+        if self.ledger.end_publishing(job, view, error).await? {
+            let ending = Some(Phase::Failed);
+            return self.undo(job, &JobView { phase: Phase::Undoing, ending, ..view.clone() }).await;
+        }
+        Ok(())
     }
 
     async fn undo(&self, job: &JobId, view: &JobView) -> Result<()> {

@@ -202,7 +202,7 @@ mod tests {
     fn outputs() -> BTreeMap<String, String> {
         let pairs = [
             ("Version", "0.1.0"),
-            ("Wire", "3"),
+            ("Wire", "4"),
             ("Table", "t"),
             ("WorkBucketName", "w"),
             ("SplitterName", "s"),

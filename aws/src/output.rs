@@ -233,6 +233,21 @@ impl Conductor {
         Ok(())
     }
 
+    /// Renews a claim of some minutes' age.
+    async fn renew_if_old(&self, output: &OutputSpec, owner: Option<&(Owner, String)>) -> Result<()> {
+        let Some((owner, etag)) = owner else { return Ok(()) };
+        let Some(there) = self.objects.head(&output.bucket, &output.owner_key()).await? else { return Ok(()) };
+        if self.clients.clock.now().since_ms(there.modified) < OUTPUT_LEASE_MS / 6 {
+            return Ok(());
+        }
+        let bytes = owner.to_bytes()?;
+        let replace = Replace::Only(etag.clone());
+        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), replace).await? {
+            Put::Written(_) => Ok(()),
+            Put::Refused => Err(lost(output)),
+        }
+    }
+
     /// Renews the claim of a job at work, so that other stacks see that it is alive.
     ///
     /// # Errors
@@ -322,6 +337,8 @@ impl Conductor {
         let is_as_found =
             owner.is_some() && there.map(|there| there.etag) == replaces.as_ref().map(|replaces| replaces.etag.clone());
         if is_as_found {
+            // Whoever may take the output for dead waits for an hour from here on.
+            self.renew_if_old(output, owner.as_ref()).await?;
             let parts = self.complete_parts(job, output, &reduces, turn).await?;
             for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
                 entry.etag = Some(etag);
@@ -330,16 +347,53 @@ impl Conductor {
         } else if !self.is_published(job, output).await? {
             return Err(if owner.is_none() { lost(output) } else { changed(output) });
         }
-        // From here on the result is there: what cannot be removed any more must not keep the job from its end.
-        tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces.as_ref()).await)?;
         // Where each task was tried once, no attempt has left anything.
-        if reduces.iter().any(|record| record.attempt.number > 0) {
+        let retried = reduces.iter().any(|record| record.attempt.number > 0);
+        self.clean_published(job, output, owner, retried).await
+    }
+
+    /// Where a job's result is there, goes on from that. Returns whether it is.
+    ///
+    /// # Errors
+    /// What the services report: then another goes on.
+    pub(crate) async fn publish_rest(&self, job: &JobId, output: &OutputSpec) -> Result<bool> {
+        if !self.is_published(job, output).await? {
+            return Ok(false);
+        }
+        let owner = self.owner(output).await?.filter(|(owner, _)| owner.job == *job);
+        self.clean_published(job, output, owner, true).await.map(|()| true)
+    }
+
+    /// Steps 4 and 5: the result is there, and what cannot be removed any more must not keep the job from its end.
+    async fn clean_published(
+        &self,
+        job: &JobId,
+        output: &OutputSpec,
+        owner: Option<(Owner, String)>,
+        retried: bool,
+    ) -> Result<()> {
+        let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.as_ref());
+        tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
+        if retried {
             tolerate(job, "aborting what attempts have left", self.abort_uploads(output, job).await.map(drop))?;
         }
         self.ledger.published(job).await?;
-        if let Some((_, etag)) = &owner {
-            let removed = self.objects.delete_version(&output.bucket, &output.owner_key(), etag).await;
-            tolerate(job, "giving the output free", removed.map(drop))?;
+        match owner {
+            Some((_, etag)) => tolerate(job, "giving the output free", self.release(job, output, etag).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a job's claim, of which this was the ETag a moment ago: it may have been renewed since.
+    async fn release(&self, job: &JobId, output: &OutputSpec, mut etag: String) -> Result<()> {
+        for _ in 0..CLAIMS_MAX {
+            if self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await? {
+                return Ok(());
+            }
+            match self.owner(output).await?.filter(|(owner, _)| owner.job == *job) {
+                Some((_, renewed)) => etag = renewed,
+                None => return Ok(()),
+            }
         }
         Ok(())
     }
@@ -438,6 +492,10 @@ impl Conductor {
                 return Err(changed(output));
             }
             // Nobody has completed it, and it is gone: S3 may give an upload up after a conflict, and so may a lifecycle rule.
+            // Or an heir has aborted it, to whom the output belongs now.
+            if self.owner(output).await?.is_none_or(|(owner, _)| owner.job != *job) {
+                return Err(lost(output));
+            }
             let again = self.begin_manifest(output).await?;
             if !self.ledger.replace_manifest_upload(job, &id, &again).await? {
                 self.objects.abort_upload(&output.bucket, &key, &again).await?;
@@ -483,8 +541,7 @@ impl Conductor {
                 let cleared = self.clear_after(output, heritage, manifest.as_ref()).await;
                 tolerate(job, "putting in order what a dead job has left", cleared)?;
             }
-            let removed = self.objects.delete_version(&output.bucket, &output.owner_key(), etag).await;
-            tolerate(job, "giving the output free", removed.map(drop))?;
+            tolerate(job, "giving the output free", self.release(job, output, etag.clone()).await)?;
         }
         Ok(())
     }

@@ -11,9 +11,9 @@
 
 use crate::conduct::Conductor;
 use crate::ledger::{Run, Started};
-use kinglet_core::Result;
-use kinglet_core::ids::{JobId, TryKey};
-use kinglet_core::ledger::{HEARTBEAT_MS, JobView};
+use kinglet_core::ids::{JobId, Stage, TryKey};
+use kinglet_core::ledger::{HEARTBEAT_MS, JobView, Phase};
+use kinglet_core::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -86,6 +86,22 @@ impl Drop for Running {
     }
 }
 
+/// Whether the job has gone on beyond the stage of a try. What was read may be old, and show it in an earlier one.
+pub fn is_over(view: &JobView, key: TryKey) -> bool {
+    match key.stage {
+        Stage::Split => view.phase > Phase::Splitting,
+        Stage::Map => view.phase > Phase::Mapping,
+        Stage::Reduce => view.phase > Phase::Reducing,
+    }
+}
+
+/// No look and no sign of life may hold the next one up for longer.
+const REQUEST_MAX: Duration = Duration::from_secs(20);
+
+fn slow() -> Error {
+    Error::service("timed-out", format!("the ledger has not answered for {} s", REQUEST_MAX.as_secs()))
+}
+
 async fn watch(
     conductor: Conductor,
     job: JobId,
@@ -98,10 +114,11 @@ async fn watch(
     let mut unwanted: Option<Instant> = None;
     loop {
         tokio::time::sleep(LOOK_EVERY * (10 + crate::worker::nonce() % 5) / 12).await;
-        match conductor.ledger.job_lately(&job).await {
+        let looked = tokio::time::timeout(REQUEST_MAX, conductor.ledger.job_lately(&job));
+        match looked.await.unwrap_or_else(|_| Err(slow())) {
             Ok(view) => {
                 look(&view);
-                if view.phase.stage() != Some(key.stage) {
+                if is_over(&view, key) {
                     unwanted.get_or_insert_with(Instant::now);
                 }
             }
@@ -118,7 +135,8 @@ async fn watch(
                 std::process::exit(ABANDONED);
             }
         } else if beaten.elapsed() >= Duration::from_millis(HEARTBEAT_MS) {
-            match conductor.ledger.beat(&job, key, nonce).await {
+            let beat = tokio::time::timeout(REQUEST_MAX, conductor.ledger.beat(&job, key, nonce));
+            match beat.await.unwrap_or_else(|_| Err(slow())) {
                 Ok(()) => beaten = Instant::now(),
                 Err(error) => tracing::warn!(%job, %error, "giving a sign of life"),
             }

@@ -9,14 +9,14 @@
 use crate::read::{Read, Stop};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::Commit;
-use kinglet_aws::tries::Running;
+use kinglet_aws::tries::{Running, is_over};
 use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_calls::{CallEnds, CallPlace, Context, Functions, Opened};
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::engine::erased::{PairsOf, catch_as};
 use kinglet_core::engine::map::Chunks;
 use kinglet_core::ids::{AttemptId, JobId, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{JobView, Phase};
+use kinglet_core::ledger::JobView;
 use kinglet_core::limits::CALL_RESULT_BYTES_MAX;
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::MapEvent;
@@ -130,9 +130,9 @@ pub(crate) async fn attempt(
     ends.cancel(&begun.view.cancelled);
     let place = Arc::new(place(worker, event, &calls.function.name, (attempt, ends.clone()), call));
     let key = TryKey::map(task, piece, event.number);
-    let _running = Running::begin(conductor, job, key, attempt.nonce, move |view| match view.phase {
-        Phase::Mapping => ends.cancel(&view.cancelled),
-        _ => ends.cancel_all(),
+    let _running = Running::begin(conductor, job, key, attempt.nonce, move |view| match is_over(view, key) {
+        true => ends.cancel_all(),
+        false => ends.cancel(&view.cancelled),
     });
 
     let left = call.deadline.duration_since(SystemTime::now()).unwrap_or_default();

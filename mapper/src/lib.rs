@@ -9,7 +9,7 @@ mod read;
 
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Commit, Run as Execution, Says};
-use kinglet_aws::tries::Running;
+use kinglet_aws::tries::{Running, is_over};
 use kinglet_aws::upload::Upload;
 use kinglet_aws::worker::{Invocation, Worker, nonce};
 use kinglet_calls::{CallEnds, Functions};
@@ -115,7 +115,7 @@ async fn attempt(
     let pairs_of = |calls| calls::pairs_of(worker, functions, calls, event, call, (attempt, ends.clone()));
     let mapped_by = spec.calls.as_ref().map(pairs_of).transpose()?;
     let running = Running::begin(conductor, job, key, nonce, move |view| {
-        if view.phase != Phase::Mapping {
+        if is_over(view, key) {
             ends.cancel_all();
         }
     });

@@ -7,7 +7,7 @@ mod calls;
 mod fetch;
 
 use kinglet_aws::ledger::{Commit, Committed, Run, Says};
-use kinglet_aws::tries::Running;
+use kinglet_aws::tries::{Running, is_over};
 use kinglet_aws::upload::Upload;
 use kinglet_aws::worker::{Invocation, Worker, nonce};
 use kinglet_calls::{CallEnds, Functions};
@@ -104,7 +104,7 @@ async fn attempt(
     let running = Running::begin(conductor, job, key, nonce, {
         let ends = ends.clone();
         move |view| {
-            if view.phase != Phase::Reducing {
+            if is_over(view, key) {
                 ends.cancel_all();
             }
         }

