@@ -63,7 +63,8 @@ pub fn register(jobs: Jobs) -> Result<()> {
 /// Starts a program: registers its jobs, and runs `program` when a person started it, or a worker when a Lambda host did.
 /// Call it first thing in `main`: what stands before it also runs in every worker.
 ///
-/// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130 and leaves nothing behind.
+/// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130; its jobs on the
+/// embedded runtime are cancelled and leave nothing behind, but one that publishes already is published.
 pub fn main<F>(jobs: Jobs, program: F) -> ExitCode
 where
     F: AsyncFnOnce() -> Result<()>,

@@ -123,7 +123,8 @@ pub struct Did {
 /// How a task ended. `None`: not known, as of a function that died; then it is no metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended<'a> {
-    /// In one word: `committed`, `lost` (another attempt was first), `skipped` (the job was past it), `failed`, `died`.
+    /// In one word: `committed`, `lost` (another attempt was first), `skipped` (another execution was at it or had done it,
+    /// or nobody wanted it any more), `failed`, `died`.
     pub outcome: &'a str,
     /// The code of the error.
     pub code: Option<&'a str>,

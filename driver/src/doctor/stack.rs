@@ -28,7 +28,8 @@ const OUTPUTS_MAX: usize = 10;
 
 impl Aws {
     /// Checks everything that jobs need of AWS: who asks, the clock, the stack, permissions, functions, quotas, settings, and
-    /// what is left of earlier jobs. A few objects and items are written and removed again; nothing is run.
+    /// what is left of earlier jobs. A few objects and items are written and removed again; each function is run once, and has
+    /// nothing to do.
     pub async fn examine(&self) -> Vec<Finding> {
         let mut found = Vec::new();
         let session = match self.session().await {
