@@ -77,7 +77,7 @@ impl Conductor {
     pub async fn try_bucket(&self, name: &str) -> Result<()> {
         let (objects, bucket, key) = (&self.objects, &self.stack.work_bucket, format!("jobs/doctor-{name}/tried"));
         objects.put(bucket, &key, "tried".into(), Replace::No).await?;
-        let again = objects.put(bucket, &key, "tried".into(), Replace::No).await;
+        let again = objects.put(bucket, &key, "tried again".into(), Replace::No).await;
         let read = objects.get(bucket, &key, None).await;
         objects.delete(bucket, std::slice::from_ref(&key)).await?;
         read?;

@@ -22,6 +22,8 @@ pub struct Clients {
     pub meter: Arc<Meter>,
     /// What time they say it is.
     pub clock: Clock,
+    /// Where S3 is, when that is not AWS.
+    pub(crate) s3_url: Option<String>,
 }
 
 /// Where the services are, when that is not AWS, and who asks. The embedded runtime hands one of these out.
@@ -78,7 +80,8 @@ impl Clients {
     pub(crate) fn of(config: &aws_config::SdkConfig) -> Self {
         // Servers that are not AWS want the bucket in the path, not in the host name.
         let path_style = endpoint(config, "S3").is_some();
-        Self::new(config, path_style, [None, None, None])
+        let clients = Self::new(config, path_style, [None, None, None]);
+        Clients { s3_url: endpoint(config, "S3"), ..clients }
     }
 
     /// Clients of servers elsewhere, as the embedded runtime's.
@@ -109,7 +112,7 @@ impl Clients {
             aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).interceptor(interceptor.clone());
         s3 = s3.interceptor(time.clone()).retry_partition(own_budget());
         if s3_url.is_some() {
-            s3.set_endpoint_url(s3_url);
+            s3.set_endpoint_url(s3_url.clone());
         }
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(interceptor.clone());
         dynamodb = dynamodb.interceptor(time.clone()).retry_partition(own_budget());
@@ -127,6 +130,7 @@ impl Clients {
             lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
             meter,
             clock,
+            s3_url,
         }
     }
 }

@@ -456,7 +456,9 @@ impl Conductor {
                 return Ok(());
             }
             Ok(None) => {
-                let message = format!("the splitter was invoked {} times and has not begun", sends + 1);
+                // Whoever submitted the job has sent the first try without a claim.
+                let times = sends + u16::from(number == 0);
+                let message = format!("the splitter was invoked {times} times and has not begun");
                 Error::stale("splitter-silent", message)
             }
         };

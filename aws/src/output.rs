@@ -59,18 +59,19 @@ enum Standing {
 }
 
 impl Conductor {
-    /// Where the ledger of this stack is, as claims name it: names of buckets are unique.
+    /// Where the ledger of this stack is, as claims name it: names of buckets are unique on AWS; elsewhere those of a server are.
     fn ledger_name(&self) -> String {
-        let region = self.objects.region().unwrap_or_default();
-        format!("{region}/{}", self.stack.work_bucket)
+        let place = self.clients.s3_url.clone().or_else(|| self.objects.region()).unwrap_or_default();
+        format!("{}/{}", place.trim_end_matches('/'), self.stack.work_bucket)
     }
 
-    /// Takes the output for a job, unless it has it already, and puts in order what a dead job has left there.
+    /// Takes the output for a job, unless it has it already, and puts in order what a dead job has left there. Who is `alone`
+    /// knows that no job of a ledger which he cannot ask is at work there.
     ///
     /// # Errors
     /// [`Error::Input`]: `output-taken` by another job at work, which is named; `output-exists` when there is a result and it may
     /// not be replaced. What the services report.
-    pub async fn take_output(&self, job: &JobId, spec: &JobSpec) -> Result<()> {
+    pub async fn take_output(&self, job: &JobId, spec: &JobSpec, alone: bool) -> Result<()> {
         let output = &spec.output;
         let (bucket, key) = (&output.bucket, output.owner_key());
         let named = |e: Error| e.context(format!("output {}", output.shown));
@@ -87,7 +88,7 @@ impl Conductor {
                     return self.settle_claim(spec, there, etag).await.map_err(named);
                 }
                 None => (vec![], Replace::No),
-                Some((there, etag)) => match self.standing(&there, output).await? {
+                Some((there, etag)) => match self.standing(&there, output, alone).await? {
                     Standing::Alive(how) => return Err(taken(output, &there, &how)),
                     Standing::Ending => {
                         tokio::time::sleep(CLAIM_PAUSE).await;
@@ -121,13 +122,20 @@ impl Conductor {
         if owner.replaces == replaces && owner.inherits.is_empty() {
             return Ok(());
         }
-        let settled = Owner { replaces, inherits: vec![], ..owner };
-        let bytes = settled.to_bytes()?;
-        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await? {
-            Put::Written(_) => Ok(()),
-            // Another of the job's own was faster, or an heir is there, which the job will see when it publishes.
-            Put::Refused => Ok(()),
+        let (settled, mut etag) = (Owner { replaces, inherits: vec![], ..owner }, etag);
+        for _ in 0..CLAIMS_MAX {
+            let bytes = settled.to_bytes()?.into();
+            let replace = Replace::Only(etag);
+            if let Put::Written(_) = self.objects.put(&output.bucket, &output.owner_key(), bytes, replace).await? {
+                return Ok(());
+            }
+            // Another of the job's own has settled or renewed it; or an heir is there, which the job will see when it publishes.
+            match self.owner(output).await? {
+                Some((there, newer)) if there.job == settled.job && there != settled => etag = newer,
+                _ => return Ok(()),
+            }
         }
+        Ok(())
     }
 
     /// The claim that lies in an output, with its ETag.
@@ -138,8 +146,11 @@ impl Conductor {
     }
 
     /// How the job stands that has claimed an output. One of this ledger that only needs to be ended is ended.
-    async fn standing(&self, owner: &Owner, output: &OutputSpec) -> Result<Standing> {
+    async fn standing(&self, owner: &Owner, output: &OutputSpec, alone: bool) -> Result<Standing> {
         if owner.ledger != self.ledger_name() {
+            if alone {
+                return Ok(Standing::Dead);
+            }
             // That ledger cannot be asked; its stack renews the claims of its jobs every minute. Both times are S3's.
             let there = self.objects.head(&output.bucket, &output.owner_key()).await?;
             let Some(there) = there else { return Ok(Standing::Ending) };
@@ -347,9 +358,7 @@ impl Conductor {
         } else if !self.is_published(job, output).await? {
             return Err(if owner.is_none() { lost(output) } else { changed(output) });
         }
-        // Where each task was tried once, no attempt has left anything.
-        let retried = reduces.iter().any(|record| record.attempt.number > 0);
-        self.clean_published(job, output, owner, retried).await
+        self.clean_published(job, output, owner).await
     }
 
     /// Where a job's result is there, goes on from that. Returns whether it is.
@@ -361,22 +370,14 @@ impl Conductor {
             return Ok(false);
         }
         let owner = self.owner(output).await?.filter(|(owner, _)| owner.job == *job);
-        self.clean_published(job, output, owner, true).await.map(|()| true)
+        self.clean_published(job, output, owner).await.map(|()| true)
     }
 
     /// Steps 4 and 5: the result is there, and what cannot be removed any more must not keep the job from its end.
-    async fn clean_published(
-        &self,
-        job: &JobId,
-        output: &OutputSpec,
-        owner: Option<(Owner, String)>,
-        retried: bool,
-    ) -> Result<()> {
+    async fn clean_published(&self, job: &JobId, output: &OutputSpec, owner: Option<(Owner, String)>) -> Result<()> {
         let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.as_ref());
         tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
-        if retried {
-            tolerate(job, "aborting what attempts have left", self.abort_uploads(output, job).await.map(drop))?;
-        }
+        tolerate(job, "aborting what attempts have left", self.abort_uploads(output, job).await.map(drop))?;
         self.ledger.published(job).await?;
         match owner {
             Some((_, etag)) => tolerate(job, "giving the output free", self.release(job, output, etag).await),

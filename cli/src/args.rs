@@ -188,7 +188,7 @@ pub(crate) enum Job {
     #[command(after_help = "Examples:\n  \
             kinglet run word-count books/ --output counts\n  \
             kinglet run word-count 'logs/**/*.txt' more.txt --output counts --overwrite\n\n\
-            The output is part-00000, part-00001, …, with lines WORD<TAB>COUNT sorted by word within a part, and\n\
+            The output is parts, part-00000-<job>, …, with lines WORD<TAB>COUNT sorted by word within a part, and\n\
             _manifest.json, which is written last: an output without it is not whole.")]
     WordCount(Common),
 

@@ -102,8 +102,13 @@ pub(crate) async fn cancel(wanted: &str, cloud: &Cloud) -> Result<()> {
     }
     desk.attach(&job).await?.cancel().await?;
     let after = desk.status(&job).await?.phase;
-    // It may have come to its end first.
-    eprintln!("job {job} {} {}", if after == Phase::Cancelled { "is" } else { "has" }, after.as_str());
+    // It may have come to its end first, or be as good as there.
+    match after {
+        Phase::Publishing => eprintln!("job {job} is publishing its result: it is too late to cancel it"),
+        Phase::Undoing => eprintln!("job {job} is being undone"),
+        Phase::Cancelled => eprintln!("job {job} is cancelled"),
+        ended => eprintln!("job {job} has {}", ended.as_str()),
+    }
     Ok(())
 }
 

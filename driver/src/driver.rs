@@ -10,12 +10,12 @@ use crate::program::{Program, Shipping};
 use crate::{Error, Format, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
-use kinglet_aws::objects::Replace;
+use kinglet_aws::objects::{Replace, Version};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
-use kinglet_core::wire::spec::{CallsSpec, JobSpec, PART};
+use kinglet_core::wire::spec::{CallsSpec, JobSpec, PART, part_job};
 use kinglet_core::{Registry, encode_params, limits, signature};
 use kinglet_local::Runtime;
 use kinglet_local::s3::BucketKind;
@@ -347,7 +347,8 @@ impl Driver {
             }
             None => None,
         };
-        let started = self.start(name, (signature, params), submit, made, (resolved, output), before).await;
+        let places = (resolved, output, hold.as_ref());
+        let started = self.start(name, (signature, params), submit, made, places, before).await;
         match (started, hold) {
             (Ok(handle), hold) => {
                 let held = hold.map(|hold| (handle.job.clone(), hold));
@@ -368,11 +369,13 @@ impl Driver {
         (signature, params): (String, Vec<u8>),
         submit: Submit,
         made: Option<(Made, Option<CallsSpec>)>,
-        (resolved, output): (Vec<inputs::Resolved>, output::Output),
+        (resolved, output, hold): (Vec<inputs::Resolved>, output::Output, Option<&Hold>),
         before: Requests,
     ) -> Result<JobHandle> {
         let conductor = &self.shared.conductor;
         let output::Output { spec: output, path } = output;
+        // Who has locked the directory knows that no other program of this machine is at work there.
+        let alone = hold.is_some_and(Hold::is_locked);
         conductor.check_output(&output).await?;
         let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
         let now = Timestamp::now();
@@ -404,7 +407,7 @@ impl Driver {
         // tell whether a job that the ledger does not know is dead.
         conductor.ledger.create_job(&job, &spec, conductor.stack.timeout_ms).await?;
         let started = async {
-            conductor.take_output(&job, &spec).await?;
+            conductor.take_output(&job, &spec, alone).await?;
             conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
         };
         if let Err(error) = started.await {
@@ -450,6 +453,20 @@ impl Driver {
             objects.copy((&from.bucket, &part.key), (&to.bucket, &format!("{}{name}", to.prefix))).await?;
         }
         Ok(())
+    }
+
+    /// Removes what [`Driver::copy_parts`] has put somewhere.
+    ///
+    /// # Errors
+    /// As [`Driver::copy_parts`].
+    pub async fn remove_copied_parts(&self, to: &str) -> Result<()> {
+        let to = output::in_s3(to)?;
+        let objects = &self.shared.conductor.objects;
+        let listed = objects.list(&to.bucket, &format!("{}{PART}", to.prefix)).await?;
+        let is_part = |key: &str| key.strip_prefix(&to.prefix).and_then(part_job).is_some();
+        let parts = listed.into_iter().filter(|object| is_part(&object.key));
+        let parts = parts.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
+        objects.delete_versions(&to.bucket, parts).await
     }
 
     /// Removes what a job that has ended has left in the stack's work bucket; what stands of it in the ledger goes by itself.

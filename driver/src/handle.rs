@@ -70,6 +70,10 @@ const LOCAL: Pace = Pace {
     failing_max: Duration::from_secs(10),
 };
 
+/// How often whoever waits renews the job's claim to its output, in case that nobody else does: those who cannot ask the job's
+/// ledger take it for dead after an hour.
+const RENEW_EVERY: Duration = Duration::from_secs(600);
+
 /// AWS does neither; and there a schedule looks after every job each minute.
 const AWS: Pace = Pace {
     poll: (Duration::from_millis(200), Duration::from_secs(2)),
@@ -209,6 +213,7 @@ impl JobHandle {
         let (mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now());
         let conductor = &self.shared.conductor;
         let mut failing: Option<Instant> = None;
+        let mut renewed = Instant::now();
         loop {
             let view = match conductor.ledger.job(&self.job).await {
                 Ok(view) => view,
@@ -261,6 +266,12 @@ impl JobHandle {
                 // Somebody else may have it in hand: the job's own item is what says how it goes on.
                 if let Err(error) = conductor.conduct(&self.job).await {
                     tracing::warn!(job = %self.job, %error, "looking after the job");
+                }
+                if renewed.elapsed() > RENEW_EVERY {
+                    renewed = Instant::now();
+                    if let Err(error) = conductor.renew_output(&self.job).await {
+                        tracing::warn!(job = %self.job, %error, "renewing the claim to the output");
+                    }
                 }
                 if view.phase == Phase::Splitting
                     && let Err(error) = conductor.look_at_splitter(&self.job).await

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{OWNER, Owner};
-use kinglet_core::wire::spec::{MANIFEST, part_job};
+use kinglet_core::wire::spec::{MANIFEST, PART, part_job};
 use kinglet_local::s3::PARTIAL_PREFIX;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -24,6 +24,8 @@ pub(crate) struct Hold {
     dir: File,
     path: PathBuf,
     made: Option<Directories>,
+    /// Whether the file system has locks.
+    locked: bool,
 }
 
 impl Hold {
@@ -42,19 +44,29 @@ impl Hold {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(unwritable)?,
             };
-            match dir.try_lock() {
-                Ok(()) => {}
+            let locked = match dir.try_lock() {
+                Ok(()) => true,
                 Err(TryLockError::WouldBlock) => return Err(taken(path, shown)),
-                // Not every file system has locks; then the claim alone must do.
-                Err(TryLockError::Error(error)) => tracing::debug!(%error, shown, "locking the output"),
-            }
-            let hold = Hold { dir, path: path.to_owned(), made: None };
+                // Not every file system has locks. There a claim that was not renewed for an hour is taken for dead.
+                Err(TryLockError::Error(error)) => {
+                    tracing::debug!(%error, shown, "locking the output");
+                    false
+                }
+            };
+            let hold = Hold { dir, path: path.to_owned(), made: None, locked };
             if hold.is_current() {
-                hold.remove_partial();
+                if locked {
+                    hold.remove_partial();
+                }
                 return Ok(Hold { made, ..hold });
             }
         }
         Err(Error::service("output-taken", format!("the output {shown} is made and removed by others all the time")))
+    }
+
+    /// Whether it is surely the only one that holds the output.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// Whether the directory that is locked is the one of this path: another may have been made in its place.
@@ -90,14 +102,15 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     if owner(path).is_none_or(|owner| owner.job != *job) {
         return;
     }
-    let Ok(_hold) = Hold::take(path, &path.display().to_string()) else { return };
+    let Some(_hold) = Hold::take(path, &path.display().to_string()).ok().filter(Hold::is_locked) else { return };
     let manifest = std::fs::read(path.join(MANIFEST)).ok();
     let manifest: Option<Manifest> = manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let is_whole = manifest.is_some_and(|manifest| manifest.job == job.as_str());
     let Some(owner) = owner(path).filter(|owner| owner.job == *job) else { return };
     // What had replaced a result before its program died has still to remove that.
     let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
-    let replaced: Vec<_> = replaced.map(|part| part.name).collect();
+    let is_part = |name: &str| name.starts_with(PART) && !name.contains('/');
+    let replaced: Vec<_> = replaced.map(|part| part.name).filter(|name| is_part(name)).collect();
     let is_left = |name: &str| match part_job(name) {
         Some(of) if of == *job => !is_whole,
         _ => name == OWNER || replaced.iter().any(|part| part == name),

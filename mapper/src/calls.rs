@@ -130,7 +130,7 @@ pub(crate) async fn attempt(
     ends.cancel(&begun.view.cancelled);
     let place = Arc::new(place(worker, event, &calls.function.name, (attempt, ends.clone()), call));
     let key = TryKey::map(task, piece, event.number);
-    let _running = Running::begin(conductor, job, key, attempt.nonce, move |view| match is_over(view, key) {
+    let running = Running::begin(conductor, job, key, attempt.nonce, move |view| match is_over(view, key) {
         true => ends.cancel_all(),
         false => ends.cancel(&view.cancelled),
     });
@@ -197,7 +197,10 @@ pub(crate) async fn attempt(
             requests: conductor.clients.meter.since(begun.before),
         },
     };
-    match conductor.ledger.commit(job, task, piece, &record, begun.view.map_tasks).await? {
+    let commit = conductor.ledger.commit(job, task, piece, &record, begun.view.map_tasks).await?;
+    // What follows is not this try's work any more, and goes on when the stage is over.
+    drop(running);
+    match commit {
         Commit::Lost(winner) => Ok(json!({ "lost": winner.to_string() })),
         Commit::Won { stage_complete } => {
             if let Some(start) = read.remainder {

@@ -140,6 +140,10 @@ async fn attempt(
         })
     };
     let (read, mapped) = tokio::join!(reading, engine);
+    if running.is_stopped() {
+        // What was read may be less than all, and nobody wants it.
+        return Ok(json!({ "skipped": "unwanted" }));
+    }
     let mapped = mapped.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")))?;
     // Where both failed, one was only cut off by the other: the engine's error counts where the reader says that it stopped.
     let (read, (runs, counts)) = match (read, mapped) {
@@ -148,10 +152,6 @@ async fn attempt(
         (Err(error), _) => return Err(error),
     };
 
-    if running.is_stopped() {
-        // What was read may be less than all, and nobody wants it.
-        return Ok(json!({ "skipped": "unwanted" }));
-    }
     worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
 
     let lengths: Vec<u64> = runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
@@ -180,7 +180,10 @@ async fn attempt(
             requests: conductor.clients.meter.since(&before),
         },
     };
-    match conductor.ledger.commit(job, task, piece, &record, view.map_tasks).await? {
+    let commit = conductor.ledger.commit(job, task, piece, &record, view.map_tasks).await?;
+    // What follows is not this try's work any more, and goes on when the stage is over.
+    drop(running);
+    match commit {
         Commit::Lost(winner) => Ok(json!({ "lost": winner.to_string() })),
         Commit::Won { stage_complete } => {
             if let Some(start) = read.remainder {

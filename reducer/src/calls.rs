@@ -30,8 +30,7 @@ pub(crate) async fn attempt(
     let conductor = &worker.conductor;
     let job = &event.job;
     let function = functions.open(&reducer.name, &reducer.signature)?;
-    // Signs of life are given until it is dropped.
-    let Begun { attempt, ends, running: _running, .. } = begun;
+    let Begun { attempt, ends, running, .. } = begun;
     let wanted: Vec<(TaskIdx, Piece, MapRecord)> = (0..)
         .zip(begun.committed)
         .flat_map(|(task, pieces)| (0..).zip(pieces).map(move |(n, record)| (TaskIdx(task), Piece(n), record)))
@@ -104,6 +103,8 @@ pub(crate) async fn attempt(
         },
     };
     let commit = conductor.ledger.commit(job, event.task, Piece(0), &record, 1).await?;
+    // What follows is not this try's work any more, and goes on when the stage is over.
+    drop(running);
     if commit == (Commit::Won { stage_complete: true }) {
         conductor.conduct(job).await?;
     }

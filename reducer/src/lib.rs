@@ -176,6 +176,8 @@ async fn attempt(
         },
     };
     let commit = conductor.ledger.commit(job, task, Piece(0), &record, view.partitions).await;
+    // What follows is not this try's work any more, and goes on when the stage is over.
+    drop(running);
     let said = match commit {
         Ok(Commit::Won { stage_complete }) => {
             if stage_complete {

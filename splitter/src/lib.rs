@@ -55,9 +55,7 @@ async fn attempt(worker: &Worker, event: &SplitEvent, call: &Invocation) -> Resu
         return Ok(json!({ "skipped": why }));
     }
     let running = Running::begin(conductor, job, key, nonce, |_| {});
-    let done = split(worker, job, call.init_ms).await;
-    drop(running);
-    match done {
+    match split(worker, job, call.init_ms, running).await {
         Ok(()) => Ok(json!({})),
         Err(error) => {
             conductor.try_failed(job, key, Says::Run(nonce), &error).await?;
@@ -66,7 +64,7 @@ async fn attempt(worker: &Worker, event: &SplitEvent, call: &Invocation) -> Resu
     }
 }
 
-async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
+async fn split(worker: &Worker, job: &JobId, init_ms: u64, running: Running) -> Result<()> {
     let conductor = &worker.conductor;
     let (before, started_at) = (conductor.clients.meter.totals(), conductor.now());
     let spec = conductor.spec(job).await?;
@@ -85,7 +83,7 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
     worker.journal.did(Did { records: inputs.objects, bytes: inputs.bytes, spills: 0 });
     if spec.writes_output() {
         // The driver has, unless it died before it could.
-        conductor.take_output(job, &spec).await?;
+        conductor.take_output(job, &spec, false).await?;
     }
     let calls = spec
         .calls
@@ -106,6 +104,8 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64) -> Result<()> {
         memory_mb: worker.memory_mb,
         requests: conductor.clients.meter.since(&before),
     };
+    // Once the plan is recorded the try is over; what follows, starting the mappers, is not its work but whoever's has the turn.
+    drop(running);
     let begun = begin(conductor, job, (&splits, &inputs, partitions), (calls, spec.program), Some(&spent)).await?;
     if !begun && spec.writes_output() && conductor.ledger.job(job).await?.phase.is_final() {
         // It ended before the output was taken for it, and nobody else will give that free.

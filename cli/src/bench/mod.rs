@@ -140,7 +140,8 @@ impl Place {
     async fn remove(&self, driver: &Driver, name: &str) -> Result<()> {
         let place = self.at(name);
         if place.starts_with("s3://") {
-            return driver.remove_output(&place).await;
+            driver.remove_output(&place).await?;
+            return driver.remove_copied_parts(&place).await;
         }
         match std::fs::remove_dir_all(&place) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -343,7 +343,8 @@ fn relief(tries: &[TryView]) -> Relief {
 }
 
 fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
-    let last = task.tries.iter().rev().find_map(|t| Some((t, &t.failed.as_ref()?.error)));
+    let counted = |t: &&TryView| t.failed.as_ref().is_some_and(|f| counts(&f.error));
+    let last = task.tries.iter().rev().find(counted).and_then(|t| Some((t, &t.failed.as_ref()?.error)));
     match last {
         Some((last, error)) => {
             let times = match phase {

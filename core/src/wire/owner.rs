@@ -30,7 +30,8 @@ pub struct Owner {
     pub job: JobId,
     /// That job's name.
     pub name: String,
-    /// Where it can be asked how that job stands: the region and the work bucket of its stack.
+    /// Where it can be asked how that job stands: the region and the work bucket of its stack; where S3 is not AWS's, its URL in
+    /// place of the region.
     pub ledger: String,
     /// The result that the job's own is to replace.
     pub replaces: Option<Replaced>,
