@@ -116,7 +116,7 @@ async fn more_calls_cancelled_one_by_one_than_the_ledger_holds_are_refused_and_t
     // There is room for the job's end, with an error as long as they come.
     let error = Error::cancelled("cancelled", "x".repeat(20_000));
     let view = conductor.ledger.job(&job).await.unwrap();
-    assert!(conductor.ledger.end(&job, &view, Phase::Cancelled, &error).await.unwrap());
+    assert!(conductor.ledger.end(&job, &view, &[Phase::Splitting], Phase::Cancelled, &error).await.unwrap());
     // Of no job there is nothing to cancel.
     let nobody = JobId::new(Timestamp::now(), 2);
     assert_ne!(conductor.ledger.cancel_calls(&nobody, last).await.unwrap_err().code(), "calls-cancelled");

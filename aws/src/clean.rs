@@ -101,7 +101,7 @@ impl Conductor {
         match self.spec(job).await {
             Ok(spec) if spec.writes_output() => {
                 let late = async {
-                    self.abort_uploads(&spec.output, job).await?;
+                    self.abort_uploads(&spec.output, job, false).await?;
                     self.drop_late_claim(job, &spec.output).await
                 };
                 if let Err(error) = late.await {

@@ -139,7 +139,7 @@ impl Conductor {
                     }
                 }
                 Command::TakeTurn { turn } => {
-                    if self.ledger.take_turn(job, phase, turn).await? {
+                    if self.ledger.take_turn(job, &view.job).await? {
                         let turn = Turn::new(phase, turn + 1);
                         self.go_on(job, &view.job, &turn).await?;
                     }
@@ -155,17 +155,18 @@ impl Conductor {
                 Command::Settle { task, piece, start, error } => {
                     match self.settle(job, &view.job, (task, piece, start), &error).await {
                         // It would be refused again each time, and nobody would know.
-                        Err(error) if !error.is_retryable() => self.fail(job, Phase::Failed, &error).await?,
+                        Err(error) if self.decides(&error) => {
+                            self.fail_in(job, &[phase], Phase::Failed, &error).await?
+                        }
                         settled => again |= settled?,
                     }
                 }
                 Command::Finish => match self.finish(job, &view.job, &before).await {
-                    Err(error) if !error.is_retryable() || error.code() == "unreconciled" => {
-                        self.fail(job, Phase::Failed, &error).await?;
-                    }
+                    Err(error) if self.decides(&error) => self.fail_in(job, &[phase], Phase::Failed, &error).await?,
                     done => done?,
                 },
-                Command::Fail(error) => self.fail(job, Phase::Failed, &error).await?,
+                // What was decided of one phase says nothing of the next.
+                Command::Fail(error) => self.fail_in(job, &[phase], Phase::Failed, &error).await?,
             }
         }
         if !claimed.is_empty() {
@@ -201,7 +202,7 @@ impl Conductor {
         match view.phase {
             Phase::Publishing => match self.publication(job, view).await {
                 Ok(publication) => self.publish(job, view, publication, turn).await,
-                Err(error) if error.is_retryable() && error.code() != "unreconciled" => Err(error),
+                Err(error) if !self.decides(&error) => Err(error),
                 // What it was made of is gone, as a lifecycle rule may have it: it is there already, or will never be.
                 Err(error) => self.give_up_publishing(job, view, &error).await,
             },
@@ -230,7 +231,20 @@ impl Conductor {
         while sent < count {
             let to = count.min(sent + SENT_AT_ONCE);
             let events = (sent..to).map(|task| event(TaskIdx(task))).collect::<Result<Vec<_>>>()?;
-            match self.functions.start_all(events).await {
+            let mut sending = std::pin::pin!(self.functions.start_all(events));
+            let done = loop {
+                tokio::select! {
+                    biased;
+                    done = &mut sending => break done,
+                    // Where Lambda is slow to take them, others must not think that nobody sends.
+                    () = tokio::time::sleep(KEEP_EVERY) => {
+                        if !self.ledger.keep_turn(job, view.phase, turn.number, sent).await? {
+                            return Ok(());
+                        }
+                    }
+                }
+            };
+            match done {
                 Ok(()) => sent = to,
                 // Those that were sent are sent again: who comes second leaves.
                 Err(error) if error.code() == "throttled" => {
@@ -309,22 +323,34 @@ impl Conductor {
         }
     }
 
+    /// Whether an error says something of the job, and not only of who met it: a driver may lack rights that functions have.
+    fn decides(&self, error: &Error) -> bool {
+        let of_driver =
+            matches!(error.code(), "access-denied" | "clock" | "region") || error.code().starts_with("cred");
+        match error.is_retryable() {
+            true => error.code() == "unreconciled",
+            false => self.in_function || !of_driver,
+        }
+    }
+
     /// Ends a job that cannot be published, unless its result is there all the same.
     async fn give_up_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<()> {
-        match self.spec(job).await {
-            Ok(spec) => match self.publish_rest(job, &spec.output).await {
-                Ok(true) => return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
-                Ok(false) => {}
-                Err(error) if error.code() == "turn-taken" => return Ok(()),
-                Err(error) => return Err(error),
-            },
-            Err(error) if error.code() == "object-missing" => {}
+        let upload = match self.spec(job).await {
+            Ok(spec) => {
+                let upload = self.stop_publishing(job, &spec.output).await?;
+                match self.publish_rest(job, &spec.output).await {
+                    Ok(true) => return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
+                    Ok(false) => upload,
+                    Err(error) if error.code() == "turn-taken" => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) if error.code() == "object-missing" => view.manifest_upload.clone(),
             Err(error) => return Err(error),
-        }
+        };
         tracing::error!(target: "kinglet::job", %job, code = error.code(), %error, hint = error.hint(), "publishing");
-        if self.ledger.end_publishing(job, view, error).await? {
-            let ending = Some(Phase::Failed);
-            return self.undo(job, &JobView { phase: Phase::Undoing, ending, ..view.clone() }).await;
+        if self.ledger.end_publishing(job, view, upload.as_deref(), error).await? {
+            return self.undo(job, &self.ledger.job(job).await?).await;
         }
         Ok(())
     }
@@ -332,8 +358,8 @@ impl Conductor {
     async fn undo(&self, job: &JobId, view: &JobView) -> Result<()> {
         match self.spec(job).await {
             Ok(spec) => self.undo_output(job, &spec, view).await?,
-            // A job without a spec has never worked.
-            Err(error) if error.code() == "object-missing" => {}
+            // Without it nobody can tell where the output is.
+            Err(error) if self.decides(&error) => tracing::warn!(%job, %error, "undoing a job without its spec"),
             Err(error) => return Err(error),
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
@@ -387,8 +413,13 @@ impl Conductor {
     /// # Errors
     /// What the services report; then another goes on.
     pub async fn fail(&self, job: &JobId, phase: Phase, error: &Error) -> Result<()> {
+        self.fail_in(job, &[Phase::Splitting, Phase::Mapping, Phase::Reducing], phase, error).await
+    }
+
+    /// [`Self::fail`] while the job is in one of these phases.
+    async fn fail_in(&self, job: &JobId, from: &[Phase], phase: Phase, error: &Error) -> Result<()> {
         let view = self.ledger.job(job).await?;
-        if !self.ledger.end(job, &view, phase, error).await? {
+        if !from.contains(&view.phase) || !self.ledger.end(job, &view, from, phase, error).await? {
             return Ok(());
         }
         let (code, hint) = (error.code(), error.hint());
@@ -436,14 +467,17 @@ impl Conductor {
         let (key, since) = (TryKey::split(number), last.and_then(|t| t.sent_at).unwrap_or(task.since));
         let patience_ms = match (number, sends) {
             (0, 0) => PING_FIRST_MS,
-            (0, _) => PING_AGAIN_MS,
-            _ => PING_NEXT_MS,
+            (0, sends) => PING_AGAIN_MS << (sends - 1),
+            (_, 0 | 1) => PING_NEXT_MS,
+            (_, sends) => PING_AGAIN_MS << (sends - 2),
         };
         if self.now().since_ms(since) < patience_ms {
             return Ok(());
         }
         let hint = "build the functions and deploy the stack again; `kinglet doctor` and the splitter's log say more";
-        let error = match self.functions.ping(&self.functions.names().splitter).await {
+        let ping = tokio::time::timeout(PING_MAX, self.functions.ping(&self.functions.names().splitter));
+        let Ok(pinged) = ping.await else { return Ok(()) };
+        let error = match pinged {
             Err(error) if error.code() == "throttled" => return Ok(()), // It waits for a free function.
             Err(error) => return Err(error),
             Ok(Some(error)) => error,
@@ -525,13 +559,16 @@ const KEEP_EVERY: Duration = Duration::from_secs(2);
 const PING_FIRST_MS: u64 = 15_000;
 const PING_NEXT_MS: u64 = 4_000;
 
-/// A splitter that can run, and does not begin, is sent its event again after so long, in milliseconds, but no more than so
-/// often: then it dies before it can say that it has begun.
+/// How long an answer is waited for.
+const PING_MAX: Duration = Duration::from_secs(10);
+
+/// A splitter that can run, and does not begin, is sent its event again after so long, in milliseconds, after twice as long each
+/// time, but no more than so often, which takes a quarter of an hour: then it dies before it can say that it has begun.
 const PING_AGAIN_MS: u64 = 30_000;
 const SPLITTER_SENDS_MAX: u16 = 5;
 
 /// How many events are sent between two signs of life.
-const SENT_AT_ONCE: u32 = 1_000;
+const SENT_AT_ONCE: u32 = 500;
 
 /// How many tries are marked as sent at once.
 const ACCEPTED_AT_ONCE: usize = 16;

@@ -43,7 +43,7 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{CallsView, Failure, JobView, Phase, SILENCE_MS, TaskView, TryView};
+use kinglet_core::ledger::{CallsView, Failure, JobView, Phase, SILENCE_MS, SPLIT_SILENCE_MS, TaskView, TryView};
 use kinglet_core::limits::{BATCH_GET_KEYS_MAX, JOB_KEPT_S, JOB_MS_MAX, TASKS_PER_GROUP};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
@@ -157,8 +157,10 @@ pub struct Run {
 /// What became of starting a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// This execution does the work.
-    Here,
+    /// This execution does the work, and is the first.
+    First,
+    /// This execution does the work, as another has fallen silent, or has done it long ago.
+    Again,
     /// Another does, or has failed at it.
     Elsewhere,
 }
@@ -572,21 +574,28 @@ impl Ledger {
         Ok((job_view(job, &item)?.phase, published))
     }
 
-    /// Gives the job up, unless it has ended or is publishing: it then has failed or was cancelled, or, if it writes an output,
-    /// will have once that is undone. Returns whether this call did it.
+    /// Gives the job up while it is in one of these phases: it then has failed or was cancelled, or, if it writes an output, will
+    /// have once that is undone. Returns whether this call did it.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn end(&self, job: &JobId, view: &JobView, ending: Phase, error: &Error) -> Result<bool> {
-        self.end_from(job, view, &[Phase::Splitting, Phase::Mapping, Phase::Reducing], ending, error).await
+    pub async fn end(&self, job: &JobId, view: &JobView, from: &[Phase], ending: Phase, error: &Error) -> Result<bool> {
+        self.end_from(job, view, from, ending, error, None).await
     }
 
-    /// Gives a job up that cannot be published.
+    /// Gives a job up that cannot be published, of which this is the upload of the manifest, which was aborted.
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub(crate) async fn end_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<bool> {
-        self.end_from(job, view, &[Phase::Publishing], Phase::Failed, error).await
+    pub(crate) async fn end_publishing(
+        &self,
+        job: &JobId,
+        view: &JobView,
+        upload: Option<&str>,
+        error: &Error,
+    ) -> Result<bool> {
+        let aborted = Some(upload.unwrap_or_default());
+        self.end_from(job, view, &[Phase::Publishing], Phase::Failed, error, aborted).await
     }
 
     async fn end_from(
@@ -596,13 +605,14 @@ impl Ledger {
         from: &[Phase],
         ending: Phase,
         error: &Error,
+        aborted: Option<&str>,
     ) -> Result<bool> {
         let mut set = vec![("error", binary(frame::write(&error.clone().shortened())?))];
         let to = if view.writes_output { Phase::Undoing } else { ending };
         if to == Phase::Undoing {
             set.push(("ending", text(ending.as_str())));
         }
-        self.transition(job, from, to, set).await
+        self.transition_if(job, from, to, set, aborted).await
     }
 
     /// Ends a job whose output is in order: published, or undone. Returns whether this call did it.
@@ -619,6 +629,18 @@ impl Ledger {
         from: &[Phase],
         to: Phase,
         set: Vec<(&str, AttributeValue)>,
+    ) -> Result<bool> {
+        self.transition_if(job, from, to, set, None).await
+    }
+
+    /// [`Self::transition`], where the upload of the manifest is still `aborted` and nobody has noted that the job is published.
+    async fn transition_if(
+        &self,
+        job: &JobId,
+        from: &[Phase],
+        to: Phase,
+        set: Vec<(&str, AttributeValue)>,
+        aborted: Option<&str>,
     ) -> Result<bool> {
         let were: Vec<_> = from.iter().map(|phase| phase.as_str()).collect();
         let doing = Doing::now(format!("moving job {job} from {} to {}", were.join(" or "), to.as_str()));
@@ -649,7 +671,11 @@ impl Ledger {
         }
         let froms: Vec<_> = (0..from.len()).map(|n| format!("phase = :from{n}")).collect();
         values.extend(from.iter().enumerate().map(|(n, phase)| (format!(":from{n}"), text(phase.as_str()))));
-        let condition = froms.join(" OR ");
+        let mut condition = format!("({})", froms.join(" OR "));
+        if let Some(aborted) = aborted {
+            condition.push_str(" AND manifest_upload = :aborted AND attribute_not_exists(published)");
+            values.insert(":aborted".to_owned(), text(aborted));
+        }
 
         let key = (job_pk(job), "job".to_owned());
         let is_mine = |item: &Item| item.get("by") == Some(&by);
@@ -677,10 +703,14 @@ impl Ledger {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn take_turn(&self, job: &JobId, phase: Phase, turn: u64) -> Result<bool> {
+    pub async fn take_turn(&self, job: &JobId, view: &JobView) -> Result<bool> {
+        let (phase, turn) = (view.phase, view.turn);
         let doing = Doing::now(format!("taking turn {} of job {job}", turn + 1));
         let (by, key) = (hand(), (job_pk(job), "job".to_owned()));
         let request = self.of_turn(&key, phase, turn).update_expression("SET turn = :next, turn_at = :now, #by = :by");
+        // Whoever has it may have given a sign since.
+        let request = request.condition_expression("phase = :phase AND turn = :turn AND turn_at = :seen");
+        let request = request.expression_attribute_values(":seen", number(view.turn_at.0));
         let request = request.expression_attribute_names("#by", "by").expression_attribute_values(":by", by.clone());
         let request = request.expression_attribute_values(":next", number(turn + 1));
         self.send_update(&doing, request, key, |item| item.get("by") == Some(&by)).await
@@ -750,6 +780,7 @@ impl Ledger {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn start(&self, job: &JobId, key: TryKey, run: &Run) -> Result<Started> {
+        let silence_ms = if key.stage == Stage::Split { SPLIT_SILENCE_MS } else { SILENCE_MS };
         let doing = Doing::now(format!("starting try {} of {key}", key.number));
         let (now, place) = (self.clock.now(), try_key(job, key));
         let request = self.update(place.clone()).update_expression(
@@ -763,16 +794,27 @@ impl Ledger {
         let request = request.expression_attribute_names("#run", "run").expression_attribute_names("#ttl", "ttl");
         let calls = run.calls_max.map_or(AttributeValue::Null(true), number);
         let request = request.expression_attribute_values(":now", number(now.0));
-        let request = request.expression_attribute_values(":silent", number(now.0.saturating_sub(SILENCE_MS)));
+        let request = request.expression_attribute_values(":silent", number(now.0.saturating_sub(silence_ms)));
         let request = request.expression_attribute_values(":run", number(run.nonce));
         let request = request.expression_attribute_values(":request", text(&run.request_id));
         let request = request.expression_attribute_values(":memory", number(run.memory_mb));
         let request = request.expression_attribute_values(":larger", AttributeValue::Bool(run.larger));
         let request = request.expression_attribute_values(":calls", calls);
         let request = request.expression_attribute_values(":ttl", self.ttl());
-        let is_mine = |item: &Item| read_number(item, "run") == Some(run.nonce.into());
-        let started = self.send_update(&doing, request, place, is_mine).await?;
-        Ok(if started { Started::Here } else { Started::Elsewhere })
+        match request.return_values(ReturnValue::AllOld).send().await {
+            Ok(done) => {
+                self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
+                let before = done.attributes.is_some_and(|item| item.contains_key("started_at"));
+                Ok(if before { Started::Again } else { Started::First })
+            }
+            Err(e) if of_write(code(&e).as_deref()) == Refusal::Unmet => {
+                let item = self.item(&doing, place).await?;
+                // By this hand, and the reply was lost: then another may have been before it.
+                let mine = item.is_some_and(|item| read_number(&item, "run") == Some(run.nonce.into()));
+                Ok(if mine { Started::Again } else { Started::Elsewhere })
+            }
+            Err(e) => Err(doing.failed(&e)),
+        }
     }
 
     /// A sign of life of an execution.

@@ -75,7 +75,7 @@ impl Conductor {
         let output = &spec.output;
         let (bucket, key) = (&output.bucket, output.owner_key());
         let named = |e: Error| e.context(format!("output {}", output.shown));
-        let (mut inherits, mut replace) = (vec![], Replace::No);
+        let (mut inherits, mut replace, mut ending) = (vec![], Replace::No, None);
         for _ in 0..CLAIMS_MAX {
             let (job, name) = (job.clone(), spec.job.clone());
             let owner = Owner { version: VERSION, job, name, ledger: self.ledger_name(), replaces: None, inherits };
@@ -91,12 +91,16 @@ impl Conductor {
                 Some((there, etag)) => match self.standing(&there, output, alone).await? {
                     Standing::Alive(how) => return Err(taken(output, &there, &how)),
                     Standing::Ending => {
+                        ending = Some(there);
                         tokio::time::sleep(CLAIM_PAUSE).await;
                         (vec![], Replace::No)
                     }
                     Standing::Dead => (there.heritage(), Replace::Only(etag)),
                 },
             };
+        }
+        if let Some(there) = ending {
+            return Err(taken(output, &there, "it ends just now"));
         }
         let message = format!("the output {} changes hands all the time", output.shown);
         Err(Error::service("output-taken", message).with_hint("several jobs are started on it at once: choose others"))
@@ -106,6 +110,11 @@ impl Conductor {
     /// now, as nobody else changes the output any more.
     async fn settle_claim(&self, spec: &JobSpec, owner: Owner, etag: String) -> Result<()> {
         let output = &spec.output;
+        // In this order: what is not completed by now never will be, so what the manifest says then is what stays.
+        for heritage in &owner.inherits {
+            tracing::info!(job = %heritage.job, output = output.shown, "putting in order what a dead job has left");
+            self.abort_uploads(output, &heritage.job, true).await?;
+        }
         let manifest = self.read_manifest(output).await?;
         for heritage in &owner.inherits {
             self.clear_after(output, heritage, manifest.as_ref().map(|(manifest, _)| manifest)).await?;
@@ -278,13 +287,6 @@ impl Conductor {
 
     /// Removes what a dead job has left: if it had its result published, the one that this replaced; else its own parts.
     async fn clear_after(&self, output: &OutputSpec, dead: &Heritage, manifest: Option<&Manifest>) -> Result<()> {
-        tracing::info!(job = %dead.job, output = output.shown, "putting in order what a dead job has left");
-        self.abort_uploads(output, &dead.job).await?;
-        // The output has one owner, which has not begun to publish: those of the manifest are a dead job's.
-        let key = output.manifest_key();
-        for left in self.objects.uploads(&output.bucket, &key).await?.into_iter().filter(|left| left.key == key) {
-            self.objects.abort_upload(&output.bucket, &key, &left.id).await?;
-        }
         match manifest {
             Some(manifest) if manifest.job == dead.job.as_str() => {
                 self.remove_replaced(output, dead.replaces.as_ref()).await
@@ -307,20 +309,28 @@ impl Conductor {
         let parts = replaced.iter().flat_map(|replaced| &replaced.parts);
         // A manifest is a file that anyone can write: what it names must at least be a part, and lie here.
         let parts = parts.filter(|part| part.name.starts_with(PART) && !part.name.contains('/'));
-        let version =
-            |part: &ReplacedPart| Version { key: format!("{}{}", output.prefix, part.name), etag: part.etag.clone() };
+        let Some(job) = replaced.map(|replaced| &replaced.job) else { return Ok(()) };
+        let version = |part: &ReplacedPart| {
+            // The name says whose it is, whatever copying or restoring has made of its ETag; else the ETag must.
+            let is_its = part_job(&part.name).is_some_and(|of| of.as_str() == job);
+            let etag = part.etag.clone().filter(|_| !is_its);
+            Version { key: format!("{}{}", output.prefix, part.name), etag }
+        };
         self.objects.delete_versions(&output.bucket, parts.map(version).collect()).await
     }
 
-    /// Aborts the uploads that attempts of a job have left: of its parts, as their keys carry it. Returns how many.
+    /// Aborts the uploads that a job has left: of its parts, as their keys carry it, and, where the output is this caller's to put
+    /// in order, of the manifest: at most they are its own, and then used up. Returns how many.
     ///
     /// # Errors
     /// What S3 reports.
-    pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId) -> Result<u64> {
+    pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId, of_manifest: bool) -> Result<u64> {
         let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
+        let manifest = output.manifest_key();
+        let prefix = if of_manifest { output.prefix.clone() } else { format!("{}{PART}", output.prefix) };
         let mut aborted = 0;
-        for left in self.objects.uploads(&output.bucket, &format!("{}{PART}", output.prefix)).await? {
-            if is_its(&left.key) {
+        for left in self.objects.uploads(&output.bucket, &prefix).await? {
+            if is_its(&left.key) || of_manifest && left.key == manifest {
                 self.objects.abort_upload(&output.bucket, &left.key, &left.id).await?;
                 aborted += 1;
             }
@@ -373,11 +383,25 @@ impl Conductor {
         self.clean_published(job, output, owner).await.map(|()| true)
     }
 
+    /// Decides whether a job that cannot be published has been, for good: its manifest's upload is aborted, so that nobody can
+    /// complete it any more. Returns the upload that was.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub(crate) async fn stop_publishing(&self, job: &JobId, output: &OutputSpec) -> Result<Option<String>> {
+        let upload = self.ledger.job(job).await?.manifest_upload;
+        if let Some(id) = &upload {
+            self.objects.abort_upload(&output.bucket, &output.manifest_key(), id).await?;
+        }
+        Ok(upload)
+    }
+
     /// Steps 4 and 5: the result is there, and what cannot be removed any more must not keep the job from its end.
     async fn clean_published(&self, job: &JobId, output: &OutputSpec, owner: Option<(Owner, String)>) -> Result<()> {
         let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.as_ref());
         tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
-        tolerate(job, "aborting what attempts have left", self.abort_uploads(output, job).await.map(drop))?;
+        let aborted = self.abort_uploads(output, job, owner.is_some()).await;
+        tolerate(job, "aborting what attempts have left", aborted.map(drop))?;
         self.ledger.published(job).await?;
         match owner {
             Some((_, etag)) => tolerate(job, "giving the output free", self.release(job, output, etag).await),
@@ -469,11 +493,14 @@ impl Conductor {
             .map_err(|e| Error::corrupt("manifest", format!("writing the manifest of job {job}: {e}")))?;
         text.push(b'\n');
         let replace = replaces.map_or(Replace::No, |replaces| Replace::Only(replaces.etag.clone()));
-        for _ in 0..MANIFEST_UPLOADS_MAX {
+        for round in 0..MANIFEST_UPLOADS_MAX {
             let view = self.ledger.job(job).await?;
             let (Phase::Publishing, Some(id)) = (view.phase, view.manifest_upload) else {
                 return Err(over(job)); // Another has gone on to the end, whichever it was.
             };
+            if round > 0 && self.owner(output).await?.is_none_or(|(owner, _)| owner.job != *job) {
+                return Err(lost(output));
+            }
             let sent = Upload::resume(&self.objects, &output.bucket, &key, &id).send_all(text.clone().into()).await?;
             let done = match sent {
                 Some(etags) => {
@@ -493,10 +520,8 @@ impl Conductor {
                 return Err(changed(output));
             }
             // Nobody has completed it, and it is gone: S3 may give an upload up after a conflict, and so may a lifecycle rule.
-            // Or an heir has aborted it, to whom the output belongs now.
-            if self.owner(output).await?.is_none_or(|(owner, _)| owner.job != *job) {
-                return Err(lost(output));
-            }
+            // Or an heir has aborted it, to whom the output belongs now, as the next round sees: an heir takes the output before
+            // it aborts, and whoever begins an upload looks at the claim before he completes it, so one of them sees the other.
             let again = self.begin_manifest(output).await?;
             if !self.ledger.replace_manifest_upload(job, &id, &again).await? {
                 self.objects.abort_upload(&output.bucket, &key, &again).await?;
@@ -528,7 +553,7 @@ impl Conductor {
             }
         }
         if view.phase_at[2].is_some() {
-            let aborted = self.abort_uploads(output, job).await.map(drop);
+            let aborted = self.abort_uploads(output, job, owner.is_some()).await.map(drop);
             tolerate(job, "aborting what attempts have left", aborted)?;
         }
         if let Some(upload) = &view.manifest_upload {
@@ -537,7 +562,14 @@ impl Conductor {
             tolerate(job, "removing parts", self.remove_parts(output, job).await)?;
         }
         if let Some((owner, etag)) = &owner {
-            let manifest = self.read_manifest(output).await.ok().flatten().map(|(manifest, _)| manifest);
+            for heritage in &owner.inherits {
+                let aborted = self.abort_uploads(output, &heritage.job, true).await.map(drop);
+                tolerate(job, "aborting what a dead job has left", aborted)?;
+            }
+            let manifest = match self.read_manifest(output).await {
+                Err(error) if error.is_retryable() => return Err(error),
+                read => read.ok().flatten().map(|(manifest, _)| manifest),
+            };
             for heritage in &owner.inherits {
                 let cleared = self.clear_after(output, heritage, manifest.as_ref()).await;
                 tolerate(job, "putting in order what a dead job has left", cleared)?;

@@ -7,6 +7,7 @@
 //! | 409 `ConditionalRequestConflict` | PUT, DELETE | another write to the key is under way; nothing is known of who wins | try again |
 //! | 409 `ConditionalRequestConflict` | `CompleteMultipartUpload` | the same; the upload may be of no use any more | complete again; if the upload is gone, upload anew |
 //! | 404 `NoSuchUpload` | complete, abort | the upload was completed or aborted: by this very request, its reply lost, by another hand, or by a lifecycle rule | look whether the object is there ([`crate::Objects::complete`]) |
+//! | 400 `InvalidPart` | complete | a part was sent again since, by another hand, and has another ETag (as where a KMS key encrypts it) | as if the upload were gone |
 //! | 404 `NoSuchKey` | a read with `If-Match` | the object that was listed is gone | the input has changed |
 //! | 200 and a body that breaks off | a read | nothing is wrong but the connection | read on from there, of the same version |
 //! | `ConditionalCheckFailedException` | an update | the condition does not hold now; the same doubt | compare what the item says of who did it ([`crate::Ledger`]) |
@@ -40,7 +41,7 @@ pub(crate) fn of_write(code: Option<&str>) -> Refusal {
     match code {
         Some("PreconditionFailed" | "NoSuchKey" | "NotFound" | "ConditionalCheckFailedException") => Refusal::Unmet,
         Some("ConditionalRequestConflict") => Refusal::Conflict,
-        Some("NoSuchUpload") => Refusal::UploadGone,
+        Some("NoSuchUpload" | "InvalidPart") => Refusal::UploadGone,
         _ => Refusal::None,
     }
 }

@@ -5,14 +5,14 @@
 //! |---|---|---|
 //! | at the start | the try is started by a conditional write; a further try looks whether its piece is committed already | 1 write |
 //! | every [`LOOK_EVERY`] | the job's own item is read, to see whether the job goes on | half a read unit |
-//! | every [`HEARTBEAT_MS`] | a sign of life | 1 write |
+//! | every [`HEARTBEAT_MS`], and more often of a splitter | a sign of life | 1 write |
 //!
 //! So a task of less than a second and a half costs nothing besides its start, and one of a minute 20 read units.
 
 use crate::conduct::Conductor;
 use crate::ledger::{Run, Started};
 use kinglet_core::ids::{JobId, Stage, TryKey};
-use kinglet_core::ledger::{HEARTBEAT_MS, JobView, Phase};
+use kinglet_core::ledger::{HEARTBEAT_MS, JobView, Phase, SPLIT_HEARTBEAT_MS};
 use kinglet_core::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,10 +41,14 @@ impl Conductor {
             if key.number == 0 { Ok(false) } else { self.ledger.is_committed(job, key).await }
         };
         let (started, committed) = tokio::try_join!(self.ledger.start(job, key, run), committed)?;
-        Ok(match (started, committed) {
-            (Started::Elsewhere, _) => Some("runs elsewhere"),
-            (Started::Here, true) => Some("committed"),
-            (Started::Here, false) => None,
+        Ok(match started {
+            Started::Elsewhere => Some("runs elsewhere"),
+            _ if committed => Some("committed"),
+            // An event that comes late, for the second time, of a try that has done its work.
+            Started::Again if key.stage != Stage::Split && self.ledger.is_committed(job, key).await? => {
+                Some("committed")
+            }
+            Started::First | Started::Again => None,
         })
     }
 }
@@ -110,6 +114,7 @@ async fn watch(
     stop: Arc<AtomicBool>,
     mut look: impl FnMut(&JobView) + Send,
 ) {
+    let beat_ms = if key.stage == Stage::Split { SPLIT_HEARTBEAT_MS } else { HEARTBEAT_MS };
     let mut beaten = Instant::now();
     let mut unwanted: Option<Instant> = None;
     loop {
@@ -134,7 +139,7 @@ async fn watch(
                 tracing::warn!(%job, "the job is over, and its code does not come to an end: ending the process");
                 std::process::exit(ABANDONED);
             }
-        } else if beaten.elapsed() >= Duration::from_millis(HEARTBEAT_MS) {
+        } else if beaten.elapsed() >= Duration::from_millis(beat_ms) {
             let beat = tokio::time::timeout(REQUEST_MAX, conductor.ledger.beat(&job, key, nonce));
             match beat.await.unwrap_or_else(|_| Err(slow())) {
                 Ok(()) => beaten = Instant::now(),

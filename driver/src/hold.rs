@@ -111,8 +111,10 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
     let is_part = |name: &str| name.starts_with(PART) && !name.contains('/');
     let replaced: Vec<_> = replaced.map(|part| part.name).filter(|name| is_part(name)).collect();
+    let dead: Vec<JobId> = owner.inherits.into_iter().map(|heritage| heritage.job).collect();
     let is_left = |name: &str| match part_job(name) {
         Some(of) if of == *job => !is_whole,
+        Some(of) if dead.contains(&of) => true,
         _ => name == OWNER || replaced.iter().any(|part| part == name),
     };
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
@@ -133,7 +135,10 @@ fn taken(path: &Path, shown: &str) -> Error {
             format!("job {job} ({name})"),
             format!("wait for it (`kinglet attach {job}`), end it (`kinglet cancel {job}`)"),
         ),
-        None => ("a job that is just being started".to_owned(), "wait for it (`kinglet jobs` lists it)".to_owned()),
+        None => (
+            "a job that is just being started, or has just ended".to_owned(),
+            "wait for it (`kinglet jobs`)".to_owned(),
+        ),
     };
     Error::input("output-taken", format!("the output {shown} is taken by {who}, which is at work"))
         .with_hint(format!("{attach}, or choose another output"))

@@ -182,7 +182,6 @@ async fn attempt(
         Ok(Commit::Won { stage_complete }) => {
             if stage_complete {
                 conductor.conduct(job).await?;
-                return Ok(json!({ "committed": attempt.to_string() }));
             }
             json!({ "committed": attempt.to_string() })
         }

@@ -46,6 +46,11 @@ async fn attempt(worker: &Worker, event: &SplitEvent, call: &Invocation) -> Resu
     let (conductor, job, key) = (&worker.conductor, &event.job, TryKey::split(event.number));
     let view = conductor.ledger.job(job).await?;
     if view.phase != Phase::Splitting {
+        if view.phase.is_final() && view.writes_output {
+            // A driver that was slow may have taken the output after the job had ended.
+            let spec = conductor.spec(job).await?;
+            conductor.drop_late_claim(job, &spec.output).await?;
+        }
         return Ok(json!({ "skipped": view.phase.as_str() }));
     }
     let nonce = nonce();

@@ -114,6 +114,11 @@ pub const HEARTBEAT_MS: u64 = 40_000;
 /// may be slow.
 pub const SILENCE_MS: u64 = 130_000;
 
+/// The same of a splitter: there is one a job, whom nobody else speaks for when it dies.
+pub const SPLIT_HEARTBEAT_MS: u64 = 10_000;
+/// See [`SPLIT_HEARTBEAT_MS`].
+pub const SPLIT_SILENCE_MS: u64 = 40_000;
+
 /// A worker that has given no sign for this long beyond its function's timeout is lost whatever it says, in milliseconds.
 const LOST_GRACE_MS: u64 = 15_000;
 
@@ -229,7 +234,8 @@ impl Stage<'_> {
         t.failed.is_none()
             && t.started_at.is_some_and(|started_at| {
                 let last = t.alive_at.map_or(started_at, |alive_at| alive_at.max(started_at));
-                self.now.since_ms(last) > SILENCE_MS
+                let silence_ms = if self.view.job.phase == Phase::Splitting { SPLIT_SILENCE_MS } else { SILENCE_MS };
+                self.now.since_ms(last) > silence_ms
                     || self.now.since_ms(started_at) > self.view.job.timeout_ms + LOST_GRACE_MS
             })
     }
