@@ -343,7 +343,9 @@ impl Driver {
         let hold = match &output.path {
             Some(path) => {
                 self.shared.let_go_of_ended().await;
-                Some(Hold::take(path, &output.spec.shown)?)
+                let (path, shown) = (path.clone(), output.spec.shown.clone());
+                let held = tokio::task::spawn_blocking(move || Hold::take(&path, &shown)).await;
+                Some(held.map_err(|e| Error::limit("threads", format!("taking the output: {e}")))??)
             }
             None => None,
         };

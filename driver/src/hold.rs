@@ -29,7 +29,7 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Makes the directory where it is not there, and locks it.
+    /// Makes the directory where it is not there, and locks it. May wait for a second, to name who has it.
     ///
     /// # Errors
     /// [`Error::Input`] with `output-taken` when a job of this machine has it.
@@ -126,10 +126,20 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     }
 }
 
-/// Names the job that has the output, as far as its claim is written.
+/// Who locks an output claims it within so many looks, as a rule.
+const LOOKS_MAX: u32 = 50;
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Names the job that has the output. Waits a little for its claim to be written.
 fn taken(path: &Path, shown: &str) -> Error {
-    let claim = std::fs::read(path.join(OWNER)).ok();
-    let owner = claim.and_then(|bytes| Owner::read(&bytes, shown).ok());
+    let look = |n: u32| {
+        if n > 0 {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let claim = std::fs::read(path.join(OWNER)).ok();
+        claim.and_then(|bytes| Owner::read(&bytes, shown).ok())
+    };
+    let owner = (0..LOOKS_MAX).find_map(look);
     let (who, attach) = match &owner {
         Some(Owner { job, name, .. }) => (
             format!("job {job} ({name})"),
