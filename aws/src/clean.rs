@@ -1,7 +1,7 @@
 //! What jobs leave behind: found, counted and removed.
 //!
 //! A job that has ended needs nothing any more of what it kept in the work bucket and in the ledger; both forget it by
-//! themselves after [`JOB_KEPT_S`](kinglet_core::limits::JOB_KEPT_S). Whoever does not want to wait so long, or to pay for it,
+//! themselves after [`JOB_KEPT_S`]. Whoever does not want to wait so long, or to pay for it,
 //! cleans.
 //!
 //! Whose is an object of which the ledger knows no job? A driver's that submits one just now and writes its input first, for at

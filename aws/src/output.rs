@@ -180,7 +180,7 @@ impl Conductor {
                 Box::pin(self.conduct(&owner.job)).await?;
                 Ok(Standing::Ending)
             }
-            phase => Ok(Standing::Alive(format!("{}", phase.as_str()))),
+            phase => Ok(Standing::Alive(phase.as_str().to_owned())),
         }
     }
 

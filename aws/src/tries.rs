@@ -4,7 +4,7 @@
 //! | when | what | requests |
 //! |---|---|---|
 //! | at the start | the try is started by a conditional write; a further try looks whether its piece is committed already | 1 write |
-//! | every [`LOOK_EVERY`] | the job's own item is read, to see whether the job goes on | half a read unit |
+//! | every 1.25 to 1.75 s | the job's own item is read, to see whether the job goes on | half a read unit |
 //! | every [`HEARTBEAT_MS`], and more often of a splitter | a sign of life | 1 write |
 //!
 //! So a task of less than a second and a half costs nothing besides its start, and one of a minute 20 read units.
