@@ -80,12 +80,17 @@ impl Clients {
     pub(crate) fn of(config: &aws_config::SdkConfig) -> Self {
         // Servers that are not AWS want the bucket in the path, not in the host name.
         let path_style = endpoint(config, "S3").is_some();
-        let clients = Self::new(config, path_style, [None, None, None]);
+        let clients = Self::new(config, path_style, [None, None, None], Clock::default());
         Clients { s3_url: endpoint(config, "S3"), ..clients }
     }
 
     /// Clients of servers elsewhere, as the embedded runtime's.
     pub fn at(endpoints: &Endpoints) -> Self {
+        Self::on_machine(endpoints, Clock::default())
+    }
+
+    /// The same on a machine with this clock.
+    pub fn on_machine(endpoints: &Endpoints, clock: Clock) -> Self {
         let (id, secret) = &endpoints.keys;
         let keys = aws_sdk_s3::config::Credentials::new(id, secret, None, None, "kinglet");
         let plain =
@@ -99,13 +104,12 @@ impl Clients {
             .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(Sleep))
             .build();
         let urls = [&endpoints.s3, &endpoints.dynamodb, &endpoints.lambda].map(|url| Some(url.clone()));
-        Self::new(&config, true, urls)
+        Self::new(&config, true, urls, clock)
     }
 
-    fn new(config: &aws_config::SdkConfig, path_style: bool, urls: [Option<String>; 3]) -> Self {
+    fn new(config: &aws_config::SdkConfig, path_style: bool, urls: [Option<String>; 3], clock: Clock) -> Self {
         let meter = Arc::new(Meter::default());
         let interceptor = MeterInterceptor::new(meter.clone());
-        let clock = Clock::default();
         let time = ClockInterceptor::new(clock.clone());
         let [s3_url, dynamodb_url, lambda_url] = urls;
         let mut s3 =

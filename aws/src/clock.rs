@@ -75,11 +75,16 @@ impl Bounds {
 
 impl Default for Clock {
     fn default() -> Self {
-        Clock(Arc::new(Inner { made: Instant::now(), made_at: Timestamp::now(), bounds: Mutex::default() }))
+        Self::of_machine(Timestamp::now())
     }
 }
 
 impl Clock {
+    /// The clock of a machine that thinks it is this time.
+    pub fn of_machine(thinks: Timestamp) -> Self {
+        Clock(Arc::new(Inner { made: Instant::now(), made_at: thinks, bounds: Mutex::default() }))
+    }
+
     /// The services' time.
     pub fn now(&self) -> Timestamp {
         Timestamp(u64::try_from(self.local_ms() + self.ahead_ms().unwrap_or(0)).unwrap_or(0))
