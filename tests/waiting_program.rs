@@ -1,7 +1,7 @@
 //! Jobs whose items take long, on few functions: the last wait long for their turn, and none of them may be taken for dead.
 //!
 //! ```console
-//! cargo run -p kinglet-tests --example queues -- FUNCTIONS ITEMS SECONDS [ITEMS SECONDS]…
+//! cargo run -p kinglet-tests --example waiting -- FUNCTIONS ITEMS SECONDS [ITEMS SECONDS]…
 //! ```
 //!
 //! Each pair of numbers is a job, submitted a second after the one before, all on so many functions. Prints a line a job as it
