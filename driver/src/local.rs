@@ -46,6 +46,7 @@ pub struct Local {
     enforce_memory: bool,
     servers: Option<Servers>,
     state_dir: Option<PathBuf>,
+    gates: bool,
 }
 
 const TABLE: &str = "kinglet";
@@ -67,6 +68,7 @@ impl Local {
             enforce_memory: false,
             servers: None,
             state_dir: crate::machine::state_dir(),
+            gates: false,
         }
     }
 
@@ -143,6 +145,13 @@ impl Local {
         Local { state_dir: Some(dir.into()), ..self }
     }
 
+    /// Puts [gates](kinglet_local::gate) before S3 and DynamoDB, at which tests refuse, lose and hold requests:
+    /// `driver.runtime()` has them.
+    #[doc(hidden)]
+    pub fn with_gates(self) -> Self {
+        Local { gates: true, ..self }
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -177,7 +186,7 @@ impl Local {
             cpu: self.cpu,
             enforce_memory: self.enforce_memory,
             servers: self.servers.clone(),
-            gates: false,
+            gates: self.gates,
         };
         let failed = |e: kinglet_local::StartError| {
             Error::limit("local-start", e.to_string())
