@@ -178,13 +178,10 @@ async fn attempt(
     let commit = conductor.ledger.commit(job, task, Piece(0), &record, view.partitions).await;
     // What follows is not this try's work any more, and goes on when the stage is over.
     drop(running);
-    let said = match commit {
-        Ok(Commit::Won { stage_complete }) => {
-            if stage_complete {
-                conductor.conduct(job).await?;
-            }
-            json!({ "committed": attempt.to_string() })
-        }
+    let phase = match commit {
+        // Who completes the stage looks at the job as it is then, and goes on with it.
+        Ok(Commit::Won { stage_complete: true }) => conductor.conduct(job).await?,
+        Ok(Commit::Won { stage_complete: false }) => conductor.ledger.job(job).await?.phase,
         Ok(Commit::Lost(winner)) => {
             conductor.objects.abort_upload(&spec.output.bucket, &part, &upload.id).await?;
             return Ok(json!({ "lost": winner.to_string() }));
@@ -193,10 +190,10 @@ async fn attempt(
         Err(error) => return Err(error),
     };
     // The job may have been given up meanwhile: then whoever did that may not have seen the upload.
-    if matches!(conductor.ledger.job(job).await?.phase, Phase::Undoing | Phase::Failed | Phase::Cancelled) {
+    if matches!(phase, Phase::Undoing | Phase::Failed | Phase::Cancelled) {
         conductor.objects.abort_upload(&spec.output.bucket, &part, &upload.id).await?;
     }
-    Ok(said)
+    Ok(json!({ "committed": attempt.to_string() }))
 }
 
 /// An error of writing the output, with the name that the user gave it.
