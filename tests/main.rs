@@ -9,6 +9,7 @@
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
+//! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting, attaching |
@@ -27,7 +28,8 @@
 //!
 //! The stack of `template.yaml` itself is deployed and tried by the script `tests/cloud`.
 //!
-//! `programs` builds and finds what is run, `support` runs it and checks what comes out, `venv` brings Python packages.
+//! `programs` builds and finds what is run, `support` runs it and checks what comes out, `rig` is a driver whose requests can be
+//! held, `venv` brings Python packages.
 
 // Here all functions are tests or parts of tests; clippy sees only those that are marked.
 #![allow(clippy::unwrap_used)]
@@ -49,8 +51,10 @@ mod jobs_api;
 mod machine;
 mod memory;
 mod ministack;
+mod owners;
 mod primes;
 mod programs;
+mod rig;
 mod shipped;
 mod stack;
 mod support;

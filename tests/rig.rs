@@ -1,0 +1,199 @@
+//! A driver whose requests to S3 and DynamoDB can be held, and those of its functions: what the tests of single steps share.
+
+use crate::support::{Counts, conductor, driver, naive_count, read_output, shown, text};
+use kinglet::{Driver, Error, JobHandle, JobOptions, Local, Really, Report, Submit, Timestamp};
+use kinglet_aws::Conductor;
+use kinglet_core::ids::JobId;
+use kinglet_jobs::WordCount;
+use kinglet_local::gate::{Gates, Held, Rule, Strike};
+use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, Host};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::LocalSet;
+
+pub(crate) const SPLITTER: &str = "kinglet-splitter";
+pub(crate) const MAPPER: &str = "kinglet-mapper";
+pub(crate) const REDUCER: &str = "kinglet-reducer";
+
+/// Longest wait for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How many map tasks a job of [`Rig::submission`] has, and how many parts.
+pub(crate) const MAPS: u64 = 3;
+pub(crate) const PARTS: u64 = 2;
+
+/// What a request says that takes a job into a phase.
+pub(crate) fn into_phase(phase: &str) -> String {
+    format!(r#"":to":{{"S":"{phase}"}}"#)
+}
+
+/// What a request says that commits.
+pub(crate) const COMMIT: &str = "SET #done = :record";
+/// What a request says that starts a try.
+pub(crate) const START: &str = "request_id = :request";
+/// What a request says that claims to send a try.
+pub(crate) const CLAIM: &str = "sends = :sends";
+
+pub(crate) struct Rig {
+    pub(crate) dir: TempDir,
+    pub(crate) driver: Driver,
+    pub(crate) conductor: Conductor,
+    counts: Counts,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::with(|local| local).await
+    }
+
+    pub(crate) async fn with(choices: impl FnOnce(Local) -> Local) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let input = text(5, 30_000);
+        fs::write(dir.path().join("in.txt"), &input).unwrap();
+        let driver = driver(|local| choices(local.with_gates().with_concurrency(4))).await;
+        let conductor = conductor(&driver);
+        Rig { dir, driver, conductor, counts: naive_count([&input[..]]) }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A word count in so many tasks and parts as this module says.
+    pub(crate) fn submission(&self, output: &str) -> Submit {
+        Submit::new([shown(&self.path("in.txt"))], shown(&self.path(output))).with_options(options())
+    }
+
+    pub(crate) async fn submit(&self, output: &str) -> JobHandle {
+        Box::pin(self.driver.submit(&WordCount, self.submission(output))).await.unwrap()
+    }
+
+    pub(crate) async fn submit_over(&self, output: &str) -> JobHandle {
+        Box::pin(self.driver.submit(&WordCount, self.submission(output).with_overwrite())).await.unwrap()
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        self.driver.runtime().unwrap().host()
+    }
+
+    pub(crate) fn gates(&self) -> &Gates {
+        self.driver.runtime().unwrap().gates().unwrap()
+    }
+
+    pub(crate) fn strike(&self, rules: impl Into<Vec<Rule>>) {
+        self.gates().set_rules(rules.into());
+    }
+
+    /// How often each rule has struck.
+    pub(crate) fn struck(&self) -> Vec<u64> {
+        self.gates().counts().into_iter().map(|(_, struck)| struck).collect()
+    }
+
+    pub(crate) async fn held(&self) -> Held {
+        tokio::time::timeout(PATIENCE, self.gates().next_held()).await.expect("a request is held")
+    }
+
+    /// The next try of a task of a function dies before it does anything.
+    pub(crate) fn kill_next(&self, function: &str) {
+        let rule = FaultRule::nth(function, 0, Fault::KillWorker { after: Duration::ZERO });
+        self.host().set_faults(FaultPlan { seed: 0, rules: vec![rule] });
+    }
+
+    /// Kills all workers of a function, and waits until they are dead.
+    pub(crate) async fn kill(&self, function: &str) {
+        let before = self.host().worker_pids();
+        let killed = self.host().kill_workers(function);
+        assert!(killed > 0, "no worker of {function} was there to be killed");
+        until("the killed workers are gone", || {
+            let now = self.host().worker_pids();
+            before.iter().filter(|pid| !now.contains(pid)).count() >= killed
+        })
+        .await;
+    }
+
+    /// Waits until nothing runs and nothing is queued.
+    pub(crate) async fn idle(&self) {
+        until("the functions are idle", || self.host().pending() == 0).await;
+    }
+
+    /// Asserts that an output holds one whole result of the right words, and nothing else.
+    #[track_caller]
+    pub(crate) fn is_right(&self, output: &str) {
+        assert!(read_output(&self.path(output)).counts == self.counts, "{output} holds other words");
+    }
+
+    /// Asserts that no upload of a job is left, in the output nor in the work bucket, and that cleaning leaves no trace of any.
+    pub(crate) async fn leaves_nothing(&self, job: &JobId) {
+        self.idle().await;
+        let output = self.conductor.spec(job).await.unwrap().output;
+        for bucket in [&output.bucket, &self.conductor.stack.work_bucket] {
+            let left = self.conductor.objects.uploads(bucket, "").await.unwrap();
+            assert_eq!(left, [], "{bucket}");
+        }
+        let before = Timestamp(Timestamp::now().0 + 3_600_000);
+        self.driver.clean(before, Really::Remove).await.unwrap();
+        let left = self.conductor.leftovers().await.unwrap();
+        assert!(left.is_empty(), "{left:?}");
+        let items =
+            self.conductor.clients.dynamodb.scan().table_name(&self.conductor.stack.table).send().await.unwrap();
+        assert_eq!(items.items(), [], "the ledger keeps something");
+    }
+}
+
+pub(crate) fn options() -> JobOptions {
+    JobOptions { concurrency: 0, split_bytes: Some(10_000), partitions: Some(PARTS as u32), ..JobOptions::default() }
+}
+
+/// Waits for a job's end, but not for ever.
+pub(crate) async fn end(handle: &JobHandle) -> Result<Report, Error> {
+    tokio::time::timeout(PATIENCE, Box::pin(handle.wait())).await.expect("the job ends")
+}
+
+/// Runs all of these at once, as most of their time is waited: on this thread, their servers on others. Without optimisation
+/// they are too large for its stack.
+pub(crate) async fn all_at_once(futures: impl IntoIterator<Item = impl Future<Output = ()> + 'static>) {
+    let local = LocalSet::new();
+    let running: Vec<_> = futures.into_iter().map(|future| local.spawn_local(Box::pin(future))).collect();
+    local
+        .run_until(async {
+            for one in running {
+                one.await.unwrap();
+            }
+        })
+        .await;
+}
+
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+pub(crate) fn refuse(status: u16, code: &str) -> Strike {
+    Strike::Refuse { status, code: code.to_owned() }
+}
+
+/// All files of a directory, hidden ones too, with their bytes.
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(path) = left.pop() {
+        for entry in fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                // What is just being removed is not there.
+                let Ok(bytes) = fs::read(&path) else { continue };
+                found.insert(path.strip_prefix(dir).unwrap().to_owned(), bytes);
+            }
+        }
+    }
+    found
+}
