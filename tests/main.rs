@@ -10,6 +10,7 @@
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
+//! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting, attaching |
@@ -40,6 +41,7 @@ mod bench;
 mod boto3;
 mod calls;
 mod cli;
+mod ends;
 mod example;
 mod examples;
 mod faults;

@@ -1,0 +1,325 @@
+//! Deaths at every step of a job's start and end: workers and whole programs are killed while a request of theirs is held, before
+//! or after the service has done it. Somebody else goes on from there, to the right result or to a true error, and nothing is
+//! left.
+
+use crate::programs;
+use crate::rig::{COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, all_at_once, end, into_phase, options, snapshot};
+use crate::support::{Counts, driver, naive_count, nothing_published, read_listed, read_output, run, text};
+use kinglet::{JobOptions, Phase, Servers};
+use kinglet_core::env::STATE_DIR;
+use kinglet_jobs::WordCount;
+use kinglet_local::gate::{Rule, Strike};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where workers die.
+struct Death {
+    name: &'static str,
+    /// Each holds one request.
+    rules: Vec<Rule>,
+    /// Whose workers are killed.
+    function: &'static str,
+}
+
+fn s3(operation: &str, text: &str, strike: Strike) -> Rule {
+    Rule::s3(operation).containing(text).does(strike)
+}
+
+fn update(text: impl Into<String>, strike: Strike) -> Rule {
+    Rule::dynamodb("UpdateItem").containing(text).does(strike)
+}
+
+/// Waits for what the rules hold, kills the workers, and lets what was not done yet be lost with them.
+async fn die(rig: &Rig, death: &Death) {
+    let mut held = Vec::new();
+    for _ in &death.rules {
+        held.push(rig.held().await);
+    }
+    rig.kill(death.function).await;
+    held.into_iter().for_each(|held| held.lose());
+    assert!(rig.struck().iter().all(|struck| *struck == 1), "{}: {:?}", death.name, rig.gates().counts());
+}
+
+/// Deaths of jobs that succeed all the same, all at once, as most of the time is waited.
+async fn succeed(deaths: Vec<Death>, timeout: Duration) {
+    let deaths = deaths.into_iter().map(|death| async move {
+        let rig = Rig::with(|local| local.with_timeout(timeout)).await;
+        rig.strike(death.rules.clone());
+        // Nobody looks after the job until they are dead.
+        let handle = rig.submit("out").await;
+        die(&rig, &death).await;
+        let began = Instant::now();
+        let report = end(&handle).await.unwrap_or_else(|error| panic!("{}: {error}", death.name));
+        assert_eq!(report.phase, Phase::Succeeded, "{}", death.name);
+        // Not as late as a silent worker is taken for lost.
+        assert!(began.elapsed() < Duration::from_secs(60), "{}: {:?}", death.name, began.elapsed());
+        rig.is_right("out");
+        rig.leaves_nothing(handle.id()).await;
+        rig.driver.close().await;
+    });
+    all_at_once(deaths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_splitter_or_mapper_that_died_between_two_steps_was_waited_for_until_it_counted_as_lost() {
+    use Strike::{HoldAfter, HoldBefore};
+    let death = |name, rule, function| Death { name, rules: vec![rule], function };
+    // A splitter that began and died counts as lost only 15 s after its timeout.
+    let deaths = vec![
+        death("listing done", s3("PutObject", "/plan/", HoldBefore), SPLITTER),
+        death("plan written", s3("PutObject", "/plan/", HoldAfter), SPLITTER),
+        death("plan recorded", update(into_phase("mapping"), HoldAfter), SPLITTER),
+        death("map committed", update(COMMIT, HoldAfter), MAPPER),
+        death("reducing not yet", update(into_phase("reducing"), HoldBefore), MAPPER),
+        death("reducing, no reducer started", update(into_phase("reducing"), HoldAfter), MAPPER),
+    ];
+    succeed(deaths, Duration::from_secs(6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reducer_that_died_while_it_committed_or_published_left_half_an_output() {
+    use Strike::{HoldAfter, HoldBefore};
+    let commit = |strike| Rule::dynamodb("UpdateItem").containing(COMMIT).after(MAPS).does(strike);
+    let death = |name, rules| Death { name, rules, function: REDUCER };
+    let deaths = vec![
+        death("uploaded", vec![commit(HoldBefore)]),
+        death("committed", vec![commit(HoldAfter)]),
+        death("publishing", vec![update(into_phase("publishing"), HoldAfter)]),
+        death(
+            "between two parts",
+            vec![s3("CompleteMultipartUpload", "part-", HoldAfter), s3("CompleteMultipartUpload", "part-", HoldBefore)],
+        ),
+        death("manifest sent", vec![s3("UploadPart", "_manifest.json", HoldAfter)]),
+        death("result there", vec![s3("CompleteMultipartUpload", "_manifest.json", HoldAfter)]),
+        death("result noted", vec![update("SET published", HoldAfter)]),
+        death("claim still there", vec![s3("DeleteObject", "_owner.json", HoldBefore)]),
+        death("claim gone", vec![s3("DeleteObject", "_owner.json", HoldAfter)]),
+        death("success not noted", vec![Rule::dynamodb("TransactWriteItems").containing("succeeded").does(HoldBefore)]),
+        death("success noted", vec![Rule::dynamodb("TransactWriteItems").containing("succeeded").does(HoldAfter)]),
+    ];
+    succeed(deaths, Duration::from_secs(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "an upload of the manifest of which the ledger does not know yet is not found again"]
+async fn a_reducer_that_died_before_the_ledger_knew_its_upload_of_the_manifest_left_that() {
+    let rules = vec![s3("CreateMultipartUpload", "_manifest.json", Strike::HoldAfter)];
+    succeed(vec![Death { name: "manifest begun", rules, function: REDUCER }], Duration::from_secs(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_died_while_it_undid_a_job_left_its_claim_and_uploads() {
+    use Strike::{HoldAfter, HoldBefore};
+    let deaths = [
+        ("failing", update(into_phase("undoing"), HoldAfter)),
+        ("aborting", s3("AbortMultipartUpload", "part-", HoldBefore)),
+        ("aborted", s3("AbortMultipartUpload", "part-", HoldAfter)),
+        ("claim still there", s3("DeleteObject", "_owner.json", HoldBefore)),
+        ("claim gone", s3("DeleteObject", "_owner.json", HoldAfter)),
+        ("failure not noted", Rule::dynamodb("TransactWriteItems").containing("failed").does(HoldBefore)),
+        ("failure noted", Rule::dynamodb("TransactWriteItems").containing("failed").does(HoldAfter)),
+    ];
+    let deaths = deaths.into_iter().map(|(name, rule)| async move {
+        let rig = Rig::new().await;
+        // One part is uploaded and committed; the other's reducer dies before it commits, and its splitter undoes the job.
+        let rules = vec![Rule::dynamodb("UpdateItem").containing(COMMIT).after(MAPS + 1).does(HoldBefore), rule];
+        rig.strike(rules);
+        let submit = rig.submission("out").with_options(JobOptions { tries_max: 1, ..options() });
+        let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
+        let commit = rig.held().await;
+        rig.kill(REDUCER).await;
+        commit.lose();
+        let held = rig.held().await;
+        rig.kill(SPLITTER).await;
+        held.lose();
+        assert_eq!(rig.struck(), [1, 1], "{name}");
+        let error = end(&handle).await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("failed 1 times") && said.contains("killed"), "{name}: {said}");
+        nothing_published(&rig.path("out"));
+        // And the output is free.
+        rig.strike([]);
+        let next = rig.submit("out").await;
+        end(&next).await.unwrap();
+        rig.is_right("out");
+        rig.leaves_nothing(handle.id()).await;
+        rig.driver.close().await;
+    });
+    all_at_once(deaths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_driver_died_while_it_submitted_was_never_started() {
+    use Strike::HoldAfter;
+    let deaths = [
+        ("spec written", s3("PutObject", "/spec", HoldAfter), false),
+        ("job created", Rule::dynamodb("TransactWriteItems").does(HoldAfter), true),
+        ("output claimed", s3("PutObject", "_owner.json", HoldAfter), true),
+    ];
+    let deaths = deaths.into_iter().map(|(name, rule, is_job)| async move {
+        let rig = Rig::new().await;
+        rig.strike([rule]);
+        // Of the driver that dies only the request is left; the stack stays.
+        let submission = rig.submission("out");
+        let submitting = Box::pin(async { rig.driver.submit(&WordCount, submission).await.map(drop) });
+        let held = tokio::select! {
+            held = rig.held() => held,
+            submitted = submitting => panic!("{name}: {submitted:?}"),
+        };
+        assert_eq!(rig.struck(), [1], "{name}");
+        held.go_on();
+        let jobs = rig.driver.jobs().await.unwrap();
+        assert_eq!(jobs.len(), usize::from(is_job), "{name}");
+        if let Some(job) = jobs.first() {
+            // Whoever looks after it then starts it.
+            let attached = rig.driver.attach(&job.job).await.unwrap();
+            end(&attached).await.unwrap();
+            rig.is_right("out");
+            rig.leaves_nothing(&job.job).await;
+        } else {
+            let next = rig.submit("out").await;
+            end(&next).await.unwrap();
+            rig.is_right("out");
+        }
+        rig.driver.close().await;
+    });
+    all_at_once(deaths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_driver_could_not_finish_what_the_first_ones_functions_had_begun_to_publish() {
+    let rig = Rig::new().await;
+    let rule = s3("CompleteMultipartUpload", "part-", Strike::HoldAfter);
+    rig.strike([rule.clone()]);
+    let handle = rig.submit("out").await;
+    die(&rig, &Death { name: "publishing", rules: vec![rule], function: REDUCER }).await;
+    let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = rig.driver.endpoints().unwrap();
+    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
+    let other = driver(|local| local.with_servers(servers)).await;
+    let report = end(&other.attach(handle.id()).await.unwrap()).await.unwrap();
+    assert_eq!(report.phase, Phase::Succeeded);
+    rig.is_right("out");
+    assert_eq!(end(&handle).await.unwrap().records_out, report.records_out);
+    other.close().await;
+    rig.driver.close().await;
+}
+
+/// A directory in which programs are killed, with a state directory of its own.
+struct Place {
+    dir: tempfile::TempDir,
+    counts: Counts,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = text(11, 30_000);
+        fs::write(dir.path().join("in.txt"), &bytes).unwrap();
+        Place { dir, counts: naive_count([&bytes[..]]) }
+    }
+
+    fn out(&self) -> std::path::PathBuf {
+        self.dir.path().join("out")
+    }
+
+    fn command(&self, mut command: Command) -> Command {
+        command.current_dir(self.dir.path()).env(STATE_DIR, self.dir.path().join("state"));
+        command
+    }
+
+    fn kinglet(&self, args: &[&str]) -> crate::support::Ran {
+        let mut command = self.command(programs::kinglet());
+        run(command.args(args))
+    }
+
+    fn rerun(&self, more: &[&str]) -> crate::support::Ran {
+        self.kinglet(&[&["run", "word-count", "in.txt", "--output", "out", "--partitions", "2"], more].concat())
+    }
+
+    /// Runs the program until it stands still, and kills it with its embedded servers.
+    fn kill_at(&self, step: Step, over: bool) {
+        let mut command = self.command(programs::of_example("ends"));
+        let (operation, text, when) = step;
+        command.args([operation, text, when, if over { "over" } else { "keep" }]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+        assert_eq!(said, "held", "{step:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// An operation, a text in the request, and when it is held.
+type Step = (&'static str, &'static str, &'static str);
+
+/// All that a job does to its output and to what says how it stands, in order.
+const STEPS: [Step; 14] = [
+    ("TransactWriteItems", "splitting", "before"),
+    ("TransactWriteItems", "splitting", "after"),
+    ("PutObject", "_owner.json", "before"),
+    ("PutObject", "_owner.json", "after"),
+    ("PutObject", "/plan/", "before"),
+    ("UploadPart", "part-", "after"),
+    ("UpdateItem", "\"publishing\"", "after"),
+    ("CompleteMultipartUpload", "part-", "after"),
+    ("CompleteMultipartUpload", "_manifest.json", "before"),
+    ("CompleteMultipartUpload", "_manifest.json", "after"),
+    ("UpdateItem", "SET published", "after"),
+    ("DeleteObject", "_owner.json", "before"),
+    ("DeleteObject", "_owner.json", "after"),
+    ("TransactWriteItems", "succeeded", "before"),
+];
+
+/// From here on the result is the new one.
+const RESULT_FROM: usize = 9;
+
+#[test]
+fn a_program_that_was_killed_left_half_a_result_in_the_way_of_the_next() {
+    for (n, step) in STEPS.into_iter().enumerate() {
+        let place = Place::new();
+        place.kill_at(step, false);
+        let is_whole = n >= RESULT_FROM;
+        assert_eq!(place.out().join("_manifest.json").exists(), is_whole, "{step:?}");
+        if is_whole {
+            assert!(read_listed(&place.out()).counts == place.counts, "{step:?}");
+            let ran = place.rerun(&[]);
+            assert!(ran.code == Some(1) && ran.err.contains("_manifest.json is there"), "{step:?}: {}", ran.err);
+            // What is no result of it, `clean` takes away.
+            let cleaned = place.kinglet(&["clean", "--older-than", "0s"]);
+            assert_eq!(cleaned.code, Some(0), "{step:?}: {}", cleaned.err);
+        } else {
+            let ran = place.rerun(&[]);
+            assert_eq!(ran.code, Some(0), "{step:?}: {}", ran.err);
+        }
+        assert!(read_output(&place.out()).counts == place.counts, "{step:?}");
+    }
+}
+
+#[test]
+fn a_program_that_was_killed_while_it_overwrote_left_neither_the_old_result_nor_the_new_one() {
+    let replaced = [("DeleteObjects", "part-", "before"), ("DeleteObjects", "part-", "after")];
+    for (step, n) in STEPS.into_iter().zip(0..).skip(3).chain(replaced.map(|step| (step, RESULT_FROM))) {
+        let place = Place::new();
+        assert_eq!(place.rerun(&[]).code, Some(0));
+        let old = read_output(&place.out()).manifest.job;
+        put_stranger(&place.out());
+        place.kill_at(step, true);
+        let there = read_listed(&place.out());
+        assert!(there.counts == place.counts, "{step:?}");
+        assert_eq!(there.manifest.job != old, n >= RESULT_FROM, "{step:?}");
+        let ran = place.rerun(&["--overwrite"]);
+        assert_eq!(ran.code, Some(0), "{step:?}: {}", ran.err);
+        assert_eq!(fs::read_to_string(place.out().join(STRANGER)).unwrap(), "the user's", "{step:?}");
+        fs::remove_file(place.out().join(STRANGER)).unwrap();
+        assert!(read_output(&place.out()).counts == place.counts, "{step:?}: {:?}", snapshot(&place.out()).keys());
+    }
+}
+
+const STRANGER: &str = "part-notes.txt";
+
+fn put_stranger(output: &Path) {
+    fs::write(output.join(STRANGER), "the user's").unwrap();
+}

@@ -1,0 +1,38 @@
+//! A program that stands still at a chosen request of its job until it is killed. `ends.rs` runs it: the arguments are an
+//! operation of S3 or DynamoDB, a text in the request, `before` or `after`, and whether a result may be replaced.
+
+use kinglet::{Error, JobOptions, Jobs, Local, Submit};
+use kinglet_jobs::WordCount;
+use kinglet_local::gate::{Rule, Strike};
+
+async fn program() -> kinglet::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [operation, text, when, over] = &args[..] else { panic!("four arguments") };
+    let driver = Local::new().with_concurrency(2).with_gates().start().await?;
+    let gates = driver.runtime().and_then(|runtime| runtime.gates());
+    let gates = gates.ok_or_else(|| Error::service("gates", "there are no gates"))?;
+    let rule = match &operation[..] {
+        "UpdateItem" | "TransactWriteItems" => Rule::dynamodb(operation),
+        _ => Rule::s3(operation),
+    };
+    let strike = if when == "before" { Strike::HoldBefore } else { Strike::HoldAfter };
+    gates.set_rules(vec![rule.containing(text).does(strike)]);
+    let options =
+        JobOptions { concurrency: 0, split_bytes: Some(10_000), partitions: Some(3), ..JobOptions::default() };
+    let submit = Submit::new(["in.txt"], "out").with_options(options);
+    let submit = if over == "over" { submit.with_overwrite() } else { submit };
+    let job = async { driver.submit(&WordCount, submit).await?.wait().await };
+    tokio::select! {
+        held = gates.next_held() => {
+            println!("held");
+            std::future::pending::<()>().await;
+            held.go_on();
+        }
+        ended = job => println!("the job ended: {ended:?}"),
+    }
+    Ok(())
+}
+
+fn main() -> std::process::ExitCode {
+    kinglet::main(Jobs::of(kinglet_jobs::registry()), program)
+}
