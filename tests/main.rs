@@ -11,6 +11,7 @@
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
+//! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting, attaching |
@@ -56,6 +57,7 @@ mod ministack;
 mod owners;
 mod primes;
 mod programs;
+mod replies;
 mod rig;
 mod shipped;
 mod stack;
