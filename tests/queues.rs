@@ -2,9 +2,12 @@
 //! never run is named. `queues_program.rs` runs the jobs.
 
 use crate::programs;
-use crate::support::{nothing_published, run, shown, text};
-use kinglet::{Functions, Local, Submit};
+use crate::rig::{self, CLAIM, COMMIT, Rig};
+use crate::support::{conductor_on, nothing_published, run, shown, text};
+use kinglet::{Functions, JobOptions, Local, Phase, Submit, Timestamp};
+use kinglet_aws::Clock;
 use kinglet_jobs::WordCount;
+use kinglet_local::gate::{Rule, Strike};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -60,6 +63,53 @@ fn a_record_that_never_ends_kept_its_function_until_its_timeout_when_the_job_was
     // After 30 s, not after the 900 s of the timeout.
     assert!(said["code"] == "cancelled" && said["left after"].as_u64().unwrap() < 80_000, "{said}");
     nothing_published(&dir.path().join("out"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_whose_clock_was_five_minutes_fast_took_running_tries_for_dead() {
+    let rig = Rig::new().await;
+    let held = Rule::dynamodb("UpdateItem").containing(COMMIT).does(Strike::HoldBefore);
+    let claims = Rule::dynamodb("UpdateItem").containing(CLAIM).times(0).does(Strike::LoseReply);
+    rig.strike([held, claims]);
+    let handle = rig.submit("out").await;
+    let commit = rig.held().await;
+    for off_ms in [300_000_i64, -300_000, 86_400_000] {
+        let clock = Clock::of_machine(Timestamp(Timestamp::now().0.saturating_add_signed(off_ms)));
+        let other = conductor_on(&rig.driver, clock.clone());
+        for _ in 0..3 {
+            assert_eq!(other.conduct(handle.id()).await.unwrap(), Phase::Mapping);
+        }
+        let left_ms = off_ms + clock.ahead_ms().unwrap();
+        assert!(left_ms.abs() < 2_000, "{off_ms} ms off, and {left_ms} ms after the services had answered");
+    }
+    assert_eq!(rig.gates().counts()[1].0, 0, "a try was claimed");
+    commit.go_on();
+    assert_eq!(rig::end(&handle).await.unwrap().retries, 0);
+    rig.is_right("out");
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ordinary_map_task_costs_three_writes_at_most() {
+    let rig = Rig::new().await;
+    let count = |operation, text| Rule::dynamodb(operation).containing(text).times(0).does(Strike::LoseReply);
+    let operations = ["UpdateItem", "PutItem", "BatchWriteItem", "TransactWriteItems"];
+    // By the key of the task's group; and all writes of batches, which are runs, and the index of those that lie in S3.
+    let rules = operations.map(|operation| count(operation, "#map#"));
+    let runs = Rule::dynamodb("BatchWriteItem").times(0).does(Strike::LoseReply);
+    for inline_bytes_max in [u64::MAX, 0] {
+        rig.strike(rules.iter().cloned().chain([runs.clone()]).collect::<Vec<_>>());
+        let output = format!("out-{inline_bytes_max}");
+        let options = JobOptions { inline_bytes_max: Some(inline_bytes_max), ..rig::options() };
+        let submit = rig.submission(&output).with_options(options);
+        let handle = Box::pin(rig.driver.submit(&WordCount, submit)).await.unwrap();
+        rig::end(&handle).await.unwrap();
+        rig.is_right(&output);
+        let seen: Vec<u64> = rig.gates().counts().into_iter().map(|(seen, _)| seen).collect();
+        // A start and a commit each, and the runs or their index.
+        assert_eq!(seen, [2 * rig::MAPS, 0, 0, 0, rig::MAPS]);
+    }
+    rig.driver.close().await;
 }
 
 /// A job whose splitter is this program: the error.

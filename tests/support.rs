@@ -4,7 +4,7 @@
 use crate::programs;
 use kinglet::{Driver, Functions, Jobs, Local, Report};
 use kinglet_aws::conduct::{Conductor, Stack};
-use kinglet_aws::{Clients, Endpoints, FunctionNames};
+use kinglet_aws::{Clients, Clock, Endpoints, FunctionNames};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::spec::{JobOptions, JobSpec, OutputSpec};
@@ -175,8 +175,14 @@ pub(crate) async fn driver(choices: impl FnOnce(Local) -> Local) -> Driver {
 
 /// What the functions do their work with, on a driver's embedded runtime.
 pub(crate) fn conductor(driver: &Driver) -> Conductor {
+    conductor_on(driver, Clock::default())
+}
+
+/// The same on a machine with this clock.
+pub(crate) fn conductor_on(driver: &Driver, clock: Clock) -> Conductor {
     let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
-    let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".into(), keys });
+    let endpoints = Endpoints { s3, dynamodb, lambda, region: "us-east-1".into(), keys };
+    let clients = Clients::on_machine(&endpoints, clock);
     let name = |role: &str| format!("kinglet-{role}");
     let functions = FunctionNames {
         splitter: name("splitter"),
