@@ -104,7 +104,6 @@ async fn a_reducer_that_died_while_it_committed_or_published_left_half_an_output
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "an upload of the manifest of which the ledger does not know yet is not found again"]
 async fn a_reducer_that_died_before_the_ledger_knew_its_upload_of_the_manifest_left_that() {
     let rules = vec![s3("CreateMultipartUpload", "_manifest.json", Strike::HoldAfter)];
     succeed(vec![Death { name: "manifest begun", rules, function: REDUCER }], Duration::from_secs(60)).await;

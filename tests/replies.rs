@@ -93,7 +93,6 @@ async fn a_lost_reply_of_s3_was_taken_for_another_jobs_object() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "an upload of which nobody knows, without a byte, is only looked for where a try has failed"]
 async fn an_upload_whose_beginning_was_not_heard_of_stayed_in_the_output() {
     let rig = Rig::new().await;
     let cases = vec![
