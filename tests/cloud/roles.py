@@ -18,6 +18,10 @@ from stack import ELSEWHERE, INPUT, OUTPUT, Aws, Stack
 from tools import Failed, say
 
 JOB = "jobs/roles"
+# A part's name has the id of its job in it.
+ID = "19aa0000000-0123456789ab"
+PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
+MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
 PROGRAM = "programs/roles"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
@@ -25,11 +29,23 @@ ITEM = PK | {"ttl": {"N": "1"}}
 REFUSED = {"AccessDenied", "AccessDeniedException", "403"}
 
 
+def begin(s3: object, bucket: str, key: str) -> tuple[dict[str, str], str]:
+    """An upload that is left open: where it is, and the ETag of its only part."""
+    where = {"Bucket": bucket, "Key": key}
+    where |= {"UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+    return where, s3.upload_part(**where, PartNumber=1, Body=b"x")["ETag"]
+
+
+def finish(s3: object, where: dict[str, str], part: str) -> None:
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
+
+
 @dataclass
 class Caller:
-    """A role at work, and where it works."""
+    """A role at work, and where it works; and root, who does what another has done before."""
 
     aws: Aws
+    root: Aws
     table: str
     work: str
     names: dict[str, str]
@@ -46,16 +62,46 @@ class Caller:
         for error in done.get("Errors", []):
             raise ClientError({"Error": error}, "DeleteObjects")
 
+    def remove_version(self, bucket: str, key: str) -> None:
+        """On a condition: what `Objects::delete_version` does with a claim."""
+        etag = self.root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")["ETag"]
+        self.aws.s3.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
+
+    def replace(self, bucket: str, key: str) -> None:
+        """On conditions: where nothing is, and in place of what is there."""
+        self.root.s3.delete_object(Bucket=bucket, Key=key)
+        etag = self.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"x", IfNoneMatch="*")["ETag"]
+        self.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"y", IfMatch=etag)
+
     def upload(self, bucket: str, key: str) -> None:
         """In parts, and gives one up: what `aws/src/upload.rs` does."""
-        s3 = self.aws.s3
-        where = {"Bucket": bucket, "Key": key}
-        started = s3.create_multipart_upload(**where)["UploadId"]
-        part = s3.upload_part(**where, UploadId=started, PartNumber=1, Body=b"x")["ETag"]
-        parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
-        s3.complete_multipart_upload(**where, UploadId=started, MultipartUpload=parts)
-        started = s3.create_multipart_upload(**where)["UploadId"]
-        s3.abort_multipart_upload(**where, UploadId=started)
+        finish(self.aws.s3, *begin(self.aws.s3, bucket, key))
+        where, _ = begin(self.aws.s3, bucket, key)
+        self.aws.s3.abort_multipart_upload(**where)
+
+    def finish_anothers(self, bucket: str, key: str) -> None:
+        """Completes an upload that another has left open: so are parts and manifests published."""
+        where, part = begin(self.root.s3, bucket, key)
+        try:
+            finish(self.aws.s3, where, part)
+        except ClientError:
+            self.root.s3.abort_multipart_upload(**where)
+            raise
+
+    def abort_anothers(self, bucket: str, key: str) -> None:
+        where, _ = begin(self.root.s3, bucket, key)
+        try:
+            self.aws.s3.abort_multipart_upload(**where)
+        except ClientError:
+            self.root.s3.abort_multipart_upload(**where)
+            raise
+
+    def look_at_anothers(self, bucket: str, key: str) -> None:
+        where, _ = begin(self.root.s3, bucket, key)
+        try:
+            self.aws.s3.list_parts(**where)
+        finally:
+            self.root.s3.abort_multipart_upload(**where)
 
     def invoke(self, function: str) -> None:
         # The sweep is an event that the splitter takes and the others refuse; none of them does anything for a dry run.
@@ -89,6 +135,35 @@ def in_table(operation: str, **how: object) -> Callable[[Caller], None]:
     return lambda caller: getattr(caller.aws.dynamodb, operation)(TableName=caller.table, **how)
 
 
+def uploads(caller: Caller, bucket: str) -> None:
+    caller.aws.s3.list_multipart_uploads(Bucket=bucket, Prefix="roles/")
+
+
+# What lies in an output and is not Kinglet's, however much it looks so: names that readers of `part-*` take, names of earlier
+# versions, and names that end as Kinglet's do.
+USERS = [
+    "other",
+    "part-00000",
+    "part-notes.txt",
+    "part-2024-01",
+    f"part-00000-{ID}.bak",
+    f"part-0000-{ID}",
+    "counterpart-x.csv",
+    f"counterpart-00000-{ID}",
+    "my_manifest.json",
+    "product_owner.json",
+]
+
+# What nobody may do to them.
+ACTS: dict[str, Callable[[Caller, str, str], None]] = {
+    "write": Caller.put,
+    "write in parts": Caller.upload,
+    "complete another's": Caller.finish_anothers,
+    "abort another's": Caller.abort_anothers,
+    "read": Caller.get,
+    "remove": Caller.remove,
+}
+
 # Who may: s splitter, m mapper, r reducer, d the driver's user.
 Line = tuple[str, str, Callable[[Caller], object]]
 TABLE: list[Line] = [
@@ -106,9 +181,9 @@ TABLE: list[Line] = [
     ("query another table", "", lambda c: query(c, ELSEWHERE)),
     # The work bucket
     ("read a spec", "smrd", lambda c: c.get(c.work, f"{JOB}/spec")),
-    ("read a plan", "smrd", lambda c: c.get(c.work, f"{JOB}/plan")),
+    ("read a plan", "smrd", lambda c: c.get(c.work, f"{JOB}/plan/0")),
     ("read items", "smrd", lambda c: c.get(c.work, f"{JOB}/items")),
-    ("read runs", "rd", lambda c: c.get(c.work, f"{JOB}/runs/000000.0/0-1")),
+    ("read runs", "mrd", lambda c: c.get(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("read what calls share", "mrd", lambda c: c.get(c.work, f"{JOB}/shared")),
     ("write what calls share", "d", lambda c: c.put(c.work, f"{JOB}/shared")),
     ("write an object of a call", "mrd", lambda c: c.put(c.work, f"{JOB}/objects/a")),
@@ -119,12 +194,14 @@ TABLE: list[Line] = [
     ("remove a shipped program", "", lambda c: c.remove(c.work, PROGRAM)),
     ("write a spec", "d", lambda c: c.put(c.work, f"{JOB}/spec")),
     ("write items", "d", lambda c: c.put(c.work, f"{JOB}/items")),
-    ("write a plan", "sd", lambda c: c.put(c.work, f"{JOB}/plan")),
+    ("write a plan", "sd", lambda c: c.put(c.work, f"{JOB}/plan/0")),
+    ("remove a plan", "d", lambda c: c.remove(c.work, f"{JOB}/plan/0")),
     ("write runs", "md", lambda c: c.put(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("write runs in parts", "md", lambda c: c.upload(c.work, f"{JOB}/runs/000000.0/0-2")),
     ("write under another prefix of the work bucket", "", lambda c: c.put(c.work, "other/spec")),
     ("remove runs", "d", lambda c: c.remove(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("learn that an object of the work bucket is gone", "smrd", lambda c: gone(c, c.work, f"{JOB}/none/spec")),
+    ("list the uploads of the work bucket", "d", lambda c: uploads(c, c.work)),
     ("change the policy of the work bucket", "", lambda c: c.aws.s3.delete_bucket_policy(Bucket=c.work)),
     ("delete the work bucket", "", lambda c: c.aws.s3.delete_bucket(Bucket=c.work)),
     # The input
@@ -133,21 +210,45 @@ TABLE: list[Line] = [
     ("read an object of the input", "sm", lambda c: c.get(INPUT, "roles/a")),
     ("write into the input", "", lambda c: c.put(INPUT, "roles/a")),
     ("remove an object of the input", "", lambda c: c.remove(INPUT, "roles/a")),
-    # The output
-    ("write a manifest", "smrd", lambda c: c.put(OUTPUT, "roles/_manifest.json")),
-    ("read a manifest", "smrd", lambda c: c.get(OUTPUT, "roles/_manifest.json")),
-    ("write a part", "r", lambda c: c.put(OUTPUT, "roles/part-00000")),
-    ("write a part in parts", "r", lambda c: c.upload(OUTPUT, "roles/part-00000")),
-    ("read a part", "rd", lambda c: c.get(OUTPUT, "roles/part-00000")),
-    ("remove a part", "smrd", lambda c: c.remove(OUTPUT, "roles/part-00001")),
-    ("remove a manifest", "d", lambda c: c.remove(OUTPUT, "roles/_manifest.json")),
-    ("write something else into the output", "", lambda c: c.put(OUTPUT, "roles/other")),
-    ("read something else in the output", "", lambda c: c.get(OUTPUT, "roles/else")),
-    ("list the output", "d", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
+    ("write a part into the input", "", lambda c: c.put(INPUT, PART)),
+    ("list the uploads of the input", "", lambda c: uploads(c, INPUT)),
+    # The output: any function may be the one that ends a job. aws/src/output.rs
+    ("claim an output, and renew the claim", "smrd", lambda c: c.replace(OUTPUT, OWNER)),
+    ("read a claim", "smrd", lambda c: c.get(OUTPUT, OWNER)),
+    ("give an output free", "smrd", lambda c: c.remove_version(OUTPUT, OWNER)),
+    ("write a manifest", "smrd", lambda c: c.put(OUTPUT, MANIFEST)),
+    ("write a manifest in parts", "smrd", lambda c: c.upload(OUTPUT, MANIFEST)),
+    ("complete another's manifest", "smrd", lambda c: c.finish_anothers(OUTPUT, MANIFEST)),
+    ("abort another's manifest", "smrd", lambda c: c.abort_anothers(OUTPUT, MANIFEST)),
+    ("list the parts of a manifest's upload", "smrd", lambda c: c.look_at_anothers(OUTPUT, MANIFEST)),
+    ("read a manifest", "smrd", lambda c: c.get(OUTPUT, MANIFEST)),
+    ("write a part", "smrd", lambda c: c.put(OUTPUT, PART)),
+    ("write a part in parts", "smrd", lambda c: c.upload(OUTPUT, PART)),
+    ("complete another's part", "smrd", lambda c: c.finish_anothers(OUTPUT, PART)),
+    ("abort another's part", "smrd", lambda c: c.abort_anothers(OUTPUT, PART)),
+    ("list the parts of a part's upload", "smrd", lambda c: c.look_at_anothers(OUTPUT, PART)),
+    ("read a part", "smrd", lambda c: c.get(OUTPUT, PART)),
+    ("remove a part", "smrd", lambda c: c.remove(OUTPUT, OTHER_PART)),
+    ("remove a part as it is known", "smrd", lambda c: c.remove_version(OUTPUT, OTHER_PART)),
+    ("do so where the output is the bucket", "smrd", lambda c: c.remove(OUTPUT, OTHER_PART.split("/")[1])),
+    ("list the output", "smrd", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
+    ("list the uploads of the output", "smrd", lambda c: uploads(c, OUTPUT)),
+    ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),
+    # `bench` removes what it has made.
+    ("remove a manifest", "d", lambda c: c.remove(OUTPUT, MANIFEST)),
+    # What is the user's there
+    *(
+        (f"{doing} {key}", "", lambda c, act=act, key=key: act(c, OUTPUT, f"roles/{key}"))
+        for key in USERS
+        for doing, act in ACTS.items()
+    ),
     # Another bucket
     ("list another bucket", "", lambda c: c.aws.s3.list_objects_v2(Bucket=ELSEWHERE)),
     ("read in another bucket", "", lambda c: c.get(ELSEWHERE, "roles/a")),
-    ("write a part into another bucket", "", lambda c: c.put(ELSEWHERE, "roles/part-00000")),
+    ("write a part into another bucket", "", lambda c: c.put(ELSEWHERE, PART)),
+    ("remove a part from another bucket", "", lambda c: c.remove(ELSEWHERE, PART)),
+    ("complete another's part in another bucket", "", lambda c: c.finish_anothers(ELSEWHERE, PART)),
+    ("list the uploads of another bucket", "", lambda c: uploads(c, ELSEWHERE)),
     ("list the account's buckets", "", lambda c: c.aws.s3.list_buckets()),
     # Functions
     ("invoke the splitter", "smrd", lambda c: c.invoke("SplitterName")),
@@ -237,17 +338,13 @@ def attempt(call: Callable, caller: object) -> str:
 def prepare(stack: Stack) -> None:
     """What the calls want to find."""
     root, outputs = stack.root, stack.outputs
-    for bucket, key in [
-        (INPUT, "roles/a"),
-        (ELSEWHERE, "roles/a"),
-        (OUTPUT, "roles/else"),
-        (OUTPUT, "roles/part-00000"),
-    ]:
+    there = [PART, OTHER_PART, OWNER, *(f"roles/{key}" for key in USERS)]
+    for bucket, key in [(INPUT, "roles/a"), (ELSEWHERE, "roles/a"), (ELSEWHERE, PART), *((OUTPUT, key) for key in there)]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-    for name in ["spec", "plan", "items", "shared", "objects/a", "runs/000000.0/0-1"]:
+    for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1"]:
         root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=f"{JOB}/{name}", Body=b"x")
     root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=PROGRAM, Body=b"x")
-    root.s3.put_object(Bucket=OUTPUT, Key="roles/_manifest.json", Body=b"{}")
+    root.s3.put_object(Bucket=OUTPUT, Key=MANIFEST, Body=b"{}")
 
 
 def tidy(stack: Stack) -> None:
@@ -270,7 +367,7 @@ def try_table(stack: Stack, lines: list[Line], callers: dict[str, Caller]) -> No
             if verdict != want:
                 wrong.append(f"{letter}: {what}: {verdict}, not {want}")
         say(
-            "     " + what.ljust(52) + "  ".join(f"{letter} {verdict.ljust(7)}" for letter, verdict in verdicts.items())
+            "     " + what.ljust(68) + "  ".join(f"{letter} {verdict.ljust(7)}" for letter, verdict in verdicts.items())
         )
     if wrong:
         raise Failed("\n".join(wrong))
@@ -283,7 +380,7 @@ def check_roles(stack: Stack, driver: Aws) -> None:
     names = outputs | {"Elsewhere": ELSEWHERE, "AnotherRole": roles["s"]}
     clients = {letter: as_role(stack.root, stack.server, role) for letter, role in roles.items()} | {"d": driver}
     callers = {
-        letter: Caller(aws, outputs["Table"], outputs["WorkBucketName"], names) for letter, aws in clients.items()
+        letter: Caller(aws, stack.root, outputs["Table"], outputs["WorkBucketName"], names) for letter, aws in clients.items()
     }
     prepare(stack)
     try_table(stack, TABLE, callers)
@@ -315,7 +412,7 @@ def only_over_tls(stack: Stack) -> None:
 MORE: list[Line] = [
     ("list a bucket of MoreInputBucketArns", "sm", lambda c: c.aws.s3.list_objects_v2(Bucket=ELSEWHERE)),
     ("read in it", "sm", lambda c: c.get(ELSEWHERE, "roles/a")),
-    ("write into it", "", lambda c: c.put(ELSEWHERE, "roles/part-00000")),
+    ("write into it", "", lambda c: c.put(ELSEWHERE, PART)),
 ]
 
 THROUGH_S3 = {"kms:viaservice": f"s3.{REGION}.amazonaws.com"}
@@ -359,7 +456,8 @@ def check_options(stack: Stack, key: str, data_key: str, asked: bool) -> None:
             if got != want:
                 raise Failed(f"{role}, options {asked}: {action} of {resource} with {context}: {got}, not {want}")
         aws = as_role(stack.root, stack.server, role)
-        callers[letter] = Caller(aws, stack.outputs["Table"], stack.outputs["WorkBucketName"], stack.outputs)
+        where = stack.outputs["Table"], stack.outputs["WorkBucketName"]
+        callers[letter] = Caller(aws, stack.root, *where, stack.outputs)
     prepare(stack)
     try_table(stack, [(what, who if asked else "", call) for what, who, call in MORE], callers)
     tidy(stack)
