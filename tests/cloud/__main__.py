@@ -12,6 +12,8 @@
 | `roles.py` | what each role may do and may not, as a table |
 | `settings.py` | what the template says of its resources is so, without and with its options |
 | `jobs.py` | jobs on the stack: the right answers, and the right errors |
+| `races.py` | of two jobs that want one output, one has it and the other is refused, and one whole result is there |
+| `broken.py` | a splitter that cannot run: the doctor says so, and so does a job, soon |
 | `programs.py` | programs that ship themselves, a changed one too; those that would not run are refused |
 | `guide.py` | the commands of `docs/guide/deploy.md` that need no AWS account end with a finished job |
 

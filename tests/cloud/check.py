@@ -3,10 +3,12 @@
 import argparse
 import sys
 
+import broken
 import functions
 import guide
 import jobs
 import programs
+import races
 import roles
 import settings
 import tools
@@ -64,6 +66,10 @@ def check_on(server: Ministack) -> None:
         jobs.check_jobs(stack, driver)
     with Step("jobs that fail"):
         jobs.check_failures(stack, driver)
+    with Step("races for one output"):
+        races.check_races(stack, driver)
+    with Step("a splitter that cannot run"):
+        broken.check_broken_splitter(stack, driver)
     with Step("looking after jobs"):
         jobs.check_looking_after(stack, driver)
     with Step("programs that ship themselves"):

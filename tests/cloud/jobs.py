@@ -2,11 +2,16 @@
 
 import json
 import random
+import re
 import subprocess
+import zlib
 from collections import Counter
 
 from stack import ELSEWHERE, INPUT, OUTPUT, Aws, Stack
 from tools import TARGET, check, run, say
+
+# The partition, and the id of the job.
+PART = r"part-\d{5}-[0-9a-f]{11}-[0-9a-f]{12}"
 
 KINGLET = TARGET / "debug" / "kinglet"
 
@@ -47,16 +52,39 @@ class Driver:
         return self.run("run", "word-count", source, "--output", target, *options, fails=fails)
 
 
-def read_output(root: Aws, prefix: str) -> dict[bytes, int]:
-    """The parts, which have to be sorted, and the manifest, which has to be there."""
+def problems(driver: Driver, fails: bool = False) -> list[str]:
+    """What the doctor calls a problem. It fails where there is one, and says so after the JSON."""
+    said = driver.run("doctor", "--json", fails=fails)
+    found, _ = json.JSONDecoder().raw_decode(said[said.index("[") :])
+    return [finding["message"] for finding in found if finding["level"] == "problem"]
+
+
+def read_manifest(root: Aws, prefix: str) -> dict:
+    return json.loads(root.s3.get_object(Bucket=OUTPUT, Key=f"{prefix}_manifest.json")["Body"].read())
+
+
+def open_uploads(root: Aws) -> list[str]:
+    """What is left unfinished in the output bucket."""
+    return [upload["Key"] for upload in root.s3.list_multipart_uploads(Bucket=OUTPUT).get("Uploads", [])]
+
+
+def read_output(root: Aws, prefix: str, users: tuple[str, ...] = ()) -> dict[bytes, int]:
+    """The parts, which have to be sorted, and the manifest, which has to list them, and nothing else but for the user's."""
     found: dict[bytes, int] = {}
-    listed = [e["Key"] for e in root.s3.list_objects_v2(Bucket=OUTPUT, Prefix=prefix).get("Contents", [])]
-    check(f"{prefix}_manifest.json" in listed, f"there is no manifest at {prefix}: {listed}")
-    for key in listed:
-        if key.endswith("_manifest.json"):
-            continue
-        lines = root.s3.get_object(Bucket=OUTPUT, Key=key)["Body"].read().splitlines()
-        pairs = [line.split(b"\t") for line in lines]
+    listed = {e["Key"]: e for e in root.s3.list_objects_v2(Bucket=OUTPUT, Prefix=prefix).get("Contents", [])}
+    check(f"{prefix}_manifest.json" in listed, f"there is no manifest at {prefix}: {sorted(listed)}")
+    manifest = read_manifest(root, prefix)
+    parts = [f"{prefix}{part['name']}" for part in manifest["parts"]]
+    beside = [f"{prefix}{name}" for name in ["_manifest.json", *users]]
+    check(sorted(listed) == sorted(parts + beside), f"{sorted(listed)} is not what the manifest lists: {parts}")
+    for number, (key, part) in enumerate(zip(parts, manifest["parts"], strict=True)):
+        name = f"part-{number:05}-{manifest['job']}"
+        check(re.fullmatch(PART, name) is not None and part["name"] == name, f"{key} is not called {name}")
+        text = root.s3.get_object(Bucket=OUTPUT, Key=key)["Body"].read()
+        is_so = len(text), zlib.crc32(text), listed[key]["ETag"]
+        check(is_so == (part["bytes"], part["crc32"], part["etag"]), f"{key} is {is_so}, and not {part}")
+        pairs = [line.split(b"\t") for line in text.splitlines()]
+        check(len(pairs) == part["records"], f"{key} has {len(pairs)} records, and not {part}")
         check([word for word, _ in pairs] == sorted(word for word, _ in pairs), f"{key} is not sorted")
         for word, count in pairs:
             check(word not in found, f"{word!r} is in two parts")
@@ -77,11 +105,17 @@ def check_jobs(stack: Stack, driver: Driver) -> None:
     say("     " + said.strip().replace("\n", "\n     "))
     check(read_output(stack.root, "common/") == common, "the count of common/ is wrong")
 
-    # One split and one part, runs in S3, both larger than one part of an upload; then again, over what is there.
+    # One split and one part, runs in S3, both larger than one part of an upload; then again, over what is there. What the user
+    # has put beside it stays.
     large = ["--inline-bytes", "0", "--partitions", "1", "--compression", "none", "--split-bytes", "100000000"]
+    users = ("counterpart-x.csv", "part-notes.txt")
     for overwrite in [[], ["--overwrite"]]:
         driver.count(f"s3://{INPUT}/rare/", f"s3://{OUTPUT}/rare", *large, *overwrite)
-        check(read_output(stack.root, "rare/") == rare, "the count of rare/ is wrong")
+        there = users if overwrite else ()
+        check(read_output(stack.root, "rare/", there) == rare, "the count of rare/ is wrong")
+        for name in users:
+            stack.root.s3.put_object(Bucket=OUTPUT, Key=f"rare/{name}", Body=b"the user's")
+    check(not open_uploads(stack.root), f"uploads are left open: {open_uploads(stack.root)}")
 
 
 def check_failures(stack: Stack, driver: Driver) -> None:
@@ -98,6 +132,7 @@ def check_failures(stack: Stack, driver: Driver) -> None:
     check_crash(stack, driver)
     left = stack.root.s3.list_objects_v2(Bucket=OUTPUT, Prefix="wrong/").get("Contents", [])
     check(not left, f"jobs that failed left {left}")
+    check(not open_uploads(stack.root), f"jobs that failed left uploads open: {open_uploads(stack.root)}")
 
 
 def check_crash(stack: Stack, driver: Driver) -> None:
