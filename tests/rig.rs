@@ -119,6 +119,16 @@ impl Rig {
         until("the functions are idle", || self.host().pending() == 0).await;
     }
 
+    /// Waits for a job's end without looking after it.
+    pub(crate) async fn ends_alone(&self, job: &JobId) {
+        let ended = async {
+            while !self.conductor.ledger.job(job).await.unwrap().phase.is_final() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the job ends by itself");
+    }
+
     /// Asserts that an output holds one whole result of the right words, and nothing else.
     #[track_caller]
     pub(crate) fn is_right(&self, output: &str) {
