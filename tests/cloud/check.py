@@ -72,6 +72,8 @@ def check_on(server: Ministack) -> None:
         broken.check_broken_splitter(stack, driver)
     with Step("looking after jobs"):
         jobs.check_looking_after(stack, driver)
+    with Step("a benchmark"):
+        jobs.check_bench(stack, driver)
     with Step("programs that ship themselves"):
         programs.check_programs(driver)
     with Step("roles"):

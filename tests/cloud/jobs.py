@@ -202,6 +202,26 @@ def check_looking_after(stack: Stack, driver: Driver) -> None:
     driver.run("attach", first, fails=True)
 
 
+def check_bench(stack: Stack, driver: Driver) -> None:
+    """A benchmark makes its texts in the output bucket, copies them to where the functions read, and removes all of it."""
+    iam, root = stack.root.iam, stack.root
+    # What docs/guide/deploy.md says that it needs besides.
+    allow = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:DeleteObject"], "Resource": f"arn:aws:s3:::{INPUT}/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=USER, PolicyName="bench", PolicyDocument=policy)
+    # ministack's CloudFormation hands the size of /tmp on as text, and a client that is not Python's cannot read it.
+    for function in ["Mapper", "MapperLarge", "Reducer"]:
+        name = stack.outputs[f"{function}Name"]
+        root.functions.update_function_configuration(FunctionName=name, EphemeralStorage={"Size": 2048})
+    buckets = [INPUT, OUTPUT]
+    keys = lambda: {b: [e["Key"] for e in root.s3.list_objects_v2(Bucket=b).get("Contents", [])] for b in buckets}  # noqa: E731
+    before = keys()
+    said = driver.run("bench", "--sizes", "100kB", "--tasks", "2", "--repeat", "1", "--concurrency", "2")
+    say("     " + said.strip().replace("\n", "\n     "))
+    check(keys() == before, f"before the benchmark there was {before}, and after it {keys()}")
+    iam.delete_user_policy(UserName=USER, PolicyName="bench")
+
+
 # ---- The driver's user
 
 

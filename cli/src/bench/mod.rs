@@ -140,8 +140,7 @@ impl Place {
     async fn remove(&self, driver: &Driver, name: &str) -> Result<()> {
         let place = self.at(name);
         if place.starts_with("s3://") {
-            driver.remove_output(&place).await?;
-            return driver.remove_copied_parts(&place).await;
+            return driver.remove_output(&place).await;
         }
         match std::fs::remove_dir_all(&place) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -161,7 +160,8 @@ async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
     for name in set.outputs() {
         left = left.and(place.remove(driver, &name).await);
         if let Some(reads) = &reads {
-            left = left.and(reads.remove(driver, &name).await);
+            // There is no manifest with them, and nobody may look for one.
+            left = left.and(driver.remove_copied_parts(&reads.at(&name)).await);
         }
     }
     // The embedded runtime takes it all with it.
@@ -277,7 +277,12 @@ impl Set<'_> {
     /// Brings a corpus to where it can be read.
     async fn hand_over(&self, size: u64) -> Result<()> {
         let (from, to) = (self.place.at(&corpus(size)), self.reads.at(&corpus(size)));
-        if from == to { Ok(()) } else { self.driver.copy_parts(&from, &to).await }
+        if from == to {
+            return Ok(());
+        }
+        // Those of a run that was broken off have other names, and would be read with these.
+        self.driver.remove_copied_parts(&to).await?;
+        self.driver.copy_parts(&from, &to).await
     }
 
     async fn repeatedly<J: Job>(&mut self, what: &str, job: &J, input: &str) -> Result<Vec<Report>> {
