@@ -189,11 +189,11 @@ impl JobHandle {
     ///
     /// # Errors
     /// Why it failed or was cancelled; then there is no output.
-    pub async fn wait_with(&self, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
+    pub async fn wait_with(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report> {
         self.wait_until_end(Some(tell)).await
     }
 
-    async fn wait_until_end(&self, tell: Option<&mut dyn FnMut(Progress)>) -> Result<Report> {
+    async fn wait_until_end(&self, tell: Option<&mut (dyn FnMut(Progress) + Send)>) -> Result<Report> {
         let Place::Neighbour(neighbour) = &self.shared.place else { return self.follow(tell).await };
         tokio::select! {
             biased;
@@ -207,7 +207,7 @@ impl JobHandle {
         }
     }
 
-    async fn follow(&self, mut tell: Option<&mut dyn FnMut(Progress)>) -> Result<Report> {
+    async fn follow(&self, mut tell: Option<&mut (dyn FnMut(Progress) + Send)>) -> Result<Report> {
         let pace = if matches!(self.shared.place, Place::Aws(_)) { &AWS } else { &LOCAL };
         let mut pause = pace.poll.0;
         let (mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now());
