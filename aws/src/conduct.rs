@@ -255,6 +255,12 @@ impl Conductor {
                 }
                 Err(error) => return Err(error),
             }
+            if sent == count && !self.in_function {
+                // A driver's caller need not wait until it is noted that all is sent; where it never is, all is sent again.
+                let (conductor, job, phase, number) = (self.clone(), job.clone(), view.phase, turn.number);
+                tokio::spawn(async move { conductor.ledger.keep_turn(&job, phase, number, sent).await });
+                return Ok(());
+            }
             if !self.ledger.keep_turn(job, view.phase, turn.number, sent).await? {
                 return Ok(()); // Another has taken the turn, or the stage is over already.
             }
@@ -315,7 +321,7 @@ impl Conductor {
     }
 
     async fn publish(&self, job: &JobId, view: &JobView, publication: Publication, turn: &Turn) -> Result<()> {
-        match self.publish_output(job, publication, turn).await {
+        match self.publish_output(job, publication, view.manifest_upload.clone(), turn).await {
             Ok(()) => self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
             Err(error) if error.code() == "turn-taken" => Ok(()),
             Err(error) if !error.is_retryable() => self.give_up_publishing(job, view, &error).await,

@@ -30,7 +30,7 @@ use crate::conduct::{Conductor, Turn};
 use crate::objects::{Completed, Put, Replace, Version};
 use crate::upload::Upload;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{JobId, Partition};
+use kinglet_core::ids::{JobId, Partition, Timestamp};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::{OUTPUT_LEASE_MS, UPLOADS_COMPLETED_AT_ONCE};
 use kinglet_core::manifest::Manifest;
@@ -106,6 +106,18 @@ impl Conductor {
         Err(Error::service("output-taken", message).with_hint("several jobs are started on it at once: choose others"))
     }
 
+    /// [`Self::take_output`] for a job whose driver has most likely taken it.
+    ///
+    /// # Errors
+    /// As [`Self::take_output`].
+    pub async fn keep_output(&self, job: &JobId, spec: &JobSpec) -> Result<()> {
+        let named = |e: Error| e.context(format!("output {}", spec.output.shown));
+        match self.owner(&spec.output).await.map_err(named)? {
+            Some((owner, etag)) if owner.job == *job => self.settle_claim(spec, owner, etag).await.map_err(named),
+            _ => self.take_output(job, spec, false).await,
+        }
+    }
+
     /// Puts in order what jobs have left that had the output before, and writes down what the job's result will replace. Only
     /// now, as nobody else changes the output any more.
     async fn settle_claim(&self, spec: &JobSpec, owner: Owner, etag: String) -> Result<()> {
@@ -149,9 +161,14 @@ impl Conductor {
 
     /// The claim that lies in an output, with its ETag.
     async fn owner(&self, output: &OutputSpec) -> Result<Option<(Owner, String)>> {
+        Ok(self.owner_since(output).await?.map(|(owner, etag, _)| (owner, etag)))
+    }
+
+    /// The same, and when it was written or renewed, by S3's clock.
+    async fn owner_since(&self, output: &OutputSpec) -> Result<Option<(Owner, String, Timestamp)>> {
         let key = output.owner_key();
         let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
-        Owner::read(&there.bytes, &output.shown_key(&key)).map(|owner| Some((owner, there.etag)))
+        Owner::read(&there.bytes, &output.shown_key(&key)).map(|owner| Some((owner, there.etag, there.modified)))
     }
 
     /// How the job stands that has claimed an output. One of this ledger that only needs to be ended is ended.
@@ -253,17 +270,14 @@ impl Conductor {
         Ok(())
     }
 
-    /// Renews a claim of some minutes' age.
-    async fn renew_if_old(&self, output: &OutputSpec, owner: Option<&(Owner, String)>) -> Result<()> {
-        let Some((owner, etag)) = owner else { return Ok(()) };
-        let Some(there) = self.objects.head(&output.bucket, &output.owner_key()).await? else { return Ok(()) };
-        if self.clients.clock.now().since_ms(there.modified) < OUTPUT_LEASE_MS / 6 {
-            return Ok(());
+    /// Renews a claim that is some minutes old. Returns its ETag.
+    async fn renew_if_old(&self, output: &OutputSpec, owner: &Owner, etag: String, since: Timestamp) -> Result<String> {
+        if self.clients.clock.now().since_ms(since) < OUTPUT_LEASE_MS / 6 {
+            return Ok(etag);
         }
         let bytes = owner.to_bytes()?;
-        let replace = Replace::Only(etag.clone());
-        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), replace).await? {
-            Put::Written(_) => Ok(()),
+        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await? {
+            Put::Written(etag) => Ok(etag),
             Put::Refused => Err(lost(output)),
         }
     }
@@ -348,27 +362,34 @@ impl Conductor {
     /// # Errors
     /// What the services report: then another goes on. An error that is not [`Error::is_retryable`] says that the output is not
     /// the job's any more.
-    pub(crate) async fn publish_output(&self, job: &JobId, publication: Publication, turn: &Turn) -> Result<()> {
+    pub(crate) async fn publish_output(
+        &self,
+        job: &JobId,
+        publication: Publication,
+        upload: Option<String>,
+        turn: &Turn,
+    ) -> Result<()> {
         let Publication { spec, reduces, mut manifest } = publication;
         let output = &spec.output;
         let key = output.manifest_key();
-        let (owner, there) = tokio::try_join!(self.owner(output), self.objects.head(&output.bucket, &key))?;
-        let owner = owner.filter(|(owner, _)| owner.job == *job);
-        let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.clone());
-        let is_as_found =
-            owner.is_some() && there.map(|there| there.etag) == replaces.as_ref().map(|replaces| replaces.etag.clone());
-        if is_as_found {
+        let (owner, there) = tokio::try_join!(self.owner_since(output), self.objects.head(&output.bucket, &key))?;
+        let owner = owner.filter(|(owner, ..)| owner.job == *job);
+        let replaced = |owner: &Owner| owner.replaces.as_ref().map(|replaces| replaces.etag.clone());
+        let there = there.map(|there| there.etag);
+        let is_as_found = owner.as_ref().is_some_and(|(owner, ..)| replaced(owner) == there);
+        let mut owner = owner.map(|(owner, etag, since)| ((owner, etag), since));
+        if let Some(((owner, etag), since)) = owner.as_mut().filter(|_| is_as_found) {
             // Whoever may take the output for dead waits for an hour from here on.
-            self.renew_if_old(output, owner.as_ref()).await?;
+            *etag = self.renew_if_old(output, owner, std::mem::take(etag), *since).await?;
             let parts = self.complete_parts(job, output, &reduces, turn).await?;
             for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
                 entry.etag = Some(etag);
             }
-            self.complete_manifest(job, output, &manifest, replaces.as_ref()).await?;
+            self.complete_manifest(job, output, &manifest, owner.replaces.as_ref(), upload).await?;
         } else if !self.is_published(job, output).await? {
             return Err(if owner.is_none() { lost(output) } else { changed(output) });
         }
-        self.clean_published(job, output, owner).await
+        self.clean_published(job, output, owner.map(|(owner, _)| owner)).await
     }
 
     /// Where a job's result is there, goes on from that. Returns whether it is.
@@ -400,9 +421,10 @@ impl Conductor {
     async fn clean_published(&self, job: &JobId, output: &OutputSpec, owner: Option<(Owner, String)>) -> Result<()> {
         let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.as_ref());
         tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
-        let aborted = self.abort_uploads(output, job, owner.is_some()).await;
+        let (aborted, noted) =
+            tokio::join!(self.abort_uploads(output, job, owner.is_some()), self.ledger.published(job));
         tolerate(job, "aborting what attempts have left", aborted.map(drop))?;
-        self.ledger.published(job).await?;
+        noted?;
         match owner {
             Some((_, etag)) => tolerate(job, "giving the output free", self.release(job, output, etag).await),
             None => Ok(()),
@@ -487,6 +509,7 @@ impl Conductor {
         output: &OutputSpec,
         manifest: &Manifest,
         replaces: Option<&Replaced>,
+        mut upload: Option<String>,
     ) -> Result<()> {
         let key = output.manifest_key();
         let mut text = serde_json::to_vec_pretty(manifest)
@@ -494,8 +517,12 @@ impl Conductor {
         text.push(b'\n');
         let replace = replaces.map_or(Replace::No, |replaces| Replace::Only(replaces.etag.clone()));
         for round in 0..MANIFEST_UPLOADS_MAX {
-            let view = self.ledger.job(job).await?;
-            let (Phase::Publishing, Some(id)) = (view.phase, view.manifest_upload) else {
+            // The first time, the ledger was read just now.
+            if round > 0 || upload.is_none() {
+                let view = self.ledger.job(job).await?;
+                upload = view.manifest_upload.filter(|_| view.phase == Phase::Publishing);
+            }
+            let Some(id) = upload.clone() else {
                 return Err(over(job)); // Another has gone on to the end, whichever it was.
             };
             if round > 0 && self.owner(output).await?.is_none_or(|(owner, _)| owner.job != *job) {

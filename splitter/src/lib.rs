@@ -88,7 +88,7 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64, running: Running) -> 
     worker.journal.did(Did { records: inputs.objects, bytes: inputs.bytes, spills: 0 });
     if spec.writes_output() {
         // The driver has, unless it died before it could.
-        conductor.take_output(job, &spec, false).await?;
+        conductor.keep_output(job, &spec).await?;
     }
     let calls = spec
         .calls
