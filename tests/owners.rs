@@ -137,7 +137,7 @@ async fn an_overwriting_job_that_was_cancelled_had_removed_the_old_result() {
     let before = snapshot(&out);
     for (name, rule) in [
         // The driver has claimed the output, and has written down what is to be replaced.
-        ("splitter's claim", Rule::s3("PutObject").containing("_owner.json").after(2).does(Strike::HoldBefore)),
+        ("splitter's look", Rule::s3("GetObject").containing("_owner.json").after(1).does(Strike::HoldBefore)),
         ("splitting", Rule::s3("PutObject").containing("/plan/").does(Strike::HoldBefore)),
         ("planned", Rule::dynamodb("UpdateItem").containing(into_phase("mapping")).does(Strike::HoldBefore)),
         ("mapping", Rule::dynamodb("UpdateItem").containing(COMMIT).does(Strike::HoldBefore)),
