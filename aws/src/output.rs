@@ -573,8 +573,8 @@ impl Conductor {
         // Those of attempts that have committed are known without a listing, which may not be allowed.
         let partitions = if view.phase_at[2].is_some() { view.partitions } else { 0 };
         let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
-        for (record, partition) in reduces.into_iter().flatten().zip(0..) {
-            if let Some(upload) = record.upload {
+        for (pieces, partition) in reduces.into_iter().zip(0..) {
+            for upload in pieces.into_iter().filter_map(|record| record.upload) {
                 let key = output.part_key(partition, job);
                 tolerate(job, "aborting an upload", self.objects.abort_upload(&output.bucket, &key, &upload.id).await)?;
             }
