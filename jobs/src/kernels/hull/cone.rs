@@ -122,6 +122,10 @@ fn plane(a: Point3, b: Point3, c: Point3) -> Option<Point3> {
         *normal = left - right;
         size += left.abs() + right.abs();
     }
+    // Smaller ones may have lost bits to underflow.
+    if size < 1e-140 {
+        return None;
+    }
     let length = normal.iter().map(|x| x * x).sum::<f64>().sqrt();
     // Coordinates are at most 1 here.
     let away = normal[0] * a[0] + normal[1] * a[1] + normal[2] * a[2] - 128.0 * f64::EPSILON * size;

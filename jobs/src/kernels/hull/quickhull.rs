@@ -148,7 +148,8 @@ impl Mesh {
             let (j, k) = ((i + 1) % 3, (i + 2) % 3);
             let (left, right) = (u[j] * v[k], u[k] * v[j]);
             *normal = left - right;
-            slack += (left.abs() + right.abs()) * self.extent[i];
+            // A product that vanishes is wrong by less than the least number there is, and an extent makes that large again.
+            slack += (left.abs() + right.abs() + f64::MIN_POSITIVE) * self.extent[i];
         }
         // Shewchuk's bound for this formula is 3.5 of these, of smaller sizes.
         slack *= 8.0 * f64::EPSILON;

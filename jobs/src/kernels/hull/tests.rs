@@ -309,6 +309,16 @@ fn few_points_and_zeros_of_both_signs() {
     assert_eq!(hull.triangles, [[0, 1, 2], [0, 2, 3]]);
 }
 
+/// The product of two tiny numbers vanishes, and what it was is large again along an axis of huge numbers.
+#[test]
+fn a_body_as_long_as_it_is_thin_keeps_its_corners() {
+    let (huge, tiny) = (6.2e184, f64::from_bits(1));
+    let corners = [[0.0, 0.0, -tiny], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [huge, 0.5, 0.0]];
+    let hull = hull_3d(&corners).unwrap();
+    assert_eq!((hull.dimension, &hull.vertices[..], hull.triangles.len()), (3, &corners[..], 4));
+    same_as_naive(&corners);
+}
+
 #[test]
 fn a_cube_with_points_on_its_edges_and_faces_has_eight_corners() {
     let mut grid = vec![];
