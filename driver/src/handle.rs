@@ -52,7 +52,7 @@ impl Progress {
 
 /// How often somebody who waits does what.
 struct Pace {
-    /// The first pause between two looks at the job's own item, and the longest.
+    /// The shortest pause between two looks at the job's own item, and the longest. Between them it is [`POLL_SHARE`].
     poll: (Duration, Duration),
     /// How often the tasks of a stage are counted.
     progress: Duration,
@@ -64,11 +64,15 @@ struct Pace {
 
 /// The embedded runtime answers in a fraction of a millisecond and costs nothing.
 const LOCAL: Pace = Pace {
-    poll: (Duration::from_millis(2), Duration::from_millis(30)),
+    poll: (Duration::from_millis(1), Duration::from_millis(30)),
     progress: Duration::from_millis(200),
     conduct: Duration::from_secs(1),
     failing_max: Duration::from_secs(10),
 };
+
+/// Between two looks at a job passes this part of the time that it has been in its phase: what is noticed late is a small part
+/// of what was waited for.
+const POLL_SHARE: u32 = 8;
 
 /// How often whoever waits renews the job's claim to its output, in case that nobody else does: those who cannot ask the job's
 /// ledger take it for dead after an hour.
@@ -209,8 +213,7 @@ impl JobHandle {
 
     async fn follow(&self, mut tell: Option<&mut (dyn FnMut(Progress) + Send)>) -> Result<Report> {
         let pace = if matches!(self.shared.place, Place::Aws(_)) { &AWS } else { &LOCAL };
-        let mut pause = pace.poll.0;
-        let (mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now());
+        let (mut seen, mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now(), Instant::now());
         let conductor = &self.shared.conductor;
         let mut failing: Option<Instant> = None;
         let mut renewed = Instant::now();
@@ -224,21 +227,25 @@ impl JobHandle {
                         return Err(error);
                     }
                     tracing::warn!(job = %self.job, %error, "looking at the job");
-                    tokio::time::sleep(pause).await;
+                    tokio::time::sleep(pace.poll.1).await;
                     continue;
                 }
             };
             failing = None;
+            let moved = seen.0 != view.phase;
+            if moved {
+                seen = (view.phase, Instant::now());
+            }
             if let Some(tell) = tell.as_mut() {
-                if told.0 != view.phase {
+                if moved {
                     tell(Progress::of(&view));
-                    told = (view.phase, Instant::now());
-                } else if told.1.elapsed() > pace.progress {
+                    told = Instant::now();
+                } else if told.elapsed() > pace.progress {
                     match self.progress_of(&view).await {
                         Ok(progress) => tell(progress),
                         Err(error) => tracing::warn!(job = %self.job, %error, "counting what is done"),
                     }
-                    told.1 = Instant::now();
+                    told = Instant::now();
                 }
             }
             match view.phase {
@@ -280,8 +287,7 @@ impl JobHandle {
                 }
                 conducted = Instant::now();
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 5 / 4).min(pace.poll.1);
+            tokio::time::sleep((seen.1.elapsed() / POLL_SHARE).clamp(pace.poll.0, pace.poll.1)).await;
         }
     }
 
