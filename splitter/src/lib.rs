@@ -18,7 +18,7 @@ use kinglet_core::wire::event::{Event, FailureRecord, SplitEvent};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::{self, Inputs, Split};
 use kinglet_core::wire::record::Usage;
-use kinglet_core::wire::spec::{InputSpec, Objects as Which, Then};
+use kinglet_core::wire::spec::{InputSpec, JobSpec, Objects as Which, Then};
 use kinglet_core::{Error, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -74,22 +74,13 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64, running: Running) -> 
     let (before, started_at) = (conductor.clients.meter.totals(), conductor.now());
     let spec = conductor.spec(job).await?;
     worker.journal.job_name(&spec.job);
-    let (splits, inputs, partitions) = match &spec.inputs[..] {
-        [InputSpec { bucket, objects: Which::Items(made), .. }] => {
-            items::cut(&conductor.objects, bucket, made, &spec.options).await?
-        }
-        _ => {
-            let listed = list::list(&conductor.objects, &spec).await?;
-            let shape = cut::Shape::of(&listed, &spec.options)?;
-            let (splits, inputs) = cut::cut(&listed, &shape);
-            (splits, inputs, shape.partitions)
-        }
-    };
+    // The driver has taken the output, unless it died before it could.
+    let keep = async { if spec.writes_output() { conductor.keep_output(job, &spec).await } else { Ok(()) } };
+    // Neither is dropped half done where the other fails: a claim that is under way must not land after the job's end.
+    let (planned, kept) = tokio::join!(cut_input(conductor, &spec), keep);
+    let (splits, inputs, partitions) = planned?;
     worker.journal.did(Did { records: inputs.objects, bytes: inputs.bytes, spills: 0 });
-    if spec.writes_output() {
-        // The driver has, unless it died before it could.
-        conductor.keep_output(job, &spec).await?;
-    }
+    kept?;
     let calls = spec
         .calls
         .as_ref()
@@ -117,6 +108,17 @@ async fn split(worker: &Worker, job: &JobId, init_ms: u64, running: Running) -> 
         conductor.drop_late_claim(job, &spec.output).await?;
     }
     Ok(())
+}
+
+/// Looks at a job's input and cuts it. Returns the splits, what they are made of, and how many partitions that asks for.
+async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<(Vec<Split>, Inputs, u32)> {
+    if let [InputSpec { bucket, objects: Which::Items(made), .. }] = &spec.inputs[..] {
+        return items::cut(&conductor.objects, bucket, made, &spec.options).await;
+    }
+    let listed = list::list(&conductor.objects, spec).await?;
+    let shape = cut::Shape::of(&listed, &spec.options)?;
+    let (splits, inputs) = cut::cut(&listed, &shape);
+    Ok((splits, inputs, shape.partitions))
 }
 
 /// Writes a plan, records it with what a function spent on it until then, and starts the mappers, unless another splitter was
