@@ -10,17 +10,7 @@ use crate::objects::{Objects, Put, Replace};
 use crate::replies::{Refusal, of_write};
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::types::ExpirationStatus;
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::config_bag::ConfigBag;
-use aws_smithy_types::date_time::Format;
-use kinglet_core::ids::Timestamp;
 use kinglet_core::{Error, Result};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 /// How the table is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +53,8 @@ pub struct FunctionSettings {
     pub timeout_s: u32,
     /// The ledger's table that it was told.
     pub table: Option<String>,
-    /// How often Lambda itself runs a failed event again, where that is set.
-    pub lambda_retries: Option<u32>,
-    /// Whether the record of a failed event is sent anywhere.
-    pub on_failure: bool,
+    /// Whether the record of a failed event is sent on, with no retry of Lambda's own before; `None` where that may not be read.
+    pub tells_failures: Option<bool>,
 }
 
 impl Conductor {
@@ -106,8 +94,14 @@ impl Conductor {
         let lambda = &self.clients.lambda;
         let found = lambda.get_function_configuration().function_name(name).send().await;
         let found = found.map_err(|e| function_error(name, &doing, &e))?;
-        // One that was never set has none, which is no error of ours.
-        let events = lambda.get_function_event_invoke_config().function_name(name).send().await.ok();
+        let tells_failures = match lambda.get_function_event_invoke_config().function_name(name).send().await {
+            Ok(events) => {
+                let destination = events.destination_config().and_then(|to| to.on_failure()?.destination());
+                Some(destination.is_some() && events.maximum_retry_attempts() == Some(0))
+            }
+            // One that was never set up has none; that it may not be read says nothing of it.
+            Err(e) => (code(&e).as_deref() == Some("ResourceNotFoundException")).then_some(false),
+        };
         let variables = found.environment().and_then(|environment| environment.variables());
         let number = |n: i32| n.unsigned_abs();
         Ok(FunctionSettings {
@@ -116,8 +110,7 @@ impl Conductor {
             memory_mb: found.memory_size().map_or(0, number),
             timeout_s: found.timeout().map_or(0, number),
             table: variables.and_then(|all| all.get(kinglet_core::env::TABLE).cloned()),
-            lambda_retries: events.as_ref().and_then(|e| e.maximum_retry_attempts()).map(number),
-            on_failure: events.as_ref().and_then(|e| e.destination_config()?.on_failure()?.destination()).is_some(),
+            tells_failures,
         })
     }
 
@@ -272,49 +265,6 @@ impl Objects {
     pub async fn try_list(&self, bucket: &str) -> Result<()> {
         let doing = self.doing(format!("listing s3://{bucket}/"));
         self.s3.list_objects_v2().bucket(bucket).max_keys(1).send().await.map(drop).map_err(|e| doing.failed(&e))
-    }
-}
-
-/// Compares this machine's clock with the `Date` of an answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Clock(Arc<AtomicI64>);
-
-impl Clock {
-    /// No answer has come yet.
-    const UNKNOWN: i64 = i64::MIN;
-
-    pub(crate) fn new() -> Self {
-        Clock(Arc::new(AtomicI64::new(Self::UNKNOWN)))
-    }
-
-    /// By how many milliseconds this machine is ahead of the service; it tells whole seconds.
-    pub(crate) fn ahead_ms(&self) -> Option<i64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|ahead| *ahead != Self::UNKNOWN)
-    }
-}
-
-#[dyn_dispatch_hint]
-impl Intercept for Clock {
-    fn name(&self) -> &'static str {
-        "kinglet-clock"
-    }
-
-    fn read_after_transmit(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let said =
-            context.response().headers().get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
-        if let Some(said) = said.and_then(|date| date.to_millis().ok()) {
-            let now = i64::try_from(Timestamp::now().0).unwrap_or(i64::MAX);
-            // The date was cut to its second.
-            let ahead = now - said;
-            let ahead = if (0..1_000).contains(&ahead) { 0 } else { ahead };
-            self.0.store(ahead, Ordering::Relaxed);
-        }
-        Ok(())
     }
 }
 

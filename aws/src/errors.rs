@@ -65,7 +65,13 @@ impl<D: Display> Doing<D> {
             503 => "SlowDown",
             _ => "Unknown",
         });
-        let said = service.message().unwrap_or("no message");
+        // What is not as the service's documentation has it, as a proxy's answer, has no message: then the SDK says what it met.
+        let causes = if service.message().is_none() {
+            format!("HTTP status {status}, {}", causes(service))
+        } else {
+            String::new()
+        };
+        let said = service.message().unwrap_or(&causes);
         if matches!(code, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") {
             let there = error.raw_response().and_then(|r| r.headers().get("x-amz-bucket-region"));
             return self.elsewhere(&format!("{what}: {code}: {said} ({took:.1} s)"), there);

@@ -1,8 +1,8 @@
 //! A person at an AWS account: clients made the way every AWS tool makes them, from options, the environment, profiles, SSO,
 //! credential processes and instance roles.
 
-use crate::checkup::Clock;
 use crate::clients::{self, Clients};
+use crate::clock::ClockInterceptor;
 use crate::errors::Doing;
 use aws_config::{BehaviorVersion, Region};
 use kinglet_core::{Error, Result};
@@ -17,7 +17,6 @@ pub struct Session {
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     sts: aws_sdk_sts::Client,
-    clock: Clock,
     profile: Option<String>,
 }
 
@@ -53,15 +52,15 @@ impl Session {
                 "pass --region, set AWS_REGION, or give the profile one: `aws configure set region REGION`",
             ));
         };
-        let clock = Clock::new();
-        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock.clone()).build();
+        let clients = Clients::of(&config);
+        let clock = ClockInterceptor::new(clients.clock.clone());
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock).build();
         Ok(Session {
-            clients: Clients::of(&config),
+            clients,
             region,
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             sts: aws_sdk_sts::Client::from_conf(sts),
-            clock,
             profile: profile.map(str::to_owned),
         })
     }
@@ -88,9 +87,10 @@ impl Session {
         Ok(Identity { account: said.account.unwrap_or_default(), arn: said.arn.unwrap_or_default() })
     }
 
-    /// By how many milliseconds this machine's clock is ahead of AWS's, once [`Session::identity`] has been asked.
+    /// By how many milliseconds this machine's clock is ahead of AWS's, at least, once [`Session::identity`] has been asked: AWS
+    /// tells whole seconds.
     pub fn ahead_ms(&self) -> Option<i64> {
-        self.clock.ahead_ms()
+        self.clients.clock.ahead_ms().map(|service| -service)
     }
 
     /// How many functions of the account can run at once that have no concurrency of their own, and all together.

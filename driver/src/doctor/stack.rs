@@ -169,11 +169,16 @@ fn function(conductor: &Conductor, name: &str, settings: &FunctionSettings, is_s
         let message = format!("{name} has {timeout_s} s, and the stack says {} s", conductor.stack.timeout_ms / 1_000);
         return Finding::warning("functions", message, deploy);
     }
-    if !is_splitter && (!settings.on_failure || settings.lambda_retries != Some(0)) {
+    if !is_splitter && settings.tells_failures == Some(false) {
         let message = format!("{name} does not hand its failures to the splitter at once: lost tasks are found late");
         return Finding::warning("functions", message, deploy);
     }
-    Finding::ok("functions", format!("{name} can be invoked: {memory_mb} MB, {timeout_s} s"))
+    let fine = format!("{name} can be invoked: {memory_mb} MB, {timeout_s} s");
+    if !is_splitter && settings.tells_failures.is_none() {
+        let hint = "allow lambda:GetFunctionEventInvokeConfig to whoever asks, as the stack's DriverPolicy does";
+        return Finding::note("functions", format!("{fine}; whom it hands its failures to may not be read"), hint);
+    }
+    Finding::ok("functions", fine)
 }
 
 async fn quotas(
