@@ -455,36 +455,37 @@ impl Conductor {
 
     /// Where nothing is heard of a job's splitter for some time, asks Lambda what is the matter with it: nobody else would say
     /// that it cannot run, as it is itself whom failures are handed to. What Lambda says is recorded as that of the try that
-    /// waits.
+    /// waits. Returns after how long the next look is worth it, where that is soon.
     ///
     /// # Errors
     /// What the services report.
-    pub async fn look_at_splitter(&self, job: &JobId) -> Result<()> {
+    pub async fn look_at_splitter(&self, job: &JobId) -> Result<Option<Duration>> {
         let view = self.ledger.job(job).await?;
         if view.phase != Phase::Splitting {
-            return Ok(());
+            return Ok(None);
         }
         let task = self.ledger.splitting(job, view.phase_at[0].unwrap_or_default()).await?;
         let last = task.tries.iter().max_by_key(|t| t.number);
         if last.is_some_and(|t| t.started_at.is_some() || t.failed.is_some()) {
-            return Ok(());
+            return Ok(None);
         }
         let (number, sends) = last.map_or((0, 0), |t| (t.number, t.sends));
         let (key, since) = (TryKey::split(number), last.and_then(|t| t.sent_at).unwrap_or(task.since));
         let patience_ms = match (number, sends) {
             (0, 0) => PING_FIRST_MS,
             (0, sends) => PING_AGAIN_MS << (sends - 1),
-            (_, 0 | 1) => PING_NEXT_MS,
+            (_, 0 | 1) => PING_NEXT.as_millis() as u64,
             (_, sends) => PING_AGAIN_MS << (sends - 2),
         };
-        if self.now().since_ms(since) < patience_ms {
-            return Ok(());
+        let waited_ms = self.now().since_ms(since);
+        if waited_ms < patience_ms {
+            return Ok(Some(Duration::from_millis(patience_ms - waited_ms)));
         }
         let hint = "build the functions and deploy the stack again; `kinglet doctor` and the splitter's log say more";
         let ping = tokio::time::timeout(PING_MAX, self.functions.ping(&self.functions.names().splitter));
-        let Ok(pinged) = ping.await else { return Ok(()) };
+        let Ok(pinged) = ping.await else { return Ok(None) };
         let error = match pinged {
-            Err(error) if error.code() == "throttled" => return Ok(()), // It waits for a free function.
+            Err(error) if error.code() == "throttled" => return Ok(None), // It waits for a free function.
             Err(error) => return Err(error),
             Ok(Some(error)) => error,
             // It was free just now. Perhaps it was not before, and Lambda will try again in some minutes: so does this.
@@ -493,7 +494,7 @@ impl Conductor {
                     self.functions.start(&Event::Split(SplitEvent { job: job.clone(), number })).await?;
                     self.ledger.accepted(job, key).await?;
                 }
-                return Ok(());
+                return Ok(None);
             }
             Ok(None) => {
                 // Whoever submitted the job has sent the first try without a claim.
@@ -502,7 +503,7 @@ impl Conductor {
                 Error::stale("splitter-silent", message)
             }
         };
-        self.try_failed(job, key, Says::Lambda(""), &error.with_hint(hint)).await
+        self.try_failed(job, key, Says::Lambda(""), &error.with_hint(hint)).await.map(|()| Some(PING_NEXT))
     }
 
     /// Records that a try failed, and decides what follows.
@@ -560,10 +561,10 @@ impl Turn {
 /// How often whoever has the turn gives a sign of life: others wait for [`kinglet_core::ledger::TURN_MS`].
 const KEEP_EVERY: Duration = Duration::from_secs(2);
 
-/// After so long, in milliseconds, somebody looks what is the matter with a splitter that has not begun; of a further try
+/// After so long, in milliseconds, somebody looks what is the matter with a splitter that has not begun; at a further try
 /// sooner, as the first look has shown that it cannot run.
 const PING_FIRST_MS: u64 = 15_000;
-const PING_NEXT_MS: u64 = 4_000;
+const PING_NEXT: Duration = Duration::from_secs(4);
 
 /// How long an answer is waited for.
 const PING_MAX: Duration = Duration::from_secs(10);

@@ -216,7 +216,7 @@ impl JobHandle {
         let (mut seen, mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now(), Instant::now());
         let conductor = &self.shared.conductor;
         let mut failing: Option<Instant> = None;
-        let mut renewed = Instant::now();
+        let (mut renewed, mut next) = (Instant::now(), pace.conduct);
         loop {
             let view = match conductor.ledger.job(&self.job).await {
                 Ok(view) => view,
@@ -269,7 +269,8 @@ impl JobHandle {
                 }
                 _ => {}
             }
-            if conducted.elapsed() > pace.conduct {
+            if conducted.elapsed() > next {
+                next = pace.conduct;
                 // Somebody else may have it in hand: the job's own item is what says how it goes on.
                 if let Err(error) = conductor.conduct(&self.job).await {
                     tracing::warn!(job = %self.job, %error, "looking after the job");
@@ -280,10 +281,11 @@ impl JobHandle {
                         tracing::warn!(job = %self.job, %error, "renewing the claim to the output");
                     }
                 }
-                if view.phase == Phase::Splitting
-                    && let Err(error) = conductor.look_at_splitter(&self.job).await
-                {
-                    tracing::warn!(job = %self.job, %error, "looking at the splitter");
+                if view.phase == Phase::Splitting {
+                    match conductor.look_at_splitter(&self.job).await {
+                        Ok(soon) => next = soon.unwrap_or(next).min(next),
+                        Err(error) => tracing::warn!(job = %self.job, %error, "looking at the splitter"),
+                    }
                 }
                 conducted = Instant::now();
             }
