@@ -3,10 +3,14 @@
 //! left.
 
 use crate::programs;
-use crate::rig::{COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, all_at_once, end, into_phase, options, snapshot};
+use crate::rig::{COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, age, all_at_once, end, into_phase, options, snapshot};
 use crate::support::{Counts, driver, naive_count, nothing_published, read_listed, read_output, run, text};
-use kinglet::{JobOptions, Phase, Servers};
+use kinglet::{JobOptions, Phase, Servers, Timestamp};
+use kinglet_aws::objects::Replace;
 use kinglet_core::env::STATE_DIR;
+use kinglet_core::ids::JobId;
+use kinglet_core::wire::owner::Owner;
+use kinglet_core::wire::spec::OutputSpec;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
 use std::fs;
@@ -186,6 +190,96 @@ async fn a_job_whose_driver_died_while_it_submitted_was_never_started() {
         rig.driver.close().await;
     });
     all_at_once(deaths).await;
+}
+
+/// What a dead job has left of a stack that this one cannot ask: a claim of long ago, a part, and uploads.
+async fn put_dead_claim(rig: &Rig, output: &OutputSpec) {
+    let (s3, dead) = (&rig.conductor.clients.s3, JobId::new(Timestamp::now(), 1));
+    let owner = Owner {
+        version: kinglet_core::wire::owner::VERSION,
+        job: dead.clone(),
+        name: "word-count".into(),
+        ledger: "elsewhere/work".into(),
+        replaces: None,
+        inherits: vec![],
+    };
+    let objects = &rig.conductor.objects;
+    for (key, bytes) in
+        [(output.owner_key(), owner.to_bytes().unwrap()), (output.part_key(0, &dead), b"a part".to_vec())]
+    {
+        objects.put(&output.bucket, &key, bytes.into(), Replace::No).await.unwrap();
+    }
+    for key in [output.part_key(1, &dead), output.manifest_key()] {
+        s3.create_multipart_upload().bucket(&output.bucket).key(key).send().await.unwrap();
+    }
+    age(&rig.path("results/out"), 61);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_heir_that_died_while_it_put_a_dead_jobs_output_in_order_kept_its_leavings() {
+    use Strike::HoldAfter;
+    let claim = |written| Rule::s3("PutObject").containing("_owner.json").after(written).does(HoldAfter);
+    let deaths = [
+        // The first is refused, as the dead job's claim is there.
+        ("claim taken over", claim(1)),
+        ("one upload aborted", s3("AbortMultipartUpload", "_manifest.json", HoldAfter)),
+        ("all uploads aborted", Rule::s3("GetObject").containing("_manifest.json").after(1).does(HoldAfter)),
+        ("parts removed", s3("DeleteObjects", "part-", HoldAfter)),
+        ("settled", claim(2)),
+    ];
+    let deaths = deaths.into_iter().map(|(name, rule)| async move {
+        let rig = Rig::new().await;
+        rig.make_results();
+        let first = rig.driver.submit(&WordCount, rig.submission_to("s3://results/out")).await.unwrap();
+        end(&first).await.unwrap();
+        let output = rig.conductor.spec(first.id()).await.unwrap().output;
+        put_dead_claim(&rig, &output).await;
+        rig.strike([rule]);
+        let submission = rig.submission_to("s3://results/out").with_overwrite();
+        let submitting = Box::pin(async { rig.driver.submit(&WordCount, submission).await.map(drop) });
+        let held = tokio::select! {
+            held = rig.held() => held,
+            submitted = submitting => panic!("{name}: {submitted:?}"),
+        };
+        assert_eq!(rig.struck(), [1], "{name}");
+        held.go_on();
+        let jobs = rig.driver.jobs().await.unwrap();
+        let second = jobs.iter().find(|job| job.job != *first.id()).unwrap();
+        let attached = rig.driver.attach(&second.job).await.unwrap();
+        end(&attached).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        rig.is_right("results/out");
+        rig.leaves_nothing(&second.job).await;
+        rig.driver.close().await;
+    });
+    all_at_once(deaths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stood_still_was_waited_for_until_its_functions_timeout() {
+    let cases = [
+        ("splitter", SPLITTER, s3("PutObject", "/plan/", Strike::HoldBefore)),
+        ("mapper", MAPPER, update(COMMIT, Strike::HoldBefore)),
+    ];
+    let cases = cases.into_iter().map(|(name, function, rule)| async move {
+        let rig = Rig::with(|local| local.with_timeout(Duration::from_secs(900))).await;
+        rig.strike([rule]);
+        let handle = rig.submit("out").await;
+        let held = rig.held().await;
+        assert!(rig.host().freeze_workers(function, true) > 0, "{name}");
+        held.lose();
+        // The splitter is taken for dead 40 s after its last sign of life, a mapper 130 s.
+        let ended = tokio::time::timeout(Duration::from_secs(300), Box::pin(handle.wait())).await;
+        let report = ended.unwrap_or_else(|_| panic!("{name}: the job goes on")).unwrap();
+        assert!(name == "splitter" || report.retries > 0, "{name}: {report}");
+        rig.is_right("out");
+        let before = snapshot(&rig.path("out"));
+        assert!(rig.host().freeze_workers(function, false) > 0, "{name}");
+        rig.idle().await;
+        assert!(snapshot(&rig.path("out")) == before, "{name}: {:?}", snapshot(&rig.path("out")).keys());
+        rig.leaves_nothing(handle.id()).await;
+        rig.driver.close().await;
+    });
+    all_at_once(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,15 +2,16 @@
 //! whoever comes late, at whatever step, changes nothing that anybody reads.
 
 use crate::rig::{
-    COMMIT, MAPPER, MAPS, PARTS, PATIENCE, REDUCER, Rig, START, end, into_phase, options, refuse, snapshot, until,
+    COMMIT, MAPPER, MAPS, PARTS, PATIENCE, REDUCER, Rig, START, age, end, into_phase, options, refuse, snapshot, until,
 };
 use crate::support::{
     Counts, count, driver, failed, naive_count, nothing_published, read_listed, read_output, run, text, word_count,
 };
 use bytes::Bytes;
-use kinglet::{Driver, Error, JobOptions, Servers, Submit};
+use kinglet::{Driver, Error, JobOptions, Servers, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
+use kinglet_core::ids::JobId;
 use kinglet_core::wire::record::ReduceRecord;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
@@ -121,6 +122,63 @@ async fn two_drivers_wrote_to_one_prefix_at_once() {
     end(&second).await.unwrap();
     assert!(read_s3(&rig.conductor, "results", "here/").await == naive_count([&texts[1][..]]));
     other.close().await;
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_counts_for_other_stacks_for_an_hour_after_it_was_renewed() {
+    let rig = Rig::new().await;
+    let out = rig.path("results/out");
+    rig.make_results();
+    let submit = || rig.submission_to("s3://results/out");
+    let upload = Rule::s3("UploadPart").containing("part-").does(Strike::HoldBefore);
+    // A stack whose ledger has other jobs.
+    let mut other = rig.conductor.clone();
+    other.stack.work_bucket = "another-work".into();
+    let stranger = JobId::new(Timestamp::now(), 1);
+
+    rig.strike([upload.clone()]);
+    let first = rig.driver.submit(&WordCount, submit()).await.unwrap();
+    let held = rig.held().await;
+    let spec = rig.conductor.spec(first.id()).await.unwrap();
+    let refused = || async {
+        let error = other.take_output(&stranger, &spec, false).await.unwrap_err();
+        let said = error.to_string();
+        assert_eq!(error.code(), "output-taken", "{said}");
+        assert!(said.contains(first.id().as_str()) && said.contains("kinglet-work"), "{said}");
+    };
+    refused().await;
+    age(&out, 59);
+    refused().await;
+    // The stack of the job looks after it.
+    age(&out, 61);
+    rig.conductor.renew_output(first.id()).await.unwrap();
+    refused().await;
+    // It does not for an hour, and the other takes the output for its own. The first finds that out, and leaves.
+    age(&out, 61);
+    other.take_output(&stranger, &spec, false).await.unwrap();
+    held.go_on();
+    let error = end(&first).await.unwrap_err();
+    assert_eq!(error.code(), "output-taken", "{error}");
+    rig.idle().await;
+    assert_eq!(snapshot(&out).keys().collect::<Vec<_>>(), [Path::new("_owner.json")]);
+    assert!(fs::read_to_string(out.join("_owner.json")).unwrap().contains(stranger.as_str()));
+    assert_eq!(rig.conductor.objects.uploads("results", "").await.unwrap(), []);
+    other.drop_late_claim(&stranger, &spec.output).await.unwrap();
+
+    // Before parts become visible a claim is renewed that is not new: for an hour from there on nobody takes it.
+    rig.strike([upload, Rule::s3("CompleteMultipartUpload").containing("part-").does(Strike::HoldBefore)]);
+    let second = rig.driver.submit(&WordCount, submit()).await.unwrap();
+    let held = rig.held().await;
+    age(&out, 59);
+    held.go_on();
+    let held = rig.held().await;
+    let claimed = fs::metadata(out.join("_owner.json")).unwrap().modified().unwrap();
+    assert!(claimed.elapsed().unwrap() < Duration::from_secs(30 * 60));
+    held.go_on();
+    end(&second).await.unwrap();
+    rig.is_right("results/out");
+    rig.leaves_nothing(second.id()).await;
     rig.driver.close().await;
 }
 

@@ -7,10 +7,11 @@ use kinglet_core::ids::JobId;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Gates, Held, Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, Host};
+use kinglet_local::s3::BucketKind;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
@@ -64,7 +65,18 @@ impl Rig {
 
     /// A word count in so many tasks and parts as this module says.
     pub(crate) fn submission(&self, output: &str) -> Submit {
-        Submit::new([shown(&self.path("in.txt"))], shown(&self.path(output))).with_options(options())
+        self.submission_to(shown(&self.path(output)))
+    }
+
+    /// The same to anywhere.
+    pub(crate) fn submission_to(&self, output: impl Into<String>) -> Submit {
+        Submit::new([shown(&self.path("in.txt"))], output.into()).with_options(options())
+    }
+
+    /// Makes the bucket `results`: the files of a directory, which no driver locks.
+    pub(crate) fn make_results(&self) {
+        let root = self.path("results");
+        self.driver.runtime().unwrap().create_bucket("results", BucketKind::Directory { root }).unwrap();
     }
 
     pub(crate) async fn submit(&self, output: &str) -> JobHandle {
@@ -187,6 +199,12 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 pub(crate) fn refuse(status: u16, code: &str) -> Strike {
     Strike::Refuse { status, code: code.to_owned() }
+}
+
+/// Makes a claim look as if it was written so many minutes ago.
+pub(crate) fn age(output: &Path, minutes: u64) {
+    let claim = fs::File::options().write(true).open(output.join("_owner.json")).unwrap();
+    claim.set_modified(SystemTime::now() - Duration::from_secs(60 * minutes)).unwrap();
 }
 
 /// All files of a directory, hidden ones too, with their bytes.

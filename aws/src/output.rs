@@ -275,11 +275,16 @@ impl Conductor {
         if self.clients.clock.now().since_ms(since) < OUTPUT_LEASE_MS / 6 {
             return Ok(etag);
         }
-        let bytes = owner.to_bytes()?;
-        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await? {
+        match self.renew(output, owner, etag).await? {
             Put::Written(etag) => Ok(etag),
             Put::Refused => Err(lost(output)),
         }
+    }
+
+    /// Writes a claim again as it is: what counts is when.
+    async fn renew(&self, output: &OutputSpec, owner: &Owner, etag: String) -> Result<Put> {
+        let bytes = owner.to_bytes()?;
+        self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await
     }
 
     /// Renews the claim of a job at work, so that other stacks see that it is alive.
@@ -293,8 +298,7 @@ impl Conductor {
         }
         let output = self.spec(job).await?.output;
         if let Some((owner, etag)) = self.owner(&output).await?.filter(|(owner, _)| owner.job == *job) {
-            let bytes = owner.to_bytes()?;
-            self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await?;
+            self.renew(&output, &owner, etag).await?;
         }
         Ok(())
     }

@@ -113,8 +113,18 @@ impl Host {
 
     /// Kills the workers of a function now, idle ones included, as if their sandboxes died. Returns how many there were.
     pub fn kill_workers(&self, function: &str) -> usize {
+        self.signal_workers(function, Signal::KILL)
+    }
+
+    /// Makes the workers of a function stand still, as if their sandboxes were frozen, or lets them go on. Returns how many there
+    /// were.
+    pub fn freeze_workers(&self, function: &str, frozen: bool) -> usize {
+        self.signal_workers(function, if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    fn signal_workers(&self, function: &str, signal: Signal) -> usize {
         let is_of = |environment: &&Arc<Environment>| &*self.shared.functions[environment.function].name == function;
-        lock(&self.shared.environments).values().filter(is_of).filter(|worker| worker.signal(Signal::KILL)).count()
+        lock(&self.shared.environments).values().filter(is_of).filter(|worker| worker.signal(signal)).count()
     }
 
     /// Puts a plan of faults in force, in place of any before it.
