@@ -146,3 +146,21 @@ async fn a_splitter_that_can_never_run_was_waited_for_without_end() {
     assert!(dies.to_string().contains("splitting failed"), "{dies}");
     assert!(is_none.to_string().contains("splitting failed") && is_none.hint().is_some(), "{is_none}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a quarter of an hour: run it when what is done about a silent splitter changes"]
+async fn a_splitter_that_answers_and_never_begins_was_waited_for_without_end() {
+    let rig = Rig::new().await;
+    // It cannot say that it begins, and so does nothing.
+    let never = rig::refuse(500, "InternalServerError");
+    rig.strike([Rule::dynamodb("UpdateItem").containing(rig::START).times(u64::MAX).does(never)]);
+    let handle = rig.submit("out").await;
+    let began = std::time::Instant::now();
+    let ended = tokio::time::timeout(Duration::from_secs(1_500), Box::pin(handle.wait())).await;
+    let error = ended.expect("the job ends").unwrap_err();
+    println!("{:.0} s: {error}", began.elapsed().as_secs_f64());
+    assert!(error.to_string().contains("has not begun"), "{error}");
+    rig.idle().await;
+    nothing_published(&rig.path("out"));
+    rig.driver.close().await;
+}
