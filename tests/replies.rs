@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kinglet::{JobOptions, Really, Timestamp};
 use kinglet_aws::objects::Replace;
 use kinglet_aws::upload::{PART_BYTES, Upload};
+use kinglet_core::wire::record::ETAGS_MAX;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Service, Strike};
 
@@ -137,6 +138,23 @@ async fn a_large_upload_whose_completion_was_not_heard_of_failed() {
     let there = rig.conductor.objects.head(bucket, "large").await.unwrap().unwrap();
     assert_eq!((there.etag, there.size), (etag, bytes.len() as u64));
     assert_eq!(rig.conductor.objects.uploads(bucket, "").await.unwrap(), []);
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_of_more_parts_than_a_record_holds_needed_a_right_that_nobody_had() {
+    let rig = Rig::new().await;
+    // In the work bucket the roles do not allow it.
+    rig.strike([s3("ListParts", "large").times(u64::MAX).does(refuse(403, "AccessDenied"))]);
+    let bucket = &rig.conductor.stack.work_bucket;
+    let mut upload = Upload::new(&rig.conductor.objects, bucket, "large");
+    let (bytes, parts) = (Bytes::from(vec![7; PART_BYTES]), ETAGS_MAX + 1);
+    for _ in 0..parts {
+        upload.push(bytes.clone()).await.unwrap();
+    }
+    upload.finish().await.unwrap();
+    let there = rig.conductor.objects.head(bucket, "large").await.unwrap().unwrap();
+    assert_eq!(there.size, (PART_BYTES * parts) as u64);
     rig.driver.close().await;
 }
 

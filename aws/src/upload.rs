@@ -8,7 +8,7 @@ use crate::errors::Doing;
 use crate::objects::{Completed, Objects, Put, Replace};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use kinglet_core::wire::record::{ETAGS_MAX, OpenUpload};
+use kinglet_core::wire::record::OpenUpload;
 use kinglet_core::{Error, Result, limits};
 use tokio::task::JoinSet;
 
@@ -180,10 +180,11 @@ impl Upload {
             Ok(_) => self.id = None,
             Err(_) => self.abort().await,
         }
-        left
+        left.map(OpenUpload::bounded)
     }
 
-    /// Sends what is left: of an empty object one part without bytes, as an upload needs one.
+    /// Sends what is left: of an empty object one part without bytes, as an upload needs one. Returns the upload with the ETags
+    /// of all parts, however many.
     async fn send_rest(&mut self) -> Result<OpenUpload> {
         if self.buffered > 0 || self.next_part == 1 {
             self.send_part().await?;
@@ -193,8 +194,7 @@ impl Upload {
         }
         self.sent.sort_unstable();
         let id = self.id.clone().unwrap_or_default();
-        let etags: Vec<_> = self.sent.iter().map(|(_, etag)| etag.clone()).collect();
-        Ok(OpenUpload { id, etags: if etags.len() > ETAGS_MAX { vec![] } else { etags } })
+        Ok(OpenUpload { id, etags: self.sent.iter().map(|(_, etag)| etag.clone()).collect() })
     }
 
     /// Gives the upload up. What S3 keeps of it all the same, the bucket's lifecycle rule removes.

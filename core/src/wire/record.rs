@@ -156,6 +156,14 @@ pub struct OpenUpload {
     pub etags: Vec<String>,
 }
 
+impl OpenUpload {
+    /// The upload as a record holds it.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        if self.etags.len() > ETAGS_MAX { OpenUpload { etags: vec![], ..self } } else { self }
+    }
+}
+
 /// How many ETags a record holds, so that 32 of them fit into the 400 KB of an item by far.
 pub const ETAGS_MAX: usize = 64;
 
