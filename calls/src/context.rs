@@ -1,16 +1,18 @@
 //! What a call is given beside its input: who it is, how long it has, S3, what is shared, and ways to say how far it is.
 
 use bytes::Bytes;
-use kinglet_aws::Objects;
 use kinglet_aws::objects::Replace;
+use kinglet_aws::worker::{Invocation, Worker};
+use kinglet_aws::{Clock, Objects};
 use kinglet_core::ids::{AttemptId, JobId};
 use kinglet_core::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::runtime::{Handle, Runtime};
 
 /// The most that one call may log, in bytes; what is beyond is left out.
 const LOG_BYTES_MAX: usize = 64 << 10;
@@ -35,10 +37,52 @@ pub struct CallPlace {
     pub objects: Objects,
     /// The bucket for intermediate data.
     pub work_bucket: String,
-    /// What drives futures.
-    pub runtime: tokio::runtime::Handle,
+    /// The services' time.
+    pub clock: Clock,
+    /// What drives the worker itself.
+    pub worker: Handle,
     /// What its calls say and are told while they run.
     pub ends: CallEnds,
+}
+
+impl CallPlace {
+    /// A worker in one of its invocations. Must be called where a Tokio runtime runs.
+    pub fn of(
+        (worker, call): (&Worker, &Invocation),
+        (job, function): (&JobId, &str),
+        (attempt, ends): (AttemptId, CallEnds),
+    ) -> Self {
+        let Worker { conductor, memory_mb, threads, tmp, .. } = worker;
+        CallPlace {
+            job: job.clone(),
+            function: function.to_owned(),
+            attempt,
+            deadline: call.deadline,
+            memory_mb: *memory_mb,
+            threads: *threads,
+            tmp: tmp.clone(),
+            objects: conductor.objects.clone(),
+            work_bucket: conductor.stack.work_bucket.clone(),
+            clock: conductor.clients.clock.clone(),
+            worker: Handle::current(),
+            ends,
+        }
+    }
+
+    /// What drives the futures of calls, once there are any: not what the worker's own signs of life need, as the tasks that a
+    /// future starts may keep their threads for long.
+    fn runtime(&self) -> Handle {
+        static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+        let start = || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(self.threads)
+                .thread_name("calls")
+                .enable_all()
+                .build();
+            runtime.inspect_err(|error| tracing::warn!(%error, "starting threads for the futures of calls")).ok()
+        };
+        RUNTIME.get_or_init(start).as_ref().map_or(&self.worker, Runtime::handle).clone()
+    }
 }
 
 /// What passes between the calls of a batch and whoever runs it, while they run.
@@ -141,8 +185,8 @@ impl Context {
         &self.place.tmp
     }
 
-    /// Whether nobody waits for the result any more. It is looked up every second or so, so a call of some length may ask often.
-    /// A function that reduces, or whose pairs go to a job's `reduce`, is not told, and its progress is not seen.
+    /// Whether nobody waits for the result any more. It is looked up every 1.25 to 1.75 s, so a call of some length may ask often.
+    /// The progress of a function that reduces, or whose pairs go to a job's `reduce`, is not seen.
     pub fn is_cancelled(&self) -> bool {
         self.place.ends.is_cancelled(self.call)
     }
@@ -210,7 +254,7 @@ impl Context {
 
     /// Waits for a future on this thread.
     pub(crate) fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.place.runtime.block_on(future)
+        self.place.runtime().block_on(future)
     }
 
     pub(crate) fn objects(&self) -> &Objects {

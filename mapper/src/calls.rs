@@ -65,28 +65,6 @@ pub(crate) async fn spec(conductor: &Conductor, job: &JobId) -> Result<Arc<JobSp
     Ok(spec)
 }
 
-fn place(
-    worker: &Worker,
-    event: &MapEvent,
-    function: &str,
-    (attempt, ends): (AttemptId, CallEnds),
-    call: &Invocation,
-) -> CallPlace {
-    CallPlace {
-        job: event.job.clone(),
-        function: function.to_owned(),
-        attempt,
-        deadline: call.deadline,
-        memory_mb: worker.memory_mb,
-        threads: worker.threads,
-        tmp: worker.tmp.clone(),
-        objects: worker.conductor.objects.clone(),
-        work_bucket: worker.conductor.stack.work_bucket.clone(),
-        runtime: tokio::runtime::Handle::current(),
-        ends,
-    }
-}
-
 /// What the calls of a batch came to so far.
 struct Results {
     bytes: Mutex<Vec<u8>>,
@@ -128,7 +106,8 @@ pub(crate) async fn attempt(
     let attempt = begun.attempt;
     let ends = CallEnds::default();
     ends.cancel(&begun.view.cancelled);
-    let place = Arc::new(place(worker, event, &calls.function.name, (attempt, ends.clone()), call));
+    let of = (attempt, ends.clone());
+    let place = Arc::new(CallPlace::of((worker, call), (&event.job, &calls.function.name), of));
     let key = TryKey::map(task, piece, event.number);
     let running = Running::begin(conductor, job, key, attempt.nonce, move |view| match is_over(view, key) {
         true => ends.cancel_all(),
@@ -246,7 +225,7 @@ fn make_calls(function: &Opened, place: &Arc<CallPlace>, feed: &dyn Chunks, resu
     while let Some(chunk) = feed.next()? {
         let input = items::read(&chunk.bytes)?;
         let context = Context::new(place.clone(), input.number);
-        let (started_at, began) = (Timestamp::now(), Instant::now());
+        let (started_at, began) = (place.clock.now(), Instant::now());
         let value = if context.is_cancelled() {
             Err(Error::cancelled("cancelled", "it was cancelled before it began"))
         } else {
@@ -301,7 +280,7 @@ pub(crate) fn pairs_of(
     of: (AttemptId, CallEnds),
 ) -> Result<Box<PairsOf>> {
     let function = functions.open(&calls.function.name, &calls.function.signature)?;
-    let place = Arc::new(place(worker, event, &calls.function.name, of, call));
+    let place = Arc::new(CallPlace::of((worker, call), (&event.job, &calls.function.name), of));
     Ok(Box::new(move |chunk| {
         let input = items::read(chunk)?;
         let context = Context::new(place.clone(), input.number);

@@ -7,7 +7,7 @@ use kinglet_aws::ledger::Commit;
 use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_calls::{CallPlace, Context, Functions};
 use kinglet_core::engine::erased::catch_as;
-use kinglet_core::ids::{Piece, TaskIdx, Timestamp};
+use kinglet_core::ids::{Piece, TaskIdx};
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::ReduceEvent;
 use kinglet_core::wire::log::Did;
@@ -48,21 +48,9 @@ pub(crate) async fn attempt(
     drop(results);
     drop(batches);
 
-    let place = CallPlace {
-        job: job.clone(),
-        function: reducer.name.clone(),
-        attempt,
-        deadline: call.deadline,
-        memory_mb: worker.memory_mb,
-        threads: worker.threads,
-        tmp: worker.tmp.clone(),
-        objects: conductor.objects.clone(),
-        work_bucket: conductor.stack.work_bucket.clone(),
-        runtime: tokio::runtime::Handle::current(),
-        ends,
-    };
+    let place = CallPlace::of((worker, call), (job, &reducer.name), (attempt, ends));
     let context = Context::new(Arc::new(place), 0);
-    let (started_at, began) = (Timestamp::now(), Instant::now());
+    let (started_at, began) = (conductor.now(), Instant::now());
     let pairs_in = list.len() as u64;
     let value = match failed {
         // What the list lacks, the reducer cannot make up for.
