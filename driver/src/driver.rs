@@ -11,7 +11,7 @@ use crate::{Error, Format, Items, Job, JobOptions, JobStatus, Local, Phase, Repo
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::objects::{Replace, Version};
-use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ids::JobId;
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
@@ -33,10 +33,33 @@ pub(crate) struct Shared {
     pub(crate) place: Place,
     pub(crate) shipping: Shipping,
     mounts: AtomicU32,
-    /// The local outputs of jobs that have not ended, as far as this driver knows.
-    holds: Mutex<Vec<(JobId, Hold)>>,
+    /// The jobs that this driver's embedded runtime runs and that have not ended, as far as it knows.
+    own: Mutex<Vec<Own>>,
     /// Calls under way.
     pub(crate) maps: Maps,
+}
+
+/// A job that ends with its driver.
+struct Own {
+    job: JobId,
+    /// Of its output, if that is a local one.
+    hold: Option<Hold>,
+}
+
+/// A job that is being submitted. Nothing of it is left where that ends before the ledger has it.
+struct Submission<'a> {
+    shared: &'a Shared,
+    job: JobId,
+    /// Whether the ledger may have it.
+    created: bool,
+}
+
+impl Drop for Submission<'_> {
+    fn drop(&mut self) {
+        if !self.created {
+            self.shared.let_go(&self.job);
+        }
+    }
 }
 
 /// Where the servers are that a driver talks to.
@@ -184,9 +207,12 @@ impl Driver {
     }
 
     pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place, shipping: Shipping) -> Self {
-        let (mounts, holds) = (AtomicU32::new(0), Mutex::default());
-        let shared = Shared { conductor, jobs, place, shipping, mounts, holds, maps: Maps::default() };
-        Driver { shared: Arc::new(shared) }
+        let (mounts, own) = (AtomicU32::new(0), Mutex::default());
+        let shared = Arc::new(Shared { conductor, jobs, place, shipping, mounts, own, maps: Maps::default() });
+        if shared.is_local() {
+            crate::handle::end_with_program(&shared);
+        }
+        Driver { shared }
     }
 
     /// Runs a job to its end.
@@ -349,19 +375,13 @@ impl Driver {
             }
             None => None,
         };
-        let places = (resolved, output, hold.as_ref());
-        let started = self.start(name, (signature, params), submit, made, places, before).await;
-        match (started, hold) {
-            (Ok(handle), hold) => {
-                let held = hold.map(|hold| (handle.job.clone(), hold));
-                self.shared.holds.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
-                Ok(handle)
-            }
-            (Err(error), hold) => {
-                hold.inspect(Hold::remove_made);
-                Err(error)
-            }
+        // Who has locked the directory knows that no other program of this machine is at work there.
+        let (job, alone) = (new_id(), hold.as_ref().is_some_and(Hold::is_locked));
+        if self.shared.is_local() {
+            self.shared.own().push(Own { job: job.clone(), hold });
         }
+        let submission = Submission { shared: &self.shared, job, created: false };
+        self.start(name, (signature, params), submit, made, (resolved, output, alone), (submission, before)).await
     }
 
     /// Uploads a job whose output may be taken, takes that, and starts the splitter.
@@ -371,17 +391,15 @@ impl Driver {
         (signature, params): (String, Vec<u8>),
         submit: Submit,
         made: Option<(Made, Option<CallsSpec>)>,
-        (resolved, output, hold): (Vec<inputs::Resolved>, output::Output, Option<&Hold>),
-        before: Requests,
+        (resolved, output, alone): (Vec<inputs::Resolved>, output::Output, bool),
+        (mut submission, before): (Submission<'_>, Requests),
     ) -> Result<JobHandle> {
         let conductor = &self.shared.conductor;
         let output::Output { spec: output, path } = output;
-        // Who has locked the directory knows that no other program of this machine is at work there.
-        let alone = hold.is_some_and(Hold::is_locked);
         conductor.check_output(&output).await?;
         let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
-        let now = Timestamp::now();
-        let job = new_id();
+        let now = conductor.now();
+        let job = submission.job.clone();
         let concurrency = self.concurrency(&submit.options).await;
         let mut inputs: Vec<_> = resolved.into_iter().map(|input| input.spec).collect();
         let mut calls = None;
@@ -407,17 +425,24 @@ impl Driver {
             .await?;
         // From here on the job ends, whatever becomes of this program. So the output is taken only now, as nobody else could
         // tell whether a job that the ledger does not know is dead.
-        conductor.ledger.create_job(&job, &spec, conductor.stack.timeout_ms).await?;
+        submission.created = true;
         let started = async {
+            conductor.ledger.create_job(&job, &spec, conductor.stack.timeout_ms).await?;
             conductor.take_output(&job, &spec, alone).await?;
             conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
         };
         if let Err(error) = started.await {
             // Else the sweeper would start later what this call says has failed.
-            if let Err(error) = conductor.fail(&job, Phase::Failed, &error).await {
-                tracing::warn!(%job, %error, "ending a job that could not be started");
-            }
-            return Err(error);
+            return Err(match conductor.fail(&job, Phase::Failed, &error).await {
+                Err(why) if why.code() != "job-missing" => {
+                    tracing::warn!(%job, error = %why, "ending a job that could not be started");
+                    error.with_hint(format!("job {job} may begin all the same: `kinglet cancel {job}` ends it"))
+                }
+                _ => {
+                    self.shared.let_go(&job);
+                    error
+                }
+            });
         }
         let handle = JobHandle::new(self.shared.clone(), job, spec, before);
         if let (Some(keeper), Some(runtime)) = (self.shared.place.keeper(), self.shared.place.runtime()) {
@@ -513,7 +538,7 @@ impl Driver {
     }
 
     /// Stops the embedded runtime and waits until nothing of it is left; its jobs that have not ended are cancelled, as their
-    /// servers go. Dropping the driver does the same without waiting, and leaves it to the next job in their outputs to see that
+    /// functions go, and those that publish already are published. Dropping the driver does the same without waiting, and leaves it to the next job in their outputs to see that
     /// they are dead. Calls that have not ended by then fail with `driver-closed`.
     pub async fn close(self) {
         self.shared.maps.close().await;
@@ -549,37 +574,48 @@ impl Shared {
         }
     }
 
-    /// Brings the jobs that write local outputs to their end: nobody else can, once their servers are gone.
+    /// Brings the jobs of the embedded runtime to their end, all at once: nobody else can, once it is gone.
     pub(crate) async fn end_jobs(&self) {
-        let jobs: Vec<_> = self.holds().iter().map(|(job, _)| job.clone()).collect();
-        for job in jobs {
+        let ends = self.own_jobs().into_iter().map(|job| async move {
             let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
-            if let Err(error) = self.conductor.bring_to_end(&job, &error).await {
-                tracing::warn!(%job, %error, "ending a job");
+            match self.conductor.bring_to_end(&job, &error).await {
+                Err(error) if error.code() != "job-missing" => tracing::warn!(%job, %error, "ending a job"),
+                _ => {}
             }
             self.let_go(&job);
-        }
+        });
+        futures_util::future::join_all(ends).await;
     }
 
     /// Lets go of the outputs of jobs that have ended without anybody having waited for them.
     async fn let_go_of_ended(&self) {
-        let jobs: Vec<_> = self.holds().iter().map(|(job, _)| job.clone()).collect();
-        for job in jobs {
-            if self.conductor.ledger.job(&job).await.is_ok_and(|view| view.phase.is_final()) {
-                self.let_go(&job);
+        for job in self.own_jobs() {
+            if let Ok(view) = self.conductor.ledger.job(&job).await {
+                self.saw(&job, view.phase);
             }
         }
     }
 
-    /// Lets go of the output of a job that has ended; directories that were made for it and have nothing in them go.
-    pub(crate) fn let_go(&self, job: &JobId) {
-        let mut holds = self.holds();
-        holds.iter().filter(|(of, _)| of == job).for_each(|(_, hold)| hold.remove_made());
-        holds.retain(|(of, _)| of != job);
+    /// Takes notice of a job's phase: the output of one that has ended is let go.
+    pub(crate) fn saw(&self, job: &JobId, phase: Phase) {
+        if phase.is_final() {
+            self.let_go(job);
+        }
     }
 
-    fn holds(&self) -> MutexGuard<'_, Vec<(JobId, Hold)>> {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets go of the output of a job that has ended; directories that were made for it and have nothing in them go.
+    fn let_go(&self, job: &JobId) {
+        let mut own = self.own();
+        own.iter().filter(|own| own.job == *job).filter_map(|own| own.hold.as_ref()).for_each(Hold::remove_made);
+        own.retain(|own| own.job != *job);
+    }
+
+    fn own_jobs(&self) -> Vec<JobId> {
+        self.own().iter().map(|own| own.job.clone()).collect()
+    }
+
+    fn own(&self) -> MutexGuard<'_, Vec<Own>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records how jobs stand that nobody waited for: the runtime is about to go, and they with it.

@@ -86,40 +86,35 @@ const AWS: Pace = Pace {
     failing_max: Duration::from_secs(300),
 };
 
-/// Jobs on embedded runtimes of this process: they end with it, and must not leave parts behind.
-static LOCAL_JOBS: Mutex<Vec<(Weak<Shared>, JobId)>> = Mutex::new(Vec::new());
+/// The drivers of this process whose jobs end with it.
+static DRIVERS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// How long the cancelling of jobs may keep an interrupted program from ending.
 const CANCEL_MAX: Duration = Duration::from_secs(3);
 
+/// Has the jobs of a driver brought to their end when the program is interrupted.
+pub(crate) fn end_with_program(shared: &Arc<Shared>) {
+    let mut local = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    local.retain(|shared| shared.strong_count() > 0);
+    local.push(Arc::downgrade(shared));
+}
+
 /// Cancels the jobs of this process that would end with it; one that is publishing already is published. A job that has ended
 /// is left as it is; so is one on AWS, which goes on without its driver.
 pub(crate) async fn cancel_local_jobs() {
-    let jobs = std::mem::take(&mut *LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner));
-    let cancel = async {
-        for (shared, job) in jobs {
-            let Some(shared) = shared.upgrade() else { continue };
-            if let Some(runtime) = shared.place.runtime() {
-                runtime.host().end_workers().await;
-            }
-            let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
-            if let Err(error) = shared.conductor.bring_to_end(&job, &error).await {
-                tracing::warn!(%job, %error, "cancelling");
-            }
-            shared.let_go(&job);
-            shared.record_ends().await;
+    let local = std::mem::take(&mut *DRIVERS.lock().unwrap_or_else(PoisonError::into_inner));
+    let cancel = local.iter().filter_map(Weak::upgrade).map(|shared| async move {
+        if let Some(runtime) = shared.place.runtime() {
+            runtime.host().end_workers().await;
         }
-    };
-    let _ = tokio::time::timeout(CANCEL_MAX, cancel).await;
+        shared.end_jobs().await;
+        shared.record_ends().await;
+    });
+    let _ = tokio::time::timeout(CANCEL_MAX, futures_util::future::join_all(cancel)).await;
 }
 
 impl JobHandle {
     pub(crate) fn new(shared: Arc<Shared>, job: JobId, spec: JobSpec, before: Requests) -> Self {
-        if shared.place.runtime().is_some() {
-            let mut jobs = LOCAL_JOBS.lock().unwrap_or_else(PoisonError::into_inner);
-            jobs.retain(|(shared, _)| shared.strong_count() > 0);
-            jobs.push((Arc::downgrade(&shared), job.clone()));
-        }
         JobHandle { shared, job, spec, before }
     }
 
@@ -155,6 +150,7 @@ impl JobHandle {
     /// What DynamoDB reports.
     pub async fn progress(&self) -> Result<Progress> {
         let view = self.shared.conductor.ledger.job(&self.job).await?;
+        self.shared.saw(&self.job, view.phase);
         self.progress_of(&view).await
     }
 
@@ -183,7 +179,8 @@ impl JobHandle {
     /// On AWS a poll is one read of one item, two seconds apart in the end: waiting for an hour costs $0.0003.
     ///
     /// # Errors
-    /// Why it failed or was cancelled; then there is no output.
+    /// Why it failed or was cancelled; then its output holds what it held before. Or why it could not be watched any more, as on
+    /// AWS when no look at it has succeeded for 5 minutes: there it goes on.
     pub async fn wait(&self) -> Result<Report> {
         self.wait_until_end(None).await
     }
@@ -192,7 +189,7 @@ impl JobHandle {
     /// runtime, every few seconds on AWS, where counting committed tasks costs a read of 32 of them together.
     ///
     /// # Errors
-    /// Why it failed or was cancelled; then there is no output.
+    /// As [`JobHandle::wait`].
     pub async fn wait_with(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report> {
         self.wait_until_end(Some(tell)).await
     }
@@ -232,6 +229,7 @@ impl JobHandle {
                 }
             };
             failing = None;
+            self.shared.saw(&self.job, view.phase);
             let moved = seen.0 != view.phase;
             if moved {
                 seen = (view.phase, Instant::now());
@@ -250,13 +248,11 @@ impl JobHandle {
             }
             match view.phase {
                 Phase::Succeeded => {
-                    self.shared.let_go(&self.job);
                     let report = report(conductor, &self.job, &self.spec, &view, &self.before).await?;
                     self.record_end(&view, Some(&report));
                     return Ok(report);
                 }
                 Phase::Failed | Phase::Cancelled => {
-                    self.shared.let_go(&self.job);
                     self.record_end(&view, None);
                     let error = view.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
                     // There no role is in the way, but the file system.
@@ -308,7 +304,12 @@ impl JobHandle {
     /// What the services report.
     pub async fn cancel(&self) -> Result<()> {
         let error = Error::cancelled("cancelled", format!("job {} was cancelled", self.job));
-        self.shared.conductor.fail(&self.job, Phase::Cancelled, &error).await
+        let conductor = &self.shared.conductor;
+        conductor.fail(&self.job, Phase::Cancelled, &error).await?;
+        if let Ok(view) = conductor.ledger.job(&self.job).await {
+            self.shared.saw(&self.job, view.phase);
+        }
+        Ok(())
     }
 }
 

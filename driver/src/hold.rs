@@ -24,7 +24,7 @@ pub(crate) struct Hold {
     dir: File,
     path: PathBuf,
     made: Option<Directories>,
-    /// Whether the file system has locks.
+    /// Whether the lock counts: the file system has locks, and all that use it see them.
     locked: bool,
 }
 
@@ -45,9 +45,9 @@ impl Hold {
                 opened => opened.map_err(unwritable)?,
             };
             let locked = match dir.try_lock() {
-                Ok(()) => true,
+                Ok(()) => !is_shared(&dir),
                 Err(TryLockError::WouldBlock) => return Err(taken(path, shown)),
-                // Not every file system has locks. There a claim that was not renewed for an hour is taken for dead.
+                // Not every file system has locks.
                 Err(TryLockError::Error(error)) => {
                     tracing::debug!(%error, shown, "locking the output");
                     false
@@ -61,7 +61,8 @@ impl Hold {
                 return Ok(Hold { made, ..hold });
             }
         }
-        Err(Error::service("output-taken", format!("the output {shown} is made and removed by others all the time")))
+        Err(Error::service("output-taken", format!("the output {shown} is made and removed by others all the time"))
+            .with_hint("choose another output"))
     }
 
     /// Whether it is surely the only one that holds the output.
@@ -96,6 +97,27 @@ impl Hold {
     }
 }
 
+/// The file systems whose locks of directories other machines may not see, or which may stand for one of these, by the numbers of
+/// Linux (`linux/magic.h` and the file systems' own headers): NFS, SMB (three of them), FUSE, Ceph, 9P, AFS, Coda, Lustre, GPFS.
+const SHARED: [u32; 11] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x00c3_6400,
+    0x0102_1997,
+    0x5346_414f,
+    0x7375_7245,
+    0x0bd0_0bd0,
+    0x4750_4653,
+];
+
+/// Whether a file system is one of [`SHARED`], or cannot be told.
+fn is_shared(dir: &File) -> bool {
+    rustix::fs::fstatfs(dir).map_or(true, |found| SHARED.contains(&(found.f_type as u32)))
+}
+
 /// Removes what a dead job has left in its output, if nobody has that now: its claim, and parts of a result that was not whole.
 pub(crate) fn clear_after(path: &Path, job: &JobId) {
     let owner = |path: &Path| Owner::read(&std::fs::read(path.join(OWNER)).ok()?, "").ok();
@@ -103,9 +125,16 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
         return;
     }
     let Some(_hold) = Hold::take(path, &path.display().to_string()).ok().filter(Hold::is_locked) else { return };
-    let manifest = std::fs::read(path.join(MANIFEST)).ok();
-    let manifest: Option<Manifest> = manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let is_whole = manifest.is_some_and(|manifest| manifest.job == job.as_str());
+    let whole: Option<String> = match std::fs::read(path.join(MANIFEST)) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        read => match read.ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok()) {
+            Some(manifest) => Some(manifest.job),
+            // Whose result is there cannot be told: the next job in the output will say so.
+            None => return,
+        },
+    };
+    let is_of_whole = |of: &JobId| whole.as_deref() == Some(of.as_str());
+    let is_whole = is_of_whole(job);
     let Some(owner) = owner(path).filter(|owner| owner.job == *job) else { return };
     // What had replaced a result before its program died has still to remove that.
     let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
@@ -113,8 +142,7 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     let replaced: Vec<_> = replaced.map(|part| part.name).filter(|name| is_part(name)).collect();
     let dead: Vec<JobId> = owner.inherits.into_iter().map(|heritage| heritage.job).collect();
     let is_left = |name: &str| match part_job(name) {
-        Some(of) if of == *job => !is_whole,
-        Some(of) if dead.contains(&of) => true,
+        Some(of) if of == *job || dead.contains(&of) => !is_of_whole(&of),
         _ => name == OWNER || replaced.iter().any(|part| part == name),
     };
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
@@ -147,7 +175,7 @@ fn taken(path: &Path, shown: &str) -> Error {
         ),
         None => (
             "a job that is just being started, or has just ended".to_owned(),
-            "wait for it (`kinglet jobs`)".to_owned(),
+            "try again when it is over (`kinglet jobs`)".to_owned(),
         ),
     };
     Error::input("output-taken", format!("the output {shown} is taken by {who}, which is at work"))

@@ -208,6 +208,7 @@ impl JobHandle {
     pub async fn status(&self) -> Result<JobStatus> {
         let conductor = &self.shared.conductor;
         let view = conductor.ledger.job(&self.job).await?;
+        self.shared.saw(&self.job, view.phase);
         let report = match view.phase {
             Phase::Succeeded => Some(report(conductor, &self.job, &self.spec, &view, &self.before).await?),
             _ => None,

@@ -203,7 +203,7 @@ impl Local {
             functions: names,
             timeout_ms: self.timeout.as_millis() as u64,
         };
-        let conductor = Conductor::new(clients, stack);
+        let conductor = Conductor::new(clients, stack).alone();
         conductor.objects.create_bucket(WORK_BUCKET).await?;
         conductor.ledger.create_table().await?;
         tracing::info!(ms = began.elapsed().as_secs_f64() * 1e3, "the embedded runtime has started");

@@ -137,7 +137,7 @@ impl<O: Value> Calls<O> {
         (0..).map_while(|nth| self.state.nth_ended(nth)).collect()
     }
 
-    /// Ends all calls that have not ended: those that run are told ([`crate::Context::is_cancelled`]) within a second or so,
+    /// Ends all calls that have not ended: those that run are told ([`crate::Context::is_cancelled`]) within about two seconds,
     /// the others never begin. Results that are there stay.
     ///
     /// # Errors
@@ -219,7 +219,7 @@ impl<O: Value> CallFuture<O> {
         value(&self.state, self.call)
     }
 
-    /// Ends the call, if it has not ended: if it runs it is told ([`crate::Context::is_cancelled`]) within a second or so, and
+    /// Ends the call, if it has not ended: if it runs it is told ([`crate::Context::is_cancelled`]) within about two seconds, and
     /// if it has not begun it never will. That of [`crate::Driver::map_reduce`] ends all calls of the map.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 use super::stats::{CallStats, CallsReport};
 use crate::driver::Shared;
+use crate::handle::passes;
 use crate::{Error, Phase, Result};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
@@ -431,9 +432,7 @@ async fn follow(state: Weak<State>, local: bool) {
             Ok(()) => failing = None,
             Err(error) => {
                 tracing::warn!(%error, "fetching results");
-                let passes =
-                    error.is_retryable() || error.code() == "unreachable" || error.code().starts_with("credentials");
-                if !passes || failing.get_or_insert_with(Instant::now).elapsed() > pace.failing_max {
+                if !passes(&error) || failing.get_or_insert_with(Instant::now).elapsed() > pace.failing_max {
                     return state.end_open(0..state.len(), |call| error.clone().context(format!("call {call}")));
                 }
             }

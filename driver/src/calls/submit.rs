@@ -13,7 +13,6 @@ use crate::items::{ItemCuts, Made};
 use crate::{Driver, Result, Value};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
-use kinglet_core::ids::Timestamp;
 use kinglet_core::ledger::CallsView;
 use kinglet_core::limits::MAP_TASKS_MAX;
 use kinglet_core::wire::frame;
@@ -151,7 +150,7 @@ async fn send(
     let concurrency = shared.concurrency().await;
     let made = Made::of(wave.writer, &ItemCuts::PerSplit(per_task as usize), concurrency)
         .map_err(|e| e.context(&function.name).with_hint("put more calls into a batch (`with_calls_per_batch`)"))?;
-    let (job, now) = (new_id(), Timestamp::now());
+    let (job, now) = (new_id(), conductor.now());
     let input = made.write(conductor, &job).await?;
     let (splits, inputs) = kinglet_splitter::items::splits(&input.spec, &input.ends);
     let (partitions, slots) = match then {
