@@ -3,9 +3,11 @@
 //! left.
 
 use crate::programs;
-use crate::rig::{COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, age, all_at_once, end, into_phase, options, snapshot};
-use crate::support::{Counts, driver, naive_count, nothing_published, read_listed, read_output, run, text};
-use kinglet::{JobOptions, Phase, Servers, Timestamp};
+use crate::rig::{
+    COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, age, all_at_once, end, into_phase, options, refuse, snapshot,
+};
+use crate::support::{Counts, count, driver, naive_count, nothing_published, read_listed, read_output, run, text};
+use kinglet::{JobOptions, Phase, Servers, Submit, Timestamp};
 use kinglet_aws::objects::Replace;
 use kinglet_core::env::STATE_DIR;
 use kinglet_core::ids::JobId;
@@ -368,6 +370,108 @@ const STEPS: [Step; 14] = [
 
 /// From here on the result is the new one.
 const RESULT_FROM: usize = 9;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_could_never_be_sent_was_sent_for_a_day() {
+    let rig = Rig::new().await;
+    // As a lifecycle rule may have it.
+    rig.strike([Rule::s3("GetObject").containing("/plan/").times(u64::MAX).does(refuse(404, "NoSuchKey"))]);
+    let handle = rig.submit("out").await;
+    let error = end(&handle).await.unwrap_err();
+    assert_eq!(error.code(), "object-missing", "{error}");
+    nothing_published(&rig.path("out"));
+    rig.strike([]);
+    rig.leaves_nothing(handle.id()).await;
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_bucket_was_gone_before_it_published_went_on_for_a_week() {
+    let rig = Rig::new().await;
+    let gone = |operation| Rule::s3(operation).times(u64::MAX).does(refuse(404, "NoSuchBucket"));
+    // What it does to its output once its parts are uploaded.
+    let all = ["CompleteMultipartUpload", "AbortMultipartUpload", "ListMultipartUploads", "HeadObject"];
+    rig.strike([Rule::dynamodb("UpdateItem").containing(into_phase("publishing")).does(Strike::HoldAfter)]);
+    let handle = rig.submit("out").await;
+    let held = rig.held().await;
+    rig.strike(all.map(gone));
+    held.go_on();
+    let error = end(&handle).await.unwrap_err();
+    assert_eq!(error.code(), "bucket-missing", "{error}");
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_with_fewer_rights_failed_what_the_functions_could_publish() {
+    let rig = Rig::new().await;
+    let rule = s3("CompleteMultipartUpload", "part-", Strike::HoldBefore);
+    rig.strike([rule.clone()]);
+    let handle = rig.submit("out").await;
+    die(&rig, &Death { name: "publishing", rules: vec![rule], function: REDUCER }).await;
+    rig.strike([Rule::s3("CompleteMultipartUpload").containing("part-").does(refuse(403, "AccessDenied"))]);
+    // It has the turn when nothing was heard of the reducer for a while.
+    let began = Instant::now();
+    let refused = loop {
+        match rig.conductor.conduct(handle.id()).await {
+            Ok(_) => assert!(began.elapsed() < Duration::from_secs(60), "nobody took the turn"),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!((refused.code(), rig.struck()), ("access-denied", vec![1]), "{refused}");
+    assert_eq!(rig.conductor.ledger.job(handle.id()).await.unwrap().phase, Phase::Publishing);
+    end(&handle).await.unwrap();
+    rig.is_right("out");
+    rig.leaves_nothing(handle.id()).await;
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_that_was_closed_left_its_job_on_other_servers_in_the_way_of_the_next() {
+    let rig = Rig::new().await;
+    rig.make_results();
+    let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = rig.driver.endpoints().unwrap();
+    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
+    let other = driver(|local| local.with_servers(servers)).await;
+    rig.strike([update(COMMIT, Strike::HoldBefore)]);
+    // Its input is on the servers, as nothing of this machine is.
+    let input = fs::read(rig.path("in.txt")).unwrap();
+    rig.conductor.objects.put("results", "in.txt", input.into(), Replace::No).await.unwrap();
+    let submit = || Submit::new(["s3://results/in.txt"], "s3://results/out").with_options(options());
+    let first = other.submit(&WordCount, submit()).await.unwrap().id().clone();
+    let held = rig.held().await;
+    other.close().await;
+    held.lose();
+    assert_eq!(rig.conductor.ledger.job(&first).await.unwrap().phase, Phase::Cancelled);
+    let next = rig.driver.submit(&WordCount, submit()).await.unwrap();
+    end(&next).await.unwrap();
+    rig.is_right("results/out");
+    rig.leaves_nothing(next.id()).await;
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_was_taken_as_long_as_its_program_lived_that_only_asked_how_the_job_stood() {
+    let rig = Rig::new().await;
+    let handle = rig.submit("out").await;
+    rig.ends_alone(handle.id()).await;
+    // Whoever dropped the submission of a job has none.
+    rig.strike([Rule::s3("GetObject").containing("_manifest.json").does(Strike::HoldBefore)]);
+    let submission = rig.submission("dropped");
+    let submitting = Box::pin(rig.driver.submit(&WordCount, submission));
+    let held = tokio::select! {
+        held = rig.held() => held,
+        submitted = submitting => panic!("{:?}", submitted.map(drop)),
+    };
+    held.go_on();
+    assert!(!rig.path("dropped").exists());
+    assert_eq!(handle.status().await.unwrap().phase, Phase::Succeeded);
+    for output in ["out", "dropped"] {
+        count(rig.dir.path(), &["in.txt", "--output", output, "--overwrite"]);
+        rig.is_right(output);
+    }
+    rig.driver.close().await;
+}
 
 #[test]
 fn a_program_that_was_killed_left_half_a_result_in_the_way_of_the_next() {

@@ -134,7 +134,7 @@ async fn a_claim_counts_for_other_stacks_for_an_hour_after_it_was_renewed() {
     let upload = Rule::s3("UploadPart").containing("part-").does(Strike::HoldBefore);
     // A stack whose ledger has other jobs.
     let mut other = rig.conductor.clone();
-    other.stack.work_bucket = "another-work".into();
+    other.stack.table = "another".into();
     let stranger = JobId::new(Timestamp::now(), 1);
 
     rig.strike([upload.clone()]);
@@ -145,7 +145,8 @@ async fn a_claim_counts_for_other_stacks_for_an_hour_after_it_was_renewed() {
         let error = other.take_output(&stranger, &spec, false).await.unwrap_err();
         let said = error.to_string();
         assert_eq!(error.code(), "output-taken", "{said}");
-        assert!(said.contains(first.id().as_str()) && said.contains("kinglet-work"), "{said}");
+        assert!(said.contains(first.id().as_str()) && said.contains("another stack"), "{said}");
+        assert!(error.hint().unwrap().contains("lapses in"), "{error:?}");
     };
     refused().await;
     age(&out, 59);

@@ -34,7 +34,7 @@ pub(crate) fn into_phase(phase: &str) -> String {
 /// What a request says that commits.
 pub(crate) const COMMIT: &str = "SET #done = :record";
 /// What a request says that starts a try.
-pub(crate) const START: &str = "request_id = :request";
+pub(crate) const START: &str = "memory_mb = :memory";
 /// What a request says that claims to send a try.
 pub(crate) const CLAIM: &str = "sends = :sends";
 

@@ -22,8 +22,8 @@ pub struct Clients {
     pub meter: Arc<Meter>,
     /// What time they say it is.
     pub clock: Clock,
-    /// Where S3 is, when that is not AWS.
-    pub(crate) s3_url: Option<String>,
+    /// Where DynamoDB is, when that is not AWS.
+    pub(crate) dynamodb_url: Option<String>,
 }
 
 /// Where the services are, when that is not AWS, and who asks. The embedded runtime hands one of these out.
@@ -81,7 +81,7 @@ impl Clients {
         // Servers that are not AWS want the bucket in the path, not in the host name.
         let path_style = endpoint(config, "S3").is_some();
         let clients = Self::new(config, path_style, [None, None, None], Clock::default());
-        Clients { s3_url: endpoint(config, "S3"), ..clients }
+        Clients { dynamodb_url: endpoint(config, "DynamoDB"), ..clients }
     }
 
     /// Clients of servers elsewhere, as the embedded runtime's.
@@ -116,12 +116,12 @@ impl Clients {
             aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).interceptor(interceptor.clone());
         s3 = s3.interceptor(time.clone()).retry_partition(own_budget());
         if s3_url.is_some() {
-            s3.set_endpoint_url(s3_url.clone());
+            s3.set_endpoint_url(s3_url);
         }
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(interceptor.clone());
         dynamodb = dynamodb.interceptor(time.clone()).retry_partition(own_budget());
         if dynamodb_url.is_some() {
-            dynamodb.set_endpoint_url(dynamodb_url);
+            dynamodb.set_endpoint_url(dynamodb_url.clone());
         }
         let mut lambda = aws_sdk_lambda::config::Builder::from(config).interceptor(interceptor);
         lambda = lambda.interceptor(time).retry_partition(own_budget());
@@ -134,7 +134,7 @@ impl Clients {
             lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
             meter,
             clock,
-            s3_url,
+            dynamodb_url,
         }
     }
 }

@@ -16,9 +16,7 @@ use kinglet_core::wire::plan::{self, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Requests, Usage};
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{Error, Result};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Where a stack's parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +46,8 @@ pub struct Conductor {
     pub clients: Clients,
     /// Whether this is a function, whose requests nobody else counts, and not the driver.
     pub(crate) in_function: bool,
+    /// Whether nobody who may do more acts for its jobs.
+    alone: bool,
 }
 
 impl Conductor {
@@ -60,7 +60,14 @@ impl Conductor {
             stack,
             clients,
             in_function: false,
+            alone: false,
         }
+    }
+
+    /// The same for a driver whose functions may do no more than it: an error of its own is then one of the job.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Conductor { alone: true, ..self }
     }
 
     /// What all keys of a job in the work bucket start with.
@@ -199,9 +206,10 @@ impl Conductor {
 
     /// Goes on with what whoever had the turn before seems to have left.
     async fn go_on(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
+        let before = self.clients.meter.totals();
         match view.phase {
             Phase::Publishing => match self.publication(job, view).await {
-                Ok(publication) => self.publish(job, view, publication, turn).await,
+                Ok(publication) => self.publish(job, view, publication, turn, &before).await,
                 Err(error) if !self.decides(&error) => Err(error),
                 // What it was made of is gone, as a lifecycle rule may have it: it is there already, or will never be.
                 Err(error) => self.give_up_publishing(job, view, &error).await,
@@ -212,11 +220,26 @@ impl Conductor {
     }
 
     /// Sends the tasks of the stage that the job is in, from the first that was not sent, and gives signs of life meanwhile.
-    /// Where Lambda takes no more for now, another goes on later.
+    /// Where Lambda takes no more for now, another goes on later. What can never be sent fails the job.
     ///
     /// # Errors
     /// What the services report.
     pub async fn send_stage(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
+        let sent = self.send_from(job, view, turn).await;
+        self.fail_if_fatal(job, view.phase, sent).await
+    }
+
+    /// Fails a job in this phase by an error that would come again each time, and passes that on.
+    async fn fail_if_fatal(&self, job: &JobId, phase: Phase, done: Result<()>) -> Result<()> {
+        if let Err(error) = &done
+            && self.decides(error)
+        {
+            self.fail_in(job, &[phase], Phase::Failed, error).await?;
+        }
+        done
+    }
+
+    async fn send_from(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
         let program = view.program;
         let index = if view.phase == Phase::Mapping { Some(self.plan_index(job, view).await?) } else { None };
         let event = |task: TaskIdx| match &index {
@@ -269,6 +292,11 @@ impl Conductor {
     }
 
     async fn invoke(&self, job: &JobId, view: &JobView, claimed: Vec<Claimed>) -> Result<()> {
+        let invoked = self.invoke_claimed(job, view, claimed).await;
+        self.fail_if_fatal(job, view.phase, invoked).await
+    }
+
+    async fn invoke_claimed(&self, job: &JobId, view: &JobView, claimed: Vec<Claimed>) -> Result<()> {
         let program = view.program;
         let index = if view.phase == Phase::Mapping { Some(self.plan_index(job, view).await?) } else { None };
         let mut events = Vec::with_capacity(claimed.len());
@@ -311,31 +339,48 @@ impl Conductor {
         }
         let publication = self.publication(job, view).await?;
         let upload = self.begin_manifest(&publication.spec.output).await?;
-        let usage = self.usage_since(before, started_at);
+        let (usage, before) = (self.usage_since(before, started_at), self.clients.meter.totals());
         if !self.ledger.publish(job, &upload, usage.as_ref()).await? {
             let (output, key) = (&publication.spec.output, publication.spec.output.manifest_key());
             return self.objects.abort_upload(&output.bucket, &key, &upload).await;
         }
         let view = JobView { phase: Phase::Publishing, manifest_upload: Some(upload), ..view.clone() };
-        self.publish(job, &view, publication, &Turn::new(Phase::Publishing, 1)).await
+        self.publish(job, &view, publication, &Turn::new(Phase::Publishing, 1), &before).await
     }
 
-    async fn publish(&self, job: &JobId, view: &JobView, publication: Publication, turn: &Turn) -> Result<()> {
-        match self.publish_output(job, publication, view.manifest_upload.clone(), turn).await {
-            Ok(()) => self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
+    async fn publish(
+        &self,
+        job: &JobId,
+        view: &JobView,
+        publication: Publication,
+        turn: &Turn,
+        before: &Requests,
+    ) -> Result<()> {
+        let started_at = self.now();
+        // Completing large parts takes S3 minutes.
+        let published = tokio::select! {
+            biased;
+            published = self.publish_output(job, publication, view.manifest_upload.clone()) => published,
+            taken = turn.keep(self, job) => Err(taken),
+        };
+        match published {
+            Ok(()) => {
+                let usage = self.usage_since(before, started_at);
+                self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await.map(drop)
+            }
             Err(error) if error.code() == "turn-taken" => Ok(()),
-            Err(error) if !error.is_retryable() => self.give_up_publishing(job, view, &error).await,
+            Err(error) if self.decides(&error) => self.give_up_publishing(job, view, &error).await,
             Err(error) => Err(error),
         }
     }
 
     /// Whether an error says something of the job, and not only of who met it: a driver may lack rights that functions have.
-    fn decides(&self, error: &Error) -> bool {
+    pub(crate) fn decides(&self, error: &Error) -> bool {
         let of_driver =
             matches!(error.code(), "access-denied" | "clock" | "region") || error.code().starts_with("cred");
         match error.is_retryable() {
             true => error.code() == "unreconciled",
-            false => self.in_function || !of_driver,
+            false => error.code() != "unreachable" && (self.in_function || self.alone || !of_driver),
         }
     }
 
@@ -343,11 +388,22 @@ impl Conductor {
     async fn give_up_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<()> {
         let upload = match self.spec(job).await {
             Ok(spec) => {
-                let upload = self.stop_publishing(job, &spec.output).await?;
-                match self.publish_rest(job, &spec.output).await {
-                    Ok(true) => return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded).await.map(drop),
-                    Ok(false) => upload,
+                let stopped = async {
+                    let upload = self.stop_publishing(job, &spec.output).await?;
+                    self.publish_rest(job, &spec.output).await.map(|published| (published, upload))
+                };
+                match stopped.await {
+                    Ok((true, _)) => {
+                        return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, None).await.map(drop);
+                    }
+                    Ok((false, upload)) => upload,
                     Err(error) if error.code() == "turn-taken" => return Ok(()),
+                    // Nothing can be there, nor come.
+                    Err(error) if error.code() == "bucket-missing" => view.manifest_upload.clone(),
+                    // Whoever may not even abort the upload leaves it to others, but not for ever.
+                    Err(error) if self.decides(&error) && view.turn > PUBLISHING_TURNS_MAX => {
+                        view.manifest_upload.clone()
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -362,14 +418,27 @@ impl Conductor {
     }
 
     async fn undo(&self, job: &JobId, view: &JobView) -> Result<()> {
-        match self.spec(job).await {
-            Ok(spec) => self.undo_output(job, &spec, view).await?,
+        let spec = match self.spec(job).await {
+            Ok(spec) => Some(spec),
             // Without it nobody can tell where the output is.
-            Err(error) if self.decides(&error) => tracing::warn!(%job, %error, "undoing a job without its spec"),
+            Err(error) if self.decides(&error) => {
+                tracing::warn!(%job, %error, "undoing a job without its spec");
+                None
+            }
             Err(error) => return Err(error),
+        };
+        if let Some(spec) = &spec {
+            self.undo_output(job, spec, view).await?;
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
-        self.ledger.settle(job, Phase::Undoing, ending).await.map(drop)
+        self.ledger.settle(job, Phase::Undoing, ending, None).await?;
+        // A claim that was on its way when the output was looked at: whoever sends one later sees that the job has ended.
+        if let Some(spec) = &spec
+            && let Err(error) = self.drop_late_claim(job, &spec.output).await
+        {
+            tracing::warn!(%job, %error, "looking for a late claim");
+        }
+        Ok(())
     }
 
     /// What a function has spent on the job beside its own task; a driver counts for itself.
@@ -435,7 +504,13 @@ impl Conductor {
         if view.writes_output {
             // As it is now, not as it was before it was ended: it may have gone on in between.
             let view = self.ledger.job(job).await?;
-            self.undo(job, &view).await?;
+            match self.undo(job, &view).await {
+                // Others may do what this may not, and the job has ended all the same.
+                Err(error) if !error.is_retryable() && !self.decides(&error) => {
+                    tracing::warn!(%job, %error, "undoing is left to the functions");
+                }
+                undone => undone?,
+            }
         }
         Ok(())
     }
@@ -530,36 +605,32 @@ struct Claimed {
 pub struct Turn {
     phase: Phase,
     number: u64,
-    kept: Mutex<Instant>,
 }
 
 impl Turn {
     /// A turn that was just taken.
     pub fn new(phase: Phase, number: u64) -> Self {
-        Turn { phase, number, kept: Mutex::new(Instant::now()) }
+        Turn { phase, number }
     }
 
-    /// Gives a sign of life, if the last was some time ago.
-    ///
-    /// # Errors
-    /// `turn-taken` when another goes on; what DynamoDB reports.
-    pub(crate) async fn keep(&self, conductor: &Conductor, job: &JobId, sent: u32) -> Result<()> {
-        {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.elapsed() < KEEP_EVERY {
-                return Ok(());
+    /// Gives signs of life until another has taken the turn, and says so.
+    async fn keep(&self, conductor: &Conductor, job: &JobId) -> Error {
+        loop {
+            tokio::time::sleep(KEEP_EVERY).await;
+            match conductor.ledger.keep_turn(job, self.phase, self.number, 0).await {
+                Ok(true) => {}
+                Ok(false) => return Error::service("turn-taken", format!("another goes on with job {job}")),
+                Err(error) => tracing::warn!(%job, %error, "giving a sign of life"),
             }
-            *kept = Instant::now();
-        }
-        match conductor.ledger.keep_turn(job, self.phase, self.number, sent).await? {
-            true => Ok(()),
-            false => Err(Error::service("turn-taken", format!("another goes on with job {job}"))),
         }
     }
 }
 
 /// How often whoever has the turn gives a sign of life: others wait for [`kinglet_core::ledger::TURN_MS`].
 const KEEP_EVERY: Duration = Duration::from_secs(2);
+
+/// After so many turns at publishing, each of ten seconds or more, a job fails whose output can neither be written nor be looked at.
+const PUBLISHING_TURNS_MAX: u64 = 30;
 
 /// After so long, in milliseconds, somebody looks what is the matter with a splitter that has not begun; at a further try
 /// sooner, as the first look has shown that it cannot run.

@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, the shipped program, error; whose turn it is, `turn`, and how far that is, `sent`; `usage1`…`usage3`: what was spent beside tasks |
+//! | `job#<job>` | `job` | phase, times, plan, the shipped program, error; whose turn it is, `turn`, and how far that is, `sent`; `usage1`…`usage4`: what was spent beside tasks |
 //! | `job#<job>` | `split#<number>` | a try of splitting, as those below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
@@ -619,8 +619,8 @@ impl Ledger {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn settle(&self, job: &JobId, from: Phase, to: Phase) -> Result<bool> {
-        self.transition(job, &[from], to, vec![]).await
+    pub async fn settle(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
+        self.transition(job, &[from], to, usage_as("usage4", usage)?).await
     }
 
     async fn transition(
@@ -768,11 +768,12 @@ impl Ledger {
     /// What DynamoDB reports.
     pub async fn accepted(&self, job: &JobId, key: TryKey) -> Result<()> {
         let doing = Doing::now(format!("recording that try {} of {key} was sent", key.number));
-        let request = self.update(try_key(job, key)).update_expression("SET accepted = :yes");
+        let place = try_key(job, key);
+        let request = self.update(place.clone()).update_expression("SET accepted = :yes");
+        // Of a job that was cleaned meanwhile nothing is made anew.
+        let request = request.condition_expression("attribute_exists(sends)");
         let request = request.expression_attribute_values(":yes", AttributeValue::Bool(true));
-        let done = request.send().await.map_err(|e| doing.failed(&e))?;
-        self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
-        Ok(())
+        self.send_update(&doing, request, place, |_| false).await.map(drop)
     }
 
     /// Records that an execution begins a try, unless another has, and has not fallen silent.
@@ -1161,7 +1162,7 @@ pub(crate) fn job_view(job: &JobId, item: &Item) -> Result<JobView> {
     let count = |name| read_number(item, name).unwrap_or(0);
     let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
     let mut beside = Vec::new();
-    for name in ["usage1", "usage2", "usage3"] {
+    for name in ["usage1", "usage2", "usage3", "usage4"] {
         if let Some(AttributeValue::B(bytes)) = item.get(name) {
             beside.push(frame::read(bytes.as_ref(), &format!("{name} of job {job}"))?);
         }
@@ -1243,6 +1244,10 @@ fn try_view(item: &Item, number: u16) -> Result<TryView> {
 /// What a function spent on bringing a job into a phase.
 fn usage_of(to: Phase, usage: Option<&Usage>) -> Result<Vec<(&'static str, AttributeValue)>> {
     let name = if to == Phase::Reducing { "usage2" } else { "usage3" };
+    usage_as(name, usage)
+}
+
+fn usage_as(name: &'static str, usage: Option<&Usage>) -> Result<Vec<(&'static str, AttributeValue)>> {
     usage.map(|usage| Ok((name, binary(frame::write(usage)?)))).into_iter().collect()
 }
 

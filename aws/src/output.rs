@@ -11,7 +11,8 @@
 //!
 //! **Publishing** is a sequence that anyone can go on with from anywhere, as each step can be done twice:
 //!
-//! 1. the ledger says *publishing*: from here on nobody can cancel, and nothing but a stranger in the output can fail the job;
+//! 1. the ledger says *publishing*: from here on nobody can cancel, and nothing fails the job but a stranger in its output, or an
+//!    output that cannot be written any more;
 //! 2. the claim is looked at, and the parts' uploads are completed;
 //! 3. the manifest's upload is completed, with `If-Match` of the manifest that it replaces or `If-None-Match`: **now the result
 //!    is the new one**;
@@ -26,7 +27,7 @@
 //! finds the uploads used up, and the ETags that it demands gone. A reducer's late upload is no object. So nothing that is late
 //! changes what anybody reads.
 
-use crate::conduct::{Conductor, Turn};
+use crate::conduct::Conductor;
 use crate::objects::{Completed, Put, Replace, Version};
 use crate::upload::Upload;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -48,10 +49,16 @@ const CLAIM_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// How often the manifest's upload is made anew after S3 has refused to complete it.
 const MANIFEST_UPLOADS_MAX: u32 = 5;
 
+/// How often, and after what pauses, a part is looked for whose upload is gone: S3 may still be putting it together.
+const COMPLETION_LOOKS: u32 = 5;
+const COMPLETION_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What stands in the way of a claim.
 enum Standing {
     /// A job that goes on.
     Alive(String),
+    /// A job of a ledger that cannot be asked: who claimed for it and when, and in how many minutes it counts as dead.
+    Stranger(String, u64),
     /// A job that ends just now, or could be ended.
     Ending,
     /// A job that will never do anything again.
@@ -59,10 +66,15 @@ enum Standing {
 }
 
 impl Conductor {
-    /// Where the ledger of this stack is, as claims name it: names of buckets are unique on AWS; elsewhere those of a server are.
+    /// Where the ledger of this stack is, as claims name it. On AWS names of buckets are unique, and so say whose it is; a server
+    /// elsewhere has a URL.
     fn ledger_name(&self) -> String {
-        let place = self.clients.s3_url.clone().or_else(|| self.objects.region()).unwrap_or_default();
-        format!("{}/{}", place.trim_end_matches('/'), self.stack.work_bucket)
+        // An endpoint of AWS's own, as a VPC has it, is only another way to the same.
+        let is_aws = |url: &String| url.trim_end_matches('/').ends_with(".amazonaws.com");
+        match self.clients.dynamodb_url.as_ref().filter(|url| !is_aws(url)) {
+            Some(url) => format!("{}/{}", url.trim_end_matches('/'), self.stack.table),
+            None => format!("{}/{}", self.objects.region().unwrap_or_default(), self.stack.work_bucket),
+        }
     }
 
     /// Takes the output for a job, unless it has it already, and puts in order what a dead job has left there. Who is `alone`
@@ -90,6 +102,7 @@ impl Conductor {
                 None => (vec![], Replace::No),
                 Some((there, etag)) => match self.standing(&there, output, alone).await? {
                     Standing::Alive(how) => return Err(taken(output, &there, &how)),
+                    Standing::Stranger(how, left_min) => return Err(taken_by_stranger(output, &there, &how, left_min)),
                     Standing::Ending => {
                         ending = Some(there);
                         tokio::time::sleep(CLAIM_PAUSE).await;
@@ -177,26 +190,24 @@ impl Conductor {
             if alone {
                 return Ok(Standing::Dead);
             }
-            // That ledger cannot be asked; its stack renews the claims of its jobs every minute. Both times are S3's.
+            // That ledger cannot be asked; its stack renews the claims of its jobs every ten minutes. Both times are S3's.
             let there = self.objects.head(&output.bucket, &output.owner_key()).await?;
             let Some(there) = there else { return Ok(Standing::Ending) };
             let age_ms = self.clients.clock.now().since_ms(there.modified);
             if age_ms > OUTPUT_LEASE_MS {
                 return Ok(Standing::Dead);
             }
-            return Ok(Standing::Alive(format!("of the stack with {}, {} s ago", owner.ledger, age_ms / 1_000)));
+            let left_min = (OUTPUT_LEASE_MS - age_ms).div_ceil(60_000);
+            return Ok(Standing::Stranger(format!("for {}, {} s ago", owner.ledger, age_ms / 1_000), left_min));
         }
-        let view = match self.ledger.job(&owner.job).await {
-            Ok(view) => view,
+        // Looked after first: it may only wait for somebody to end it, or have outlived its time.
+        let looked = match Box::pin(self.conduct(&owner.job)).await {
             Err(error) if error.code() == "job-missing" => return Ok(Standing::Dead),
-            Err(error) => return Err(error),
+            looked => looked,
         };
-        match view.phase {
+        match self.ledger.job(&owner.job).await?.phase {
             Phase::Succeeded | Phase::Failed | Phase::Cancelled => Ok(Standing::Dead),
-            Phase::Publishing | Phase::Undoing => {
-                Box::pin(self.conduct(&owner.job)).await?;
-                Ok(Standing::Ending)
-            }
+            Phase::Publishing | Phase::Undoing => looked.map(|_| Standing::Ending),
             phase => Ok(Standing::Alive(phase.as_str().to_owned())),
         }
     }
@@ -230,6 +241,11 @@ impl Conductor {
             tokio::try_join!(self.read_manifest(output), self.objects.list(&output.bucket, &prefix)).map_err(named)?;
         if manifest.is_some() && !output.overwrite {
             return Err(exists(output, &output.manifest_key()));
+        }
+        if let Some((manifest, _)) = &manifest
+            && manifest.parts.iter().any(|part| part.etag.is_none())
+        {
+            return Err(old(output));
         }
         let listed =
             |name: &str| manifest.iter().flat_map(|(manifest, _)| &manifest.parts).any(|part| part.name == name);
@@ -275,19 +291,18 @@ impl Conductor {
         if self.clients.clock.now().since_ms(since) < OUTPUT_LEASE_MS / 6 {
             return Ok(etag);
         }
-        match self.renew(output, owner, etag).await? {
+        let bytes = owner.to_bytes()?;
+        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await? {
             Put::Written(etag) => Ok(etag),
-            Put::Refused => Err(lost(output)),
+            // Another of the job's own may have renewed it at the same time.
+            Put::Refused => match self.owner(output).await? {
+                Some((there, etag)) if there.job == owner.job => Ok(etag),
+                _ => Err(lost(output)),
+            },
         }
     }
 
-    /// Writes a claim again as it is: what counts is when.
-    async fn renew(&self, output: &OutputSpec, owner: &Owner, etag: String) -> Result<Put> {
-        let bytes = owner.to_bytes()?;
-        self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await
-    }
-
-    /// Renews the claim of a job at work, so that other stacks see that it is alive.
+    /// Renews the claim of a job at work, if it is some minutes old, so that other stacks see that it is alive.
     ///
     /// # Errors
     /// What S3 reports.
@@ -297,10 +312,12 @@ impl Conductor {
             return Ok(());
         }
         let output = self.spec(job).await?.output;
-        if let Some((owner, etag)) = self.owner(&output).await?.filter(|(owner, _)| owner.job == *job) {
-            self.renew(&output, &owner, etag).await?;
+        match self.owner_since(&output).await? {
+            Some((owner, etag, since)) if owner.job == *job => {
+                self.renew_if_old(&output, &owner, etag, since).await.map(drop)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Removes what a dead job has left: if it had its result published, the one that this replaced; else its own parts.
@@ -332,9 +349,9 @@ impl Conductor {
             // The name says whose it is, whatever copying or restoring has made of its ETag; else the ETag must.
             let is_its = part_job(&part.name).is_some_and(|of| of.as_str() == job);
             let etag = part.etag.clone().filter(|_| !is_its);
-            Version { key: format!("{}{}", output.prefix, part.name), etag }
+            (is_its || etag.is_some()).then(|| Version { key: format!("{}{}", output.prefix, part.name), etag })
         };
-        self.objects.delete_versions(&output.bucket, parts.map(version).collect()).await
+        self.objects.delete_versions(&output.bucket, parts.filter_map(version).collect()).await
     }
 
     /// Aborts the uploads that a job has left: of its parts, as their keys carry it, and, where the output is this caller's to put
@@ -371,7 +388,6 @@ impl Conductor {
         job: &JobId,
         publication: Publication,
         upload: Option<String>,
-        turn: &Turn,
     ) -> Result<()> {
         let Publication { spec, reduces, mut manifest } = publication;
         let output = &spec.output;
@@ -385,7 +401,7 @@ impl Conductor {
         if let Some(((owner, etag), since)) = owner.as_mut().filter(|_| is_as_found) {
             // Whoever may take the output for dead waits for an hour from here on.
             *etag = self.renew_if_old(output, owner, std::mem::take(etag), *since).await?;
-            let parts = self.complete_parts(job, output, &reduces, turn).await?;
+            let parts = self.complete_parts(job, output, &reduces).await?;
             for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
                 entry.etag = Some(etag);
             }
@@ -424,14 +440,25 @@ impl Conductor {
     /// Steps 4 and 5: the result is there, and what cannot be removed any more must not keep the job from its end.
     async fn clean_published(&self, job: &JobId, output: &OutputSpec, owner: Option<(Owner, String)>) -> Result<()> {
         let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.as_ref());
-        tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
+        self.tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
         let (aborted, noted) =
             tokio::join!(self.abort_uploads(output, job, owner.is_some()), self.ledger.published(job));
-        tolerate(job, "aborting what attempts have left", aborted.map(drop))?;
+        self.tolerate(job, "aborting what attempts have left", aborted.map(drop))?;
         noted?;
         match owner {
-            Some((_, etag)) => tolerate(job, "giving the output free", self.release(job, output, etag).await),
+            Some((_, etag)) => self.tolerate(job, "giving the output free", self.release(job, output, etag).await),
             None => Ok(()),
+        }
+    }
+
+    /// Says an error that trying again does not mend, whoever tries, and goes on without that step.
+    fn tolerate(&self, job: &JobId, doing: &str, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if self.decides(&error) => {
+                tracing::warn!(%job, code = error.code(), %error, hint = error.hint(), "{doing}");
+                Ok(())
+            }
+            done => done,
         }
     }
 
@@ -465,18 +492,12 @@ impl Conductor {
     }
 
     /// Completes the uploads of all parts. Returns the ETags, in order.
-    async fn complete_parts(
-        &self,
-        job: &JobId,
-        output: &OutputSpec,
-        reduces: &[ReduceRecord],
-        turn: &Turn,
-    ) -> Result<Vec<String>> {
+    async fn complete_parts(&self, job: &JobId, output: &OutputSpec, reduces: &[ReduceRecord]) -> Result<Vec<String>> {
         // The futures are made before the stream: the compiler does not see that it is `Send` otherwise.
-        let parts = reduces.iter().zip(0..).map(|(record, partition)| async move {
-            turn.keep(self, job, 0).await?;
-            self.complete_part(job, output, Partition(partition), record).await
-        });
+        let parts = reduces
+            .iter()
+            .zip(0..)
+            .map(|(record, partition)| self.complete_part(job, output, Partition(partition), record));
         let parts: Vec<_> = parts.collect();
         stream::iter(parts).buffered(UPLOADS_COMPLETED_AT_ONCE).try_collect().await
     }
@@ -498,11 +519,20 @@ impl Conductor {
         match self.objects.complete(&output.bucket, &key, upload, &Replace::Yes).await? {
             Completed::Done(etag) => Ok(etag),
             // Completed before: by this hand, the reply lost, or by whoever had the turn.
-            Completed::Gone | Completed::Refused => match self.objects.head(&output.bucket, &key).await? {
-                Some(there) if there.size == record.bytes_out => Ok(there.etag),
-                Some(_) => Err(missing("something else is there")),
-                None => Err(missing("its upload is gone")),
-            },
+            Completed::Gone | Completed::Refused => {
+                for look in 0..COMPLETION_LOOKS {
+                    if look > 0 {
+                        // Perhaps S3 is still at it, as another has asked it to be.
+                        tokio::time::sleep(COMPLETION_PAUSE).await;
+                    }
+                    match self.objects.head(&output.bucket, &key).await? {
+                        Some(there) if there.size == record.bytes_out => return Ok(there.etag),
+                        Some(_) => return Err(missing("something else is there")),
+                        None => {}
+                    }
+                }
+                Err(missing("its upload is gone"))
+            }
         }
     }
 
@@ -553,6 +583,8 @@ impl Conductor {
             // Nobody has completed it, and it is gone: S3 may give an upload up after a conflict, and so may a lifecycle rule.
             // Or an heir has aborted it, to whom the output belongs now, as the next round sees: an heir takes the output before
             // it aborts, and whoever begins an upload looks at the claim before he completes it, so one of them sees the other.
+            // What S3 only says of a part that was sent again is mended by this too: of two uploads one could be completed later.
+            self.objects.abort_upload(&output.bucket, &key, &id).await?;
             let again = self.begin_manifest(output).await?;
             if !self.ledger.replace_manifest_upload(job, &id, &again).await? {
                 self.objects.abort_upload(&output.bucket, &key, &again).await?;
@@ -568,7 +600,7 @@ impl Conductor {
     pub(crate) async fn undo_output(&self, job: &JobId, spec: &JobSpec, view: &JobView) -> Result<()> {
         let output = &spec.output;
         let owner = match self.owner(output).await {
-            Err(error) if !error.is_retryable() => {
+            Err(error) if self.decides(&error) => {
                 tracing::warn!(%job, %error, "looking at the claim to an output");
                 None
             }
@@ -580,34 +612,45 @@ impl Conductor {
         for (pieces, partition) in reduces.into_iter().zip(0..) {
             for upload in pieces.into_iter().filter_map(|record| record.upload) {
                 let key = output.part_key(partition, job);
-                tolerate(job, "aborting an upload", self.objects.abort_upload(&output.bucket, &key, &upload.id).await)?;
+                self.tolerate(
+                    job,
+                    "aborting an upload",
+                    self.objects.abort_upload(&output.bucket, &key, &upload.id).await,
+                )?;
             }
         }
         if view.phase_at[2].is_some() {
             let aborted = self.abort_uploads(output, job, owner.is_some()).await.map(drop);
-            tolerate(job, "aborting what attempts have left", aborted)?;
+            self.tolerate(job, "aborting what attempts have left", aborted)?;
         }
         if let Some(upload) = &view.manifest_upload {
             let aborted = self.objects.abort_upload(&output.bucket, &output.manifest_key(), upload).await;
-            tolerate(job, "aborting the manifest's upload", aborted)?;
-            tolerate(job, "removing parts", self.remove_parts(output, job).await)?;
+            self.tolerate(job, "aborting the manifest's upload", aborted)?;
+            self.tolerate(job, "removing parts", self.remove_parts(output, job).await)?;
         }
-        if let Some((owner, etag)) = &owner {
+        match owner {
+            Some((owner, etag)) => self.give_back(job, output, owner, etag).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives an output free whose job publishes nothing, and puts in order first what it has inherited there.
+    async fn give_back(&self, job: &JobId, output: &OutputSpec, owner: Owner, etag: String) -> Result<()> {
+        if !owner.inherits.is_empty() {
             for heritage in &owner.inherits {
                 let aborted = self.abort_uploads(output, &heritage.job, true).await.map(drop);
-                tolerate(job, "aborting what a dead job has left", aborted)?;
+                self.tolerate(job, "aborting what a dead job has left", aborted)?;
             }
             let manifest = match self.read_manifest(output).await {
-                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) if !self.decides(&error) => return Err(error),
                 read => read.ok().flatten().map(|(manifest, _)| manifest),
             };
             for heritage in &owner.inherits {
                 let cleared = self.clear_after(output, heritage, manifest.as_ref()).await;
-                tolerate(job, "putting in order what a dead job has left", cleared)?;
+                self.tolerate(job, "putting in order what a dead job has left", cleared)?;
             }
-            tolerate(job, "giving the output free", self.release(job, output, etag.clone()).await)?;
         }
-        Ok(())
+        self.tolerate(job, "giving the output free", self.release(job, output, etag).await)
     }
 
     /// Gives an output free that was claimed for a job which had ended by then.
@@ -615,10 +658,10 @@ impl Conductor {
     /// # Errors
     /// What S3 reports.
     pub async fn drop_late_claim(&self, job: &JobId, output: &OutputSpec) -> Result<()> {
-        if let Some((_, etag)) = self.owner(output).await?.filter(|(owner, _)| owner.job == *job) {
-            self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await?;
+        match self.owner(output).await?.filter(|(owner, _)| owner.job == *job) {
+            Some((owner, etag)) => self.give_back(job, output, owner, etag).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -634,17 +677,6 @@ fn over(job: &JobId) -> Error {
     Error::service("turn-taken", format!("another has taken job {job} to its end"))
 }
 
-/// An error that trying again does not mend is said, and the sequence goes on without that step.
-fn tolerate(job: &JobId, doing: &str, done: Result<()>) -> Result<()> {
-    match done {
-        Err(error) if !error.is_retryable() && error.code() != "unreachable" => {
-            tracing::warn!(%job, code = error.code(), %error, hint = error.hint(), "{doing}");
-            Ok(())
-        }
-        done => done,
-    }
-}
-
 fn replaced(manifest: Manifest, etag: String) -> Replaced {
     let parts = manifest.parts.into_iter().map(|part| ReplacedPart { name: part.name, etag: part.etag });
     Replaced { job: manifest.job, etag, parts: parts.collect() }
@@ -658,11 +690,28 @@ fn taken(output: &OutputSpec, owner: &Owner, how: &str) -> Error {
     ))
 }
 
+fn taken_by_stranger(output: &OutputSpec, owner: &Owner, how: &str, left_min: u64) -> Error {
+    let Owner { job, name, .. } = owner;
+    let message =
+        format!("the output {} is taken by job {job} ({name}) of another stack (claimed {how})", output.shown);
+    Error::input("output-taken", message).with_hint(format!(
+        "choose another output; if that job is dead, its claim lapses in {left_min} min, or remove {}",
+        output.shown_key(&output.owner_key())
+    ))
+}
+
 fn exists(output: &OutputSpec, key: &str) -> Error {
     let message = format!("the output {} is taken: {} is there", output.shown, output.shown_key(key));
     Error::input("output-exists", message).with_hint(
         "choose another output, or pass --overwrite, which replaces a result of Kinglet's and leaves all other files",
     )
+}
+
+/// A manifest of version 1 says neither whose its parts are nor what is in them: nobody can tell whether they are still the same.
+fn old(output: &OutputSpec) -> Error {
+    let message =
+        format!("the output {} holds a result of an earlier version, which cannot be replaced safely", output.shown);
+    Error::input("output-exists", message).with_hint("choose another output, or remove that result first")
 }
 
 fn lost(output: &OutputSpec) -> Error {

@@ -87,7 +87,7 @@ pub const PARTITIONS_MAX: u32 = 10_000;
 /// How many tasks share one group item of the ledger.
 pub const TASKS_PER_GROUP: u32 = 32;
 
-/// A stack renews the claims of its jobs to their outputs every minute. One that was not renewed for so long, in milliseconds
+/// A stack renews the claims of its jobs to their outputs every ten minutes. One that was not renewed for so long, in milliseconds
 /// (an hour, by S3's clock), is taken for dead by other stacks, which cannot ask its ledger.
 pub const OUTPUT_LEASE_MS: u64 = 3_600_000;
 

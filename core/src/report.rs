@@ -58,8 +58,9 @@ pub struct Report {
     pub map_ms: Spread,
     /// How long the committed reduce attempts ran, in milliseconds.
     pub reduce_ms: Spread,
-    /// Requests of the splitter, of the committed attempts with their commits, of those who took the job from stage to stage,
-    /// and of this driver from the submission on. Of failed attempts only the invocations are in it.
+    /// Requests of the splitter, of the committed attempts with their commits, of those who took the job from stage to stage and
+    /// published it, and of this driver from the submission on. Of failed attempts only the invocations are in it, and nothing of
+    /// what the schedule looks after each minute.
     pub requests: Requests,
     /// Function time times memory, in GB-seconds, of the splitter, the committed attempts, and those that failed after they
     /// had started.
@@ -75,9 +76,9 @@ pub struct Wall {
     pub split_ms: u64,
     /// From the plan to the last map commit.
     pub map_ms: u64,
-    /// From there to the manifest.
+    /// From there to the job's end: its result is published.
     pub reduce_ms: u64,
-    /// From submission to the manifest.
+    /// From submission to the job's end.
     pub total_ms: u64,
 }
 

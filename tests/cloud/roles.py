@@ -172,7 +172,7 @@ TABLE: list[Line] = [
     ("read many items of the ledger", "smrd", batch_get),
     ("query the ledger", "smrd", query),
     ("change an item of the ledger", "smrd", update),
-    ("put an item into the ledger", "sd", in_table("put_item", Item=ITEM)),
+    ("put an item into the ledger", "d", in_table("put_item", Item=ITEM)),
     ("write runs into the ledger", "md", batch_write),
     ("delete an item of the ledger", "d", in_table("delete_item", Key=PK)),
     ("scan the ledger", "", in_table("scan")),
