@@ -83,6 +83,10 @@ async fn program() -> kinglet::Result<()> {
         "logs" => {
             let job = Digits { panics_at: Some(3), talks: true, ..Digits::default() };
             let done = driver.submit_items(&job, items(4), submit("out")).await?.wait().await;
+            // A worker is reported when its invocation is over, which may be after its job.
+            while driver.runtime().is_some_and(|runtime| runtime.host().pending() > 0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             let reports = driver.runtime().map(|runtime| runtime.host().reports()).unwrap_or_default();
             let logs: BTreeSet<_> = reports.into_iter().filter_map(|report| report.log).collect();
             for log in logs {

@@ -190,7 +190,7 @@ mod tests {
     use crate::ids::AttemptId;
     use crate::wire::plan::ObjectRange;
     use crate::wire::record::{Placement, Usage};
-    use crate::wire::spec::{JobOptions, Objects, OutputSpec};
+    use crate::wire::spec::{ItemsSpec, JobOptions, Objects, OutputSpec};
 
     fn spec() -> JobSpec {
         JobSpec {
@@ -260,5 +260,71 @@ mod tests {
         says(&[vec![map(0, 6, 5)], vec![map(5, 9, 5)]], &[reduce(2)], "the end of one split");
         says(&[vec![map(0, 7, 5)], vec![map(7, 10, 5)]], &[reduce(3)], "pairs written and reduced: 2 is not 3");
         says(&[vec![map(0, 7, 5)]], &[reduce(1)], "map tasks planned and committed");
+    }
+
+    fn range(input_idx: u32, key: &str, from: u64, to: u64) -> ObjectRange {
+        ObjectRange { input_idx, key: key.into(), etag: "e".into(), size: 10, from, to }
+    }
+
+    /// What lies end to end does so within one object, of one input.
+    #[test]
+    fn an_object_begins_at_its_first_byte_whatever_was_read_before() {
+        let job: JobId = "id".parse().unwrap();
+        let mut spec = spec();
+        spec.inputs.push(InputSpec { bucket: "c".into(), ..spec.inputs[0].clone() });
+        let inputs = Inputs { objects: 2, bytes: 20, empty: vec![(1, "none".into())] };
+        for (second, third) in [((0, "other"), (0, "other")), ((1, "k"), (1, "k"))] {
+            let splits = [range(0, "k", 0, 10), range(second.0, second.1, 0, 4), range(third.0, third.1, 4, 10)];
+            let splits = splits.map(|range| Split { ranges: vec![range] });
+            let go = |from: u64, to: u64| {
+                let maps = [vec![map(0, 10, 10)], vec![map(from, to, 4)], vec![map(to, from + 10, 6)]];
+                reconcile(&job, &spec, &inputs, &splits, &maps, &[reduce(3)])
+            };
+            let manifest = go(0, 5).unwrap();
+            let ranges: Vec<_> = manifest.splits.iter().flat_map(|split| &split.ranges).cloned().collect();
+            let shown = |(input, key): (u32, &str)| spec.inputs[input as usize].shown_key(key);
+            assert_eq!(ranges, [(shown((0, "k")), 0, 10), (shown(second), 0, 5), (shown(third), 5, 10)]);
+            assert_eq!((manifest.objects, manifest.bytes, manifest.records, manifest.pairs), (2, 20, 3, 3));
+            assert_eq!(manifest.empty, [shown((1, "none"))]);
+            // As many bytes, from the wrong place.
+            let error = go(1, 5).unwrap_err();
+            assert!(error.to_string().contains("the end of one split and the start of the next"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_pieces_of_a_split_of_several_objects_have_its_ranges_between_them() {
+        let job: JobId = "id".parse().unwrap();
+        let splits = [Split { ranges: (0..4).map(|n| range(0, &n.to_string(), 0, 10)).collect() }];
+        let inputs = Inputs { objects: 4, bytes: 40, empty: vec![] };
+        // Handed back behind the fourth byte of the third range: that is listed with the second piece.
+        let record = |read: u64, remainder| MapRecord { bytes_read: read, taken: None, remainder, ..map(0, 0, 0) };
+        let handed_back = Some(crate::wire::record::Position { range_idx: 2, offset: 4 });
+        let first = MapRecord { bytes_assigned: 40, ..record(24, handed_back) };
+        let manifest =
+            reconcile(&job, &spec(), &inputs, &splits, &[vec![first, record(16, None)]], &[reduce(2)]).unwrap();
+        let keys = |piece: usize| {
+            let names = manifest.splits[piece].ranges.iter().map(|(name, from, to)| (name.clone(), *from, *to));
+            names.collect::<Vec<_>>()
+        };
+        let named = |n: u32| (spec().inputs[0].shown_key(&n.to_string()), 0, 10);
+        assert_eq!(keys(0), [named(0), named(1)]);
+        assert_eq!(keys(1), [named(2), named(3)]);
+        assert_eq!((manifest.splits[0].piece, manifest.splits[1].piece), (0, 1));
+    }
+
+    #[test]
+    fn items_that_were_given_were_mapped_or_rejected() {
+        let job: JobId = "id".parse().unwrap();
+        let mut spec = spec();
+        let made = |items| ItemsSpec { key: "k".into(), etag: "e".into(), items, items_bytes: 10, splits: 2 };
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let rejecting = MapRecord { rejected: 2, ..map(5, 10, 5) };
+        let maps = [vec![map(0, 5, 5)], vec![rejecting]];
+        for (given, agrees) in [(4, true), (3, false), (5, false), (1, false)] {
+            spec.inputs[0].objects = Objects::Items(made(given));
+            let done = reconcile(&job, &spec, &inputs, &splits, &maps, &[reduce(2)]);
+            assert_eq!(done.is_ok(), agrees, "{given}: {done:?}");
+        }
     }
 }
