@@ -16,7 +16,7 @@ pub enum Phase {
     /// All map tasks are committed; reducers are at work.
     Reducing,
     /// All reduce tasks are committed and their sums agree; the parts and the manifest are being made visible. From here on the
-    /// job succeeds, unless somebody else has changed its output.
+    /// job succeeds, unless somebody else has changed its output, or it cannot be written any more.
     Publishing,
     /// The job will have failed or been cancelled once everything that it put into its output is gone.
     Undoing,
