@@ -64,7 +64,7 @@ struct Pace {
 
 /// The embedded runtime answers in a fraction of a millisecond and costs nothing.
 const LOCAL: Pace = Pace {
-    poll: (Duration::from_millis(1), Duration::from_millis(30)),
+    poll: (Duration::from_millis(3), Duration::from_millis(30)),
     progress: Duration::from_millis(200),
     conduct: Duration::from_secs(1),
     failing_max: Duration::from_secs(10),
