@@ -66,12 +66,8 @@ impl<D: Display> Doing<D> {
             _ => "Unknown",
         });
         // What is not as the service's documentation has it, as a proxy's answer, has no message: then the SDK says what it met.
-        let causes = if service.message().is_none() {
-            format!("HTTP status {status}, {}", causes(service))
-        } else {
-            String::new()
-        };
-        let said = service.message().unwrap_or(&causes);
+        let met = || format!("HTTP status {status}, {}", causes(service));
+        let said = &service.message().map_or_else(met, str::to_owned);
         if matches!(code, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") {
             let there = error.raw_response().and_then(|r| r.headers().get("x-amz-bucket-region"));
             return self.elsewhere(&format!("{what}: {code}: {said} ({took:.1} s)"), there);

@@ -516,7 +516,8 @@ impl Driver {
         self.shared.conductor.functions.describe().await
     }
 
-    /// Removes a result in S3: its manifest, and the parts that this lists.
+    /// Removes a result in S3: its manifest, and the parts that this lists. Those of version 1 stay: nobody could tell them from
+    /// other files.
     ///
     /// # Errors
     /// [`Error::Input`] when it is not an `s3://` URI; what S3 reports.
@@ -538,8 +539,8 @@ impl Driver {
     }
 
     /// Stops the embedded runtime and waits until nothing of it is left; its jobs that have not ended are cancelled, as their
-    /// functions go, and those that publish already are published. Dropping the driver does the same without waiting, and leaves it to the next job in their outputs to see that
-    /// they are dead. Calls that have not ended by then fail with `driver-closed`.
+    /// functions go, and those that publish already are published. Dropping the driver does the same without waiting, and leaves
+    /// it to the next job in their outputs to see that they are dead. Calls that have not ended by then fail with `driver-closed`.
     pub async fn close(self) {
         self.shared.maps.close().await;
         if let Some(runtime) = self.shared.place.runtime() {

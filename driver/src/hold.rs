@@ -4,6 +4,9 @@
 //! embedded runtime's ledger is gone with its program. So the driver also locks the output's directory (`flock`), for as long
 //! as the job runs. The system gives the lock back when the program ends, however it does: whoever has the lock knows that a
 //! claim he finds there is a dead job's.
+//!
+//! A file system that other machines use as well, as NFS, keeps the locks of directories on each machine. There, and where there
+//! are no locks, a claim that was not renewed for an hour is taken for dead, as in S3.
 
 use crate::output::Directories;
 use crate::{Error, Result};
