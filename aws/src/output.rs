@@ -95,12 +95,12 @@ impl Conductor {
             if let Put::Written(etag) = self.objects.put(bucket, &key, bytes.into(), replace).await.map_err(named)? {
                 return self.settle_claim(spec, owner, etag).await.map_err(named);
             }
-            (inherits, replace) = match self.owner(output).await.map_err(named)? {
-                Some((there, etag)) if there.job == owner.job => {
+            (inherits, replace) = match self.owner_since(output).await.map_err(named)? {
+                Some((there, etag, _)) if there.job == owner.job => {
                     return self.settle_claim(spec, there, etag).await.map_err(named);
                 }
                 None => (vec![], Replace::No),
-                Some((there, etag)) => match self.standing(&there, output, alone).await? {
+                Some((there, etag, since)) => match self.standing(&there, since, alone).await? {
                     Standing::Alive(how) => return Err(taken(output, &there, &how)),
                     Standing::Stranger(how, left_min) => return Err(taken_by_stranger(output, &there, &how, left_min)),
                     Standing::Ending => {
@@ -185,29 +185,33 @@ impl Conductor {
     }
 
     /// How the job stands that has claimed an output. One of this ledger that only needs to be ended is ended.
-    async fn standing(&self, owner: &Owner, output: &OutputSpec, alone: bool) -> Result<Standing> {
+    async fn standing(&self, owner: &Owner, since: Timestamp, alone: bool) -> Result<Standing> {
         if owner.ledger != self.ledger_name() {
             if alone {
                 return Ok(Standing::Dead);
             }
             // That ledger cannot be asked; its stack renews the claims of its jobs every ten minutes. Both times are S3's.
-            let there = self.objects.head(&output.bucket, &output.owner_key()).await?;
-            let Some(there) = there else { return Ok(Standing::Ending) };
-            let age_ms = self.clients.clock.now().since_ms(there.modified);
+            let age_ms = self.now().since_ms(since);
             if age_ms > OUTPUT_LEASE_MS {
                 return Ok(Standing::Dead);
             }
             let left_min = (OUTPUT_LEASE_MS - age_ms).div_ceil(60_000);
             return Ok(Standing::Stranger(format!("for {}, {} s ago", owner.ledger, age_ms / 1_000), left_min));
         }
-        // Looked after first: it may only wait for somebody to end it, or have outlived its time.
-        let looked = match Box::pin(self.conduct(&owner.job)).await {
+        let view = match self.ledger.job(&owner.job).await {
+            Ok(view) => view,
             Err(error) if error.code() == "job-missing" => return Ok(Standing::Dead),
-            looked => looked,
+            Err(error) => return Err(error),
         };
-        match self.ledger.job(&owner.job).await?.phase {
-            Phase::Succeeded | Phase::Failed | Phase::Cancelled => Ok(Standing::Dead),
-            Phase::Publishing | Phase::Undoing => looked.map(|_| Standing::Ending),
+        let ends = matches!(view.phase, Phase::Publishing | Phase::Undoing);
+        let has_outlived = view.phase_at[0].is_some_and(|at| self.now().since_ms(at) > view.ms_max);
+        match view.phase {
+            phase if phase.is_final() => Ok(Standing::Dead),
+            // It waits for somebody to end it.
+            _ if ends || has_outlived => {
+                Box::pin(self.conduct(&owner.job)).await?;
+                Ok(Standing::Ending)
+            }
             phase => Ok(Standing::Alive(phase.as_str().to_owned())),
         }
     }
