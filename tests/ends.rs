@@ -6,8 +6,8 @@ use crate::programs;
 use crate::rig::{
     COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, age, all_at_once, end, into_phase, options, refuse, snapshot,
 };
-use crate::support::{Counts, count, driver, naive_count, nothing_published, read_listed, read_output, run, text};
-use kinglet::{JobOptions, Phase, Servers, Submit, Timestamp};
+use crate::support::{Counts, count, naive_count, nothing_published, read_listed, read_output, run, text};
+use kinglet::{JobOptions, Phase, Submit, Timestamp};
 use kinglet_aws::objects::Replace;
 use kinglet_core::env::STATE_DIR;
 use kinglet_core::ids::JobId;
@@ -169,11 +169,7 @@ async fn a_job_whose_driver_died_while_it_submitted_was_never_started() {
         rig.strike([rule]);
         // Of the driver that dies only the request is left; the stack stays.
         let submission = rig.submission("out");
-        let submitting = Box::pin(async { rig.driver.submit(&WordCount, submission).await.map(drop) });
-        let held = tokio::select! {
-            held = rig.held() => held,
-            submitted = submitting => panic!("{name}: {submitted:?}"),
-        };
+        let held = rig.submit_until_held(name, submission).await;
         assert_eq!(rig.struck(), [1], "{name}");
         held.go_on();
         let jobs = rig.driver.jobs().await.unwrap();
@@ -238,11 +234,7 @@ async fn an_heir_that_died_while_it_put_a_dead_jobs_output_in_order_kept_its_lea
         put_dead_claim(&rig, &output).await;
         rig.strike([rule]);
         let submission = rig.submission_to("s3://results/out").with_overwrite();
-        let submitting = Box::pin(async { rig.driver.submit(&WordCount, submission).await.map(drop) });
-        let held = tokio::select! {
-            held = rig.held() => held,
-            submitted = submitting => panic!("{name}: {submitted:?}"),
-        };
+        let held = rig.submit_until_held(name, submission).await;
         assert_eq!(rig.struck(), [1], "{name}");
         held.go_on();
         let jobs = rig.driver.jobs().await.unwrap();
@@ -291,9 +283,7 @@ async fn a_second_driver_could_not_finish_what_the_first_ones_functions_had_begu
     rig.strike([rule.clone()]);
     let handle = rig.submit("out").await;
     die(&rig, &Death { name: "publishing", rules: vec![rule], function: REDUCER }).await;
-    let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = rig.driver.endpoints().unwrap();
-    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
-    let other = driver(|local| local.with_servers(servers)).await;
+    let other = rig.second_driver().await;
     let report = end(&other.attach(handle.id()).await.unwrap()).await.unwrap();
     assert_eq!(report.phase, Phase::Succeeded);
     rig.is_right("out");
@@ -430,9 +420,7 @@ async fn a_driver_with_fewer_rights_failed_what_the_functions_could_publish() {
 async fn a_driver_that_was_closed_left_its_job_on_other_servers_in_the_way_of_the_next() {
     let rig = Rig::new().await;
     rig.make_results();
-    let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = rig.driver.endpoints().unwrap();
-    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
-    let other = driver(|local| local.with_servers(servers)).await;
+    let other = rig.second_driver().await;
     rig.strike([update(COMMIT, Strike::HoldBefore)]);
     // Its input is on the servers, as nothing of this machine is.
     let input = fs::read(rig.path("in.txt")).unwrap();
@@ -457,12 +445,7 @@ async fn an_output_was_taken_as_long_as_its_program_lived_that_only_asked_how_th
     rig.ends_alone(handle.id()).await;
     // Whoever dropped the submission of a job has none.
     rig.strike([Rule::s3("GetObject").containing("_manifest.json").does(Strike::HoldBefore)]);
-    let submission = rig.submission("dropped");
-    let submitting = Box::pin(rig.driver.submit(&WordCount, submission));
-    let held = tokio::select! {
-        held = rig.held() => held,
-        submitted = submitting => panic!("{:?}", submitted.map(drop)),
-    };
+    let held = rig.submit_until_held("dropped", rig.submission("dropped")).await;
     held.go_on();
     assert!(!rig.path("dropped").exists());
     assert_eq!(handle.status().await.unwrap().phase, Phase::Succeeded);

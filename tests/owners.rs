@@ -5,10 +5,10 @@ use crate::rig::{
     COMMIT, MAPPER, MAPS, PARTS, PATIENCE, REDUCER, Rig, START, age, end, into_phase, options, refuse, snapshot, until,
 };
 use crate::support::{
-    Counts, count, driver, failed, naive_count, nothing_published, read_listed, read_output, run, text, word_count,
+    Counts, count, failed, naive_count, nothing_published, read_listed, read_output, run, text, word_count,
 };
 use bytes::Bytes;
-use kinglet::{Driver, Error, JobOptions, Servers, Submit, Timestamp};
+use kinglet::{Error, JobOptions, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::JobId;
@@ -80,13 +80,6 @@ async fn read_s3(conductor: &Conductor, bucket: &str, prefix: &str) -> Counts {
     read_output(dir.path()).counts
 }
 
-/// Another driver on the same S3 and DynamoDB, with functions of its own.
-async fn second_driver(first: &Driver) -> Driver {
-    let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = first.endpoints().unwrap();
-    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
-    driver(|local| local.with_servers(servers)).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_drivers_wrote_to_one_prefix_at_once() {
     let rig = Rig::new().await;
@@ -100,7 +93,7 @@ async fn two_drivers_wrote_to_one_prefix_at_once() {
         rig.conductor.objects.put("texts", &format!("{n}"), body, Replace::No).await.unwrap();
     }
     let submit = |n: usize| Submit::new([format!("s3://texts/{n}")], "s3://results/here").with_options(options());
-    let other = second_driver(&rig.driver).await;
+    let other = rig.second_driver().await;
 
     rig.strike([Rule::s3("UploadPart").containing("part-").does(Strike::HoldBefore)]);
     let first = rig.driver.submit(&WordCount, submit(0)).await.unwrap();

@@ -1,7 +1,7 @@
 //! A driver whose requests to S3 and DynamoDB can be held, and those of its functions: what the tests of single steps share.
 
 use crate::support::{Counts, conductor, driver, naive_count, read_output, shown, text};
-use kinglet::{Driver, Error, JobHandle, JobOptions, Local, Really, Report, Submit, Timestamp};
+use kinglet::{Driver, Error, JobHandle, JobOptions, Local, Really, Report, Servers, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_core::ids::JobId;
 use kinglet_jobs::WordCount;
@@ -77,6 +77,22 @@ impl Rig {
     pub(crate) fn make_results(&self) {
         let root = self.path("results");
         self.driver.runtime().unwrap().create_bucket("results", BucketKind::Directory { root }).unwrap();
+    }
+
+    /// Submits until a request is held, and dies then: of the driver only that request is left.
+    pub(crate) async fn submit_until_held(&self, name: &str, submission: Submit) -> Held {
+        let submitting = Box::pin(async { self.driver.submit(&WordCount, submission).await.map(drop) });
+        tokio::select! {
+            held = self.held() => held,
+            submitted = submitting => panic!("{name}: {submitted:?}"),
+        }
+    }
+
+    /// Another driver on the same S3 and DynamoDB, with functions of its own.
+    pub(crate) async fn second_driver(&self) -> Driver {
+        let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = self.driver.endpoints().unwrap();
+        let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
+        driver(|local| local.with_servers(servers)).await
     }
 
     pub(crate) async fn submit(&self, output: &str) -> JobHandle {
