@@ -24,6 +24,7 @@ pub mod meter;
 pub mod objects;
 pub mod output;
 pub mod program;
+pub mod random;
 mod replies;
 #[cfg(feature = "driver")]
 pub mod session;

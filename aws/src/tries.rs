@@ -118,7 +118,7 @@ async fn watch(
     let mut beaten = Instant::now();
     let mut unwanted: Option<Instant> = None;
     loop {
-        tokio::time::sleep(LOOK_EVERY * (10 + crate::worker::nonce() % 5) / 12).await;
+        tokio::time::sleep(LOOK_EVERY * (10 + crate::random::nonce() % 5) / 12).await;
         let looked = tokio::time::timeout(REQUEST_MAX, conductor.ledger.job_lately(&job));
         match looked.await.unwrap_or_else(|_| Err(slow())) {
             Ok(view) => {

@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::ledger::Says;
 pub use crate::log::{start_function_log, start_log};
 use crate::program::{Delivery, Programs, Task};
+pub use crate::random::nonce;
 use kinglet_core::ids::ProgramId;
 use kinglet_core::wire::{self, event::Event};
 use kinglet_core::{Error, Result, env, limits};
@@ -248,12 +249,6 @@ impl From<Failed> for Diagnostic {
     fn from(Failed(error): Failed) -> Self {
         Diagnostic { error_type: format!("Kinglet.{}", error.code()), error_message: error.to_string() }
     }
-}
-
-/// A number for [`kinglet_core::ids::AttemptId`]: random enough to keep two executions of one try apart.
-pub fn nonce() -> u32 {
-    use std::hash::BuildHasher;
-    std::hash::RandomState::new().hash_one(std::process::id()) as u32
 }
 
 /// What Lambda says of a failure, as one of ours. Types and messages as Lambda writes them; see
