@@ -64,14 +64,14 @@ async fn a_lost_reply_of_the_ledger_was_taken_for_somebody_elses_success() {
         ("the last reducer's commit", lost(update(COMMIT).after(MAPS + 1))),
         ("going on to reduce", lost(update(into_phase("reducing")))),
         ("going on to publish", lost(update(into_phase("publishing")))),
-        ("noting the result", lost(update("SET published"))),
+        ("noting the result", lost(update("SET #published"))),
         ("ending the job", lost(transact("succeeded"))),
     ];
     succeed(&rig, cases, 0).await;
     let cases = vec![
         ("claiming a further try", lost(update(CLAIM))),
-        ("recording that it was sent", lost(update("SET accepted = :yes"))),
-        ("recording that a try failed", lost(update("SET failed_at = :now"))),
+        ("recording that it was sent", lost(update("SET #accepted = :accepted"))),
+        ("recording that a try failed", lost(update("SET #failed_at = :failed_at"))),
     ];
     succeed(&rig, cases, 1).await;
     rig.driver.close().await;

@@ -28,15 +28,15 @@ pub(crate) const PARTS: u64 = 2;
 
 /// What a request says that takes a job into a phase.
 pub(crate) fn into_phase(phase: &str) -> String {
-    format!(r#"":to":{{"S":"{phase}"}}"#)
+    format!(r#"":phase":{{"S":"{phase}"}}"#)
 }
 
 /// What a request says that commits.
-pub(crate) const COMMIT: &str = "SET #done = :record";
+pub(crate) const COMMIT: &str = "SET #done = :done";
 /// What a request says that starts a try.
-pub(crate) const START: &str = "memory_mb = :memory";
+pub(crate) const START: &str = "#memory_mb = :memory_mb";
 /// What a request says that claims to send a try.
-pub(crate) const CLAIM: &str = "sends = :sends";
+pub(crate) const CLAIM: &str = "SET #sends = :sends";
 
 pub(crate) struct Rig {
     pub(crate) dir: TempDir,

@@ -3,7 +3,7 @@
 
 use crate::programs;
 use crate::support::{conductor, create_job, driver};
-use kinglet_aws::ledger::Planned;
+use kinglet_aws::ledger::{InputSize, Planned};
 use kinglet_core::ids::{ProgramId, TaskIdx};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, MapEvent};
@@ -257,7 +257,8 @@ async fn functions_that_are_told_to_refuse_do_so_whatever_the_driver_thinks() {
     // A job of one map task, as far as a driver and a splitter would have taken it.
     let program = Some(ProgramId::of(b"a program"));
     let job = create_job(&conductor, "misbehave", program).await;
-    let planned = Planned { id: "plan", map_tasks: 1, partitions: 1, input: (1, 1), calls: None, usage: None };
+    let input = InputSize { objects: 1, bytes: 1 };
+    let planned = Planned { id: "plan", map_tasks: 1, partitions: 1, input, calls: None, usage: None };
     assert!(conductor.ledger.plan(&job, &planned).await.unwrap());
     let event = MapEvent::first(job.clone(), TaskIdx(0), (0, 1), program);
     conductor.functions.start(&Event::Map(event)).await.unwrap();

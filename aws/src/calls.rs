@@ -1,10 +1,10 @@
 //! Batches of calls in the ledger: their results, written and read; a call that failed for its worker; cancelling; progress.
 
 use crate::conduct::Conductor;
-use crate::errors::{Doing, code};
-use crate::ledger::{Commit, INLINE_ITEM_BYTES, Ledger, binary, item_sk, read_text, run_key, text};
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use crate::ledger::{
+    Commit, INLINE_ITEM_BYTES, Key, Ledger, Updated, binary, number, progress_pk, read_binary, read_text, result_pk,
+    run_key,
+};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
@@ -168,7 +168,7 @@ impl Conductor {
         let failed = Some(error.clone());
         let mut results = Vec::new();
         calls::write(call, &CallHead { failed, started_at: now, ran_us: 0, log: vec![] }, &[], &mut results)?;
-        let attempt = AttemptId { number: SETTLED, nonce: crate::worker::nonce() };
+        let attempt = AttemptId { number: SETTLED, nonce: crate::random::nonce() };
         let run_bytes = results.len() as u64;
         // An error's words, which fit into an item.
         let key = run_key(job, results_partition(task), task, piece, attempt);
@@ -212,45 +212,27 @@ impl Ledger {
     /// # Errors
     /// [`Error::Limit`] with `calls-cancelled` beyond [`CALLS_CANCELLED_MAX`]; what DynamoDB reports.
     pub async fn cancel_calls(&self, job: &JobId, calls: &[u32]) -> Result<()> {
-        let doing = Doing::now(format!("cancelling {} calls of job {job}", calls.len()));
-        let numbers = AttributeValue::Ns(calls.iter().map(u32::to_string).collect());
-        let request = self.dynamodb.update_item().table_name(&self.table);
-        let request = request.key("pk", text(super::ledger::job_pk(job))).key("sk", text("job"));
-        let request = request.update_expression("ADD cancelled :calls").condition_expression(
-            "attribute_exists(pk) AND (attribute_not_exists(cancelled) OR size(cancelled) < :most)",
-        );
-        let request = request.expression_attribute_values(":calls", numbers);
-        let request = request.expression_attribute_values(":most", AttributeValue::N(CALLS_CANCELLED_MAX.to_string()));
-        let request = request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let done = done.map_err(|e| {
-            let is_full = match e.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => failed.item.is_some(),
-                // The request is always of the same form: all that can be wrong with it is that the item would be too large.
-                _ => code(&e).as_deref() == Some("ValidationException"),
-            };
-            if !is_full {
-                return doing.failed(&e);
+        let cancelling = self
+            .update(format!("cancelling {} calls of job {job}", calls.len()), Key::job(job))
+            .add("cancelled", calls.iter().copied())
+            .when("attribute_exists(pk)")
+            .when("attribute_not_exists(cancelled) OR size(cancelled) < :most")
+            .value("most", number(CALLS_CANCELLED_MAX))
+            .returning_refused();
+        match cancelling.send().await? {
+            Updated::Done(_) => Ok(()),
+            Updated::Unmet { item: None, error } => Err(error),
+            Updated::Unmet { item: Some(_), .. } | Updated::TooLarge(_) => {
+                let message =
+                    format!("job {job}: more than {CALLS_CANCELLED_MAX} calls are to be cancelled one by one");
+                Err(Error::limit("calls-cancelled", message).with_hint("cancel the whole map (`Calls::cancel`)"))
             }
-            let message = format!("job {job}: more than {CALLS_CANCELLED_MAX} calls are to be cancelled one by one");
-            Error::limit("calls-cancelled", message).with_hint("cancel the whole map (`Calls::cancel`)")
-        })?;
-        self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
-        Ok(())
+        }
     }
 
     /// Writes one attribute of an item. By an update, which all functions may do; they may not replace items.
-    async fn put_bytes(&self, doing: String, (pk, sk): (String, String), name: &str, bytes: Vec<u8>) -> Result<()> {
-        let doing = Doing::now(doing);
-        let request = self.dynamodb.update_item().table_name(&self.table).key("pk", text(pk)).key("sk", text(sk));
-        let request = request.update_expression("SET #name = :bytes, #ttl = :ttl");
-        let request = request.expression_attribute_names("#name", name).expression_attribute_names("#ttl", "ttl");
-        let request = request.expression_attribute_values(":bytes", binary(bytes));
-        let request = request.expression_attribute_values(":ttl", self.ttl());
-        let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let done = done.map_err(|e| doing.failed(&e))?;
-        self.meter.wrote(done.consumed_capacity.and_then(|c| c.capacity_units));
-        Ok(())
+    async fn put_bytes(&self, doing: String, key: Key, name: &str, bytes: Vec<u8>) -> Result<()> {
+        self.update(doing, key).set(name, binary(bytes)).ttl().done().await.map(drop)
     }
 
     /// Records how far the calls of a batch are, from 0 to 1.
@@ -258,8 +240,8 @@ impl Ledger {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn put_progress(&self, job: &JobId, task: TaskIdx, progress: &[(u32, f32)]) -> Result<()> {
-        let key = (format!("job#{job}#progress"), format!("{:06}", task.0));
-        self.put_bytes(format!("recording the progress of job {job}"), key, "progress", codec::encode(&progress)?).await
+        let doing = format!("recording the progress of job {job}");
+        self.put_bytes(doing, Key::progress(job, task), "progress", codec::encode(&progress)?).await
     }
 
     /// How far the calls are that have said so.
@@ -268,9 +250,9 @@ impl Ledger {
     /// What DynamoDB reports.
     pub async fn progress(&self, job: &JobId) -> Result<Vec<(u32, f32)>> {
         let mut all = Vec::new();
-        for item in self.query(&format!("job#{job}#progress"), "").await? {
-            if let Some(AttributeValue::B(bytes)) = item.get("progress") {
-                all.extend(codec::decode::<Vec<(u32, f32)>>(bytes.as_ref())?);
+        for item in self.query(&progress_pk(job), "").await? {
+            if let Some(bytes) = read_binary(&item, "progress") {
+                all.extend(codec::decode::<Vec<(u32, f32)>>(bytes)?);
             }
         }
         Ok(all)
@@ -278,19 +260,19 @@ impl Ledger {
 
     async fn put_result(&self, job: &JobId, attempt: AttemptId, result: Vec<u8>) -> Result<()> {
         for (n, part) in result.chunks(INLINE_ITEM_BYTES).enumerate() {
-            let key = (format!("job#{job}#result"), item_sk(&attempt.to_string(), n));
+            let key = Key::result(job, attempt, n);
             self.put_bytes(format!("writing the result of job {job}"), key, "result", part.to_vec()).await?;
         }
         Ok(())
     }
 
     async fn result(&self, job: &JobId, attempt: AttemptId) -> Result<Option<Bytes>> {
-        let mut items = self.query(&format!("job#{job}#result"), &format!("{attempt}#")).await?;
+        let mut items = self.query(&result_pk(job), &format!("{attempt}#")).await?;
         items.sort_by_key(|item| read_text(item, "sk").unwrap_or_default().to_owned());
         let mut whole = Vec::new();
         for item in &items {
-            if let Some(AttributeValue::B(bytes)) = item.get("result") {
-                whole.extend_from_slice(bytes.as_ref());
+            if let Some(bytes) = read_binary(item, "result") {
+                whole.extend_from_slice(bytes);
             }
         }
         Ok((!items.is_empty()).then(|| whole.into()))

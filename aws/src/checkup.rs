@@ -204,25 +204,26 @@ impl Ledger {
     /// # Errors
     /// What DynamoDB refuses; `condition-ignored` when it takes a write whose condition does not hold.
     pub async fn try_table(&self, name: &str) -> Result<()> {
-        let doing = Doing::now(format!("trying table {}", self.table));
+        let (client, table) = (self.client(), self.table_name());
+        let doing = Doing::now(format!("trying table {table}"));
         let pk = text(format!("doctor#{name}"));
         let put = || {
-            let put = self.dynamodb.put_item().table_name(&self.table).item("pk", pk.clone()).item("sk", text("tried"));
+            let put = client.put_item().table_name(table).item("pk", pk.clone()).item("sk", text("tried"));
             put.item("ttl", self.ttl()).condition_expression("attribute_not_exists(pk)").send()
         };
         put().await.map_err(|e| doing.failed(&e))?;
         let again = put().await;
-        let request = self.dynamodb.get_item().table_name(&self.table).consistent_read(true);
+        let request = client.get_item().table_name(table).consistent_read(true);
         let read = request.key("pk", pk.clone()).key("sk", text("tried")).send().await;
-        let delete = self.dynamodb.delete_item().table_name(&self.table).key("pk", pk.clone()).key("sk", text("tried"));
+        let delete = client.delete_item().table_name(table).key("pk", pk.clone()).key("sk", text("tried"));
         delete.send().await.map_err(|e| doing.failed(&e))?;
         if read.map_err(|e| doing.failed(&e))?.item.is_none() {
-            return Err(Error::service("service", format!("table {} has lost what was written to it", self.table)));
+            return Err(Error::service("service", format!("table {table} has lost what was written to it")));
         }
         match again {
             Err(e) if of_write(code(&e).as_deref()) == Refusal::Unmet => Ok(()),
             Err(e) => Err(doing.failed(&e)),
-            Ok(_) => Err(ignored(&format!("table {}", self.table))),
+            Ok(_) => Err(ignored(&format!("table {table}"))),
         }
     }
 
@@ -231,12 +232,13 @@ impl Ledger {
     /// # Errors
     /// What DynamoDB refuses.
     pub async fn settings(&self) -> Result<TableSettings> {
-        let doing = Doing::now(format!("looking at table {}", self.table));
-        let described = self.dynamodb.describe_table().table_name(&self.table).send().await;
+        let (client, name) = (self.client(), self.table_name());
+        let doing = Doing::now(format!("looking at table {name}"));
+        let described = client.describe_table().table_name(name).send().await;
         let table = described.map_err(|e| doing.failed(&e))?.table;
-        let ttl = self.dynamodb.describe_time_to_live().table_name(&self.table).send().await;
+        let ttl = client.describe_time_to_live().table_name(name).send().await;
         let ttl = ttl.map_err(|e| doing.failed(&e))?.time_to_live_description;
-        let backups = self.dynamodb.describe_continuous_backups().table_name(&self.table).send().await.ok();
+        let backups = client.describe_continuous_backups().table_name(name).send().await.ok();
         let backups = backups.and_then(|said| said.continuous_backups_description);
         let recovery = backups.and_then(|said| said.point_in_time_recovery_description);
         let table = table.as_ref();

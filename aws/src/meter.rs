@@ -57,13 +57,13 @@ impl Meter {
     }
 
     /// Adds the capacity that DynamoDB says a write took.
-    pub(crate) fn wrote(&self, units: Option<f64>) {
-        self.write_milliunits.fetch_add((units.unwrap_or(0.0) * 1e3) as u64, Ordering::Relaxed);
+    pub(crate) fn wrote(&self, units: f64) {
+        self.write_milliunits.fetch_add((units * 1e3) as u64, Ordering::Relaxed);
     }
 
     /// Adds the capacity that DynamoDB says a read took.
-    pub(crate) fn read(&self, units: Option<f64>) {
-        self.read_milliunits.fetch_add((units.unwrap_or(0.0) * 1e3) as u64, Ordering::Relaxed);
+    pub(crate) fn read(&self, units: f64) {
+        self.read_milliunits.fetch_add((units * 1e3) as u64, Ordering::Relaxed);
     }
 
     fn count(&self, service: &str, operation: &str, attempt: u32) {

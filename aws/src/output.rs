@@ -491,8 +491,8 @@ impl Conductor {
             return Ok(true);
         }
         // The claim is only removed once the ledger says this: so another may have the output, and its result be there.
-        let (phase, published) = self.ledger.is_published(job).await?;
-        if phase == Phase::Publishing { Ok(published) } else { Err(over(job)) }
+        let publishing = self.ledger.publishing(job).await?;
+        if publishing.phase == Phase::Publishing { Ok(publishing.is_noted) } else { Err(over(job)) }
     }
 
     /// Completes the uploads of all parts. Returns the ETags, in order.

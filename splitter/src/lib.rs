@@ -8,7 +8,7 @@ mod list;
 
 use kinglet_aws::Conductor;
 use kinglet_aws::conduct::Turn;
-use kinglet_aws::ledger::{Planned, Run, Says};
+use kinglet_aws::ledger::{InputSize, Planned, Run, Says};
 use kinglet_aws::objects::Replace;
 use kinglet_aws::tries::Running;
 use kinglet_aws::worker::{Invocation, Worker, nonce};
@@ -139,7 +139,7 @@ pub async fn begin(
     let id = format!("{:08x}{:08x}", nonce(), nonce());
     conductor.objects.put(bucket, &Conductor::plan_key(job, &id), bytes.into(), Replace::Yes).await?;
     let map_tasks = splits.len() as u32;
-    let input = (inputs.objects, inputs.bytes);
+    let input = InputSize { objects: inputs.objects, bytes: inputs.bytes };
     let usage = spent.map(|spent| spent(conductor.now()));
     let planned = Planned { id: &id, map_tasks, partitions, input, calls, usage };
     if !conductor.ledger.plan(job, &planned).await? {

@@ -10,7 +10,8 @@ use crate::handle::passes;
 use crate::{Error, Phase, Result};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
-use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp};
+use kinglet_aws::ledger::{Look, TaskPieces};
+use kinglet_core::ids::{JobId, Piece, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::report::Cost;
@@ -255,8 +256,8 @@ impl State {
                 self.look_at_reduce(conductor, wave, &job, &view).await?;
                 view
             } else {
-                let (view, committed) = conductor.ledger.look::<MapRecord>(&job, &groups, tasks as u32).await?;
-                self.take(conductor, wave, &job, &groups, committed).await?;
+                let Look { view, tasks } = conductor.ledger.look::<MapRecord>(&job, &groups, tasks as u32).await?;
+                self.take(conductor, wave, &job, &groups, tasks).await?;
                 view
             };
             if view.phase.is_final() {
@@ -275,13 +276,13 @@ impl State {
         wave: usize,
         job: &JobId,
         groups: &[u32],
-        committed: Vec<(TaskIdx, Vec<MapRecord>)>,
+        committed: Vec<TaskPieces<MapRecord>>,
     ) -> Result<()> {
         let mut wanted = Vec::new();
         let mut open: BTreeMap<u32, bool> = groups.iter().map(|group| (*group, false)).collect();
         {
             let inner = self.lock();
-            for (task, pieces) in committed {
+            for TaskPieces { task, pieces } in committed {
                 let read = inner.waves[wave].read[task.0 as usize];
                 if pieces.last().is_none_or(|last| last.remainder.is_some()) {
                     open.insert(task.0 / TASKS_PER_GROUP, true);

@@ -1,0 +1,317 @@
+//! Commits: which attempt of a piece counts, and whether with it a stage is complete.
+//!
+//! One conditional update adds `t<task>.<piece>` to the item of the task's group where it is not there; the reply carries the
+//! whole group, so the committer sees whether the group is complete. A complete group is added to the root's set the same way, and
+//! the reply says whether the stage is. There is no counter that could count twice.
+
+use super::Ledger;
+use super::item::{Item, binary, read_binary, read_text};
+use super::job;
+use super::keys::{Key, done_name, group_count, group_of, group_pk, job_pk, tasks_of};
+use super::request::Updated;
+use super::tries::GroupTry;
+use aws_sdk_dynamodb::types::ReturnValue;
+use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
+use kinglet_core::ledger::{CallsView, JobView, TaskView, TryView};
+use kinglet_core::wire::frame::{self, Framed};
+use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
+use kinglet_core::{Error, Result};
+use std::collections::{BTreeSet, HashMap};
+
+/// A committed record of either stage.
+pub trait Record: Framed + Clone {
+    /// Which stage's.
+    const STAGE: Stage;
+    /// The attempt.
+    fn attempt(&self) -> AttemptId;
+    /// Its time.
+    fn usage(&self) -> &Usage;
+    /// What is left for the next piece.
+    fn remainder(&self) -> Option<Position>;
+    /// How many records it read.
+    fn records(&self) -> u64;
+}
+
+impl Record for MapRecord {
+    const STAGE: Stage = Stage::Map;
+    fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+    fn remainder(&self) -> Option<Position> {
+        self.remainder
+    }
+    fn records(&self) -> u64 {
+        self.records
+    }
+}
+
+impl Record for ReduceRecord {
+    const STAGE: Stage = Stage::Reduce;
+    fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+    fn remainder(&self) -> Option<Position> {
+        None
+    }
+    fn records(&self) -> u64 {
+        0
+    }
+}
+
+/// The committed pieces of each task of a stage, in order.
+pub type Committed<R> = Vec<Vec<R>>;
+
+/// The committed pieces of one task, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPieces<R> {
+    /// The task.
+    pub task: TaskIdx,
+    /// Their records.
+    pub pieces: Vec<R>,
+}
+
+/// A job's own item, and what is committed of some of its tasks.
+#[derive(Clone, Debug)]
+pub struct Look<R> {
+    /// The item.
+    pub view: JobView,
+    /// The tasks that were asked for, in order.
+    pub tasks: Vec<TaskPieces<R>>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// This attempt's output counts.
+    Won {
+        /// Whether every task of the stage is committed now.
+        stage_complete: bool,
+    },
+    /// Another attempt was first; this one's output is never read.
+    Lost(AttemptId),
+}
+
+impl Ledger {
+    /// Whether a piece is committed already.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn is_committed(&self, job: &JobId, key: TryKey) -> Result<bool> {
+        let doing = format!("looking whether {key} is committed");
+        let item = self.item(doing, Key::group(job, key.stage, group_of(key.task))).await?;
+        Ok(item.is_some_and(|item| item.contains_key(&done_name(key.task, key.piece))))
+    }
+
+    /// Commits an attempt: its record stands in the ledger, or another's does.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] with `too-many-pieces` when the item of the task's group is full; what DynamoDB reports.
+    pub async fn commit<R: Record>(
+        &self,
+        job: &JobId,
+        task: TaskIdx,
+        piece: Piece,
+        record: &R,
+        task_count: u32,
+    ) -> Result<Commit> {
+        let group = group_of(task);
+        let key = Key::group(job, R::STAGE, group);
+        let doing = format!("committing {} task {} (attempt {})", R::STAGE, task.0, record.attempt());
+        let committing = self
+            .update(doing.clone(), key.clone())
+            .set_as("done", &done_name(task, piece), binary(frame::write(record)?))
+            .ttl()
+            .when("attribute_not_exists(#done)")
+            .returning(ReturnValue::AllNew);
+        let item = match committing.send().await? {
+            Updated::Done(item) => item,
+            // The SDK may have sent the request twice, the first reply lost: then the attempt that stands there is this one.
+            Updated::Unmet { .. } => {
+                let item = self.item(doing, key).await?;
+                let winner = pieces::<R>(item.as_ref(), task)?.get(piece.0 as usize).map(Record::attempt);
+                match winner {
+                    Some(winner) if winner != record.attempt() => return Ok(Commit::Lost(winner)),
+                    _ => item,
+                }
+            }
+            Updated::TooLarge(error) => {
+                return Err(Error::limit("too-many-pieces", error.to_string()).with_hint(
+                    "32 tasks share an item of 400 KB, which holds about 3,500 pieces: give tasks more time, or make \
+                     splits or batches smaller, so that they are handed back less often",
+                ));
+            }
+        };
+        for task in tasks_of(group, task_count) {
+            if !is_done(&pieces::<R>(item.as_ref(), TaskIdx(task))?) {
+                return Ok(Commit::Won { stage_complete: false });
+            }
+        }
+        let stage_complete = self.complete_group(job, R::STAGE, group, group_count(task_count)).await?;
+        Ok(Commit::Won { stage_complete })
+    }
+
+    /// Adds a complete group to the root. Returns whether all are.
+    async fn complete_group(&self, job: &JobId, stage: Stage, group: u32, groups: u32) -> Result<bool> {
+        if groups == 1 {
+            return Ok(true);
+        }
+        let doing = format!("completing group {group} of the {stage} stage of job {job}");
+        let completing = self.update(doing, Key::root(job, stage)).add("groups", [group]).ttl();
+        match completing.returning(ReturnValue::AllNew).send().await? {
+            Updated::Done(root) => {
+                let complete = root.as_ref().and_then(|item| item.get("groups")).and_then(|set| set.as_ns().ok());
+                Ok(complete.is_some_and(|set| set.len() == groups as usize))
+            }
+            Updated::Unmet { error, .. } | Updated::TooLarge(error) => Err(error),
+        }
+    }
+
+    /// The committed pieces of every task of a stage.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn committed<R: Record>(&self, job: &JobId, task_count: u32) -> Result<Committed<R>> {
+        let groups: Vec<u32> = (0..group_count(task_count)).collect();
+        let tasks = self.committed_in(job, &groups, task_count).await?;
+        Ok(tasks.into_iter().map(|task| task.pieces).collect())
+    }
+
+    /// The committed pieces of every task of some groups of a stage.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    async fn committed_in<R: Record>(
+        &self,
+        job: &JobId,
+        groups: &[u32],
+        task_count: u32,
+    ) -> Result<Vec<TaskPieces<R>>> {
+        let keys = groups.iter().map(|group| Key::group(job, R::STAGE, *group)).collect();
+        grouped(job, groups, task_count, &by_pk(self.items(keys).await?))
+    }
+
+    /// The job's own item, and the committed pieces of every task of some groups of a stage, in one request for up to 99 groups.
+    /// The pieces may be newer than the item, but where the item says that the stage is over, they are all of them.
+    ///
+    /// # Errors
+    /// As [`Ledger::job`].
+    pub async fn look<R: Record>(&self, job: &JobId, groups: &[u32], task_count: u32) -> Result<Look<R>> {
+        let keys = groups.iter().map(|group| Key::group(job, R::STAGE, *group));
+        let items = by_pk(self.items(std::iter::once(Key::job(job)).chain(keys).collect()).await?);
+        let item = items.get(&job_pk(job)).ok_or_else(|| self.job_missing(job))?;
+        let view = job::view(job, item)?;
+        // The items of one request are not read at one time: of an ended job, look again.
+        let tasks = match view.phase.is_final() {
+            true => self.committed_in(job, groups, task_count).await?,
+            false => grouped(job, groups, task_count, &items)?,
+        };
+        Ok(Look { view, tasks })
+    }
+
+    /// The tasks of a stage as [`kinglet_core::ledger::advance`] sees them. Tries are read only where a task is not done.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn tasks<R: Record>(
+        &self,
+        job: &JobId,
+        task_count: u32,
+        calls: Option<CallsView>,
+        since: Timestamp,
+    ) -> Result<Vec<TaskView>> {
+        let committed = self.committed::<R>(job, task_count).await?;
+        let mut tasks: Vec<TaskView> =
+            (0..).zip(&committed).map(|(task, pieces)| view(TaskIdx(task), pieces, calls, since)).collect();
+        let open: BTreeSet<u32> = tasks.iter().filter(|task| !task.done).map(|task| group_of(task.task)).collect();
+        for group in open {
+            for GroupTry { task, piece, view: tried } in self.tries(job, R::STAGE, group).await? {
+                let task = tasks.get_mut(task.0 as usize);
+                if let Some(view) = task.filter(|view| view.piece == piece && !view.done) {
+                    view.tries.push(tried);
+                }
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// How long the failed tries of a stage ran, in milliseconds, and on how many MB, as far as the ledger knows.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn failed_tries(&self, job: &JobId, stage: Stage, task_count: u32) -> Result<Vec<Usage>> {
+        let mut failed = Vec::new();
+        for group in 0..group_count(task_count) {
+            for GroupTry { view, .. } in self.tries(job, stage, group).await? {
+                let TryView { started_at: Some(started_at), memory_mb, failed: Some(failure), .. } = view else {
+                    continue;
+                };
+                let (ran_ms, memory_mb) = (failure.at.since_ms(started_at), memory_mb.unwrap_or(0));
+                failed.push(Usage { started_at, ran_ms, memory_mb, ..Usage::default() });
+            }
+        }
+        Ok(failed)
+    }
+}
+
+/// Items by their partition keys, of which no two have the same.
+fn by_pk(items: Vec<Item>) -> HashMap<String, Item> {
+    items.into_iter().map(|item| (read_text(&item, "pk").unwrap_or_default().to_owned(), item)).collect()
+}
+
+/// The pieces of the tasks of some groups, from the groups' items by their partition keys.
+fn grouped<R: Record>(
+    job: &JobId,
+    groups: &[u32],
+    task_count: u32,
+    items: &HashMap<String, Item>,
+) -> Result<Vec<TaskPieces<R>>> {
+    let mut tasks = Vec::new();
+    for group in groups {
+        let item = items.get(&group_pk(job, R::STAGE, *group));
+        for task in tasks_of(*group, task_count).map(TaskIdx) {
+            tasks.push(TaskPieces { task, pieces: pieces(item, task)? });
+        }
+    }
+    Ok(tasks)
+}
+
+/// The committed pieces of one task in its group's item, in order.
+fn pieces<R: Record>(item: Option<&Item>, task: TaskIdx) -> Result<Vec<R>> {
+    let mut found = Vec::new();
+    loop {
+        let name = done_name(task, Piece(found.len() as u16));
+        let Some(bytes) = item.and_then(|item| read_binary(item, &name)) else {
+            return Ok(found);
+        };
+        let record: R = frame::read(bytes, &format!("the record of {} task {name}", R::STAGE))?;
+        let more = record.remainder().is_some();
+        found.push(record);
+        if !more {
+            return Ok(found);
+        }
+    }
+}
+
+fn is_done<R: Record>(pieces: &[R]) -> bool {
+    pieces.last().is_some_and(|last| last.remainder().is_none())
+}
+
+fn view<R: Record>(task: TaskIdx, pieces: &[R], calls: Option<CallsView>, since: Timestamp) -> TaskView {
+    let last_end = pieces.last().map(|r| Timestamp(r.usage().started_at.0 + r.usage().ran_ms));
+    TaskView {
+        task,
+        done: is_done(pieces),
+        ran_ms: pieces.iter().map(|r| r.usage().ran_ms).sum(),
+        piece: Piece(pieces.len() as u16),
+        start: pieces.last().and_then(Record::remainder),
+        calls: calls.map_or(0, |calls| calls.of(task).saturating_sub(pieces.iter().map(Record::records).sum())),
+        since: last_end.unwrap_or(since),
+        tries: Vec::new(),
+    }
+}

@@ -1,0 +1,213 @@
+//! A job's own item: made, read, listed, and forgotten with all that belongs to it.
+//!
+//! The item and the job's entry in `jobs` are written together, in one transaction, when it is made and when it ends.
+
+use super::Ledger;
+use super::item::{Item, flag, number, read_binary, read_flag, read_number, read_text, read_time, text, time};
+use super::keys::{self, JOBS_PK, Key, group_count, group_pk, index_pk, runs_pk};
+use super::request::{Keyed, Write};
+use aws_sdk_dynamodb::types::AttributeValue;
+use kinglet_core::ids::{JobId, Partition, Stage, Timestamp};
+use kinglet_core::ledger::{CallsView, JobView, Phase};
+use kinglet_core::limits::JOB_MS_MAX;
+use kinglet_core::wire::frame;
+use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::{Error, Result};
+use std::collections::HashMap;
+
+/// A job as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEntry {
+    /// Its id.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// Writes a new job, which has this spec.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the id is taken; what DynamoDB reports.
+    pub async fn create_job(&self, job: &JobId, spec: &JobSpec, timeout_ms: u64) -> Result<()> {
+        let doing = format!("creating job {job} in table {}", self.table_name());
+        let now = time(self.clock.now());
+        let entry: Item = HashMap::from([
+            ("name".into(), text(&spec.job)),
+            ("phase".into(), text(Phase::Splitting.as_str())),
+            ("at0".into(), now.clone()),
+            ("ttl".into(), self.ttl()),
+        ]);
+        let mut own = entry.clone();
+        let options = &spec.options;
+        own.extend([
+            ("turn".into(), number(0)),
+            ("turn_at".into(), now),
+            ("tries_max".into(), number(options.tries_max)),
+            ("ms_max".into(), number(options.ms_max.unwrap_or(JOB_MS_MAX))),
+            ("timeout_ms".into(), number(timeout_ms)),
+            ("writes_output".into(), flag(spec.writes_output())),
+        ]);
+        if let Some(program) = &spec.program {
+            own.insert("program".into(), text(program.to_string()));
+        }
+        let own = Write::New(Keyed { key: Key::job(job), item: own });
+        let entry = Write::New(Keyed { key: Key::entry(job), item: entry });
+        if self.transact(doing, own, entry).await? {
+            Ok(())
+        } else {
+            let table = self.table_name();
+            Err(Error::input("job-exists", format!("there is a job {job} in table {table} already")))
+        }
+    }
+
+    /// The job's own item.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `job-missing` when there is no such job.
+    pub async fn job(&self, job: &JobId) -> Result<JobView> {
+        view(job, &self.own_item(job).await?)
+    }
+
+    /// The job's own item as it was a moment ago, for half the price: for those who only look whether the job goes on.
+    ///
+    /// # Errors
+    /// As [`Self::job`].
+    pub async fn job_lately(&self, job: &JobId) -> Result<JobView> {
+        let item = self.item_lately(self.reading(job), Key::job(job)).await?;
+        view(job, &item.ok_or_else(|| self.job_missing(job))?)
+    }
+
+    /// How far the publishing of a job is.
+    pub(crate) async fn publishing(&self, job: &JobId) -> Result<Publishing> {
+        let item = self.own_item(job).await?;
+        Ok(Publishing { phase: view(job, &item)?.phase, is_noted: read_flag(&item, "published") })
+    }
+
+    async fn own_item(&self, job: &JobId) -> Result<Item> {
+        self.item(self.reading(job), Key::job(job)).await?.ok_or_else(|| self.job_missing(job))
+    }
+
+    fn reading(&self, job: &JobId) -> String {
+        format!("reading job {job} in table {}", self.table_name())
+    }
+
+    pub(super) fn job_missing(&self, job: &JobId) -> Error {
+        Error::input("job-missing", format!("there is no job {job} in table {}", self.table_name()))
+            .with_hint("jobs are kept for 7 days")
+    }
+
+    /// All jobs that the ledger keeps, oldest first.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn jobs(&self) -> Result<Vec<JobEntry>> {
+        let items = self.query(JOBS_PK, "").await?;
+        let entry = |item: &Item| {
+            Some(JobEntry {
+                job: read_text(item, "sk")?.parse().ok()?,
+                name: read_text(item, "name")?.to_owned(),
+                phase: read_text(item, "phase").and_then(Phase::parse)?,
+                submitted_at: read_time(item, "at0")?,
+                ended_at: read_time(item, "at3"),
+            })
+        };
+        Ok(items.iter().filter_map(entry).collect())
+    }
+
+    /// The jobs that have not ended, oldest first.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn open_jobs(&self) -> Result<Vec<JobId>> {
+        let items = self.query(JOBS_PK, "").await?;
+        let open = items.iter().filter(|item| {
+            let phase = read_text(item, "phase").and_then(Phase::parse);
+            phase.is_some_and(|phase| !phase.is_final())
+        });
+        Ok(open.filter_map(|item| read_text(item, "sk")?.parse().ok()).collect())
+    }
+
+    /// Deletes everything that the ledger holds of a job, what lists it last. Returns how many items that were.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn forget(&self, job: &JobId) -> Result<u64> {
+        let (maps, partitions) = match self.job(job).await {
+            Ok(view) => (view.map_tasks, view.partitions),
+            Err(e) if e.code() == "job-missing" => (0, 0),
+            Err(e) => return Err(e),
+        };
+        let stage = |stage, tasks| (0..group_count(tasks)).map(move |group| group_pk(job, stage, group));
+        let pks = stage(Stage::Map, maps)
+            .chain(stage(Stage::Reduce, partitions))
+            .chain((0..group_count(maps)).map(|group| index_pk(job, group)))
+            // Of calls, results lie by group.
+            .chain((0..partitions.max(group_count(maps))).map(|partition| runs_pk(job, Partition(partition))))
+            .chain([keys::result_pk(job), keys::progress_pk(job), keys::job_pk(job)]);
+        let mut deleted = 0;
+        for pk in pks {
+            let found = self.keys_of(&pk).await?;
+            deleted += found.len() as u64;
+            self.delete_all(found).await?;
+        }
+        self.delete_all([Key::entry(job)]).await?;
+        Ok(deleted)
+    }
+}
+
+/// How far the publishing of a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Publishing {
+    /// The job's phase.
+    pub(crate) phase: Phase,
+    /// Whether [`Ledger::published`] was noted.
+    pub(crate) is_noted: bool,
+}
+
+/// The job's own item as [`kinglet_core::ledger::advance`] sees it.
+pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
+    let phase = read_text(item, "phase").and_then(Phase::parse);
+    let phase = phase.ok_or_else(|| Error::stale("job-phase", format!("job {job} is in a phase unknown here")))?;
+    let error = read_binary(item, "error").map(|bytes| frame::read(bytes, &format!("the error of job {job}")));
+    let count = |name| read_number(item, name).unwrap_or(0);
+    let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
+    let mut beside = Vec::new();
+    for name in ["usage1", "usage2", "usage3", "usage4"] {
+        if let Some(bytes) = read_binary(item, name) {
+            beside.push(frame::read(bytes, &format!("{name} of job {job}"))?);
+        }
+    }
+    Ok(JobView {
+        phase,
+        phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)),
+        map_tasks: small("map_tasks"),
+        partitions: small("partitions"),
+        input: (count("objects"), count("bytes")),
+        calls: read_number(item, "calls").map(|count| CallsView { count, per_task: small("calls_per_task").max(1) }),
+        cancelled: match item.get("cancelled") {
+            Some(AttributeValue::Ns(calls)) => calls.iter().filter_map(|call| call.parse().ok()).collect(),
+            _ => vec![],
+        },
+        tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
+        timeout_ms: count("timeout_ms"),
+        ms_max: read_number(item, "ms_max").unwrap_or(JOB_MS_MAX),
+        plan: read_text(item, "plan").map(str::to_owned),
+        writes_output: read_flag(item, "writes_output"),
+        turn: count("turn"),
+        turn_at: read_time(item, "turn_at").unwrap_or_default(),
+        sent: small("sent"),
+        manifest_upload: read_text(item, "manifest_upload").map(str::to_owned),
+        ending: read_text(item, "ending").and_then(Phase::parse),
+        // Whoever took it for none would run the functions' own jobs instead.
+        program: read_text(item, "program").map(str::parse).transpose()?,
+        error: error.transpose()?,
+        beside,
+    })
+}

@@ -1,0 +1,200 @@
+//! The keys of all items. The table in [the ledger's header](super) says what lies under each.
+//!
+//! Numbers in keys have a fixed length, so that items come in their order.
+
+use super::item::{Item, text};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx, TryKey};
+use kinglet_core::limits::TASKS_PER_GROUP;
+use std::fmt;
+
+/// The key of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Which items lie together, and are queried together.
+    pub(crate) pk: String,
+    /// Which of these it is, and its place among them.
+    pub(crate) sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Self {
+        Key { pk, sk: sk.into() }
+    }
+
+    /// The key as the attributes that every item has.
+    pub(super) fn attributes(self) -> Item {
+        Item::from([("pk".into(), text(self.pk)), ("sk".into(), text(self.sk))])
+    }
+
+    /// The job's own item.
+    pub(crate) fn job(job: &JobId) -> Self {
+        Self::new(job_pk(job), "job")
+    }
+
+    /// A job's entry in the list of jobs.
+    pub(super) fn entry(job: &JobId) -> Self {
+        Self::new(JOBS_PK.to_owned(), job.as_str())
+    }
+
+    /// Which groups of a stage are complete.
+    pub(super) fn root(job: &JobId, stage: Stage) -> Self {
+        Self::new(job_pk(job), format!("root#{stage}"))
+    }
+
+    /// What is committed of a group's tasks.
+    pub(super) fn group(job: &JobId, stage: Stage, group: u32) -> Self {
+        Self::new(group_pk(job, stage, group), "group")
+    }
+
+    /// A try of a task, or of splitting.
+    pub(super) fn of_try(job: &JobId, key: TryKey) -> Self {
+        let TryKey { stage, task, piece, number } = key;
+        match stage {
+            Stage::Split => Self::new(job_pk(job), format!("{SPLIT_TRIES}{number:05}")),
+            Stage::Map | Stage::Reduce => {
+                let sk = format!("{TRIES}{:06}#{:05}#{number:05}", task.0, piece.0);
+                Self::new(group_pk(job, stage, group_of(task)), sk)
+            }
+        }
+    }
+
+    /// Where the runs lie in the S3 object of an attempt.
+    pub(super) fn index(job: &JobId, output: Output) -> Self {
+        Self::new(index_pk(job, group_of(output.task)), output.to_string())
+    }
+
+    /// The `n`th item of an inline run.
+    pub(super) fn run(job: &JobId, partition: Partition, output: Output, n: usize) -> Self {
+        Self::new(runs_pk(job, partition), item_sk(&output.to_string(), n))
+    }
+
+    /// The `n`th item of what a reduce function returned.
+    pub(crate) fn result(job: &JobId, attempt: AttemptId, n: usize) -> Self {
+        Self::new(result_pk(job), item_sk(&attempt.to_string(), n))
+    }
+
+    /// How far the calls of a batch are.
+    pub(crate) fn progress(job: &JobId, task: TaskIdx) -> Self {
+        Self::new(progress_pk(job), format!("{:06}", task.0))
+    }
+}
+
+/// What one attempt of a map task has put out. As text, what the sort keys of its items begin with, or are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    pub(super) task: TaskIdx,
+    pub(super) piece: Piece,
+    pub(super) attempt: AttemptId,
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}#{:05}#{}", self.task.0, self.piece.0, self.attempt)
+    }
+}
+
+/// Where the list of jobs lies.
+pub(super) const JOBS_PK: &str = "jobs";
+
+/// What the sort keys of tries of splitting begin with.
+pub(super) const SPLIT_TRIES: &str = "split#";
+
+/// What the sort keys of tries of tasks begin with.
+pub(super) const TRIES: &str = "try#";
+
+pub(super) fn job_pk(job: &JobId) -> String {
+    format!("job#{job}")
+}
+
+pub(super) fn group_pk(job: &JobId, stage: Stage, group: u32) -> String {
+    format!("job#{job}#{stage}#{group:05}")
+}
+
+pub(super) fn index_pk(job: &JobId, group: u32) -> String {
+    format!("job#{job}#index#{group:05}")
+}
+
+pub(super) fn runs_pk(job: &JobId, partition: Partition) -> String {
+    format!("job#{job}#runs#{:05}", partition.0)
+}
+
+pub(crate) fn result_pk(job: &JobId) -> String {
+    format!("job#{job}#result")
+}
+
+pub(crate) fn progress_pk(job: &JobId) -> String {
+    format!("job#{job}#progress")
+}
+
+/// The sort key of an output's `n`th item.
+pub(super) fn item_sk(output: &str, n: usize) -> String {
+    format!("{output}#{n:05}")
+}
+
+/// The attribute of a group's item that holds the record of a piece.
+pub(super) fn done_name(task: TaskIdx, piece: Piece) -> String {
+    format!("t{}.{}", task.0, piece.0)
+}
+
+pub(super) fn group_of(task: TaskIdx) -> u32 {
+    task.0 / TASKS_PER_GROUP
+}
+
+pub(super) fn group_count(tasks: u32) -> u32 {
+    tasks.div_ceil(TASKS_PER_GROUP)
+}
+
+pub(super) fn tasks_of(group: u32, tasks: u32) -> std::ops::Range<u32> {
+    group * TASKS_PER_GROUP..((group + 1) * TASKS_PER_GROUP).min(tasks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_as_jobs_of_other_versions_have_written_them() {
+        let job: JobId = "j-1".parse().unwrap();
+        let (task, piece) = (TaskIdx(70), Piece(3));
+        let attempt = AttemptId { number: 2, nonce: 0xab };
+        let output = Output { task, piece, attempt };
+        let keys = [
+            Key::job(&job),
+            Key::entry(&job),
+            Key::root(&job, Stage::Map),
+            Key::group(&job, Stage::Reduce, 12),
+            Key::of_try(&job, TryKey::split(4)),
+            Key::of_try(&job, TryKey::map(task, piece, 5)),
+            Key::of_try(&job, TryKey::reduce(TaskIdx(31), 1)),
+            Key::index(&job, output),
+            Key::run(&job, Partition(9), output, 1),
+            Key::result(&job, attempt, 0),
+            Key::progress(&job, task),
+        ];
+        let shown = keys.map(|Key { pk, sk }| format!("{pk} | {sk}"));
+        let expected = [
+            "job#j-1 | job",
+            "jobs | j-1",
+            "job#j-1 | root#map",
+            "job#j-1#reduce#00012 | group",
+            "job#j-1 | split#00004",
+            "job#j-1#map#00002 | try#000070#00003#00005",
+            "job#j-1#reduce#00000 | try#000031#00000#00001",
+            "job#j-1#index#00002 | 000070#00003#2-000000ab",
+            "job#j-1#runs#00009 | 000070#00003#2-000000ab#00001",
+            "job#j-1#result | 2-000000ab#00000",
+            "job#j-1#progress | 000070",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(done_name(task, piece), "t70.3");
+    }
+
+    #[test]
+    fn groups_hold_every_task_once() {
+        for tasks in [0, 1, 31, 32, 33, 64, 100] {
+            let all: Vec<u32> = (0..group_count(tasks)).flat_map(|group| tasks_of(group, tasks)).collect();
+            assert_eq!(all, (0..tasks).collect::<Vec<_>>());
+            assert!((0..group_count(tasks)).all(|g| tasks_of(g, tasks).all(|task| group_of(TaskIdx(task)) == g)));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Making the table.
+
+use super::Ledger;
+use crate::errors::{Doing, code};
+use crate::replies::Pause;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
+};
+use kinglet_core::{Error, Result};
+
+impl Ledger {
+    /// Creates the table, where `template.yaml` does not: on the embedded runtime and on other servers of one's own. One that
+    /// is there already, with the jobs of earlier drivers, is left as it is.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn create_table(&self) -> Result<()> {
+        let (client, table) = (self.client(), self.table_name());
+        let doing = Doing::now(format!("creating table {table}"));
+        let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        for (name, key) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+            let element = KeySchemaElement::builder().attribute_name(name).key_type(key).build();
+            let rejected = |e: aws_sdk_dynamodb::error::BuildError| Error::input("rejected", e.to_string());
+            request = request.attribute_definitions(attribute.build().map_err(rejected)?);
+            request = request.key_schema(element.map_err(rejected)?);
+        }
+        match request.send().await {
+            Ok(_) => {}
+            Err(e) if code(&e).as_deref() == Some("ResourceInUseException") => {}
+            Err(e) => return Err(doing.failed(&e)),
+        }
+        // A server may take a while to make it, as AWS does; the embedded one does not.
+        let mut pause = Pause::default();
+        loop {
+            let described = client.describe_table().table_name(table).send().await;
+            let described = described.map_err(|e| doing.failed(&e))?.table;
+            if described.and_then(|table| table.table_status).is_none_or(|status| status == TableStatus::Active) {
+                return Ok(());
+            }
+            pause.wait(&format!("table {table} is not active yet")).await?;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Tries: claimed before they are sent, started by one execution, kept alive by it, failed by it or in its name.
+
+use super::Ledger;
+use super::item::{Item, binary, flag, number, read_binary, read_flag, read_number, read_text, read_time, text, time};
+use super::keys::{self, Key, SPLIT_TRIES, TRIES};
+use super::request::Updated;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use kinglet_core::ids::{JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
+use kinglet_core::ledger::{Failure, SILENCE_MS, SPLIT_SILENCE_MS, TaskView, TryView};
+use kinglet_core::wire::frame;
+use kinglet_core::{Error, Result};
+
+/// The execution of a try: what runs it, and for which event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Random: tells two executions of one try apart, as when Lambda delivers an event twice.
+    pub nonce: u32,
+    /// Lambda's id of the invocation, the same for all deliveries of an event.
+    pub request_id: String,
+    /// The memory of the function in MB.
+    pub memory_mb: u32,
+    /// Whether it is the larger mapper.
+    pub larger: bool,
+    /// How many calls it makes at most, of a batch of them.
+    pub calls_max: Option<u32>,
+}
+
+/// What became of starting a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// This execution does the work, and is the first.
+    First,
+    /// This execution does the work, as another has fallen silent, or has done it long ago.
+    Again,
+    /// Another does, or has failed at it.
+    Elsewhere,
+}
+
+/// Who says that a try has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says<'a> {
+    /// Its own execution.
+    Run(u32),
+    /// Lambda, of the invocation with this id.
+    Lambda(&'a str),
+}
+
+/// A try of a task, as it stands among those of its group.
+pub(super) struct GroupTry {
+    pub(super) task: TaskIdx,
+    pub(super) piece: Piece,
+    pub(super) view: TryView,
+}
+
+impl Ledger {
+    /// Claims to send a try that was claimed so often before, so that only one of several deciders invokes it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn claim(&self, job: &JobId, key: TryKey, sends: u16) -> Result<bool> {
+        let claiming = self
+            .update(format!("claiming try {} of {key}", key.number), Key::of_try(job, key))
+            .set("sends", number(sends + 1))
+            .set("sent_at", time(self.clock.now()))
+            .set("accepted", flag(false))
+            .ttl()
+            .when("attribute_not_exists(started_at) AND attribute_not_exists(failed_at)");
+        match sends {
+            0 => claiming.when("attribute_not_exists(sends)"),
+            _ => claiming.when("sends = :before").value("before", number(sends)),
+        }
+        .signed()
+        .await
+    }
+
+    /// Records that Lambda has taken what was claimed.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn accepted(&self, job: &JobId, key: TryKey) -> Result<()> {
+        let doing = format!("recording that try {} of {key} was sent", key.number);
+        let accepting = self.update(doing, Key::of_try(job, key)).set("accepted", flag(true));
+        // Of a job that was cleaned meanwhile nothing is made anew.
+        accepting.when("attribute_exists(sends)").done().await.map(drop)
+    }
+
+    /// Records that an execution begins a try, unless another has, and has not fallen silent.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn start(&self, job: &JobId, key: TryKey, run: &Run) -> Result<Started> {
+        let silence_ms = if key.stage == Stage::Split { SPLIT_SILENCE_MS } else { SILENCE_MS };
+        let doing = format!("starting try {} of {key}", key.number);
+        let (now, place) = (self.clock.now(), Key::of_try(job, key));
+        let starting = self
+            .update(doing.clone(), place.clone())
+            .set("started_at", time(now))
+            .set("run", number(run.nonce))
+            .set("request_id", text(&run.request_id))
+            .set("memory_mb", number(run.memory_mb))
+            .set("larger", flag(run.larger))
+            .set("calls_max", run.calls_max.map_or(AttributeValue::Null(true), number))
+            .ttl()
+            .remove("alive_at")
+            .when(
+                "attribute_not_exists(failed_at) AND (attribute_not_exists(started_at) OR alive_at < :silent OR \
+                 (attribute_not_exists(alive_at) AND started_at < :silent))",
+            )
+            .value("silent", number(now.0.saturating_sub(silence_ms)))
+            .returning(ReturnValue::AllOld);
+        match starting.send().await? {
+            Updated::Done(before) => {
+                let was_started = before.is_some_and(|item| item.contains_key("started_at"));
+                Ok(if was_started { Started::Again } else { Started::First })
+            }
+            Updated::Unmet { .. } => {
+                let item = self.item(doing, place).await?;
+                // By this hand, and the reply was lost: then another may have been before it.
+                let mine = item.is_some_and(|item| read_number(&item, "run") == Some(run.nonce.into()));
+                Ok(if mine { Started::Again } else { Started::Elsewhere })
+            }
+            Updated::TooLarge(error) => Err(error),
+        }
+    }
+
+    /// Gives a sign of life of an execution.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn beat(&self, job: &JobId, key: TryKey, nonce: u32) -> Result<()> {
+        let beating = self
+            .update(format!("giving a sign of life of {key}"), Key::of_try(job, key))
+            .set("alive_at", time(self.clock.now()))
+            .when("#run = :run")
+            .value("run", number(nonce));
+        beating.done().await.map(drop)
+    }
+
+    /// Records that a try failed, if it is that one's execution that says so and not one of another delivery.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn fail(&self, job: &JobId, key: TryKey, says: Says<'_>, error: &Error) -> Result<()> {
+        let failing = self
+            .update(format!("recording the failure of {key}"), Key::of_try(job, key))
+            .set("failed_at", time(self.clock.now()))
+            .set("error", binary(frame::write(&error.clone().shortened())?))
+            .ttl()
+            .when("attribute_not_exists(failed_at)");
+        match says {
+            Says::Run(nonce) => {
+                failing.when("attribute_not_exists(started_at) OR #run = :run").value("run", number(nonce))
+            }
+            Says::Lambda(request_id) => failing
+                .when("attribute_not_exists(started_at) OR request_id = :request")
+                .value("request", text(request_id)),
+        }
+        .done()
+        .await
+        .map(drop)
+    }
+
+    /// The one task of splitting, with its tries, as [`kinglet_core::ledger::advance`] sees it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn splitting(&self, job: &JobId, since: Timestamp) -> Result<TaskView> {
+        let mut tries = Vec::new();
+        for item in self.query(&keys::job_pk(job), SPLIT_TRIES).await? {
+            let number = read_text(&item, "sk").and_then(|sk| sk.strip_prefix(SPLIT_TRIES)?.parse().ok());
+            tries.extend(number.map(|number| view(&item, number)).transpose()?);
+        }
+        Ok(TaskView { since, tries, ..TaskView::default() })
+    }
+
+    /// The tries of all tasks of a group.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub(super) async fn tries(&self, job: &JobId, stage: Stage, group: u32) -> Result<Vec<GroupTry>> {
+        let items = self.query(&keys::group_pk(job, stage, group), TRIES).await?;
+        items.iter().filter_map(|item| read_try(item).transpose()).collect()
+    }
+}
+
+/// A try by its key and its attributes; nothing if the key is of something else.
+fn read_try(item: &Item) -> Result<Option<GroupTry>> {
+    let mut parts = read_text(item, "sk").unwrap_or_default().split('#').skip(1);
+    let mut part = || parts.next().and_then(|n| n.parse::<u32>().ok());
+    let (Some(task), Some(piece), Some(number)) = (part(), part(), part()) else {
+        return Ok(None);
+    };
+    Ok(Some(GroupTry { task: TaskIdx(task), piece: Piece(piece as u16), view: view(item, number as u16)? }))
+}
+
+fn view(item: &Item, number: u16) -> Result<TryView> {
+    let failed = match (read_binary(item, "error"), read_time(item, "failed_at")) {
+        (Some(bytes), Some(at)) => Some(Failure { error: frame::read(bytes, "the error of a try")?, at }),
+        _ => None,
+    };
+    Ok(TryView {
+        number,
+        sends: read_number(item, "sends").and_then(|sends| u16::try_from(sends).ok()).unwrap_or(0),
+        sent_at: read_time(item, "sent_at"),
+        accepted: read_flag(item, "accepted"),
+        started_at: read_time(item, "started_at"),
+        alive_at: read_time(item, "alive_at"),
+        memory_mb: read_number(item, "memory_mb").and_then(|mb| u32::try_from(mb).ok()),
+        calls_max: read_number(item, "calls_max").and_then(|calls| u32::try_from(calls).ok()),
+        larger: read_flag(item, "larger"),
+        failed,
+    })
+}
