@@ -26,10 +26,12 @@ fn arrows_point_one_way() {
     assert_eq!(ours("kinglet-jobs"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-local"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-aws"), ["kinglet-core"]);
-    assert_eq!(ours("kinglet-splitter"), ["kinglet-aws", "kinglet-core"]);
-    assert_eq!(ours("kinglet-calls"), ["kinglet-aws", "kinglet-core"]);
+    assert_eq!(ours("kinglet-worker"), ["kinglet-aws", "kinglet-core"]);
+    assert_eq!(ours("kinglet-splitter"), ["kinglet-aws", "kinglet-core", "kinglet-worker"]);
+    assert_eq!(ours("kinglet-calls"), ["kinglet-aws", "kinglet-core", "kinglet-worker"]);
     for handler in ["kinglet-mapper", "kinglet-reducer"] {
-        assert_eq!(ours(handler), ["kinglet-aws", "kinglet-calls", "kinglet-core", "kinglet-jobs"]);
+        let beneath = ["kinglet-aws", "kinglet-calls", "kinglet-core", "kinglet-jobs", "kinglet-worker"];
+        assert_eq!(ours(handler), beneath);
     }
     // A user's program compiles no jobs but its own.
     let driver = ours("kinglet");

@@ -168,7 +168,7 @@ impl Conductor {
         let failed = Some(error.clone());
         let mut results = Vec::new();
         calls::write(call, &CallHead { failed, started_at: now, ran_us: 0, log: vec![] }, &[], &mut results)?;
-        let attempt = AttemptId { number: SETTLED, nonce: crate::random::nonce() };
+        let attempt = AttemptId { number: SETTLED, nonce: crate::nonce() };
         let run_bytes = results.len() as u64;
         // An error's words, which fit into an item.
         let key = run_key(job, results_partition(task), task, piece, attempt);

@@ -45,7 +45,7 @@ pub struct Conductor {
     /// The clients behind these.
     pub clients: Clients,
     /// Whether this is a function, whose requests nobody else counts, and not the driver.
-    pub(crate) in_function: bool,
+    in_function: bool,
     /// Whether nobody who may do more acts for its jobs.
     alone: bool,
 }
@@ -62,6 +62,12 @@ impl Conductor {
             in_function: false,
             alone: false,
         }
+    }
+
+    /// The same for a function.
+    #[must_use]
+    pub fn in_function(self) -> Self {
+        Conductor { in_function: true, ..self }
     }
 
     /// The same for a driver whose functions may do no more than it: an error of its own is then one of the job.

@@ -186,7 +186,7 @@ fn is_throttle(code: &str) -> bool {
 }
 
 /// An error with all its causes on one line: the SDK's own text says only "dispatch failure".
-pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -61,7 +61,7 @@ impl Functions {
     }
 
     /// The tracing header that this process was invoked with, which goes on to the functions of the same job.
-    pub(crate) fn set_trace(&self, header: Option<&str>) {
+    pub fn set_trace(&self, header: Option<&str>) {
         *self.trace.lock().unwrap_or_else(PoisonError::into_inner) = header.map(str::to_owned);
     }
 
@@ -120,7 +120,7 @@ impl Functions {
         }
         let said = answer.payload.map(Blob::into_inner).unwrap_or_default();
         let said = serde_json::from_slice(&said).unwrap_or_default();
-        Ok(Some(crate::worker::death(&said).context(format!("function {name}"))))
+        Ok(Some(death(&said).context(format!("function {name}"))))
     }
 
     /// The names of the functions.
@@ -209,5 +209,49 @@ impl Functions {
             .buffer_unordered(PARALLEL)
             .try_collect()
             .await
+    }
+}
+
+/// What Lambda says of a failure, as one of ours. Types and messages as Lambda writes them; see
+/// <https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html>.
+///
+/// `out-of-memory`: more of it may help. `aborted`: the program ended itself, by `abort()`, as its stack was too small, or as
+/// the system refused it memory, which nobody but its log can tell apart. `timed-out`. `crashed`: all else.
+pub fn death(response: &serde_json::Value) -> Error {
+    let field = |name: &str| response.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let (kind, message) = (field("errorType"), field("errorMessage"));
+    let says = |text: &str| kind.contains(text) || message.contains(text);
+    if says("OutOfMemory") || says("signal: killed") {
+        Error::limit("out-of-memory", format!("the function ran out of memory: {message}"))
+            .with_hint("give the functions more memory, or cut the input into smaller splits (--split-bytes)")
+    } else if says("signal: aborted") {
+        Error::service("aborted", format!("the function ended itself: {message}")).with_hint(
+            "the function's log says why: `abort()` was called, the stack overflowed, or the system refused it memory",
+        )
+    } else if says("Timedout") || says("timed out") {
+        Error::service("timed-out", format!("the function ran out of time: {message}"))
+            .with_hint("give the functions a longer timeout or cut the input into smaller splits (--split-bytes)")
+    } else {
+        let what = if message.is_empty() { "without a word" } else { message };
+        Error::service("crashed", format!("the function failed: {kind}: {what}"))
+            .with_hint("the function's log says more")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lambdas_words_become_codes() {
+        let code = |kind: &str, message: &str| {
+            death(&serde_json::json!({"errorType": kind, "errorMessage": message})).code().to_owned()
+        };
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: signal: killed"), "out-of-memory");
+        assert_eq!(code("Runtime.OutOfMemory", ""), "out-of-memory");
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: signal: aborted"), "aborted");
+        assert_eq!(code("Sandbox.Timedout", "Task timed out after 3.00 seconds"), "timed-out");
+        assert_eq!(code("Runtime.ExitError", "Error: Runtime exited with error: exit status 1"), "crashed");
+        assert_eq!(death(&serde_json::Value::Null).code(), "crashed");
     }
 }

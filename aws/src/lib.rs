@@ -1,4 +1,5 @@
-//! The only crate that names the AWS SDK: objects in S3, the ledger in DynamoDB, functions on Lambda.
+//! The only crate that names the AWS SDK: objects in S3, the ledger in DynamoDB, functions on Lambda. It adapts these and
+//! carries out what the ledger says; what a function does with an event is the crate `kinglet-worker`'s.
 //!
 //! There is one path: *local* means other endpoints, given by the same environment variables that every AWS tool reads.
 //! Everything that is sent is counted ([`meter`]), retries included, so that a job's report can say what it cost.
@@ -15,32 +16,29 @@ pub mod conduct;
 pub mod deployed;
 mod errors;
 pub mod functions;
-mod journal;
 pub mod ledger;
-mod log;
 #[cfg(feature = "driver")]
 pub mod logs;
 pub mod meter;
 pub mod objects;
 pub mod output;
 pub mod program;
-pub mod random;
+mod random;
 mod replies;
 #[cfg(feature = "driver")]
 pub mod session;
-pub mod tries;
 pub mod upload;
-pub mod worker;
 
 pub use clients::{Clients, Endpoints};
 pub use clock::Clock;
 pub use conduct::Conductor;
 #[cfg(feature = "driver")]
 pub use deployed::Deployed;
+pub use errors::causes;
 pub use functions::{FunctionNames, Functions};
-pub use journal::Journal;
 pub use ledger::Ledger;
 pub use meter::Meter;
 pub use objects::Objects;
+pub use random::nonce;
 #[cfg(feature = "driver")]
 pub use session::Session;

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use kinglet_aws::objects::Replace;
-use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_aws::{Clock, Objects};
 use kinglet_core::ids::{AttemptId, JobId};
 use kinglet_core::{Error, Result};
+use kinglet_worker::{Invocation, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};

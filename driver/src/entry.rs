@@ -1,9 +1,9 @@
 //! How a program starts: as the driver, or, where a Lambda host started it, as a worker.
 
 use crate::{Error, Result};
-use kinglet_aws::worker::{Worker, serve, start_function_log, start_log};
 use kinglet_calls::Function;
 use kinglet_core::{Job, Registry, env};
+use kinglet_worker::{Worker, serve, start_function_log, start_log};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 

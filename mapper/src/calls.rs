@@ -9,8 +9,6 @@
 use crate::read::{Read, Stop};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::Commit;
-use kinglet_aws::tries::{Running, is_over};
-use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_calls::{CallEnds, CallPlace, Context, Functions, Opened};
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::engine::erased::{PairsOf, catch_as};
@@ -26,6 +24,8 @@ use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::{MapRecord, Requests, Usage};
 use kinglet_core::wire::spec::{CallsSpec, JobSpec};
 use kinglet_core::{Error, Items, Result};
+use kinglet_worker::tries::{Running, is_over};
+use kinglet_worker::{Invocation, Worker};
 use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

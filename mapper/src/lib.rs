@@ -7,11 +7,9 @@
 mod calls;
 mod read;
 
-use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Commit, Run as Execution, Says};
-use kinglet_aws::tries::{Running, is_over};
 use kinglet_aws::upload::Upload;
-use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_aws::{Conductor, nonce};
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::engine::map::Run;
 use kinglet_core::engine::shard::MapOptions;
@@ -23,6 +21,8 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex, Usage};
 use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Error, Registry, Result};
+use kinglet_worker::tries::{self, Running, is_over};
+use kinglet_worker::{Invocation, Worker};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ async fn attempt(
         calls_max: event.calls_max,
     };
     let (elsewhere, spec, split) = tokio::join!(
-        conductor.begin_try(job, key, &run),
+        tries::begin(conductor, job, key, &run),
         calls::spec(conductor, job),
         conductor.split(job, plan, event.plan),
     );

@@ -4,7 +4,6 @@
 
 use crate::Begun;
 use kinglet_aws::ledger::Commit;
-use kinglet_aws::worker::{Invocation, Worker};
 use kinglet_calls::{CallPlace, Context, Functions};
 use kinglet_core::engine::erased::catch_as;
 use kinglet_core::ids::{Piece, TaskIdx};
@@ -14,6 +13,7 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Usage};
 use kinglet_core::wire::spec::FunctionSpec;
 use kinglet_core::{Error, Result, codec};
+use kinglet_worker::{Invocation, Worker};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;

@@ -7,9 +7,8 @@ mod calls;
 mod fetch;
 
 use kinglet_aws::ledger::{Commit, Committed, Run, Says};
-use kinglet_aws::tries::{Running, is_over};
+use kinglet_aws::nonce;
 use kinglet_aws::upload::Upload;
-use kinglet_aws::worker::{Invocation, Worker, nonce};
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions};
 use kinglet_core::ids::{AttemptId, Partition, Piece, Timestamp, TryKey};
@@ -19,6 +18,8 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, Usage};
 use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Error, Registry, Result};
+use kinglet_worker::tries::{self, Running, is_over};
+use kinglet_worker::{Invocation, Worker};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -91,7 +92,7 @@ async fn attempt(
     let (request_id, memory_mb) = (call.request_id.clone(), worker.memory_mb);
     let run = Run { nonce, request_id, memory_mb, larger: false, calls_max: None };
     let (elsewhere, spec, committed) = tokio::join!(
-        conductor.begin_try(job, key, &run),
+        tries::begin(conductor, job, key, &run),
         conductor.spec(job),
         conductor.ledger.committed::<MapRecord>(job, view.map_tasks),
     );

@@ -1,12 +1,13 @@
 //! The record of an asynchronous invocation that failed, which Lambda hands to the splitter as its on-failure destination:
 //! the function crashed, ran out of memory or time, or could not say itself what was wrong.
 
+use kinglet_aws::functions::death;
 use kinglet_aws::ledger::Says;
-use kinglet_aws::worker::{Worker, death};
 use kinglet_core::ids::TryKey;
 use kinglet_core::ledger::UNDELIVERED;
 use kinglet_core::wire::event::{Event, FailureRecord};
 use kinglet_core::{Error, Result};
+use kinglet_worker::Worker;
 use serde_json::{Value, json};
 
 pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Value> {

@@ -6,12 +6,10 @@ mod failure;
 pub mod items;
 mod list;
 
-use kinglet_aws::Conductor;
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::{InputSize, Planned, Run, Says};
 use kinglet_aws::objects::Replace;
-use kinglet_aws::tries::Running;
-use kinglet_aws::worker::{Invocation, Worker, nonce};
+use kinglet_aws::{Conductor, nonce};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp, TryKey};
 use kinglet_core::ledger::{CallsView, JobView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord, SplitEvent};
@@ -20,6 +18,8 @@ use kinglet_core::wire::plan::{self, Inputs, Split};
 use kinglet_core::wire::record::Usage;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, Objects as Which, Then};
 use kinglet_core::{Error, Result};
+use kinglet_worker::tries::{self, Running};
+use kinglet_worker::{Invocation, Worker};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ async fn attempt(worker: &Worker, event: &SplitEvent, call: &Invocation) -> Resu
     let nonce = nonce();
     let (request_id, memory_mb) = (call.request_id.clone(), worker.memory_mb);
     let run = Run { nonce, request_id, memory_mb, larger: false, calls_max: None };
-    if let Some(why) = conductor.begin_try(job, key, &run).await? {
+    if let Some(why) = tries::begin(conductor, job, key, &run).await? {
         return Ok(json!({ "skipped": why }));
     }
     let running = Running::begin(conductor, job, key, nonce, |_| {});

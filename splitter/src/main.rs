@@ -1,6 +1,6 @@
 //! The Lambda function: this crate's handler with the built-in jobs.
 
-use kinglet_aws::worker::{Worker, serve, start_function_log};
+use kinglet_worker::{Worker, serve, start_function_log};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

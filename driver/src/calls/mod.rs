@@ -228,7 +228,7 @@ fn functions() -> Arc<Functions> {
 
 /// A new id for a job.
 pub(crate) fn new_id() -> JobId {
-    let random = u64::from(kinglet_aws::worker::nonce()) << 32 | u64::from(kinglet_aws::worker::nonce());
+    let random = u64::from(kinglet_aws::nonce()) << 32 | u64::from(kinglet_aws::nonce());
     JobId::new(Timestamp::now(), random)
 }
 

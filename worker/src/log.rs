@@ -153,7 +153,7 @@ impl Visit for Visitor {
         self.put(field, value);
     }
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, crate::errors::causes(value));
+        self.put(field, kinglet_aws::causes(value));
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format!("{value:?}"));

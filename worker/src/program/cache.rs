@@ -1,7 +1,6 @@
 //! Executables in `/tmp`: one at a time, fetched once, checked before each start.
 
-use super::store;
-use crate::conduct::Conductor;
+use kinglet_aws::{Conductor, program};
 use kinglet_core::ids::ProgramId;
 use kinglet_core::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -35,7 +34,7 @@ pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -
     let fetched = async {
         let mut file = create(&part).map_err(|e| failed("storing", e))?;
         let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(|e| failed("storing", e));
-        store::fetch(conductor, program, &mut write).await?;
+        program::fetch(conductor, program, &mut write).await?;
         // Closed before it is run: a file that somebody may write to is not executed.
         drop(file);
         fs::rename(&part, &path).map_err(|e| failed("storing", e))

@@ -18,13 +18,10 @@ mod child;
 mod ended;
 mod memory;
 mod output;
-mod store;
 
-pub use store::{Published, publish};
-
-use crate::worker::Worker;
 use child::Child;
 use ended::Ended;
+use kinglet_aws::Conductor;
 use kinglet_core::ids::{JobId, ProgramId, TryKey};
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result};
@@ -81,15 +78,17 @@ pub(crate) struct Programs {
     allowed: bool,
     /// Where executables are kept.
     dir: PathBuf,
+    /// The function's memory in MB.
+    memory_mb: u32,
     /// What this worker and its child may use together, in MB; `None` where a function may use more than its memory.
-    memory_mb: Option<u32>,
+    memory_max_mb: Option<u32>,
     child: Mutex<Option<Child>>,
 }
 
 impl Programs {
     /// Programs that are kept below `tmp`.
-    pub(crate) fn new(allowed: bool, tmp: &std::path::Path, memory_mb: Option<u32>) -> Self {
-        Programs { allowed, dir: tmp.join("kinglet-programs"), memory_mb, child: Mutex::default() }
+    pub(crate) fn new(allowed: bool, tmp: &std::path::Path, memory_mb: u32, memory_max_mb: Option<u32>) -> Self {
+        Programs { allowed, dir: tmp.join("kinglet-programs"), memory_mb, memory_max_mb, child: Mutex::default() }
     }
 
     /// Ends the program that waits for its next task: the memory that it keeps is wanted otherwise.
@@ -103,7 +102,7 @@ impl Programs {
     ///
     /// # Errors
     /// What became of the program, with the last lines that it wrote; why it could not be fetched or started.
-    pub(crate) async fn run(&self, worker: &Worker, task: &Task, delivery: Delivery) -> Result<Value> {
+    pub(crate) async fn run(&self, conductor: &Conductor, task: &Task, delivery: Delivery) -> Result<Value> {
         let began = Instant::now();
         if !self.allowed {
             return Err(Error::input("shipping-forbidden", "these functions run no shipped programs")
@@ -120,7 +119,7 @@ impl Programs {
                     if let Some(mut other) = other {
                         other.kill().await;
                     }
-                    let fetch = || cache::get(&self.dir, &worker.conductor, task.program);
+                    let fetch = || cache::get(&self.dir, conductor, task.program);
                     let init_ms = || delivery.init_ms + began.elapsed().as_millis() as u64;
                     let path = fetch().await?;
                     match Child::start(task, &path, init_ms()) {
@@ -136,7 +135,7 @@ impl Programs {
                 }
             };
             let left = delivery.deadline.duration_since(SystemTime::now()).unwrap_or_default();
-            let limits = child::Limits { until: Instant::now() + left - reserve(left), memory_mb: self.memory_mb };
+            let limits = child::Limits { until: Instant::now() + left - reserve(left), memory_mb: self.memory_max_mb };
             match child.answer(&delivery, reserve(left), &limits).await {
                 Ok(answer) => {
                     *kept = Some(child);
@@ -147,7 +146,7 @@ impl Programs {
                 Err(Ended::Idle) => child.kill().await,
                 Err(ended) => {
                     child.kill().await;
-                    let error = ended::error(&ended, &child.said(), worker.memory_mb);
+                    let error = ended::error(&ended, &child.said(), self.memory_mb);
                     tracing::warn!(program = %task.program, code = error.code(), %error, "a shipped program ended");
                     return Err(error);
                 }

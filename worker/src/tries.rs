@@ -9,8 +9,8 @@
 //!
 //! So a task of less than a second and a half costs nothing besides its start, and one of a minute 20 read units.
 
-use crate::conduct::Conductor;
-use crate::ledger::{Run, Started};
+use kinglet_aws::Conductor;
+use kinglet_aws::ledger::{Run, Started};
 use kinglet_core::ids::{JobId, Stage, TryKey};
 use kinglet_core::ledger::{HEARTBEAT_MS, JobView, Phase, SPLIT_HEARTBEAT_MS};
 use kinglet_core::{Error, Result};
@@ -30,27 +30,24 @@ const GRACE: Duration = Duration::from_secs(30);
 /// The exit status of a process that is ended so.
 const ABANDONED: i32 = 75;
 
-impl Conductor {
-    /// Begins a try. Returns why not to go on, if not: another execution is at it, or its piece is committed.
-    ///
-    /// # Errors
-    /// What DynamoDB reports.
-    pub async fn begin_try(&self, job: &JobId, key: TryKey, run: &Run) -> Result<Option<&'static str>> {
-        let committed = async {
-            // Nobody has committed before the first try; of later ones, an earlier may only have been slow.
-            if key.number == 0 { Ok(false) } else { self.ledger.is_committed(job, key).await }
-        };
-        let (started, committed) = tokio::try_join!(self.ledger.start(job, key, run), committed)?;
-        Ok(match started {
-            Started::Elsewhere => Some("runs elsewhere"),
-            _ if committed => Some("committed"),
-            // An event that comes late, for the second time, of a try that has done its work.
-            Started::Again if key.stage != Stage::Split && self.ledger.is_committed(job, key).await? => {
-                Some("committed")
-            }
-            Started::First | Started::Again => None,
-        })
-    }
+/// Begins a try. Returns why not to go on, if not: another execution is at it, or its piece is committed.
+///
+/// # Errors
+/// What DynamoDB reports.
+pub async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: &Run) -> Result<Option<&'static str>> {
+    let ledger = &conductor.ledger;
+    let committed = async {
+        // Nobody has committed before the first try; of later ones, an earlier may only have been slow.
+        if key.number == 0 { Ok(false) } else { ledger.is_committed(job, key).await }
+    };
+    let (started, committed) = tokio::try_join!(ledger.start(job, key, run), committed)?;
+    Ok(match started {
+        Started::Elsewhere => Some("runs elsewhere"),
+        _ if committed => Some("committed"),
+        // An event that comes late, for the second time, of a try that has done its work.
+        Started::Again if key.stage != Stage::Split && ledger.is_committed(job, key).await? => Some("committed"),
+        Started::First | Started::Again => None,
+    })
 }
 
 /// A try that runs. Signs of life end when it is dropped.
@@ -118,7 +115,7 @@ async fn watch(
     let mut beaten = Instant::now();
     let mut unwanted: Option<Instant> = None;
     loop {
-        tokio::time::sleep(LOOK_EVERY * (10 + crate::random::nonce() % 5) / 12).await;
+        tokio::time::sleep(LOOK_EVERY * (10 + kinglet_aws::nonce() % 5) / 12).await;
         let looked = tokio::time::timeout(REQUEST_MAX, conductor.ledger.job_lately(&job));
         match looked.await.unwrap_or_else(|_| Err(slow())) {
             Ok(view) => {

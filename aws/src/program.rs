@@ -74,7 +74,7 @@ async fn stored(conductor: &Conductor, key: &str) -> Result<Option<Stored>> {
 ///
 /// # Errors
 /// What S3 reports; [`Error::Corrupt`] when the object is not what its name says; what `write` returns.
-pub(super) async fn fetch(
+pub async fn fetch(
     conductor: &Conductor,
     program: ProgramId,
     write: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),

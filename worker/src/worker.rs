@@ -1,0 +1,153 @@
+//! What a worker process is, whichever handler it runs: its settings, all from the environment, its threads, and its hands
+//! for the services.
+
+use crate::journal::Journal;
+use crate::program::{Programs, Task};
+use kinglet_aws::clients::Clients;
+use kinglet_aws::conduct::{Conductor, Stack};
+use kinglet_aws::functions::FunctionNames;
+use kinglet_core::ids::ProgramId;
+use kinglet_core::wire::event::Event;
+use kinglet_core::{Error, Result, env, limits};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What every handler is given.
+pub struct Worker {
+    /// The stack it works for.
+    pub conductor: Conductor,
+    /// Its memory in MB.
+    pub memory_mb: u32,
+    /// How many threads to compute with.
+    pub threads: usize,
+    /// Where it may write.
+    pub tmp: PathBuf,
+    /// The threads.
+    pub pool: rayon::ThreadPool,
+    /// What it says of its tasks.
+    pub journal: Journal,
+    /// Runs the tasks of shipped programs, unless this is one itself.
+    pub(crate) programs: Programs,
+    /// What this is, when another worker was shipped it and started it.
+    program: Option<ProgramId>,
+    started: Instant,
+    /// How long that worker had been at work before, in milliseconds.
+    init_before_ms: u64,
+    warm: AtomicBool,
+}
+
+/// One invocation.
+pub struct Invocation {
+    /// The payload.
+    pub payload: serde_json::Value,
+    /// Lambda's id of it, the same for each delivery of an event.
+    pub request_id: String,
+    /// When Lambda will kill this invocation, by this machine's clock.
+    pub deadline: SystemTime,
+    /// How long the process had run when its first invocation came, in milliseconds; 0 for the later ones.
+    pub init_ms: u64,
+}
+
+impl Invocation {
+    /// The payload as an event.
+    ///
+    /// # Errors
+    /// [`Error::StaleDeployment`] when it is none that this version knows.
+    pub fn event(&self) -> Result<Event> {
+        Event::deserialize(&self.payload).map_err(|e| Error::stale("event", format!("reading the event: {e}")))
+    }
+}
+
+impl Worker {
+    /// A worker of this process's environment.
+    ///
+    /// # Errors
+    /// [`Error::StaleDeployment`] naming the variable that is missing.
+    pub async fn from_env() -> Result<Self> {
+        let started = Instant::now();
+        let needed = |name: &str| {
+            std::env::var(name).map_err(|_| {
+                Error::stale("environment", format!("the environment variable {name} is not set"))
+                    .with_hint("deploy with the template of this version")
+            })
+        };
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let stack = Stack {
+            table: needed(env::TABLE)?,
+            work_bucket: needed(env::WORK_BUCKET)?,
+            functions: FunctionNames {
+                splitter: needed(env::SPLITTER)?,
+                mapper: needed(env::MAPPER)?,
+                mapper_large: std::env::var(env::MAPPER_LARGE).ok(),
+                reducer: needed(env::REDUCER)?,
+            },
+            timeout_ms: number(env::TIMEOUT_S).map_or(limits::FUNCTION_TIMEOUT_MS_MAX, |s| s * 1000),
+        };
+        let memory_mb = number(env::FUNCTION_MEMORY).unwrap_or(limits::MEMORY_MB_PER_VCPU.into()) as u32;
+        let threads = number(env::THREADS).map_or_else(|| vcpus(memory_mb), |n| (n as usize).clamp(1, 64));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
+        let pool = pool.map_err(|e| Error::limit("threads", format!("starting {threads} threads: {e}")))?;
+        let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let conductor = Conductor::new(Clients::from_env().await, stack).in_function();
+        let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
+        let metrics = std::env::var(env::METRICS).map_or(true, |text| text != "0");
+        let journal = Journal::new(function, memory_mb, metrics);
+        let memory_max_mb = std::env::var_os(env::MEMORY_UNENFORCED).is_none().then_some(memory_mb);
+        let allowed = std::env::var(env::SHIPPED).is_ok_and(|word| word == "allow");
+        let programs = Programs::new(allowed, &tmp, memory_mb, memory_max_mb);
+        let program = std::env::var(env::PROGRAM).ok().map(|id| id.parse()).transpose()?;
+        if program.is_some() {
+            // Whoever would hear what comes of it is gone then.
+            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        }
+        let (init_before_ms, warm) = (number(env::PROGRAM_INIT_MS).unwrap_or(0), AtomicBool::new(false));
+        Ok(Worker {
+            conductor,
+            memory_mb,
+            threads,
+            tmp,
+            pool,
+            journal,
+            programs,
+            program,
+            started,
+            init_before_ms,
+            warm,
+        })
+    }
+
+    /// How long the process had run when this invocation came, in milliseconds, if it is its first; else 0.
+    pub(crate) fn init_ms(&self) -> u64 {
+        if self.warm.swap(true, Ordering::Relaxed) {
+            return 0;
+        }
+        // 0 says that it was warm.
+        (self.init_before_ms + self.started.elapsed().as_millis() as u64).max(1)
+    }
+
+    /// When an invocation that came just now will be killed. The header that says so is of another clock than this machine's:
+    /// what it leaves is at most the function's timeout, and something.
+    pub(crate) fn deadline(&self, said: SystemTime) -> SystemTime {
+        let (now, timeout) = (SystemTime::now(), Duration::from_millis(self.conductor.stack.timeout_ms));
+        let left = said.duration_since(now).unwrap_or_default();
+        now + match (left.is_zero(), timeout.is_zero()) {
+            (_, true) => left,
+            (true, false) => timeout,
+            (false, false) => left.min(timeout),
+        }
+    }
+
+    /// The task in a payload that a shipped program is to run.
+    pub(crate) fn shipped(&self, payload: &serde_json::Value) -> Option<(Event, Task)> {
+        let event = Event::deserialize(payload).ok().filter(|_| self.program.is_none())?;
+        let task = Task::of(&event)?;
+        Some((event, task))
+    }
+}
+
+/// Lambda gives a vCPU for each 1,769 MB; a part of one is still a thread.
+fn vcpus(memory_mb: u32) -> usize {
+    (memory_mb as usize).div_ceil(limits::MEMORY_MB_PER_VCPU as usize)
+}
