@@ -7,7 +7,7 @@ use crate::objects::Objects;
 use crate::output::Publication;
 use crate::replies::Pause;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
+use kinglet_core::ids::{JobId, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{Command, Eased, HALF_BYTES_MIN, JobView, LedgerView, Phase, Relief, advance};
 use kinglet_core::manifest::reconcile;
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
@@ -94,11 +94,6 @@ impl Conductor {
     /// The key of a job's items in the work bucket.
     pub fn items_key(job: &JobId) -> String {
         format!("jobs/{job}/items")
-    }
-
-    /// The key of a map attempt's runs in the work bucket.
-    pub fn runs_key(job: &JobId, task: TaskIdx, piece: Piece, attempt: AttemptId) -> String {
-        format!("jobs/{job}/runs/{:06}.{}/{attempt}", task.0, piece.0)
     }
 
     /// The job's spec.

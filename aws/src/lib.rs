@@ -25,6 +25,7 @@ pub mod output;
 pub mod program;
 mod random;
 mod replies;
+pub mod runs;
 #[cfg(feature = "driver")]
 pub mod session;
 pub mod upload;

@@ -9,6 +9,7 @@
 use crate::read::{Read, Stop};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::Commit;
+use kinglet_aws::runs::MapAttempt;
 use kinglet_calls::{CallEnds, CallPlace, Context, Functions, Opened};
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::engine::erased::{PairsOf, catch_as};
@@ -150,9 +151,8 @@ pub(crate) async fn attempt(
     };
 
     let bytes = std::mem::take(&mut *results.bytes.lock().unwrap_or_else(PoisonError::into_inner));
-    let run_bytes = bytes.len() as u64;
-    let inline = spec.options.inline_bytes_max;
-    let placement = conductor.put_results(job, (task, piece), attempt, bytes, inline).await?;
+    let of = MapAttempt { task, piece, attempt };
+    let placed = conductor.runs(job).write_results(of, bytes, spec.options.inline_bytes_max).await?;
     worker.journal.did(Did { records: read.chunks, bytes: read.bytes_read, spills: 0 });
     let record = MapRecord {
         attempt,
@@ -164,8 +164,8 @@ pub(crate) async fn attempt(
         rejected: 0,
         pairs_emitted: 0,
         pairs_out: 0,
-        run_bytes,
-        placement,
+        run_bytes: placed.bytes,
+        placement: placed.placement,
         spills: 0,
         remainder: read.remainder,
         usage: Usage {

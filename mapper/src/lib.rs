@@ -8,23 +8,20 @@ mod calls;
 mod read;
 
 use kinglet_aws::ledger::{Commit, Run as Execution, Says};
-use kinglet_aws::upload::Upload;
-use kinglet_aws::{Conductor, nonce};
+use kinglet_aws::nonce;
+use kinglet_aws::runs::{MapAttempt, MapRuns};
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::engine::map::Run;
 use kinglet_core::engine::shard::MapOptions;
-use kinglet_core::ids::{AttemptId, Partition, Piece, TryKey};
+use kinglet_core::ids::{AttemptId, Piece, TryKey};
 use kinglet_core::ledger::Phase;
-use kinglet_core::placement::place;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::record::{MapRecord, Placement, RunIndex, Usage};
+use kinglet_core::wire::record::{MapRecord, Usage};
 use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Error, Registry, Result};
 use kinglet_worker::tries::{self, Running, is_over};
 use kinglet_worker::{Invocation, Worker};
 use serde_json::{Value, json};
-use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -154,9 +151,9 @@ async fn attempt(
 
     worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
 
-    let lengths: Vec<u64> = runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
-    let placement = place(&lengths, spec.options.inline_bytes_max);
-    write(conductor, event, attempt, placement, runs, worker).await?;
+    let runs = MapRuns { runs, tmp: &worker.tmp };
+    let of = MapAttempt { task, piece, attempt };
+    let placed = conductor.runs(job).write(of, runs, spec.options.inline_bytes_max).await?;
 
     let record = MapRecord {
         attempt,
@@ -168,8 +165,8 @@ async fn attempt(
         rejected: 0,
         pairs_emitted: counts.pairs_emitted,
         pairs_out: counts.pairs_out,
-        run_bytes: lengths.iter().sum(),
-        placement,
+        run_bytes: placed.bytes,
+        placement: placed.placement,
         spills: counts.spills,
         remainder: read.remainder,
         usage: Usage {
@@ -205,60 +202,4 @@ fn stop_at(spec: &JobSpec, deadline: SystemTime) -> SystemTime {
     let left = deadline.duration_since(now).unwrap_or_default();
     let most = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
     now + most * (100 - RESERVE_PERCENT) / 100
-}
-
-async fn write(
-    conductor: &Conductor,
-    event: &MapEvent,
-    attempt: AttemptId,
-    placement: Placement,
-    runs: Vec<Run>,
-    worker: &Worker,
-) -> Result<()> {
-    let (job, task, piece) = (&event.job, event.task, event.piece);
-    let tmp = |e: std::io::Error| Error::limit("tmp", format!("reading a run in {}: {e}", worker.tmp.display()));
-    match placement {
-        Placement::Nowhere => Ok(()),
-        Placement::Inline => {
-            let mut small = Vec::new();
-            for (run, partition) in runs.into_iter().zip(0..) {
-                if run.pairs > 0 {
-                    let mut bytes = Vec::with_capacity(run.bytes as usize);
-                    run.read_to(&mut bytes).map_err(tmp)?;
-                    small.push((Partition(partition), bytes));
-                }
-            }
-            conductor.ledger.put_runs(job, task, piece, attempt, small).await
-        }
-        Placement::Object => {
-            let key = Conductor::runs_key(job, task, piece, attempt);
-            let mut upload = Upload::new(&conductor.objects, &conductor.stack.work_bucket, &key);
-            let mut index = RunIndex { ends: Vec::with_capacity(runs.len()) };
-            let mut end = 0;
-            for run in runs {
-                if run.pairs > 0 {
-                    end += run.bytes;
-                    push(&mut upload, run.into_reader().map_err(tmp)?).await?;
-                }
-                index.ends.push(end);
-            }
-            upload.finish().await?;
-            conductor.ledger.put_index(job, task, piece, attempt, &index).await
-        }
-    }
-}
-
-/// How much of a run is read and handed on at once.
-const PUSH_BYTES: u64 = 4 << 20;
-
-async fn push(upload: &mut Upload, mut run: impl Read) -> Result<()> {
-    loop {
-        let mut bytes = Vec::new();
-        let read = run.by_ref().take(PUSH_BYTES).read_to_end(&mut bytes);
-        read.map_err(|e| Error::limit("tmp", format!("reading a run: {e}")))?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        upload.push(bytes.into()).await?;
-    }
 }

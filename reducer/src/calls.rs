@@ -4,13 +4,14 @@
 
 use crate::Begun;
 use kinglet_aws::ledger::Commit;
+use kinglet_aws::runs::Batch;
 use kinglet_calls::{CallPlace, Context, Functions};
 use kinglet_core::engine::erased::catch_as;
 use kinglet_core::ids::{Piece, TaskIdx};
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::ReduceEvent;
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Usage};
+use kinglet_core::wire::record::{ReduceRecord, Usage};
 use kinglet_core::wire::spec::FunctionSpec;
 use kinglet_core::{Error, Result, codec};
 use kinglet_worker::{Invocation, Worker};
@@ -31,11 +32,9 @@ pub(crate) async fn attempt(
     let job = &event.job;
     let function = functions.open(&reducer.name, &reducer.signature)?;
     let Begun { attempt, ends, running, .. } = begun;
-    let wanted: Vec<(TaskIdx, Piece, MapRecord)> = (0..)
-        .zip(begun.committed)
-        .flat_map(|(task, pieces)| (0..).zip(pieces).map(move |(n, record)| (TaskIdx(task), Piece(n), record)))
-        .collect();
-    let batches = conductor.results(job, &wanted).await?;
+    let of_task = |(task, pieces)| (0..).zip(pieces).map(move |(n, record)| Batch { task, piece: Piece(n), record });
+    let wanted: Vec<Batch> = (0..).map(TaskIdx).zip(begun.committed).flat_map(of_task).collect();
+    let batches = conductor.runs(job).results(&wanted).await?;
     let mut results = Vec::new();
     for batch in &batches {
         results.extend(calls::read(batch, &format!("the results of job {job}"))?);
@@ -72,7 +71,7 @@ pub(crate) async fn attempt(
     calls::write(0, &CallHead { failed, started_at, ran_us, log: context.take_log() }, &value, &mut result)?;
     let (bytes_out, crc32) = (result.len() as u64, crc32fast::hash(&result));
     worker.journal.did(Did { records: 1, bytes: bytes_out, spills: 0 });
-    conductor.put_reduced(job, attempt, result).await?;
+    conductor.runs(job).write_reduced(attempt, result).await?;
     let record = ReduceRecord {
         attempt,
         runs: wanted.len() as u64,

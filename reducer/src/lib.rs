@@ -10,7 +10,7 @@ use kinglet_aws::ledger::{Commit, Committed, Run, Says};
 use kinglet_aws::nonce;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions};
+use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
 use kinglet_core::ids::{AttemptId, Partition, Piece, Timestamp, TryKey};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, ReduceEvent};
@@ -115,12 +115,8 @@ async fn attempt(
         return calls::attempt(worker, functions, reducer, event, call, begun).await;
     }
     let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
-    let (inline, objects) = tokio::join!(
-        conductor.ledger.inline_runs(job, partition, &committed),
-        conductor.ledger.object_runs(job, &committed),
-    );
-    let mut runs = fetch::PartitionRuns::new(conductor, job, partition, inline?, &objects?);
-    let run_count = kinglet_core::engine::reduce::Runs::count(&runs) as u64;
+    let mut runs = conductor.runs(job).open(partition, &committed).await?;
+    let run_count = runs.count() as u64;
 
     let options = ReduceOptions {
         fan_in_max: fetch::fan_in_max(worker.memory_mb),

@@ -11,6 +11,7 @@ use crate::{Error, Phase, Result};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Look, TaskPieces};
+use kinglet_aws::runs::Batch;
 use kinglet_core::ids::{JobId, Piece, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
@@ -288,18 +289,18 @@ impl State {
                     open.insert(task.0 / TASKS_PER_GROUP, true);
                 }
                 let fresh = (0..).zip(pieces).skip(read.into());
-                wanted.extend(fresh.map(|(piece, record)| (task, Piece(piece), record)));
+                wanted.extend(fresh.map(|(piece, record)| Batch { task, piece: Piece(piece), record }));
             }
         }
         if !wanted.is_empty() {
-            let results = conductor.results(job, &wanted).await?;
+            let results = conductor.runs(job).results(&wanted).await?;
             let mut ended = Vec::new();
-            for ((task, _, record), bytes) in wanted.iter().zip(&results) {
+            for (Batch { task, record, .. }, bytes) in wanted.iter().zip(&results) {
                 self.read_batch(wave, job, record, bytes, &mut ended)
                     .map_err(|e| e.context(format!("task {}", task.0)))?;
             }
             let mut inner = self.lock();
-            for (task, piece, record) in &wanted {
+            for Batch { task, piece, record } in &wanted {
                 inner.waves[wave].read[task.0 as usize] = piece.0 + 1;
                 inner.report.add(record);
             }
@@ -343,7 +344,7 @@ impl State {
         let Some(record) = reduces.into_iter().flatten().next() else { return Ok(()) };
         let maps: Vec<MapRecord> =
             conductor.ledger.committed(job, view.map_tasks).await?.into_iter().flatten().collect();
-        let bytes = conductor.reduced(job, record.attempt).await?;
+        let bytes = conductor.runs(job).reduced(record.attempt).await?;
         let result = calls::read(&bytes, &format!("the result of job {job}"))?.into_iter().next();
         let result = result.ok_or_else(|| Error::corrupt("results-missing", format!("job {job} has no result")))?;
         let sent_at = {

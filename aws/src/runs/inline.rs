@@ -1,0 +1,92 @@
+//! In DynamoDB: items of up to 400 KB, runs by their partition, so that one query finds all of a partition's, and the results
+//! of calls by their group. The items' layout is `ledger/runs.rs`'s.
+
+use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
+use crate::ledger::{Committed, run_key};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use kinglet_core::Result;
+use kinglet_core::ids::{AttemptId, Partition, TaskIdx};
+use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::wire::record::{MapRecord, Placement};
+use std::io::{Cursor, Read};
+
+/// See [`Placement::Inline`].
+pub(super) struct Inline;
+
+/// The results of a group of batches share a partition key: a key takes 1,000 KB a second.
+fn results_partition(task: TaskIdx) -> Partition {
+    Partition(task.0 / TASKS_PER_GROUP)
+}
+
+impl Place for Inline {
+    fn placement(&self) -> Placement {
+        Placement::Inline
+    }
+
+    fn write<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let mut small = Vec::new();
+            for (run, partition) in runs.runs.into_iter().zip(0..) {
+                if run.pairs > 0 {
+                    let mut bytes = Vec::with_capacity(run.bytes as usize);
+                    run.read_to(&mut bytes).map_err(|e| unreadable(runs.tmp, &e))?;
+                    small.push((Partition(partition), bytes));
+                }
+            }
+            store.conductor.ledger.put_runs(store.job, of.task, of.piece, of.attempt, small).await
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        store: RunStore<'a>,
+        partition: Partition,
+        committed: &'a Committed<MapRecord>,
+    ) -> BoxFuture<'a, Result<Vec<Found>>> {
+        Box::pin(async move {
+            let runs = store.conductor.ledger.inline_runs(store.job, partition, committed).await?;
+            let found = runs.into_iter().map(|run| Found {
+                name: run.name,
+                open: Box::new(move || Box::new(Cursor::new(run.bytes)) as Box<dyn Read + Send>),
+            });
+            Ok(found.collect())
+        })
+    }
+
+    fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let runs = vec![(results_partition(of.task), bytes)];
+            store.conductor.ledger.put_runs(store.job, of.task, of.piece, of.attempt, runs).await
+        })
+    }
+
+    fn read_results<'a>(&'a self, store: RunStore<'a>, batches: &'a [&'a Batch]) -> BoxFuture<'a, Result<Vec<Bytes>>> {
+        Box::pin(async move {
+            let wanted = batches.iter().map(|batch| {
+                let MapAttempt { task, piece, attempt } = batch.attempt();
+                (results_partition(task), task, piece, attempt, batch.record.run_bytes as usize)
+            });
+            store.conductor.ledger.runs_by_key(store.job, wanted.collect()).await
+        })
+    }
+
+    fn write_reduced<'a>(
+        &'a self,
+        store: RunStore<'a>,
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(store.conductor.ledger.put_result(store.job, attempt, bytes))
+    }
+
+    fn read_reduced<'a>(&'a self, store: RunStore<'a>, attempt: AttemptId) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        Box::pin(store.conductor.ledger.result(store.job, attempt))
+    }
+}
+
+/// Writes the one result of a batch whose worker died: an error's words, which fit into an item.
+pub(super) async fn write_settled(store: RunStore<'_>, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<()> {
+    let key = run_key(store.job, results_partition(of.task), of.task, of.piece, of.attempt);
+    store.conductor.ledger.put_bytes(doing, key, "run", result).await
+}

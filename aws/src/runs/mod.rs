@@ -1,0 +1,274 @@
+//! The intermediate results of a job, wherever they lie: the shuffle's runs, the results of batches of calls, and what a
+//! reduce function returned.
+//!
+//! ```text
+//! mapper ──write──▶ place(lengths) ──▶ Inline   items in DynamoDB ──┐
+//!                                  ╲─▶ Object   one object in S3 ───┴──open──▶ reducer, driver
+//! ```
+//!
+//! [`kinglet_core::placement`] decides where those of an attempt lie, all of them in one place, and the record of its commit
+//! says where that is ([`Placement`]). Nothing here is found by looking for it: who reads knows the attempt that was committed,
+//! and its name is in every key.
+//!
+//! # Another place
+//!
+//! A place is a module beside `inline` and `object` with its [`Place`], a line in [`PLACES`], and a variant of [`Placement`],
+//! which is on the wire: a record's layout changes with its version. When something is to lie there says
+//! `core/src/placement.rs`. [`crate::Ledger::forget`] and whoever clears a job's prefix in the work bucket remove what is there.
+
+mod inline;
+mod object;
+
+use crate::conduct::Conductor;
+use crate::ledger::Committed;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use kinglet_core::engine::map::Run;
+use kinglet_core::engine::reduce::{AnyRun, Runs};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
+use kinglet_core::placement::place;
+use kinglet_core::wire::record::{MapRecord, Placement};
+use kinglet_core::wire::run::RunReader;
+use kinglet_core::{Error, Result};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+/// All places. Those that can say that something is not there stand before the one that takes it for granted.
+static PLACES: [&dyn Place; 2] = [&inline::Inline, &object::Object];
+
+/// A place where intermediate results lie.
+trait Place: Sync {
+    /// What records call it.
+    fn placement(&self) -> Placement;
+
+    /// Writes an attempt's runs; one without pairs is not written.
+    fn write<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>>;
+
+    /// Finds the committed runs of one partition that lie here. Asks nobody where there are none.
+    fn find<'a>(
+        &'a self,
+        store: RunStore<'a>,
+        partition: Partition,
+        committed: &'a Committed<MapRecord>,
+    ) -> BoxFuture<'a, Result<Vec<Found>>>;
+
+    /// Writes the results of a batch.
+    fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>>;
+
+    /// Reads the results of batches that lie here, in the same order. Asks nobody where there are none.
+    fn read_results<'a>(&'a self, store: RunStore<'a>, batches: &'a [&'a Batch]) -> BoxFuture<'a, Result<Vec<Bytes>>>;
+
+    /// Writes what a reduce function returned.
+    fn write_reduced<'a>(
+        &'a self,
+        store: RunStore<'a>,
+        attempt: AttemptId,
+        bytes: Vec<u8>,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Reads what a reduce function returned; `None` where it does not lie here.
+    fn read_reduced<'a>(&'a self, store: RunStore<'a>, attempt: AttemptId) -> BoxFuture<'a, Result<Option<Bytes>>>;
+}
+
+/// The place of this name; nothing lies [`Placement::Nowhere`].
+fn place_of(placement: Placement) -> Option<&'static dyn Place> {
+    PLACES.into_iter().find(|place| place.placement() == placement)
+}
+
+/// A map attempt, by which what it wrote is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapAttempt {
+    /// The task.
+    pub task: TaskIdx,
+    /// Which piece of its split.
+    pub piece: Piece,
+    /// The attempt.
+    pub attempt: AttemptId,
+}
+
+/// A committed batch of calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The task.
+    pub task: TaskIdx,
+    /// Which piece of it.
+    pub piece: Piece,
+    /// What its commit says.
+    pub record: MapRecord,
+}
+
+impl Batch {
+    /// The attempt that was committed.
+    pub fn attempt(&self) -> MapAttempt {
+        MapAttempt { task: self.task, piece: self.piece, attempt: self.record.attempt }
+    }
+}
+
+/// The runs that an attempt has made, one a partition.
+pub struct MapRuns<'a> {
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// Where those lie that do not fit into memory.
+    pub tmp: &'a Path,
+}
+
+/// The error of a run that cannot be read again.
+fn unreadable(tmp: &Path, error: &io::Error) -> Error {
+    Error::limit("tmp", format!("reading a run in {}: {error}", tmp.display()))
+}
+
+/// What was written, as a commit says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where it lies.
+    pub placement: Placement,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// The intermediate results of one job.
+#[derive(Clone, Copy)]
+pub struct RunStore<'a> {
+    conductor: &'a Conductor,
+    job: &'a JobId,
+}
+
+impl Conductor {
+    /// The intermediate results of a job.
+    pub fn runs<'a>(&'a self, job: &'a JobId) -> RunStore<'a> {
+        RunStore { conductor: self, job }
+    }
+}
+
+impl RunStore<'_> {
+    /// Writes an attempt's runs. All of them lie inline when they hold at most `inline_bytes_max`, where that is given.
+    ///
+    /// # Errors
+    /// What the services report; [`Error::Limit`] when `/tmp` cannot be read.
+    pub async fn write(self, of: MapAttempt, runs: MapRuns<'_>, inline_bytes_max: Option<u64>) -> Result<Placed> {
+        let lengths: Vec<u64> = runs.runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
+        let placement = place(&lengths, inline_bytes_max);
+        if let Some(place) = place_of(placement) {
+            place.write(self, of, runs).await?;
+        }
+        Ok(Placed { placement, bytes: lengths.iter().sum() })
+    }
+
+    /// Finds the committed runs of one partition, in all places at once. Must be called where a Tokio runtime runs.
+    ///
+    /// # Errors
+    /// What the services report; [`Error::Corrupt`] when what was committed is not there.
+    pub async fn open(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<PartitionRuns> {
+        let found = join_all(PLACES.map(|place| place.find(self, partition, committed))).await;
+        let mut runs = Vec::new();
+        for found in found {
+            runs.extend(found?.into_iter().map(Some));
+        }
+        Ok(PartitionRuns(runs))
+    }
+
+    /// Writes the results of a batch's attempt; as for [`Self::write`].
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn write_results(
+        self,
+        of: MapAttempt,
+        results: Vec<u8>,
+        inline_bytes_max: Option<u64>,
+    ) -> Result<Placed> {
+        let bytes = results.len() as u64;
+        let placement = place(&[bytes], inline_bytes_max);
+        if let Some(place) = place_of(placement) {
+            place.write_results(self, of, results).await?;
+        }
+        Ok(Placed { placement, bytes })
+    }
+
+    /// Writes one result in the name of an attempt that could not. It is small, and whoever does this may not write to all
+    /// places.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub(crate) async fn write_settled(self, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<Placed> {
+        let bytes = result.len() as u64;
+        inline::write_settled(self, of, doing, result).await?;
+        Ok(Placed { placement: Placement::Inline, bytes })
+    }
+
+    /// The results of committed batches, in the same order.
+    ///
+    /// # Errors
+    /// What the services report; [`Error::Corrupt`] when committed results are not there.
+    pub async fn results(self, batches: &[Batch]) -> Result<Vec<Bytes>> {
+        let mut results = vec![Bytes::new(); batches.len()];
+        for place in PLACES {
+            let lies_here = |batch: &Batch| batch.record.placement == place.placement();
+            let (at, here): (Vec<_>, Vec<_>) = batches.iter().enumerate().filter(|(_, batch)| lies_here(batch)).unzip();
+            for (at, bytes) in at.into_iter().zip(place.read_results(self, &here).await?) {
+                results[at] = bytes;
+            }
+        }
+        let whole = |(batch, bytes): &(&Batch, &Bytes)| bytes.len() as u64 == batch.record.run_bytes;
+        if let Some((batch, _)) = batches.iter().zip(&results).find(|both| !whole(both)) {
+            let message =
+                format!("job {}: the results of batch {}.{} are missing", self.job, batch.task.0, batch.piece.0);
+            return Err(Error::corrupt("results-missing", message));
+        }
+        Ok(results)
+    }
+
+    /// Writes what a reduce function returned.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn write_reduced(self, attempt: AttemptId, result: Vec<u8>) -> Result<()> {
+        // A result is never empty: its head stands before the value.
+        match place_of(place(&[result.len() as u64], None)) {
+            Some(place) => place.write_reduced(self, attempt, result).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What a reduce function returned. Its commit does not say where that lies.
+    ///
+    /// # Errors
+    /// What the services report.
+    pub async fn reduced(self, attempt: AttemptId) -> Result<Bytes> {
+        for place in PLACES {
+            if let Some(bytes) = place.read_reduced(self, attempt).await? {
+                return Ok(bytes);
+            }
+        }
+        Err(Error::corrupt("results-missing", format!("job {} has no result", self.job)))
+    }
+}
+
+/// A run that was found, and is fetched when it is opened.
+struct Found {
+    /// Says in errors which one.
+    name: String,
+    open: Box<dyn FnOnce() -> Box<dyn Read + Send> + Send>,
+}
+
+/// The runs of a partition, wherever they lie, for the merge.
+pub struct PartitionRuns(Vec<Option<Found>>);
+
+impl Runs for PartitionRuns {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
+        // All are asked for before the first is waited for.
+        let readers: Vec<(String, Box<dyn Read + Send>)> = self.0[which]
+            .iter_mut()
+            .map(|found| match found.take() {
+                Some(found) => (found.name, (found.open)()),
+                None => ("opened twice".to_owned(), Box::new(io::empty()) as Box<dyn Read + Send>),
+            })
+            .collect();
+        readers.into_iter().map(|(name, reader)| RunReader::open(reader, name)).collect()
+    }
+}
