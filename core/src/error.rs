@@ -165,7 +165,7 @@ impl UserError {
     }
 }
 
-/// An error of one record of a batch, on its way through the job's `map`.
+/// An error of one record, on its way through the format and the job's `map`.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 struct Placed {
@@ -174,8 +174,9 @@ struct Placed {
 }
 
 impl UserError {
-    /// Says where in the batch the record lies; the first place counts.
-    pub(crate) fn at(self, at: usize) -> Self {
+    /// Says where in its [`Extent`](crate::Extent) the record starts that the error is of; the first place that is said counts.
+    #[must_use]
+    pub fn at(self, at: usize) -> Self {
         match self.downcast::<Placed>() {
             Ok(placed) => placed.into(),
             Err(error) => Placed { at, error }.into(),

@@ -1,6 +1,5 @@
 //! What a user writes: a job, its `map`, its `reduce`, and the handles these are given.
 
-use crate::engine::cut::Cuts;
 use crate::engine::shard::Shard;
 use crate::error::{Error, Result, UserResult};
 use crate::format::{Format, Row};
@@ -59,10 +58,10 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// A record of the result.
     type Output: Row;
 
-    /// Where the input is cut: as [`Job::Input`] says. A job whose parameters choose its format overrides this, takes
-    /// [`Batches`](crate::Batches) and reads them with [`Batch::for_each_as`](crate::Batch::for_each_as).
-    fn cuts(&self) -> Cuts {
-        Cuts::of::<Self::Input>()
+    /// The input's format, with what the job's parameters say of it: a delimiter, the names of columns. By default it is the
+    /// format's own default.
+    fn input(&self) -> Self::Input {
+        Self::Input::default()
     }
 
     /// Called once for each record, on all threads.

@@ -24,9 +24,12 @@ pub mod process;
 pub mod report;
 pub mod wire;
 
-pub use engine::cut::Cuts;
+pub use engine::conformance::check_format;
 pub use engine::erased::{ErasedJob, Registry, signature};
 pub use error::{Error, Fault, Result, UserError, UserResult};
-pub use format::{Batch, Batches, ByteLines, Fixed, Format, HeadedLines, Items, Lines, Row, Stretch, Words};
+pub use format::{
+    Batch, Batches, ByteLines, Extent, Fixed, Format, Framing, HeadedLines, Items, Lines, Located, LocatedRecord, Row,
+    Words,
+};
 pub use job::{Combiner, Emitter, Job, Sink, Value, Values, encode_params};
 pub use key::{AsKey, Key};

@@ -7,7 +7,9 @@ use crate::hold::Hold;
 use crate::items::{ItemCuts, Made};
 use crate::machine::{Keeper, Neighbour, Servers};
 use crate::program::{Program, Shipping};
-use crate::{Error, Format, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output};
+use crate::{
+    Error, Format, Framing, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output,
+};
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::objects::{Replace, Version};
@@ -234,7 +236,7 @@ impl Driver {
     pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
         let (params, signature) = (encode_params(job)?, signature::<J>());
         self.shared.jobs.open(J::NAME, &signature, &params)?;
-        if <J::Input as Format>::FRAMED {
+        if job.input().framing() == Framing::Prefixed {
             let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
             return Err(Error::input("input-kind", message).with_hint("start it with `run_items` or `submit_items`"));
         }

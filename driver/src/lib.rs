@@ -6,7 +6,7 @@
 //! stack that `sam deploy` made once: the program ships itself to its functions ([`Program`]).
 //!
 //! ```no_run
-//! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, Stretch, UserResult, Values, Words};
+//! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, UserResult, Values, Words};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
@@ -77,8 +77,9 @@ pub use kinglet_core::wire::record::Requests;
 pub use kinglet_core::wire::run::Compression;
 pub use kinglet_core::wire::spec::JobOptions;
 pub use kinglet_core::{
-    AsKey, Batch, Batches, ByteLines, Combiner, Cuts, Emitter, Error, Fault, Fixed, Format, HeadedLines, Items, Job,
-    Key, Lines, Result, Row, Sink, Stretch, UserError, UserResult, Value, Values, Words,
+    AsKey, Batch, Batches, ByteLines, Combiner, Emitter, Error, Extent, Fault, Fixed, Format, Framing, HeadedLines,
+    Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult, Value, Values, Words,
+    check_format,
 };
 pub use local::{Functions, Local, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};

@@ -1,6 +1,6 @@
 //! Reads its input and does nothing with it: how fast mappers read from S3, with the checksum that every input gets.
 
-use kinglet_core::{Emitter, Format, Job, Sink, UserError, UserResult, Values};
+use kinglet_core::{Emitter, Extent, Format, Job, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
 /// See the module. Without parameters.
@@ -8,22 +8,27 @@ use serde::{Deserialize, Serialize};
 pub struct BenchRead;
 
 /// Bytes as they come, cut anywhere: a record is what one read brought.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Blocks;
 
 impl Format for Blocks {
     type Record<'a> = &'a [u8];
     const NAME: &'static str = "blocks";
 
-    fn first_cut(bytes: &[u8]) -> Option<usize> {
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         (!bytes.is_empty()).then_some(1)
     }
 
-    fn last_cut(bytes: &[u8]) -> Option<usize> {
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
         (!bytes.is_empty()).then_some(bytes.len())
     }
 
-    fn for_each<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
-        each(chunk).map(|()| 1).map_err(|e| (0, e))
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+    ) -> UserResult<u64> {
+        each(0, extent.bytes).map(|()| 1)
     }
 }
 

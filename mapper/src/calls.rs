@@ -128,7 +128,7 @@ pub(crate) async fn attempt(
     let stop =
         Stop { at: stop_at, bytes_max: None, chunks_max: event.calls_max.map(u64::from), told: results.enough.clone() };
     let read = Read { objects: &conductor.objects, spec, split: begun.split, start: event.start, stop };
-    let (feed, reading) = read.start(Cuts::of::<Items<()>>());
+    let (feed, reading) = read.start(Cuts::of(Items::<()>::default()));
     let engine = {
         let (worker, place, results) = (worker.clone(), place.clone(), results.clone());
         let at_once = calls.at_once.map_or(worker.threads, usize::from);

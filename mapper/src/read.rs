@@ -76,8 +76,8 @@ impl Chunks for Feed {
         chunks.blocking_recv().transpose()
     }
 
-    fn name(&self, range_idx: u32) -> String {
-        self.names.get(range_idx as usize).cloned().unwrap_or_default()
+    fn name(&self, range_idx: u32) -> &str {
+        self.names.get(range_idx as usize).map_or("", String::as_str)
     }
 }
 
@@ -94,7 +94,7 @@ impl<'a> Read<'a> {
         let (sender, receiver) = mpsc::channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let reading = async move {
-            let done = self.read(cuts, &sender).await;
+            let done = self.read(&cuts, &sender).await;
             if let Err(error) = &done {
                 // The engine must not take what it has for the whole.
                 let _ = sender.send(Err(error.clone())).await;
@@ -108,7 +108,7 @@ impl<'a> Read<'a> {
         self.spec.inputs.get(range.input_idx as usize).map_or_else(|| range.key.clone(), |i| i.shown_key(&range.key))
     }
 
-    async fn read(&self, cuts: Cuts, out: &mpsc::Sender<Result<Chunk>>) -> Result<Done> {
+    async fn read(&self, cuts: &Cuts, out: &mpsc::Sender<Result<Chunk>>) -> Result<Done> {
         let first = self.start.map_or(0, |position| position.range_idx as usize);
         let mut done = Done::default();
         let mut crc = crc32fast::Hasher::new();
@@ -121,7 +121,7 @@ impl<'a> Read<'a> {
                 done.remainder = Some(Position { range_idx: range_idx as u32, offset: range.from });
                 break;
             }
-            let mut cutter = Cutter::new(cuts, range_idx as u32, from, range.to, range.size);
+            let mut cutter = Cutter::new(cuts.clone(), range_idx as u32, from, range.to, range.size);
             let mut wants = if from < range.to { Wants::More } else { Wants::Nothing };
             let mut stopped = None;
             let mut head = None;
@@ -191,7 +191,7 @@ impl<'a> Read<'a> {
     }
 
     /// The first record of the object that a chunk is of: the chunk's own where it starts there, else it is read.
-    async fn head(&self, cuts: Cuts, chunk: &Chunk) -> Result<Bytes> {
+    async fn head(&self, cuts: &Cuts, chunk: &Chunk) -> Result<Bytes> {
         if chunk.offset == 0 {
             return Ok(chunk.bytes.slice(..cuts.first(&chunk.bytes, 0).unwrap_or(chunk.bytes.len())));
         }

@@ -16,10 +16,11 @@
 //!
 //! Most chunks are slices of a block and cost no copy; only a record that crosses two blocks is put together.
 
-use crate::format::Format;
+use crate::format::{Format, Framing};
 use bytes::Bytes;
+use std::sync::Arc;
 
-/// A stretch of whole records.
+/// Whole records, as one thread is given them.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// The records.
@@ -32,29 +33,47 @@ pub struct Chunk {
     pub head: Bytes,
 }
 
-/// Finds cuts; [`Format`] without its type.
-#[derive(Clone, Copy)]
+/// Finds cuts; a [`Format`] without its type, asked once for each block.
+#[derive(Clone)]
 pub struct Cuts {
-    first: fn(&[u8]) -> Option<usize>,
-    last: fn(&[u8]) -> Option<usize>,
+    separators: Arc<dyn Separators>,
     framed: bool,
     record_bytes: Option<u64>,
     head: bool,
 }
 
-impl Cuts {
-    /// The cuts of a format.
-    pub fn of<F: Format>() -> Self {
-        Cuts {
-            first: F::first_cut,
-            last: F::last_cut,
-            record_bytes: F::RECORD_BYTES.map(|bytes| bytes.max(1) as u64),
-            head: F::HEAD,
-            framed: F::FRAMED,
-        }
+/// Where a format's separators are.
+trait Separators: Send + Sync {
+    fn first(&self, bytes: &[u8]) -> Option<usize>;
+    fn last(&self, bytes: &[u8]) -> Option<usize>;
+}
+
+impl<F: Format> Separators for F {
+    fn first(&self, bytes: &[u8]) -> Option<usize> {
+        self.first_cut(bytes)
     }
 
-    /// Whether records carry their length; see [`Format::FRAMED`].
+    fn last(&self, bytes: &[u8]) -> Option<usize> {
+        self.last_cut(bytes)
+    }
+}
+
+impl Cuts {
+    /// The cuts of a format.
+    pub fn of<F: Format>(format: F) -> Self {
+        Self::shared(Arc::new(format))
+    }
+
+    pub(super) fn shared<F: Format>(format: Arc<F>) -> Self {
+        let (framing, head) = (format.framing(), format.has_head());
+        let record_bytes = match framing {
+            Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
+            Framing::Separated | Framing::Prefixed => None,
+        };
+        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, head }
+    }
+
+    /// Whether records carry their length; see [`Framing::Prefixed`].
     pub fn framed(&self) -> bool {
         self.framed
     }
@@ -68,7 +87,7 @@ impl Cuts {
     pub fn first(&self, bytes: &[u8], offset: u64) -> Option<usize> {
         match self.record_bytes {
             Some(each) => Some((each - offset % each) as usize).filter(|at| *at <= bytes.len()),
-            None => (self.first)(bytes),
+            None => self.separators.first(bytes),
         }
     }
 
@@ -79,7 +98,7 @@ impl Cuts {
                 let beyond = (offset + bytes.len() as u64) % each;
                 (bytes.len() as u64).checked_sub(beyond).filter(|at| *at > 0).map(|at| at as usize)
             }
-            None => (self.last)(bytes),
+            None => self.separators.last(bytes),
         }
     }
 }
@@ -117,12 +136,12 @@ impl Cutter {
     pub fn new(cuts: Cuts, range_idx: u32, from: u64, to: u64, size: u64) -> Self {
         let at = if cuts.framed { from } else { from.saturating_sub(1) };
         Cutter {
-            cuts,
             range_idx,
             to,
             size,
             at,
             skipping: from > 0 && !cuts.framed,
+            cuts,
             carry: Vec::new(),
             carry_at: at,
             taken: None,
@@ -140,7 +159,7 @@ impl Cutter {
         !self.done && self.at >= self.to
     }
 
-    /// The stretch of the object that this split's records fill: `None` when no record starts in the split.
+    /// The bytes of the object that this split's records fill: `None` when no record starts in the split.
     pub fn taken(&self) -> Option<(u64, u64)> {
         self.taken
     }
@@ -168,14 +187,14 @@ impl Cutter {
                 let mut whole = std::mem::take(&mut self.carry);
                 whole.extend_from_slice(&part);
                 // Only once it is whole, as a long record comes in many parts.
-                if (self.cuts.first)(&whole).is_none() && self.at < self.to {
+                if self.cuts.first(&whole, self.carry_at).is_none() && self.at < self.to {
                     self.carry = whole;
                     return;
                 }
                 (Bytes::from(whole), self.carry_at)
             }
         };
-        while let Some(end) = (self.cuts.first)(&left) {
+        while let Some(end) = self.cuts.first(&left, start) {
             self.send(left.split_to(end), start, out);
             start += end as u64;
         }
@@ -282,18 +301,18 @@ mod tests {
         }
     }
 
-    fn law<F: Format>(object: &[u8], mut points: Vec<usize>, block: usize) {
+    fn law<F: Format>(format: F, object: &[u8], mut points: Vec<usize>, block: usize) {
+        let cuts = Cuts::of(format);
         points.extend([0, object.len()]);
         points.sort();
         points.dedup();
         let (mut got, mut next) = (vec![], 0);
         for pair in points.windows(2) {
-            let (chunks, taken) = read(object, Cuts::of::<F>(), pair[0], pair[1], block);
+            let (chunks, taken) = read(object, cuts.clone(), pair[0], pair[1], block);
             for chunk in &chunks {
                 assert_eq!(chunk.offset as usize, got.len(), "chunks tile the object");
                 got.extend_from_slice(&chunk.bytes);
                 let first = chunk.offset as usize;
-                let cuts = Cuts::of::<F>();
                 assert!(first == 0 || cuts.last(&object[..first], 0) == Some(first), "a chunk starts at a cut");
                 let end = got.len();
                 assert!(end == object.len() || cuts.last(&object[..end], 0) == Some(end), "a chunk ends at a cut");
@@ -316,11 +335,11 @@ mod tests {
         ) {
             let object = object.as_bytes();
             let points: Vec<_> = points.into_iter().map(|p| p % (object.len() + 1)).collect();
-            law::<Lines>(object, points.clone(), block);
-            law::<Words>(object, points.clone(), block);
-            law::<Fixed<1>>(object, points.clone(), block);
-            law::<Fixed<3>>(object, points.clone(), block);
-            law::<Fixed<16>>(object, points, block);
+            law(Lines, object, points.clone(), block);
+            law(Words, object, points.clone(), block);
+            law(Fixed::<1>, object, points.clone(), block);
+            law(Fixed::<3>, object, points.clone(), block);
+            law(Fixed::<16>, object, points, block);
         }
     }
 
@@ -345,7 +364,7 @@ mod tests {
             let mut got = vec![];
             for pair in points.windows(2) {
                 let (from, to) = (pair[0] as usize, pair[1] as usize);
-                let (chunks, taken) = read(&object, Cuts::of::<Items<Vec<u8>>>(), from, to, block);
+                let (chunks, taken) = read(&object, Cuts::of(Items::<Vec<u8>>::default()), from, to, block);
                 prop_assert_eq!(taken, Some((pair[0], pair[1])));
                 got.extend(chunks);
             }
@@ -363,7 +382,7 @@ mod tests {
     fn items_that_end_early_are_handed_on_to_be_found_out() {
         let (object, _) = items(&[vec![1; 20], vec![2; 20]]);
         let cut = &object[..object.len() - 3];
-        let (chunks, _) = read(cut, Cuts::of::<Items<Vec<u8>>>(), 0, cut.len(), 7);
+        let (chunks, _) = read(cut, Cuts::of(Items::<Vec<u8>>::default()), 0, cut.len(), 7);
         assert_eq!(chunks.len(), 2);
         assert!(crate::wire::items::read(&chunks[0].bytes).is_ok());
         assert_eq!(crate::wire::items::read(&chunks[1].bytes).unwrap_err().code(), "items-corrupt");
@@ -373,6 +392,6 @@ mod tests {
     fn a_record_longer_than_many_splits_is_read_once() {
         let mut object = vec![b'x'; 10_000];
         object.extend(b"\nshort\n");
-        law::<Lines>(&object, (0..10_000).step_by(100).collect(), 64);
+        law(Lines, &object, (0..10_000).step_by(100).collect(), 64);
     }
 }

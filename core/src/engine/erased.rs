@@ -68,7 +68,7 @@ impl<J: Job> ErasedJob for Typed<J> {
     }
 
     fn cuts(&self) -> Cuts {
-        self.0.cuts()
+        Cuts::of(self.0.input())
     }
 
     fn map(

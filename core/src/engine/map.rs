@@ -8,7 +8,7 @@ use super::shard::{Finished, MapOptions, Shard};
 use super::spill::{tmp_error, write_tables};
 use super::table::{ARENA_BYTES_MAX, Table, together};
 use crate::error::{Error, Result};
-use crate::format::{Format, Stretch};
+use crate::format::{Extent, Format};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
 use crate::wire::run::{RunReader, RunWriter};
@@ -30,7 +30,7 @@ pub trait Chunks: Sync {
     fn next(&self) -> Result<Option<Chunk>>;
 
     /// Says in an error where a chunk came from: `s3://bucket/key`.
-    fn name(&self, range_idx: u32) -> String;
+    fn name(&self, range_idx: u32) -> &str;
 }
 
 /// What a map task did.
@@ -84,7 +84,12 @@ pub(super) fn run<J: Job>(
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
 ) -> Result<(Vec<Run>, MapCounts)> {
-    run_with(job, pool, options, chunks, &|chunk, emitter| map_chunk(job, chunks, chunk, emitter, &options.stop))
+    let input = job.input();
+    run_with(job, pool, options, chunks, &|chunk, emitter| {
+        let object = chunks.name(chunk.range_idx);
+        let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object };
+        map_extent(job, &input, extent, emitter, &options.stop)
+    })
 }
 
 /// Runs a map task whose chunks, one item each, a function makes pairs of in place of the job's `map`.
@@ -199,27 +204,27 @@ fn map_chunks<J: Job>(
     Ok(())
 }
 
-fn map_chunk<J: Job>(
+fn map_extent<J: Job>(
     job: &J,
-    chunks: &dyn Chunks,
-    chunk: &Chunk,
+    input: &J::Input,
+    extent: Extent<'_>,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
     stop: &AtomicBool,
 ) -> Result<u64> {
-    let stretch = Stretch { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head };
     let mapped = super::erased::catch(|| {
-        J::Input::for_each_in(stretch, |record| {
+        input.for_each(extent, |at, record| {
             // A look at a line of the cache that nobody writes: nothing beside the record.
-            if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) }
+            let mapped = if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
+            mapped.map_err(|error| error.at(at))
         })
     });
-    let place = |at: usize| {
-        let place = J::Input::place(&chunk.bytes, chunk.offset, at, &chunks.name(chunk.range_idx));
-        format!("mapping {place} (job {})", J::NAME)
-    };
+    let place = |at: usize| format!("mapping {} (job {})", input.place(extent, at), J::NAME);
     match mapped {
         Ok(Ok(count)) => Ok(count),
-        Ok(Err((at, error))) => Err(error.into_error("map-failed").context(place(at))),
+        Ok(Err(error)) => {
+            let (at, error) = error.take_place();
+            Err(error.into_error("map-failed").context(place(at)))
+        }
         Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
     }
 }

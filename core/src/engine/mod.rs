@@ -5,6 +5,7 @@
 //! `sort` orders a partition, [`crate::wire::run`] writes it, `spill` does so early when memory is full, [`merge`] brings
 //! runs together again. [`map`] and [`reduce`] put these to work for one task, [`erased`] hides the job's types.
 
+pub mod conformance;
 pub mod cut;
 pub mod erased;
 mod front;

@@ -61,8 +61,8 @@ impl Chunks for Given {
     fn next(&self) -> Result<Option<Chunk>> {
         Ok(self.0.lock().unwrap().pop_front())
     }
-    fn name(&self, _: u32) -> String {
-        "the input".into()
+    fn name(&self, _: u32) -> &str {
+        "the input"
     }
 }
 
@@ -261,8 +261,8 @@ impl Chunks for LongWords {
         let text: String = (first..first + 100).map(|number| Self::word(number) + "\n").collect();
         Ok(Some(Chunk { bytes: text.into(), range_idx: 0, offset: 0, head: bytes::Bytes::new() }))
     }
-    fn name(&self, _: u32) -> String {
-        "the input".into()
+    fn name(&self, _: u32) -> &str {
+        "the input"
     }
 }
 

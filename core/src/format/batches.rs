@@ -1,13 +1,12 @@
 //! Many records at once, for jobs that compute on slices: a kernel is called once for some hundred kilobytes of input, not
 //! once for each record.
 
-use super::{Format, Stretch};
-use crate::error::{UserError, UserResult};
+use super::{Extent, Format, Framing};
+use crate::error::UserResult;
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::rc::Rc;
 
-/// `map` is given whole stretches of the records of `F`: a [`Batch`] at a time, each record in one batch, batches of about
+/// `map` is given many records of `F` at once: a [`Batch`] at a time, each record in one batch, batches of about
 /// the size of a network read.
 ///
 /// ```
@@ -43,35 +42,31 @@ use std::rc::Rc;
 ///     }
 /// }
 /// ```
-pub struct Batches<F>(PhantomData<fn() -> F>);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batches<F>(
+    /// The format of the records.
+    pub F,
+);
 
-/// A stretch of whole records of the format `F`.
+/// An extent of whole records of the format `F`.
 pub struct Batch<'a, F> {
-    stretch: Stretch<'a>,
+    extent: Extent<'a>,
     read: Rc<Cell<u64>>,
-    format: PhantomData<fn() -> F>,
+    format: &'a F,
 }
 
 impl<'a, F: Format> Batch<'a, F> {
     /// Its bytes, where they lie in the object, and the object's head where the format has one.
-    pub fn stretch(&self) -> Stretch<'a> {
-        self.stretch
+    pub fn extent(&self) -> Extent<'a> {
+        self.extent
     }
 
     /// Calls `each` for every record. What the job's report counts as records are those that were read here.
     ///
     /// # Errors
     /// The error of `each`, or of a record that is not valid; passed on with `?` it names the record's place.
-    pub fn for_each(&self, each: impl FnMut(F::Record<'a>) -> UserResult) -> UserResult {
-        self.for_each_as::<F>(each)
-    }
-
-    /// The same with the records of another format, for a job whose parameters choose it; see [`Job::cuts`](crate::Job::cuts).
-    ///
-    /// # Errors
-    /// As [`Batch::for_each`].
-    pub fn for_each_as<G: Format>(&self, each: impl FnMut(G::Record<'a>) -> UserResult) -> UserResult {
-        let count = G::for_each_in(self.stretch, each).map_err(|(at, error)| error.at(at))?;
+    pub fn for_each(&self, mut each: impl FnMut(F::Record<'a>) -> UserResult) -> UserResult {
+        let count = self.format.for_each(self.extent, |at, record| each(record).map_err(|error| error.at(at)))?;
         self.read.set(self.read.get() + count);
         Ok(())
     }
@@ -80,49 +75,53 @@ impl<'a, F: Format> Batch<'a, F> {
 impl<F: Format> Format for Batches<F> {
     type Record<'a> = Batch<'a, F>;
     const NAME: &'static str = F::NAME;
-    const RECORD_BYTES: Option<usize> = F::RECORD_BYTES;
-    const HEAD: bool = F::HEAD;
-    const FRAMED: bool = F::FRAMED;
 
     fn describe() -> String {
         format!("batches of {}", F::describe())
     }
 
-    fn place(chunk: &[u8], offset: u64, at: usize, name: &str) -> String {
-        F::place(chunk, offset, at, name)
+    fn framing(&self) -> Framing {
+        self.0.framing()
     }
 
-    fn first_cut(bytes: &[u8]) -> Option<usize> {
-        F::first_cut(bytes)
+    fn has_head(&self) -> bool {
+        self.0.has_head()
     }
 
-    fn last_cut(bytes: &[u8]) -> Option<usize> {
-        F::last_cut(bytes)
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.first_cut(bytes)
     }
 
-    fn for_each<'a>(chunk: &'a [u8], each: impl FnMut(Batch<'a, F>) -> UserResult) -> Result<u64, (usize, UserError)> {
-        Self::for_each_in(Stretch { bytes: chunk, offset: 0, head: &[] }, each)
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.last_cut(bytes)
     }
 
-    fn for_each_in<'a>(
-        stretch: Stretch<'a>,
-        mut each: impl FnMut(Batch<'a, F>) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, Batch<'a, F>) -> UserResult,
+    ) -> UserResult<u64> {
         let read = Rc::new(Cell::new(0));
-        each(Batch { stretch, read: read.clone(), format: PhantomData }).map_err(UserError::take_place)?;
+        each(0, Batch { extent, read: read.clone(), format: &self.0 })?;
         Ok(read.get())
+    }
+
+    fn place(&self, extent: Extent<'_>, at: usize) -> String {
+        self.0.place(extent, at)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{ByteLines, Fixed, Lines};
+    use crate::UserError;
+    use crate::format::{ByteLines, Lines, extent};
 
     #[test]
     fn a_batch_counts_its_records_and_places_their_errors() {
         let mut lines = vec![];
-        let count = Batches::<Lines>::for_each(b"a\nbc\nd", |batch| {
+        let batches = Batches(Lines);
+        let count = batches.for_each(extent(b"a\nbc\nd"), |_, batch| {
             batch.for_each(|line| {
                 lines.push(line.to_owned());
                 Ok(())
@@ -130,11 +129,11 @@ mod tests {
         });
         assert_eq!((count.unwrap(), lines.concat()), (3, "abcd".to_owned()));
         let refuse = |line: &[u8]| if line == b"d" { Err(UserError::new("no d")) } else { Ok(()) };
-        let (at, error) = Batches::<ByteLines>::for_each(b"a\nbc\nd", |batch| batch.for_each(refuse)).unwrap_err();
+        let batches = Batches(ByteLines);
+        let failed = batches.for_each(extent(b"a\nbc\nd"), |_, batch| batch.for_each(refuse)).unwrap_err();
+        let (at, error) = failed.take_place();
         assert_eq!((at, error.to_string().as_str()), (5, "no d"));
-        let as_fixed = Batches::<ByteLines>::for_each(b"abcdef", |batch| batch.for_each_as::<Fixed<2>>(|_| Ok(())));
-        assert_eq!(as_fixed.unwrap(), 3);
-        let (at, _) = Batches::<ByteLines>::for_each(b"abc", |_| Err(UserError::new("of the whole"))).unwrap_err();
-        assert_eq!(at, 0);
+        let of_the_whole = batches.for_each(extent(b"abc"), |_, _| Err(UserError::new("of the whole")));
+        assert_eq!(of_the_whole.unwrap_err().take_place().0, 0);
     }
 }

@@ -1,29 +1,35 @@
 //! Binary records of a fixed length, end to end.
 
-use super::Format;
+use super::{Extent, Format, Framing};
 use crate::error::{Error, UserError, UserResult};
 
 /// Records of `N` bytes. An object whose length is no multiple of that fails the job at its last, broken record.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fixed<const N: usize>;
 
 impl<const N: usize> Format for Fixed<N> {
     type Record<'a> = &'a [u8; N];
     const NAME: &'static str = "fixed";
-    const RECORD_BYTES: Option<usize> = Some(N);
 
+    fn framing(&self) -> Framing {
+        Framing::Fixed { bytes: N }
+    }
+
+    #[inline]
     fn for_each<'a>(
-        chunk: &'a [u8],
-        mut each: impl FnMut(&'a [u8; N]) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
-        let (records, rest) = chunk.as_chunks::<N>();
-        for (at, record) in records.iter().enumerate() {
-            each(record).map_err(|error| (at * N, error))?;
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, &'a [u8; N]) -> UserResult,
+    ) -> UserResult<u64> {
+        let (records, rest) = extent.bytes.as_chunks::<N>();
+        for (n, record) in records.iter().enumerate() {
+            each(n * N, record)?;
         }
         if !rest.is_empty() {
             let error =
                 Error::input("record-cut", format!("the object ends within a record: {} of {N} bytes", rest.len()))
                     .with_hint("the object is cut short, or its records have another length");
-            return Err((chunk.len() - rest.len(), error.into()));
+            return Err(UserError::from(error).at(extent.bytes.len() - rest.len()));
         }
         Ok(records.len() as u64)
     }
@@ -32,16 +38,17 @@ impl<const N: usize> Format for Fixed<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::extent;
 
     #[test]
     fn records_and_what_is_left_of_one() {
         let mut got = vec![];
-        let all = Fixed::<2>::for_each(b"aabbcc", |record| {
-            got.push(*record);
+        let all = Fixed::<2>.for_each(extent(b"aabbcc"), |at, record| {
+            got.push((at, *record));
             Ok(())
         });
-        assert_eq!((all.unwrap(), &got[..]), (3, &[*b"aa", *b"bb", *b"cc"][..]));
-        let (at, error) = Fixed::<4>::for_each(b"aaaabb", |_| Ok(())).unwrap_err();
+        assert_eq!((all.unwrap(), &got[..]), (3, &[(0, *b"aa"), (2, *b"bb"), (4, *b"cc")][..]));
+        let (at, error) = Fixed::<4>.for_each(extent(b"aaaabb"), |_, _| Ok(())).unwrap_err().take_place();
         assert_eq!((at, error.to_string().contains("2 of 4 bytes")), (4, true));
     }
 }

@@ -1,6 +1,6 @@
 //! Items: values of one type that the driver made, not objects that were listed. [`crate::wire::items`] draws how they lie.
 
-use super::Format;
+use super::{Extent, Format, Framing};
 use crate::error::{Error, UserError, UserResult};
 use crate::job::Value;
 use crate::wire::items;
@@ -41,20 +41,29 @@ use std::marker::PhantomData;
 /// ```
 pub struct Items<T>(PhantomData<fn() -> T>);
 
+impl<T> Default for Items<T> {
+    fn default() -> Self {
+        Items(PhantomData)
+    }
+}
+
 impl<T: Value> Format for Items<T> {
     type Record<'a> = T;
     const NAME: &'static str = "items";
-    const FRAMED: bool = true;
 
     fn describe() -> String {
         format!("items of {}", std::any::type_name::<T>())
     }
 
-    fn first_cut(bytes: &[u8]) -> Option<usize> {
+    fn framing(&self) -> Framing {
+        Framing::Prefixed
+    }
+
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         items::first_end(bytes)
     }
 
-    fn last_cut(bytes: &[u8]) -> Option<usize> {
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
         let mut end = 0;
         while let Some(more) = items::first_end(&bytes[end..]) {
             end += more;
@@ -63,13 +72,14 @@ impl<T: Value> Format for Items<T> {
     }
 
     fn for_each<'a>(
-        chunk: &'a [u8],
-        mut each: impl FnMut(Self::Record<'a>) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, Self::Record<'a>) -> UserResult,
+    ) -> UserResult<u64> {
         let (mut at, mut count) = (0, 0);
-        while at < chunk.len() {
-            let here = |error: Error| (at, UserError::from(error));
-            let item = items::read(&chunk[at..]).map_err(here)?;
+        while at < extent.bytes.len() {
+            let here = |error: Error| UserError::from(error).at(at);
+            let item = items::read(&extent.bytes[at..]).map_err(here)?;
             let value = crate::codec::decode_foreign::<T>(item.payload).map_err(|e| {
                 // The checksum was right: the bytes are what somebody wrote, as another type.
                 here(
@@ -77,17 +87,17 @@ impl<T: Value> Format for Items<T> {
                         .with_hint("driver and functions hold different versions of the item's type: deploy again"),
                 )
             })?;
-            each(value).map_err(|e| (at, e))?;
+            each(at, value)?;
             at += item.bytes;
             count += 1;
         }
         Ok(count)
     }
 
-    fn place(chunk: &[u8], offset: u64, at: usize, name: &str) -> String {
-        match chunk.get(at..).and_then(items::number) {
+    fn place(&self, extent: Extent<'_>, at: usize) -> String {
+        match extent.bytes.get(at..).and_then(items::number) {
             Some(number) => format!("item {number}"),
-            None => format!("{name} at byte {}", offset + at as u64),
+            None => format!("{} at byte {}", extent.object, extent.offset + at as u64),
         }
     }
 }
@@ -95,40 +105,46 @@ impl<T: Value> Format for Items<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::extent;
 
     fn encoded(values: &[u32]) -> Vec<u8> {
-        let mut writer = items::Writer::new();
+        let mut writer = crate::wire::items::Writer::new();
         values.iter().for_each(|value| writer.push(value).unwrap());
         writer.into_bytes()
+    }
+
+    fn items<T: Value>() -> Items<T> {
+        Items::default()
     }
 
     #[test]
     fn what_was_written_is_read_and_cut_at_items() {
         let bytes = encoded(&[7, 70_000, 9]);
         let mut got = vec![];
-        let count = Items::<u32>::for_each(&bytes, |n| {
+        let items = items::<u32>();
+        let count = items.for_each(extent(&bytes), |_, n| {
             got.push(n);
             Ok(())
         });
         assert_eq!((count.unwrap(), got), (3, vec![7, 70_000, 9]));
-        let first = Items::<u32>::first_cut(&bytes).unwrap();
-        assert_eq!(Items::<u32>::place(&bytes, 0, first, "it"), "item 1");
-        assert_eq!(Items::<u32>::last_cut(&bytes), Some(bytes.len()));
-        assert_eq!(Items::<u32>::last_cut(&bytes[..bytes.len() - 1]).unwrap(), {
+        let first = items.first_cut(&bytes).unwrap();
+        assert_eq!(items.place(extent(&bytes), first), "item 1");
+        assert_eq!(items.last_cut(&bytes), Some(bytes.len()));
+        assert_eq!(items.last_cut(&bytes[..bytes.len() - 1]).unwrap(), {
             let rest = &bytes[first..];
-            first + Items::<u32>::first_cut(rest).unwrap()
+            first + items.first_cut(rest).unwrap()
         });
-        assert_eq!(Items::<u32>::first_cut(&bytes[..first - 1]), None);
+        assert_eq!(items.first_cut(&bytes[..first - 1]), None);
     }
 
     #[test]
     fn another_type_is_a_stale_deployment_and_damage_is_not() {
         let bytes = encoded(&[1, 300]);
-        let code = |(_, error): (usize, UserError)| error.into_error("user").code().to_owned();
-        assert_eq!(code(Items::<String>::for_each(&bytes, |_| Ok(())).unwrap_err()), "item-type");
+        let code = |error: UserError| error.take_place().1.into_error("user").code().to_owned();
+        assert_eq!(code(items::<String>().for_each(extent(&bytes), |_, _| Ok(())).unwrap_err()), "item-type");
         let mut bad = bytes.clone();
         *bad.last_mut().unwrap() ^= 1;
-        let (at, error) = Items::<u32>::for_each(&bad, |_| Ok(())).unwrap_err();
-        assert_eq!((at, code((at, error))), (Items::<u32>::first_cut(&bytes).unwrap(), "items-corrupt".to_owned()));
+        let (at, error) = items::<u32>().for_each(extent(&bad), |_, _| Ok(())).unwrap_err().take_place();
+        assert_eq!((at, code(error)), (items::<u32>().first_cut(&bytes).unwrap(), "items-corrupt".to_owned()));
     }
 }

@@ -1,71 +1,85 @@
 //! Lines, ended by a line feed. A carriage return before it is part of the line ending for [`Lines`] and part of the line for
 //! [`ByteLines`]. The last line need not be ended. An empty line is a record.
 
-use super::{Format, Stretch};
+use super::{Extent, Format};
 use crate::error::{UserError, UserResult};
 
 /// Lines of UTF-8 text, without their `\n` or `\r\n`. A line that is not UTF-8 fails the job by its place; where that may
 /// happen, use [`ByteLines`].
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;
 
 impl Format for Lines {
     type Record<'a> = &'a str;
     const NAME: &'static str = "lines";
 
-    fn for_each<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a str) -> UserResult) -> Result<u64, (usize, UserError)> {
-        for_each_line(chunk, |line| {
+    #[inline]
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, &'a str) -> UserResult,
+    ) -> UserResult<u64> {
+        for_each_line(extent.bytes, 0, |at, line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let text = std::str::from_utf8(line).map_err(|e| {
-                UserError::new(format!("the line is not UTF-8 ({e}); read it as bytes with `type Input = ByteLines`"))
+                let says = format!("the line is not UTF-8 ({e}); read it as bytes with `type Input = ByteLines`");
+                UserError::new(says).at(at)
             })?;
-            each(text)
+            each(at, text)
         })
     }
 }
 
 /// Lines of any bytes, without their `\n`.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ByteLines;
 
 impl Format for ByteLines {
     type Record<'a> = &'a [u8];
     const NAME: &'static str = "byte-lines";
 
-    fn for_each<'a>(chunk: &'a [u8], each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
-        for_each_line(chunk, each)
+    #[inline]
+    fn for_each<'a>(&'a self, extent: Extent<'a>, each: impl FnMut(usize, &'a [u8]) -> UserResult) -> UserResult<u64> {
+        for_each_line(extent.bytes, 0, each)
     }
 }
 
 /// Lines of any bytes, of which the first of each object is a head that speaks of the others, such as the names of columns:
-/// it is no record, and every [`Stretch`] comes with it. Meant for [`Batches`](super::Batches), which hand it to the job.
+/// it is no record, and every [`Extent`] comes with it. Meant for [`Batches`](super::Batches), which hand it to the job.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct HeadedLines;
 
 impl Format for HeadedLines {
     type Record<'a> = &'a [u8];
     const NAME: &'static str = "headed-lines";
-    const HEAD: bool = true;
 
-    fn for_each<'a>(chunk: &'a [u8], each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
-        for_each_line(chunk, each)
+    fn has_head(&self) -> bool {
+        true
     }
 
-    fn for_each_in<'a>(
-        stretch: Stretch<'a>,
-        each: impl FnMut(&'a [u8]) -> UserResult,
-    ) -> Result<u64, (usize, UserError)> {
-        let skip = if stretch.offset == 0 { stretch.head.len().min(stretch.bytes.len()) } else { 0 };
-        for_each_line(&stretch.bytes[skip..], each).map_err(|(at, error)| (at + skip, error))
+    #[inline]
+    fn for_each<'a>(&'a self, extent: Extent<'a>, each: impl FnMut(usize, &'a [u8]) -> UserResult) -> UserResult<u64> {
+        let first = if extent.offset == 0 { extent.head.len().min(extent.bytes.len()) } else { 0 };
+        for_each_line(extent.bytes, first, each)
     }
 }
 
-fn for_each_line<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
-    let (mut start, mut count) = (0, 0);
-    for end in memchr::memchr_iter(b'\n', chunk) {
-        each(&chunk[start..end]).map_err(|e| (start, e))?;
+/// Calls `each` for every line from the byte `first` on.
+#[inline]
+fn for_each_line<'a>(
+    bytes: &'a [u8],
+    first: usize,
+    mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+) -> UserResult<u64> {
+    let (mut start, mut count) = (first, 0);
+    for end in memchr::memchr_iter(b'\n', &bytes[first..]) {
+        let end = first + end;
+        each(start, &bytes[start..end])?;
         start = end + 1;
         count += 1;
     }
-    if start < chunk.len() {
-        each(&chunk[start..]).map_err(|e| (start, e))?;
+    if start < bytes.len() {
+        each(start, &bytes[start..])?;
         count += 1;
     }
     Ok(count)
@@ -74,14 +88,16 @@ fn for_each_line<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a [u8]) -> UserResu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::extent;
 
-    fn lines(chunk: &[u8]) -> Vec<String> {
+    fn lines(bytes: &[u8]) -> Vec<String> {
         let mut got = vec![];
-        Lines::for_each(chunk, |line| {
-            got.push(line.to_owned());
-            Ok(())
-        })
-        .unwrap();
+        Lines
+            .for_each(extent(bytes), |_, line| {
+                got.push(line.to_owned());
+                Ok(())
+            })
+            .unwrap();
         got
     }
 
@@ -94,16 +110,24 @@ mod tests {
 
     #[test]
     fn a_head_is_no_record_and_places_count_it() {
-        let of = |bytes: &'static [u8], offset| Stretch { bytes, offset, head: b"x,y\n" };
-        let count = |stretch| HeadedLines::for_each_in(stretch, |_| Ok(())).unwrap();
-        assert_eq!((count(of(b"x,y\n1,2\n3,4", 0)), count(of(b"1,2\n", 9)), count(of(b"x,y\n", 0))), (2, 1, 0));
-        let refuse = |line: &[u8]| if line == b"3,4" { Err(UserError::new("no")) } else { Ok(()) };
-        assert_eq!(HeadedLines::for_each_in(of(b"x,y\n1,2\n3,4", 0), refuse).unwrap_err().0, 8);
+        let of = |bytes: &'static [u8], offset| Extent { offset, head: b"x,y\n", ..extent(bytes) };
+        let places = |extent| {
+            let mut places = vec![];
+            let count = HeadedLines.for_each(extent, |at, _| {
+                places.push(at);
+                Ok(())
+            });
+            assert_eq!(count.unwrap(), places.len() as u64);
+            places
+        };
+        assert_eq!(places(of(b"x,y\n1,2\n3,4", 0)), [4, 8]);
+        assert_eq!(places(of(b"1,2\n", 9)), [0]);
+        assert_eq!(places(of(b"x,y\n", 0)), [0; 0]);
     }
 
     #[test]
     fn a_line_that_is_not_utf8_is_named_by_its_offset() {
-        let (at, error) = Lines::for_each(b"ok\n\xff\n", |_| Ok(())).unwrap_err();
+        let (at, error) = Lines.for_each(extent(b"ok\n\xff\n"), |_, _| Ok(())).unwrap_err().take_place();
         assert_eq!(at, 3);
         assert!(error.to_string().contains("ByteLines"), "{error}");
     }

@@ -2,10 +2,11 @@
 //! the vertical tab). Of any bytes: text that is not UTF-8 has words too. Input may be cut at any white space, so a line of
 //! any length is read in parallel and in bounded memory.
 
-use super::Format;
-use crate::error::{UserError, UserResult};
+use super::{Extent, Format};
+use crate::error::UserResult;
 
 /// Words of any bytes.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Words;
 
 const fn white_space() -> [bool; 256] {
@@ -28,30 +29,35 @@ impl Format for Words {
     type Record<'a> = &'a [u8];
     const NAME: &'static str = "words";
 
-    fn first_cut(bytes: &[u8]) -> Option<usize> {
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         bytes.iter().position(|b| is_white_space(*b)).map(|at| at + 1)
     }
 
-    fn last_cut(bytes: &[u8]) -> Option<usize> {
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
         bytes.iter().rposition(|b| is_white_space(*b)).map(|at| at + 1)
     }
 
     #[inline]
-    fn for_each<'a>(chunk: &'a [u8], mut each: impl FnMut(&'a [u8]) -> UserResult) -> Result<u64, (usize, UserError)> {
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+    ) -> UserResult<u64> {
+        let bytes = extent.bytes;
         let mut count = 0;
         let mut at = 0;
         loop {
-            while at < chunk.len() && is_white_space(chunk[at]) {
+            while at < bytes.len() && is_white_space(bytes[at]) {
                 at += 1;
             }
             let start = at;
-            while at < chunk.len() && !is_white_space(chunk[at]) {
+            while at < bytes.len() && !is_white_space(bytes[at]) {
                 at += 1;
             }
             if start == at {
                 return Ok(count);
             }
-            each(&chunk[start..at]).map_err(|e| (start, e))?;
+            each(start, &bytes[start..at])?;
             count += 1;
         }
     }
@@ -66,7 +72,7 @@ mod tests {
         #[test]
         fn words_are_what_split_ascii_whitespace_finds(text in "[a-c \\t\\n\\r\\x0b\\x0c\u{e9}]{0,40}") {
             let mut got = vec![];
-            let count = Words::for_each(text.as_bytes(), |w| { got.push(w.to_vec()); Ok(()) }).unwrap();
+            let count = Words.for_each(crate::format::extent(text.as_bytes()), |_, w| { got.push(w.to_vec()); Ok(()) }).unwrap();
             let want: Vec<_> = text.split_ascii_whitespace().map(|w| w.as_bytes().to_vec()).collect();
             prop_assert_eq!(count, want.len() as u64);
             prop_assert_eq!(got, want);

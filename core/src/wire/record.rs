@@ -95,7 +95,8 @@ pub struct MapRecord {
     pub crc32: u32,
     /// Records given to `map`.
     pub records: u64,
-    /// Records that were not valid and were left out.
+    /// Records that were not valid and were left out: none yet, as every format fails the job at such a record. Formats that may
+    /// reject records will count them here.
     pub rejected: u64,
     /// Pairs that `map` emitted.
     pub pairs_emitted: u64,

@@ -17,9 +17,7 @@ pub use points::{Column, PointFormat};
 
 use crate::kernels::hull::{Point2, Point3, hull_2d, hull_3d};
 use fragment::Fragment;
-use kinglet_core::{
-    Batch, Batches, ByteLines, Combiner, Cuts, Emitter, Error, Fixed, HeadedLines, Job, Row, Sink, UserResult, Values,
-};
+use kinglet_core::{Batch, Batches, Combiner, Emitter, Error, Job, Row, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
@@ -32,21 +30,16 @@ pub struct Hull {
 
 impl Job for Hull {
     const NAME: &'static str = "hull";
-    type Input = Batches<ByteLines>;
+    type Input = Batches<PointFormat>;
     type Key = ();
     type Value = Fragment;
     type Output = HullRow;
 
-    fn cuts(&self) -> Cuts {
-        match &self.format {
-            format if format.has_head() => Cuts::of::<HeadedLines>(),
-            PointFormat::Binary { dimensions: 3 } => Cuts::of::<Fixed<24>>(),
-            PointFormat::Binary { .. } => Cuts::of::<Fixed<16>>(),
-            PointFormat::Csv { .. } | PointFormat::JsonLines { .. } => Cuts::of::<ByteLines>(),
-        }
+    fn input(&self) -> Batches<PointFormat> {
+        Batches(self.format.clone())
     }
 
-    fn map(&self, batch: Batch<'_, ByteLines>, out: &mut Emitter<'_, (), Fragment>) -> UserResult {
+    fn map(&self, batch: Batch<'_, PointFormat>, out: &mut Emitter<'_, (), Fragment>) -> UserResult {
         let fragment = match self.format.dimensions() {
             3 => Fragment::of(hull_3d(&self.format.points(&batch)?)?.vertices),
             _ => Fragment::of(hull_2d(&self.format.points(&batch)?)?),

@@ -1,11 +1,12 @@
 //! Points as rows of CSV, as JSON lines, or as binary numbers.
 
-use kinglet_core::{Batch, ByteLines, Error, Fixed, HeadedLines, UserResult};
+use kinglet_core::{Batch, ByteLines, Error, Extent, Fixed, Format, Framing, HeadedLines, UserResult};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How points are written. The coordinates are two, or three in space.
+/// How points are written: an input format, whose records are the rows as they stand there. The coordinates are two, or three in
+/// space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PointFormat {
     /// Rows of fields. A field may stand in quotes, with a quote in it doubled, but must end on its line. Empty lines, and
@@ -58,49 +59,74 @@ impl PointFormat {
         }
     }
 
-    /// Whether objects start with the names of their columns.
-    pub(super) fn has_head(&self) -> bool {
-        match self {
-            PointFormat::Csv { columns, .. } => columns.iter().any(|column| matches!(column, Column::Name(_))),
-            _ => false,
-        }
-    }
-
     /// The points of a batch.
-    pub(super) fn points<const D: usize>(&self, batch: &Batch<'_, ByteLines>) -> UserResult<Vec<[f64; D]>> {
+    pub(super) fn points<const D: usize>(&self, batch: &Batch<'_, PointFormat>) -> UserResult<Vec<[f64; D]>> {
         let mut points = Vec::new();
-        let mut at_start = batch.stretch().offset == 0;
         match self {
             PointFormat::Csv { delimiter, columns } => {
-                let head = batch.stretch().head;
-                let places = places::<D>(columns, head, *delimiter)?;
-                let mut each = |line: &[u8]| {
+                let places = places::<D>(columns, batch.extent().head, *delimiter)?;
+                batch.for_each(|line| {
                     points.extend(row(line, *delimiter, &places, columns)?);
                     Ok(())
-                };
-                if self.has_head() {
-                    batch.for_each_as::<HeadedLines>(&mut each)?;
-                } else {
-                    batch.for_each(|line| each(unmarked(line, &mut at_start)))?;
-                }
+                })?;
             }
             PointFormat::JsonLines { fields } => batch.for_each(|line| {
-                let line = unmarked(line, &mut at_start);
                 if !line.trim_ascii().is_empty() {
                     points.push(object(line, fields)?);
                 }
                 Ok(())
             })?,
-            PointFormat::Binary { .. } if D == 3 => batch.for_each_as::<Fixed<24>>(|record| {
-                points.push(binary(record)?);
-                Ok(())
-            })?,
-            PointFormat::Binary { .. } => batch.for_each_as::<Fixed<16>>(|record| {
+            PointFormat::Binary { .. } => batch.for_each(|record| {
                 points.push(binary(record)?);
                 Ok(())
             })?,
         }
         Ok(points)
+    }
+}
+
+/// Points in the plane, in rows of `x,y` below these names.
+impl Default for PointFormat {
+    fn default() -> Self {
+        PointFormat::Csv { delimiter: b',', columns: ["x", "y"].map(|name| Column::Name(name.to_owned())).to_vec() }
+    }
+}
+
+impl Format for PointFormat {
+    type Record<'a> = &'a [u8];
+    /// As driver and functions see it, rows are bytes; the job's parameters say what stands in them.
+    const NAME: &'static str = ByteLines::NAME;
+
+    fn framing(&self) -> Framing {
+        match self {
+            PointFormat::Binary { dimensions: 3 } => Framing::Fixed { bytes: 24 },
+            PointFormat::Binary { .. } => Framing::Fixed { bytes: 16 },
+            PointFormat::Csv { .. } | PointFormat::JsonLines { .. } => Framing::Separated,
+        }
+    }
+
+    /// Whether objects start with the names of their columns.
+    fn has_head(&self) -> bool {
+        match self {
+            PointFormat::Csv { columns, .. } => columns.iter().any(|column| matches!(column, Column::Name(_))),
+            PointFormat::JsonLines { .. } | PointFormat::Binary { .. } => false,
+        }
+    }
+
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+    ) -> UserResult<u64> {
+        match self {
+            PointFormat::Binary { dimensions: 3 } => Fixed::<24>.for_each(extent, |at, record| each(at, record)),
+            PointFormat::Binary { .. } => Fixed::<16>.for_each(extent, |at, record| each(at, record)),
+            _ if self.has_head() => HeadedLines.for_each(extent, each),
+            PointFormat::Csv { .. } | PointFormat::JsonLines { .. } => ByteLines.for_each(extent, |at, line| {
+                let at_start = extent.offset == 0 && at == 0;
+                each(at, if at_start { unmarked(line) } else { line })
+            }),
+        }
     }
 }
 
@@ -186,14 +212,14 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// The line without the mark of UTF-8 that some programs put at a file's start.
-fn unmarked<'a>(line: &'a [u8], at_start: &mut bool) -> &'a [u8] {
-    if std::mem::take(at_start) { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
+/// A first line without the mark of UTF-8 that some programs put at a file's start.
+fn unmarked(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
 /// Where the coordinates' columns stand, from 0.
 fn places<const D: usize>(columns: &[Column], head: &[u8], delimiter: u8) -> Result<[usize; D], Error> {
-    let head = without_end(unmarked(head, &mut true));
+    let head = without_end(unmarked(head));
     let names = fields(head, delimiter).map(|field| field.map(text)).collect::<Result<Vec<_>, _>>()?;
     let mut places = [0; D];
     for (place, column) in places.iter_mut().zip(columns) {
@@ -341,6 +367,26 @@ impl Visitor<'_> for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_core::check_format;
+
+    #[test]
+    fn rows_are_read_once_wherever_the_input_is_cut() {
+        let rows = b"\xef\xbb\xbfx,y\n1,2\r\n\n3,4\n-5,0.5";
+        let by_number = vec![Column::Number(1), Column::Number(2)];
+        let formats = [
+            PointFormat::default(),
+            PointFormat::Csv { delimiter: b',', columns: by_number },
+            PointFormat::JsonLines { fields: vec!["x".to_owned(), "y".to_owned()] },
+        ];
+        for (cut, block_bytes) in (0..rows.len()).flat_map(|cut| (1..8).map(move |block| (cut, block))) {
+            for format in formats.clone() {
+                check_format(format, rows, &[cut, 11], block_bytes, <[u8]>::to_vec);
+            }
+            for dimensions in [2, 3] {
+                check_format(PointFormat::Binary { dimensions }, &[7; 96], &[cut, 50], block_bytes, <[u8]>::to_vec);
+            }
+        }
+    }
 
     fn names(names: &[&str]) -> Vec<Column> {
         names.iter().map(|name| Column::Name((*name).to_owned())).collect()
