@@ -174,12 +174,20 @@ struct Placed {
 }
 
 impl UserError {
-    /// Says where in its [`Extent`](crate::Extent) the record starts that the error is of; the first place that is said counts.
+    /// Says where in its `Extent` the record starts that the error is of; the first place that is said counts.
     #[must_use]
     pub fn at(self, at: usize) -> Self {
         match self.downcast::<Placed>() {
             Ok(placed) => placed.into(),
             Err(error) => Placed { at, error }.into(),
+        }
+    }
+
+    /// As an error of this code; one of ours that travelled through user code by `?` comes out as it went in.
+    pub fn into_error(self, code: &str) -> Error {
+        match self.downcast() {
+            Ok(error) => error,
+            Err(user) => Error::user_code(code, user.to_string()),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What a user writes: a job, its `map`, its `reduce`, and the handles these are given.
 
-use crate::engine::shard::Shard;
 use crate::error::{Error, Result, UserResult};
 use crate::format::{Format, Row};
 use crate::key::{AsKey, Key};
+use crate::pairs::Shard;
+use crate::value::{Combiner, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -100,48 +101,6 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// An error fails the job and is not tried again.
     fn reduce_nothing(&self, _out: &mut Sink<'_, Self::Output>) -> UserResult {
         Ok(())
-    }
-}
-
-/// What can travel with a key: anything that serde can write and read.
-pub trait Value: Serialize + DeserializeOwned + Send + 'static {}
-impl<T: Serialize + DeserializeOwned + Send + 'static> Value for T {}
-
-/// Folds the second value into the first.
-#[derive(Clone, Copy)]
-pub struct Combiner<V>(pub(crate) fn(&mut V, V));
-
-impl<V> Combiner<V> {
-    /// A combiner of your own: fold the second value into the first.
-    pub fn new(fold: fn(&mut V, V)) -> Self {
-        Combiner(fold)
-    }
-}
-
-impl<V: std::ops::AddAssign> Combiner<V> {
-    /// Adds.
-    pub fn sum() -> Self {
-        Combiner(|a, b| *a += b)
-    }
-}
-
-impl<V: Ord> Combiner<V> {
-    /// Keeps the smaller.
-    pub fn min() -> Self {
-        Combiner(|a, b| {
-            if b < *a {
-                *a = b;
-            }
-        })
-    }
-
-    /// Keeps the larger.
-    pub fn max() -> Self {
-        Combiner(|a, b| {
-            if b > *a {
-                *a = b;
-            }
-        })
     }
 }
 

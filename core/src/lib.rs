@@ -18,10 +18,12 @@ mod key;
 pub mod ledger;
 pub mod limits;
 pub mod manifest;
+mod pairs;
 pub mod placement;
 pub mod prices;
 pub mod process;
 pub mod report;
+mod value;
 pub mod wire;
 
 pub use engine::conformance::check_format;
@@ -31,5 +33,6 @@ pub use format::{
     Batch, Batches, ByteLines, Extent, Fixed, Format, Framing, HeadedLines, Items, Lines, Located, LocatedRecord, Row,
     Words,
 };
-pub use job::{Combiner, Emitter, Job, Sink, Value, Values, encode_params};
+pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
+pub use value::{Combiner, Value};

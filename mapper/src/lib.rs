@@ -11,7 +11,7 @@ use kinglet_aws::ledger::{Commit, Run as Execution, Says};
 use kinglet_aws::nonce;
 use kinglet_aws::runs::{MapAttempt, MapRuns};
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::engine::shard::MapOptions;
+use kinglet_core::engine::map::{MapOptions, Mapped};
 use kinglet_core::ids::{AttemptId, Piece, TryKey};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{Event, MapEvent};
@@ -143,7 +143,7 @@ async fn attempt(
     }
     let mapped = mapped.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")))?;
     // Where both failed, one was only cut off by the other: the engine's error counts where the reader says that it stopped.
-    let (read, (runs, counts)) = match (read, mapped) {
+    let (read, Mapped { runs, counts }) = match (read, mapped) {
         (Ok(read), mapped) => (read, mapped?),
         (Err(cut_off), Err(error)) if cut_off.code() == "engine" => return Err(error),
         (Err(error), _) => return Err(error),

@@ -6,7 +6,7 @@ use crate::Begun;
 use kinglet_aws::ledger::Commit;
 use kinglet_aws::runs::Batch;
 use kinglet_calls::{CallPlace, Context, Functions};
-use kinglet_core::engine::erased::catch_as;
+use kinglet_core::engine::guard::catch_as;
 use kinglet_core::ids::{Piece, TaskIdx};
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::ReduceEvent;

@@ -1,18 +1,13 @@
 //! A job without its types: handlers know jobs by name only, and dispatch once a task, never once a record.
 
 use super::cut::Cuts;
-use super::map::{Chunks, MapCounts, Run};
+use super::map::{Chunks, MapOptions, Mapped, PairsOf};
 use super::reduce::{ReduceCounts, ReduceOptions, Runs};
-use super::shard::MapOptions;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-/// What gives pairs in place of a job's `map`.
-pub type PairsOf = dyn Fn(&[u8]) -> Result<Vec<u8>> + Send + Sync;
 
 /// A job value, its types hidden.
 pub trait ErasedJob: Send + Sync {
@@ -22,16 +17,11 @@ pub trait ErasedJob: Send + Sync {
     /// Where its input may be cut.
     fn cuts(&self) -> Cuts;
 
-    /// Runs a map task: one run a partition.
+    /// Runs a map task.
     ///
     /// # Errors
     /// What the input, the job's code or `/tmp` reports.
-    fn map(
-        &self,
-        pool: &rayon::ThreadPool,
-        options: &Arc<MapOptions>,
-        chunks: &dyn Chunks,
-    ) -> Result<(Vec<Run>, MapCounts)>;
+    fn map(&self, pool: &rayon::ThreadPool, options: &Arc<MapOptions>, chunks: &dyn Chunks) -> Result<Mapped>;
 
     /// Runs a map task whose pairs a function gives in place of the job's `map`: from a chunk, an encoded list of them.
     ///
@@ -43,7 +33,7 @@ pub trait ErasedJob: Send + Sync {
         options: &Arc<MapOptions>,
         chunks: &dyn Chunks,
         pairs_of: &PairsOf,
-    ) -> Result<(Vec<Run>, MapCounts)>;
+    ) -> Result<Mapped>;
 
     /// The pairs' types, as [`signature`] of a function that returns a list of them writes it.
     fn pairs(&self) -> String;
@@ -71,12 +61,7 @@ impl<J: Job> ErasedJob for Typed<J> {
         Cuts::of(self.0.input())
     }
 
-    fn map(
-        &self,
-        pool: &rayon::ThreadPool,
-        options: &Arc<MapOptions>,
-        chunks: &dyn Chunks,
-    ) -> Result<(Vec<Run>, MapCounts)> {
+    fn map(&self, pool: &rayon::ThreadPool, options: &Arc<MapOptions>, chunks: &dyn Chunks) -> Result<Mapped> {
         super::map::run(&self.0, pool, options, chunks)
     }
 
@@ -86,7 +71,7 @@ impl<J: Job> ErasedJob for Typed<J> {
         options: &Arc<MapOptions>,
         chunks: &dyn Chunks,
         pairs_of: &PairsOf,
-    ) -> Result<(Vec<Run>, MapCounts)> {
+    ) -> Result<Mapped> {
         super::map::run_by(&self.0, pool, options, chunks, pairs_of)
     }
 
@@ -198,30 +183,6 @@ pub fn signature<J: Job>() -> String {
         type_name::<J::Value>(),
         type_name::<J::Output>()
     )
-}
-
-/// Runs user code; a panic becomes an error.
-pub(super) fn catch<T>(code: impl FnOnce() -> T) -> Result<T> {
-    catch_as("the job's code", code)
-}
-
-/// Runs user code that `whose` names; a panic becomes an error.
-///
-/// # Errors
-/// [`Error::UserCode`] with the code `panic` and the panic's message.
-pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
-        let said = payload
-            .downcast_ref::<&str>()
-            .map(|s| (*s).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        // It may be anything, and panic when it is dropped.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(again);
-        }
-        Error::user_code("panic", format!("{whose} panicked: {said}"))
-    })
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! One map task: chunks in, one sorted run a partition out, on all threads.
 
 use super::cut::Chunk;
-use super::erased::PairsOf;
-use super::merge::Merge;
-use super::reduce::{AnyRun, Groups};
-use super::shard::{Finished, MapOptions, Shard};
-use super::spill::{tmp_error, write_tables};
-use super::table::{ARENA_BYTES_MAX, Table, together};
+use super::guard::{catch, stopped};
 use crate::error::{Error, Result};
 use crate::format::{Extent, Format};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
-use crate::wire::run::{RunReader, RunWriter};
+use crate::pairs::{
+    ARENA_BYTES_MAX, Finished, Groups, Merge, Shard, ShardOptions, Table, tmp_error, together, write_tables,
+};
+use crate::value::Value;
+use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use rayon::prelude::*;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tempfile::SpooledTempFile;
@@ -31,6 +31,34 @@ pub trait Chunks: Sync {
 
     /// Says in an error where a chunk came from: `s3://bucket/key`.
     fn name(&self, range_idx: u32) -> &str;
+}
+
+/// What gives pairs in place of a job's `map`.
+pub type PairsOf = dyn Fn(&[u8]) -> Result<Vec<u8>> + Send + Sync;
+
+/// How a map task is run.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// How many partitions the pairs go to.
+    pub partitions: u32,
+    /// How many threads map, sort and write.
+    pub threads: usize,
+    /// What all threads together may hold before they spill, in bytes.
+    pub memory_bytes: usize,
+    /// Where spill files go.
+    pub tmp: PathBuf,
+    /// Whether runs are compressed.
+    pub compression: Compression,
+    /// Set when nobody wants what comes of it any more: `map` is not called again.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What came of a map task.
+pub struct Mapped {
+    /// One run a partition.
+    pub runs: Vec<Run>,
+    /// What was done for them.
+    pub counts: MapCounts,
 }
 
 /// What a map task did.
@@ -77,13 +105,13 @@ impl Run {
     }
 }
 
-/// Runs a map task on the threads of `pool`. Returns one run a partition.
+/// Runs a map task on the threads of `pool`.
 pub(super) fn run<J: Job>(
     job: &J,
     pool: &rayon::ThreadPool,
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
-) -> Result<(Vec<Run>, MapCounts)> {
+) -> Result<Mapped> {
     let input = job.input();
     run_with(job, pool, options, chunks, &|chunk, emitter| {
         let object = chunks.name(chunk.range_idx);
@@ -99,7 +127,7 @@ pub(super) fn run_by<J: Job>(
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
     pairs_of: &PairsOf,
-) -> Result<(Vec<Run>, MapCounts)> {
+) -> Result<Mapped> {
     run_with(job, pool, options, chunks, &|chunk, emitter| {
         if options.stop.load(Ordering::Relaxed) {
             return Err(stopped());
@@ -121,13 +149,19 @@ fn run_with<J: Job>(
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
     map_chunk: &MapChunk<'_, J>,
-) -> Result<(Vec<Run>, MapCounts)> {
+) -> Result<Mapped> {
     let fold = job.combiner().map(|combiner| combiner.0);
     let bounds = encoded_bounds(job)?;
+    let shards = Arc::new(ShardOptions {
+        partitions: options.partitions,
+        memory_bytes: options.memory_bytes / options.threads.max(1),
+        tmp: options.tmp.clone(),
+        compression: options.compression,
+    });
     let records = AtomicU64::new(0);
     let stopped = AtomicBool::new(false);
     let finished: Vec<Result<Finished<J::Value>>> = pool.broadcast(|_| {
-        let mut shard = Shard::new(options.clone(), fold, bounds.clone());
+        let mut shard = Shard::new(shards.clone(), fold, bounds.clone());
         let result = map_chunks::<J>(map_chunk, chunks, &mut shard, &records, &stopped);
         if result.is_err() {
             stopped.store(true, Ordering::Relaxed);
@@ -171,7 +205,7 @@ fn run_with<J: Job>(
             .collect::<Result<Vec<_>>>()
     })?;
     counts.pairs_out = runs.iter().map(|run| run.pairs).sum();
-    Ok((runs, counts))
+    Ok(Mapped { runs, counts })
 }
 
 /// The job's bounds as keys travel.
@@ -211,7 +245,7 @@ fn map_extent<J: Job>(
     emitter: &mut Emitter<'_, J::Key, J::Value>,
     stop: &AtomicBool,
 ) -> Result<u64> {
-    let mapped = super::erased::catch(|| {
+    let mapped = catch(|| {
         input.for_each(extent, |at, record| {
             // A look at a line of the cache that nobody writes: nothing beside the record.
             let mapped = if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
@@ -227,11 +261,6 @@ fn map_extent<J: Job>(
         }
         Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
     }
-}
-
-/// What ends a task that was told to stop.
-pub(super) fn stopped() -> Error {
-    Error::cancelled("cancelled", "the job ended while the task ran")
 }
 
 /// A run on its way to memory or, when large, to `/tmp`.
@@ -255,13 +284,13 @@ impl<'a> RunFile<'a> {
         }
     }
 
-    fn take_tables<V: crate::job::Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
+    fn take_tables<V: Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
         let tables = together(tables, ARENA_BYTES_MAX);
         let (file, bytes, options) = (&mut self.file, &mut self.bytes, self.options);
         write_tables(tables, fold, &mut self.writer, &mut |writer| drain(writer, file, bytes, options, WRITE_BYTES))
     }
 
-    fn take_merged<V: crate::job::Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
+    fn take_merged<V: Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
         let mut groups = Groups::<V, _>::new(Merge::new(runs)?);
         let mut key = Vec::new();
         while groups.next_key(&mut key)? {
@@ -302,15 +331,4 @@ fn drain(
         writer.out.clear();
     }
     Ok(())
-}
-
-impl crate::UserError {
-    /// As an error of this code; one of ours that travelled through user code by `?` comes out as it went in.
-    pub fn into_error(self, code: &str) -> Error {
-        // Our own errors travel through user code by `?`; they come out as they went in.
-        match self.downcast() {
-            Ok(error) => error,
-            Err(user) => Error::user_code(code, user.to_string()),
-        }
-    }
 }

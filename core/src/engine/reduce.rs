@@ -1,12 +1,12 @@
 //! One reduce task: sorted runs in, one sorted part out, as a stream.
 
-use super::merge::Merge;
-use crate::error::{Error, Result};
-use crate::job::{Job, Sink, Value, Values};
+use super::guard::{catch, stopped};
+use crate::error::Result;
+use crate::job::{Job, Sink, Values};
 use crate::key::Key;
-use crate::wire::run::{Compression, RunReader, RunWriter};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::marker::PhantomData;
+use crate::pairs::{Groups, Merge, tmp_error};
+use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
+use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,9 +37,6 @@ pub struct ReduceCounts {
     pub bytes_out: u64,
 }
 
-/// A run that can be read from anywhere.
-pub type AnyRun = RunReader<Box<dyn Read + Send>>;
-
 /// The runs of a partition, opened as they are needed: there may be more than can be open at once.
 pub trait Runs {
     /// How many.
@@ -50,85 +47,6 @@ pub trait Runs {
     /// # Errors
     /// What keeps a run from being read.
     fn open(&mut self, which: std::ops::Range<usize>) -> Result<Vec<AnyRun>>;
-}
-
-/// Walks a merge key by key, and within a key value by value.
-pub(super) struct Groups<V, R> {
-    merge: Merge<R>,
-    key: Vec<u8>,
-    pairs: u64,
-    failed: Option<Error>,
-    value: PhantomData<fn() -> V>,
-}
-
-impl<V: Value, R: Read> Groups<V, R> {
-    pub(super) fn new(merge: Merge<R>) -> Self {
-        Groups { merge, key: Vec::new(), pairs: 0, failed: None, value: PhantomData }
-    }
-
-    /// Goes to the next key, skipping what is left of this one, and writes it to `key`.
-    pub(super) fn next_key(&mut self, key: &mut Vec<u8>) -> Result<bool> {
-        match self.merge.top() {
-            None => Ok(false),
-            Some(top) => {
-                self.key.clear();
-                self.key.extend_from_slice(top.key());
-                key.clone_from(&self.key);
-                Ok(true)
-            }
-        }
-    }
-
-    /// Reports what [`Self::next_value`] could not.
-    pub(super) fn check(&mut self) -> Result<()> {
-        self.failed.take().map_or(Ok(()), Err)
-    }
-
-    fn try_next_value(&mut self) -> Result<Option<V>> {
-        let Some(top) = self.merge.top() else {
-            return Ok(None);
-        };
-        if top.key() != self.key {
-            return Ok(None);
-        }
-        let value = crate::codec::decode(top.value())?;
-        self.pairs += 1;
-        self.merge.advance()?;
-        Ok(Some(value))
-    }
-
-    /// Skips what `reduce` left unread.
-    fn skip_rest(&mut self) -> Result<()> {
-        while let Some(top) = self.merge.top() {
-            if top.key() != self.key {
-                break;
-            }
-            self.pairs += 1;
-            self.merge.advance()?;
-        }
-        Ok(())
-    }
-
-    /// The key's next value. `None` also when reading failed: see [`Self::check`].
-    #[inline]
-    pub(super) fn next_value(&mut self) -> Option<V> {
-        if self.failed.is_some() {
-            return None;
-        }
-        self.try_next_value().unwrap_or_else(|error| {
-            self.failed = Some(error);
-            None
-        })
-    }
-}
-
-impl<V: Value, R: Read> Iterator for Groups<V, R> {
-    type Item = V;
-
-    #[inline]
-    fn next(&mut self) -> Option<V> {
-        self.next_value()
-    }
 }
 
 /// Runs a reduce task. `out` is given the part's bytes in order.
@@ -150,12 +68,12 @@ pub(super) fn run<J: Job>(
     let mut flush = flush;
     while groups.next_key(&mut encoded)? {
         if options.stop.load(Ordering::Relaxed) {
-            return Err(super::map::stopped());
+            return Err(stopped());
         }
         let key = J::Key::decode(&encoded)?;
         counts.keys += 1;
         let mut sink = Sink::new(&mut buffer);
-        let reduced = super::erased::catch(|| job.reduce(key, Values::new(&mut groups), &mut sink));
+        let reduced = catch(|| job.reduce(key, Values::new(&mut groups), &mut sink));
         counts.records_out += sink.records();
         groups.check()?;
         match reduced {
@@ -170,10 +88,10 @@ pub(super) fn run<J: Job>(
             flush(&mut buffer, &mut counts, options.output_bytes + (64 << 10))?;
         }
     }
-    counts.pairs_in = groups.pairs;
+    counts.pairs_in = groups.pairs();
     if counts.keys == 0 {
         let mut sink = Sink::new(&mut buffer);
-        let reduced = super::erased::catch(|| job.reduce_nothing(&mut sink))?;
+        let reduced = catch(|| job.reduce_nothing(&mut sink))?;
         counts.records_out += sink.records();
         reduced.map_err(|error| error.into_error("reduce-failed"))?;
     }
@@ -208,7 +126,7 @@ fn open_all(runs: &mut dyn Runs, options: &ReduceOptions) -> Result<Vec<AnyRun>>
 
 /// Merges some runs into one in `/tmp`.
 fn merge_pass(runs: Vec<AnyRun>, options: &ReduceOptions) -> Result<AnyRun> {
-    let tmp = |e: std::io::Error| super::spill::tmp_error("merging runs", &options.tmp, &e);
+    let tmp = |e: std::io::Error| tmp_error("merging runs", &options.tmp, &e);
     let mut file = tempfile::tempfile_in(&options.tmp).map_err(tmp)?;
     let mut merge = Merge::new(runs)?;
     let mut writer = RunWriter::new(Compression::Lz4);

@@ -3,10 +3,9 @@
 
 use super::cut::Chunk;
 use super::erased::ErasedJob;
-use super::map::{Chunks, MapCounts, Run};
-use super::reduce::{AnyRun, ReduceOptions, Runs};
-use super::shard::MapOptions;
-use crate::wire::run::{Compression, RunReader};
+use super::map::{Chunks, MapOptions, Mapped, Run};
+use super::reduce::{ReduceOptions, Runs};
+use crate::wire::run::{AnyRun, Compression, RunReader};
 use crate::{Combiner, Emitter, Error, Job, Registry, Result, Sink, UserError, UserResult, Values, Words};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -94,7 +93,7 @@ fn open(job: &Gather) -> Box<dyn ErasedJob> {
     Registry::new().job::<Gather>().open("gather", &crate::signature::<Gather>(), &params).unwrap()
 }
 
-fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, MapCounts)> {
+fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<Mapped> {
     let chunks = text.split_inclusive('\n').map(|line| Chunk {
         bytes: bytes::Bytes::copy_from_slice(line.as_bytes()),
         range_idx: 0,
@@ -104,7 +103,7 @@ fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<(Vec<Run>, MapC
     map_chunks(job, shape, &Given(Mutex::new(chunks.collect())))
 }
 
-fn map_chunks(job: &dyn ErasedJob, shape: &Shape, chunks: &dyn Chunks) -> Result<(Vec<Run>, MapCounts)> {
+fn map_chunks(job: &dyn ErasedJob, shape: &Shape, chunks: &dyn Chunks) -> Result<Mapped> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(shape.threads).build().unwrap();
     let options = Arc::new(MapOptions {
         partitions: shape.partitions,
@@ -122,7 +121,7 @@ fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
     let job = open(&Gather { combine: shape.combine, ordered: shape.ordered, fail_on: None, panic_on: None });
     let mut partitions: Vec<Taken> = (0..shape.partitions).map(|_| Taken(vec![])).collect();
     for text in texts {
-        let (runs, counts) = map(&*job, shape, text).unwrap();
+        let Mapped { runs, counts } = map(&*job, shape, text).unwrap();
         assert_eq!(counts.records as usize, text.split_ascii_whitespace().count());
         assert_eq!(counts.pairs_emitted, counts.records);
         partitions.iter_mut().zip(runs).for_each(|(all, run)| all.0.push(Some(run)));
@@ -214,7 +213,7 @@ fn full_memory_is_spilled_and_comes_back() {
     for combine in [true, false] {
         let shape = Shape { memory_bytes: 300_000, combine, ..shape() };
         let job = open(&Gather { combine, ordered: false, fail_on: None, panic_on: None });
-        let (_, counts) = map(&*job, &shape, &text).unwrap();
+        let Mapped { counts, .. } = map(&*job, &shape, &text).unwrap();
         assert!(counts.spills > 3, "{counts:?}");
         law(&shape, std::slice::from_ref(&text));
     }
@@ -271,7 +270,7 @@ impl Chunks for LongWords {
 fn more_than_4_gib_of_keys_in_one_partition() {
     let shape = Shape { threads: 4, partitions: 1, memory_bytes: 64 << 30, combine: false, ..shape() };
     let job = open(&Gather { combine: false, ordered: false, fail_on: None, panic_on: None });
-    let (mut runs, counts) = map_chunks(&*job, &shape, &LongWords(AtomicU64::new(0))).unwrap();
+    let Mapped { mut runs, counts } = map_chunks(&*job, &shape, &LongWords(AtomicU64::new(0))).unwrap();
     assert_eq!((counts.pairs_out, counts.spills), (LongWords::COUNT, 0), "all of it is in memory");
     let mut run = RunReader::open(runs.remove(0).into_reader().unwrap(), "run").unwrap();
     for number in 0..LongWords::COUNT {

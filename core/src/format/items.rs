@@ -2,7 +2,7 @@
 
 use super::{Extent, Format, Framing};
 use crate::error::{Error, UserError, UserResult};
-use crate::job::Value;
+use crate::value::Value;
 use crate::wire::items;
 use std::marker::PhantomData;
 

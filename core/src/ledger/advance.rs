@@ -20,6 +20,7 @@
 //! has and leave. So sending again costs a request, never a run, and can fail no job.
 
 use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
+use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, Phase, TaskView, TryView};
 use crate::error::Error;
 use crate::ids::{Piece, TaskIdx, Timestamp};
@@ -247,7 +248,7 @@ impl Stage<'_> {
         // The call that reduces them is no batch: it is a task like any other.
         let batches = job.calls.filter(|_| job.phase == Phase::Mapping);
         let is_fatal = |error: &Error| match batches {
-            Some(_) => !error.is_retryable() && !calls::is_death(error),
+            Some(_) => !error.is_retryable() && !is_death(error),
             None => !error.is_retryable() && !is_out_of_memory(error),
         };
         if let Some(fatal) = failures.iter().find(|f| is_fatal(&f.error)) {
@@ -330,14 +331,6 @@ enum Patience {
     OverInQueue,
 }
 
-/// Whether a failure is one of the tries that a task has: not if Lambda never ran it.
-pub(super) fn counts(error: &Error) -> bool {
-    error.code() != UNDELIVERED
-}
-
-/// The code of an event that Lambda gave up before it ran.
-pub const UNDELIVERED: &str = "undelivered";
-
 fn relief(tries: &[TryView]) -> Relief {
     let died = |larger: bool| {
         // A program also aborts when the system refuses it memory.
@@ -385,10 +378,6 @@ fn more_memory(phase: Phase) -> &'static str {
              more memory (MapperLargeMemory; --mapper-large-memory-mb on the embedded runtime), or hold less"
         }
     }
-}
-
-pub(super) fn is_out_of_memory(error: &Error) -> bool {
-    error.code() == "out-of-memory"
 }
 
 /// How long the siblings that are done took, once enough of them are.

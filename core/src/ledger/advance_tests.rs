@@ -1,5 +1,6 @@
 //! `advance` under a simulated clock: workers that die, fall silent, come twice or crawl; several deciders at once.
 
+use super::super::failures::UNDELIVERED;
 use super::super::view::{Failure, JobView};
 use super::*;
 use std::collections::BTreeMap;

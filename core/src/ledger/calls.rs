@@ -1,7 +1,7 @@
 //! Batches of calls in [`super::advance`]: a call that kills its worker takes its batch with it, so the batch is halved until that
 //! call is alone, and then it fails alone.
 
-use super::advance::{counts, is_out_of_memory};
+use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, TaskView, TryView};
 use crate::error::Error;
 
@@ -40,12 +40,6 @@ pub(super) enum Verdict {
     Again,
     Settle(Error),
     GiveUp,
-}
-
-/// Whether an error says that a call ended its process: the worker's own, in Lambda's words, or a shipped program's.
-pub(super) fn is_death(error: &Error) -> bool {
-    const CODES: [&str; 7] = ["out-of-memory", "timed-out", "crashed", "aborted", "exited", "stack-overflow", "panic"];
-    CODES.contains(&error.code())
 }
 
 /// The tries of a piece whose workers died, without a word or with one of [`is_death`].

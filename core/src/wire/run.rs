@@ -223,9 +223,12 @@ pub struct RunReader<R> {
     pairs: u64,
 }
 
+/// A run that can be read from anywhere.
+pub type AnyRun = RunReader<Box<dyn Read + Send>>;
+
 impl<R: Read + Send + 'static> RunReader<R> {
     /// Forgets what it reads from.
-    pub fn boxed(self) -> RunReader<Box<dyn Read + Send>> {
+    pub fn boxed(self) -> AnyRun {
         RunReader {
             source: Box::new(self.source),
             name: self.name,

@@ -1,9 +1,9 @@
 //! Spilling: sorted runs, one a partition, written behind one another to an unnamed file in the function's `/tmp`.
 
-use super::sort;
-use super::table::{Entry, Sorted, Table};
+use super::sort::{Sorted, compare, sorted};
+use super::table::{Entry, Table};
 use crate::error::{Error, Result};
-use crate::job::Value;
+use crate::value::Value;
 use crate::wire::run::{Compression, RunReader, RunWriter};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -64,10 +64,10 @@ impl Spill {
 
 impl Spilled {
     /// The run of one partition.
-    pub(crate) fn open(&self, partition: usize) -> Result<RunReader<io::BufReader<Stretch>>> {
+    pub(crate) fn open(&self, partition: usize) -> Result<RunReader<io::BufReader<FileRange>>> {
         let at = if partition == 0 { 0 } else { self.ends[partition - 1] };
-        let stretch = Stretch { file: self.file.clone(), at, end: self.ends[partition] };
-        RunReader::open(io::BufReader::with_capacity(64 << 10, stretch), format!("spill of partition {partition}"))
+        let run = FileRange { file: self.file.clone(), at, end: self.ends[partition] };
+        RunReader::open(io::BufReader::with_capacity(64 << 10, run), format!("spill of partition {partition}"))
     }
 
     /// The bytes of all runs.
@@ -76,14 +76,14 @@ impl Spilled {
     }
 }
 
-/// A stretch of a file, read by position, so that several threads may read one file.
-pub(crate) struct Stretch {
+/// Some bytes of a file, read by position, so that several threads may read one file.
+pub(crate) struct FileRange {
     file: Arc<File>,
     at: u64,
     end: u64,
 }
 
-impl Read for Stretch {
+impl Read for FileRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let want = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
         let got = self.file.read_at(&mut buffer[..want], self.at)?;
@@ -100,7 +100,7 @@ pub(crate) fn write_tables<V: Value>(
     writer: &mut RunWriter,
     after: &mut dyn FnMut(&mut RunWriter) -> Result<()>,
 ) -> Result<()> {
-    let mut tables: Vec<Sorted<V>> = tables.into_iter().map(Table::into_sorted).collect();
+    let mut tables: Vec<Sorted<V>> = tables.into_iter().map(sorted).collect();
     let mut key = Vec::new();
     let mut write = |entry: &Entry<V>, arena: &[u8]| -> Result<()> {
         key.clear();
@@ -135,7 +135,7 @@ fn next<V>(tables: &mut [Sorted<V>]) -> Option<(Entry<V>, usize)> {
 
 fn smallest<V>(tables: &[Sorted<V>]) -> Option<usize> {
     let firsts = tables.iter().enumerate().filter_map(|(n, table)| Some((n, table.entries.as_slice().first()?)));
-    let smallest = firsts.min_by(|(a, x), (b, y)| sort::compare((x, &tables[*a].arena), (y, &tables[*b].arena)));
+    let smallest = firsts.min_by(|(a, x), (b, y)| compare((x, &tables[*a].arena), (y, &tables[*b].arena)));
     smallest.map(|(n, _)| n)
 }
 

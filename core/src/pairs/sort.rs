@@ -1,6 +1,6 @@
 //! Orders the entries of one partition by key.
 
-use super::table::{Entry, HEAD_BYTES};
+use super::table::{Entry, HEAD_BYTES, Table, Weigh};
 use std::cmp::Ordering;
 
 /// Compares two keys, each with its arena, by their heads, then by their tails. Heads are padded with zeros, so where heads and
@@ -22,7 +22,16 @@ fn compare_tails<V>((a, arena_a): (&Entry<V>, &[u8]), (b, arena_b): (&Entry<V>, 
     a.tail(arena_a).cmp(b.tail(arena_b)).then(la.cmp(&lb))
 }
 
-/// Sorts in place; not stable.
-pub(super) fn sort<V>(entries: &mut [Entry<V>], arena: &[u8]) {
+/// The pairs of a table in the order of their keys, of which some may have been taken.
+pub(super) struct Sorted<V> {
+    pub(super) entries: std::vec::IntoIter<Entry<V>>,
+    pub(super) arena: Vec<u8>,
+}
+
+/// Orders the pairs of a table by key; equal keys in no order.
+pub(super) fn sorted<V: Weigh>(mut table: Table<V>) -> Sorted<V> {
+    table.drop_index();
+    let (entries, arena) = (&mut table.entries, &table.arena);
     entries.sort_unstable_by(|a, b| compare((a, arena), (b, arena)));
+    Sorted { entries: table.entries.into_iter(), arena: table.arena }
 }

@@ -25,7 +25,7 @@ impl<R: Read> Head<R> {
 }
 
 /// Several runs as one.
-pub struct Merge<R> {
+pub(crate) struct Merge<R> {
     heads: Vec<Head<R>>,
     /// `losers[0]` is the winner; `losers[n]` lost the match at node `n`.
     losers: Vec<u32>,
@@ -36,7 +36,7 @@ impl<R: Read> Merge<R> {
     ///
     /// # Errors
     /// As [`RunReader::advance`].
-    pub fn new(runs: Vec<RunReader<R>>) -> Result<Self> {
+    pub(crate) fn new(runs: Vec<RunReader<R>>) -> Result<Self> {
         let mut heads = Vec::with_capacity(runs.len());
         for reader in runs {
             let mut head = Head { reader, first: 0, done: false };
@@ -88,7 +88,7 @@ impl<R: Read> Merge<R> {
 
     /// The reader that stands on the smallest pair; `None` when all are done.
     #[inline]
-    pub fn top(&self) -> Option<&RunReader<R>> {
+    pub(crate) fn top(&self) -> Option<&RunReader<R>> {
         let head = self.heads.get(self.losers[0] as usize)?;
         if head.done { None } else { Some(&head.reader) }
     }
@@ -98,7 +98,7 @@ impl<R: Read> Merge<R> {
     /// # Errors
     /// As [`RunReader::advance`].
     #[inline]
-    pub fn advance(&mut self) -> Result<()> {
+    pub(crate) fn advance(&mut self) -> Result<()> {
         let winner = self.losers[0] as usize;
         if let Some(head) = self.heads.get_mut(winner) {
             head.advance()?;

@@ -7,42 +7,22 @@ use super::front::{Front, Offered, tag};
 use super::spill::{Spill, Spilled};
 use super::table::{Head, Table};
 use crate::error::{Error, Result};
-use crate::job::Value;
+use crate::value::Value;
+use crate::wire::run::Compression;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-/// The weight of a value beyond its own size.
-pub(crate) trait Weigh {
-    const HAS_HEAP: bool;
-    fn heap_bytes(&self) -> usize;
-}
-
-impl<V: Value> Weigh for V {
-    const HAS_HEAP: bool = std::mem::needs_drop::<V>();
-
-    /// What owns memory is weighed by its encoding, twice: an estimate, but one that grows with the value.
-    #[inline(always)]
-    fn heap_bytes(&self) -> usize {
-        if Self::HAS_HEAP { 2 * crate::codec::encoded_len(self) } else { 0 }
-    }
-}
-
-/// How a map task is run.
+/// How shards take pairs.
 #[derive(Clone, Debug)]
-pub struct MapOptions {
+pub(crate) struct ShardOptions {
     /// How many partitions the pairs go to.
-    pub partitions: u32,
-    /// How many threads map, sort and write.
-    pub threads: usize,
-    /// What all shards together may hold before they spill, in bytes.
-    pub memory_bytes: usize,
+    pub(crate) partitions: u32,
+    /// What one shard may hold before it spills, in bytes.
+    pub(crate) memory_bytes: usize,
     /// Where spill files go.
-    pub tmp: PathBuf,
+    pub(crate) tmp: PathBuf,
     /// Whether runs are compressed.
-    pub compression: crate::wire::run::Compression,
-    /// Set when nobody wants what comes of it any more: `map` is not called again.
-    pub stop: Arc<AtomicBool>,
+    pub(crate) compression: Compression,
 }
 
 /// The partition of a key's hash.
@@ -62,7 +42,7 @@ pub(crate) struct Shard<V> {
     tables: Vec<Table<V>>,
     front: Front<V>,
     fold: Option<fn(&mut V, V)>,
-    options: Arc<MapOptions>,
+    options: Arc<ShardOptions>,
     bounds: Arc<[Vec<u8>]>,
     budget_bytes: usize,
     until_check: usize,
@@ -92,8 +72,8 @@ const _: () = assert!(
 
 impl<V: Value> Shard<V> {
     /// `bounds` are encoded keys in ascending order, between which partitions lie; without any, keys are spread by their hash.
-    pub(crate) fn new(options: Arc<MapOptions>, fold: Option<fn(&mut V, V)>, bounds: Arc<[Vec<u8>]>) -> Self {
-        let budget_bytes = (options.memory_bytes / options.threads.max(1)).min(BUDGET_BYTES_MAX);
+    pub(crate) fn new(options: Arc<ShardOptions>, fold: Option<fn(&mut V, V)>, bounds: Arc<[Vec<u8>]>) -> Self {
+        let budget_bytes = options.memory_bytes.min(BUDGET_BYTES_MAX);
         Shard {
             tables: (0..options.partitions).map(|_| Table::new()).collect(),
             front: Front::new(),
@@ -213,7 +193,7 @@ impl<V: Value> Shard<V> {
 
 /// What a shard leaves.
 pub(crate) struct Finished<V> {
-    pub(super) tables: Vec<Table<V>>,
+    pub(crate) tables: Vec<Table<V>>,
     pub(crate) spills: Vec<Spilled>,
     pub(crate) emitted: u64,
 }
@@ -224,13 +204,11 @@ mod tests {
 
     #[test]
     fn memory_is_spilled_as_it_fills_with_a_few_large_values() {
-        let options = MapOptions {
+        let options = ShardOptions {
             partitions: 2,
-            threads: 1,
             memory_bytes: 1 << 20,
             tmp: std::env::temp_dir(),
-            compression: crate::wire::run::Compression::Lz4,
-            stop: Arc::default(),
+            compression: Compression::Lz4,
         };
         let mut shard = Shard::new(Arc::new(options), None, Arc::new([]));
         for n in 0u32..100 {

@@ -9,7 +9,7 @@
 //! its arenas is longer than that, and [`together`] keeps arenas apart that would be: in a mapper of 10 GB, those of all
 //! threads can be.
 
-use super::sort;
+use crate::value::Value;
 
 /// How many pairs wait before they are looked up together.
 pub(super) const BATCH: usize = 512;
@@ -18,7 +18,7 @@ pub(super) const BATCH: usize = 512;
 pub(super) const WAITING_ARENA_BYTES: usize = 1 << 20;
 
 /// The longest arena: an entry has 32 bits for where its tail starts.
-pub(super) const ARENA_BYTES_MAX: usize = u32::MAX as usize;
+pub(crate) const ARENA_BYTES_MAX: usize = u32::MAX as usize;
 
 /// A key of up to 16 bytes in full, or the first 16 bytes of a longer one, with its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -117,7 +117,23 @@ impl<V> Entry<V> {
     }
 }
 
-pub(super) struct Table<V> {
+/// The weight of a value beyond its own size.
+pub(crate) trait Weigh {
+    const HAS_HEAP: bool;
+    fn heap_bytes(&self) -> usize;
+}
+
+impl<V: Value> Weigh for V {
+    const HAS_HEAP: bool = std::mem::needs_drop::<V>();
+
+    /// What owns memory is weighed by its encoding, twice: an estimate, but one that grows with the value.
+    #[inline(always)]
+    fn heap_bytes(&self) -> usize {
+        if Self::HAS_HEAP { 2 * crate::codec::encoded_len(self) } else { 0 }
+    }
+}
+
+pub(crate) struct Table<V> {
     pub(super) entries: Vec<Entry<V>>,
     pub(super) arena: Vec<u8>,
     /// `tag << 32 | position of the entry + 1`; 0 is a free slot. The slot of a tag is its high bits.
@@ -129,7 +145,7 @@ pub(super) struct Table<V> {
     pub(super) heap_bytes: usize,
 }
 
-impl<V: super::shard::Weigh> Table<V> {
+impl<V: Weigh> Table<V> {
     pub(super) fn new() -> Self {
         Table {
             entries: Vec::new(),
@@ -264,24 +280,16 @@ impl<V: super::shard::Weigh> Table<V> {
         }));
     }
 
-    /// Orders the pairs by key. The index is dropped first: it is of no use in another order.
-    pub(super) fn into_sorted(mut self) -> Sorted<V> {
+    /// Lets go of the index, which is of no use once the pairs are in another order.
+    pub(super) fn drop_index(&mut self) {
         self.slots = Vec::new();
-        sort::sort(&mut self.entries, &self.arena);
-        Sorted { entries: self.entries.into_iter(), arena: self.arena }
     }
-}
-
-/// The pairs of a table in the order of their keys, of which some may have been taken.
-pub(super) struct Sorted<V> {
-    pub(super) entries: std::vec::IntoIter<Entry<V>>,
-    pub(super) arena: Vec<u8>,
 }
 
 /// Brings the tables of a partition's threads together: into one, unless their tails are more than `arena_bytes_max`, which is
 /// [`ARENA_BYTES_MAX`] but in tests; then into as few as take them in order. Wider offsets would make every entry of every job
 /// larger for the sake of these few, whose tables are merged as they are written instead.
-pub(super) fn together<V: super::shard::Weigh>(tables: Vec<Table<V>>, arena_bytes_max: usize) -> Vec<Table<V>> {
+pub(crate) fn together<V: Weigh>(tables: Vec<Table<V>>, arena_bytes_max: usize) -> Vec<Table<V>> {
     let mut together: Vec<Table<V>> = Vec::new();
     for table in tables {
         let has_room = |all: &&mut Table<V>| all.arena.len() + table.arena.len() <= arena_bytes_max;
