@@ -5,7 +5,7 @@ use crate::programs;
 use crate::support::{
     Ran, count, driver, failed, naive_count, nothing_published, read_output, run, shown, text, word_count,
 };
-use kinglet::{JobOptions, Submit};
+use kinglet::Submit;
 use kinglet_jobs::WordCount;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -292,8 +292,7 @@ async fn disturbed(disturb: impl FnOnce(&Path)) -> (kinglet::Error, PathBuf, Tem
     fs::write(&input, text(7, 1_000_000)).unwrap();
     let output = dir.path().join("out");
     let driver = driver(|local| local.with_concurrency(1)).await;
-    let options = JobOptions { concurrency: 0, split_bytes: Some(2_000), ..JobOptions::default() };
-    let submit = Submit::new([shown(&dir.path().join("in"))], shown(&output)).with_options(options);
+    let submit = Submit::new([shown(&dir.path().join("in"))], shown(&output)).with_split_bytes(2_000);
     let handle = driver.submit(&WordCount, submit).await.unwrap();
     let mut disturb = Some(disturb);
     loop {
@@ -340,8 +339,7 @@ async fn a_job_that_is_cancelled_says_so_and_leaves_nothing() {
     fs::write(dir.path().join("in/large"), text(7, 1_000_000)).unwrap();
     let output = dir.path().join("out");
     let driver = driver(|local| local.with_concurrency(1)).await;
-    let options = JobOptions { concurrency: 0, split_bytes: Some(2_000), ..JobOptions::default() };
-    let submit = Submit::new([shown(&dir.path().join("in"))], shown(&output)).with_options(options);
+    let submit = Submit::new([shown(&dir.path().join("in"))], shown(&output)).with_split_bytes(2_000);
     let handle = driver.submit(&WordCount, submit).await.unwrap();
     while handle.progress().await.unwrap().maps.0 < 1 {
         tokio::task::yield_now().await;

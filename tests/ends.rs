@@ -4,10 +4,10 @@
 
 use crate::programs;
 use crate::rig::{
-    COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, age, all_at_once, end, into_phase, options, refuse, snapshot,
+    COMMIT, MAPPER, MAPS, REDUCER, Rig, SPLITTER, age, all_at_once, end, in_tasks, into_phase, refuse, snapshot,
 };
 use crate::support::{Counts, count, naive_count, nothing_published, read_listed, read_output, run, text};
-use kinglet::{JobOptions, Phase, Submit, Timestamp};
+use kinglet::{Phase, Submit, Timestamp};
 use kinglet_aws::objects::Replace;
 use kinglet_core::env::STATE_DIR;
 use kinglet_core::ids::JobId;
@@ -132,7 +132,7 @@ async fn a_worker_that_died_while_it_undid_a_job_left_its_claim_and_uploads() {
         // One part is uploaded and committed; the other's reducer dies before it commits, and its splitter undoes the job.
         let rules = vec![Rule::dynamodb("UpdateItem").containing(COMMIT).after(MAPS + 1).does(HoldBefore), rule];
         rig.strike(rules);
-        let submit = rig.submission("out").with_options(JobOptions { tries_max: 1, ..options() });
+        let submit = rig.submission("out").with_tries(1);
         let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
         let commit = rig.held().await;
         rig.kill(REDUCER).await;
@@ -425,7 +425,7 @@ async fn a_driver_that_was_closed_left_its_job_on_other_servers_in_the_way_of_th
     // Its input is on the servers, as nothing of this machine is.
     let input = fs::read(rig.path("in.txt")).unwrap();
     rig.conductor.objects.put("results", "in.txt", input.into(), Replace::No).await.unwrap();
-    let submit = || Submit::new(["s3://results/in.txt"], "s3://results/out").with_options(options());
+    let submit = || in_tasks(Submit::new(["s3://results/in.txt"], "s3://results/out"));
     let first = other.submit(&WordCount, submit()).await.unwrap().id().clone();
     let held = rig.held().await;
     other.close().await;

@@ -1,7 +1,7 @@
 //! A program that stands still at a chosen request of its job until it is killed. `ends.rs` runs it: the arguments are an
 //! operation of S3 or DynamoDB, a text in the request, `before` or `after`, and whether a result may be replaced.
 
-use kinglet::{Error, JobOptions, Jobs, Local, Submit};
+use kinglet::{Error, Jobs, Local, Submit};
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
 
@@ -17,9 +17,7 @@ async fn program() -> kinglet::Result<()> {
     };
     let strike = if when == "before" { Strike::HoldBefore } else { Strike::HoldAfter };
     gates.set_rules(vec![rule.containing(text).does(strike)]);
-    let options =
-        JobOptions { concurrency: 0, split_bytes: Some(10_000), partitions: Some(3), ..JobOptions::default() };
-    let submit = Submit::new(["in.txt"], "out").with_options(options);
+    let submit = Submit::new(["in.txt"], "out").with_split_bytes(10_000).with_partitions(3);
     let submit = if over == "over" { submit.with_overwrite() } else { submit };
     let job = async { driver.submit(&WordCount, submit).await?.wait().await };
     tokio::select! {

@@ -2,7 +2,7 @@
 //! cannot succeed says why and leaves nothing.
 
 use crate::support::{driver, naive_count, nothing_published, read_output, reconciles, shown, text};
-use kinglet::{Driver, JobOptions, Local, Report, Submit};
+use kinglet::{Driver, Local, Report, Submit};
 use kinglet_jobs::WordCount;
 use kinglet_local::lambda::{Fault, FaultCount, FaultPlan, FaultRule, When};
 use std::fs;
@@ -33,16 +33,16 @@ impl Bench {
         fs::write(&input, text(3, 100_000)).unwrap();
         let driver = driver(choices).await;
         let mut bench = Bench { dir, input, driver, want: vec![] };
-        let (report, parts) = bench.run("calm", options()).await;
+        let (report, parts) = bench.run("calm").await;
         assert_eq!((report.retries, report.map_tasks), (0, 10));
         bench.want = parts;
         bench
     }
 
     /// Runs the job and checks all but its parts, which it returns.
-    async fn run(&self, output: &str, options: JobOptions) -> (Report, Vec<Vec<u8>>) {
+    async fn run(&self, output: &str) -> (Report, Vec<Vec<u8>>) {
         let output = self.dir.path().join(output);
-        let submit = Submit::new([shown(&self.input)], shown(&output)).with_options(options);
+        let submit = in_tasks(Submit::new([shown(&self.input)], shown(&output)));
         let report = self.driver.submit(&WordCount, submit).await.unwrap().wait().await.unwrap();
         let input = fs::read(&self.input).unwrap();
         let out = read_output(&output);
@@ -55,7 +55,7 @@ impl Bench {
     async fn hurt(&self, seed: u64, rules: Vec<FaultRule>) -> (Vec<FaultCount>, Report) {
         let host = self.driver.runtime().unwrap().host();
         host.set_faults(FaultPlan { seed, rules });
-        let (report, parts) = self.run(&format!("hurt-{seed}"), options()).await;
+        let (report, parts) = self.run(&format!("hurt-{seed}")).await;
         assert!(parts == self.want, "seed {seed}");
         let counts = host.fault_counts();
         host.set_faults(FaultPlan::default());
@@ -63,8 +63,8 @@ impl Bench {
     }
 }
 
-fn options() -> JobOptions {
-    JobOptions { concurrency: 0, split_bytes: Some(10_000), partitions: Some(3), ..JobOptions::default() }
+fn in_tasks(submit: Submit) -> Submit {
+    submit.with_split_bytes(10_000).with_partitions(3)
 }
 
 fn fired(counts: &[FaultCount]) -> Vec<u64> {
@@ -176,8 +176,7 @@ async fn workers_that_die_every_time_fail_the_job_and_leave_nothing() {
         let rules = [function, MAPPER_LARGE].map(|function| always(function, KILL, u64::MAX));
         host.set_faults(FaultPlan { seed: 7, rules: rules.into() });
         let output = bench.dir.path().join("failed");
-        let submit = Submit::new([shown(&bench.input)], shown(&output));
-        let submit = submit.with_options(JobOptions { tries_max, ..options() });
+        let submit = in_tasks(Submit::new([shown(&bench.input)], shown(&output))).with_tries(tries_max);
         let error = bench.driver.submit(&WordCount, submit).await.unwrap().wait().await.unwrap_err();
         let said = error.to_string();
         assert!(said.contains(&format!("failed {tries_max} times")) && said.contains("killed"), "{said}");
@@ -188,7 +187,7 @@ async fn workers_that_die_every_time_fail_the_job_and_leave_nothing() {
     }
     // And the stack is well afterwards.
     host.set_faults(FaultPlan::default());
-    let (_, parts) = bench.run("well", options()).await;
+    let (_, parts) = bench.run("well").await;
     assert!(parts == bench.want);
     bench.driver.close().await;
 }
@@ -211,8 +210,8 @@ async fn mappers_out_of_time_hand_back_the_rest_as_further_pieces() {
         all.push(small);
     }
     let output = dir.path().join("out");
-    let options = JobOptions { map_ms_max: Some(1), split_bytes: Some(100 << 20), ..options() };
-    let submit = Submit::new([shown(&input)], shown(&output)).with_options(options);
+    let submit = in_tasks(Submit::new([shown(&input)], shown(&output))).with_split_bytes(100 << 20);
+    let submit = submit.with_map_time(Duration::from_millis(1));
     let report = driver.submit(&WordCount, submit).await.unwrap().wait().await.unwrap();
     let out = read_output(&output);
     assert!(out.counts == naive_count(all.iter().map(|bytes| &bytes[..])));
@@ -230,8 +229,8 @@ async fn a_large_split_out_of_time_is_continued_where_it_stopped() {
     let (input, output) = (dir.path().join("in"), dir.path().join("out"));
     let large = text(9, 6_000_000);
     fs::write(&input, &large).unwrap();
-    let options = JobOptions { map_ms_max: Some(1), split_bytes: Some(100 << 20), ..options() };
-    let submit = Submit::new([shown(&input)], shown(&output)).with_options(options);
+    let submit = in_tasks(Submit::new([shown(&input)], shown(&output))).with_split_bytes(100 << 20);
+    let submit = submit.with_map_time(Duration::from_millis(1));
     let report = driver.submit(&WordCount, submit).await.unwrap().wait().await.unwrap();
     let out = read_output(&output);
     assert!(out.counts == naive_count([&large[..]]));

@@ -3,7 +3,7 @@
 
 use crate::programs;
 use crate::support::{driver, shown, text};
-use kinglet::{Driver, JobId, JobOptions, Submit};
+use kinglet::{Driver, JobId, Submit};
 use kinglet_core::wire::{emf, trace};
 use kinglet_jobs::{BenchWrite, WordCount};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, InvocationReport};
@@ -26,11 +26,11 @@ fn of_message<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
 }
 
 /// Runs a job to its end on an input of so many bytes: its id, and whether it succeeded.
-async fn run<J: kinglet::Job>(driver: &Driver, job: &J, input: &[u8], options: JobOptions) -> (JobId, bool) {
+async fn run<J: kinglet::Job>(driver: &Driver, job: &J, input: &[u8], choices: fn(Submit) -> Submit) -> (JobId, bool) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("in"), input).unwrap();
-    let submit = Submit::new([shown(&dir.path().join("in"))], shown(&dir.path().join("out"))).with_options(options);
-    let handle = driver.submit(job, submit).await.unwrap();
+    let submit = Submit::new([shown(&dir.path().join("in"))], shown(&dir.path().join("out")));
+    let handle = driver.submit(job, choices(submit)).await.unwrap();
     let done = handle.wait().await;
     idle(driver).await;
     (handle.id().clone(), done.is_ok())
@@ -43,15 +43,15 @@ async fn idle(driver: &Driver) {
     }
 }
 
-fn options() -> JobOptions {
-    JobOptions { concurrency: 0, split_bytes: Some(10_000), partitions: Some(3), ..JobOptions::default() }
+fn in_tasks(submit: Submit) -> Submit {
+    submit.with_split_bytes(10_000).with_partitions(3)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_task_has_a_start_and_an_end_with_metrics_and_all_have_the_jobs_trace() {
     let driver = driver(|local| local).await;
-    let (first, _) = run(&driver, &WordCount, &text(1, 50_000), options()).await;
-    let (second, _) = run(&driver, &WordCount, &text(2, 50_000), options()).await;
+    let (first, _) = run(&driver, &WordCount, &text(1, 50_000), in_tasks).await;
+    let (second, _) = run(&driver, &WordCount, &text(2, 50_000), in_tasks).await;
     let lines = lines(&driver);
     let reports: Vec<InvocationReport> = driver.runtime().unwrap().host().reports();
 
@@ -131,7 +131,7 @@ async fn the_splitter_speaks_for_a_function_that_died() {
     let host = driver.runtime().unwrap().host();
     let kill = Fault::KillWorker { after: Duration::ZERO };
     host.set_faults(FaultPlan { seed: 1, rules: vec![FaultRule::nth("kinglet-mapper", 2, kill)] });
-    let (job, succeeded) = run(&driver, &WordCount, &text(3, 50_000), options()).await;
+    let (job, succeeded) = run(&driver, &WordCount, &text(3, 50_000), in_tasks).await;
     assert!(succeeded && host.fault_counts()[0].fired == 1);
     let lines = lines(&driver);
     let died: Vec<_> = lines.iter().filter(|line| line["outcome"] == "died").collect();

@@ -1,8 +1,6 @@
 //! A program whose jobs' input is made, not read. `items.rs` runs it: it prints what it found as JSON.
 
-use kinglet::{
-    Driver, Emitter, Items, Job, JobOptions, Jobs, Local, Report, Sink, Submit, UserError, UserResult, Values,
-};
+use kinglet::{Driver, Emitter, Items, Job, Jobs, Local, Report, Sink, Submit, UserError, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -47,7 +45,7 @@ fn items(count: u32) -> impl Iterator<Item = (u32, String)> {
 }
 
 fn submit(output: &str) -> Submit {
-    Submit::to(output).with_options(JobOptions { concurrency: 0, partitions: Some(2), ..JobOptions::default() })
+    Submit::to(output).with_partitions(2)
 }
 
 async fn run(driver: &Driver, count: u32, submit: Submit) -> kinglet::Result<Report> {
@@ -75,8 +73,7 @@ async fn program() -> kinglet::Result<()> {
             driver.submit_items(&job, items(40), submit("out")).await?.wait().await
         }
         "out of time" => {
-            let options = JobOptions { concurrency: 0, map_ms_max: Some(300), ..JobOptions::default() };
-            let submit = Submit::to("out").with_options(options).with_items_per_split(20);
+            let submit = Submit::to("out").with_map_time(Duration::from_millis(300)).with_items_per_split(20);
             let job = Digits { waits_ms: 40, ..Digits::default() };
             driver.submit_items(&job, items(40), submit).await?.wait().await
         }

@@ -2,7 +2,7 @@
 //! Lambda; what does not fit is one item of 150 MB, which no cut divides.
 
 use crate::support::{driver, nothing_published, shown};
-use kinglet::{Driver, JobHandle, JobOptions, Submit};
+use kinglet::{Driver, JobHandle, Submit};
 use kinglet_aws::{Clients, Endpoints, Ledger};
 use kinglet_core::ids::Stage;
 use kinglet_core::report::gb_seconds;
@@ -23,8 +23,7 @@ async fn driver_of(larger_mb: u32) -> Driver {
 async fn submit(driver: &Driver, output: &str) -> JobHandle {
     let mut items = vec![vec![1u8; 1_000]; 20];
     items[0] = vec![1; 150_000_000];
-    let options = JobOptions { concurrency: 0, partitions: Some(1), ..JobOptions::default() };
-    let submit = Submit::to(output).with_options(options).with_items_per_split(2);
+    let submit = Submit::to(output).with_partitions(1).with_items_per_split(2);
     driver.submit_items(&BenchEmpty, items, submit).await.unwrap()
 }
 

@@ -11,7 +11,7 @@
 //!   promises no more (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>).
 
 use crate::{programs, venv};
-use kinglet::{Driver, Error, Functions, JobOptions, Jobs, Local, Manifest, Report, Result, Servers, Submit};
+use kinglet::{Driver, Error, Functions, Jobs, Local, Manifest, Report, Result, Servers, Submit};
 use kinglet_aws::objects::{Completed, Put, Replace, Version};
 use kinglet_aws::upload::{PART_BYTES, Upload};
 use kinglet_aws::{Clients, Endpoints, Objects};
@@ -241,14 +241,9 @@ fn counts_of(parts: &BTreeMap<String, Vec<u8>>) -> BTreeMap<Vec<u8>, u64> {
     counts.collect()
 }
 
-fn options(inline_bytes_max: u64) -> JobOptions {
-    JobOptions {
-        split_bytes: Some(30_000),
-        partitions: Some(3),
-        concurrency: 4,
-        inline_bytes_max: Some(inline_bytes_max),
-        ..JobOptions::default()
-    }
+fn submission(input: &str, output: impl Into<String>, inline_bytes: u64) -> Submit {
+    let submit = Submit::new([input], output).with_split_bytes(30_000).with_partitions(3);
+    submit.with_concurrency(4).with_inline_bytes(inline_bytes)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,11 +268,11 @@ async fn the_same_bytes_come_out_on_servers_that_are_not_ours() {
     for (n, (input, is_in)) in cases.into_iter().enumerate() {
         let wanted = count(corpus.iter().filter(|(key, _)| is_in(key)).map(|(_, data)| data.as_slice()));
         // All pairs through DynamoDB, and then all through S3.
-        for (way, inline_bytes_max) in [("dynamodb", u64::MAX), ("s3", 0)] {
+        for (way, inline_bytes) in [("dynamodb", u64::MAX), ("s3", 0)] {
             let output = format!("{n}/{way}");
             let mut seen = Vec::new();
             for stack in [&ours, &theirs] {
-                let submit = Submit::new([input], format!("s3://out/{output}")).with_options(options(inline_bytes_max));
+                let submit = submission(input, format!("s3://out/{output}"), inline_bytes);
                 let report = stack.run(submit).await.unwrap_or_else(|e| panic!("{input} by {way}: {e}"));
                 let (inline, object, empty) = report.runs_inline_object_empty;
                 assert_eq!((if way == "s3" { inline } else { object }, empty), (0, 0), "{input} by {way}");
@@ -314,7 +309,7 @@ async fn what_is_wrong_is_named_on_servers_that_are_not_ours() {
     for stack in [&ours, &theirs] {
         stack.upload("corpus", &corpus()[..2]).await;
         stack.objects.create_bucket("out").await.unwrap();
-        let books = |output: &str| Submit::new(["s3://corpus/books/"], output).with_options(options(0));
+        let books = |output: &str| submission("s3://corpus/books/", output, 0);
 
         for (input, code, named) in [
             ("s3://no-such-bucket/books/", "bucket-missing", "no-such-bucket"),
@@ -339,8 +334,7 @@ async fn what_is_wrong_is_named_on_servers_that_are_not_ours() {
         assert_eq!(error.code(), "output-exists", "{error}");
         assert_eq!(stack.output("taken/").await, before);
         // Fewer parts than before: none of the old ones may be left.
-        let fewer = JobOptions { partitions: Some(2), ..options(0) };
-        stack.run(books("s3://out/taken").with_options(fewer).with_overwrite()).await.unwrap();
+        stack.run(books("s3://out/taken").with_partitions(2).with_overwrite()).await.unwrap();
         let after = stack.output("taken/").await;
         let names: Vec<_> = after.keys().map(|name| &name[..name.len().min("part-00000".len())]).collect();
         assert_eq!(names, ["_manifest.", "part-00000", "part-00001"]);
@@ -362,7 +356,7 @@ async fn an_input_that_changes_fails_the_job_on_servers_that_are_not_ours() {
     let function = Some("kinglet-mapper".to_owned());
     let rule = FaultRule { fault: Fault::Throttle, function, when: When::Probability(1.0), budget: u64::MAX };
     host.set_faults(FaultPlan { seed: 0, rules: vec![rule] });
-    let submit = Submit::new(["s3://corpus/books/"], "s3://out/changed").with_options(options(0));
+    let submit = submission("s3://corpus/books/", "s3://out/changed", 0);
     let job = stack.driver.submit(&WordCount, submit).await.unwrap();
     while host.fault_counts()[0].fired == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -507,7 +501,7 @@ async fn a_driver_starts_again_on_servers_that_keep_their_data() {
     };
     stack.upload("corpus", &corpus()[..2]).await;
     stack.objects.create_bucket("out").await.unwrap();
-    let submit = |output: &str| Submit::new(["s3://corpus/books/"], output).with_options(options(u64::MAX));
+    let submit = |output: &str| submission("s3://corpus/books/", output, u64::MAX);
     stack.run(submit("s3://out/first")).await.unwrap();
     let server = stack.server.take().unwrap();
     stack.driver.close().await;

@@ -2,13 +2,13 @@
 //! whoever comes late, at whatever step, changes nothing that anybody reads.
 
 use crate::rig::{
-    COMMIT, MAPPER, MAPS, PARTS, PATIENCE, REDUCER, Rig, START, age, end, into_phase, options, refuse, snapshot, until,
+    COMMIT, MAPPER, MAPS, PARTS, PATIENCE, REDUCER, Rig, START, age, end, in_tasks, into_phase, refuse, snapshot, until,
 };
 use crate::support::{
     Counts, count, failed, naive_count, nothing_published, read_listed, read_output, run, text, word_count,
 };
 use bytes::Bytes;
-use kinglet::{Error, JobOptions, Submit, Timestamp};
+use kinglet::{Error, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::JobId;
@@ -92,7 +92,7 @@ async fn two_drivers_wrote_to_one_prefix_at_once() {
         let body = Bytes::from(bytes.clone());
         rig.conductor.objects.put("texts", &format!("{n}"), body, Replace::No).await.unwrap();
     }
-    let submit = |n: usize| Submit::new([format!("s3://texts/{n}")], "s3://results/here").with_options(options());
+    let submit = |n: usize| in_tasks(Submit::new([format!("s3://texts/{n}")], "s3://results/here"));
     let other = rig.second_driver().await;
 
     rig.strike([Rule::s3("UploadPart").containing("part-").does(Strike::HoldBefore)]);
@@ -249,8 +249,7 @@ async fn an_overwriting_job_that_failed_had_removed_the_old_result_and_files_of_
     let before = snapshot(&out);
     for function in [MAPPER, REDUCER] {
         rig.kill_next(function);
-        let once = JobOptions { tries_max: 1, ..options() };
-        let submit = rig.submission("out").with_overwrite().with_options(once);
+        let submit = rig.submission("out").with_overwrite().with_tries(1);
         let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
         let error = end(&handle).await.unwrap_err();
         assert!(error.to_string().contains("failed 1 times"), "{error}");
@@ -289,8 +288,7 @@ async fn a_late_reducer_of_a_cancelled_job_wrote_into_the_next_jobs_output() {
     for (partitions, rule) in [1, 2].into_iter().flat_map(|count| rules.clone().map(|rule| (count, rule))) {
         let (of_case, out) = (format!("{partitions} parts, {rule:?}"), rig.path("out"));
         rig.strike([rule]);
-        let options = JobOptions { partitions: Some(partitions), ..options() };
-        let submit = rig.submission("out").with_options(options);
+        let submit = rig.submission("out").with_partitions(partitions);
         let first = rig.driver.submit(&WordCount, submit).await.unwrap();
         let held = rig.held().await;
         first.cancel().await.unwrap();
@@ -373,8 +371,7 @@ async fn a_late_reducer_of_an_overwritten_job_brought_its_part_back() {
             rig.host().set_faults(FaultPlan::default());
         }
         rig.is_right(&out);
-        let fewer = JobOptions { partitions: Some(1), ..options() };
-        let submit = rig.submission(&out).with_overwrite().with_options(fewer);
+        let submit = rig.submission(&out).with_overwrite().with_partitions(1);
         let second = rig.driver.submit(&WordCount, submit).await.unwrap();
         end(&second).await.unwrap();
         rig.is_right(&out);
@@ -459,7 +456,7 @@ async fn closing_a_driver_after_a_failed_job_removed_a_later_success() {
     let rig = Rig::new().await;
     // It had begun to write parts: only then was anything of it removed later.
     rig.kill_next(REDUCER);
-    let submit = rig.submission("out").with_options(JobOptions { tries_max: 1, ..options() });
+    let submit = rig.submission("out").with_tries(1);
     let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
     assert!(end(&handle).await.is_err());
     drop(handle);

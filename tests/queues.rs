@@ -4,7 +4,7 @@
 use crate::programs;
 use crate::rig::{self, CLAIM, COMMIT, Rig};
 use crate::support::{conductor_on, nothing_published, run, shown, text};
-use kinglet::{Functions, JobOptions, Local, Phase, Submit, Timestamp};
+use kinglet::{Functions, Local, Phase, Submit, Timestamp};
 use kinglet_aws::Clock;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
@@ -97,11 +97,10 @@ async fn an_ordinary_map_task_costs_three_writes_at_most() {
     // By the key of the task's group; and all writes of batches, which are runs, and the index of those that lie in S3.
     let rules = operations.map(|operation| count(operation, "#map#"));
     let runs = Rule::dynamodb("BatchWriteItem").times(0).does(Strike::LoseReply);
-    for inline_bytes_max in [u64::MAX, 0] {
+    for inline_bytes in [u64::MAX, 0] {
         rig.strike(rules.iter().cloned().chain([runs.clone()]).collect::<Vec<_>>());
-        let output = format!("out-{inline_bytes_max}");
-        let options = JobOptions { inline_bytes_max: Some(inline_bytes_max), ..rig::options() };
-        let submit = rig.submission(&output).with_options(options);
+        let output = format!("out-{inline_bytes}");
+        let submit = rig.submission(&output).with_inline_bytes(inline_bytes);
         let handle = Box::pin(rig.driver.submit(&WordCount, submit)).await.unwrap();
         rig::end(&handle).await.unwrap();
         rig.is_right(&output);

@@ -1,7 +1,7 @@
 //! A program whose jobs take their time, or all of it. `queues.rs` runs it with a case and a number of milliseconds; it prints
 //! what it found as JSON. Each record that is mapped adds a line to a file.
 
-use kinglet::{Driver, Emitter, Error, Items, Job, JobOptions, Jobs, Local, Sink, Submit, UserResult, Values};
+use kinglet::{Driver, Emitter, Error, Items, Job, Jobs, Local, Sink, Submit, UserResult, Values};
 use kinglet_local::gate::{Gates, Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use serde::{Deserialize, Serialize};
@@ -42,10 +42,6 @@ impl Job for Patient {
 }
 
 const MAPPER: &str = "kinglet-mapper";
-
-fn options() -> JobOptions {
-    JobOptions { concurrency: 0, ..JobOptions::default() }
-}
 
 /// So many invocations of mappers so far, and what they have mapped.
 fn seen(driver: &Driver, job: &Patient) -> Value {
@@ -93,7 +89,7 @@ async fn program() -> kinglet::Result<()> {
     let local = Local::new().with_concurrency(2).with_gates();
     let local = if case == "endless" { local.with_timeout(Duration::from_secs(3)) } else { local };
     let driver = local.start().await?;
-    let submit = |per_split| Submit::to("out").with_options(options()).with_items_per_split(per_split);
+    let submit = |per_split| Submit::to("out").with_items_per_split(per_split);
     let said = match case {
         "queue" => {
             let report = driver.submit_items(&job, 0..10, submit(1)).await?.wait().await?;

@@ -1,10 +1,10 @@
 //! Replies that are lost, and refusals that mean nothing but "again": the job succeeds, with nothing run twice.
 
 use crate::programs;
-use crate::rig::{CLAIM, COMMIT, MAPPER, MAPS, Rig, START, end, into_phase, options, refuse};
+use crate::rig::{CLAIM, COMMIT, MAPPER, MAPS, Rig, START, end, into_phase, refuse};
 use crate::support::run;
 use bytes::Bytes;
-use kinglet::{JobOptions, Really, Timestamp};
+use kinglet::{Really, Timestamp};
 use kinglet_aws::objects::Replace;
 use kinglet_aws::upload::{PART_BYTES, Upload};
 use kinglet_core::wire::record::ETAGS_MAX;
@@ -176,8 +176,7 @@ async fn more_than_a_hundred_throttled_requests_used_up_all_retries_of_a_process
     // One process makes all parts appear, 64 at once: each is refused more than once before the first of them succeeds.
     let refusals = 150;
     rig.strike([s3("CompleteMultipartUpload", "part-").times(refusals).does(refuse(503, "SlowDown"))]);
-    let many = JobOptions { partitions: Some(80), ..options() };
-    let handle = rig.driver.submit(&WordCount, rig.submission("out").with_options(many)).await.unwrap();
+    let handle = rig.driver.submit(&WordCount, rig.submission("out").with_partitions(80)).await.unwrap();
     rig.ends_alone(handle.id()).await;
     let report = end(&handle).await.unwrap();
     assert_eq!((report.retries, rig.struck()), (0, vec![refusals]));
@@ -190,8 +189,7 @@ async fn a_driver_whose_looks_at_its_job_failed_for_a_while_gave_it_up() {
     let rig = Rig::new().await;
     rig.strike([s3("UploadPart", "part-").does(Strike::HoldBefore)]);
     // One reducer, which looks at the job only now and then.
-    let one = JobOptions { partitions: Some(1), ..options() };
-    let handle = rig.driver.submit(&WordCount, rig.submission("out").with_options(one)).await.unwrap();
+    let handle = rig.driver.submit(&WordCount, rig.submission("out").with_partitions(1)).await.unwrap();
     let held = rig.held().await;
     // It has to be signed in again, which the SDK does not try by itself.
     let refusals = 20;

@@ -1,7 +1,7 @@
 //! A driver whose requests to S3 and DynamoDB can be held, and those of its functions: what the tests of single steps share.
 
 use crate::support::{Counts, conductor, driver, naive_count, read_output, shown, text};
-use kinglet::{Driver, Error, JobHandle, JobOptions, Local, Really, Report, Servers, Submit, Timestamp};
+use kinglet::{Driver, Error, JobHandle, Local, Really, Report, Servers, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_core::ids::JobId;
 use kinglet_jobs::WordCount;
@@ -70,7 +70,7 @@ impl Rig {
 
     /// The same to anywhere.
     pub(crate) fn submission_to(&self, output: impl Into<String>) -> Submit {
-        Submit::new([shown(&self.path("in.txt"))], output.into()).with_options(options())
+        in_tasks(Submit::new([shown(&self.path("in.txt"))], output))
     }
 
     /// Makes the bucket `results`: the files of a directory, which no driver locks.
@@ -181,8 +181,9 @@ impl Rig {
     }
 }
 
-pub(crate) fn options() -> JobOptions {
-    JobOptions { concurrency: 0, split_bytes: Some(10_000), partitions: Some(PARTS as u32), ..JobOptions::default() }
+/// In so many tasks and parts as this module says.
+pub(crate) fn in_tasks(submit: Submit) -> Submit {
+    submit.with_split_bytes(10_000).with_partitions(PARTS as u32)
 }
 
 /// Waits for a job's end, but not for ever.

@@ -4,8 +4,8 @@
 //! A step is a mode, as `exit`; with `@PATH` behind it that executable is shipped instead.
 
 use kinglet::{
-    CallOptions, Emitter, Error, Functions, Job, JobOptions, Jobs, Lines, Local, Program, Sink, Submit, UserError,
-    UserResult, Values,
+    CallOptions, Emitter, Error, Functions, Job, Jobs, Lines, Local, Program, Sink, Submit, UserError, UserResult,
+    Values,
 };
 use kinglet_local::lambda::InvocationReport;
 use serde::{Deserialize, Serialize};
@@ -194,9 +194,8 @@ async fn program() -> kinglet::Result<()> {
             continue;
         }
         let output = format!("out-{n}");
-        let tries_max = if mode == "hang" || path.is_some() { 1 } else { 4 };
-        let options = JobOptions { concurrency: 0, partitions: Some(1), tries_max, ..JobOptions::default() };
-        let mut submit = Submit::new(["in"], &output).with_options(options);
+        let tries = if mode == "hang" || path.is_some() { 1 } else { 4 };
+        let mut submit = Submit::new(["in"], &output).with_partitions(1).with_tries(tries);
         if let Some(path) = path {
             let program = if path == "linked" { Program::Linked } else { Program::File(PathBuf::from(path)) };
             submit = submit.with_program(program);

@@ -7,7 +7,7 @@ use kinglet_aws::conduct::{Conductor, Stack};
 use kinglet_aws::{Clients, Clock, Endpoints, FunctionNames};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::manifest::Manifest;
-use kinglet_core::wire::spec::{JobOptions, JobSpec, OutputSpec};
+use kinglet_core::wire::spec::{JobSpec, OptionsSpec, OutputSpec};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -199,7 +199,7 @@ pub(crate) async fn create_job(conductor: &Conductor, name: &str, program: Optio
     let (job, submitted_at) = (JobId::new(Timestamp::now(), 1), Timestamp::now());
     let output =
         OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into(), overwrite: false };
-    let (job_name, options) = (name.to_owned(), JobOptions::default());
+    let (job_name, options) = (name.to_owned(), OptionsSpec::for_concurrency(1_000));
     let (signature, params, inputs) = (String::new(), vec![], vec![]);
     let spec =
         JobSpec { job: job_name, signature, params, inputs, output, options, program, submitted_at, calls: None };

@@ -7,7 +7,7 @@
 //! Each pair of numbers is a job, submitted a second after the one before, all on so many functions. Prints a line a job as it
 //! ends: how long it took, how often a task was tried again, and how many mappers worked, to be held against its items.
 
-use kinglet::{Emitter, Error, Items, Job, JobOptions, Jobs, Local, Sink, Submit, UserResult, Values};
+use kinglet::{Emitter, Error, Items, Job, Jobs, Local, Sink, Submit, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,7 @@ async fn program() -> kinglet::Result<()> {
     for (n, job) in jobs.chunks_exact(2).enumerate() {
         let (items, ms) = (job[0] as u64, (job[1] * 1e3) as u64);
         let output = dir.path().join(n.to_string()).display().to_string();
-        let options = JobOptions { concurrency: 0, partitions: Some(1), ..JobOptions::default() };
-        let submit = Submit::to(output).with_options(options).with_items_per_split(1);
+        let submit = Submit::to(output).with_partitions(1).with_items_per_split(1);
         handles.push((items, ms, Instant::now(), driver.submit_items(&Sleep { ms }, 0..items, submit).await?));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -5,7 +5,7 @@ use crate::support::only_part;
 use crate::support::{
     Counts, count, driver, naive_count, read_output, reconciles, run, shown, sources, text, word_count,
 };
-use kinglet::{Compression, JobOptions, Submit};
+use kinglet::{Compression, Submit};
 use kinglet_jobs::WordCount;
 use std::fs;
 use std::path::Path;
@@ -137,27 +137,22 @@ async fn no_choice_of_splits_partitions_storage_or_compression_changes_a_count()
                 (Compression::None, Some(0)),
                 (Compression::Lz4, None),
             ] {
-                let options = JobOptions {
-                    concurrency: 0,
-                    partitions: Some(partitions),
-                    split_bytes: Some(split_bytes),
-                    compression,
-                    inline_bytes_max: inline,
-                    ..JobOptions::default()
-                };
                 let output = dir.path().join("out");
-                let submit = Submit::new([shown(&path)], shown(&output)).with_options(options.clone()).with_overwrite();
+                let submit = Submit::new([shown(&path)], shown(&output)).with_overwrite().with_compression(compression);
+                let submit = submit.with_partitions(partitions).with_split_bytes(split_bytes);
+                let submit = inline.into_iter().fold(submit, Submit::with_inline_bytes);
+                let way = format!("{submit:?}");
                 let report = driver.submit(&WordCount, submit).await.unwrap().wait().await.unwrap();
                 let out = read_output(&output);
-                assert!(out.counts == want, "{options:?}");
+                assert!(out.counts == want, "{way}");
                 reconciles(&out, &[(shown(&path), input.len() as u64)]);
                 assert_eq!(out.parts.len() as u32, partitions);
-                assert_eq!(&out.parts, parts.get_or_insert_with(|| out.parts.clone()), "{options:?}");
+                assert_eq!(&out.parts, parts.get_or_insert_with(|| out.parts.clone()), "{way}");
                 let (in_table, in_objects, empty) = report.runs_inline_object_empty;
                 assert_eq!(in_table + in_objects + empty, report.map_tasks);
                 match inline {
-                    Some(0) => assert_eq!(in_table, 0, "{options:?}"),
-                    Some(_) => assert_eq!(in_objects, 0, "{options:?}"),
+                    Some(0) => assert_eq!(in_table, 0, "{way}"),
+                    Some(_) => assert_eq!(in_objects, 0, "{way}"),
                     None => {}
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::args::{Cloud, Common, CompressionArg, Embedded, How, Job, PrimeRange, Primes, Run};
 use crate::{hull, progress, report};
-use kinglet::{Aws, Compression, Driver, Functions, JobHandle, JobOptions, Local, Program, Result, Submit};
+use kinglet::{Aws, Compression, Driver, Functions, JobHandle, Local, Program, Result, Submit};
 use kinglet_jobs::{PrimesOf, WordCount, parse_number};
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(crate) fn prime_job(range: &PrimeRange, parts: Option<u32>) -> Result<kingle
 
 /// So many parts, and all else by default.
 pub(crate) fn with_partitions(submit: Submit, parts: u32) -> Submit {
-    submit.with_options(JobOptions { concurrency: 0, partitions: Some(parts), ..JobOptions::default() })
+    submit.with_partitions(parts)
 }
 
 async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
@@ -75,20 +75,26 @@ async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
     }
 }
 
-fn submit(submit: Submit, how: &How) -> Submit {
-    let options = JobOptions {
-        concurrency: how.concurrency.unwrap_or(0),
-        split_bytes: how.split_bytes,
-        partitions: how.partitions,
-        compression: match how.compression {
-            CompressionArg::None => Compression::None,
-            CompressionArg::Lz4 => Compression::Lz4,
-        },
-        inline_bytes_max: how.inline_bytes,
-        ms_max: how.job_timeout.map(|seconds| seconds * 1_000),
-        ..JobOptions::default()
-    };
-    let submit = submit.with_options(options);
+fn submit(mut submit: Submit, how: &How) -> Submit {
+    submit = submit.with_compression(match how.compression {
+        CompressionArg::None => Compression::None,
+        CompressionArg::Lz4 => Compression::Lz4,
+    });
+    if let Some(functions) = how.concurrency {
+        submit = submit.with_concurrency(functions);
+    }
+    if let Some(bytes) = how.split_bytes {
+        submit = submit.with_split_bytes(bytes);
+    }
+    if let Some(partitions) = how.partitions {
+        submit = submit.with_partitions(partitions);
+    }
+    if let Some(bytes) = how.inline_bytes {
+        submit = submit.with_inline_bytes(bytes);
+    }
+    if let Some(seconds) = how.job_timeout {
+        submit = submit.with_job_timeout(Duration::from_secs(seconds));
+    }
     if how.overwrite { submit.with_overwrite() } else { submit }
 }
 

@@ -190,7 +190,7 @@ mod tests {
     use crate::ids::AttemptId;
     use crate::wire::plan::ObjectRange;
     use crate::wire::record::{Placement, Usage};
-    use crate::wire::spec::{ItemsSpec, JobOptions, Objects, OutputSpec};
+    use crate::wire::spec::{ItemsSpec, Objects, OptionsSpec, OutputSpec};
 
     fn spec() -> JobSpec {
         JobSpec {
@@ -199,7 +199,7 @@ mod tests {
             params: vec![],
             inputs: vec![InputSpec { bucket: "b".into(), objects: Objects::One("k".into()), shown: "s3://b/k".into() }],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into(), overwrite: false },
-            options: JobOptions::default(),
+            options: OptionsSpec::for_concurrency(1_000),
             program: None,
             submitted_at: crate::ids::Timestamp(0),
             calls: None,

@@ -4,12 +4,11 @@ use crate::aws::{Aws, Cloud};
 use crate::calls::{Maps, new_id};
 use crate::handle::JobHandle;
 use crate::hold::Hold;
-use crate::items::{ItemCuts, Made};
+use crate::items::Made;
 use crate::machine::{Keeper, Neighbour, Servers};
-use crate::program::{Program, Shipping};
-use crate::{
-    Error, Format, Framing, Items, Job, JobOptions, JobStatus, Local, Phase, Report, Result, Value, inputs, output,
-};
+use crate::program::Shipping;
+use crate::submit::Submit;
+use crate::{Error, Format, Framing, Items, Job, JobStatus, Local, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::objects::{Replace, Version};
@@ -18,7 +17,7 @@ use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
 use kinglet_core::wire::spec::{CallsSpec, JobSpec, PART, part_job};
-use kinglet_core::{Registry, encode_params, limits, signature};
+use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::Runtime;
 use kinglet_local::s3::BucketKind;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -116,72 +115,6 @@ pub struct StackInfo {
     pub input_bucket: String,
     /// The bucket that jobs may write.
     pub output_bucket: String,
-}
-
-/// What a job reads and writes, and how. Made by [`Driver::submit`].
-#[derive(Clone, Debug)]
-pub struct Submit {
-    inputs: Vec<String>,
-    output: String,
-    options: JobOptions,
-    program: Option<Program>,
-    overwrite: bool,
-    cuts: ItemCuts,
-}
-
-impl Submit {
-    /// Reads `inputs` (files, directories, patterns, `s3://` URIs) and writes to `output` (a directory or an `s3://` prefix).
-    pub fn new<I>(inputs: I, output: impl Into<String>) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        Submit {
-            inputs: inputs.into_iter().map(Into::into).collect(),
-            output: output.into(),
-            options: JobOptions { concurrency: 0, ..JobOptions::default() },
-            program: None,
-            overwrite: false,
-            cuts: ItemCuts::Even,
-        }
-    }
-
-    /// Writes to `output` and reads nothing: for a job whose input is made, [`Driver::submit_items`].
-    pub fn to(output: impl Into<String>) -> Self {
-        Submit::new([""; 0], output)
-    }
-
-    /// How many items a map task gets. Without it, they are spread evenly over four tasks for each function that can run at once.
-    #[must_use]
-    pub fn with_items_per_split(self, items: usize) -> Self {
-        Submit { cuts: ItemCuts::PerSplit(items), ..self }
-    }
-
-    /// How much work each item is, in any unit, in the order of the items: map tasks get about the same amount each. An item
-    /// that is more than that is a task of its own.
-    #[must_use]
-    pub fn with_item_weights(self, weights: impl IntoIterator<Item = u64>) -> Self {
-        Submit { cuts: ItemCuts::Weights(weights.into_iter().collect()), ..self }
-    }
-
-    /// How it is run. A `concurrency` of 0 is the stack's.
-    #[must_use]
-    pub fn with_options(self, options: JobOptions) -> Self {
-        Submit { options, ..self }
-    }
-
-    /// Where the functions have this job's code from, when it is not where they have that of the driver's other jobs.
-    #[must_use]
-    pub fn with_program(self, program: Program) -> Self {
-        Submit { program: Some(program), ..self }
-    }
-
-    /// Replaces the result that the output may hold already. That stays until the new one is whole, then what its manifest lists
-    /// is removed; other files stay as they are.
-    #[must_use]
-    pub fn with_overwrite(self) -> Self {
-        Submit { overwrite: true, ..self }
-    }
 }
 
 impl Driver {
@@ -326,15 +259,15 @@ impl Driver {
             return Err(Error::input("input-kind", format!("job {} reads items, not {input}", J::NAME))
                 .with_hint("make its `Submit` with `Submit::to(output)`"));
         }
-        let concurrency = self.concurrency(&submit.options).await;
+        let concurrency = self.concurrency(&submit).await;
         let made = Made::new(items, &submit.cuts, concurrency).map_err(|e| e.context(format!("job {}", J::NAME)))?;
         self.submit_erased(J::NAME, signature, params, submit, Some((made, calls))).await
     }
 
-    async fn concurrency(&self, options: &JobOptions) -> u32 {
-        match options.concurrency {
-            0 => self.shared.place.concurrency().await,
-            given => given,
+    async fn concurrency(&self, submit: &Submit) -> u32 {
+        match submit.concurrency {
+            Some(given) => given,
+            None => self.shared.place.concurrency().await,
         }
     }
 
@@ -367,7 +300,7 @@ impl Driver {
             };
             runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
         }
-        check_time(&submit.options)?;
+        submit.check_time()?;
         let hold = match &output.path {
             Some(path) => {
                 self.shared.let_go_of_ended().await;
@@ -402,7 +335,7 @@ impl Driver {
         let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
         let now = conductor.now();
         let job = submission.job.clone();
-        let concurrency = self.concurrency(&submit.options).await;
+        let concurrency = self.concurrency(&submit).await;
         let mut inputs: Vec<_> = resolved.into_iter().map(|input| input.spec).collect();
         let mut calls = None;
         if let Some((made, by)) = made {
@@ -415,7 +348,7 @@ impl Driver {
             params,
             inputs,
             output,
-            options: JobOptions { concurrency, ..submit.options },
+            options: submit.options(concurrency),
             program,
             submitted_at: now,
             calls,
@@ -634,18 +567,5 @@ impl Shared {
             }
             keeper.end(status);
         }
-    }
-}
-
-/// Refuses a job that the ledger would forget before it ends.
-fn check_time(options: &JobOptions) -> Result<()> {
-    match options.ms_max {
-        Some(0) => Err(Error::input("job-timeout", "a job that may take no time does nothing")
-            .with_hint("give it some, or leave the choice to Kinglet")),
-        Some(ms) if ms > limits::JOB_MS_CAP => {
-            let message = format!("a job may take {} s at most, and not {} s", limits::JOB_MS_CAP / 1_000, ms / 1_000);
-            Err(Error::limit("job-timeout", message).with_hint("cut it into several jobs"))
-        }
-        _ => Ok(()),
     }
 }

@@ -57,11 +57,12 @@ mod memory;
 mod output;
 mod program;
 mod report;
+mod submit;
 
 pub use aws::Aws;
 pub use calls::{CallFuture, CallOptions, CallStats, Calls, CallsReport};
 pub use doctor::{Finding, Level, examine_machine};
-pub use driver::{Driver, StackInfo, Submit};
+pub use driver::{Driver, StackInfo};
 pub use entry::{Jobs, main, register};
 pub use handle::{JobHandle, Progress};
 pub use jobs::{Cleaned, JobStatus, JobSummary, Really};
@@ -75,7 +76,6 @@ pub use kinglet_core::prices;
 pub use kinglet_core::report::{Cost, Report, Spread, Wall};
 pub use kinglet_core::wire::record::Requests;
 pub use kinglet_core::wire::run::Compression;
-pub use kinglet_core::wire::spec::JobOptions;
 pub use kinglet_core::{
     AsKey, Batch, Batches, ByteLines, Combiner, Emitter, Error, Extent, Fault, Fixed, Format, Framing, HeadedLines,
     Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult, Value, Values, Words,
@@ -85,3 +85,4 @@ pub use local::{Functions, Local, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};
 pub use machine::Machine;
 pub use program::Program;
+pub use submit::Submit;

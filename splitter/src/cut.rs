@@ -2,7 +2,7 @@
 
 use kinglet_aws::objects::Listed;
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
-use kinglet_core::wire::spec::JobOptions;
+use kinglet_core::wire::spec::OptionsSpec;
 use kinglet_core::{Error, Result, limits};
 
 /// The smallest split that is chosen: below it, starting a function costs more than it saves.
@@ -31,7 +31,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) fn of(listed: &[(u32, Listed)], options: &JobOptions) -> Result<Self> {
+    pub(crate) fn of(listed: &[(u32, Listed)], options: &OptionsSpec) -> Result<Self> {
         let total: u64 = listed.iter().map(|(_, object)| object.size).sum();
         let concurrency = u64::from(options.concurrency.max(1));
         let chosen = (total / (concurrency * WAVES)).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
@@ -56,7 +56,7 @@ impl Shape {
 }
 
 /// How many partitions a job has: what it asks for, or what is chosen.
-pub(crate) fn partitions(options: &JobOptions, chosen: u32) -> Result<u32> {
+pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
     match options.partitions {
         Some(0) => Err(Error::input("partitions", "a job needs at least one partition")
             .with_hint("ask for one or more (--partitions), or leave the choice to Kinglet")),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn fifty_thousand_small_objects_are_packed() {
         let listed: Vec<_> = (0..50_000).map(|n| object(&format!("k{n:05}"), 24_000)).collect();
-        let shape = Shape::of(&listed, &JobOptions { concurrency: 2, ..JobOptions::default() }).unwrap();
+        let shape = Shape::of(&listed, &OptionsSpec::for_concurrency(2)).unwrap();
         let (splits, inputs) = cut(&listed, &shape);
         assert!(splits.len() < 200, "{} splits", splits.len());
         assert_eq!(splits.iter().map(Split::bytes).sum::<u64>(), inputs.bytes);
@@ -163,14 +163,14 @@ mod tests {
 
     #[test]
     fn sizes_follow_the_input_and_bad_options_are_named() {
-        let options = JobOptions { concurrency: 2, ..JobOptions::default() };
+        let options = OptionsSpec::for_concurrency(2);
         assert_eq!(Shape::of(&[object("k", 1_000)], &options).unwrap().partitions, 1);
         let big = [object("k", 1_200_000_000)];
         assert_eq!(Shape::of(&big, &options).unwrap(), Shape { split_bytes: 150_000_000, partitions: 9 });
-        let code = |options: JobOptions| Shape::of(&big, &options).unwrap_err().code().to_owned();
-        assert_eq!(code(JobOptions { split_bytes: Some(0), ..options.clone() }), "split-bytes");
-        assert_eq!(code(JobOptions { split_bytes: Some(1), ..options.clone() }), "split-bytes");
-        assert_eq!(code(JobOptions { partitions: Some(0), ..options.clone() }), "partitions");
-        assert_eq!(code(JobOptions { partitions: Some(20_000), ..options }), "partitions");
+        let code = |options: OptionsSpec| Shape::of(&big, &options).unwrap_err().code().to_owned();
+        assert_eq!(code(OptionsSpec { split_bytes: Some(0), ..options.clone() }), "split-bytes");
+        assert_eq!(code(OptionsSpec { split_bytes: Some(1), ..options.clone() }), "split-bytes");
+        assert_eq!(code(OptionsSpec { partitions: Some(0), ..options.clone() }), "partitions");
+        assert_eq!(code(OptionsSpec { partitions: Some(20_000), ..options }), "partitions");
     }
 }

@@ -3,7 +3,7 @@
 use kinglet_aws::Objects;
 use kinglet_core::wire::items::{index_bytes, read_index};
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
-use kinglet_core::wire::spec::{ItemsSpec, JobOptions};
+use kinglet_core::wire::spec::{ItemsSpec, OptionsSpec};
 use kinglet_core::{Error, Result};
 
 /// The most partitions that are chosen: how much the items will become cannot be seen from them.
@@ -14,7 +14,7 @@ pub(crate) async fn cut(
     objects: &Objects,
     bucket: &str,
     made: &ItemsSpec,
-    options: &JobOptions,
+    options: &OptionsSpec,
 ) -> Result<(Vec<Split>, Inputs, u32)> {
     let (from, to) = (made.items_bytes, made.items_bytes + index_bytes(made.splits));
     let shown = format!("s3://{bucket}/{}", made.key);

@@ -7,7 +7,7 @@ mod results;
 
 use crate::args::{Cloud, CompressionArg, Embedded};
 use clap::Args;
-use kinglet::{Compression, Driver, Error, Job, JobHandle, JobId, JobOptions, Report, Result, Submit};
+use kinglet::{Compression, Driver, Error, Job, JobHandle, JobId, Report, Result, Submit};
 use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
 use results::{Case, Results};
 use std::path::Path;
@@ -253,25 +253,22 @@ impl Set<'_> {
             CompressionArg::None => Compression::None,
             CompressionArg::Lz4 => Compression::Lz4,
         };
-        let options =
-            JobOptions { concurrency: self.bench.concurrency.unwrap_or(0), compression, ..JobOptions::default() };
-        let submit =
-            if N == 0 { Submit::to(self.place.at(output)) } else { Submit::new(inputs, self.place.at(output)) };
-        submit.with_options(options).with_overwrite()
+        let submit = Submit::new(inputs, self.place.at(output)).with_compression(compression).with_overwrite();
+        match self.bench.concurrency {
+            Some(functions) => submit.with_concurrency(functions),
+            None => submit,
+        }
     }
 
     /// Starts the job that writes a corpus.
     async fn write(&self, size: u64) -> Result<JobHandle> {
         let bytes = STRETCH_BYTES.min(size);
         let partitions = u32::try_from(size.div_ceil(PART_BYTES)).unwrap_or(u32::MAX);
-        let submit = self.submit([], &corpus(size));
-        let options = JobOptions {
-            concurrency: self.bench.concurrency.unwrap_or(0),
-            partitions: Some(partitions.min(1_000)),
-            ..JobOptions::default()
-        };
+        // Of what this job shuffles, the corpus's compression says nothing.
+        let submit = self.submit([], &corpus(size)).with_compression(Compression::Lz4);
+        let submit = submit.with_partitions(partitions.min(1_000));
         let job = BenchWrite { bytes: bytes as u32 };
-        self.driver.submit_items(&job, 0..size.div_ceil(bytes), submit.with_options(options)).await
+        self.driver.submit_items(&job, 0..size.div_ceil(bytes), submit).await
     }
 
     /// Brings a corpus to where it can be read.

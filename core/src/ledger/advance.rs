@@ -188,7 +188,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
 
 fn took_too_long(ms_max: u64) -> Error {
     Error::limit("job-too-long", format!("the job has taken longer than the {} s that it may", ms_max / 1_000))
-        .with_hint("give it more time (--job-timeout; `JobOptions::ms_max`), or less to do")
+        .with_hint("give it more time (--job-timeout; `Submit::with_job_timeout`), or less to do")
 }
 
 /// What the decisions about a stage's tasks have in common.

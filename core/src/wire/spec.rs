@@ -20,7 +20,7 @@ pub struct JobSpec {
     /// Where to write.
     pub output: OutputSpec,
     /// How.
-    pub options: JobOptions,
+    pub options: OptionsSpec,
     /// The shipped program that holds the job; without one, the functions hold it themselves.
     pub program: Option<ProgramId>,
     /// When it was submitted.
@@ -196,7 +196,7 @@ impl OutputSpec {
 
 /// How a job is run. `None` leaves the choice to the splitter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JobOptions {
+pub struct OptionsSpec {
     /// About how many bytes a map task reads.
     pub split_bytes: Option<u64>,
     /// How many reduce partitions, and so parts, there are.
@@ -217,12 +217,13 @@ pub struct JobOptions {
     pub map_ms_max: Option<u64>,
 }
 
-impl Default for JobOptions {
-    fn default() -> Self {
-        JobOptions {
+impl OptionsSpec {
+    /// Leaves every choice to the splitter, on a stack that runs so many functions at once.
+    pub fn for_concurrency(concurrency: u32) -> Self {
+        OptionsSpec {
             split_bytes: None,
             partitions: None,
-            concurrency: 1_000,
+            concurrency,
             compression: Compression::Lz4,
             tries_max: 4,
             ms_max: None,
@@ -252,7 +253,7 @@ mod tests {
                 InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into() },
             ],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into(), overwrite: true },
-            options: JobOptions::default(),
+            options: OptionsSpec::for_concurrency(1_000),
             program: Some(ProgramId::of(b"abc")),
             submitted_at: Timestamp(7),
             calls: Some(CallsSpec {

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use kinglet_core::limits::CALLS_AT_ONCE_MAX;
-use kinglet_core::wire::spec::JobOptions;
+use kinglet_core::wire::spec::OptionsSpec;
 
 /// How the calls of a map are made; see [`crate::Driver::map_with`] and [`crate::Driver::map_reduce_with`].
 #[derive(Clone, Debug, Default)]
@@ -10,7 +10,7 @@ use kinglet_core::wire::spec::JobOptions;
 pub struct CallOptions {
     pub(super) per_batch: Option<usize>,
     pub(super) at_once: Option<usize>,
-    pub(super) tries_max: Option<u16>,
+    pub(super) tries: Option<u16>,
 }
 
 impl CallOptions {
@@ -39,7 +39,7 @@ impl CallOptions {
     /// worker dies is halved instead, until the call that kills it is alone; that one is tried twice, once when it was out of
     /// time, and no more often than this.
     pub fn with_tries(self, tries: u16) -> Self {
-        CallOptions { tries_max: Some(tries.max(1)), ..self }
+        CallOptions { tries: Some(tries.max(1)), ..self }
     }
 
     /// # Errors
@@ -60,8 +60,8 @@ impl CallOptions {
         self.at_once.and_then(|calls| u16::try_from(calls).ok())
     }
 
-    pub(super) fn job_options(&self, concurrency: u32) -> JobOptions {
-        let defaults = JobOptions::default();
-        JobOptions { concurrency, tries_max: self.tries_max.unwrap_or(defaults.tries_max), ..defaults }
+    pub(super) fn for_job(&self, concurrency: u32) -> OptionsSpec {
+        let defaults = OptionsSpec::for_concurrency(concurrency);
+        OptionsSpec { tries_max: self.tries.unwrap_or(defaults.tries_max), ..defaults }
     }
 }

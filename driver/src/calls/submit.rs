@@ -168,7 +168,7 @@ async fn send(
             shown: "(calls)".to_owned(),
             overwrite: false,
         },
-        options: options.job_options(concurrency),
+        options: options.for_job(concurrency),
         program,
         submitted_at: now,
         calls: Some(CallsSpec { function: function.clone(), then, per_task, at_once: options.at_once() }),

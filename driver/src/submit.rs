@@ -1,0 +1,203 @@
+//! What a submission says: what a job reads and writes, and the choices that are Kinglet's unless it makes them.
+
+use crate::items::ItemCuts;
+use crate::program::Program;
+use crate::{Compression, Error, Result};
+use kinglet_core::limits;
+use kinglet_core::wire::spec::OptionsSpec;
+use std::time::Duration;
+
+/// What a job reads and writes, and how it is run: for [`crate::Driver::submit`] and its kin.
+///
+/// ```no_run
+/// use kinglet::Submit;
+///
+/// let submit = Submit::new(["s3://books/english/"], "s3://results/counts").with_partitions(8).with_overwrite();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "hand it to a driver"]
+pub struct Submit {
+    pub(crate) inputs: Vec<String>,
+    pub(crate) output: String,
+    pub(crate) program: Option<Program>,
+    pub(crate) overwrite: bool,
+    pub(crate) cuts: ItemCuts,
+    pub(crate) concurrency: Option<u32>,
+    partitions: Option<u32>,
+    split_bytes: Option<u64>,
+    compression: Option<Compression>,
+    tries: Option<u16>,
+    job_timeout: Option<Duration>,
+    inline_bytes: Option<u64>,
+    map_time: Option<Duration>,
+}
+
+impl Submit {
+    /// Reads `inputs` (files, directories, patterns, `s3://` URIs) and writes to `output` (a directory or an `s3://` prefix).
+    pub fn new<I>(inputs: I, output: impl Into<String>) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Submit {
+            inputs: inputs.into_iter().map(Into::into).collect(),
+            output: output.into(),
+            program: None,
+            overwrite: false,
+            cuts: ItemCuts::Even,
+            concurrency: None,
+            partitions: None,
+            split_bytes: None,
+            compression: None,
+            tries: None,
+            job_timeout: None,
+            inline_bytes: None,
+            map_time: None,
+        }
+    }
+
+    /// Writes to `output` and reads nothing: for a job whose input is made, [`crate::Driver::submit_items`].
+    pub fn to(output: impl Into<String>) -> Self {
+        Submit::new([""; 0], output)
+    }
+
+    /// Replaces the result that the output may hold already. That stays until the new one is whole, then what its manifest lists
+    /// is removed; other files stay as they are.
+    pub fn with_overwrite(self) -> Self {
+        Submit { overwrite: true, ..self }
+    }
+
+    /// Makes so many reduce partitions, and so parts, from 1 to 10,000. By default as many as suit the input's size and the
+    /// number of functions.
+    pub fn with_partitions(self, partitions: u32) -> Self {
+        Submit { partitions: Some(partitions), ..self }
+    }
+
+    /// Gives each map task about so many bytes to read. By default so many that every function has work, within bounds.
+    pub fn with_split_bytes(self, bytes: u64) -> Self {
+        Submit { split_bytes: Some(bytes), ..self }
+    }
+
+    /// Gives each map task so many items. By default they are spread evenly over four tasks for each function that can run at
+    /// once.
+    pub fn with_items_per_split(self, items: usize) -> Self {
+        Submit { cuts: ItemCuts::PerSplit(items), ..self }
+    }
+
+    /// Says how much work each item is, in any unit, in the order of the items: map tasks get about the same amount each. An
+    /// item that is more than that is a task of its own.
+    pub fn with_item_weights(self, weights: impl IntoIterator<Item = u64>) -> Self {
+        Submit { cuts: ItemCuts::Weights(weights.into_iter().collect()), ..self }
+    }
+
+    /// Cuts the input for so many functions that run at once. By default for as many as the stack has: [`crate::Local`]'s
+    /// concurrency, or what Lambda gives the stack. It does not limit how many run.
+    pub fn with_concurrency(self, functions: u32) -> Self {
+        Submit { concurrency: Some(functions.max(1)), ..self }
+    }
+
+    /// Stores what mappers hand to reducers in this way. [`Compression::Lz4`] by default.
+    pub fn with_compression(self, compression: Compression) -> Self {
+        Submit { compression: Some(compression), ..self }
+    }
+
+    /// Keeps what a map task hands to reducers in DynamoDB where that is at most so many bytes, and in S3 where it is more. By
+    /// default it lies where that is cheaper.
+    pub fn with_inline_bytes(self, bytes: u64) -> Self {
+        Submit { inline_bytes: Some(bytes), ..self }
+    }
+
+    /// Tries a task so often, 4 times by default, before the job fails. What another try cannot mend, as an error of the job's own
+    /// code, fails the job at once.
+    pub fn with_tries(self, tries: u16) -> Self {
+        Submit { tries: Some(tries.max(1)), ..self }
+    }
+
+    /// Gives the job so long in all, in whole milliseconds: 24 h by default, 6 days at most. Time that it waits for functions
+    /// counts. Then it fails with `job-too-long`.
+    ///
+    /// How long one invocation may run is the function's timeout: [`crate::Local::with_timeout`], or the stack's.
+    pub fn with_job_timeout(self, timeout: Duration) -> Self {
+        Submit { job_timeout: Some(timeout), ..self }
+    }
+
+    /// Lets a map task run for so long, in whole milliseconds, before it commits what it has and leaves the rest to the next
+    /// task. By default, and at most, for what its function's timeout allows.
+    pub fn with_map_time(self, time: Duration) -> Self {
+        Submit { map_time: Some(time), ..self }
+    }
+
+    /// Ships this program to the functions, where the job is not in the one that the driver ships for its other jobs.
+    pub fn with_program(self, program: Program) -> Self {
+        Submit { program: Some(program), ..self }
+    }
+
+    /// Refuses a job that the ledger would forget before it ends.
+    pub(crate) fn check_time(&self) -> Result<()> {
+        match self.job_timeout.map(whole_ms) {
+            Some(0) => Err(Error::input("job-timeout", "a job that may take no time does nothing")
+                .with_hint("give it some, or leave the choice to Kinglet")),
+            Some(ms) if ms > limits::JOB_MS_CAP => {
+                let message =
+                    format!("a job may take {} s at most, and not {} s", limits::JOB_MS_CAP / 1_000, ms / 1_000);
+                Err(Error::limit("job-timeout", message).with_hint("cut it into several jobs"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The choices as workers read them, on a stack that runs so many functions at once.
+    pub(crate) fn options(&self, concurrency: u32) -> OptionsSpec {
+        let defaults = OptionsSpec::for_concurrency(concurrency);
+        OptionsSpec {
+            split_bytes: self.split_bytes,
+            partitions: self.partitions,
+            concurrency,
+            compression: self.compression.unwrap_or(defaults.compression),
+            tries_max: self.tries.unwrap_or(defaults.tries_max),
+            ms_max: self.job_timeout.map(whole_ms),
+            inline_bytes_max: self.inline_bytes,
+            map_ms_max: self.map_time.map(whole_ms),
+        }
+    }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_splitter() {
+        assert_eq!(Submit::to("out").options(7), OptionsSpec::for_concurrency(7));
+    }
+
+    #[test]
+    fn what_is_said_is_what_workers_read() {
+        let submit = Submit::to("out").with_partitions(3).with_split_bytes(10).with_compression(Compression::None);
+        let submit = submit.with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
+        let want = OptionsSpec {
+            split_bytes: Some(10),
+            partitions: Some(3),
+            concurrency: 2,
+            compression: Compression::None,
+            tries_max: 1,
+            ms_max: Some(9_000),
+            inline_bytes_max: Some(5),
+            map_ms_max: Some(1),
+        };
+        assert_eq!(submit.with_map_time(Duration::from_micros(1_999)).options(2), want);
+    }
+
+    #[test]
+    fn a_job_takes_some_time_and_no_more_than_the_ledger_keeps_it() {
+        let check = |timeout| Submit::to("out").with_job_timeout(timeout).check_time().map_err(|e| e.code().to_owned());
+        assert_eq!(check(Duration::from_millis(limits::JOB_MS_CAP)), Ok(()));
+        for timeout in [Duration::ZERO, Duration::from_millis(limits::JOB_MS_CAP + 1), Duration::MAX] {
+            assert_eq!(check(timeout), Err("job-timeout".to_owned()), "{timeout:?}");
+        }
+    }
+}
