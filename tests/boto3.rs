@@ -14,16 +14,16 @@ async fn boto3_works_with_the_embedded_runtime() {
     kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
     let functions = Functions::Directory(programs::directory().clone());
     let driver = Local::new().with_functions(functions).with_state_dir(programs::state_dir()).start().await.unwrap();
-    let ([s3, dynamodb, lambda], (id, secret)) = driver.endpoints().unwrap();
+    let at = driver.endpoints().unwrap();
 
     let mut script = Command::new(python);
     // Nothing of the developer's own: no profile, no session, no proxy.
     script.env_clear().arg(venv::script("boto3_check.py")).envs([
-        ("AWS_ENDPOINT_URL_S3", s3.as_str()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
-        ("AWS_ENDPOINT_URL_LAMBDA", &lambda),
-        ("AWS_ACCESS_KEY_ID", &id),
-        ("AWS_SECRET_ACCESS_KEY", &secret),
+        ("AWS_ENDPOINT_URL_S3", at.s3_url.as_str()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &at.dynamodb_url),
+        ("AWS_ENDPOINT_URL_LAMBDA", &at.lambda_url),
+        ("AWS_ACCESS_KEY_ID", &at.access_key),
+        ("AWS_SECRET_ACCESS_KEY", &at.secret_key),
         ("AWS_DEFAULT_REGION", kinglet_local::REGION),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use kinglet::{
-    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Jobs, Local, Servers, Shared, Sink,
-    Submit, UserError, UserResult, Values,
+    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Jobs, Local, Shared, Sink, Submit,
+    UserError, UserResult, Values,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
@@ -490,9 +490,8 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
 
 /// Goes on with calls from another driver on the same S3 and DynamoDB, and from the same driver when they have ended.
 async fn attach(driver: &Driver) -> kinglet::Result<serde_json::Value> {
-    let Some(([s3_url, dynamodb_url, _], (access_key, secret_key))) = driver.endpoints() else { panic!("no runtime") };
-    let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
-    let other = Local::new().with_servers(servers).with_concurrency(1).start().await?;
+    let Some(endpoints) = driver.endpoints() else { panic!("no runtime") };
+    let other = Local::new().with_servers(endpoints.into()).with_concurrency(1).start().await?;
 
     // A map of two waves, of which the second waits for a file.
     let gate = std::env::current_dir().map_err(|e| Error::input("test", e.to_string()))?.join("gate");

@@ -1,9 +1,9 @@
 //! A map task that dies of memory is tried again on its own: halved, then on the larger mapper. Memory is enforced as on
 //! Lambda; what does not fit is one item of 150 MB, which no cut divides.
 
-use crate::support::{driver, nothing_published, shown};
+use crate::support::{driver, endpoints, nothing_published, shown};
 use kinglet::{Driver, JobHandle, Submit};
-use kinglet_aws::{Clients, Endpoints, Ledger};
+use kinglet_aws::{Clients, Ledger};
 use kinglet_core::ids::Stage;
 use kinglet_core::report::gb_seconds;
 use kinglet_jobs::BenchEmpty;
@@ -29,8 +29,7 @@ async fn submit(driver: &Driver, output: &str) -> JobHandle {
 
 /// The ledger, as somebody else sees it.
 fn ledger(driver: &Driver) -> Ledger {
-    let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
-    let clients = Clients::at(&Endpoints { s3, dynamodb, lambda, region: "us-east-1".to_owned(), keys });
+    let clients = Clients::at(&endpoints(driver));
     Ledger::new(clients.dynamodb.clone(), "kinglet", clients.meter, clients.clock)
 }
 

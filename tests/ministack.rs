@@ -10,11 +10,12 @@
 //! - An ETag is an MD5 digest from ministack and no digest at all from the embedded S3. Kinglet only compares them, as S3
 //!   promises no more (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>).
 
+use crate::support::endpoints;
 use crate::{programs, venv};
 use kinglet::{Driver, Error, Functions, Jobs, Local, Manifest, Report, Result, Servers, Submit};
 use kinglet_aws::objects::{Completed, Put, Replace, Version};
 use kinglet_aws::upload::{PART_BYTES, Upload};
-use kinglet_aws::{Clients, Endpoints, Objects};
+use kinglet_aws::{Clients, Objects};
 use kinglet_jobs::WordCount;
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, When};
 use std::collections::BTreeMap;
@@ -185,9 +186,7 @@ impl Stack {
 }
 
 fn objects(driver: &Driver) -> Objects {
-    let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
-    let region = kinglet_local::REGION.to_owned();
-    Objects::new(Clients::at(&Endpoints { s3, dynamodb, lambda, region, keys }).s3)
+    Objects::new(Clients::at(&endpoints(driver)).s3)
 }
 
 /// About so many bytes of words, some of them not UTF-8, with every kind of white space between them.

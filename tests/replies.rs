@@ -4,7 +4,7 @@ use crate::programs;
 use crate::rig::{CLAIM, COMMIT, MAPPER, MAPS, Rig, START, end, into_phase, refuse};
 use crate::support::run;
 use bytes::Bytes;
-use kinglet::{Really, Timestamp};
+use kinglet::Timestamp;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::upload::{PART_BYTES, Upload};
 use kinglet_core::wire::record::ETAGS_MAX;
@@ -225,7 +225,7 @@ async fn cleaning_removed_what_calls_share_and_what_a_driver_was_just_submitting
     let (handle, ()) = tokio::join!(rig.driver.submit(&WordCount, submission), async {
         let held = rig.held().await;
         let soon = Timestamp(Timestamp::now().0 + 3_600_000);
-        let cleaned = rig.driver.clean(soon, Really::Remove).await.unwrap();
+        let cleaned = rig.driver.clean(soon).await.unwrap();
         assert_eq!(cleaned.jobs, []);
         let left = rig.conductor.leftovers().await.unwrap();
         assert_eq!(left.len(), 2, "{left:?}");
@@ -237,7 +237,7 @@ async fn cleaning_removed_what_calls_share_and_what_a_driver_was_just_submitting
     rig.is_right("out");
     // What was shared stays when the job goes.
     let soon = Timestamp(Timestamp::now().0 + 3_600_000);
-    assert_eq!(rig.driver.clean(soon, Really::Remove).await.unwrap().jobs, [handle.id().clone()]);
+    assert_eq!(rig.driver.clean(soon).await.unwrap().jobs, [handle.id().clone()]);
     assert_eq!(rig.conductor.leftovers().await.unwrap().len(), 1);
     drop(shared);
     rig.driver.close().await;

@@ -1,7 +1,7 @@
 //! A driver whose requests to S3 and DynamoDB can be held, and those of its functions: what the tests of single steps share.
 
 use crate::support::{Counts, conductor, driver, naive_count, read_output, shown, text};
-use kinglet::{Driver, Error, JobHandle, Local, Really, Report, Servers, Submit, Timestamp};
+use kinglet::{Driver, Error, JobHandle, Local, Report, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_core::ids::JobId;
 use kinglet_jobs::WordCount;
@@ -90,9 +90,8 @@ impl Rig {
 
     /// Another driver on the same S3 and DynamoDB, with functions of its own.
     pub(crate) async fn second_driver(&self) -> Driver {
-        let ([s3_url, dynamodb_url, _], (access_key, secret_key)) = self.driver.endpoints().unwrap();
-        let servers = Servers { s3_url, dynamodb_url, access_key, secret_key };
-        driver(|local| local.with_servers(servers)).await
+        let servers = self.driver.endpoints().unwrap();
+        driver(|local| local.with_servers(servers.into())).await
     }
 
     pub(crate) async fn submit(&self, output: &str) -> JobHandle {
@@ -172,7 +171,7 @@ impl Rig {
             assert_eq!(left, [], "{bucket}");
         }
         let before = Timestamp(Timestamp::now().0 + 3_600_000);
-        self.driver.clean(before, Really::Remove).await.unwrap();
+        self.driver.clean(before).await.unwrap();
         let left = self.conductor.leftovers().await.unwrap();
         assert!(left.is_empty(), "{left:?}");
         let items =

@@ -2,11 +2,12 @@
 //! The command runs as a user would run it, with nothing but the environment that every AWS tool reads.
 
 use crate::ministack::Ministack;
-use crate::support::{Ran, failed, naive_count, run, text};
+use crate::support::{Ran, endpoints, failed, naive_count, run, text};
 use crate::{programs, venv};
+use kinglet::measure::Measure;
 use kinglet::{Aws, Driver, Functions, Jobs, Local};
 use kinglet_aws::objects::Replace;
-use kinglet_aws::{Clients, Endpoints, Objects};
+use kinglet_aws::{Clients, Objects};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -55,10 +56,9 @@ impl Cloud {
         let local = Local::new().with_servers(ministack.servers()).with_functions(functions);
         let local = local.with_state_dir(programs::state_dir()).with_concurrency(3);
         let driver = local.start().await.unwrap();
-        let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
-        let lambda_url = lambda.clone();
-        let region = kinglet_local::REGION.to_owned();
-        let objects = Objects::new(Clients::at(&Endpoints { s3, dynamodb, lambda, region, keys }).s3);
+        let endpoints = endpoints(&driver);
+        let objects = Objects::new(Clients::at(&endpoints).s3);
+        let lambda_url = endpoints.lambda;
         for bucket in ["shelf", "out"] {
             objects.create_bucket(bucket).await.unwrap();
         }
@@ -655,6 +655,7 @@ fn two_mappers_of_one_name_in_two_regions() {
     let code = kinglet::main(Jobs::new(), async || {
         let connect = async |region| Aws::new("kinglet").with_region(region).connect().await;
         let (here, there) = (connect("us-east-1").await?, connect("eu-west-1").await?);
+        let (here, there) = (Measure::on(&here), Measure::on(&there));
         for memory_mb in [512, 640] {
             here.set_mapper_memory_mb(memory_mb).await?;
             there.set_mapper_memory_mb(memory_mb + 1).await?;
@@ -662,7 +663,7 @@ fn two_mappers_of_one_name_in_two_regions() {
         there.restore_mapper_memory().await?;
         assert_eq!((here.mapper_memory_mb().await?, there.mapper_memory_mb().await?), (640, 300));
         // Of any driver of the same stack.
-        connect("us-east-1").await?.restore_mapper_memory().await?;
+        Measure::on(&connect("us-east-1").await?).restore_mapper_memory().await?;
         assert_eq!((here.mapper_memory_mb().await?, there.mapper_memory_mb().await?), (200, 300));
 
         here.set_mapper_memory_mb(700).await?;

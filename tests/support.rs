@@ -173,6 +173,13 @@ pub(crate) async fn driver(choices: impl FnOnce(Local) -> Local) -> Driver {
     choices(Local::new().with_functions(functions).with_state_dir(programs::state_dir())).start().await.unwrap()
 }
 
+/// The servers of a driver's embedded runtime, as functions reach them.
+pub(crate) fn endpoints(driver: &Driver) -> Endpoints {
+    let at = driver.endpoints().unwrap();
+    let keys = (at.access_key, at.secret_key);
+    Endpoints { s3: at.s3_url, dynamodb: at.dynamodb_url, lambda: at.lambda_url, region: at.region, keys }
+}
+
 /// What the functions do their work with, on a driver's embedded runtime.
 pub(crate) fn conductor(driver: &Driver) -> Conductor {
     conductor_on(driver, Clock::default())
@@ -180,9 +187,7 @@ pub(crate) fn conductor(driver: &Driver) -> Conductor {
 
 /// The same on a machine with this clock.
 pub(crate) fn conductor_on(driver: &Driver, clock: Clock) -> Conductor {
-    let ([s3, dynamodb, lambda], keys) = driver.endpoints().unwrap();
-    let endpoints = Endpoints { s3, dynamodb, lambda, region: "us-east-1".into(), keys };
-    let clients = Clients::on_machine(&endpoints, clock);
+    let clients = Clients::on_machine(&endpoints(driver), clock);
     let name = |role: &str| format!("kinglet-{role}");
     let functions = FunctionNames {
         splitter: name("splitter"),

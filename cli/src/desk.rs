@@ -2,7 +2,7 @@
 
 use crate::args::Cloud;
 use kinglet::{
-    Cleaned, Driver, JobHandle, JobId, JobStatus, JobSummary, LogFilter, LogLine, Machine, Really, Result, Timestamp,
+    Driver, JobHandle, JobId, JobStatus, JobSummary, Leftovers, LogFilter, LogLine, Machine, Result, Timestamp,
 };
 
 pub(crate) enum Desk {
@@ -53,10 +53,17 @@ impl Desk {
         }
     }
 
-    pub(crate) async fn clean(&self, before: Timestamp, really: Really) -> Result<Cleaned> {
+    pub(crate) async fn leftovers(&self, before: Timestamp) -> Result<Leftovers> {
         match self {
-            Desk::Stack(driver) => driver.clean(before, really).await,
-            Desk::Machine(machine) => machine.clean(before, really),
+            Desk::Stack(driver) => driver.leftovers(before).await,
+            Desk::Machine(machine) => machine.leftovers(before),
+        }
+    }
+
+    pub(crate) async fn clean(&self, before: Timestamp) -> Result<Leftovers> {
+        match self {
+            Desk::Stack(driver) => driver.clean(before).await,
+            Desk::Machine(machine) => machine.clean(before),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::args::{Clean, Cloud, Logs, OneJob};
 use crate::desk::Desk;
 use crate::{progress, report};
-use kinglet::{JobStatus, JobSummary, LogFilter, LogLine, Phase, Really, Result, Timestamp};
+use kinglet::{JobStatus, JobSummary, LogFilter, LogLine, Phase, Result, Timestamp};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -155,8 +155,7 @@ fn print_line(line: &LogLine, json: bool) -> Result<()> {
 pub(crate) async fn clean(clean: Clean, cloud: &Cloud) -> Result<()> {
     let desk = Desk::of(cloud).await?;
     let before = Timestamp(Timestamp::now().0.saturating_sub(clean.older_than.as_millis() as u64));
-    let really = if clean.dry_run { Really::Look } else { Really::Remove };
-    let cleaned = desk.clean(before, really).await?;
+    let cleaned = if clean.dry_run { desk.leftovers(before).await? } else { desk.clean(before).await? };
     if clean.json {
         return report::json(&cleaned);
     }

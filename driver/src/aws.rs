@@ -1,8 +1,9 @@
 //! A stack on AWS, as `sam deploy` made it.
 
-use crate::driver::Place;
-use crate::program::{Architecture, Shipping};
-use crate::{Driver, Error, Program, Result};
+use crate::driver::Driver;
+use crate::place::{Cloud, Place};
+use crate::program::{Architecture, Program, Shipping};
+use crate::{Error, Result};
 use kinglet_aws::{Conductor, Deployed, Session};
 
 /// A stack on AWS that is to be connected to. Credentials, region, profiles, SSO and endpoints are found as every AWS tool
@@ -20,13 +21,6 @@ pub struct Aws {
     region: Option<String>,
     profile: Option<String>,
     program: Program,
-}
-
-/// What a driver on AWS knows of where it is.
-#[derive(Clone)]
-pub(crate) struct Cloud {
-    pub(crate) session: Session,
-    pub(crate) deployed: Deployed,
 }
 
 impl Aws {
@@ -83,24 +77,19 @@ impl Aws {
     }
 }
 
-impl Cloud {
-    /// What Lambda gives an account by default.
-    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
-    const CONCURRENCY: u32 = 1_000;
-
-    /// How many functions of a job can run at once: what the stack reserves, else what the account has left, as far as this
-    /// user may know.
-    pub(crate) async fn concurrency(&self) -> u32 {
-        if self.deployed.reserved_concurrency > 0 {
-            return self.deployed.reserved_concurrency;
-        }
-        match self.session.concurrency().await {
-            Ok((unreserved, _)) if unreserved > 0 => unreserved,
-            Ok(_) => Self::CONCURRENCY,
-            Err(error) => {
-                tracing::debug!(%error, "the account's concurrency is not known");
-                Self::CONCURRENCY
-            }
-        }
+impl Driver {
+    /// Connects to the stack of this name on AWS, with the region and the credentials that every AWS tool finds; [`Aws`] has
+    /// the choices.
+    ///
+    /// ```no_run
+    /// # async fn connect() -> kinglet::Result<()> {
+    /// let driver = kinglet::Driver::aws("kinglet").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Aws::connect`].
+    pub async fn aws(stack: impl Into<String>) -> Result<Driver> {
+        Aws::new(stack).connect().await
     }
 }

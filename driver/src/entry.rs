@@ -105,8 +105,8 @@ where
         done = &mut program => done.map(|()| ExitCode::SUCCESS),
         () = interrupted() => {
             // The program stands still from here on; its embedded servers go on until it is dropped.
-            crate::handle::cancel_local_jobs().await;
-            crate::memory::restore_interrupted().await;
+            crate::connection::cancel_local_jobs().await;
+            crate::measure::restore_interrupted().await;
             Ok(ExitCode::from(130))
         }
     }

@@ -1,53 +1,25 @@
 //! A job that was submitted: its progress, its end, its report.
 
-use crate::driver::{Place, Shared};
+use crate::connection::Connection;
+use crate::output;
+use crate::place::Place;
 use crate::report::report;
-use crate::{Error, JobStatus, Phase, Report, Result, output};
+use crate::status::{JobStatus, Progress};
+use crate::{Error, Phase, Report, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
 use kinglet_core::wire::spec::JobSpec;
-use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A job under way.
 pub struct JobHandle {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Connection>,
     pub(crate) job: JobId,
     pub(crate) spec: JobSpec,
     /// What this driver had sent before it submitted the job.
     pub(crate) before: Requests,
-}
-
-/// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Where it stands.
-    pub phase: Phase,
-    /// Map tasks committed, and all.
-    pub maps: (u32, u32),
-    /// Reduce tasks committed, and all.
-    pub reduces: (u32, u32),
-    /// Bytes read by committed map tasks, and all.
-    pub bytes: (u64, u64),
-}
-
-impl Progress {
-    /// As far as the job's own item says: the tasks of the stage it is in are not counted.
-    pub(crate) fn of(view: &JobView) -> Self {
-        let mapped = matches!(view.phase, Phase::Reducing | Phase::Publishing | Phase::Succeeded);
-        let done = |is: bool, all: u32| if is { all } else { 0 };
-        Progress {
-            phase: view.phase,
-            maps: (done(mapped, view.map_tasks), view.map_tasks),
-            reduces: (
-                done(matches!(view.phase, Phase::Publishing | Phase::Succeeded), view.partitions),
-                view.partitions,
-            ),
-            bytes: (if mapped { view.input.1 } else { 0 }, view.input.1),
-        }
-    }
 }
 
 /// How often somebody who waits does what.
@@ -86,35 +58,8 @@ const AWS: Pace = Pace {
     failing_max: Duration::from_secs(300),
 };
 
-/// The drivers of this process whose jobs end with it.
-static DRIVERS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
-
-/// How long the cancelling of jobs may keep an interrupted program from ending.
-const CANCEL_MAX: Duration = Duration::from_secs(3);
-
-/// Has the jobs of a driver brought to their end when the program is interrupted.
-pub(crate) fn end_with_program(shared: &Arc<Shared>) {
-    let mut local = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-    local.retain(|shared| shared.strong_count() > 0);
-    local.push(Arc::downgrade(shared));
-}
-
-/// Cancels the jobs of this process that would end with it; one that is publishing already is published. A job that has ended
-/// is left as it is; so is one on AWS, which goes on without its driver.
-pub(crate) async fn cancel_local_jobs() {
-    let local = std::mem::take(&mut *DRIVERS.lock().unwrap_or_else(PoisonError::into_inner));
-    let cancel = local.iter().filter_map(Weak::upgrade).map(|shared| async move {
-        if let Some(runtime) = shared.place.runtime() {
-            runtime.host().end_workers().await;
-        }
-        shared.end_jobs().await;
-        shared.record_ends().await;
-    });
-    let _ = tokio::time::timeout(CANCEL_MAX, futures_util::future::join_all(cancel)).await;
-}
-
 impl JobHandle {
-    pub(crate) fn new(shared: Arc<Shared>, job: JobId, spec: JobSpec, before: Requests) -> Self {
+    pub(crate) fn new(shared: Arc<Connection>, job: JobId, spec: JobSpec, before: Requests) -> Self {
         JobHandle { shared, job, spec, before }
     }
 
@@ -142,6 +87,23 @@ impl JobHandle {
             bytes.extend_from_slice(&block);
         }
         Ok(bytes)
+    }
+
+    /// Everything that is known of it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn status(&self) -> Result<JobStatus> {
+        let conductor = &self.shared.conductor;
+        let view = conductor.ledger.job(&self.job).await?;
+        self.shared.saw(&self.job, view.phase);
+        let report = match view.phase {
+            Phase::Succeeded => Some(report(conductor, &self.job, &self.spec, &view, &self.before).await?),
+            _ => None,
+        };
+        let mut status = JobStatus::submitted(&self.job, &self.spec);
+        status.see(&view);
+        Ok(JobStatus { progress: self.progress_of(&view).await?, report, ..status })
     }
 
     /// How far it is now.

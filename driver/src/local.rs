@@ -1,9 +1,10 @@
 //! The embedded runtime as a stack: the same table, bucket and functions that `sam deploy` creates, on loopback.
 
-use crate::driver::Place;
-use crate::machine::Keeper;
-use crate::program::{Architecture, Shipping};
-use crate::{Driver, Error, Program, Result};
+use crate::driver::Driver;
+use crate::place::Place;
+use crate::program::{Architecture, Program, Shipping};
+use crate::records::{Keeper, state_dir};
+use crate::{Error, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::{env, limits};
@@ -67,7 +68,7 @@ impl Local {
             cpu: CpuShare::Whole,
             enforce_memory: false,
             servers: None,
-            state_dir: crate::machine::state_dir(),
+            state_dir: state_dir(),
             gates: false,
         }
     }
@@ -256,6 +257,16 @@ impl Local {
 impl Default for Local {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Driver {
+    /// Starts the embedded runtime with its defaults; [`Local`] has the choices.
+    ///
+    /// # Errors
+    /// As [`Local::start`].
+    pub async fn local() -> Result<Driver> {
+        Local::new().start().await
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the functions wrote of a job: from CloudWatch Logs for one on AWS, from files for one on this machine.
 
-use crate::driver::Place;
-use crate::{Driver, Result};
 use kinglet_core::ids::{JobId, Stage, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -134,42 +132,6 @@ pub(crate) fn in_order(lines: Vec<LogLine>) -> Vec<LogLine> {
         .collect();
     keyed.sort_by_key(|(at, _)| *at);
     keyed.into_iter().map(|(_, line)| line).collect()
-}
-
-impl Driver {
-    /// What the functions wrote of a job, in order; at most [`LOG_LINES_MAX`] lines. CloudWatch has a line some seconds after
-    /// it was written.
-    ///
-    /// # Errors
-    /// What CloudWatch Logs reports; [`crate::Error::Input`] with `job-missing`.
-    pub async fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
-        let functions = &self.shared.conductor.stack.functions;
-        let large = functions.mapper_large.iter();
-        let names = [&functions.splitter, &functions.mapper, &functions.reducer].into_iter().chain(large);
-        let Place::Aws(cloud) = &self.shared.place else {
-            let dirs = self.runtime().map(|runtime| runtime.dir().join("lambda").join("logs"));
-            return Ok(dirs.map_or(vec![], |dir| crate::machine::files::lines(&dir, job, filter)));
-        };
-        let since = match filter.since {
-            Some(since) => since,
-            None => self.shared.conductor.ledger.job(job).await?.phase_at[0].unwrap_or_default(),
-        };
-        let mut lines = Vec::new();
-        for function in names {
-            let mut page = None;
-            loop {
-                let (events, more) = cloud.session.log_page(function, job.as_str(), since, page).await?;
-                let read = events.iter().map(|event| LogLine::parse(function, Some(event.at), &event.message));
-                lines.extend(read.filter(|line| line.is_of(job) && filter.takes(line)));
-                page = more;
-                if page.is_none() || lines.len() >= LOG_LINES_MAX {
-                    break;
-                }
-            }
-        }
-        lines.truncate(LOG_LINES_MAX);
-        Ok(in_order(lines))
-    }
 }
 
 #[cfg(test)]

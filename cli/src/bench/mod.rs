@@ -7,6 +7,7 @@ mod results;
 
 use crate::args::{Cloud, CompressionArg, Embedded};
 use clap::Args;
+use kinglet::measure::Measure;
 use kinglet::{Compression, Driver, Error, Job, JobHandle, JobId, Report, Result, Submit};
 use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
 use results::{Case, Results};
@@ -153,7 +154,7 @@ impl Place {
 
 async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
     let (place, reads) = Place::new(driver, bench)?;
-    let results = Results::new(driver.stack(), driver.functions().await?);
+    let results = Results::new(driver.stack(), Measure::on(driver).functions().await?);
     let mut set = Set { driver, bench, place: &place, reads: reads.as_ref().unwrap_or(&place), results, jobs: vec![] };
     let measured = set.run().await;
     let mut left = Ok(());
@@ -161,13 +162,13 @@ async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
         left = left.and(place.remove(driver, &name).await);
         if let Some(reads) = &reads {
             // There is no manifest with them, and nobody may look for one.
-            left = left.and(driver.remove_copied_parts(&reads.at(&name)).await);
+            left = left.and(Measure::on(driver).remove_copied_parts(&reads.at(&name)).await);
         }
     }
     // The embedded runtime takes it all with it.
     if driver.stack().is_some() {
         for job in &set.jobs {
-            left = left.and(driver.remove_intermediates(job).await);
+            left = left.and(Measure::on(driver).remove_intermediates(job).await);
         }
     }
     // What went wrong first is what is said.
@@ -278,8 +279,8 @@ impl Set<'_> {
             return Ok(());
         }
         // Those of a run that was broken off have other names, and would be read with these.
-        self.driver.remove_copied_parts(&to).await?;
-        self.driver.copy_parts(&from, &to).await
+        Measure::on(self.driver).remove_copied_parts(&to).await?;
+        Measure::on(self.driver).copy_parts(&from, &to).await
     }
 
     async fn repeatedly<J: Job>(&mut self, what: &str, job: &J, input: &str) -> Result<Vec<Report>> {

@@ -1,6 +1,7 @@
 //! What was measured: plain structs, which `--json` prints as they are, and a table for people.
 
-use kinglet::{Cost, FunctionInfo, Report, Requests, StackInfo};
+use kinglet::measure::FunctionInfo;
+use kinglet::{Cost, Report, Requests, StackInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

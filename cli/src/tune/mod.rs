@@ -13,6 +13,7 @@ use crate::{hull, run};
 pub(crate) use args::Tune;
 use args::{TuneHow, TuneJob};
 use choice::{Choices, Run, Size};
+use kinglet::measure::Measure;
 use kinglet::{Driver, Error, Job as _, JobHandle, Local, Result, Submit, prices};
 
 use kinglet_jobs::WordCount;
@@ -80,7 +81,7 @@ async fn sizes(
     }
     if let Some(stack) = stack {
         // What was measured is shown all the same.
-        match stack.driver.restore_mapper_memory().await {
+        match Measure::on(&stack.driver).restore_mapper_memory().await {
             Ok(()) => notes.push(stack.note()),
             Err(error) => notes.push(format!(
                 "the stack's mapper had {} MB and could not be given them back, so deploy again: {error}",
@@ -184,7 +185,7 @@ impl Stack {
                 .with_hint("add --output s3://BUCKET/PREFIX; each run overwrites the one before"));
         };
         let driver = aws.connect().await?;
-        let before_mb = driver.mapper_memory_mb().await?;
+        let before_mb = Measure::on(&driver).mapper_memory_mb().await?;
         eprintln!("the stack's mapper has {before_mb} MB; it gets them back at the end, also after Ctrl-C");
         Ok(Stack { driver, output, before_mb })
     }
@@ -196,7 +197,7 @@ impl Stack {
         how: &TuneHow,
         submit: &impl AsyncFn(&Driver, &str) -> Result<JobHandle>,
     ) -> Result<Vec<Run>> {
-        self.driver.set_mapper_memory_mb(memory_mb).await?;
+        Measure::on(&self.driver).set_mapper_memory_mb(memory_mb).await?;
         let mut runs = Vec::new();
         for n in 1..=how.runs {
             let report = submit(&self.driver, &self.output).await?.wait().await?;

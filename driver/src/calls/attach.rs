@@ -1,8 +1,9 @@
 //! Going on with calls that were sent before, by this program or by another: the ledger and the specs say all that is needed.
 
 use super::futures::{CallFuture, Calls};
-use super::state::State;
-use crate::{Driver, Error, Result, Value};
+use super::state::{State, follow};
+use crate::driver::Driver;
+use crate::{Error, Result, Value};
 use kinglet_calls::returns;
 use kinglet_core::ids::JobId;
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, Objects, Then};
@@ -94,7 +95,7 @@ impl Driver {
     /// Fetches what has ended already, and goes on with the rest.
     async fn follow(&self, state: &Arc<State>) -> Result<()> {
         state.look(&self.shared.conductor).await?;
-        self.shared.maps.follow(state, self.shared.is_local());
+        follow(&self.shared, state);
         Ok(())
     }
 

@@ -17,12 +17,14 @@ mod submit;
 
 pub use futures::{CallFuture, Calls};
 pub use options::CallOptions;
-pub(crate) use state::Maps;
 pub use stats::{CallStats, CallsReport};
 
-use crate::{Driver, Error, Job, JobHandle, Result, Submit, Value};
+use crate::connection::new_id;
+use crate::driver::Driver;
+use crate::handle::JobHandle;
+use crate::submit::Submit;
+use crate::{Error, Job, Result, Value};
 use kinglet_calls::{Function, Functions, Shared};
-use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, Then};
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,12 +226,6 @@ impl Driver {
 
 fn functions() -> Arc<Functions> {
     crate::entry::functions()
-}
-
-/// A new id for a job.
-pub(crate) fn new_id() -> JobId {
-    let random = u64::from(kinglet_aws::nonce()) << 32 | u64::from(kinglet_aws::nonce());
-    JobId::new(Timestamp::now(), random)
 }
 
 /// No input is an error, as with every other kind of input.

@@ -5,7 +5,7 @@
 //! requests: one each time, on AWS 40 of them in the first two seconds and about 90 each time the map has run ten times as long.
 
 use super::stats::{CallStats, CallsReport};
-use crate::driver::Shared;
+use crate::connection::Connection;
 use crate::handle::passes;
 use crate::{Error, Phase, Result};
 use bytes::Bytes;
@@ -23,7 +23,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// How often a map is looked at.
 struct Pace {
@@ -81,18 +80,18 @@ struct Inner {
 }
 
 /// The results of one map.
-pub(crate) struct State {
+pub(super) struct State {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
     function: String,
-    shared: Weak<Shared>,
+    shared: Weak<Connection>,
     before: Requests,
     /// Whether the calls are reduced: then there is one result, of the reduce call.
     reduced: bool,
 }
 
 impl State {
-    pub(super) fn new(shared: &Arc<Shared>, function: &str, calls: usize, reduced: bool) -> Arc<Self> {
+    pub(super) fn new(shared: &Arc<Connection>, function: &str, calls: usize, reduced: bool) -> Arc<Self> {
         let mut ended = Vec::new();
         ended.resize_with(calls, || None);
         let report = CallsReport { calls: calls as u64, ..CallsReport::default() };
@@ -114,7 +113,7 @@ impl State {
         &self.function
     }
 
-    pub(super) fn shared(&self) -> Option<Arc<Shared>> {
+    pub(super) fn shared(&self) -> Option<Arc<Connection>> {
         self.shared.upgrade()
     }
 
@@ -385,30 +384,15 @@ impl State {
     }
 }
 
-/// The maps of a driver that are under way.
-#[derive(Default)]
-pub(crate) struct Maps(Mutex<Vec<(Weak<State>, JoinHandle<()>)>>);
-
-impl Maps {
-    /// Starts to fetch a map's results.
-    pub(super) fn follow(&self, state: &Arc<State>, local: bool) {
-        let task = tokio::spawn(follow(Arc::downgrade(state), local));
-        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        maps.retain(|(_, task)| !task.is_finished());
-        maps.push((Arc::downgrade(state), task));
-    }
-
-    /// Ends all of them: the driver is being closed.
-    pub(crate) async fn close(&self) {
-        let maps = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for (state, task) in maps {
-            task.abort();
-            let _ = task.await;
-            if let Some(state) = state.upgrade() {
-                state.end_open(0..state.len(), |call| driver_gone(&state, call));
-            }
+/// Starts to fetch a map's results, until its driver is closed.
+pub(super) fn follow(shared: &Connection, state: &Arc<State>) {
+    let weak = Arc::downgrade(state);
+    let task = tokio::spawn(fetch(weak.clone(), shared.is_local()));
+    shared.end_at_close(task, move || {
+        if let Some(state) = weak.upgrade() {
+            state.end_open(0..state.len(), |call| driver_gone(&state, call));
         }
-    }
+    });
 }
 
 fn driver_gone(state: &State, call: usize) -> Error {
@@ -418,7 +402,7 @@ fn driver_gone(state: &State, call: usize) -> Error {
     Error::cancelled("driver-closed", message).with_hint("wait for the calls before the driver is closed or dropped")
 }
 
-async fn follow(state: Weak<State>, local: bool) {
+async fn fetch(state: Weak<State>, local: bool) {
     let pace = if local { LOCAL } else { AWS };
     let began = Instant::now();
     let (mut conducted, mut failing) = (Instant::now(), None);

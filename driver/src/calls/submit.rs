@@ -3,14 +3,15 @@
 
 use super::futures::{CallFuture, Calls};
 use super::options::CallOptions;
-use super::state::State;
+use super::state::{State, follow};
 use super::{
     BATCH_CALLS_MAX, BATCH_MS_AWS, BATCH_MS_LOCAL, PROBE_CALLS_MAX, PROBE_WAIT_AWS, PROBE_WAIT_LOCAL, PROBE_WORTH,
-    new_id, no_inputs,
+    no_inputs,
 };
-use crate::driver::Shared;
+use crate::connection::{Connection, new_id};
+use crate::driver::Driver;
 use crate::items::{ItemCuts, Made};
-use crate::{Driver, Result, Value};
+use crate::{Result, Value};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ledger::CallsView;
@@ -63,7 +64,7 @@ pub(super) async fn map<I: Value, O: Value>(
     if probes > 0 {
         let wave = Wave { writer: first, first_call: 0, per_batch: 1 };
         all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
-        shared.maps.follow(&state, local);
+        follow(shared, &state);
         let together = usize::from(options.at_once().unwrap_or(1));
         // Long calls go alone, but for those that there are too many of.
         let least = rest.count().div_ceil(MAP_TASKS_MAX as usize);
@@ -72,7 +73,7 @@ pub(super) async fn map<I: Value, O: Value>(
     let wave = Wave { writer: rest, first_call: probes, per_batch };
     all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
     if probes == 0 {
-        shared.maps.follow(&state, local);
+        follow(shared, &state);
     }
     Ok(Calls::new(state))
 }
@@ -118,7 +119,7 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
     let wave = Wave { writer: encode(&inputs, 0)?, first_call: 0, per_batch };
     let state = State::new(shared, &reducer.name, 1, true);
     all_or_none(&state, send(shared, &state, &function, Then::Reduce(reducer), wave, options)).await?;
-    shared.maps.follow(&state, shared.is_local());
+    follow(shared, &state);
     Ok(CallFuture::new(state, 0))
 }
 
@@ -135,7 +136,7 @@ async fn all_or_none(state: &State, sending: impl Future<Output = Result<()>>) -
 
 /// Sends some calls as one job.
 async fn send(
-    shared: &Arc<Shared>,
+    shared: &Arc<Connection>,
     state: &Arc<State>,
     function: &FunctionSpec,
     then: Then,

@@ -1,7 +1,8 @@
 //! The checks of this machine: what the embedded runtime needs of it.
 
 use super::Finding;
-use crate::machine::{Machine, Record};
+use crate::machine::Machine;
+use crate::records::Record;
 use kinglet_core::limits::MEMORY_MB_PER_VCPU;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;

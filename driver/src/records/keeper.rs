@@ -2,9 +2,9 @@
 //! job.
 
 use super::files;
-use super::record::{Record, Servers};
-use crate::JobStatus;
+use super::record::{Record, RuntimeAddress};
 use crate::logs::LogFilter;
+use crate::status::JobStatus;
 use kinglet_core::ids::JobId;
 use kinglet_core::limits::LOCAL_JOBS_KEPT;
 use std::fs::File;
@@ -30,7 +30,7 @@ impl Keeper {
     }
 
     /// A job begins.
-    pub(crate) fn begin(&self, status: JobStatus, servers: Servers) {
+    pub(crate) fn begin(&self, status: JobStatus, servers: RuntimeAddress) {
         let dir = self.dir.join(status.job.as_str());
         let record = Record::new(status, servers);
         match record.create(&dir) {

@@ -8,11 +8,14 @@
 //! | `running` | nothing; the program holds an exclusive lock on it until the job has ended, and the system lets it go with the program |
 //! | `log.jsonl` | once the job has ended: its lines, `{"function": …, "text": …}`, of which the newest [`LOCAL_LOG_BYTES_MAX`] bytes; with `at` and `about` (stage, task, attempt) where the text is not JSON that says so |
 
-use crate::JobStatus;
 use crate::logs::LogLine;
+use crate::status::JobStatus;
+use kinglet_aws::FunctionNames;
+use kinglet_aws::conduct::Stack;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::limits::LOCAL_LOG_BYTES_MAX;
 use kinglet_core::{Error, Result};
+use kinglet_local::Runtime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -31,12 +34,12 @@ pub(crate) struct Record {
     /// The job as the program last saw it.
     pub(crate) status: JobStatus,
     /// How to reach the job, while it runs.
-    pub(crate) servers: Option<Servers>,
+    pub(crate) servers: Option<RuntimeAddress>,
 }
 
 /// The embedded runtime of a running program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Servers {
+pub(crate) struct RuntimeAddress {
     /// S3, DynamoDB and Lambda.
     pub(crate) urls: [String; 3],
     /// Access key id and secret.
@@ -70,8 +73,26 @@ const RECORD: &str = "record.json";
 const RUNNING: &str = "running";
 const LOG: &str = "log.jsonl";
 
+impl RuntimeAddress {
+    /// How other programs reach a runtime of this one.
+    pub(crate) fn of(runtime: &Runtime, stack: &Stack, output: Option<PathBuf>) -> Self {
+        let (id, secret) = runtime.keys();
+        let FunctionNames { splitter, mapper, mapper_large, reducer } = stack.functions.clone();
+        RuntimeAddress {
+            urls: runtime.urls().map(str::to_owned),
+            keys: (id.to_owned(), secret.to_owned()),
+            table: stack.table.clone(),
+            work_bucket: stack.work_bucket.clone(),
+            functions: [splitter, mapper, mapper_large.unwrap_or_default(), reducer],
+            timeout_ms: stack.timeout_ms,
+            logs: runtime.dir().join("lambda").join("logs"),
+            output,
+        }
+    }
+}
+
 impl Record {
-    pub(crate) fn new(status: JobStatus, servers: Servers) -> Self {
+    pub(crate) fn new(status: JobStatus, servers: RuntimeAddress) -> Self {
         Record { version: VERSION, pid: std::process::id(), status, servers: Some(servers) }
     }
 
@@ -165,7 +186,8 @@ fn private() -> OpenOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Phase, Progress};
+    use crate::Phase;
+    use crate::status::Progress;
 
     fn record() -> Record {
         let progress = Progress { phase: Phase::Mapping, maps: (1, 8), reduces: (0, 2), bytes: (10, 80) };
@@ -180,7 +202,7 @@ mod tests {
             error: Some(Error::input("code", "message").with_hint("hint")),
             report: None,
         };
-        let servers = Servers {
+        let servers = RuntimeAddress {
             urls: ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"].map(str::to_owned),
             keys: ("id".into(), "secret".into()),
             table: "kinglet".into(),

@@ -3,25 +3,20 @@
 //! While such a program runs, its S3, its DynamoDB and its Lambda host listen on loopback, and its record says where and by
 //! which keys. So other programs of the same user look after its jobs in the way that they look after jobs on AWS.
 
-pub(crate) mod files;
-mod keeper;
-mod record;
-
-pub(crate) use keeper::Keeper;
-pub(crate) use record::{Record, Servers};
-
-use crate::driver::Place;
-use crate::jobs::pick;
+use crate::driver::Driver;
+use crate::handle::JobHandle;
 use crate::logs::{LogFilter, LogLine};
-use crate::program::{Architecture, Shipping};
-use crate::{Cleaned, Driver, Error, JobHandle, JobStatus, JobSummary, Phase, Program, Really, Report, Result};
+use crate::place::Place;
+use crate::program::{Architecture, Program, Shipping};
+use crate::records::{Neighbour, Record, RuntimeAddress, files, state_dir};
+use crate::status::{JobStatus, JobSummary, Leftovers, pick};
+use crate::{Error, Phase, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::env;
 use kinglet_core::ids::{JobId, Timestamp};
-use kinglet_local::{REGION, Runtime};
+use kinglet_local::REGION;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The jobs of embedded runtimes on this machine, of this user.
 ///
@@ -37,32 +32,8 @@ pub struct Machine {
     dir: PathBuf,
 }
 
-/// A job that another program of this machine runs.
-pub(crate) struct Neighbour {
-    /// Of its record.
-    dir: PathBuf,
-}
-
 /// What the names of embedded runtimes' directories start with.
 const RUNTIME: &str = "kinglet-";
-
-/// How often a neighbour's record is looked at while its job is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Where programs keep the records of their jobs: what `KINGLET_STATE_DIR` says, else a directory below the user's. `None`
-/// where that is the empty string, or the user has no home.
-pub(crate) fn state_dir() -> Option<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    match named(env::STATE_DIR) {
-        Some(dir) => Some(dir),
-        // By the XDG Base Directory Specification, a path that is not absolute is ignored.
-        None => named("XDG_STATE_HOME")
-            .filter(|dir| dir.is_absolute())
-            .or_else(|| named("HOME").filter(|home| home.is_absolute()).map(|home| home.join(".local/state")))
-            .map(|dir| dir.join("kinglet")),
-    }
-    .filter(|dir| !dir.as_os_str().is_empty())
-}
 
 impl Machine {
     /// The jobs of this user: those recorded in `$KINGLET_STATE_DIR`, else `$XDG_STATE_HOME/kinglet`, else
@@ -178,7 +149,7 @@ impl Machine {
         if !Record::is_running(&dir) {
             return Ok(None);
         }
-        let driver = servers.driver(Neighbour { dir: dir.clone() })?;
+        let driver = connect(servers, Neighbour { dir: dir.clone() })?;
         let neighbour = Neighbour { dir };
         tokio::select! {
             attached = driver.attach(job) => attached.map(Some),
@@ -234,112 +205,71 @@ impl Machine {
         }
     }
 
-    /// Forgets jobs that ended before a time. Jobs that run are left alone.
+    /// What [`Machine::clean`] would remove. Nothing is removed.
     ///
     /// # Errors
-    /// A record that cannot be removed.
-    pub fn clean(&self, before: Timestamp, really: Really) -> Result<Cleaned> {
-        let mut cleaned = Cleaned::default();
-        for job in self.recorded()? {
+    /// [`Error::Input`] with `state-dir` when the state directory cannot be read.
+    pub fn leftovers(&self, before: Timestamp) -> Result<Leftovers> {
+        let mut found = Leftovers::default();
+        self.ended_before(before)?.into_iter().for_each(|job| self.add(&mut found, job));
+        Ok(found)
+    }
+
+    /// Forgets jobs that ended before a time, and removes what is left of them. Jobs that run are left alone.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with `state-dir` when the state directory cannot be read, or a record in it cannot be removed.
+    pub fn clean(&self, before: Timestamp) -> Result<Leftovers> {
+        let mut cleaned = Leftovers::default();
+        for job in self.ended_before(before)? {
             let dir = self.job_dir(&job);
-            let ended = match Record::read(&dir) {
-                Ok(Some(record)) => record.status.phase_at.iter().flatten().max().copied(),
-                // What cannot be read is of no use.
-                _ => None,
-            };
-            if Record::is_running(&dir) || ended.is_some_and(|ended| ended >= before) {
-                continue;
+            // Of a program that was killed, the record still says where its servers and its output were.
+            let output = Record::read(&dir).ok().flatten().and_then(|record| record.servers?.output);
+            if let Some(output) = output {
+                crate::hold::clear_after(&output, &job);
             }
-            for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-                cleaned.objects += 1;
-                cleaned.bytes += entry.metadata().map_or(0, |data| data.len());
-            }
-            if really == Really::Remove {
-                // Of a program that was killed, the record still says where its servers and its output were.
-                let output = Record::read(&dir).ok().flatten().and_then(|record| record.servers?.output);
-                if let Some(output) = output {
-                    crate::hold::clear_after(&output, &job);
-                }
-                self.remove_data(&dir);
-                std::fs::remove_dir_all(&dir).map_err(|e| {
-                    Error::input("state-dir", format!("removing {}: {e}", dir.display()))
-                        .with_hint("check its permissions")
-                })?;
-            }
-            cleaned.jobs.push(job);
+            self.add(&mut cleaned, job);
+            self.remove_data(&dir);
+            std::fs::remove_dir_all(&dir).map_err(|e| {
+                Error::input("state-dir", format!("removing {}: {e}", dir.display())).with_hint("check its permissions")
+            })?;
         }
         Ok(cleaned)
     }
-}
 
-impl Servers {
-    /// How other programs reach a runtime of this one.
-    pub(crate) fn of(runtime: &Runtime, stack: &Stack, output: Option<PathBuf>) -> Self {
-        let (id, secret) = runtime.keys();
-        let FunctionNames { splitter, mapper, mapper_large, reducer } = stack.functions.clone();
-        Servers {
-            urls: runtime.urls().map(str::to_owned),
-            keys: (id.to_owned(), secret.to_owned()),
-            table: stack.table.clone(),
-            work_bucket: stack.work_bucket.clone(),
-            functions: [splitter, mapper, mapper_large.unwrap_or_default(), reducer],
-            timeout_ms: stack.timeout_ms,
-            logs: runtime.dir().join("lambda").join("logs"),
-            output,
-        }
+    /// The jobs that do not run and ended before a time. A record that cannot be read is of no use, and counts as one of old.
+    fn ended_before(&self, before: Timestamp) -> Result<Vec<JobId>> {
+        let mut jobs = self.recorded()?;
+        jobs.retain(|job| {
+            let dir = self.job_dir(job);
+            let ended = match Record::read(&dir) {
+                Ok(Some(record)) => record.status.phase_at.iter().flatten().max().copied(),
+                _ => None,
+            };
+            !Record::is_running(&dir) && ended.is_none_or(|ended| ended < before)
+        });
+        Ok(jobs)
     }
 
-    fn driver(self, neighbour: Neighbour) -> Result<Driver> {
-        let [s3, dynamodb, lambda] = self.urls;
-        let endpoints = Endpoints { s3, dynamodb, lambda, region: REGION.to_owned(), keys: self.keys };
-        let [splitter, mapper, mapper_large, reducer] = self.functions;
-        let functions = FunctionNames { splitter, mapper, mapper_large: Some(mapper_large), reducer };
-        let stack = Stack { table: self.table, work_bucket: self.work_bucket, functions, timeout_ms: self.timeout_ms };
-        let jobs = crate::entry::registry()?;
-        let conductor = Conductor::new(Clients::at(&endpoints), stack);
-        // It starts no jobs.
-        let shipping = Shipping::new(Program::Linked, Architecture::here(), false);
-        Ok(Driver::new(conductor, jobs, Place::Neighbour(neighbour), shipping))
+    fn add(&self, found: &mut Leftovers, job: JobId) {
+        for entry in std::fs::read_dir(self.job_dir(&job)).into_iter().flatten().flatten() {
+            found.objects += 1;
+            found.bytes += entry.metadata().map_or(0, |data| data.len());
+        }
+        found.jobs.push(job);
     }
 }
 
-impl Neighbour {
-    /// Whether the program lives and has not seen the end of the job.
-    pub(crate) fn is_running(&self) -> bool {
-        Record::is_running(&self.dir)
-    }
-
-    /// Comes back some time after [`Neighbour::ended`]: what the servers were asked before is answered by then, or never.
-    pub(crate) async fn gone(&self) {
-        self.ended().await;
-        tokio::time::sleep(2 * LOOK_EVERY).await;
-    }
-
-    /// Comes back when the job has ended or its program is gone.
-    pub(crate) async fn ended(&self) {
-        while Record::is_running(&self.dir) {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    /// How a job that no longer runs was last seen.
-    fn last_status(&self, job: &JobId) -> Result<JobStatus> {
-        let record = Record::read(&self.dir)?
-            .ok_or_else(|| Error::input("job-missing", format!("there is no job {job} on this machine")))?;
-        let mut status = record.status;
-        if !status.phase.is_final() {
-            let message = format!("job {job}: the program that ran it (process {}) is gone", record.pid);
-            status.phase = Phase::Failed;
-            status.progress.phase = Phase::Failed;
-            status.error = Some(Error::service("driver-lost", message).with_hint("run it again"));
-        }
-        Ok(status)
-    }
-
-    /// What became of a job that no longer runs.
-    pub(crate) fn outcome(&self, job: &JobId) -> Result<Report> {
-        let status = self.last_status(job)?;
-        let error = status.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
-        status.report.ok_or(error)
-    }
+/// A driver that talks to the servers of another program.
+fn connect(at: RuntimeAddress, neighbour: Neighbour) -> Result<Driver> {
+    let [s3, dynamodb, lambda] = at.urls;
+    let endpoints = Endpoints { s3, dynamodb, lambda, region: REGION.to_owned(), keys: at.keys };
+    let [splitter, mapper, mapper_large, reducer] = at.functions;
+    let functions = FunctionNames { splitter, mapper, mapper_large: Some(mapper_large), reducer };
+    let stack = Stack { table: at.table, work_bucket: at.work_bucket, functions, timeout_ms: at.timeout_ms };
+    let jobs = crate::entry::registry()?;
+    let conductor = Conductor::new(Clients::at(&endpoints), stack);
+    // It starts no jobs.
+    let shipping = Shipping::new(Program::Linked, Architecture::here(), false);
+    Ok(Driver::new(conductor, jobs, Place::Neighbour(neighbour), shipping))
 }

@@ -1,0 +1,188 @@
+//! What a driver, the handles of its jobs and the futures of its calls have in common: the clients, the place, and the jobs
+//! that end with this program.
+
+use crate::hold::Hold;
+use crate::place::Place;
+use crate::program::Shipping;
+use crate::{Error, Phase, Result};
+use kinglet_aws::Conductor;
+use kinglet_core::Registry;
+use kinglet_core::ids::{JobId, Timestamp};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// What a driver, its jobs and its calls have in common.
+pub(crate) struct Connection {
+    pub(crate) conductor: Conductor,
+    pub(crate) jobs: Arc<Registry>,
+    pub(crate) place: Place,
+    pub(crate) shipping: Shipping,
+    mounts: AtomicU32,
+    /// The jobs that this driver's embedded runtime runs and that have not ended, as far as it knows.
+    own: Mutex<Vec<Own>>,
+    /// What goes on beside the program until its driver is closed.
+    tasks: Mutex<Vec<Task>>,
+}
+
+/// A job that ends with its driver.
+struct Own {
+    job: JobId,
+    /// Of its output, if that is a local one.
+    hold: Option<Hold>,
+}
+
+/// What goes on beside the program: following calls.
+struct Task {
+    task: JoinHandle<()>,
+    when_closed: Box<dyn FnOnce() + Send>,
+}
+
+/// The drivers of this process whose jobs end with it.
+static DRIVERS: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
+
+/// How long the cancelling of jobs may keep an interrupted program from ending.
+const CANCEL_MAX: Duration = Duration::from_secs(3);
+
+/// Has the jobs of a driver brought to their end when the program is interrupted.
+fn end_with_program(shared: &Arc<Connection>) {
+    let mut local = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    local.retain(|shared| shared.strong_count() > 0);
+    local.push(Arc::downgrade(shared));
+}
+
+/// Cancels the jobs of this process that would end with it; one that is publishing already is published. A job that has ended
+/// is left as it is; so is one on AWS, which goes on without its driver.
+pub(crate) async fn cancel_local_jobs() {
+    let local = std::mem::take(&mut *DRIVERS.lock().unwrap_or_else(PoisonError::into_inner));
+    let cancel = local.iter().filter_map(Weak::upgrade).map(|shared| async move {
+        if let Some(runtime) = shared.place.runtime() {
+            runtime.host().end_workers().await;
+        }
+        shared.end_jobs().await;
+        shared.record_ends().await;
+    });
+    let _ = tokio::time::timeout(CANCEL_MAX, futures_util::future::join_all(cancel)).await;
+}
+
+impl Connection {
+    pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place, shipping: Shipping) -> Arc<Self> {
+        let (mounts, own, tasks) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
+        let shared = Arc::new(Connection { conductor, jobs, place, shipping, mounts, own, tasks });
+        if shared.is_local() {
+            end_with_program(&shared);
+        }
+        shared
+    }
+
+    /// A new name for a bucket that is a file or a directory of this machine.
+    pub(crate) fn mount_name(&self, what: &str) -> String {
+        format!("local-{what}-{}", self.mounts.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Has a task ended, and this called after it, when the driver is closed.
+    pub(crate) fn end_at_close(&self, task: JoinHandle<()>, when_closed: impl FnOnce() + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|running| !running.task.is_finished());
+        tasks.push(Task { task, when_closed: Box::new(when_closed) });
+    }
+
+    /// Ends what goes on beside the program: the driver is being closed.
+    pub(crate) async fn end_tasks(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for Task { task, when_closed } in tasks {
+            task.abort();
+            let _ = task.await;
+            when_closed();
+        }
+    }
+
+    /// Takes a job for one that ends with this driver, and holds its output until then.
+    pub(crate) fn begin(&self, job: JobId, hold: Option<Hold>) {
+        self.own().push(Own { job, hold });
+    }
+
+    /// Whether the servers are in this process.
+    pub(crate) fn is_local(&self) -> bool {
+        self.place.runtime().is_some()
+    }
+
+    /// How many functions run at once.
+    pub(crate) async fn concurrency(&self) -> u32 {
+        self.place.concurrency().await
+    }
+
+    /// Refuses work that the stack cannot take now.
+    pub(crate) fn check_ready(&self) -> Result<()> {
+        match &self.place {
+            Place::Aws(cloud) => cloud.deployed.check_settled(),
+            Place::Embedded { .. } | Place::Neighbour(_) => Ok(()),
+        }
+    }
+
+    /// Brings the jobs of the embedded runtime to their end, all at once: nobody else can, once it is gone.
+    pub(crate) async fn end_jobs(&self) {
+        let ends = self.own_jobs().into_iter().map(|job| async move {
+            let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
+            match self.conductor.bring_to_end(&job, &error).await {
+                Err(error) if error.code() != "job-missing" => tracing::warn!(%job, %error, "ending a job"),
+                _ => {}
+            }
+            self.let_go(&job);
+        });
+        futures_util::future::join_all(ends).await;
+    }
+
+    /// Lets go of the outputs of jobs that have ended without anybody having waited for them.
+    pub(crate) async fn let_go_of_ended(&self) {
+        for job in self.own_jobs() {
+            if let Ok(view) = self.conductor.ledger.job(&job).await {
+                self.saw(&job, view.phase);
+            }
+        }
+    }
+
+    /// Takes notice of a job's phase: the output of one that has ended is let go.
+    pub(crate) fn saw(&self, job: &JobId, phase: Phase) {
+        if phase.is_final() {
+            self.let_go(job);
+        }
+    }
+
+    /// Lets go of the output of a job that has ended; directories that were made for it and have nothing in them go.
+    pub(crate) fn let_go(&self, job: &JobId) {
+        let mut own = self.own();
+        own.iter().filter(|own| own.job == *job).filter_map(|own| own.hold.as_ref()).for_each(Hold::remove_made);
+        own.retain(|own| own.job != *job);
+    }
+
+    fn own_jobs(&self) -> Vec<JobId> {
+        self.own().iter().map(|own| own.job.clone()).collect()
+    }
+
+    fn own(&self) -> MutexGuard<'_, Vec<Own>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records how jobs stand that nobody waited for: the runtime is about to go, and they with it.
+    pub(crate) async fn record_ends(&self) {
+        let Some(keeper) = self.place.keeper() else { return };
+        for mut status in keeper.running() {
+            if let Ok(view) = self.conductor.ledger.job(&status.job).await {
+                status.see(&view);
+            }
+            if !status.phase.is_final() {
+                let message = format!("job {}: the program that ran it ended before it", status.job);
+                status.end_without_success(Phase::Cancelled, Error::cancelled("interrupted", message));
+            }
+            keeper.end(status);
+        }
+    }
+}
+
+/// A new id for a job.
+pub(crate) fn new_id() -> JobId {
+    let random = u64::from(kinglet_aws::nonce()) << 32 | u64::from(kinglet_aws::nonce());
+    JobId::new(Timestamp::now(), random)
+}

@@ -1,0 +1,149 @@
+//! What `kinglet bench` and `kinglet tune` need of a stack besides running jobs on it: its functions as Lambda describes them,
+//! the mapper's memory changed for a while, data brought to where it can be read, and what a run leaves removed.
+
+use crate::connection::Connection;
+use crate::driver::Driver;
+use crate::place::Place;
+use crate::{Error, Result, output};
+use kinglet_aws::Conductor;
+pub use kinglet_aws::functions::FunctionInfo;
+use kinglet_aws::functions::Functions;
+use kinglet_aws::objects::Version;
+use kinglet_core::ids::JobId;
+use kinglet_core::wire::spec::{PART, part_job};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A stack that is measured on.
+///
+/// ```no_run
+/// # async fn describe(driver: kinglet::Driver) -> kinglet::Result<()> {
+/// for function in kinglet::measure::Measure::on(&driver).functions().await? {
+///     println!("{}: {} MB", function.name, function.memory_mb);
+/// }
+/// # Ok(()) }
+/// ```
+pub struct Measure<'a> {
+    shared: &'a Connection,
+}
+
+/// What this process has changed, and what it was before the first change, by the stack's id: two stacks may have functions of
+/// one name, in two regions or accounts.
+static CHANGED: Mutex<BTreeMap<String, (Functions, u32)>> = Mutex::new(BTreeMap::new());
+
+/// How long setting things right again may keep an interrupted program from ending.
+const RESTORE_MAX: Duration = Duration::from_secs(60);
+
+fn changed() -> std::sync::MutexGuard<'static, BTreeMap<String, (Functions, u32)>> {
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives all mappers back the memory that they had, at the same time, in a program that was interrupted.
+pub(crate) async fn restore_interrupted() {
+    let all = std::mem::take(&mut *changed());
+    let restore = |(stack, (functions, memory_mb)): (String, (Functions, u32))| async move {
+        let failed = match tokio::time::timeout(RESTORE_MAX, functions.set_mapper_memory_mb(memory_mb)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!(": {error}"),
+            Err(_) => " took too long".to_owned(),
+        };
+        eprintln!("error: giving the mapper of stack {stack} its {memory_mb} MB back{failed}");
+    };
+    all.into_iter().map(restore).collect::<JoinSet<_>>().join_all().await;
+}
+
+impl<'a> Measure<'a> {
+    /// Measures on the stack of a driver.
+    pub fn on(driver: &'a Driver) -> Self {
+        Measure { shared: &driver.shared }
+    }
+
+    /// The memory of the stack's mapper in MB.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn mapper_memory_mb(&self) -> Result<u32> {
+        self.shared.conductor.functions.mapper_memory_mb().await
+    }
+
+    /// Gives the stack's mapper so much memory, for every job that runs on the stack, until [`Measure::restore_mapper_memory`]
+    /// or Ctrl-C gives it back what it had. A program that is killed leaves it as it is.
+    ///
+    /// # Errors
+    /// [`Error::Input`] on the embedded runtime, whose memory is chosen when it is started; what Lambda reports: this needs the
+    /// permissions `lambda:GetFunctionConfiguration` and `lambda:UpdateFunctionConfiguration`.
+    pub async fn set_mapper_memory_mb(&self, memory_mb: u32) -> Result<()> {
+        let Place::Aws(cloud) = &self.shared.place else {
+            return Err(Error::input("not-a-stack", "the embedded runtime's memory is chosen when it is started")
+                .with_hint("use `Local::with_memory_mb`"));
+        };
+        let functions = &self.shared.conductor.functions;
+        let before = functions.mapper_memory_mb().await?;
+        changed().entry(cloud.deployed.id.clone()).or_insert_with(|| (functions.clone(), before));
+        if before == memory_mb { Ok(()) } else { functions.set_mapper_memory_mb(memory_mb).await }
+    }
+
+    /// Undoes what [`Measure::set_mapper_memory_mb`] has done to this stack in this program, through whichever driver.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn restore_mapper_memory(&self) -> Result<()> {
+        let Place::Aws(cloud) = &self.shared.place else { return Ok(()) };
+        let before = changed().get(&cloud.deployed.id).cloned();
+        if let Some((functions, memory_mb)) = before {
+            functions.set_mapper_memory_mb(memory_mb).await?;
+            changed().remove(&cloud.deployed.id);
+        }
+        Ok(())
+    }
+
+    /// Copies the parts of an output from one `s3://` prefix to another, within S3.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when either is not an `s3://` URI; what S3 reports.
+    pub async fn copy_parts(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (output::in_s3(from)?, output::in_s3(to)?);
+        let objects = &self.shared.conductor.objects;
+        for part in objects.list(&from.bucket, &format!("{}{PART}", from.prefix)).await? {
+            let name = part.key.strip_prefix(&from.prefix).unwrap_or(&part.key);
+            objects.copy((&from.bucket, &part.key), (&to.bucket, &format!("{}{name}", to.prefix))).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what [`Measure::copy_parts`] has put somewhere.
+    ///
+    /// # Errors
+    /// As [`Measure::copy_parts`].
+    pub async fn remove_copied_parts(&self, to: &str) -> Result<()> {
+        let to = output::in_s3(to)?;
+        let objects = &self.shared.conductor.objects;
+        let listed = objects.list(&to.bucket, &format!("{}{PART}", to.prefix)).await?;
+        let is_part = |key: &str| key.strip_prefix(&to.prefix).and_then(part_job).is_some();
+        let parts = listed.into_iter().filter(|object| is_part(&object.key));
+        let parts = parts.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
+        objects.delete_versions(&to.bucket, parts).await
+    }
+
+    /// Removes what a job that has ended has left in the stack's work bucket; what stands of it in the ledger goes by itself.
+    /// Nobody can attach to the job after that.
+    ///
+    /// # Errors
+    /// What S3 reports.
+    pub async fn remove_intermediates(&self, job: &JobId) -> Result<()> {
+        let Conductor { objects, stack, .. } = &self.shared.conductor;
+        let listed = objects.list(&stack.work_bucket, &Conductor::prefix(job)).await?;
+        let keys: Vec<_> = listed.into_iter().map(|object| object.key).collect();
+        objects.delete(&stack.work_bucket, &keys).await
+    }
+
+    /// The stack's functions: splitter, mapper, larger mapper and reducer, as Lambda describes them.
+    ///
+    /// # Errors
+    /// What Lambda reports.
+    pub async fn functions(&self) -> Result<Vec<FunctionInfo>> {
+        self.shared.conductor.functions.describe().await
+    }
+}

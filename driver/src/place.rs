@@ -1,0 +1,75 @@
+//! Where a driver's servers are: in its own process, in another program of this machine, or on AWS.
+
+use crate::records::{Keeper, Neighbour};
+use kinglet_aws::{Deployed, Session};
+use kinglet_local::Runtime;
+
+/// Where the servers are that a driver talks to.
+pub(crate) enum Place {
+    /// In this process.
+    Embedded {
+        runtime: Box<Runtime>,
+        /// How many functions run at once.
+        concurrency: u32,
+        /// Records its jobs for other programs.
+        keeper: Option<Keeper>,
+    },
+    /// In another program of this machine, for one of its jobs.
+    Neighbour(Neighbour),
+    /// On AWS, or on what `AWS_ENDPOINT_URL` names.
+    Aws(Box<Cloud>),
+}
+
+impl Place {
+    pub(crate) fn runtime(&self) -> Option<&Runtime> {
+        match self {
+            Place::Embedded { runtime, .. } => Some(runtime),
+            Place::Neighbour(_) | Place::Aws(_) => None,
+        }
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        match self {
+            Place::Embedded { keeper, .. } => keeper.as_ref(),
+            Place::Neighbour(_) | Place::Aws(_) => None,
+        }
+    }
+
+    /// How many functions of a job run at once.
+    pub(crate) async fn concurrency(&self) -> u32 {
+        match self {
+            Place::Embedded { concurrency, .. } => *concurrency,
+            Place::Neighbour(_) => 1,
+            Place::Aws(cloud) => cloud.concurrency().await,
+        }
+    }
+}
+
+/// What a driver on AWS knows of where it is.
+#[derive(Clone)]
+pub(crate) struct Cloud {
+    pub(crate) session: Session,
+    pub(crate) deployed: Deployed,
+}
+
+impl Cloud {
+    /// What Lambda gives an account by default.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
+    const CONCURRENCY: u32 = 1_000;
+
+    /// How many functions of a job can run at once: what the stack reserves, else what the account has left, as far as this
+    /// user may know.
+    pub(crate) async fn concurrency(&self) -> u32 {
+        if self.deployed.reserved_concurrency > 0 {
+            return self.deployed.reserved_concurrency;
+        }
+        match self.session.concurrency().await {
+            Ok((unreserved, _)) if unreserved > 0 => unreserved,
+            Ok(_) => Self::CONCURRENCY,
+            Err(error) => {
+                tracing::debug!(%error, "the account's concurrency is not known");
+                Self::CONCURRENCY
+            }
+        }
+    }
+}

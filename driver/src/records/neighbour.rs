@@ -1,0 +1,58 @@
+//! A job that another program of this machine runs, seen through its record.
+
+use super::record::Record;
+use crate::status::JobStatus;
+use crate::{Error, Phase, Report, Result};
+use kinglet_core::ids::JobId;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A job that another program of this machine runs.
+pub(crate) struct Neighbour {
+    /// Of its record.
+    pub(crate) dir: PathBuf,
+}
+
+/// How often a neighbour's record is looked at while its job is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Neighbour {
+    /// Whether the program lives and has not seen the end of the job.
+    pub(crate) fn is_running(&self) -> bool {
+        Record::is_running(&self.dir)
+    }
+
+    /// Comes back some time after [`Neighbour::ended`]: what the servers were asked before is answered by then, or never.
+    pub(crate) async fn gone(&self) {
+        self.ended().await;
+        tokio::time::sleep(2 * LOOK_EVERY).await;
+    }
+
+    /// Comes back when the job has ended or its program is gone.
+    pub(crate) async fn ended(&self) {
+        while Record::is_running(&self.dir) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// How a job that no longer runs was last seen.
+    pub(crate) fn last_status(&self, job: &JobId) -> Result<JobStatus> {
+        let record = Record::read(&self.dir)?
+            .ok_or_else(|| Error::input("job-missing", format!("there is no job {job} on this machine")))?;
+        let mut status = record.status;
+        if !status.phase.is_final() {
+            let message = format!("job {job}: the program that ran it (process {}) is gone", record.pid);
+            status.phase = Phase::Failed;
+            status.progress.phase = Phase::Failed;
+            status.error = Some(Error::service("driver-lost", message).with_hint("run it again"));
+        }
+        Ok(status)
+    }
+
+    /// What became of a job that no longer runs.
+    pub(crate) fn outcome(&self, job: &JobId) -> Result<Report> {
+        let status = self.last_status(job)?;
+        let error = status.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
+        status.report.ok_or(error)
+    }
+}

@@ -1,0 +1,319 @@
+//! Submitting a job: its inputs and its output are resolved and checked, its spec is uploaded, the ledger gets it, its output is
+//! taken, and the splitter is started, in this order. Until the ledger has it, whatever fails leaves nothing behind; from then
+//! on the job comes to an end by itself.
+
+use crate::connection::{Connection, new_id};
+use crate::driver::Driver;
+use crate::handle::JobHandle;
+use crate::hold::Hold;
+use crate::items::Made;
+use crate::place::Place;
+use crate::records::RuntimeAddress;
+use crate::status::JobStatus;
+use crate::submit::Submit;
+use crate::{Error, Format, Framing, Items, Job, Phase, Report, Result, Value, inputs, output};
+use kinglet_aws::Conductor;
+use kinglet_aws::objects::Replace;
+use kinglet_core::ids::JobId;
+use kinglet_core::wire::event::{Event, SplitEvent};
+use kinglet_core::wire::frame;
+use kinglet_core::wire::record::Requests;
+use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OutputSpec};
+use kinglet_core::{Registry, encode_params, signature};
+use kinglet_local::s3::BucketKind;
+use std::path::PathBuf;
+
+/// A job as its type and its fields describe it.
+struct Described {
+    name: &'static str,
+    signature: String,
+    /// Its fields, encoded.
+    params: Vec<u8>,
+}
+
+/// An input that is made.
+struct MadeInput {
+    items: Made,
+    /// Where the items are the inputs of calls: which, and what becomes of their results.
+    calls: Option<CallsSpec>,
+}
+
+/// What a job reads and writes, where its functions find it.
+struct Places {
+    inputs: Vec<InputSpec>,
+    output: OutputSpec,
+    /// The output's directory, where it is one of this machine.
+    directory: Option<PathBuf>,
+}
+
+/// A job that is being submitted. Nothing of it is left where that ends before the ledger has it.
+struct Submission<'a> {
+    shared: &'a Connection,
+    job: JobId,
+    /// Whether nobody else of this machine can be at work in the output, as this driver has locked its directory.
+    alone: bool,
+    /// What this driver had sent before.
+    before: Requests,
+    /// Whether the ledger may have it.
+    created: bool,
+}
+
+impl Driver {
+    /// Runs a job to its end.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs, the output, the job's code or a service; then there is no output.
+    pub async fn run<J: Job, I>(&self, job: &J, inputs: I, output: impl Into<String>) -> Result<Report>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.submit(job, Submit::new(inputs, output)).await?.wait().await
+    }
+
+    /// Submits a job and does not wait for it. On AWS it goes on without this program.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs or the output, as far as it can be seen from here.
+    pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
+        let described = Described::of(job, &self.shared.jobs)?;
+        if job.input().framing() == Framing::Prefixed {
+            let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
+            return Err(Error::input("input-kind", message).with_hint("start it with `run_items` or `submit_items`"));
+        }
+        if submit.inputs.is_empty() {
+            return Err(Error::input("input-missing", "the job has no input").with_hint("name at least one"));
+        }
+        self.start(described, None, submit).await
+    }
+
+    /// Runs a job whose input is made, not read, to its end: one record for each of `items`, cut into map tasks evenly.
+    ///
+    /// ```no_run
+    /// # use kinglet::{Driver, Emitter, Items, Job, Sink, UserResult, Values};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Squares;
+    /// # impl Job for Squares {
+    /// #     const NAME: &'static str = "squares";
+    /// #     type Input = Items<std::ops::Range<u64>>; type Key = (); type Value = u64; type Output = u64;
+    /// #     fn map(&self, _: std::ops::Range<u64>, _: &mut Emitter<'_, (), u64>) -> UserResult { Ok(()) }
+    /// #     fn reduce(&self, _: (), _: Values<'_, u64>, _: &mut Sink<'_, u64>) -> UserResult { Ok(()) }
+    /// # }
+    /// # async fn run(driver: Driver) -> kinglet::Result<()> {
+    /// let ranges = (0..100).map(|n| n * 1_000..(n + 1) * 1_000);
+    /// let report = driver.run_items(&Squares, ranges, "out").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Driver::submit_items`]; what is wrong with the job's code or a service. Then there is no output.
+    pub async fn run_items<J, T>(
+        &self,
+        job: &J,
+        items: impl IntoIterator<Item = T>,
+        output: impl Into<String>,
+    ) -> Result<Report>
+    where
+        J: Job<Input = Items<T>>,
+        T: Value,
+    {
+        self.submit_items(job, items, Submit::to(output)).await?.wait().await
+    }
+
+    /// Submits a job whose input is made, not read, and does not wait for it. The items are written to the stack's work bucket,
+    /// one object whatever their number, and are gone with the job's other intermediate data.
+    ///
+    /// ```no_run
+    /// # use kinglet::{Driver, Emitter, Items, Job, JobHandle, Sink, Submit, UserResult, Values};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Sieve;
+    /// # impl Job for Sieve {
+    /// #     const NAME: &'static str = "sieve";
+    /// #     type Input = Items<u64>; type Key = (); type Value = u64; type Output = u64;
+    /// #     fn map(&self, _: u64, _: &mut Emitter<'_, (), u64>) -> UserResult { Ok(()) }
+    /// #     fn reduce(&self, _: (), _: Values<'_, u64>, _: &mut Sink<'_, u64>) -> UserResult { Ok(()) }
+    /// # }
+    /// # async fn run(driver: Driver) -> kinglet::Result<JobHandle> {
+    /// driver.submit_items(&Sieve, 0..1_000, Submit::to("s3://bucket/primes").with_items_per_split(1)).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there is no item (`input-missing`), [`Error::UserCode`] when one does not serialise,
+    /// [`Error::Limit`] when they make more than 100,000 tasks; what is wrong with the output, as far as it can be seen from
+    /// here.
+    pub async fn submit_items<J, T>(
+        &self,
+        job: &J,
+        items: impl IntoIterator<Item = T>,
+        submit: Submit,
+    ) -> Result<JobHandle>
+    where
+        J: Job<Input = Items<T>>,
+        T: Value,
+    {
+        self.submit_made(job, items, submit, None).await
+    }
+
+    /// Submits a job whose input is made, of items that it reads itself or that calls make its pairs of.
+    pub(crate) async fn submit_made<J: Job, T: Value>(
+        &self,
+        job: &J,
+        items: impl IntoIterator<Item = T>,
+        submit: Submit,
+        calls: Option<CallsSpec>,
+    ) -> Result<JobHandle> {
+        let described = Described::of(job, &self.shared.jobs)?;
+        if let Some(input) = submit.inputs.first() {
+            return Err(Error::input("input-kind", format!("job {} reads items, not {input}", J::NAME))
+                .with_hint("make its `Submit` with `Submit::to(output)`"));
+        }
+        let concurrency = self.concurrency(&submit).await;
+        let items = Made::new(items, &submit.cuts, concurrency).map_err(|e| e.context(format!("job {}", J::NAME)))?;
+        self.start(described, Some(MadeInput { items, calls }), submit).await
+    }
+
+    /// For how many functions that run at once a job's input is cut.
+    async fn concurrency(&self, submit: &Submit) -> u32 {
+        match submit.concurrency {
+            Some(functions) => functions,
+            None => self.shared.concurrency().await,
+        }
+    }
+
+    async fn start(&self, job: Described, made: Option<MadeInput>, submit: Submit) -> Result<JobHandle> {
+        let shared = &self.shared;
+        let before = shared.conductor.clients.meter.totals();
+        shared.check_ready()?;
+        let places = Places::resolve(shared, &submit)?;
+        submit.check_time()?;
+        let mut submission = Submission::begin(shared, &places, before).await?;
+        let directory = places.directory.clone();
+        let spec = self.spec(&submission, job, made, places, &submit).await?;
+        submission.upload(&spec).await?;
+        submission.create(&spec).await?;
+        let handle = JobHandle::new(shared.clone(), submission.job.clone(), spec, submission.before);
+        if let Place::Embedded { runtime, keeper: Some(keeper), .. } = &shared.place {
+            let address = RuntimeAddress::of(runtime, &shared.conductor.stack, directory);
+            keeper.begin(JobStatus::submitted(&handle.job, &handle.spec), address);
+        }
+        Ok(handle)
+    }
+
+    /// Says all that workers must know of a job, its program and its items being in S3 by then.
+    async fn spec(
+        &self,
+        submission: &Submission<'_>,
+        job: Described,
+        made: Option<MadeInput>,
+        places: Places,
+        submit: &Submit,
+    ) -> Result<JobSpec> {
+        let conductor = &self.shared.conductor;
+        let Places { mut inputs, output, .. } = places;
+        conductor.check_output(&output).await?;
+        let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
+        let submitted_at = conductor.now();
+        let options = submit.options(self.concurrency(submit).await);
+        let mut calls = None;
+        if let Some(made) = made {
+            inputs.push(made.items.write(conductor, &submission.job).await?.input);
+            calls = made.calls;
+        }
+        let Described { name, signature, params } = job;
+        Ok(JobSpec { job: name.to_owned(), signature, params, inputs, output, options, program, submitted_at, calls })
+    }
+}
+
+impl Described {
+    /// Describes a job that this program has registered.
+    fn of<J: Job>(job: &J, registered: &Registry) -> Result<Self> {
+        let (params, signature) = (encode_params(job)?, signature::<J>());
+        registered.open(J::NAME, &signature, &params)?;
+        Ok(Described { name: J::NAME, signature, params })
+    }
+}
+
+impl Places {
+    /// Resolves what a submission names; what is of this machine becomes buckets of the embedded runtime.
+    fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
+        let mut resolved = Vec::new();
+        for input in &submit.inputs {
+            resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);
+        }
+        let output = output::resolve(&submit.output, &shared.mount_name("output"), submit.overwrite)?;
+        output::check_apart(&output, &resolved)?;
+        let mounts = resolved.iter().map(|input| (&input.spec.bucket, &input.spec.shown, input.mount.clone()));
+        let directory = output.path.clone().map(|root| BucketKind::Directory { root });
+        for (bucket, shown, kind) in mounts.chain([(&output.spec.bucket, &output.spec.shown, directory)]) {
+            let Some(kind) = kind else { continue };
+            let Some(runtime) = shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
+                let message = format!("{shown} is on this machine, where the functions cannot reach it");
+                return Err(
+                    Error::input("local-path", message).with_hint("copy it to S3, or run on the embedded runtime")
+                );
+            };
+            runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
+        }
+        let inputs = resolved.into_iter().map(|input| input.spec).collect();
+        Ok(Places { inputs, output: output.spec, directory: output.path })
+    }
+}
+
+impl<'a> Submission<'a> {
+    /// Gives the job its id, and locks its output where that is a directory of this machine.
+    async fn begin(shared: &'a Connection, places: &Places, before: Requests) -> Result<Self> {
+        let hold = match &places.directory {
+            Some(path) => {
+                shared.let_go_of_ended().await;
+                let (path, shown) = (path.clone(), places.output.shown.clone());
+                let held = tokio::task::spawn_blocking(move || Hold::take(&path, &shown)).await;
+                Some(held.map_err(|e| Error::limit("threads", format!("taking the output: {e}")))??)
+            }
+            None => None,
+        };
+        let (job, alone) = (new_id(), hold.as_ref().is_some_and(Hold::is_locked));
+        if shared.is_local() {
+            shared.begin(job.clone(), hold);
+        }
+        Ok(Submission { shared, job, alone, before, created: false })
+    }
+
+    async fn upload(&mut self, spec: &JobSpec) -> Result<()> {
+        let conductor = &self.shared.conductor;
+        let (bytes, key) = (frame::write(spec)?, Conductor::spec_key(&self.job));
+        conductor.objects.put(&conductor.stack.work_bucket, &key, bytes.into(), Replace::Yes).await?;
+        Ok(())
+    }
+
+    /// Hands the job to the ledger, takes its output and starts the splitter.
+    async fn create(&mut self, spec: &JobSpec) -> Result<()> {
+        let (conductor, job) = (&self.shared.conductor, &self.job);
+        // From here on the job ends, whatever becomes of this program. So the output is taken only now, as nobody else could
+        // tell whether a job that the ledger does not know is dead.
+        self.created = true;
+        let started = async {
+            conductor.ledger.create_job(job, spec, conductor.stack.timeout_ms).await?;
+            conductor.take_output(job, spec, self.alone).await?;
+            conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
+        };
+        let Err(error) = started.await else { return Ok(()) };
+        // Else the sweeper would start later what this call says has failed.
+        Err(match conductor.fail(job, Phase::Failed, &error).await {
+            Err(why) if why.code() != "job-missing" => {
+                tracing::warn!(%job, error = %why, "ending a job that could not be started");
+                error.with_hint(format!("job {job} may begin all the same: `kinglet cancel {job}` ends it"))
+            }
+            _ => {
+                self.shared.let_go(job);
+                error
+            }
+        })
+    }
+}
+
+impl Drop for Submission<'_> {
+    fn drop(&mut self) {
+        if !self.created {
+            self.shared.let_go(&self.job);
+        }
+    }
+}
