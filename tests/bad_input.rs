@@ -297,10 +297,10 @@ async fn disturbed(disturb: impl FnOnce(&Path)) -> (kinglet::Error, PathBuf, Tem
     let mut disturb = Some(disturb);
     loop {
         let progress = handle.progress().await.unwrap();
-        if progress.maps.0 >= 1 {
+        if progress.maps.done >= 1 {
             disturb.take().unwrap()(&input);
             let left = handle.progress().await.unwrap();
-            assert!(left.maps.0 < left.maps.1, "the input was read before it was changed: {left:?}");
+            assert!(left.maps.done < left.maps.all, "the input was read before it was changed: {left:?}");
             break;
         }
         tokio::task::yield_now().await;
@@ -341,7 +341,7 @@ async fn a_job_that_is_cancelled_says_so_and_leaves_nothing() {
     let driver = driver(|local| local.with_concurrency(1)).await;
     let submit = Submit::new([shown(&dir.path().join("in"))], shown(&output)).with_split_bytes(2_000);
     let handle = driver.submit(&WordCount, submit).await.unwrap();
-    while handle.progress().await.unwrap().maps.0 < 1 {
+    while handle.progress().await.unwrap().maps.done < 1 {
         tokio::task::yield_now().await;
     }
     handle.cancel().await.unwrap();

@@ -99,7 +99,7 @@ fn json_has_every_field_and_its_sums_agree() {
     assert_eq!((report.rejected, report.pairs_emitted), (0, words));
     assert!(report.pairs_shuffled < words && report.pairs_shuffled >= counts.len() as u64);
     assert_eq!((report.map_tasks, report.reduce_tasks, report.parts), (5, 2, 2));
-    let (inline, object, empty) = report.runs_inline_object_empty;
+    let kinglet::RunPlaces { inline, object, empty, .. } = report.runs;
     assert_eq!(inline + object + empty, 5);
     let out = read_output(&dir.path().join("out"));
     assert!(out.counts == counts);

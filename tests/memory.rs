@@ -5,7 +5,6 @@ use crate::support::{driver, endpoints, nothing_published, shown};
 use kinglet::{Driver, JobHandle, Submit};
 use kinglet_aws::{Clients, Ledger};
 use kinglet_core::ids::Stage;
-use kinglet_core::report::gb_seconds;
 use kinglet_jobs::BenchEmpty;
 use kinglet_local::lambda::InvocationReport;
 
@@ -54,7 +53,7 @@ async fn a_task_that_needs_the_larger_mapper_gets_it_and_the_others_keep_their_r
     assert_eq!(report.retries, 2);
     let died = ledger(&driver).failed_tries(&report.job, Stage::Map, 10).await.unwrap();
     assert_eq!(died.iter().map(|usage| usage.memory_mb).collect::<Vec<_>>(), [128, 128]);
-    let died_gb_seconds: f64 = died.iter().map(gb_seconds).sum();
+    let died_gb_seconds: f64 = died.iter().map(|usage| usage.gb_seconds()).sum();
     assert!(died_gb_seconds > 0.0 && report.gb_seconds > died_gb_seconds, "what they took is on the bill: {report}");
     assert_eq!((report.records_in, report.map_tasks), (20, 10));
     assert!(report.bytes_in > 150_000_000);

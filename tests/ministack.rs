@@ -273,7 +273,7 @@ async fn the_same_bytes_come_out_on_servers_that_are_not_ours() {
             for stack in [&ours, &theirs] {
                 let submit = submission(input, format!("s3://out/{output}"), inline_bytes);
                 let report = stack.run(submit).await.unwrap_or_else(|e| panic!("{input} by {way}: {e}"));
-                let (inline, object, empty) = report.runs_inline_object_empty;
+                let kinglet::RunPlaces { inline, object, empty, .. } = report.runs;
                 assert_eq!((if way == "s3" { inline } else { object }, empty), (0, 0), "{input} by {way}");
                 let mut parts = stack.output(&format!("{output}/")).await;
                 let manifest = parts.remove("_manifest.json").unwrap();

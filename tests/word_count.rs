@@ -148,7 +148,7 @@ async fn no_choice_of_splits_partitions_storage_or_compression_changes_a_count()
                 reconciles(&out, &[(shown(&path), input.len() as u64)]);
                 assert_eq!(out.parts.len() as u32, partitions);
                 assert_eq!(&out.parts, parts.get_or_insert_with(|| out.parts.clone()), "{way}");
-                let (in_table, in_objects, empty) = report.runs_inline_object_empty;
+                let kinglet::RunPlaces { inline: in_table, object: in_objects, empty, .. } = report.runs;
                 assert_eq!(in_table + in_objects + empty, report.map_tasks);
                 match inline {
                     Some(0) => assert_eq!(in_table, 0, "{way}"),

@@ -25,6 +25,7 @@ pub struct FunctionNames {
 
 /// A function as Lambda describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FunctionInfo {
     /// Its name.
     pub name: String,

@@ -53,7 +53,7 @@ pub(crate) async fn status(one: OneJob, cloud: &Cloud) -> Result<()> {
 fn print_status(status: &JobStatus) {
     println!("job        {} {}", status.name, status.job);
     println!("phase      {}", status.phase.as_str());
-    let started = status.phase_at[0].unwrap_or_default();
+    let started = status.times.submitted_at.unwrap_or_default();
     println!("started    {} UTC, {} ago", date(started), took(started, None).trim());
     println!("input      {}", status.inputs.join(", "));
     println!("output     {}", status.output);
@@ -122,7 +122,8 @@ pub(crate) async fn logs(logs: Logs, cloud: &Cloud) -> Result<()> {
     let desk = Desk::of(cloud).await?;
     let job = desk.find(&logs.job).await?;
     let since = logs.since.map(|ago| Timestamp(Timestamp::now().0.saturating_sub(ago.as_millis() as u64)));
-    let mut filter = LogFilter { task: logs.task, stage: logs.stage.map(Into::into), since };
+    let mut filter = LogFilter::default();
+    (filter.task, filter.stage, filter.since) = (logs.task, logs.stage.map(Into::into), since);
     let mut shown: HashSet<(String, Option<Timestamp>, String)> = HashSet::new();
     loop {
         // Asked before the lines: those of a job that had ended by then are all there are, but for CloudWatch's delay.

@@ -30,10 +30,9 @@ impl Shown {
         match &self.bar {
             Some(bar) => {
                 // Reading is most of the work; the parts are the rest.
-                bar.set_length(progress.bytes.1 + progress.bytes.1 / 4 + 1);
-                let reduced =
-                    u64::from(progress.reduces.0) * (progress.bytes.1 / 4) / u64::from(progress.reduces.1.max(1));
-                bar.set_position(progress.bytes.0 + reduced);
+                bar.set_length(progress.bytes.all + progress.bytes.all / 4 + 1);
+                let reduced = progress.reduces.done * (progress.bytes.all / 4) / progress.reduces.all.max(1);
+                bar.set_position(progress.bytes.done + reduced);
                 bar.set_message(text);
             }
             None => {
@@ -54,7 +53,7 @@ impl Shown {
 }
 
 fn text(progress: &Progress, elapsed: Duration) -> String {
-    let rate = progress.bytes.0 as f64 / elapsed.as_secs_f64().max(1e-3);
+    let rate = progress.bytes.done as f64 / elapsed.as_secs_f64().max(1e-3);
     format!("{}: {} ({}/s)", progress.phase.as_str(), counts(progress), HumanBytes(rate as u64))
 }
 
@@ -62,12 +61,12 @@ fn text(progress: &Progress, elapsed: Duration) -> String {
 pub(crate) fn counts(progress: &Progress) -> String {
     format!(
         "maps {}/{}, reduces {}/{}, {} of {}",
-        progress.maps.0,
-        progress.maps.1,
-        progress.reduces.0,
-        progress.reduces.1,
-        HumanBytes(progress.bytes.0),
-        HumanBytes(progress.bytes.1),
+        progress.maps.done,
+        progress.maps.all,
+        progress.reduces.done,
+        progress.reduces.all,
+        HumanBytes(progress.bytes.done),
+        HumanBytes(progress.bytes.all),
     )
 }
 

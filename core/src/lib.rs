@@ -22,7 +22,6 @@ mod pairs;
 pub mod placement;
 pub mod prices;
 pub mod process;
-pub mod report;
 mod value;
 pub mod wire;
 

@@ -124,12 +124,12 @@ impl JobHandle {
             Phase::Mapping => {
                 let maps = ledger.committed::<MapRecord>(&self.job, view.map_tasks).await?;
                 let done = |pieces: &&Vec<MapRecord>| pieces.last().is_some_and(|last| last.remainder.is_none());
-                progress.maps.0 = maps.iter().filter(done).count() as u32;
-                progress.bytes.0 = maps.iter().flatten().map(|record| record.bytes_read).sum();
+                progress.maps.done = maps.iter().filter(done).count() as u64;
+                progress.bytes.done = maps.iter().flatten().map(|record| record.bytes_read).sum();
             }
             Phase::Reducing => {
                 let reduces = ledger.committed::<ReduceRecord>(&self.job, view.partitions).await?;
-                progress.reduces.0 = reduces.iter().filter(|pieces| !pieces.is_empty()).count() as u32;
+                progress.reduces.done = reduces.iter().filter(|pieces| !pieces.is_empty()).count() as u64;
             }
             _ => {}
         }

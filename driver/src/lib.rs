@@ -76,8 +76,6 @@ pub use kinglet_core::ids::{JobId, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::manifest::Manifest;
 pub use kinglet_core::prices;
-pub use kinglet_core::report::{Cost, Report, Spread, Wall};
-pub use kinglet_core::wire::record::Requests;
 pub use kinglet_core::wire::run::Compression;
 pub use kinglet_core::{
     AsKey, Batch, Batches, ByteLines, Combiner, Emitter, Error, Extent, Fault, Fixed, Format, Framing, HeadedLines,
@@ -88,5 +86,6 @@ pub use local::{Functions, Local, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};
 pub use machine::Machine;
 pub use program::Program;
-pub use status::{JobStatus, JobSummary, Leftovers, Progress};
+pub use report::{Cost, Report, Requests, RunPlaces, Spread, Wall};
+pub use status::{JobStatus, JobSummary, JobTimes, Leftovers, Progress, Tally};
 pub use submit::Submit;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 /// What the functions of the embedded runtime run.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Functions {
     /// This very program, started again as splitter, mapper and reducer.
     #[default]

@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// One line of a function's log. Lines of Kinglet's own are JSON objects; `core/src/wire/log.rs` draws them.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LogLine {
     /// When it was written, as far as that is known.
     pub at: Option<Timestamp>,
@@ -19,8 +20,15 @@ pub struct LogLine {
     pub members: Map<String, Value>,
 }
 
-/// Which lines.
+/// Which lines of a job's log: all, as far as nothing is said.
+///
+/// ```
+/// use kinglet::{LogFilter, Stage};
+///
+/// let of_first_mapper = LogFilter::default().with_stage(Stage::Map).with_task(0);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogFilter {
     /// Those of this task, of either stage.
     pub task: Option<u32>,
@@ -62,6 +70,24 @@ impl LogLine {
 }
 
 impl LogFilter {
+    /// Takes only those of this task, of either stage.
+    #[must_use]
+    pub fn with_task(self, task: u32) -> Self {
+        LogFilter { task: Some(task), ..self }
+    }
+
+    /// Takes only those of this stage.
+    #[must_use]
+    pub fn with_stage(self, stage: Stage) -> Self {
+        LogFilter { stage: Some(stage), ..self }
+    }
+
+    /// Takes only those written since then.
+    #[must_use]
+    pub fn with_since(self, since: Timestamp) -> Self {
+        LogFilter { since: Some(since), ..self }
+    }
+
     pub(crate) fn takes(&self, line: &LogLine) -> bool {
         let number = |name: &str| line.members.get(name).and_then(Value::as_u64);
         self.task.is_none_or(|task| number("task") == Some(u64::from(task)))

@@ -91,8 +91,8 @@ impl Machine {
                     job,
                     name: status.name,
                     phase: status.phase,
-                    submitted_at: status.phase_at[0].unwrap_or_default(),
-                    ended_at: status.phase_at[3],
+                    submitted_at: status.times.submitted_at.unwrap_or_default(),
+                    ended_at: status.times.ended_at,
                 }),
                 Err(error) => tracing::warn!(%job, %error, "a record that cannot be read"),
             }
@@ -243,7 +243,7 @@ impl Machine {
         jobs.retain(|job| {
             let dir = self.job_dir(job);
             let ended = match Record::read(&dir) {
-                Ok(Some(record)) => record.status.phase_at.iter().flatten().max().copied(),
+                Ok(Some(record)) => <[_; 4]>::from(record.status.times).into_iter().flatten().max(),
                 _ => None,
             };
             !Record::is_running(&dir) && ended.is_none_or(|ended| ended < before)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A job as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobSummary {
     /// Its id.
     pub job: JobId,
@@ -23,6 +24,7 @@ pub struct JobSummary {
 
 /// Everything that is known of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobStatus {
     /// Its id.
     pub job: JobId,
@@ -34,14 +36,42 @@ pub struct JobStatus {
     pub inputs: Vec<String>,
     /// Where it writes, as it was named.
     pub output: String,
-    /// Since when it split, mapped and reduced, and when it ended, as far as it came.
-    pub phase_at: [Option<Timestamp>; 4],
+    /// When it came how far.
+    #[serde(rename = "phase_at")]
+    pub times: JobTimes,
     /// How far it is.
     pub progress: Progress,
     /// Why it failed or was cancelled.
     pub error: Option<Error>,
     /// What it did, once it has succeeded.
     pub report: Option<Report>,
+}
+
+/// When a job came how far; `None` for what it has not come to. In JSON, a list of the four.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[Option<Timestamp>; 4]", into = "[Option<Timestamp>; 4]")]
+#[non_exhaustive]
+pub struct JobTimes {
+    /// When it was submitted.
+    pub submitted_at: Option<Timestamp>,
+    /// When its plan stood: since then it maps.
+    pub planned_at: Option<Timestamp>,
+    /// When its last map task was committed: since then it reduces.
+    pub mapped_at: Option<Timestamp>,
+    /// When it ended, well or not.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl From<[Option<Timestamp>; 4]> for JobTimes {
+    fn from([submitted_at, planned_at, mapped_at, ended_at]: [Option<Timestamp>; 4]) -> Self {
+        JobTimes { submitted_at, planned_at, mapped_at, ended_at }
+    }
+}
+
+impl From<JobTimes> for [Option<Timestamp>; 4] {
+    fn from(times: JobTimes) -> Self {
+        [times.submitted_at, times.planned_at, times.mapped_at, times.ended_at]
+    }
 }
 
 impl JobStatus {
@@ -53,8 +83,8 @@ impl JobStatus {
             phase: Phase::Splitting,
             inputs: spec.inputs.iter().map(|input| input.shown.clone()).collect(),
             output: spec.output.shown.clone(),
-            phase_at: [Some(spec.submitted_at), None, None, None],
-            progress: Progress { phase: Phase::Splitting, maps: (0, 0), reduces: (0, 0), bytes: (0, 0) },
+            times: JobTimes { submitted_at: Some(spec.submitted_at), ..JobTimes::default() },
+            progress: Progress::of_none(Phase::Splitting),
             error: None,
             report: None,
         }
@@ -63,7 +93,7 @@ impl JobStatus {
     /// Takes in what the job's own item says.
     pub(crate) fn see(&mut self, view: &JobView) {
         self.phase = view.phase;
-        self.phase_at = view.phase_at;
+        self.times = JobTimes::from(view.phase_at);
         self.progress = Progress::of(view);
         self.error.clone_from(&view.error);
     }
@@ -73,7 +103,7 @@ impl JobStatus {
         self.phase = phase;
         self.progress.phase = phase;
         self.error = Some(error);
-        self.phase_at[3] = self.phase_at[3].or_else(|| Some(Timestamp::now()));
+        self.times.ended_at = self.times.ended_at.or_else(|| Some(Timestamp::now()));
     }
 }
 
@@ -93,30 +123,63 @@ pub struct Leftovers {
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Progress {
     /// Where it stands.
     pub phase: Phase,
-    /// Map tasks committed, and all.
-    pub maps: (u32, u32),
-    /// Reduce tasks committed, and all.
-    pub reduces: (u32, u32),
-    /// Bytes read by committed map tasks, and all.
-    pub bytes: (u64, u64),
+    /// Map tasks, committed and all.
+    pub maps: Tally,
+    /// Reduce tasks, committed and all.
+    pub reduces: Tally,
+    /// Bytes, read by committed map tasks and all.
+    pub bytes: Tally,
+}
+
+/// How much of something is done. In JSON, a list of the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+pub struct Tally {
+    /// What is done.
+    pub done: u64,
+    /// All there is; 0 while that is not known.
+    pub all: u64,
+}
+
+impl Tally {
+    /// All, or nothing of it.
+    fn of(all: impl Into<u64>, is_done: bool) -> Self {
+        let all = all.into();
+        Tally { done: if is_done { all } else { 0 }, all }
+    }
+}
+
+impl From<(u64, u64)> for Tally {
+    fn from((done, all): (u64, u64)) -> Self {
+        Tally { done, all }
+    }
+}
+
+impl From<Tally> for (u64, u64) {
+    fn from(Tally { done, all }: Tally) -> Self {
+        (done, all)
+    }
 }
 
 impl Progress {
+    /// Of a job that has no plan yet.
+    pub(crate) fn of_none(phase: Phase) -> Self {
+        Progress { phase, maps: Tally::default(), reduces: Tally::default(), bytes: Tally::default() }
+    }
+
     /// As far as the job's own item says: the tasks of the stage it is in are not counted.
     pub(crate) fn of(view: &JobView) -> Self {
         let mapped = matches!(view.phase, Phase::Reducing | Phase::Publishing | Phase::Succeeded);
-        let done = |is: bool, all: u32| if is { all } else { 0 };
+        let reduced = matches!(view.phase, Phase::Publishing | Phase::Succeeded);
         Progress {
             phase: view.phase,
-            maps: (done(mapped, view.map_tasks), view.map_tasks),
-            reduces: (
-                done(matches!(view.phase, Phase::Publishing | Phase::Succeeded), view.partitions),
-                view.partitions,
-            ),
-            bytes: (if mapped { view.input.1 } else { 0 }, view.input.1),
+            maps: Tally::of(view.map_tasks, mapped),
+            reduces: Tally::of(view.partitions, reduced),
+            bytes: Tally::of(view.input.1, mapped),
         }
     }
 }

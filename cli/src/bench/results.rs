@@ -205,7 +205,7 @@ impl fmt::Display for Results {
             f,
             "all {jobs} jobs: {gb_seconds:.1} GB-s; requests: S3 {put} put, {get} get; DynamoDB {dynamodb}; Lambda {lambda}"
         )?;
-        let Cost { lambda, dynamodb, s3, total } = cost;
+        let Cost { lambda, dynamodb, s3, total, .. } = cost;
         writeln!(f, "on AWS about ${total:.4} (Lambda ${lambda:.4}, DynamoDB ${dynamodb:.4}, S3 ${s3:.4})")
     }
 }

@@ -74,6 +74,13 @@ pub struct Usage {
     pub requests: Requests,
 }
 
+impl Usage {
+    /// What Lambda bills for it: init and run, times memory, in GB-seconds.
+    pub fn gb_seconds(&self) -> f64 {
+        (self.ran_ms + self.init_ms) as f64 / 1e3 * f64::from(self.memory_mb) / 1024.0
+    }
+}
+
 impl Framed for Usage {
     const KIND: Kind = Kind::Usage;
     const VERSION: u8 = 1;

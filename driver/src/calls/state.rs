@@ -7,6 +7,7 @@
 use super::stats::{CallStats, CallsReport};
 use crate::connection::Connection;
 use crate::handle::passes;
+use crate::report::{Cost, Requests};
 use crate::{Error, Phase, Result};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
@@ -15,9 +16,8 @@ use kinglet_aws::runs::Batch;
 use kinglet_core::ids::{JobId, Piece, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
-use kinglet_core::report::Cost;
 use kinglet_core::wire::calls;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
+use kinglet_core::wire::record::{self, MapRecord, ReduceRecord};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -85,7 +85,7 @@ pub(super) struct State {
     changed: watch::Sender<u64>,
     function: String,
     shared: Weak<Connection>,
-    before: Requests,
+    before: record::Requests,
     /// Whether the calls are reduced: then there is one result, of the reduce call.
     reduced: bool,
 }
@@ -184,7 +184,7 @@ impl State {
         report.jobs = inner.waves.iter().map(|wave| wave.job.clone()).collect();
         if let Some(shared) = self.shared.upgrade() {
             let lambda = report.requests.lambda;
-            report.requests += shared.conductor.clients.meter.since(&self.before);
+            report.requests += Requests::counted(shared.conductor.clients.meter.since(&self.before));
             report.requests.lambda = lambda;
         }
         report.cost = Cost::of(report.gb_seconds, &report.requests);

@@ -1,13 +1,14 @@
 //! What calls took.
 
+use crate::report::{Cost, Requests};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::prices::{LAMBDA_GB_SECOND_X86, LAMBDA_REQUEST};
-use kinglet_core::report::{Cost, gb_seconds};
-use kinglet_core::wire::record::{MapRecord, Requests};
+use kinglet_core::wire::record::MapRecord;
 use std::time::Duration;
 
 /// What one call took. Of a call that shared its invocation with others, what was the invocation's is its share.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct CallStats {
     /// When it was sent.
     pub sent_at: Timestamp,
@@ -59,6 +60,7 @@ impl CallStats {
 
 /// What a map took so far.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct CallsReport {
     /// Its jobs in the ledger, one or two.
     pub jobs: Vec<JobId>,
@@ -81,9 +83,9 @@ pub struct CallsReport {
 impl CallsReport {
     pub(super) fn add(&mut self, record: &MapRecord) {
         self.batches += 1;
-        self.gb_seconds += gb_seconds(&record.usage);
+        self.gb_seconds += record.usage.gb_seconds();
         let lambda = self.requests.lambda;
-        self.requests += record.usage.requests;
+        self.requests += Requests::counted(record.usage.requests);
         // Each batch was invoked once and again for each retry, by whomever.
         let retries = if record.attempt.number == u16::MAX { 0 } else { record.attempt.number };
         self.requests.lambda = lambda + 1 + u64::from(retries);

@@ -11,6 +11,7 @@ use std::fmt;
 /// How bad a finding is, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Level {
     /// As it should be.
     Ok,
@@ -24,6 +25,7 @@ pub enum Level {
 
 /// What one check came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// What was checked: stable, for programs.
     pub check: String,

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 
 /// Where the functions have the job's code from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Program {
     /// They were built and deployed with it. Nothing is shipped.
     #[default]

@@ -187,18 +187,19 @@ fn private() -> OpenOptions {
 mod tests {
     use super::*;
     use crate::Phase;
-    use crate::status::Progress;
+    use crate::status::{Progress, Tally};
 
     fn record() -> Record {
-        let progress = Progress { phase: Phase::Mapping, maps: (1, 8), reduces: (0, 2), bytes: (10, 80) };
+        let tally = |done, all| Tally { done, all };
+        let (phase, maps, reduces, bytes) = (Phase::Mapping, tally(1, 8), tally(0, 2), tally(10, 80));
         let status = JobStatus {
             job: "19aa5440eb0-f0a9c3d5e7ab".parse().unwrap(),
             name: "word-count".into(),
             phase: Phase::Mapping,
             inputs: vec!["books/".into()],
             output: "counts".into(),
-            phase_at: [Some(Timestamp(5)), Some(Timestamp(7)), None, None],
-            progress,
+            times: [Some(Timestamp(5)), Some(Timestamp(7)), None, None].into(),
+            progress: Progress { phase, maps, reduces, bytes },
             error: Some(Error::input("code", "message").with_hint("hint")),
             report: None,
         };

@@ -1,14 +1,14 @@
 //! Puts a job's report together from the ledger.
 
+use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Committed, Record};
 use kinglet_core::Result;
 use kinglet_core::ids::{JobId, Stage, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
-use kinglet_core::report::{Cost, Report, Spread, Wall, gb_seconds};
 use kinglet_core::wire::frame;
-use kinglet_core::wire::record::{MapRecord, Placement, ReduceRecord, Requests};
+use kinglet_core::wire::record::{self, MapRecord, Placement, ReduceRecord, Usage};
 use kinglet_core::wire::spec::JobSpec;
 
 /// The report of a job that succeeded, on whose behalf this driver has sent requests since its totals were `before`.
@@ -17,11 +17,11 @@ pub(crate) async fn report(
     job: &JobId,
     spec: &JobSpec,
     view: &JobView,
-    before: &Requests,
+    before: &record::Requests,
 ) -> Result<Report> {
     let maps: Committed<MapRecord> = conductor.ledger.committed(job, view.map_tasks).await?;
     let reduces: Committed<ReduceRecord> = conductor.ledger.committed(job, view.partitions).await?;
-    let mut requests = conductor.clients.meter.since(before);
+    let mut requests = Requests::counted(conductor.clients.meter.since(before));
     requests += commits(&maps)?;
     requests += commits(&reduces)?;
     let maps: Vec<_> = maps.into_iter().flatten().collect();
@@ -30,7 +30,7 @@ pub(crate) async fn report(
     let usages = || maps.iter().map(|r| &r.usage).chain(reduces.iter().map(|r| &r.usage)).chain(&view.beside);
     let attempts = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
     let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
-    usages().for_each(|usage| requests += usage.requests);
+    usages().for_each(|usage| requests += Requests::counted(usage.requests));
     // Every attempt was invoked once, by whomever; and so was the splitter.
     requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries;
     let mut failed = Vec::new();
@@ -40,7 +40,7 @@ pub(crate) async fn report(
             failed.extend(conductor.ledger.failed_tries(job, stage, tasks).await?);
         }
     }
-    let gb_seconds = usages().chain(&failed).map(gb_seconds).sum();
+    let gb_seconds = usages().chain(&failed).map(Usage::gb_seconds).sum();
     let placed = |placement| maps.iter().filter(|r| r.placement == placement).count() as u64;
     Ok(Report {
         job: job.clone(),
@@ -60,7 +60,11 @@ pub(crate) async fn report(
         pairs_emitted: maps.iter().map(|r| r.pairs_emitted).sum(),
         pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
         shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
-        runs_inline_object_empty: (placed(Placement::Inline), placed(Placement::Object), placed(Placement::Nowhere)),
+        runs: RunPlaces {
+            inline: placed(Placement::Inline),
+            object: placed(Placement::Object),
+            empty: placed(Placement::Nowhere),
+        },
         spills: maps.iter().map(|r| r.spills).sum(),
         records_out: reduces.iter().map(|r| r.records_out).sum(),
         bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),

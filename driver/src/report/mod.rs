@@ -1,14 +1,20 @@
 //! The report: what a job did, how long it took and what it would cost on AWS. Plain fields; `--json` prints it as it is.
 
-use crate::ids::JobId;
-use crate::ledger::Phase;
-use crate::prices;
-use crate::wire::record::{Requests, Usage};
+mod gather;
+
+pub(crate) use gather::report;
+
+use crate::Phase;
+use kinglet_core::ids::JobId;
+use kinglet_core::prices;
+use kinglet_core::wire::record;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::AddAssign;
 
-/// See the module.
+/// What a job that succeeded did, how long it took and what it costs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The job's id.
     pub job: JobId,
@@ -34,8 +40,9 @@ pub struct Report {
     pub pairs_shuffled: u64,
     /// Their bytes.
     pub shuffle_bytes: u64,
-    /// Map attempts whose runs lay in DynamoDB, in S3, or nowhere because they were empty.
-    pub runs_inline_object_empty: (u64, u64, u64),
+    /// Where the runs of the map attempts lay.
+    #[serde(rename = "runs_inline_object_empty")]
+    pub runs: RunPlaces,
     /// How often a mapper's memory was full.
     pub spills: u64,
     /// Records written.
@@ -71,6 +78,7 @@ pub struct Report {
 
 /// Wall time by phase, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Wall {
     /// From submission to the plan.
     pub split_ms: u64,
@@ -84,6 +92,7 @@ pub struct Wall {
 
 /// Several numbers in a few.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Spread {
     /// The smallest.
     pub min: u64,
@@ -95,9 +104,78 @@ pub struct Spread {
     pub sum: u64,
 }
 
+/// Map attempts by where their runs lay. In JSON, a list of the three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, u64)", into = "(u64, u64, u64)")]
+#[non_exhaustive]
+pub struct RunPlaces {
+    /// In DynamoDB.
+    pub inline: u64,
+    /// In S3.
+    pub object: u64,
+    /// Nowhere: there was no pair.
+    pub empty: u64,
+}
+
+impl From<(u64, u64, u64)> for RunPlaces {
+    fn from((inline, object, empty): (u64, u64, u64)) -> Self {
+        RunPlaces { inline, object, empty }
+    }
+}
+
+impl From<RunPlaces> for (u64, u64, u64) {
+    fn from(RunPlaces { inline, object, empty }: RunPlaces) -> Self {
+        (inline, object, empty)
+    }
+}
+
+/// Requests, by what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Requests {
+    /// S3: PUT, COPY, POST and LIST.
+    pub s3_put: u64,
+    /// S3: GET and HEAD.
+    pub s3_get: u64,
+    /// S3: DELETE and abort, which are free.
+    pub s3_delete: u64,
+    /// DynamoDB requests.
+    pub dynamodb: u64,
+    /// DynamoDB write units in thousandths.
+    pub write_milliunits: u64,
+    /// DynamoDB read units in thousandths.
+    pub read_milliunits: u64,
+    /// Lambda invocations.
+    pub lambda: u64,
+    /// Of all these, how many were sent again by the SDK.
+    pub again: u64,
+}
+
+impl AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        self.s3_put += other.s3_put;
+        self.s3_get += other.s3_get;
+        self.s3_delete += other.s3_delete;
+        self.dynamodb += other.dynamodb;
+        self.write_milliunits += other.write_milliunits;
+        self.read_milliunits += other.read_milliunits;
+        self.lambda += other.lambda;
+        self.again += other.again;
+    }
+}
+
+impl Requests {
+    /// What attempts and drivers count: this type's twin on the wire, which changes only with a version.
+    pub(crate) fn counted(counted: record::Requests) -> Self {
+        let record::Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again } =
+            counted;
+        Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again }
+    }
+}
+
 impl Spread {
     /// Of these numbers; zeros of none.
-    pub fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
+    pub(crate) fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
         let mut numbers: Vec<_> = numbers.into_iter().collect();
         numbers.sort_unstable();
         let (Some(&min), Some(&max)) = (numbers.first(), numbers.last()) else { return Spread::default() };
@@ -107,6 +185,7 @@ impl Spread {
 
 /// An estimate, in US dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Cost {
     /// Lambda: GB-seconds and invocations.
     pub lambda: f64,
@@ -120,7 +199,7 @@ pub struct Cost {
 
 impl Cost {
     /// The cost of function time and requests.
-    pub fn of(gb_seconds: f64, requests: &Requests) -> Self {
+    pub(crate) fn of(gb_seconds: f64, requests: &Requests) -> Self {
         let lambda = gb_seconds * prices::LAMBDA_GB_SECOND_X86 + requests.lambda as f64 * prices::LAMBDA_REQUEST;
         let dynamodb = requests.write_milliunits as f64 / 1e3 * prices::DYNAMODB_WRITE_UNIT
             + requests.read_milliunits as f64 / 1e3 * prices::DYNAMODB_READ_UNIT;
@@ -134,7 +213,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (wall, requests, cost) = (&self.wall, &self.requests, &self.cost);
         let seconds = |ms: u64| format!("{:.2} s", ms as f64 / 1e3);
-        let (inline, object, empty) = self.runs_inline_object_empty;
+        let RunPlaces { inline, object, empty } = self.runs;
         writeln!(f, "job        {} {}", self.name, self.job)?;
         writeln!(f, "output     {} in {} parts", self.output, count(self.parts))?;
         let phases = [("split", wall.split_ms), ("map", wall.map_ms), ("reduce", wall.reduce_ms)];
@@ -181,11 +260,6 @@ fn bytes(n: u64) -> String {
         scaled /= 1000.0;
     }
     format!("{scaled:.2} PB")
-}
-
-/// What Lambda bills for one attempt: init and run, times memory.
-pub fn gb_seconds(usage: &Usage) -> f64 {
-    (usage.ran_ms + usage.init_ms) as f64 / 1e3 * f64::from(usage.memory_mb) / 1024.0
 }
 
 #[cfg(test)]
