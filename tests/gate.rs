@@ -16,9 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A runtime with gates, and the SDK's clients before them, with the retries that the functions have.
 #[derive(Clone)]
-struct Rig {
+pub(crate) struct Rig {
     runtime: Arc<Runtime>,
-    conductor: Arc<Conductor>,
+    pub(crate) conductor: Arc<Conductor>,
     clients: Arc<Clients>,
 }
 
@@ -29,7 +29,7 @@ async fn runtime(servers: Option<Servers>, gates: bool) -> Runtime {
 }
 
 impl Rig {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let runtime = runtime(None, true).await;
         runtime.create_bucket(BUCKET, BucketKind::Blobs).unwrap();
         Self::before(runtime).await
@@ -49,7 +49,7 @@ impl Rig {
         Self { runtime: Arc::new(runtime), conductor: Arc::new(conductor), clients }
     }
 
-    fn gates(&self) -> &Gates {
+    pub(crate) fn gates(&self) -> &Gates {
         self.runtime.gates().unwrap()
     }
 
@@ -63,7 +63,7 @@ impl Rig {
         assert_eq!(self.gates().counts(), [(seen, fired)]);
     }
 
-    async fn held(&self) -> Held {
+    pub(crate) async fn held(&self) -> Held {
         tokio::time::timeout(PATIENCE, self.gates().next_held()).await.expect("a request is held")
     }
 

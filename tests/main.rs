@@ -14,6 +14,7 @@
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `queues` | waiting is not dying: tasks in Lambda's queue, events that come twice, records without end, splitters that cannot run |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
+//! | `ledger` | the ledger's own promises: of hands that race, one wins and the others are told, also when replies are lost |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
 //! | `calls` | functions and futures: results in order, failures alone, crashed workers, cancelling, waiting, attaching |
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
@@ -52,6 +53,7 @@ mod gate;
 mod hull;
 mod items;
 mod jobs_api;
+mod ledger;
 mod machine;
 mod memory;
 mod ministack;

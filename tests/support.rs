@@ -201,15 +201,18 @@ pub(crate) fn conductor_on(driver: &Driver, clock: Clock) -> Conductor {
 
 /// A job as a driver creates it in the ledger; nothing is started.
 pub(crate) async fn create_job(conductor: &Conductor, name: &str, program: Option<ProgramId>) -> JobId {
-    let (job, submitted_at) = (JobId::new(Timestamp::now(), 1), Timestamp::now());
+    let job = JobId::new(Timestamp::now(), 1);
+    conductor.ledger.create_job(&job, &spec(name, program), 60_000).await.unwrap();
+    job
+}
+
+/// The spec of a job without inputs.
+pub(crate) fn spec(name: &str, program: Option<ProgramId>) -> JobSpec {
     let output =
         OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into(), overwrite: false };
-    let (job_name, options) = (name.to_owned(), OptionsSpec::for_concurrency(1_000));
+    let (job, options, submitted_at) = (name.to_owned(), OptionsSpec::for_concurrency(1_000), Timestamp::now());
     let (signature, params, inputs) = (String::new(), vec![], vec![]);
-    let spec =
-        JobSpec { job: job_name, signature, params, inputs, output, options, program, submitted_at, calls: None };
-    conductor.ledger.create_job(&job, &spec, 60_000).await.unwrap();
-    job
+    JobSpec { job, signature, params, inputs, output, options, program, submitted_at, calls: None }
 }
 
 /// A path as an input or an output is given.

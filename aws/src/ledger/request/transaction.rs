@@ -16,7 +16,7 @@ pub(in crate::ledger) enum Write<'a> {
     /// An item that must not be there yet.
     New(Keyed),
     /// An update of one.
-    Update(Update<'a>),
+    Update(Box<Update<'a>>),
 }
 
 impl Write<'_> {
@@ -34,7 +34,7 @@ impl Write<'_> {
                 new.item.insert("by".into(), by.clone());
                 Write::New(new)
             }
-            Write::Update(update) => Write::Update(update.set("by", by.clone())),
+            Write::Update(update) => Write::Update(Box::new(update.set("by", by.clone()))),
         }
     }
 
