@@ -5,7 +5,7 @@ use kinglet_aws::objects::Replace;
 use kinglet_aws::{Clock, Objects};
 use kinglet_core::ids::{AttemptId, JobId};
 use kinglet_core::{Error, Result};
-use kinglet_worker::{Invocation, Worker};
+use kinglet_worker::{Try, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -46,18 +46,14 @@ pub struct CallPlace {
 }
 
 impl CallPlace {
-    /// A worker in one of its invocations. Must be called where a Tokio runtime runs.
-    pub fn of(
-        (worker, call): (&Worker, &Invocation),
-        (job, function): (&JobId, &str),
-        (attempt, ends): (AttemptId, CallEnds),
-    ) -> Self {
-        let Worker { conductor, memory_mb, threads, tmp, .. } = worker;
+    /// A try of a task that calls this function. Must be called where a Tokio runtime runs.
+    pub fn of(task: &Try<'_>, function: &str, ends: CallEnds) -> Self {
+        let Worker { conductor, memory_mb, threads, tmp, .. } = &**task.worker;
         CallPlace {
-            job: job.clone(),
+            job: task.job.clone(),
             function: function.to_owned(),
-            attempt,
-            deadline: call.deadline,
+            attempt: task.attempt,
+            deadline: task.call.deadline,
             memory_mb: *memory_mb,
             threads: *threads,
             tmp: tmp.clone(),

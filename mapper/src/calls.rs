@@ -7,28 +7,21 @@
 //! ends when the longest so far would not.
 
 use crate::read::{Read, Stop};
-use kinglet_aws::Conductor;
-use kinglet_aws::ledger::Commit;
-use kinglet_aws::runs::MapAttempt;
-use kinglet_calls::{CallEnds, CallPlace, Context, Functions, Opened};
+use crate::{Mapping, record};
+use kinglet_calls::{CallPlace, Context, Opened};
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::engine::guard::catch_as;
 use kinglet_core::engine::map::{Chunks, PairsOf};
-use kinglet_core::ids::{AttemptId, JobId, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::JobView;
 use kinglet_core::limits::CALL_RESULT_BYTES_MAX;
 use kinglet_core::wire::calls::{self, CallHead};
-use kinglet_core::wire::event::MapEvent;
 use kinglet_core::wire::items;
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::Split;
-use kinglet_core::wire::record::{MapRecord, Requests, Usage};
-use kinglet_core::wire::spec::{CallsSpec, JobSpec};
+use kinglet_core::wire::record::MapRecord;
+use kinglet_core::wire::spec::CallsSpec;
 use kinglet_core::{Error, Items, Result};
-use kinglet_worker::tries::{Running, is_over};
-use kinglet_worker::{Invocation, Worker};
+use kinglet_worker::Try;
 use rayon::ThreadPool;
-use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
@@ -42,29 +35,6 @@ const RESULTS_PERCENT: u64 = 20;
 
 /// How often a batch writes its calls' progress, if there is news.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-
-/// What was done before an attempt knew that its task is a batch.
-pub(crate) struct Begun<'a> {
-    pub(crate) view: &'a JobView,
-    pub(crate) split: &'a Split,
-    pub(crate) started_at: Timestamp,
-    pub(crate) before: &'a Requests,
-    pub(crate) attempt: AttemptId,
-}
-
-/// The spec of a job; that of a map is kept for the batches that follow on a warm worker.
-pub(crate) async fn spec(conductor: &Conductor, job: &JobId) -> Result<Arc<JobSpec>> {
-    static KEPT: Mutex<Option<(JobId, Arc<JobSpec>)>> = Mutex::new(None);
-    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, spec)) = kept().as_ref().filter(|(id, _)| id == job) {
-        return Ok(spec.clone());
-    }
-    let spec = Arc::new(conductor.spec(job).await?);
-    if spec.calls.is_some() {
-        *kept() = Some((job.clone(), spec.clone()));
-    }
-    Ok(spec)
-}
 
 /// What the calls of a batch came to so far.
 struct Results {
@@ -91,105 +61,66 @@ impl Results {
     }
 }
 
-/// Runs a batch and commits it.
-pub(crate) async fn attempt(
-    worker: &Arc<Worker>,
-    functions: &Functions,
-    spec: &JobSpec,
-    calls: &CallsSpec,
-    event: &MapEvent,
-    call: &Invocation,
-    begun: Begun<'_>,
-) -> Result<Value> {
-    let conductor = &worker.conductor;
-    let (job, task, piece) = (&event.job, event.task, event.piece);
-    let function = functions.open(&calls.function.name, &calls.function.signature)?;
-    let attempt = begun.attempt;
-    let ends = CallEnds::default();
-    ends.cancel(&begun.view.cancelled);
-    let of = (attempt, ends.clone());
-    let place = Arc::new(CallPlace::of((worker, call), (&event.job, &calls.function.name), of));
-    let key = TryKey::map(task, piece, event.number);
-    let running = Running::begin(conductor, job, key, attempt.nonce, move |view| match is_over(view, key) {
-        true => ends.cancel_all(),
-        false => ends.cancel(&view.cancelled),
-    });
+impl Mapping {
+    /// Makes the calls of a batch and writes their results.
+    pub(crate) async fn make_calls(&self, task: &Try<'_>, calls: &CallsSpec, split: &Split) -> Result<MapRecord> {
+        let Try { worker, call, spec, .. } = task;
+        let function = self.functions.open(&calls.function.name, &calls.function.signature)?;
+        self.ends.cancel(&task.view.cancelled);
+        let place = Arc::new(CallPlace::of(task, &calls.function.name, self.ends.clone()));
 
-    let left = call.deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    let left = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
-    let stop_at = SystemTime::now() + left.saturating_sub((left / 10).min(RESERVE_MAX));
-    let results = Arc::new(Results {
-        bytes: Mutex::default(),
-        longest_ms: AtomicU64::new(0),
-        enough: Arc::default(),
-        bytes_max: ((u64::from(worker.memory_mb) << 20) / 100 * RESULTS_PERCENT) as usize,
-        stop_at,
-    });
-    let stop =
-        Stop { at: stop_at, bytes_max: None, chunks_max: event.calls_max.map(u64::from), told: results.enough.clone() };
-    let read = Read { objects: &conductor.objects, spec, split: begun.split, start: event.start, stop };
-    let (feed, reading) = read.start(Cuts::of(Items::<()>::default()));
-    let engine = {
-        let (worker, place, results) = (worker.clone(), place.clone(), results.clone());
-        let at_once = calls.at_once.map_or(worker.threads, usize::from);
-        tokio::task::spawn_blocking(move || {
-            on_threads(&worker.pool, at_once, &|| make_calls(&function, &place, &feed, &results))
-        })
-    };
-    let work = async {
-        let (read, made) = tokio::join!(reading, engine);
-        let made = made.map_err(|e| Error::service("engine", format!("the calls stopped: {e}")))?;
-        match (read, made) {
-            (Ok(read), made) => made.map(|()| read),
-            (Err(cut_off), Err(error)) if cut_off.code() == "engine" => Err(error),
-            (Err(error), _) => Err(error),
-        }
-    };
-    let read = tokio::select! {
-        read = work => read?,
-        never = tell_progress(conductor, job, task, &place) => match never {},
-    };
+        let left = call.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
+        let stop_at = SystemTime::now() + left.saturating_sub((left / 10).min(RESERVE_MAX));
+        let results = Arc::new(Results {
+            bytes: Mutex::default(),
+            longest_ms: AtomicU64::new(0),
+            enough: Arc::default(),
+            bytes_max: ((u64::from(worker.memory_mb) << 20) / 100 * RESULTS_PERCENT) as usize,
+            stop_at,
+        });
+        let calls_max = self.event.calls_max.map(u64::from);
+        let stop = Stop { at: stop_at, bytes_max: None, chunks_max: calls_max, told: results.enough.clone() };
+        let read = Read { objects: &worker.conductor.objects, spec, split, start: self.event.start, stop };
+        let (feed, reading) = read.start(Cuts::of(Items::<()>::default()));
+        let engine = {
+            let (worker, place, results) = ((*worker).clone(), place.clone(), results.clone());
+            let at_once = calls.at_once.map_or(worker.threads, usize::from);
+            tokio::task::spawn_blocking(move || {
+                on_threads(&worker.pool, at_once, &|| make_calls(&function, &place, &feed, &results))
+            })
+        };
+        let work = async {
+            let (read, made) = tokio::join!(reading, engine);
+            let made = made.map_err(|e| Error::service("engine", format!("the calls stopped: {e}")))?;
+            match (read, made) {
+                (Ok(read), made) => made.map(|()| read),
+                (Err(cut_off), Err(error)) if cut_off.code() == "engine" => Err(error),
+                (Err(error), _) => Err(error),
+            }
+        };
+        let read = tokio::select! {
+            read = work => read?,
+            never = tell_progress(task, &place) => match never {},
+        };
 
-    let bytes = std::mem::take(&mut *results.bytes.lock().unwrap_or_else(PoisonError::into_inner));
-    let of = MapAttempt { task, piece, attempt };
-    let placed = conductor.runs(job).write_results(of, bytes, spec.options.inline_bytes_max).await?;
-    worker.journal.did(Did { records: read.chunks, bytes: read.bytes_read, spills: 0 });
-    let record = MapRecord {
-        attempt,
-        bytes_assigned: read.bytes_assigned,
-        taken: read.taken,
-        bytes_read: read.bytes_read,
-        crc32: read.crc32,
-        records: read.chunks,
-        rejected: 0,
-        pairs_emitted: 0,
-        pairs_out: 0,
-        run_bytes: placed.bytes,
-        placement: placed.placement,
-        spills: 0,
-        remainder: read.remainder,
-        usage: Usage {
-            started_at: begun.started_at,
-            ran_ms: conductor.now().since_ms(begun.started_at),
-            init_ms: call.init_ms,
-            memory_mb: worker.memory_mb,
-            requests: conductor.clients.meter.since(begun.before),
-        },
-    };
-    let commit = conductor.ledger.commit(job, task, piece, &record, begun.view.map_tasks).await?;
-    // What follows is not this try's work any more, and goes on when the stage is over.
-    drop(running);
-    match commit {
-        Commit::Lost(winner) => Ok(json!({ "lost": winner.to_string() })),
-        Commit::Won { stage_complete } => {
-            if let Some(start) = read.remainder {
-                conductor.start_rest(event.clone(), start).await?;
-            }
-            if stage_complete {
-                conductor.conduct(job).await?;
-            }
-            Ok(json!({ "committed": attempt.to_string() }))
-        }
+        let bytes = std::mem::take(&mut *results.bytes.lock().unwrap_or_else(PoisonError::into_inner));
+        let store = worker.conductor.runs(task.job);
+        let placed = store.write_results(self.named(task), bytes, spec.options.inline_bytes_max).await?;
+        worker.journal.did(Did { records: read.chunks, bytes: read.bytes_read, spills: 0 });
+        Ok(record(task, &read, placed))
+    }
+
+    /// A function that gives pairs in place of a job's `map`.
+    pub(crate) fn pairs_of(&self, task: &Try<'_>, calls: &CallsSpec) -> Result<Box<PairsOf>> {
+        let function = self.functions.open(&calls.function.name, &calls.function.signature)?;
+        let place = Arc::new(CallPlace::of(task, &calls.function.name, self.ends.clone()));
+        Ok(Box::new(move |chunk| {
+            let input = items::read(chunk)?;
+            let context = Context::new(place.clone(), input.number);
+            let value = catch_as("the function", || function(&context, input.payload)).flatten();
+            value.map_err(|e| e.context(format!("call {}", input.number)))
+        }))
     }
 }
 
@@ -251,40 +182,17 @@ fn fits(value: Vec<u8>) -> Result<Vec<u8>> {
 }
 
 /// Passes the calls' progress on.
-async fn tell_progress(
-    conductor: &Conductor,
-    job: &JobId,
-    task: TaskIdx,
-    place: &CallPlace,
-) -> std::convert::Infallible {
+async fn tell_progress(task: &Try<'_>, place: &CallPlace) -> std::convert::Infallible {
+    let (ledger, job) = (&task.conductor().ledger, task.job);
     let mut told = Vec::new();
     loop {
         tokio::time::sleep(TELL_EVERY).await;
         let progress: Vec<(u32, f32)> = place.ends.progress().into_iter().collect();
         if progress != told {
-            match conductor.ledger.put_progress(job, task, &progress).await {
+            match ledger.put_progress(job, task.key.task, &progress).await {
                 Ok(()) => told = progress,
                 Err(error) => tracing::warn!(%job, %error, "recording progress"),
             }
         }
     }
-}
-
-/// A function that gives pairs in place of a job's `map`.
-pub(crate) fn pairs_of(
-    worker: &Arc<Worker>,
-    functions: &Functions,
-    calls: &CallsSpec,
-    event: &MapEvent,
-    call: &Invocation,
-    of: (AttemptId, CallEnds),
-) -> Result<Box<PairsOf>> {
-    let function = functions.open(&calls.function.name, &calls.function.signature)?;
-    let place = Arc::new(CallPlace::of((worker, call), (&event.job, &calls.function.name), of));
-    Ok(Box::new(move |chunk| {
-        let input = items::read(chunk)?;
-        let context = Context::new(place.clone(), input.number);
-        let value = catch_as("the function", || function(&context, input.payload)).flatten();
-        value.map_err(|e| e.context(format!("call {}", input.number)))
-    }))
 }

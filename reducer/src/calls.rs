@@ -2,98 +2,85 @@
 //!
 //! The list is put together from the encoded results: the encoding of a list is that of its length and then its elements'.
 
-use crate::Begun;
-use kinglet_aws::ledger::Commit;
+use crate::Reducing;
+use kinglet_aws::ledger::Committed;
 use kinglet_aws::runs::Batch;
-use kinglet_calls::{CallPlace, Context, Functions};
+use kinglet_calls::{CallPlace, Context};
 use kinglet_core::engine::guard::catch_as;
 use kinglet_core::ids::{Piece, TaskIdx};
 use kinglet_core::wire::calls::{self, CallHead};
-use kinglet_core::wire::event::ReduceEvent;
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::record::{ReduceRecord, Usage};
+use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::FunctionSpec;
 use kinglet_core::{Error, Result, codec};
-use kinglet_worker::{Invocation, Worker};
-use serde_json::{Value, json};
+use kinglet_worker::Try;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Runs the function and commits what it returns.
-pub(crate) async fn attempt(
-    worker: &Arc<Worker>,
-    functions: &Functions,
-    reducer: &FunctionSpec,
-    event: &ReduceEvent,
-    call: &Invocation,
-    begun: Begun,
-) -> Result<Value> {
-    let conductor = &worker.conductor;
-    let job = &event.job;
-    let function = functions.open(&reducer.name, &reducer.signature)?;
-    let Begun { attempt, ends, running, .. } = begun;
-    let of_task = |(task, pieces)| (0..).zip(pieces).map(move |(n, record)| Batch { task, piece: Piece(n), record });
-    let wanted: Vec<Batch> = (0..).map(TaskIdx).zip(begun.committed).flat_map(of_task).collect();
-    let batches = conductor.runs(job).results(&wanted).await?;
-    let mut results = Vec::new();
-    for batch in &batches {
-        results.extend(calls::read(batch, &format!("the results of job {job}"))?);
-    }
-    results.sort_by_key(|result| result.number);
-    let count = results.len() as u64;
-    let failed = results.iter().find_map(|result| Some((result.number, result.head.failed.clone()?)));
-    let mut list = codec::encode(&count)?;
-    results.iter().for_each(|result| list.extend_from_slice(result.value));
-    drop(results);
-    drop(batches);
-
-    let place = CallPlace::of((worker, call), (job, &reducer.name), (attempt, ends));
-    let context = Context::new(Arc::new(place), 0);
-    let (started_at, began) = (conductor.now(), Instant::now());
-    let pairs_in = list.len() as u64;
-    let value = match failed {
-        // What the list lacks, the reducer cannot make up for.
-        Some((number, error)) => Err(error.context(format!("call {number}"))),
-        None => {
-            let (worker, context) = (worker.clone(), context.clone());
-            let run = move || worker.pool.install(|| catch_as("the reducer", || function(&context, &list)).flatten());
-            let ran = tokio::task::spawn_blocking(run).await;
-            let ran = ran.map_err(|e| Error::service("engine", format!("the reducer stopped: {e}")))?;
-            ran.map_err(|e| e.context(format!("reducing with {}", reducer.name)))
+impl Reducing {
+    /// Calls the function and writes what it returns.
+    pub(crate) async fn call(
+        &self,
+        task: &Try<'_>,
+        reducer: &FunctionSpec,
+        committed: Committed<MapRecord>,
+    ) -> Result<ReduceRecord> {
+        let Try { worker, job, .. } = task;
+        let conductor = task.conductor();
+        let function = self.functions.open(&reducer.name, &reducer.signature)?;
+        let of_task = |(task, pieces): (TaskIdx, Vec<MapRecord>)| {
+            (0..).zip(pieces).map(move |(n, record)| Batch { task, piece: Piece(n), record })
+        };
+        let wanted: Vec<Batch> = (0..).map(TaskIdx).zip(committed).flat_map(of_task).collect();
+        let batches = conductor.runs(job).results(&wanted).await?;
+        let mut results = Vec::new();
+        for batch in &batches {
+            results.extend(calls::read(batch, &format!("the results of job {job}"))?);
         }
-    };
-    let ran_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let (value, failed) = match value {
-        Ok(value) => (value, None),
-        Err(error) => (vec![], Some(error)),
-    };
-    let mut result = Vec::new();
-    calls::write(0, &CallHead { failed, started_at, ran_us, log: context.take_log() }, &value, &mut result)?;
-    let (bytes_out, crc32) = (result.len() as u64, crc32fast::hash(&result));
-    worker.journal.did(Did { records: 1, bytes: bytes_out, spills: 0 });
-    conductor.runs(job).write_reduced(attempt, result).await?;
-    let record = ReduceRecord {
-        attempt,
-        runs: wanted.len() as u64,
-        pairs_in,
-        keys: count,
-        records_out: 1,
-        bytes_out,
-        crc32,
-        upload: None,
-        usage: Usage {
-            started_at: begun.started_at,
-            ran_ms: conductor.now().since_ms(begun.started_at),
-            init_ms: call.init_ms,
-            memory_mb: worker.memory_mb,
-            requests: conductor.clients.meter.since(&begun.before),
-        },
-    };
-    let commit = conductor.ledger.commit(job, event.task, Piece(0), &record, 1).await?;
-    // What follows is not this try's work any more, and goes on when the stage is over.
-    drop(running);
-    if commit == (Commit::Won { stage_complete: true }) {
-        conductor.conduct(job).await?;
+        results.sort_by_key(|result| result.number);
+        let count = results.len() as u64;
+        let failed = results.iter().find_map(|result| Some((result.number, result.head.failed.clone()?)));
+        let mut list = codec::encode(&count)?;
+        results.iter().for_each(|result| list.extend_from_slice(result.value));
+        drop(results);
+        drop(batches);
+
+        let place = CallPlace::of(task, &reducer.name, self.ends.clone());
+        let context = Context::new(Arc::new(place), 0);
+        let (started_at, began) = (conductor.now(), Instant::now());
+        let pairs_in = list.len() as u64;
+        let value = match failed {
+            // What the list lacks, the reducer cannot make up for.
+            Some((number, error)) => Err(error.context(format!("call {number}"))),
+            None => {
+                let (worker, context) = ((*worker).clone(), context.clone());
+                let run =
+                    move || worker.pool.install(|| catch_as("the reducer", || function(&context, &list)).flatten());
+                let ran = tokio::task::spawn_blocking(run).await;
+                let ran = ran.map_err(|e| Error::service("engine", format!("the reducer stopped: {e}")))?;
+                ran.map_err(|e| e.context(format!("reducing with {}", reducer.name)))
+            }
+        };
+        let ran_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (value, failed) = match value {
+            Ok(value) => (value, None),
+            Err(error) => (vec![], Some(error)),
+        };
+        let mut result = Vec::new();
+        calls::write(0, &CallHead { failed, started_at, ran_us, log: context.take_log() }, &value, &mut result)?;
+        let (bytes_out, crc32) = (result.len() as u64, crc32fast::hash(&result));
+        worker.journal.did(Did { records: 1, bytes: bytes_out, spills: 0 });
+        conductor.runs(job).write_reduced(task.attempt, result).await?;
+        Ok(ReduceRecord {
+            attempt: task.attempt,
+            runs: wanted.len() as u64,
+            pairs_in,
+            keys: count,
+            records_out: 1,
+            bytes_out,
+            crc32,
+            upload: None,
+            usage: task.usage(),
+        })
     }
-    Ok(json!({ "committed": attempt.to_string() }))
 }

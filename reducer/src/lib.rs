@@ -6,21 +6,20 @@
 mod calls;
 mod fetch;
 
-use kinglet_aws::ledger::{Commit, Committed, Run, Says};
-use kinglet_aws::nonce;
+use kinglet_aws::Conductor;
+use kinglet_aws::ledger::Committed;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
-use kinglet_core::ids::{AttemptId, Partition, Piece, Timestamp, TryKey};
-use kinglet_core::ledger::Phase;
+use kinglet_core::ids::Partition;
+use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::wire::event::{Event, ReduceEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, Usage};
+use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Error, Registry, Result};
-use kinglet_worker::tries::{self, Running, is_over};
-use kinglet_worker::{Invocation, Worker};
-use serde_json::{Value, json};
+use kinglet_worker::task::{self, Try, Work};
+use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -31,166 +30,152 @@ const OUTPUT_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// As [`handle_with`].
-pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Value> {
+pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Outcome> {
     handle_with(worker, jobs, Arc::default(), call).await
-}
-
-/// What was done before an attempt knew that it calls a function.
-pub(crate) struct Begun {
-    committed: Committed<MapRecord>,
-    started_at: Timestamp,
-    before: Requests,
-    attempt: AttemptId,
-    running: Running,
-    ends: CallEnds,
 }
 
 /// Handles one invocation.
 ///
 /// # Errors
-/// Only when the failure of the attempt could not be recorded: then Lambda hands the event to the on-failure destination.
+/// As [`task::run`].
 pub async fn handle_with(
     worker: Arc<Worker>,
     jobs: Arc<Registry>,
     functions: Arc<Functions>,
     call: Invocation,
-) -> Result<Value> {
-    let event = match call.event()? {
-        Event::Reduce(event) => event,
-        other => {
-            return Err(Error::stale("event", format!("the reducer was invoked with {other:?}")));
+) -> Result<Outcome> {
+    let event = call.event()?;
+    match (Assignment::of(&event), event) {
+        (Some(assigned), Event::Reduce(event)) => {
+            let work = Reducing { jobs, functions, event, ends: CallEnds::default() };
+            task::run(&worker, &call, &assigned, &work).await
         }
-    };
-    let nonce = nonce();
-    match attempt(&worker, &jobs, &functions, &event, &call, nonce).await {
-        Ok(said) => Ok(said),
-        Err(error) => {
-            let key = TryKey::reduce(event.task, event.number);
-            worker.conductor.try_failed(&event.job, key, Says::Run(nonce), &error).await?;
-            Ok(json!({ "failed": error.code() }))
-        }
+        (_, other) => Err(Error::stale("event", format!("the reducer was invoked with {other:?}"))),
     }
 }
 
-async fn attempt(
-    worker: &Arc<Worker>,
-    jobs: &Registry,
-    functions: &Functions,
-    event: &ReduceEvent,
-    call: &Invocation,
-    nonce: u32,
-) -> Result<Value> {
-    let conductor = &worker.conductor;
-    let before = conductor.clients.meter.totals();
-    let (job, task, partition) = (&event.job, event.task, Partition(event.task.0));
-    let (key, attempt) = (TryKey::reduce(task, event.number), AttemptId { number: event.number, nonce });
-    let view = conductor.ledger.job(job).await?;
-    let started_at = conductor.now();
-    if view.phase != Phase::Reducing {
-        return Ok(json!({ "skipped": view.phase.as_str() }));
+/// One reduce task.
+struct Reducing {
+    jobs: Arc<Registry>,
+    functions: Arc<Functions>,
+    event: ReduceEvent,
+    /// What its call is told, if it makes one.
+    ends: CallEnds,
+}
+
+impl Work for Reducing {
+    type Input = Committed<MapRecord>;
+    type Record = ReduceRecord;
+
+    async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Committed<MapRecord>> {
+        conductor.ledger.committed(&self.event.job, view.map_tasks).await
     }
-    let (request_id, memory_mb) = (call.request_id.clone(), worker.memory_mb);
-    let run = Run { nonce, request_id, memory_mb, larger: false, calls_max: None };
-    let (elsewhere, spec, committed) = tokio::join!(
-        tries::begin(conductor, job, key, &run),
-        conductor.spec(job),
-        conductor.ledger.committed::<MapRecord>(job, view.map_tasks),
-    );
-    if let Some(why) = elsewhere? {
-        return Ok(json!({ "skipped": why }));
-    }
-    let (spec, committed) = (spec?, committed?);
-    worker.journal.job_name(&spec.job);
-    let ends = CallEnds::default();
-    let running = Running::begin(conductor, job, key, nonce, {
-        let ends = ends.clone();
-        move |view| {
-            if is_over(view, key) {
+
+    fn look(&self, _: &JobSpec) -> Look {
+        let ends = self.ends.clone();
+        Box::new(move |seen| {
+            if matches!(seen, Seen::Over) {
                 ends.cancel_all();
             }
-        }
-    });
-    if let Some(Then::Reduce(reducer)) = spec.calls.as_ref().map(|calls| &calls.then) {
-        let begun = Begun { committed, started_at, before, attempt, running, ends };
-        return calls::attempt(worker, functions, reducer, event, call, begun).await;
+        })
     }
-    let erased = jobs.open(&spec.job, &spec.signature, &spec.params)?;
-    let mut runs = conductor.runs(job).open(partition, &committed).await?;
-    let run_count = runs.count() as u64;
 
-    let options = ReduceOptions {
-        fan_in_max: fetch::fan_in_max(worker.memory_mb),
-        output_bytes: OUTPUT_BYTES,
-        tmp: worker.tmp.clone(),
-        stop: running.stop(),
-    };
-    let (sender, receiver) = mpsc::channel(8);
-    let with_pool = worker.clone();
-    let engine = tokio::task::spawn_blocking(move || -> Result<(ReduceCounts, u32)> {
-        let mut crc = crc32fast::Hasher::new();
-        // In the pool, so that a kernel that the job calls has the threads of the function, and no others.
-        let counts = with_pool.pool.install(|| {
-            erased.reduce(&options, &mut runs, &mut |bytes| {
-                crc.update(&bytes);
-                sender.blocking_send(bytes).map_err(|_| Error::service("upload", "the upload stopped"))
-            })
-        })?;
-        Ok((counts, crc.finalize()))
-    });
-    let part = spec.output.part_key(partition.0, job);
-    let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
-    let uploaded = push_all(&mut upload, receiver).await;
-    let reduced = engine.await.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")));
-    // Where both failed, the upload failed first: the engine only found its output cut off.
-    let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
-        (Ok(()), Ok(reduced)) => reduced,
-        (Err(error), _) | (Ok(()), Err(error)) => {
-            upload.abort().await;
-            if running.is_stopped() {
-                return Ok(json!({ "skipped": "unwanted" }));
+    async fn run(&self, task: &Try<'_>, committed: Committed<MapRecord>) -> Result<Option<ReduceRecord>> {
+        match task.spec.calls.as_ref().map(|calls| &calls.then) {
+            Some(Then::Reduce(reducer)) => self.call(task, reducer, committed).await.map(Some),
+            _ => self.reduce(task, &committed).await,
+        }
+    }
+
+    async fn lost(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
+        self.abort(task, record).await
+    }
+
+    async fn leave(&self, task: &Try<'_>, record: &ReduceRecord, phase: Option<Phase>) -> Result<()> {
+        if record.upload.is_none() {
+            return Ok(());
+        }
+        let phase = match phase {
+            Some(phase) => phase,
+            None => task.conductor().ledger.job(task.job).await?.phase,
+        };
+        // The job may have been given up meanwhile: then whoever did that may not have seen the upload.
+        if matches!(phase, Phase::Undoing | Phase::Failed | Phase::Cancelled) {
+            self.abort(task, record).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Reducing {
+    fn partition(&self) -> Partition {
+        Partition(self.event.task.0)
+    }
+
+    /// Merges, reduces, and sends the part.
+    async fn reduce(&self, task: &Try<'_>, committed: &Committed<MapRecord>) -> Result<Option<ReduceRecord>> {
+        let Try { worker, spec, running, .. } = task;
+        let (conductor, partition) = (task.conductor(), self.partition());
+        let erased = self.jobs.open(&spec.job, &spec.signature, &spec.params)?;
+        let mut runs = conductor.runs(task.job).open(partition, committed).await?;
+        let run_count = runs.count() as u64;
+
+        let options = ReduceOptions {
+            fan_in_max: fetch::fan_in_max(worker.memory_mb),
+            output_bytes: OUTPUT_BYTES,
+            tmp: worker.tmp.clone(),
+            stop: running.stop(),
+        };
+        let (sender, receiver) = mpsc::channel(8);
+        let with_pool = (*worker).clone();
+        let engine = tokio::task::spawn_blocking(move || -> Result<(ReduceCounts, u32)> {
+            let mut crc = crc32fast::Hasher::new();
+            // In the pool, so that a kernel that the job calls has the threads of the function, and no others.
+            let counts = with_pool.pool.install(|| {
+                erased.reduce(&options, &mut runs, &mut |bytes| {
+                    crc.update(&bytes);
+                    sender.blocking_send(bytes).map_err(|_| Error::service("upload", "the upload stopped"))
+                })
+            })?;
+            Ok((counts, crc.finalize()))
+        });
+        let part = spec.output.part_key(partition.0, task.job);
+        let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
+        let uploaded = push_all(&mut upload, receiver).await;
+        let reduced = engine.await.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")));
+        // Where both failed, the upload failed first: the engine only found its output cut off.
+        let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
+            (Ok(()), Ok(reduced)) => reduced,
+            (Err(error), _) | (Ok(()), Err(error)) => {
+                upload.abort().await;
+                if running.is_stopped() {
+                    return Ok(None);
+                }
+                return Err(named(error, spec));
             }
-            return Err(named(error, &spec));
-        }
-    };
-    worker.journal.did(Did { records: counts.records_out, bytes: counts.bytes_out, spills: 0 });
-    let upload = upload.leave_open().await.map_err(|e| named(e, &spec))?;
-
-    let record = ReduceRecord {
-        attempt,
-        runs: run_count,
-        pairs_in: counts.pairs_in,
-        keys: counts.keys,
-        records_out: counts.records_out,
-        bytes_out: counts.bytes_out,
-        crc32,
-        upload: Some(upload.clone()),
-        usage: Usage {
-            started_at,
-            ran_ms: conductor.now().since_ms(started_at),
-            init_ms: call.init_ms,
-            memory_mb: worker.memory_mb,
-            requests: conductor.clients.meter.since(&before),
-        },
-    };
-    let commit = conductor.ledger.commit(job, task, Piece(0), &record, view.partitions).await;
-    // What follows is not this try's work any more, and goes on when the stage is over.
-    drop(running);
-    let phase = match commit {
-        // Who completes the stage looks at the job as it is then, and goes on with it.
-        Ok(Commit::Won { stage_complete: true }) => conductor.conduct(job).await?,
-        Ok(Commit::Won { stage_complete: false }) => conductor.ledger.job(job).await?.phase,
-        Ok(Commit::Lost(winner)) => {
-            conductor.objects.abort_upload(&spec.output.bucket, &part, &upload.id).await?;
-            return Ok(json!({ "lost": winner.to_string() }));
-        }
-        // It may have been done all the same, so the upload stays: whoever ends the job sees to it.
-        Err(error) => return Err(error),
-    };
-    // The job may have been given up meanwhile: then whoever did that may not have seen the upload.
-    if matches!(phase, Phase::Undoing | Phase::Failed | Phase::Cancelled) {
-        conductor.objects.abort_upload(&spec.output.bucket, &part, &upload.id).await?;
+        };
+        worker.journal.did(Did { records: counts.records_out, bytes: counts.bytes_out, spills: 0 });
+        let upload = upload.leave_open().await.map_err(|e| named(e, spec))?;
+        Ok(Some(ReduceRecord {
+            attempt: task.attempt,
+            runs: run_count,
+            pairs_in: counts.pairs_in,
+            keys: counts.keys,
+            records_out: counts.records_out,
+            bytes_out: counts.bytes_out,
+            crc32,
+            upload: Some(upload),
+            usage: task.usage(),
+        }))
     }
-    Ok(json!({ "committed": attempt.to_string() }))
+
+    /// Aborts the upload of a part that nobody will complete.
+    async fn abort(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
+        let Some(upload) = &record.upload else { return Ok(()) };
+        let output = &task.spec.output;
+        let part = output.part_key(self.partition().0, task.job);
+        task.conductor().objects.abort_upload(&output.bucket, &part, &upload.id).await
+    }
 }
 
 /// An error of writing the output, with the name that the user gave it.

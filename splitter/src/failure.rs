@@ -3,14 +3,13 @@
 
 use kinglet_aws::functions::death;
 use kinglet_aws::ledger::Says;
-use kinglet_core::ids::TryKey;
 use kinglet_core::ledger::UNDELIVERED;
 use kinglet_core::wire::event::{Event, FailureRecord};
 use kinglet_core::{Error, Result};
-use kinglet_worker::Worker;
-use serde_json::{Value, json};
+use kinglet_worker::{Assignment, Outcome, Worker};
+use serde_json::Value;
 
-pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Value> {
+pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Outcome> {
     let conductor = &worker.conductor;
     let error = match record.request_context.get("condition").and_then(Value::as_str) {
         // Lambda has never run it.
@@ -29,11 +28,8 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Val
     };
     let function = record.request_context.get("functionArn").and_then(Value::as_str).and_then(function_name);
     worker.journal.died(&event, function.unwrap_or("unknown"), spec.as_ref().map(|spec| &spec.job[..]), &error);
-    let (job, key) = match event {
-        Event::Split(event) => (event.job, TryKey::split(event.number)),
-        Event::Map(event) => (event.job, TryKey::map(event.task, event.piece, event.number)),
-        Event::Reduce(event) => (event.job, TryKey::reduce(event.task, event.number)),
-        Event::Sweep(_) | Event::Ping(_) => return Ok(json!({})),
+    let Some(Assignment { job, key, .. }) = Assignment::of(&event) else {
+        return Ok(Outcome::Nothing);
     };
     let says = Says::Lambda(&request_id);
     match conductor.try_failed(&job, key, says, &error.context(key)).await {
@@ -41,7 +37,7 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Val
         Err(error) if error.code() == "job-missing" => {}
         recorded => recorded?,
     }
-    Ok(json!({}))
+    Ok(Outcome::Nothing)
 }
 
 /// The name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION`.

@@ -1,5 +1,6 @@
 //! Items that the driver made: it has cut them, and says where in the index behind them.
 
+use crate::Plan;
 use kinglet_aws::Objects;
 use kinglet_core::wire::items::{index_bytes, read_index};
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
@@ -9,13 +10,8 @@ use kinglet_core::{Error, Result};
 /// The most partitions that are chosen: how much the items will become cannot be seen from them.
 const PARTITIONS_CHOSEN_MAX: u32 = 8;
 
-/// The splits of a job's items, and how many partitions it has.
-pub(crate) async fn cut(
-    objects: &Objects,
-    bucket: &str,
-    made: &ItemsSpec,
-    options: &OptionsSpec,
-) -> Result<(Vec<Split>, Inputs, u32)> {
+/// The splits of a job's items, in as many partitions as it has.
+pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, options: &OptionsSpec) -> Result<Plan> {
     let (from, to) = (made.items_bytes, made.items_bytes + index_bytes(made.splits));
     let shown = format!("s3://{bucket}/{}", made.key);
     let mut reader = objects.read(bucket, &made.key, Some(&made.etag), from, to, &shown);
@@ -29,7 +25,8 @@ pub(crate) async fn cut(
     }
     let (splits, inputs) = splits(made, &ends);
     let chosen = options.concurrency.clamp(1, PARTITIONS_CHOSEN_MAX).min(made.splits.max(1));
-    Ok((splits, inputs, super::cut::partitions(options, chosen)?))
+    let partitions = super::cut::partitions(options, chosen)?;
+    Ok(Plan { splits, inputs, partitions, calls: None, program: None })
 }
 
 /// The splits that end at these bytes.

@@ -2,6 +2,7 @@
 //! [`kinglet_core::wire::log`]'s.
 
 use crate::log;
+use crate::outcome::Outcome;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::event::Event;
 use kinglet_core::wire::log::{Did, Ended, Subject, ended, line, started};
@@ -73,22 +74,19 @@ impl Journal {
     }
 
     /// The invocation ends.
-    pub(crate) fn end(&self, answer: &Result<Value>) {
+    pub(crate) fn end(&self, answer: &Result<Outcome>) {
         if let Err(error) = answer {
             tracing::error!(code = error.code(), %error, hint = error.hint(), "the invocation failed");
         }
         if let Some(running) = self.running().take() {
-            // A handler answers with one member, by which it says how it ended: `{"committed": "0-…"}`.
-            let said = answer.as_ref().ok().and_then(|value| value.as_object()?.iter().next());
-            let failed = said.filter(|(word, _)| *word == "failed").and_then(|(_, code)| code.as_str());
-            let outcome = match (answer, said) {
-                (Err(_), _) => "failed",
-                (Ok(_), Some((word, _))) => word,
-                (Ok(_), None) => "done",
+            let (outcome, code) = match answer {
+                Err(error) => ("failed", Some(error.code())),
+                Ok(Outcome::Failed { code }) => ("failed", Some(code.as_str())),
+                Ok(outcome) => (outcome.word(), None),
             };
             let ended_as = Ended {
                 outcome,
-                code: answer.as_ref().err().map(Error::code).or(failed),
+                code,
                 function: &self.function,
                 job_name: running.job_name.as_deref().unwrap_or(UNKNOWN),
                 did: running.did,

@@ -9,14 +9,21 @@
 //!
 //! It knows no stage's work, which the handlers bring, and no service's protocol, which `kinglet-aws` has.
 
+mod assignment;
 mod journal;
 mod log;
+mod outcome;
 mod program;
 mod serve;
-pub mod tries;
+pub mod task;
+mod tries;
 mod worker;
 
+pub use assignment::Assignment;
 pub use journal::Journal;
 pub use log::{start_function_log, start_log};
+pub use outcome::{Outcome, Skip};
 pub use serve::serve;
+pub use task::{Try, Work};
+pub use tries::{Look, Running, Seen};
 pub use worker::{Invocation, Worker};

@@ -1,10 +1,11 @@
 //! The loop that takes events from the Lambda Runtime API: each goes to the handler, or to the shipped program that is to run
 //! it, and what comes of it is answered and logged.
 
+use crate::outcome::Outcome;
 use crate::program::{Delivery, Task};
 use crate::worker::{Invocation, Worker};
 use kinglet_aws::ledger::Says;
-use kinglet_core::wire::{self, event::Event};
+use kinglet_core::wire::event::Event;
 use kinglet_core::{Error, Result};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-type Answer = Pin<Box<dyn Future<Output = Result<serde_json::Value, Failed>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Outcome, Failed>> + Send>>;
 
 /// Takes events and hands them to `handler` until the host ends the process.
 ///
@@ -22,7 +23,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<serde_json::Value, Failed>> + S
 pub async fn serve<H, F>(worker: Worker, handler: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Arc<Worker>, Invocation) -> F,
-    F: Future<Output = Result<serde_json::Value>> + Send + 'static,
+    F: Future<Output = Result<Outcome>> + Send + 'static,
 {
     let worker = Arc::new(worker);
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
@@ -30,8 +31,7 @@ where
         let trace = event.context.xray_trace_id.as_deref();
         worker.conductor.functions.set_trace(trace);
         // Boxed: the types of what a handler awaits nest deeper than the compiler goes.
-        let call: Pin<Box<dyn Future<Output = Result<serde_json::Value>> + Send>> = match worker.shipped(&event.payload)
-        {
+        let call: Pin<Box<dyn Future<Output = Result<Outcome>> + Send>> = match worker.shipped(&event.payload) {
             Some((about, task)) => {
                 // The program has a journal of its own.
                 worker.journal.set_subject(&event.context.request_id, trace, &about);
@@ -40,8 +40,7 @@ where
             None => {
                 worker.journal.begin(&event.context.request_id, trace, &event.payload, init_ms > 0);
                 if matches!(Event::deserialize(&event.payload), Ok(Event::Ping(_))) {
-                    let pong = serde_json::json!({ "pong": wire::VERSION });
-                    return Box::pin(async move { Ok(pong) }) as Answer;
+                    return Box::pin(async { Ok(Outcome::Pong) }) as Answer;
                 }
                 let deadline = worker.deadline(event.context.deadline());
                 let request_id = event.context.request_id;
@@ -71,7 +70,7 @@ async fn run_shipped(
     task: Task,
     event: LambdaEvent<serde_json::Value>,
     init_ms: u64,
-) -> Result<serde_json::Value> {
+) -> Result<Outcome> {
     let deadline = worker.deadline(event.context.deadline());
     let request_id = event.context.request_id;
     let delivery = Delivery {
@@ -83,7 +82,7 @@ async fn run_shipped(
         init_ms,
     };
     match worker.programs.run(&worker.conductor, &task, delivery).await {
-        Ok(answer) => Ok(answer),
+        Ok(answer) => Ok(Outcome::Program { answer }),
         Err(error) => {
             let Task { job, key, .. } = &task;
             let error = error.context(key);
@@ -93,7 +92,7 @@ async fn run_shipped(
             let name = spec.ok().and_then(Result::ok).map(|spec| spec.job.clone());
             worker.journal.program_died(&about, name.as_deref(), &error);
             recorded?;
-            Ok(serde_json::json!({ "failed": error.code() }))
+            Ok(Outcome::Failed { code: error.code().to_owned() })
         }
     }
 }

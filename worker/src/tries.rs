@@ -9,6 +9,7 @@
 //!
 //! So a task of less than a second and a half costs nothing besides its start, and one of a minute 20 read units.
 
+use crate::outcome::Skip;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Run, Started};
 use kinglet_core::ids::{JobId, Stage, TryKey};
@@ -34,7 +35,7 @@ const ABANDONED: i32 = 75;
 ///
 /// # Errors
 /// What DynamoDB reports.
-pub async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: &Run) -> Result<Option<&'static str>> {
+pub(crate) async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: &Run) -> Result<Option<Skip>> {
     let ledger = &conductor.ledger;
     let committed = async {
         // Nobody has committed before the first try; of later ones, an earlier may only have been slow.
@@ -42,13 +43,25 @@ pub async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: &Run) -
     };
     let (started, committed) = tokio::try_join!(ledger.start(job, key, run), committed)?;
     Ok(match started {
-        Started::Elsewhere => Some("runs elsewhere"),
-        _ if committed => Some("committed"),
+        Started::Elsewhere => Some(Skip::Elsewhere),
+        _ if committed => Some(Skip::Committed),
         // An event that comes late, for the second time, of a try that has done its work.
-        Started::Again if key.stage != Stage::Split && ledger.is_committed(job, key).await? => Some("committed"),
+        Started::Again if key.stage != Stage::Split && ledger.is_committed(job, key).await? => Some(Skip::Committed),
         Started::First | Started::Again => None,
     })
 }
+
+/// What a look at the job has shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// It is still in the stage of the try.
+    GoesOn(&'a JobView),
+    /// It has gone on beyond it, or ended.
+    Over,
+}
+
+/// Who is told of each look at the job.
+pub type Look = Box<dyn FnMut(Seen<'_>) + Send>;
 
 /// A try that runs. Signs of life end when it is dropped.
 pub struct Running {
@@ -58,16 +71,15 @@ pub struct Running {
 
 impl Running {
     /// Gives signs of life from now on, and looks whether the job goes on; `look` is told what the job's own item says.
-    pub fn begin(
-        conductor: &Conductor,
-        job: &JobId,
-        key: TryKey,
-        nonce: u32,
-        look: impl FnMut(&JobView) + Send + 'static,
-    ) -> Self {
+    pub(crate) fn begin(conductor: &Conductor, job: &JobId, key: TryKey, nonce: u32, look: Look) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let watch = watch(conductor.clone(), job.clone(), key, nonce, stop.clone(), look);
         Running { stop, watch: tokio::spawn(watch) }
+    }
+
+    /// Gives no more signs of life.
+    pub fn end(&self) {
+        self.watch.abort();
     }
 
     /// Set when nobody wants what comes of the try any more.
@@ -83,12 +95,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.watch.abort();
+        self.end();
     }
 }
 
 /// Whether the job has gone on beyond the stage of a try. What was read may be old, and show it in an earlier one.
-pub fn is_over(view: &JobView, key: TryKey) -> bool {
+fn is_over(view: &JobView, key: TryKey) -> bool {
     match key.stage {
         Stage::Split => view.phase > Phase::Splitting,
         Stage::Map => view.phase > Phase::Mapping,
@@ -103,14 +115,7 @@ fn slow() -> Error {
     Error::service("timed-out", format!("the ledger has not answered for {} s", REQUEST_MAX.as_secs()))
 }
 
-async fn watch(
-    conductor: Conductor,
-    job: JobId,
-    key: TryKey,
-    nonce: u32,
-    stop: Arc<AtomicBool>,
-    mut look: impl FnMut(&JobView) + Send,
-) {
+async fn watch(conductor: Conductor, job: JobId, key: TryKey, nonce: u32, stop: Arc<AtomicBool>, mut look: Look) {
     let beat_ms = if key.stage == Stage::Split { SPLIT_HEARTBEAT_MS } else { HEARTBEAT_MS };
     let mut beaten = Instant::now();
     let mut unwanted: Option<Instant> = None;
@@ -118,12 +123,11 @@ async fn watch(
         tokio::time::sleep(LOOK_EVERY * (10 + kinglet_aws::nonce() % 5) / 12).await;
         let looked = tokio::time::timeout(REQUEST_MAX, conductor.ledger.job_lately(&job));
         match looked.await.unwrap_or_else(|_| Err(slow())) {
-            Ok(view) => {
-                look(&view);
-                if is_over(&view, key) {
-                    unwanted.get_or_insert_with(Instant::now);
-                }
+            Ok(view) if is_over(&view, key) => {
+                look(Seen::Over);
+                unwanted.get_or_insert_with(Instant::now);
             }
+            Ok(view) => look(Seen::GoesOn(&view)),
             // Removed with all that there was of it.
             Err(error) if error.code() == "job-missing" => {
                 unwanted.get_or_insert_with(Instant::now);

@@ -19,6 +19,7 @@ use kinglet_core::limits::MAP_TASKS_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::items::Writer;
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, OutputSpec, Then};
+use kinglet_splitter::Plan;
 use std::sync::Arc;
 
 /// How many batches each function that can run at once gets, where calls are not measured.
@@ -182,7 +183,7 @@ async fn send(
     )?;
     let view = CallsView { count: calls as u64, per_task };
     state.add_wave(job.clone(), wave.first_call..wave.first_call + slots, splits.len(), now);
-    let plan = (&splits[..], &inputs, partitions);
+    let plan = Plan { splits, inputs, partitions, calls: Some(view), program };
     // Where the splitter was faster, it has planned the same.
-    kinglet_splitter::begin(conductor, &job, plan, (Some(view), program), None).await.map(drop)
+    kinglet_splitter::begin(conductor, &job, &plan, None).await.map(drop)
 }

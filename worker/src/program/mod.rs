@@ -19,6 +19,7 @@ mod ended;
 mod memory;
 mod output;
 
+use crate::assignment::Assignment;
 use child::Child;
 use ended::Ended;
 use kinglet_aws::Conductor;
@@ -43,21 +44,13 @@ pub(crate) struct Task {
 impl Task {
     /// The task of an event, if a shipped program is to run it.
     pub(crate) fn of(event: &Event) -> Option<Self> {
-        match event {
-            Event::Map(event) => Some(Task {
-                program: event.program?,
-                role: "mapper",
-                job: event.job.clone(),
-                key: TryKey::map(event.task, event.piece, event.number),
-            }),
-            Event::Reduce(event) => Some(Task {
-                program: event.program?,
-                role: "reducer",
-                job: event.job.clone(),
-                key: TryKey::reduce(event.task, event.number),
-            }),
-            Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => None,
-        }
+        let (program, role) = match event {
+            Event::Map(event) => (event.program?, "mapper"),
+            Event::Reduce(event) => (event.program?, "reducer"),
+            Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => return None,
+        };
+        let Assignment { job, key, .. } = Assignment::of(event)?;
+        Some(Task { program, role, job, key })
     }
 }
 

@@ -1,0 +1,34 @@
+//! What an event asks of a function: one try of one task.
+
+use kinglet_core::ids::{JobId, TryKey};
+use kinglet_core::wire::event::Event;
+
+/// One try of one task of a job, and what it is to go easy on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The job.
+    pub job: JobId,
+    /// Which try of which task.
+    pub key: TryKey,
+    /// Whether the larger mapper runs it.
+    pub larger: bool,
+    /// How many calls it makes at most, of a batch of them.
+    pub calls_max: Option<u32>,
+}
+
+impl Assignment {
+    /// What an event asks, if it is about a task.
+    pub fn of(event: &Event) -> Option<Self> {
+        let (job, key) = match event {
+            Event::Split(event) => (&event.job, TryKey::split(event.number)),
+            Event::Map(event) => (&event.job, TryKey::map(event.task, event.piece, event.number)),
+            Event::Reduce(event) => (&event.job, TryKey::reduce(event.task, event.number)),
+            Event::Sweep(_) | Event::Ping(_) => return None,
+        };
+        let (larger, calls_max) = match event {
+            Event::Map(event) => (event.larger, event.calls_max),
+            _ => (false, None),
+        };
+        Some(Assignment { job: job.clone(), key, larger, calls_max })
+    }
+}

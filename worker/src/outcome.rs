@@ -1,0 +1,146 @@
+//! How an invocation ended: what a function answers, and the word by which its journal says it.
+//!
+//! ```json
+//! {"committed": "0-0000002a"}     the attempt, whose output counts
+//! {"lost": "1-0000002b"}          the attempt that was first
+//! {"skipped": "runs elsewhere"}   why there was nothing to do
+//! {"failed": "out-of-memory"}     the code of the error, which the ledger has
+//! {"pong": 12}                    the version of the wire
+//! {"jobs": 3}                     how many were looked after
+//! {}
+//! ```
+
+use kinglet_core::ids::AttemptId;
+use kinglet_core::ledger::Phase;
+use kinglet_core::wire;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// How an invocation ended, but for an error that nobody has recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A task is done, and its output counts.
+    Committed {
+        /// By this attempt.
+        attempt: AttemptId,
+    },
+    /// A task was done by another attempt first.
+    Lost {
+        /// That one.
+        winner: AttemptId,
+    },
+    /// There was nothing to do, or nobody wants what was done.
+    Skipped {
+        /// Why.
+        why: Skip,
+    },
+    /// A task failed, and the ledger says so.
+    Failed {
+        /// The error's code.
+        code: String,
+    },
+    /// It was asked whether it is there.
+    Pong,
+    /// It has looked after jobs.
+    Swept {
+        /// How many.
+        jobs: usize,
+    },
+    /// What was to be done is done, and nothing is to be said of it.
+    Nothing,
+    /// A shipped program has had the event.
+    Program {
+        /// What it answered, as it is.
+        answer: Value,
+    },
+}
+
+/// Why there is nothing to do for a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Its job is in another phase.
+    Phase(Phase),
+    /// Another execution of the same try is at it.
+    Elsewhere,
+    /// It is committed already.
+    Committed,
+    /// The job went on without it, or ended, while it ran.
+    Unwanted,
+}
+
+impl Skip {
+    fn as_str(self) -> &'static str {
+        match self {
+            Skip::Phase(phase) => phase.as_str(),
+            Skip::Elsewhere => "runs elsewhere",
+            Skip::Committed => "committed",
+            Skip::Unwanted => "unwanted",
+        }
+    }
+}
+
+impl Outcome {
+    /// There is nothing to do, for this reason.
+    pub fn skipped(why: Skip) -> Self {
+        Outcome::Skipped { why }
+    }
+
+    /// The word by which a line of the journal says how a task ended.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Outcome::Committed { .. } => "committed",
+            Outcome::Lost { .. } => "lost",
+            Outcome::Skipped { .. } => "skipped",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Pong => "pong",
+            Outcome::Swept { .. } => "jobs",
+            Outcome::Nothing | Outcome::Program { .. } => "done",
+        }
+    }
+
+    fn answer(&self) -> Value {
+        match self {
+            Outcome::Committed { attempt } => json!({ "committed": attempt.to_string() }),
+            Outcome::Lost { winner } => json!({ "lost": winner.to_string() }),
+            Outcome::Skipped { why } => json!({ "skipped": why.as_str() }),
+            Outcome::Failed { code } => json!({ "failed": code }),
+            Outcome::Pong => json!({ "pong": wire::VERSION }),
+            Outcome::Swept { jobs } => json!({ "jobs": jobs }),
+            Outcome::Nothing => json!({}),
+            Outcome::Program { answer } => answer.clone(),
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.answer().serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_these_texts() {
+        let attempt = AttemptId { number: 1, nonce: 42 };
+        let pong = format!(r#"{{"pong":{}}}"#, wire::VERSION);
+        for (outcome, text, word) in [
+            (Outcome::Committed { attempt }, r#"{"committed":"1-0000002a"}"#, "committed"),
+            (Outcome::Lost { winner: attempt }, r#"{"lost":"1-0000002a"}"#, "lost"),
+            (Outcome::skipped(Skip::Phase(Phase::Reducing)), r#"{"skipped":"reducing"}"#, "skipped"),
+            (Outcome::skipped(Skip::Elsewhere), r#"{"skipped":"runs elsewhere"}"#, "skipped"),
+            (Outcome::skipped(Skip::Committed), r#"{"skipped":"committed"}"#, "skipped"),
+            (Outcome::skipped(Skip::Unwanted), r#"{"skipped":"unwanted"}"#, "skipped"),
+            (Outcome::Failed { code: "out-of-memory".to_owned() }, r#"{"failed":"out-of-memory"}"#, "failed"),
+            (Outcome::Pong, &pong, "pong"),
+            (Outcome::Swept { jobs: 3 }, r#"{"jobs":3}"#, "jobs"),
+            (Outcome::Nothing, "{}", "done"),
+            (Outcome::Program { answer: json!({ "committed": "0-1" }) }, r#"{"committed":"0-1"}"#, "done"),
+        ] {
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
+            assert_eq!(outcome.word(), word);
+        }
+    }
+}

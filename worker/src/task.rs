@@ -1,0 +1,228 @@
+//! What an invocation of a task goes through, whichever stage's it is. A stage says in its [`Work`] only what it does between
+//! the start of a try and its commit.
+//!
+//! | step | requests | when it ends here |
+//! |---|---|---|
+//! | the job is looked at | 1 read | it is in another phase |
+//! | the try is started; at the same time the spec and the stage's own input are read | 1 write, the reads | another execution is at it, or it is committed |
+//! | signs of life begin ([`crate::tries`]), and the stage's work is done | its own | nobody wants it any more |
+//! | it commits, and signs of life end | 1 write, and 1 to complete a group | another was first |
+//! | who completes the stage conducts the job on | as [`Conductor::conduct`] | |
+//!
+//! An error on the way is recorded as the failure of the try, which decides what follows.
+
+use crate::assignment::Assignment;
+use crate::outcome::{Outcome, Skip};
+use crate::tries::{self, Look, Running};
+use crate::worker::{Invocation, Worker};
+use kinglet_aws::ledger::{Commit, Record, Run, Says};
+use kinglet_aws::{Conductor, nonce};
+use kinglet_core::ids::{AttemptId, JobId, Stage, Timestamp, TryKey};
+use kinglet_core::ledger::{JobView, Phase};
+use kinglet_core::wire::record::{Requests, Usage};
+use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::{Error, Result};
+use std::future::Future;
+use std::sync::Arc;
+
+/// What one stage does with a task.
+pub trait Work: Sync {
+    /// What it reads, beside the spec, while the try is being started.
+    type Input: Send;
+    /// What its commit says.
+    type Record: Record + Send + Sync;
+
+    /// The job's spec.
+    fn spec(&self, conductor: &Conductor, job: &JobId) -> impl Future<Output = Result<Arc<JobSpec>>> + Send {
+        async { conductor.spec(job).await.map(Arc::new) }
+    }
+
+    /// Reads its input.
+    fn input(&self, conductor: &Conductor, view: &JobView) -> impl Future<Output = Result<Self::Input>> + Send;
+
+    /// What is told of the job while the work is done.
+    fn look(&self, spec: &JobSpec) -> Look;
+
+    /// Does the work. `None` where it was broken off, as nobody wants it any more.
+    fn run(&self, task: &Try<'_>, input: Self::Input) -> impl Future<Output = Result<Option<Self::Record>>> + Send;
+
+    /// Hands on what is left of a task that was committed short of its end.
+    fn hand_on(&self, _task: &Try<'_>, _record: &Self::Record) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Clears away what will never be read, as another attempt was first.
+    fn lost(&self, _task: &Try<'_>, _record: &Self::Record) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Looks back at the job, whose phase is known where this commit was the stage's last.
+    fn leave(
+        &self,
+        _task: &Try<'_>,
+        _record: &Self::Record,
+        _phase: Option<Phase>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// A try under way.
+pub struct Try<'a> {
+    /// The worker that runs it.
+    pub worker: &'a Arc<Worker>,
+    /// In which invocation.
+    pub call: &'a Invocation,
+    /// The job.
+    pub job: &'a JobId,
+    /// Which try of which task.
+    pub key: TryKey,
+    /// What its output is named by.
+    pub attempt: AttemptId,
+    /// The job as it was before the start.
+    pub view: JobView,
+    /// What the job is to do.
+    pub spec: Arc<JobSpec>,
+    /// Its signs of life.
+    pub running: Running,
+    began: Began,
+}
+
+impl Try<'_> {
+    /// The services.
+    pub fn conductor(&self) -> &Conductor {
+        &self.worker.conductor
+    }
+
+    /// What the try took until now.
+    pub fn usage(&self) -> Usage {
+        self.began.usage(self.worker, self.call, self.worker.conductor.now())
+    }
+}
+
+/// Where the time and the requests of an execution begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    at: Timestamp,
+    sent: Requests,
+}
+
+impl Began {
+    /// They begin now.
+    pub fn now(conductor: &Conductor) -> Self {
+        Began { at: conductor.now(), sent: conductor.clients.meter.totals() }
+    }
+
+    /// What was used from then on.
+    pub fn usage(&self, worker: &Worker, call: &Invocation, now: Timestamp) -> Usage {
+        Usage {
+            started_at: self.at,
+            ran_ms: now.since_ms(self.at),
+            init_ms: call.init_ms,
+            memory_mb: worker.memory_mb,
+            requests: worker.conductor.clients.meter.since(&self.sent),
+        }
+    }
+}
+
+/// One execution of a try. Lambda may deliver an event twice: its nonce tells the two apart.
+pub struct Execution<'a> {
+    worker: &'a Worker,
+    call: &'a Invocation,
+    assigned: &'a Assignment,
+    nonce: u32,
+}
+
+impl<'a> Execution<'a> {
+    /// An execution in this invocation.
+    pub fn new(worker: &'a Worker, call: &'a Invocation, assigned: &'a Assignment) -> Self {
+        Execution { worker, call, assigned, nonce: nonce() }
+    }
+
+    /// Starts the try. Returns why not to go on, if not.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn start(&self) -> Result<Option<Skip>> {
+        let Assignment { job, key, larger, calls_max } = self.assigned;
+        let (request_id, memory_mb) = (self.call.request_id.clone(), self.worker.memory_mb);
+        let run = Run { nonce: self.nonce, request_id, memory_mb, larger: *larger, calls_max: *calls_max };
+        tries::begin(&self.worker.conductor, job, *key, &run).await
+    }
+
+    /// Gives signs of life from now on.
+    pub fn live(&self, look: Look) -> Running {
+        Running::begin(&self.worker.conductor, &self.assigned.job, self.assigned.key, self.nonce, look)
+    }
+
+    /// Records that the try failed, and decides what follows.
+    ///
+    /// # Errors
+    /// What the services report: nobody knows of the failure then.
+    pub async fn failed(&self, error: &Error) -> Result<Outcome> {
+        let Assignment { job, key, .. } = self.assigned;
+        self.worker.conductor.try_failed(job, *key, Says::Run(self.nonce), error).await?;
+        Ok(Outcome::Failed { code: error.code().to_owned() })
+    }
+}
+
+/// Runs a task.
+///
+/// # Errors
+/// Only when the failure of the try could not be recorded: then Lambda hands the event to the on-failure destination.
+pub async fn run<W: Work>(worker: &Arc<Worker>, call: &Invocation, assigned: &Assignment, work: &W) -> Result<Outcome> {
+    let execution = Execution::new(worker, call, assigned);
+    match attempt(worker, &execution, work).await {
+        Ok(outcome) => Ok(outcome),
+        Err(error) => execution.failed(&error).await,
+    }
+}
+
+async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work: &W) -> Result<Outcome> {
+    let (conductor, Assignment { job, key, .. }) = (&worker.conductor, execution.assigned);
+    let sent = conductor.clients.meter.totals();
+    let view = conductor.ledger.job(job).await?;
+    // After a reply, by which the clock is set.
+    let began = Began { at: conductor.now(), sent };
+    if !is_due(&view, key.stage) {
+        return Ok(Outcome::skipped(Skip::Phase(view.phase)));
+    }
+    let (skip, spec, input) = tokio::join!(execution.start(), work.spec(conductor, job), work.input(conductor, &view));
+    if let Some(why) = skip? {
+        return Ok(Outcome::skipped(why));
+    }
+    let (spec, input) = (spec?, input?);
+    worker.journal.job_name(&spec.job);
+    let running = execution.live(work.look(&spec));
+    let attempt = AttemptId { number: key.number, nonce: execution.nonce };
+    let task = Try { worker, call: execution.call, job, key: *key, attempt, view, spec, running, began };
+    let Some(record) = work.run(&task, input).await? else {
+        return Ok(Outcome::skipped(Skip::Unwanted));
+    };
+    let tasks = if key.stage == Stage::Map { task.view.map_tasks } else { task.view.partitions };
+    let commit = conductor.ledger.commit(job, key.task, key.piece, &record, tasks).await?;
+    // What follows is not this try's work any more, and goes on when the stage is over.
+    task.running.end();
+    match commit {
+        Commit::Lost(winner) => {
+            work.lost(&task, &record).await?;
+            Ok(Outcome::Lost { winner })
+        }
+        Commit::Won { stage_complete } => {
+            work.hand_on(&task, &record).await?;
+            // Who completes the stage looks at the job as it is then, and goes on with it.
+            let phase = if stage_complete { Some(conductor.conduct(job).await?) } else { None };
+            work.leave(&task, &record, phase).await?;
+            Ok(Outcome::Committed { attempt })
+        }
+    }
+}
+
+/// Whether a job is where this stage's tasks are run.
+fn is_due(view: &JobView, stage: Stage) -> bool {
+    match stage {
+        Stage::Split => view.phase == Phase::Splitting,
+        Stage::Map => view.phase == Phase::Mapping && view.plan.is_some(),
+        Stage::Reduce => view.phase == Phase::Reducing,
+    }
+}
