@@ -4,11 +4,11 @@
 use crate::gate::Rig;
 use crate::rig::{CLAIM, COMMIT, START, into_phase, refuse};
 use crate::support::spec;
-use kinglet_aws::ledger::{Commit, InputSize, Planned, Run, Says, Started};
+use kinglet_aws::ledger::{Commit, Planned, Run, Says, Started};
 use kinglet_aws::{Clock, Ledger};
 use kinglet_core::Error;
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{JobView, Phase, SILENCE_MS, TryView};
+use kinglet_core::ledger::{InputSize, JobView, Phase, SILENCE_MS, TryView};
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::record::{MapRecord, Placement, Position, Usage};
 use kinglet_local::gate::{Matching, Rule, Strike};

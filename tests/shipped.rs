@@ -3,9 +3,9 @@
 
 use crate::programs;
 use crate::support::{conductor, create_job, driver};
-use kinglet_aws::ledger::{InputSize, Planned};
+use kinglet_aws::ledger::Planned;
 use kinglet_core::ids::{ProgramId, TaskIdx};
-use kinglet_core::ledger::Phase;
+use kinglet_core::ledger::{InputSize, Phase};
 use kinglet_core::wire::event::{Event, MapEvent};
 use serde::Deserialize;
 use std::fs;
@@ -260,7 +260,7 @@ async fn functions_that_are_told_to_refuse_do_so_whatever_the_driver_thinks() {
     let input = InputSize { objects: 1, bytes: 1 };
     let planned = Planned { id: "plan", map_tasks: 1, partitions: 1, input, calls: None, usage: None };
     assert!(conductor.ledger.plan(&job, &planned).await.unwrap());
-    let event = MapEvent::first(job.clone(), TaskIdx(0), (0, 1), program);
+    let event = MapEvent::first(job.clone(), TaskIdx(0), (0, 1).into(), program);
     conductor.functions.start(&Event::Map(event)).await.unwrap();
 
     let error = loop {

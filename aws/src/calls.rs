@@ -7,13 +7,13 @@ use crate::ledger::{
 use crate::runs::{MapAttempt, Placed};
 use bytes::Bytes;
 use kinglet_core::ids::{AttemptId, JobId, Piece, TaskIdx};
-use kinglet_core::ledger::{JobView, calls_after};
+use kinglet_core::ledger::{JobView, PieceAt, calls_after};
 use kinglet_core::limits::CALLS_CANCELLED_MAX;
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::items;
 use kinglet_core::wire::record::{MapRecord, Position, Usage};
-use kinglet_core::{Error, Result, codec};
+use kinglet_core::{ByteRange, Error, Result, codec};
 
 /// A number that no try has: of the attempt that stands for a worker that died.
 const SETTLED: u16 = u16::MAX;
@@ -36,7 +36,7 @@ impl Conductor {
         &self,
         job: &JobId,
         view: &JobView,
-        (task, piece, start): (TaskIdx, Piece, Option<Position>),
+        PieceAt { task, piece, start }: PieceAt,
         error: &Error,
     ) -> Result<bool> {
         let plan = self.plan_at(job, view, task).await?;
@@ -61,7 +61,7 @@ impl Conductor {
         let record = MapRecord {
             attempt,
             bytes_assigned: end - from,
-            taken: Some((from, end)),
+            taken: Some(ByteRange { from, to: end }),
             bytes_read: end - from,
             crc32: 0,
             records: 1,

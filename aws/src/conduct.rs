@@ -8,14 +8,16 @@ use crate::output::Publication;
 use crate::replies::Pause;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{JobId, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{Command, Eased, HALF_BYTES_MIN, JobView, LedgerView, Phase, Relief, advance};
+use kinglet_core::ledger::{
+    Command, Eased, HALF_BYTES_MIN, Invoke, JobView, LedgerView, Phase, PieceAt, Relief, Settle, advance,
+};
 use kinglet_core::manifest::reconcile;
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Requests, Usage};
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
-use kinglet_core::{Error, Result};
+use kinglet_core::{ByteRange, Error, Result};
 use std::time::Duration;
 
 /// Where a stack's parts are.
@@ -109,8 +111,8 @@ impl Conductor {
     ///
     /// # Errors
     /// What S3 reports.
-    pub async fn split(&self, job: &JobId, plan: &str, at: (u64, u64)) -> Result<Split> {
-        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job, plan), Some(at)).await?;
+    pub async fn split(&self, job: &JobId, plan: &str, at: ByteRange) -> Result<Split> {
+        let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job, plan), Some(at.into())).await?;
         frame::read(&bytes, &format!("a split of job {job}"))
     }
 
@@ -139,7 +141,7 @@ impl Conductor {
         for command in advance(&view, now) {
             tracing::debug!(%job, ?command, "advance");
             match command {
-                Command::Invoke { task, piece, start, number, sends, relief } => {
+                Command::Invoke(Invoke { of: PieceAt { task, piece, start }, number, sends, relief }) => {
                     let Some(stage) = phase.stage() else { continue };
                     let key = TryKey { stage, task, piece, number };
                     if self.ledger.claim(job, key, sends).await? {
@@ -160,8 +162,8 @@ impl Conductor {
                         self.send_stage(job, &view, &turn).await?;
                     }
                 }
-                Command::Settle { task, piece, start, error } => {
-                    match self.settle(job, &view.job, (task, piece, start), &error).await {
+                Command::Settle(Settle { of, error }) => {
+                    match self.settle(job, &view.job, of, &error).await {
                         // It would be refused again each time, and nobody would know.
                         Err(error) if self.decides(&error) => {
                             self.fail_in(job, &[phase], Phase::Failed, &error).await?
@@ -188,18 +190,23 @@ impl Conductor {
     }
 
     /// Where a task's split lies in the plan.
-    pub(crate) async fn plan_at(&self, job: &JobId, view: &JobView, task: TaskIdx) -> Result<(u64, u64)> {
+    pub(crate) async fn plan_at(&self, job: &JobId, view: &JobView, task: TaskIdx) -> Result<ByteRange> {
         let index = self.plan_index(job, view).await?;
         index.split(task).ok_or_else(|| no_task(job, task))
     }
 
     async fn view(&self, job: &JobId) -> Result<LedgerView> {
         let view = self.ledger.job(job).await?;
-        let since = |n: usize| view.phase_at[n].unwrap_or_default();
+        let at = view.phase_at;
+        let since = Option::unwrap_or_default;
         let tasks = match view.phase {
-            Phase::Splitting => vec![self.ledger.splitting(job, since(0)).await?],
-            Phase::Mapping => self.ledger.tasks::<MapRecord>(job, view.map_tasks, view.calls, since(1)).await?,
-            Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, view.partitions, None, since(2)).await?,
+            Phase::Splitting => vec![self.ledger.splitting(job, since(at.splitting)).await?],
+            Phase::Mapping => {
+                self.ledger.tasks::<MapRecord>(job, view.map_tasks, view.calls, since(at.mapping)).await?
+            }
+            Phase::Reducing => {
+                self.ledger.tasks::<ReduceRecord>(job, view.partitions, None, since(at.reducing)).await?
+            }
             _ => vec![],
         };
         Ok(LedgerView { job: view, tasks })
@@ -540,7 +547,7 @@ impl Conductor {
         if view.phase != Phase::Splitting {
             return Ok(None);
         }
-        let task = self.ledger.splitting(job, view.phase_at[0].unwrap_or_default()).await?;
+        let task = self.ledger.splitting(job, view.phase_at.splitting.unwrap_or_default()).await?;
         let last = task.tries.iter().max_by_key(|t| t.number);
         if last.is_some_and(|t| t.started_at.is_some() || t.failed.is_some()) {
             return Ok(None);

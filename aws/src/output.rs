@@ -204,7 +204,7 @@ impl Conductor {
             Err(error) => return Err(error),
         };
         let ends = matches!(view.phase, Phase::Publishing | Phase::Undoing);
-        let has_outlived = view.phase_at[0].is_some_and(|at| self.now().since_ms(at) > view.ms_max);
+        let has_outlived = view.phase_at.splitting.is_some_and(|at| self.now().since_ms(at) > view.ms_max);
         match view.phase {
             phase if phase.is_final() => Ok(Standing::Dead),
             // It waits for somebody to end it.
@@ -611,7 +611,7 @@ impl Conductor {
             owner => owner?.filter(|(owner, _)| owner.job == *job),
         };
         // Those of attempts that have committed are known without a listing, which may not be allowed.
-        let partitions = if view.phase_at[2].is_some() { view.partitions } else { 0 };
+        let partitions = if view.phase_at.reducing.is_some() { view.partitions } else { 0 };
         let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
         for (pieces, partition) in reduces.into_iter().zip(0..) {
             for upload in pieces.into_iter().filter_map(|record| record.upload) {
@@ -623,7 +623,7 @@ impl Conductor {
                 )?;
             }
         }
-        if view.phase_at[2].is_some() {
+        if view.phase_at.reducing.is_some() {
             let aborted = self.abort_uploads(output, job, owner.is_some()).await.map(drop);
             self.tolerate(job, "aborting what attempts have left", aborted)?;
         }

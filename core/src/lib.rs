@@ -22,6 +22,7 @@ mod pairs;
 pub mod placement;
 pub mod prices;
 pub mod process;
+mod range;
 mod value;
 pub mod wire;
 
@@ -34,4 +35,5 @@ pub use format::{
 };
 pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
+pub use range::ByteRange;
 pub use value::{Combiner, Value};

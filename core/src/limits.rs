@@ -39,7 +39,22 @@ pub const DELETE_OBJECTS_MAX: usize = 1_000;
 
 /// The newest glibc symbols that programs may need on the functions' runtime, `provided.al2023`: Amazon Linux 2023 has
 /// glibc 2.34 for all its life. <https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html>, 2026-11.
-pub const GLIBC_MAX: (u32, u32) = (2, 34);
+pub const GLIBC_MAX: Glibc = Glibc { major: 2, minor: 34 };
+
+/// A version of glibc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Glibc {
+    /// What stands before the dot.
+    pub major: u32,
+    /// What stands behind it.
+    pub minor: u32,
+}
+
+impl std::fmt::Display for Glibc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
 
 // Kinglet's own.
 

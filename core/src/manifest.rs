@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::ids::JobId;
+use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReduceRecord};
 use crate::wire::spec::{InputSpec, JobSpec, part_name};
@@ -116,17 +117,17 @@ pub fn reconcile(
     };
     let mut entries = Vec::new();
     // Within an object, what the splits took must lie end to end: a gap or an overlap could hide in a sum.
-    let mut end: Option<(&str, u32, u64, u64)> = None;
+    let mut end: Option<End<'_>> = None;
     for (task, (split, pieces)) in splits.iter().zip(maps).enumerate() {
         for (piece, record) in pieces.iter().enumerate() {
             let ranges = match (&split.ranges[..], record.taken) {
-                ([range], Some((from, to))) => {
+                ([range], Some(ByteRange { from, to })) => {
                     let at = match end {
-                        Some((key, input, at, _)) if key == range.key && input == range.input_idx => at,
+                        Some(end) if end.key == range.key && end.input_idx == range.input_idx => end.at,
                         _ => 0,
                     };
                     same(&format!("the end of one split and the start of the next in {}", range.key), at, from)?;
-                    end = Some((&range.key, range.input_idx, to, range.size));
+                    end = Some(End { key: &range.key, input_idx: range.input_idx, at: to });
                     vec![(name(range.input_idx, &range.key), from, to)]
                 }
                 ([_], None) => vec![],
@@ -175,8 +176,16 @@ pub fn reconcile(
         bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),
         parts: parts.collect(),
         splits: entries,
-        empty: inputs.empty.iter().map(|(input, key)| name(*input, key)).collect(),
+        empty: inputs.empty.iter().map(|object| name(object.input_idx, &object.key)).collect(),
     })
+}
+
+/// How far an object has been read.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    key: &'a str,
+    input_idx: u32,
+    at: u64,
 }
 
 fn piece_start(pieces: &Pieces, piece: usize) -> usize {
@@ -188,7 +197,7 @@ fn piece_start(pieces: &Pieces, piece: usize) -> usize {
 mod tests {
     use super::*;
     use crate::ids::AttemptId;
-    use crate::wire::plan::ObjectRange;
+    use crate::wire::plan::{EmptyObject, ObjectRange};
     use crate::wire::record::{Placement, Usage};
     use crate::wire::spec::{ItemsSpec, Objects, OptionsSpec, OutputSpec};
 
@@ -210,7 +219,7 @@ mod tests {
         MapRecord {
             attempt: AttemptId { number: 0, nonce: 1 },
             bytes_assigned: assigned,
-            taken: Some((from, to)),
+            taken: Some(ByteRange { from, to }),
             bytes_read: to - from,
             crc32: 0,
             records: 1,
@@ -272,7 +281,7 @@ mod tests {
         let job: JobId = "id".parse().unwrap();
         let mut spec = spec();
         spec.inputs.push(InputSpec { bucket: "c".into(), ..spec.inputs[0].clone() });
-        let inputs = Inputs { objects: 2, bytes: 20, empty: vec![(1, "none".into())] };
+        let inputs = Inputs { objects: 2, bytes: 20, empty: vec![EmptyObject { input_idx: 1, key: "none".into() }] };
         for (second, third) in [((0, "other"), (0, "other")), ((1, "k"), (1, "k"))] {
             let splits = [range(0, "k", 0, 10), range(second.0, second.1, 0, 4), range(third.0, third.1, 4, 10)];
             let splits = splits.map(|range| Split { ranges: vec![range] });

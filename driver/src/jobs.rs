@@ -108,7 +108,7 @@ impl Driver {
         };
         let since = match filter.since {
             Some(since) => since,
-            None => self.shared.conductor.ledger.job(job).await?.phase_at[0].unwrap_or_default(),
+            None => self.shared.conductor.ledger.job(job).await?.phase_at.splitting.unwrap_or_default(),
         };
         let mut lines = Vec::new();
         for function in names {

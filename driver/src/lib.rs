@@ -73,7 +73,7 @@ pub use handle::JobHandle;
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::ids::Stage;
 pub use kinglet_core::ids::{JobId, Timestamp};
-pub use kinglet_core::ledger::Phase;
+pub use kinglet_core::ledger::{Phase, PhaseTimes};
 pub use kinglet_core::manifest::Manifest;
 pub use kinglet_core::prices;
 pub use kinglet_core::wire::run::Compression;

@@ -2,7 +2,7 @@
 
 use crate::{Error, Phase, Report, Result};
 use kinglet_core::ids::{JobId, Timestamp};
-use kinglet_core::ledger::JobView;
+use kinglet_core::ledger::{JobView, PhaseTimes};
 use kinglet_core::wire::spec::JobSpec;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,12 @@ impl From<[Option<Timestamp>; 4]> for JobTimes {
     }
 }
 
+impl From<PhaseTimes> for JobTimes {
+    fn from(at: PhaseTimes) -> Self {
+        JobTimes { submitted_at: at.splitting, planned_at: at.mapping, mapped_at: at.reducing, ended_at: at.ended }
+    }
+}
+
 impl From<JobTimes> for [Option<Timestamp>; 4] {
     fn from(times: JobTimes) -> Self {
         [times.submitted_at, times.planned_at, times.mapped_at, times.ended_at]
@@ -93,7 +99,7 @@ impl JobStatus {
     /// Takes in what the job's own item says.
     pub(crate) fn see(&mut self, view: &JobView) {
         self.phase = view.phase;
-        self.times = JobTimes::from(view.phase_at);
+        self.times = view.phase_at.into();
         self.progress = Progress::of(view);
         self.error.clone_from(&view.error);
     }
@@ -179,7 +185,7 @@ impl Progress {
             phase: view.phase,
             maps: Tally::of(view.map_tasks, mapped),
             reduces: Tally::of(view.partitions, reduced),
-            bytes: Tally::of(view.input.1, mapped),
+            bytes: Tally::of(view.input.bytes, mapped),
         }
     }
 }

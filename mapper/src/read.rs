@@ -8,7 +8,7 @@ use kinglet_core::engine::map::Chunks;
 use kinglet_core::wire::plan::{ObjectRange, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{Error, Result, limits};
+use kinglet_core::{ByteRange, Error, Result, limits};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,7 +60,7 @@ pub(crate) struct Done {
     pub(crate) bytes_assigned: u64,
     pub(crate) bytes_read: u64,
     pub(crate) crc32: u32,
-    pub(crate) taken: Option<(u64, u64)>,
+    pub(crate) taken: Option<ByteRange>,
     pub(crate) remainder: Option<Position>,
 }
 
@@ -173,7 +173,7 @@ impl<'a> Read<'a> {
             match stopped {
                 Some(end) => {
                     done.bytes_assigned += end - from;
-                    done.taken = cutter.taken().map(|(from, _)| (from, end));
+                    done.taken = cutter.taken().map(|taken| ByteRange { to: end, ..taken });
                     done.remainder = Some(Position { range_idx: range_idx as u32, offset: end });
                     break;
                 }

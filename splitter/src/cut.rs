@@ -1,7 +1,7 @@
 //! From objects to splits: large objects are cut into ranges of about equal size, small ones are packed together.
 
 use kinglet_aws::objects::Listed;
-use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
+use kinglet_core::wire::plan::{EmptyObject, Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::OptionsSpec;
 use kinglet_core::{Error, Result, limits};
 
@@ -84,7 +84,7 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
     for (input_idx, object) in listed {
         inputs.bytes += object.size;
         if object.size == 0 {
-            inputs.empty.push((*input_idx, object.key.clone()));
+            inputs.empty.push(EmptyObject { input_idx: *input_idx, key: object.key.clone() });
             continue;
         }
         let range = |from, to| ObjectRange {
@@ -133,7 +133,7 @@ mod tests {
         let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), size)).collect();
         let (splits, inputs) = cut(&listed, &shape(1_000));
         assert_eq!(inputs.bytes, sizes.iter().sum::<u64>());
-        assert_eq!(inputs.empty, [(0, "k2".to_owned())]);
+        assert_eq!(inputs.empty, [EmptyObject { input_idx: 0, key: "k2".to_owned() }]);
         let mut at: Vec<(String, u64)> = vec![];
         for range in splits.iter().flat_map(|s| &s.ranges) {
             match at.last_mut() {

@@ -7,11 +7,11 @@ pub mod items;
 mod list;
 
 use kinglet_aws::conduct::Turn;
-use kinglet_aws::ledger::{InputSize, Planned};
+use kinglet_aws::ledger::Planned;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Conductor, nonce};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
-use kinglet_core::ledger::{CallsView, JobView, Phase};
+use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::{self, Inputs, Split};

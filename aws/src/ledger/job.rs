@@ -8,7 +8,7 @@ use super::keys::{self, JOBS_PK, Key, group_count, group_pk, index_pk, runs_pk};
 use super::request::{Keyed, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Partition, Stage, Timestamp};
-use kinglet_core::ledger::{CallsView, JobView, Phase};
+use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::limits::JOB_MS_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::spec::JobSpec;
@@ -186,10 +186,10 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     }
     Ok(JobView {
         phase,
-        phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)),
+        phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)).into(),
         map_tasks: small("map_tasks"),
         partitions: small("partitions"),
-        input: (count("objects"), count("bytes")),
+        input: InputSize { objects: count("objects"), bytes: count("bytes") },
         calls: read_number(item, "calls").map(|count| CallsView { count, per_task: small("calls_per_task").max(1) }),
         cancelled: match item.get("cancelled") {
             Some(AttributeValue::Ns(calls)) => calls.iter().filter_map(|call| call.parse().ok()).collect(),

@@ -46,7 +46,7 @@ pub(crate) use item::text;
 pub(crate) use item::{binary, number, read_binary, read_text};
 pub use job::JobEntry;
 pub(crate) use keys::{Key, progress_pk, result_pk};
-pub use phases::{InputSize, Planned};
+pub use phases::Planned;
 pub(crate) use request::Updated;
 pub(crate) use runs::{INLINE_ITEM_BYTES, run_key};
 pub use runs::{InlineRun, ObjectRuns};

@@ -9,7 +9,7 @@ use super::keys::Key;
 use super::request::{Update, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Timestamp};
-use kinglet_core::ledger::{CallsView, JobView, Phase};
+use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Usage;
 use kinglet_core::{Error, Result};
@@ -29,15 +29,6 @@ pub struct Planned<'a> {
     pub calls: Option<CallsView>,
     /// What a function spent on it.
     pub usage: Option<Usage>,
-}
-
-/// How large a job's input is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InputSize {
-    /// How many objects it has.
-    pub objects: u64,
-    /// How many bytes these have.
-    pub bytes: u64,
 }
 
 /// A job that is moved into a phase. Besides what every such move sets, it may set more.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::{Error, Result};
+use kinglet_core::{ByteRange, Error, Result};
 use std::io::{self, Read};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -73,7 +73,7 @@ impl Place for Object {
                 runtime: tokio::runtime::Handle::current(),
             });
             let found = objects.iter().filter_map(|runs| {
-                let (from, to) = runs.index.range(partition.0).filter(|(from, to)| from < to)?;
+                let ByteRange { from, to } = runs.index.range(partition.0).filter(|range| range.from < range.to)?;
                 let of = MapAttempt { task: runs.task, piece: runs.piece, attempt: runs.attempt };
                 let (key, bodies) = (runs_key(store.job, of), bodies.clone());
                 let name = key.clone();

@@ -17,6 +17,7 @@
 //! Most chunks are slices of a block and cost no copy; only a record that crosses two blocks is put together.
 
 use crate::format::{Format, Framing};
+use crate::range::ByteRange;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -125,8 +126,8 @@ pub struct Cutter {
     skipping: bool,
     carry: Vec<u8>,
     carry_at: u64,
-    /// The first and the end of this split's whole records, so far.
-    taken: Option<(u64, u64)>,
+    /// This split's whole records, so far.
+    taken: Option<ByteRange>,
     done: bool,
 }
 
@@ -160,7 +161,7 @@ impl Cutter {
     }
 
     /// The bytes of the object that this split's records fill: `None` when no record starts in the split.
-    pub fn taken(&self) -> Option<(u64, u64)> {
+    pub fn taken(&self) -> Option<ByteRange> {
         self.taken
     }
 
@@ -270,7 +271,7 @@ impl Cutter {
 
     fn send(&mut self, bytes: Bytes, offset: u64, out: &mut impl FnMut(Chunk)) {
         let end = offset + bytes.len() as u64;
-        self.taken = Some((self.taken.map_or(offset, |(from, _)| from), end));
+        self.taken = Some(ByteRange { from: self.taken.map_or(offset, |taken| taken.from), to: end });
         out(Chunk { bytes, range_idx: self.range_idx, offset, head: Bytes::new() });
     }
 
@@ -289,7 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Reads `from..to` of `object` as a reader would, in blocks of `block` bytes.
-    fn read(object: &[u8], cuts: Cuts, from: usize, to: usize, block: usize) -> (Vec<Chunk>, Option<(u64, u64)>) {
+    fn read(object: &[u8], cuts: Cuts, from: usize, to: usize, block: usize) -> (Vec<Chunk>, Option<ByteRange>) {
         let mut cutter = Cutter::new(cuts, 0, from as u64, to as u64, object.len() as u64);
         let mut chunks = vec![];
         loop {
@@ -317,7 +318,7 @@ mod tests {
                 let end = got.len();
                 assert!(end == object.len() || cuts.last(&object[..end], 0) == Some(end), "a chunk ends at a cut");
             }
-            if let Some((from, to)) = taken {
+            if let Some(ByteRange { from, to }) = taken {
                 assert_eq!(from, next, "splits tile the object");
                 assert!((from as usize) < pair[1], "a split's first record starts in it");
                 next = to;
@@ -365,7 +366,7 @@ mod tests {
             for pair in points.windows(2) {
                 let (from, to) = (pair[0] as usize, pair[1] as usize);
                 let (chunks, taken) = read(&object, Cuts::of(Items::<Vec<u8>>::default()), from, to, block);
-                prop_assert_eq!(taken, Some((pair[0], pair[1])));
+                prop_assert_eq!(taken, Some(ByteRange { from: pair[0], to: pair[1] }));
                 got.extend(chunks);
             }
             prop_assert_eq!(got.len(), values.len());

@@ -29,21 +29,8 @@ use crate::wire::record::Position;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Claim a sending of a try of a task's piece, of the stage the job is in, and invoke it.
-    Invoke {
-        /// The task.
-        task: TaskIdx,
-        /// Which piece.
-        piece: Piece,
-        /// Where the piece starts.
-        start: Option<Position>,
-        /// Which try.
-        number: u16,
-        /// How often the try was claimed before.
-        sends: u16,
-        /// What it is given, because tries before it died of memory.
-        relief: Relief,
-    },
+    /// Claim a sending of a try, and invoke it.
+    Invoke(Invoke),
     /// Claim the turn after this one, and go on with what whoever had it seems to have left.
     TakeTurn {
         /// The turn that has fallen silent.
@@ -53,19 +40,43 @@ pub enum Command {
     StartReducing,
     /// All tasks are committed: reconcile, publish, and be done.
     Finish,
-    /// Commit, in the name of a piece's first call, that it failed, and go on behind it: it killed its worker when it was alone.
-    Settle {
-        /// The task.
-        task: TaskIdx,
-        /// Which piece.
-        piece: Piece,
-        /// Where the piece starts.
-        start: Option<Position>,
-        /// How the worker died.
-        error: Error,
-    },
+    /// Commit, in the name of a piece's first call, that it failed, and go on behind it.
+    Settle(Settle),
     /// Give the job up.
     Fail(Error),
+}
+
+/// A piece of a task of the stage that the job is in, and where it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceAt {
+    /// The task.
+    pub task: TaskIdx,
+    /// Which piece.
+    pub piece: Piece,
+    /// Where the piece starts, when it is not the first.
+    pub start: Option<Position>,
+}
+
+/// A try that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invoke {
+    /// Of which piece.
+    pub of: PieceAt,
+    /// Which try.
+    pub number: u16,
+    /// How often the try was claimed before.
+    pub sends: u16,
+    /// What it is given, because tries before it died of memory.
+    pub relief: Relief,
+}
+
+/// A call that killed its worker when it was alone: the first of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// Of which piece.
+    pub of: PieceAt,
+    /// How the worker died.
+    pub error: Error,
 }
 
 /// How often a piece's tries have died of memory. The next one gets [`Relief::eased`] work.
@@ -163,7 +174,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     let job = &view.job;
     let is_silent = now.since_ms(job.turn_at) >= TURN_MS;
     let take_turn = || vec![Command::TakeTurn { turn: job.turn }];
-    let taken_ms = job.phase_at[0].map_or(0, |at| now.since_ms(at));
+    let taken_ms = job.phase_at.splitting.map_or(0, |at| now.since_ms(at));
     match job.phase {
         Phase::Succeeded | Phase::Failed | Phase::Cancelled => vec![],
         Phase::Publishing | Phase::Undoing if is_silent => take_turn(),
@@ -260,18 +271,17 @@ impl Stage<'_> {
         // The first try leaves no trace until it starts: without one, it is on its way.
         let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
         let deaths = calls::deaths(task, lost);
+        let of = PieceAt { task: task.task, piece: task.piece, start: task.start };
         let invoke = |number, sends| {
             let fewer = batches.filter(|_| !deaths.is_empty()).map(|_| calls::fewer(task, &deaths));
             let relief = Relief { fewer, ..relief(&task.tries) };
-            Command::Invoke { task: task.task, piece: task.piece, start: task.start, number, sends, relief }
+            Command::Invoke(Invoke { of, number, sends, relief })
         };
         if live.is_empty() && !task.tries.is_empty() {
             if batches.is_some() {
                 return Some(Decision::Do(match calls::verdict(self.view, task, &deaths) {
                     Verdict::Again => invoke(next, 0),
-                    Verdict::Settle(error) => {
-                        Command::Settle { task: task.task, piece: task.piece, start: task.start, error }
-                    }
+                    Verdict::Settle(error) => Command::Settle(Settle { of, error }),
                     Verdict::GiveUp => Command::Fail(given_up(job.phase, task, tried)),
                 }));
             }

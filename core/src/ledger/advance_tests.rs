@@ -1,7 +1,7 @@
 //! `advance` under a simulated clock: workers that die, fall silent, come twice or crawl; several deciders at once.
 
 use super::super::failures::UNDELIVERED;
-use super::super::view::{Failure, JobView};
+use super::super::view::{Failure, InputSize, JobView};
 use super::*;
 use std::collections::BTreeMap;
 
@@ -71,10 +71,10 @@ impl World {
     fn new(tasks: u32, seed: u64, luck: Luck) -> Self {
         let at = Some(Timestamp(0));
         let job = JobView {
-            phase_at: [at, at, None, None],
+            phase_at: [at, at, None, None].into(),
             map_tasks: tasks,
             partitions: 1,
-            input: (1, 1),
+            input: InputSize { objects: 1, bytes: 1 },
             tries_max: 4,
             timeout_ms: TIMEOUT_MS,
             sent: tasks,
@@ -183,8 +183,8 @@ impl World {
             match command {
                 Command::StartReducing | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
-                Command::TakeTurn { .. } | Command::Settle { .. } => unreachable!("all is sent, and nothing are calls"),
-                Command::Invoke { task, number, sends, relief, .. } => {
+                Command::TakeTurn { .. } | Command::Settle(_) => unreachable!("all is sent, and nothing are calls"),
+                Command::Invoke(Invoke { of: PieceAt { task, .. }, number, sends, relief }) => {
                     self.given.insert((task.0, number), relief.eased(PIECE_BYTES, HALF_BYTES_MIN, true));
                     let accepted = self.dice.roll(100) >= self.luck.unsent;
                     let tries = &mut self.view.tasks[task.0 as usize].tries;
@@ -264,7 +264,7 @@ fn a_crashed_attempt_is_tried_again_and_one_out_of_memory_is_halved() {
     world.view.tasks[1].tries = vec![TryView { failed: failed(Error::limit("out-of-memory", "")), ..started(0) }];
     let invoke = |task, died| {
         let relief = Relief { died, ..Relief::default() };
-        Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number: 1, sends: 0, relief }
+        Command::Invoke(Invoke { of: first_piece(task), number: 1, sends: 0, relief })
     };
     assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 0), invoke(1, 1)]);
 }
@@ -370,9 +370,13 @@ fn a_stage_that_is_done_goes_on_and_an_empty_one_too() {
     assert_eq!(advance(&world.view, Timestamp(0)), []);
 }
 
+fn first_piece(task: u32) -> PieceAt {
+    PieceAt { task: TaskIdx(task), piece: Piece(0), start: None }
+}
+
 fn invoke(task: u32, number: u16, sends: u16) -> Command {
     let relief = Relief::default();
-    Command::Invoke { task: TaskIdx(task), piece: Piece(0), start: None, number, sends, relief }
+    Command::Invoke(Invoke { of: first_piece(task), number, sends, relief })
 }
 
 #[test]

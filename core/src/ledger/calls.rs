@@ -82,17 +82,17 @@ pub(super) fn verdict(view: &LedgerView, task: &TaskView, deaths: &[Death]) -> V
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{CallsView, Failure, JobView, Phase};
-    use super::super::{Command, advance};
+    use super::super::view::{CallsView, Failure, InputSize, JobView, Phase};
+    use super::super::{Command, Invoke, Settle, advance};
     use super::*;
     use crate::ids::{Piece, TaskIdx, Timestamp};
 
     fn job(calls: u32) -> JobView {
         let at = Some(Timestamp(0));
         JobView {
-            phase_at: [at, at, None, None],
+            phase_at: [at, at, None, None].into(),
             map_tasks: 1,
-            input: (1, 1),
+            input: InputSize { objects: 1, bytes: 1 },
             calls: Some(CallsView { count: calls.into(), per_task: calls }),
             tries_max: 4,
             timeout_ms: 60_000,
@@ -127,8 +127,10 @@ mod tests {
             match &advance(&view, Timestamp(2))[..] {
                 [] => {}
                 [Command::Finish] => return (failed, deaths),
-                [Command::Invoke { number, relief, .. }] => next = (*number, Some(relief.fewer.unwrap().calls_max)),
-                [Command::Settle { error: said, .. }] => {
+                [Command::Invoke(Invoke { number, relief, .. })] => {
+                    next = (*number, Some(relief.fewer.unwrap().calls_max))
+                }
+                [Command::Settle(Settle { error: said, .. })] => {
                     assert_eq!(said, error);
                     failed.push(from);
                     from += 1;
@@ -183,7 +185,7 @@ mod tests {
                 let started = TryView { number, started_at: Some(Timestamp(0)), ..TryView::default() };
                 view.tasks[0].tries.push(TryView { failed: failure, ..started });
                 match advance(&view, Timestamp(2)).pop() {
-                    Some(Command::Invoke { number: next, .. }) if next < 100 => number = next,
+                    Some(Command::Invoke(Invoke { number: next, .. })) if next < 100 => number = next,
                     other => break other,
                 }
             };

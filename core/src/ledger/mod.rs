@@ -6,9 +6,9 @@ mod failures;
 mod view;
 
 pub use advance::{
-    CLAIM_MS, Command, EVENT_AGE_MS_MAX, Eased, HALF_BYTES_MIN, HANDOVER_MS, HEARTBEAT_MS, RESEND_MS, Relief,
-    SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, TURN_MS, advance,
+    CLAIM_MS, Command, EVENT_AGE_MS_MAX, Eased, HALF_BYTES_MIN, HANDOVER_MS, HEARTBEAT_MS, Invoke, PieceAt, RESEND_MS,
+    Relief, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, Settle, TURN_MS, advance,
 };
 pub use calls::{Fewer, calls_after};
 pub use failures::UNDELIVERED;
-pub use view::{CallsView, Failure, JobView, LedgerView, Phase, TaskView, TryView};
+pub use view::{CallsView, Failure, InputSize, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView};

@@ -71,14 +71,14 @@ impl Phase {
 pub struct JobView {
     /// Where it stands.
     pub phase: Phase,
-    /// Since when, by phase: splitting, mapping, reducing, end.
-    pub phase_at: [Option<Timestamp>; 4],
+    /// Since when.
+    pub phase_at: PhaseTimes,
     /// Map tasks, once the plan stands.
     pub map_tasks: u32,
     /// Reduce tasks, once the plan stands.
     pub partitions: u32,
-    /// Objects and bytes of the input, once the plan stands.
-    pub input: (u64, u64),
+    /// How large the input is, once the plan stands.
+    pub input: InputSize,
     /// How many calls there are and how many a task makes, when its map tasks are batches of calls and the plan stands.
     pub calls: Option<CallsView>,
     /// Calls that were cancelled one by one.
@@ -112,6 +112,41 @@ pub struct JobView {
     pub beside: Vec<Usage>,
 }
 
+/// When a job came into its phases, as far as it came. It is written as a list of four.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[Option<Timestamp>; 4]", into = "[Option<Timestamp>; 4]")]
+pub struct PhaseTimes {
+    /// When it was created.
+    pub splitting: Option<Timestamp>,
+    /// When its plan stood.
+    pub mapping: Option<Timestamp>,
+    /// When all map tasks were committed.
+    pub reducing: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+impl From<[Option<Timestamp>; 4]> for PhaseTimes {
+    fn from([splitting, mapping, reducing, ended]: [Option<Timestamp>; 4]) -> Self {
+        PhaseTimes { splitting, mapping, reducing, ended }
+    }
+}
+
+impl From<PhaseTimes> for [Option<Timestamp>; 4] {
+    fn from(at: PhaseTimes) -> Self {
+        [at.splitting, at.mapping, at.reducing, at.ended]
+    }
+}
+
+/// How large a job's input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InputSize {
+    /// How many objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// The calls of a map, spread over its tasks in order, the same number on each but perhaps fewer on the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallsView {
@@ -126,10 +161,10 @@ impl JobView {
     pub fn new(phase: Phase) -> Self {
         JobView {
             phase,
-            phase_at: [None; 4],
+            phase_at: PhaseTimes::default(),
             map_tasks: 0,
             partitions: 0,
-            input: (0, 0),
+            input: InputSize::default(),
             calls: None,
             cancelled: vec![],
             tries_max: 1,

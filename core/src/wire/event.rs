@@ -17,6 +17,7 @@
 
 use super::record::Position;
 use crate::ids::{JobId, Piece, ProgramId, TaskIdx};
+use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
 
 /// What to do.
@@ -67,8 +68,8 @@ pub struct MapEvent {
     pub piece: Piece,
     /// Which try this is.
     pub number: u16,
-    /// Where the split lies in the plan: from, and behind its last byte.
-    pub plan: (u64, u64),
+    /// Where the split lies in the plan.
+    pub plan: ByteRange,
     /// Where the piece starts, when it is not the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Position>,
@@ -88,7 +89,7 @@ pub struct MapEvent {
 
 impl MapEvent {
     /// The first try of a task, from the start of its split and with nothing to go easy on.
-    pub fn first(job: JobId, task: TaskIdx, plan: (u64, u64), program: Option<ProgramId>) -> Self {
+    pub fn first(job: JobId, task: TaskIdx, plan: ByteRange, program: Option<ProgramId>) -> Self {
         MapEvent {
             job,
             task,
@@ -154,7 +155,7 @@ mod tests {
             task: TaskIdx(3),
             piece: Piece(1),
             number: 2,
-            plan: (1040, 1187),
+            plan: ByteRange { from: 1040, to: 1187 },
             start: Some(Position { range_idx: 0, offset: 9 }),
             bytes_max: None,
             calls_max: None,

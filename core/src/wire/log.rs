@@ -217,7 +217,7 @@ mod tests {
             task: TaskIdx(3),
             piece: Piece(1),
             number: 2,
-            plan: (0, 1),
+            plan: (0, 1).into(),
             start: None,
             bytes_max: None,
             larger: false,

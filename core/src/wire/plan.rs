@@ -12,6 +12,7 @@
 use super::frame::{self, Framed, Kind};
 use crate::error::{Error, Result};
 use crate::ids::TaskIdx;
+use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
 
 /// What one map task reads: either a range of one object, or whole objects.
@@ -57,8 +58,17 @@ pub struct Inputs {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The objects without a byte, which are in no split: input and key.
-    pub empty: Vec<(u32, String)>,
+    /// The objects without a byte, which are in no split.
+    pub empty: Vec<EmptyObject>,
+}
+
+/// An object without a byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptyObject {
+    /// Which of the job's inputs it belongs to.
+    pub input_idx: u32,
+    /// The key in that input's bucket.
+    pub key: String,
 }
 
 impl Framed for Inputs {
@@ -119,10 +129,10 @@ impl PlanIndex {
         if offsets.is_sorted() { Ok(PlanIndex(offsets)) } else { Err(corrupt()) }
     }
 
-    /// Where the split of a task lies: from, and behind its last byte.
-    pub fn split(&self, task: TaskIdx) -> Option<(u64, u64)> {
+    /// Where the split of a task lies in the plan.
+    pub fn split(&self, task: TaskIdx) -> Option<ByteRange> {
         let at = task.0 as usize;
-        Some((*self.0.get(at)?, *self.0.get(at + 1)?))
+        Some(ByteRange { from: *self.0.get(at)?, to: *self.0.get(at + 1)? })
     }
 
     /// Where the record of the inputs starts.
@@ -161,12 +171,12 @@ mod tests {
             Split { ranges: vec![range.clone()] },
             Split { ranges: vec![ObjectRange { from: 5, to: 10, ..range }] },
         ];
-        let inputs = Inputs { objects: 2, bytes: 10, empty: vec![(0, "none".into())] };
+        let inputs = Inputs { objects: 2, bytes: 10, empty: vec![EmptyObject { input_idx: 0, key: "none".into() }] };
         let bytes = write(&splits, &inputs).unwrap();
         crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/plan-v1.bin"), &bytes);
         assert_eq!(read(&bytes).unwrap(), (splits.clone(), inputs));
         let index = PlanIndex::read(&bytes[..PlanIndex::bytes(2) as usize]).unwrap();
-        let (from, to) = index.split(TaskIdx(1)).unwrap();
+        let ByteRange { from, to } = index.split(TaskIdx(1)).unwrap();
         assert_eq!(frame::read::<Split>(&bytes[from as usize..to as usize], "").unwrap(), splits[1]);
         assert_eq!(index.split(TaskIdx(2)), None);
         for cut in 0..bytes.len() {

@@ -3,6 +3,7 @@
 
 use super::frame::{Framed, Kind};
 use crate::ids::{AttemptId, Timestamp};
+use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
 
 /// Where the runs of a map attempt lie.
@@ -93,9 +94,9 @@ pub struct MapRecord {
     pub attempt: AttemptId,
     /// Bytes assigned to this piece; what it hands back not counted.
     pub bytes_assigned: u64,
-    /// Where this piece's whole records begin and end in the object, for a split that is one range. `None` when no record
+    /// Where this piece's whole records lie in the object, for a split that is one range. `None` when no record
     /// starts in it.
-    pub taken: Option<(u64, u64)>,
+    pub taken: Option<ByteRange>,
     /// Bytes of the records read.
     pub bytes_read: u64,
     /// CRC-32 of these bytes, in order.
@@ -189,10 +190,10 @@ impl Framed for RunIndex {
 
 impl RunIndex {
     /// The bytes of one partition's run.
-    pub fn range(&self, partition: u32) -> Option<(u64, u64)> {
+    pub fn range(&self, partition: u32) -> Option<ByteRange> {
         let at = partition as usize;
         let from = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
-        Some((from, *self.ends.get(at)?))
+        Some(ByteRange { from, to: *self.ends.get(at)? })
     }
 }
 
@@ -218,7 +219,7 @@ mod tests {
         let map = MapRecord {
             attempt,
             bytes_assigned: 1,
-            taken: Some((2, 3)),
+            taken: Some(ByteRange { from: 2, to: 3 }),
             bytes_read: 4,
             crc32: 5,
             records: 6,
@@ -249,8 +250,8 @@ mod tests {
         bytes.extend(frame::write(&index).unwrap());
         bytes.extend(frame::write(&usage).unwrap());
         crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v2.bin"), &bytes);
-        assert_eq!(index.range(0), Some((0, 10)));
-        assert_eq!(index.range(2), Some((20, 20)));
+        assert_eq!(index.range(0), Some(ByteRange { from: 0, to: 10 }));
+        assert_eq!(index.range(2), Some(ByteRange { from: 20, to: 20 }));
         assert_eq!(index.range(3), None);
     }
 }

@@ -2,7 +2,7 @@
 //! refused before anything is uploaded, and the refusal says how to build what does.
 
 use super::elf::{Executable, Other};
-use kinglet_core::limits::GLIBC_MAX;
+use kinglet_core::limits::{GLIBC_MAX, Glibc};
 use kinglet_core::{Error, Result};
 
 /// The processors that Lambda has.
@@ -104,8 +104,7 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
     }
     // Marks of features of glibc 2.36 and later, which is the first that has any.
     if let Some((_, mark)) = executable.versions.iter().find(|(_, name)| name.starts_with("GLIBC_ABI_")) {
-        let (major, minor) = GLIBC_MAX;
-        let message = format!("it needs a glibc with {mark}, the functions have {major}.{minor}");
+        let message = format!("it needs a glibc with {mark}, the functions have {GLIBC_MAX}");
         let hint = match &mark[..] {
             "GLIBC_ABI_DT_RELR" => {
                 format!("link it with `-C link-arg=-Wl,-z,nopack-relative-relocs` (RUSTFLAGS), or {}", rebuild())
@@ -116,17 +115,16 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
     }
     let newest = executable.versions.iter().filter_map(|(_, name)| glibc(name)).max();
     if let Some(newest) = newest.filter(|newest| *newest > GLIBC_MAX) {
-        let ((major, minor), (has_major, has_minor)) = (newest, GLIBC_MAX);
-        let message = format!("it needs glibc {major}.{minor}, the functions have {has_major}.{has_minor}");
+        let message = format!("it needs glibc {newest}, the functions have {GLIBC_MAX}");
         return Err(Error::input("program-glibc", message).with_hint(rebuild()));
     }
     Ok(())
 }
 
 /// `GLIBC_2.34` as numbers; `GLIBC_PRIVATE` and other libraries' versions are none.
-fn glibc(version: &str) -> Option<(u32, u32)> {
+fn glibc(version: &str) -> Option<Glibc> {
     let mut numbers = version.strip_prefix("GLIBC_")?.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    Some(Glibc { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()? })
 }
 
 /// Why a file is no executable that could fit.
@@ -142,11 +140,11 @@ pub(super) fn refusal(other: &Other, architecture: Architecture) -> Error {
 }
 
 fn rebuild(architecture: Architecture) -> String {
-    let (arch, (major, minor)) = (architecture.rust(), GLIBC_MAX);
+    let arch = architecture.rust();
     let target = format!("{arch}-unknown-linux-gnu");
     format!(
         "build it for the functions: `rustup target add {target}`, then `cargo zigbuild --release --target \
-         {target}.{major}.{minor}` (or `cargo build --release --target {arch}-unknown-linux-musl`), and start that, or name \
+         {target}.{GLIBC_MAX}` (or `cargo build --release --target {arch}-unknown-linux-musl`), and start that, or name \
          it with `Program::File`"
     )
 }

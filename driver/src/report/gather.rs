@@ -4,7 +4,7 @@ use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Committed, Record};
 use kinglet_core::Result;
-use kinglet_core::ids::{JobId, Stage, Timestamp};
+use kinglet_core::ids::{JobId, Stage};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
@@ -26,7 +26,7 @@ pub(crate) async fn report(
     requests += commits(&reduces)?;
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
-    let at = |n: usize| view.phase_at[n].unwrap_or(Timestamp(0));
+    let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
     let usages = || maps.iter().map(|r| &r.usage).chain(reduces.iter().map(|r| &r.usage)).chain(&view.beside);
     let attempts = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
     let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
@@ -48,13 +48,13 @@ pub(crate) async fn report(
         phase: view.phase,
         output: spec.output.shown.clone(),
         wall: Wall {
-            split_ms: at(1).since_ms(at(0)),
-            map_ms: at(2).since_ms(at(1)),
-            reduce_ms: at(3).since_ms(at(2)),
-            total_ms: at(3).since_ms(at(0)),
+            split_ms: at[1].since_ms(at[0]),
+            map_ms: at[2].since_ms(at[1]),
+            reduce_ms: at[3].since_ms(at[2]),
+            total_ms: at[3].since_ms(at[0]),
         },
-        objects: view.input.0,
-        bytes_in: view.input.1,
+        objects: view.input.objects,
+        bytes_in: view.input.bytes,
         records_in: maps.iter().map(|r| r.records).sum(),
         rejected: maps.iter().map(|r| r.rejected).sum(),
         pairs_emitted: maps.iter().map(|r| r.pairs_emitted).sum(),
