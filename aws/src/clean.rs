@@ -10,6 +10,7 @@
 
 use crate::conduct::Conductor;
 use crate::ledger::JobEntry;
+use crate::objects::{LeftUpload, Page};
 use kinglet_core::Result;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::limits::JOB_KEPT_S;
@@ -28,8 +29,8 @@ pub struct Leftover {
     pub keys: Vec<String>,
     /// Their bytes.
     pub bytes: u64,
-    /// Multipart uploads that were not finished: key and id.
-    pub uploads: Vec<(String, String)>,
+    /// Multipart uploads that were not finished.
+    pub uploads: Vec<LeftUpload>,
     /// When the last of these was written or begun, by S3's clock.
     pub written_at: Timestamp,
     /// The ledger's entry of it, where it has one.
@@ -63,15 +64,15 @@ impl Conductor {
         let job_of = |key: &str| key.strip_prefix(JOBS)?.split('/').next()?.parse::<JobId>().ok();
         let mut page = None;
         loop {
-            let (listed, more) = self.objects.list_page(bucket, JOBS, page).await?;
-            for object in listed {
+            let Page { objects, next } = self.objects.list_page(bucket, JOBS, page).await?;
+            for object in objects {
                 let Some(job) = job_of(&object.key) else { continue };
                 let leftover = found.entry(job).or_default();
                 leftover.bytes += object.size;
                 leftover.written_at = leftover.written_at.max(object.modified);
                 leftover.keys.push(object.key);
             }
-            page = more;
+            page = next;
             if page.is_none() {
                 break;
             }
@@ -80,7 +81,7 @@ impl Conductor {
             let Some(job) = job_of(&left.key) else { continue };
             let leftover = found.entry(job).or_default();
             leftover.written_at = leftover.written_at.max(left.begun_at);
-            leftover.uploads.push((left.key, left.id));
+            leftover.uploads.push(left);
         }
         // Read last: a job whose objects were listed above, and which is at work, has its entry by now, unless a driver is just
         // submitting it.
@@ -110,7 +111,7 @@ impl Conductor {
             }
             _ => {}
         }
-        for (key, id) in &leftover.uploads {
+        for LeftUpload { key, id, .. } in &leftover.uploads {
             self.objects.abort_upload(bucket, key, id).await?;
         }
         self.objects.delete(bucket, &leftover.keys).await?;

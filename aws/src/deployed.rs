@@ -23,12 +23,21 @@ pub struct Deployed {
     pub version: String,
     /// Where its parts are.
     pub stack: Stack,
-    /// The buckets of the parameters: what jobs may read, and what they may write.
-    pub buckets: (String, String),
+    /// The buckets of the parameters.
+    pub buckets: Buckets,
     /// How many mappers, and how many reducers, can run at once; 0 where none are reserved.
     pub reserved_concurrency: u32,
     /// All outputs.
     pub outputs: BTreeMap<String, String>,
+}
+
+/// The buckets that jobs of a stack use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// What jobs may read.
+    pub input: String,
+    /// What they may write.
+    pub output: String,
 }
 
 impl Deployed {
@@ -86,7 +95,7 @@ impl Deployed {
             region: region.to_owned(),
             version,
             stack,
-            buckets: (output("InputBucketName")?, output("OutputBucketName")?),
+            buckets: Buckets { input: output("InputBucketName")?, output: output("OutputBucketName")? },
             reserved_concurrency: u32::try_from(number("ReservedConcurrency")?).unwrap_or(u32::MAX),
             outputs,
         })

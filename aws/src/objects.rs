@@ -9,6 +9,7 @@ use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::record::OpenUpload;
 use kinglet_core::{Error, Result, limits};
 use percent_encoding::NON_ALPHANUMERIC;
+use std::fmt;
 
 /// A bucket's objects.
 #[derive(Clone)]
@@ -27,6 +28,36 @@ pub struct Listed {
     pub size: u64,
     /// When it was written, by S3's clock.
     pub modified: Timestamp,
+}
+
+/// Where an object lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// Its bucket.
+    pub bucket: &'a str,
+    /// Its key in that.
+    pub key: &'a str,
+}
+
+impl fmt::Display for Address<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// Some of the objects of a bucket, in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The objects.
+    pub objects: Vec<Listed>,
+    /// What the next page is asked for by; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// An object that was to be deleted and was not.
+struct Undeleted {
+    key: String,
+    error: Error,
 }
 
 /// A small object as read.
@@ -350,29 +381,24 @@ impl Objects {
         }
     }
 
-    /// The next page of the objects whose keys start with `prefix`; `None` for the first, and `None` back after the last.
+    /// A page of the objects whose keys start with `prefix`: the first, or the one that the page before names.
     ///
     /// # Errors
     /// What S3 reports.
-    pub async fn list_page(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        page: Option<String>,
-    ) -> Result<(Vec<Listed>, Option<String>)> {
+    pub async fn list_page(&self, bucket: &str, prefix: &str, page: Option<String>) -> Result<Page> {
         let doing = self.doing(format!("listing s3://{bucket}/{prefix}"));
         // A key may hold characters that XML cannot: they come percent-encoded.
         let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
         let request = request.set_continuation_token(page);
         let got = request.send().await.map_err(|e| doing.failed(&e))?;
-        let more = if got.is_truncated.unwrap_or(false) { got.next_continuation_token } else { None };
+        let next = if got.is_truncated.unwrap_or(false) { got.next_continuation_token } else { None };
         let listed = got.contents.unwrap_or_default().into_iter().map(|object| Listed {
             key: decode(&object.key.unwrap_or_default()),
             etag: object.e_tag.unwrap_or_default(),
             size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             modified: modified(object.last_modified.as_ref()),
         });
-        Ok((listed.collect(), more))
+        Ok(Page { objects: listed.collect(), next })
     }
 
     /// All objects whose keys start with `prefix`.
@@ -382,23 +408,23 @@ impl Objects {
     pub async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
         let (mut all, mut page) = (Vec::new(), None);
         loop {
-            let (listed, more) = self.list_page(bucket, prefix, page).await?;
-            all.extend(listed);
-            page = more;
+            let Page { objects, next } = self.list_page(bucket, prefix, page).await?;
+            all.extend(objects);
+            page = next;
             if page.is_none() {
                 return Ok(all);
             }
         }
     }
 
-    /// Copies an object of at most 5 GB, S3's limit for one request, within S3; both are given as bucket and key.
+    /// Copies an object of at most 5 GB, S3's limit for one request, within S3.
     ///
     /// # Errors
     /// What S3 reports.
-    pub async fn copy(&self, from: (&str, &str), to: (&str, &str)) -> Result<()> {
-        let doing = self.doing(format!("copying s3://{}/{} to s3://{}/{}", from.0, from.1, to.0, to.1));
-        let source = format!("{}/{}", from.0, percent_encoding::utf8_percent_encode(from.1, NON_ALPHANUMERIC));
-        let request = self.s3.copy_object().bucket(to.0).key(to.1).copy_source(source);
+    pub async fn copy(&self, from: Address<'_>, to: Address<'_>) -> Result<()> {
+        let doing = self.doing(format!("copying {from} to {to}"));
+        let source = format!("{}/{}", from.bucket, percent_encoding::utf8_percent_encode(from.key, NON_ALPHANUMERIC));
+        let request = self.s3.copy_object().bucket(to.bucket).key(to.key).copy_source(source);
         request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
     }
 
@@ -423,18 +449,18 @@ impl Objects {
             let mut pause = Pause::default();
             while !left.is_empty() {
                 let failed = self.delete_some(bucket, &left).await?;
-                let (again, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_retryable());
-                first_failed = first_failed.or(failed.into_iter().next().map(|(_, error)| error));
-                let Some((_, error)) = again.first() else { break };
-                pause.wait(&error.to_string()).await?;
-                left.retain(|version| again.iter().any(|(key, _)| *key == version.key));
+                let (again, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|one| one.error.is_retryable());
+                first_failed = first_failed.or(failed.into_iter().next().map(|one| one.error));
+                let Some(one) = again.first() else { break };
+                pause.wait(&one.error.to_string()).await?;
+                left.retain(|version| again.iter().any(|one| one.key == version.key));
             }
         }
         first_failed.map_or(Ok(()), Err)
     }
 
     /// One request: the keys that were not deleted, and why.
-    async fn delete_some(&self, bucket: &str, versions: &[Version]) -> Result<Vec<(String, Error)>> {
+    async fn delete_some(&self, bucket: &str, versions: &[Version]) -> Result<Vec<Undeleted>> {
         let what = format!("deleting {} objects of s3://{bucket}, {} first", versions.len(), versions[0].key);
         let doing = self.doing(what);
         let id =
@@ -450,11 +476,11 @@ impl Objects {
                 Refusal::Unmet => None,
                 Refusal::Conflict => {
                     let message = format!("deleting s3://{bucket}/{key}: it is being written");
-                    Some((key.to_owned(), Error::service("throttled", message)))
+                    Some(Undeleted { key: key.to_owned(), error: Error::service("throttled", message) })
                 }
                 _ => {
                     let error = crate::errors::of_code(&format!("deleting s3://{bucket}/{key}"), failed.code(), said);
-                    Some((key.to_owned(), error))
+                    Some(Undeleted { key: key.to_owned(), error })
                 }
             }
         });

@@ -57,12 +57,38 @@ const COMPLETION_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 enum Standing {
     /// A job that goes on.
     Alive(String),
-    /// A job of a ledger that cannot be asked: who claimed for it and when, and in how many minutes it counts as dead.
-    Stranger(String, u64),
+    /// A job of a ledger that cannot be asked, which counts as dead in so many minutes.
+    Stranger {
+        /// For which ledger, and how long ago.
+        how: String,
+        left_min: u64,
+    },
     /// A job that ends just now, or could be ended.
     Ending,
     /// A job that will never do anything again.
     Dead,
+}
+
+/// The claim that lies in an output.
+struct Claim {
+    owner: Owner,
+    etag: String,
+    /// When it was written or renewed, by S3's clock.
+    since: Timestamp,
+}
+
+impl Claim {
+    fn is_of(&self, job: &JobId) -> bool {
+        self.owner.job == *job
+    }
+}
+
+/// The manifest that lies in an output.
+pub struct StoredManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// Its version.
+    pub etag: String,
 }
 
 impl Conductor {
@@ -95,14 +121,16 @@ impl Conductor {
             if let Put::Written(etag) = self.objects.put(bucket, &key, bytes.into(), replace).await.map_err(named)? {
                 return self.settle_claim(spec, owner, etag).await.map_err(named);
             }
-            (inherits, replace) = match self.owner_since(output).await.map_err(named)? {
-                Some((there, etag, _)) if there.job == owner.job => {
-                    return self.settle_claim(spec, there, etag).await.map_err(named);
+            (inherits, replace) = match self.claim(output).await.map_err(named)? {
+                Some(claim) if claim.is_of(&owner.job) => {
+                    return self.settle_claim(spec, claim.owner, claim.etag).await.map_err(named);
                 }
                 None => (vec![], Replace::No),
-                Some((there, etag, since)) => match self.standing(&there, since, alone).await? {
+                Some(Claim { owner: there, etag, since }) => match self.standing(&there, since, alone).await? {
                     Standing::Alive(how) => return Err(taken(output, &there, &how)),
-                    Standing::Stranger(how, left_min) => return Err(taken_by_stranger(output, &there, &how, left_min)),
+                    Standing::Stranger { how, left_min } => {
+                        return Err(taken_by_stranger(output, &there, &how, left_min));
+                    }
                     Standing::Ending => {
                         ending = Some(there);
                         tokio::time::sleep(CLAIM_PAUSE).await;
@@ -125,8 +153,8 @@ impl Conductor {
     /// As [`Self::take_output`].
     pub async fn keep_output(&self, job: &JobId, spec: &JobSpec) -> Result<()> {
         let named = |e: Error| e.context(format!("output {}", spec.output.shown));
-        match self.owner(&spec.output).await.map_err(named)? {
-            Some((owner, etag)) if owner.job == *job => self.settle_claim(spec, owner, etag).await.map_err(named),
+        match self.claim(&spec.output).await.map_err(named)? {
+            Some(claim) if claim.is_of(job) => self.settle_claim(spec, claim.owner, claim.etag).await.map_err(named),
             _ => self.take_output(job, spec, false).await,
         }
     }
@@ -142,9 +170,9 @@ impl Conductor {
         }
         let manifest = self.read_manifest(output).await?;
         for heritage in &owner.inherits {
-            self.clear_after(output, heritage, manifest.as_ref().map(|(manifest, _)| manifest)).await?;
+            self.clear_after(output, heritage, manifest.as_ref().map(|stored| &stored.manifest)).await?;
         }
-        let replaces = manifest.map(|(manifest, etag)| replaced(manifest, etag));
+        let replaces = manifest.map(replaced);
         if replaces.as_ref().is_some_and(|replaces| replaces.job == owner.job.as_str()) {
             return Ok(()); // It is the job's own: whoever came here is late.
         }
@@ -164,24 +192,25 @@ impl Conductor {
                 return Ok(());
             }
             // Another of the job's own has settled or renewed it; or an heir is there, which the job will see when it publishes.
-            match self.owner(output).await? {
-                Some((there, newer)) if there.job == settled.job && there != settled => etag = newer,
+            match self.claim(output).await? {
+                Some(claim) if claim.is_of(&settled.job) && claim.owner != settled => etag = claim.etag,
                 _ => return Ok(()),
             }
         }
         Ok(())
     }
 
-    /// The claim that lies in an output, with its ETag.
-    async fn owner(&self, output: &OutputSpec) -> Result<Option<(Owner, String)>> {
-        Ok(self.owner_since(output).await?.map(|(owner, etag, _)| (owner, etag)))
-    }
-
-    /// The same, and when it was written or renewed, by S3's clock.
-    async fn owner_since(&self, output: &OutputSpec) -> Result<Option<(Owner, String, Timestamp)>> {
+    /// The claim that lies in an output.
+    async fn claim(&self, output: &OutputSpec) -> Result<Option<Claim>> {
         let key = output.owner_key();
         let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
-        Owner::read(&there.bytes, &output.shown_key(&key)).map(|owner| Some((owner, there.etag, there.modified)))
+        let owner = Owner::read(&there.bytes, &output.shown_key(&key))?;
+        Ok(Some(Claim { owner, etag: there.etag, since: there.modified }))
+    }
+
+    /// The claim that lies in an output, if it is this job's.
+    async fn claim_of(&self, job: &JobId, output: &OutputSpec) -> Result<Option<Claim>> {
+        Ok(self.claim(output).await?.filter(|claim| claim.is_of(job)))
     }
 
     /// How the job stands that has claimed an output. One of this ledger that only needs to be ended is ended.
@@ -196,7 +225,8 @@ impl Conductor {
                 return Ok(Standing::Dead);
             }
             let left_min = (OUTPUT_LEASE_MS - age_ms).div_ceil(60_000);
-            return Ok(Standing::Stranger(format!("for {}, {} s ago", owner.ledger, age_ms / 1_000), left_min));
+            let how = format!("for {}, {} s ago", owner.ledger, age_ms / 1_000);
+            return Ok(Standing::Stranger { how, left_min });
         }
         let view = match self.ledger.job(&owner.job).await {
             Ok(view) => view,
@@ -216,11 +246,11 @@ impl Conductor {
         }
     }
 
-    /// The manifest that lies in an output, with its ETag.
+    /// The manifest that lies in an output.
     ///
     /// # Errors
     /// [`Error::Input`] when there is something of its name that is no manifest: nobody can tell what may be replaced.
-    pub async fn read_manifest(&self, output: &OutputSpec) -> Result<Option<(Manifest, String)>> {
+    pub async fn read_manifest(&self, output: &OutputSpec) -> Result<Option<StoredManifest>> {
         let key = output.manifest_key();
         let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
         let manifest = serde_json::from_slice(&there.bytes).map_err(|_| {
@@ -230,7 +260,7 @@ impl Conductor {
             )
             .with_hint("choose another output, or remove that file if nobody needs it")
         })?;
-        Ok(Some((manifest, there.etag)))
+        Ok(Some(StoredManifest { manifest, etag: there.etag }))
     }
 
     /// Refuses an output that holds a result which may not be replaced, or, where none may be, files that readers of `part-*`
@@ -246,20 +276,20 @@ impl Conductor {
         if manifest.is_some() && !output.overwrite {
             return Err(exists(output, &output.manifest_key()));
         }
-        if let Some((manifest, _)) = &manifest
-            && manifest.parts.iter().any(|part| part.etag.is_none())
+        if let Some(stored) = &manifest
+            && stored.manifest.parts.iter().any(|part| part.etag.is_none())
         {
             return Err(old(output));
         }
         let listed =
-            |name: &str| manifest.iter().flat_map(|(manifest, _)| &manifest.parts).any(|part| part.name == name);
+            |name: &str| manifest.iter().flat_map(|stored| &stored.manifest.parts).any(|part| part.name == name);
         let name = |key: &str| key.strip_prefix(&output.prefix).unwrap_or(key).to_owned();
         let is_strange = |name: &str| !name.contains('/') && !listed(name);
         let mut strange: Vec<_> = parts.into_iter().filter(|part| is_strange(&name(&part.key))).collect();
         if !strange.is_empty() {
             // Those of a job at work, or of one that died, belong to its claim: whoever takes the output sees to them.
             let heritage =
-                self.owner(output).await.map_err(named)?.map(|(owner, _)| owner.heritage()).unwrap_or_default();
+                self.claim(output).await.map_err(named)?.map(|claim| claim.owner.heritage()).unwrap_or_default();
             let is_claimed = |job: &JobId| heritage.iter().any(|claimed| claimed.job == *job);
             strange.retain(|part| !part_job(&name(&part.key)).is_some_and(|job| is_claimed(&job)));
         }
@@ -282,25 +312,25 @@ impl Conductor {
     /// # Errors
     /// [`Error::Input`] when something of a manifest's name is there that is none; what S3 reports.
     pub async fn remove_result(&self, output: &OutputSpec) -> Result<()> {
-        let Some((manifest, etag)) = self.read_manifest(output).await? else { return Ok(()) };
+        let Some(stored) = self.read_manifest(output).await? else { return Ok(()) };
         // The manifest first: what is left if this is interrupted does not look whole.
-        if self.objects.delete_version(&output.bucket, &output.manifest_key(), &etag).await? {
-            self.remove_replaced(output, Some(&replaced(manifest, etag))).await?;
+        if self.objects.delete_version(&output.bucket, &output.manifest_key(), &stored.etag).await? {
+            self.remove_replaced(output, Some(&replaced(stored))).await?;
         }
         Ok(())
     }
 
     /// Renews a claim that is some minutes old. Returns its ETag.
-    async fn renew_if_old(&self, output: &OutputSpec, owner: &Owner, etag: String, since: Timestamp) -> Result<String> {
-        if self.clients.clock.now().since_ms(since) < OUTPUT_LEASE_MS / 6 {
-            return Ok(etag);
+    async fn renew_if_old(&self, output: &OutputSpec, claim: &Claim) -> Result<String> {
+        if self.clients.clock.now().since_ms(claim.since) < OUTPUT_LEASE_MS / 6 {
+            return Ok(claim.etag.clone());
         }
-        let bytes = owner.to_bytes()?;
-        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), Replace::Only(etag)).await? {
+        let (bytes, replace) = (claim.owner.to_bytes()?, Replace::Only(claim.etag.clone()));
+        match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), replace).await? {
             Put::Written(etag) => Ok(etag),
             // Another of the job's own may have renewed it at the same time.
-            Put::Refused => match self.owner(output).await? {
-                Some((there, etag)) if there.job == owner.job => Ok(etag),
+            Put::Refused => match self.claim(output).await? {
+                Some(there) if there.is_of(&claim.owner.job) => Ok(there.etag),
                 _ => Err(lost(output)),
             },
         }
@@ -316,11 +346,9 @@ impl Conductor {
             return Ok(());
         }
         let output = self.spec(job).await?.output;
-        match self.owner_since(&output).await? {
-            Some((owner, etag, since)) if owner.job == *job => {
-                self.renew_if_old(&output, &owner, etag, since).await.map(drop)
-            }
-            _ => Ok(()),
+        match self.claim_of(job, &output).await? {
+            Some(claim) => self.renew_if_old(&output, &claim).await.map(drop),
+            None => Ok(()),
         }
     }
 
@@ -396,24 +424,21 @@ impl Conductor {
         let Publication { spec, reduces, mut manifest } = publication;
         let output = &spec.output;
         let key = output.manifest_key();
-        let (owner, there) = tokio::try_join!(self.owner_since(output), self.objects.head(&output.bucket, &key))?;
-        let owner = owner.filter(|(owner, ..)| owner.job == *job);
+        let (mut claim, there) = tokio::try_join!(self.claim_of(job, output), self.objects.head(&output.bucket, &key))?;
         let replaced = |owner: &Owner| owner.replaces.as_ref().map(|replaces| replaces.etag.clone());
         let there = there.map(|there| there.etag);
-        let is_as_found = owner.as_ref().is_some_and(|(owner, ..)| replaced(owner) == there);
-        let mut owner = owner.map(|(owner, etag, since)| ((owner, etag), since));
-        if let Some(((owner, etag), since)) = owner.as_mut().filter(|_| is_as_found) {
+        if let Some(claim) = claim.as_mut().filter(|claim| replaced(&claim.owner) == there) {
             // Whoever may take the output for dead waits for an hour from here on.
-            *etag = self.renew_if_old(output, owner, std::mem::take(etag), *since).await?;
+            claim.etag = self.renew_if_old(output, claim).await?;
             let parts = self.complete_parts(job, output, &reduces).await?;
             for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
                 entry.etag = Some(etag);
             }
-            self.complete_manifest(job, output, &manifest, owner.replaces.as_ref(), upload).await?;
+            self.complete_manifest(job, output, &manifest, claim.owner.replaces.as_ref(), upload).await?;
         } else if !self.is_published(job, output).await? {
-            return Err(if owner.is_none() { lost(output) } else { changed(output) });
+            return Err(if claim.is_none() { lost(output) } else { changed(output) });
         }
-        self.clean_published(job, output, owner.map(|(owner, _)| owner)).await
+        self.clean_published(job, output, claim).await
     }
 
     /// Where a job's result is there, goes on from that. Returns whether it is.
@@ -424,8 +449,8 @@ impl Conductor {
         if !self.is_published(job, output).await? {
             return Ok(false);
         }
-        let owner = self.owner(output).await?.filter(|(owner, _)| owner.job == *job);
-        self.clean_published(job, output, owner).await.map(|()| true)
+        let claim = self.claim_of(job, output).await?;
+        self.clean_published(job, output, claim).await.map(|()| true)
     }
 
     /// Decides whether a job that cannot be published has been, for good: its manifest's upload is aborted, so that nobody can
@@ -442,15 +467,15 @@ impl Conductor {
     }
 
     /// Steps 4 and 5: the result is there, and what cannot be removed any more must not keep the job from its end.
-    async fn clean_published(&self, job: &JobId, output: &OutputSpec, owner: Option<(Owner, String)>) -> Result<()> {
-        let replaces = owner.as_ref().and_then(|(owner, _)| owner.replaces.as_ref());
+    async fn clean_published(&self, job: &JobId, output: &OutputSpec, claim: Option<Claim>) -> Result<()> {
+        let replaces = claim.as_ref().and_then(|claim| claim.owner.replaces.as_ref());
         self.tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
         let (aborted, noted) =
-            tokio::join!(self.abort_uploads(output, job, owner.is_some()), self.ledger.published(job));
+            tokio::join!(self.abort_uploads(output, job, claim.is_some()), self.ledger.published(job));
         self.tolerate(job, "aborting what attempts have left", aborted.map(drop))?;
         noted?;
-        match owner {
-            Some((_, etag)) => self.tolerate(job, "giving the output free", self.release(job, output, etag).await),
+        match claim {
+            Some(claim) => self.tolerate(job, "giving the output free", self.release(job, output, claim.etag).await),
             None => Ok(()),
         }
     }
@@ -472,8 +497,8 @@ impl Conductor {
             if self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await? {
                 return Ok(());
             }
-            match self.owner(output).await?.filter(|(owner, _)| owner.job == *job) {
-                Some((_, renewed)) => etag = renewed,
+            match self.claim_of(job, output).await? {
+                Some(renewed) => etag = renewed.etag,
                 None => return Ok(()),
             }
         }
@@ -487,7 +512,7 @@ impl Conductor {
             Err(error) if error.code() == "output-exists" => None,
             read => read?,
         };
-        if manifest.is_some_and(|(manifest, _)| manifest.job == job.as_str()) {
+        if manifest.is_some_and(|stored| stored.manifest.job == job.as_str()) {
             return Ok(true);
         }
         // The claim is only removed once the ledger says this: so another may have the output, and its result be there.
@@ -563,7 +588,7 @@ impl Conductor {
             let Some(id) = upload.clone() else {
                 return Err(over(job)); // Another has gone on to the end, whichever it was.
             };
-            if round > 0 && self.owner(output).await?.is_none_or(|(owner, _)| owner.job != *job) {
+            if round > 0 && self.claim_of(job, output).await?.is_none() {
                 return Err(lost(output));
             }
             let sent = Upload::resume(&self.objects, &output.bucket, &key, &id).send_all(text.clone().into()).await?;
@@ -603,12 +628,12 @@ impl Conductor {
     /// What the services report, where trying again may help: then another goes on.
     pub(crate) async fn undo_output(&self, job: &JobId, spec: &JobSpec, view: &JobView) -> Result<()> {
         let output = &spec.output;
-        let owner = match self.owner(output).await {
+        let claim = match self.claim_of(job, output).await {
             Err(error) if self.decides(&error) => {
                 tracing::warn!(%job, %error, "looking at the claim to an output");
                 None
             }
-            owner => owner?.filter(|(owner, _)| owner.job == *job),
+            claim => claim?,
         };
         // Those of attempts that have committed are known without a listing, which may not be allowed.
         let partitions = if view.phase_at.reducing.is_some() { view.partitions } else { 0 };
@@ -624,7 +649,7 @@ impl Conductor {
             }
         }
         if view.phase_at.reducing.is_some() {
-            let aborted = self.abort_uploads(output, job, owner.is_some()).await.map(drop);
+            let aborted = self.abort_uploads(output, job, claim.is_some()).await.map(drop);
             self.tolerate(job, "aborting what attempts have left", aborted)?;
         }
         if let Some(upload) = &view.manifest_upload {
@@ -632,14 +657,14 @@ impl Conductor {
             self.tolerate(job, "aborting the manifest's upload", aborted)?;
             self.tolerate(job, "removing parts", self.remove_parts(output, job).await)?;
         }
-        match owner {
-            Some((owner, etag)) => self.give_back(job, output, owner, etag).await,
+        match claim {
+            Some(claim) => self.give_back(job, output, claim).await,
             None => Ok(()),
         }
     }
 
     /// Gives an output free whose job publishes nothing, and puts in order first what it has inherited there.
-    async fn give_back(&self, job: &JobId, output: &OutputSpec, owner: Owner, etag: String) -> Result<()> {
+    async fn give_back(&self, job: &JobId, output: &OutputSpec, Claim { owner, etag, .. }: Claim) -> Result<()> {
         if !owner.inherits.is_empty() {
             for heritage in &owner.inherits {
                 let aborted = self.abort_uploads(output, &heritage.job, true).await.map(drop);
@@ -647,7 +672,7 @@ impl Conductor {
             }
             let manifest = match self.read_manifest(output).await {
                 Err(error) if !self.decides(&error) => return Err(error),
-                read => read.ok().flatten().map(|(manifest, _)| manifest),
+                read => read.ok().flatten().map(|stored| stored.manifest),
             };
             for heritage in &owner.inherits {
                 let cleared = self.clear_after(output, heritage, manifest.as_ref()).await;
@@ -662,8 +687,8 @@ impl Conductor {
     /// # Errors
     /// What S3 reports.
     pub async fn drop_late_claim(&self, job: &JobId, output: &OutputSpec) -> Result<()> {
-        match self.owner(output).await?.filter(|(owner, _)| owner.job == *job) {
-            Some((owner, etag)) => self.give_back(job, output, owner, etag).await,
+        match self.claim_of(job, output).await? {
+            Some(claim) => self.give_back(job, output, claim).await,
             None => Ok(()),
         }
     }
@@ -681,7 +706,7 @@ fn over(job: &JobId) -> Error {
     Error::service("turn-taken", format!("another has taken job {job} to its end"))
 }
 
-fn replaced(manifest: Manifest, etag: String) -> Replaced {
+fn replaced(StoredManifest { manifest, etag }: StoredManifest) -> Replaced {
     let parts = manifest.parts.into_iter().map(|part| ReplacedPart { name: part.name, etag: part.etag });
     Replaced { job: manifest.job, etag, parts: parts.collect() }
 }

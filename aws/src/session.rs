@@ -7,6 +7,15 @@ use crate::errors::Doing;
 use aws_config::{BehaviorVersion, Region};
 use kinglet_core::{Error, Result};
 
+/// How many functions of an account can run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Of those that have no concurrency of their own.
+    pub unreserved: u32,
+    /// All together.
+    pub all: u32,
+}
+
 /// Clients of an account in one region.
 #[derive(Clone)]
 pub struct Session {
@@ -93,16 +102,17 @@ impl Session {
         self.clients.clock.ahead_ms().map(|service| -service)
     }
 
-    /// How many functions of the account can run at once that have no concurrency of their own, and all together.
+    /// How many functions of the account can run at once.
     ///
     /// # Errors
     /// What Lambda reports.
-    pub async fn concurrency(&self) -> Result<(u32, u32)> {
+    pub async fn concurrency(&self) -> Result<Concurrency> {
         let doing = Doing::now("reading the account's limits of Lambda");
         let said = self.clients.lambda.get_account_settings().send().await.map_err(|e| doing.failed(&e))?;
         let limit =
             said.account_limit.ok_or_else(|| Error::service("service", "Lambda did not say the account's limits"))?;
         let number = |n: i32| u32::try_from(n).unwrap_or(0);
-        Ok((limit.unreserved_concurrent_executions.map_or(0, number), number(limit.concurrent_executions)))
+        let unreserved = limit.unreserved_concurrent_executions.map_or(0, number);
+        Ok(Concurrency { unreserved, all: number(limit.concurrent_executions) })
     }
 }

@@ -5,6 +5,7 @@ use crate::place::Place;
 use crate::program::Shipping;
 use crate::{Result, output};
 use kinglet_aws::Conductor;
+use kinglet_aws::deployed::Buckets;
 use kinglet_core::Registry;
 use kinglet_local::{REGION, Runtime, Servers};
 use std::sync::Arc;
@@ -64,7 +65,7 @@ impl Driver {
             Place::Embedded { .. } | Place::Neighbour(_) => None,
             Place::Aws(cloud) => {
                 let deployed = &cloud.deployed;
-                let (input_bucket, output_bucket) = deployed.buckets.clone();
+                let Buckets { input: input_bucket, output: output_bucket } = deployed.buckets.clone();
                 let (name, region) = (deployed.name.clone(), deployed.region.clone());
                 Some(StackInfo { name, region, input_bucket, output_bucket })
             }

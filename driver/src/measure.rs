@@ -8,7 +8,7 @@ use crate::{Error, Result, output};
 use kinglet_aws::Conductor;
 pub use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::functions::Functions;
-use kinglet_aws::objects::Version;
+use kinglet_aws::objects::{Address, Version};
 use kinglet_core::ids::JobId;
 use kinglet_core::wire::spec::{PART, part_job};
 use std::collections::BTreeMap;
@@ -108,7 +108,9 @@ impl<'a> Measure<'a> {
         let objects = &self.shared.conductor.objects;
         for part in objects.list(&from.bucket, &format!("{}{PART}", from.prefix)).await? {
             let name = part.key.strip_prefix(&from.prefix).unwrap_or(&part.key);
-            objects.copy((&from.bucket, &part.key), (&to.bucket, &format!("{}{name}", to.prefix))).await?;
+            let key = format!("{}{name}", to.prefix);
+            let copy = Address { bucket: &to.bucket, key: &key };
+            objects.copy(Address { bucket: &from.bucket, key: &part.key }, copy).await?;
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Cloud {
             return self.deployed.reserved_concurrency;
         }
         match self.session.concurrency().await {
-            Ok((unreserved, _)) if unreserved > 0 => unreserved,
+            Ok(account) if account.unreserved > 0 => account.unreserved,
             Ok(_) => Self::CONCURRENCY,
             Err(error) => {
                 tracing::debug!(%error, "the account's concurrency is not known");

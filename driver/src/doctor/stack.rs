@@ -5,6 +5,7 @@ use crate::aws::Aws;
 use crate::{Error, Phase};
 use kinglet_aws::checkup::{BucketSettings, FunctionSettings};
 use kinglet_aws::clean::Leftover;
+use kinglet_aws::session::Concurrency;
 use kinglet_aws::{Conductor, Deployed, Session};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire;
@@ -110,7 +111,7 @@ async fn permissions(conductor: &Conductor, deployed: &Deployed, session: &Sessi
     found.push(Finding::of("work-bucket", tried, format!("{bucket}: written, read and deleted")));
     let tried = conductor.ledger.try_table(name.as_str()).await;
     found.push(Finding::of("table", tried, format!("{table}: written on a condition, read and deleted")));
-    for (check, bucket) in [("input", &deployed.buckets.0), ("output", &deployed.buckets.1)] {
+    for (check, bucket) in [("input", &deployed.buckets.input), ("output", &deployed.buckets.output)] {
         let tried = conductor.objects.try_list(bucket).await;
         found.push(Finding::of(check, tried, format!("{bucket}: listed")));
     }
@@ -189,7 +190,7 @@ async fn quotas(
 ) {
     let more = "ask for more: Service Quotas, AWS Lambda, \"Concurrent executions\"; it is free";
     match session.concurrency().await {
-        Ok((unreserved, all)) => {
+        Ok(Concurrency { unreserved, all }) => {
             let reserved = match deployed.reserved_concurrency {
                 0 => String::new(),
                 reserved => format!("; the stack reserves {reserved} mappers and {reserved} reducers"),
@@ -336,10 +337,9 @@ async fn unmarked(conductor: &Conductor, left: &BTreeMap<JobId, Leftover>) -> BT
     for (job, _) in failed.take(OUTPUTS_MAX) {
         let looked: Result<_, Error> = async {
             let output = conductor.spec(job).await?.output;
-            let (parts, _) =
-                conductor.objects.list_page(&output.bucket, &format!("{}{PART}", output.prefix), None).await?;
+            let parts = conductor.objects.list_page(&output.bucket, &format!("{}{PART}", output.prefix), None).await?;
             let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
-            let its = parts.iter().filter(|part| is_its(&part.key)).count();
+            let its = parts.objects.iter().filter(|part| is_its(&part.key)).count();
             Ok((output.shown, its))
         }
         .await;
