@@ -46,7 +46,7 @@ impl Conductor {
         let from = start.map_or(range.from, |start| start.offset);
         let to = range.to.min(from + items::HEADER_BYTES as u64);
         let header = self.objects.get(&self.stack.work_bucket, &range.key, Some((from, to))).await?;
-        let (bytes, call) = items::header(&header).ok_or_else(corrupt)?;
+        let items::Header { bytes, number: call } = items::header(&header).ok_or_else(corrupt)?;
         let end = from + bytes as u64;
 
         let now = self.now();

@@ -6,10 +6,11 @@ use super::table::{HEAD_BYTES, Head};
 /// Sized to stay within a core's second-level cache beside everything else.
 const SLOTS: usize = 8192;
 
-struct Slot<V> {
-    head: Head,
-    hash: u64,
-    value: V,
+/// A pair, with the hash of its key.
+pub(super) struct Slot<V> {
+    pub(super) head: Head,
+    pub(super) hash: u64,
+    pub(super) value: V,
 }
 
 pub(super) struct Front<V> {
@@ -21,7 +22,7 @@ pub(super) enum Offered<V> {
     /// It was combined with its like, or lies in a slot that was free.
     Taken,
     /// It lies in the slot now; the pair that lay there must go on.
-    Evicted(u64, Head, V),
+    Evicted(Slot<V>),
 }
 
 impl<V> Front<V> {
@@ -44,15 +45,15 @@ impl<V> Front<V> {
                 Offered::Taken
             }
             _ => match slot.replace(Slot { head, hash, value }) {
-                Some(old) => Offered::Evicted(old.hash, old.head, old.value),
+                Some(old) => Offered::Evicted(old),
                 None => Offered::Taken,
             },
         }
     }
 
     /// Takes everything out.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, Head, V)> {
-        self.slots.iter_mut().filter_map(Option::take).map(|slot| (slot.hash, slot.head, slot.value))
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Slot<V>> {
+        self.slots.iter_mut().filter_map(Option::take)
     }
 }
 

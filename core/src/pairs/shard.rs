@@ -3,7 +3,7 @@
 //! A shard's memory is bounded: when its tables hold more than their budget, they are sorted, written to a spill file in the
 //! function's `/tmp`, and emptied.
 
-use super::front::{Front, Offered, tag};
+use super::front::{Front, Offered, Slot, tag};
 use super::spill::{Spill, Spilled};
 use super::table::{Head, Table};
 use crate::error::{Error, Result};
@@ -97,7 +97,7 @@ impl<V: Value> Shard<V> {
             Some(fold) if Front::<V>::holds(key.len()) && self.bounds.is_empty() => {
                 match self.front.offer(hash, head, value, fold) {
                     Offered::Taken => Ok(()),
-                    Offered::Evicted(hash, head, value) => {
+                    Offered::Evicted(Slot { hash, head, value }) => {
                         let at = partition(hash, self.options.partitions);
                         if self.tables[at].wait(tag(hash), head, &[], value) {
                             self.settle(at, fold)?;
@@ -160,7 +160,7 @@ impl<V: Value> Shard<V> {
 
     fn drain_front(&mut self) {
         let Some(fold) = self.fold else { return };
-        for (hash, head, value) in self.front.drain() {
+        for Slot { hash, head, value } in self.front.drain() {
             let at = partition(hash, self.options.partitions);
             if self.tables[at].wait(tag(hash), head, &[], value) {
                 self.tables[at].settle(fold);

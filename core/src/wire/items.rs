@@ -44,9 +44,18 @@ pub fn first_end(bytes: &[u8]) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
-/// What the item takes, header included, and its number, from its header alone.
-pub fn header(bytes: &[u8]) -> Option<(usize, u32)> {
-    Some((HEADER_BYTES + u32_at(bytes, 0)? as usize, number(bytes)?))
+/// What stands in front of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// How many bytes the item takes, header included.
+    pub bytes: usize,
+    /// The item's number.
+    pub number: u32,
+}
+
+/// The header of the item that starts at the first of these bytes.
+pub fn header(bytes: &[u8]) -> Option<Header> {
+    Some(Header { bytes: HEADER_BYTES + u32_at(bytes, 0)? as usize, number: number(bytes)? })
 }
 
 /// The number of the item that starts at the first of these bytes.
