@@ -1,7 +1,7 @@
 //! AWS's own Python client works with the embedded S3, DynamoDB and Lambda: `python/boto3_check.py` is the list.
 
 use crate::{programs, venv};
-use kinglet::{Functions, Jobs, Local};
+use kinglet::{Local, LocalFunctions, Registry};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ const CHECKS: usize = 32;
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_works_with_the_embedded_runtime() {
     let Some(python) = venv::python("boto3_works_with_the_embedded_runtime") else { return };
-    kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
-    let functions = Functions::Directory(programs::directory().clone());
+    kinglet::register(Registry::of(kinglet_jobs::registry())).unwrap();
+    let functions = LocalFunctions::Directory(programs::directory().clone());
     let driver = Local::new().with_functions(functions).with_state_dir(programs::state_dir()).start().await.unwrap();
     let at = driver.endpoints().unwrap();
 

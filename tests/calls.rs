@@ -208,7 +208,7 @@ fn two(n: u8) -> u8 {
 #[test]
 #[ignore = "the test below runs it, in a process of its own"]
 fn two_of_one_name() {
-    let jobs = kinglet::Jobs::new().named_function("same", one).named_function("same", two);
+    let jobs = kinglet::Registry::new().named_function("same", one).named_function("same", two);
     let code = kinglet::main(jobs, async || panic!("the program is not to start"));
     assert_eq!(code, std::process::ExitCode::FAILURE);
 }

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use kinglet::{
-    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Jobs, Local, Shared, Sink, Submit,
+    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Local, Registry, Shared, Sink, Submit,
     UserError, UserResult, Values,
 };
 use serde::{Deserialize, Serialize, Serializer};
@@ -206,11 +206,11 @@ fn changed_before(n: u32) -> u32 {
 }
 
 /// The worker's program is another version than the driver's: it lacks a function, and another has other types.
-fn jobs() -> Jobs {
+fn jobs() -> Registry {
     let is_worker = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
     let jobs = match is_worker {
-        true => Jobs::new().named_function("changed", changed_before),
-        false => Jobs::new().named_function("changed", changed).function(newer),
+        true => Registry::new().named_function("changed", changed_before),
+        false => Registry::new().named_function("changed", changed).function(newer),
     };
     jobs.job::<Count>()
         .function(square)

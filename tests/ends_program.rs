@@ -1,7 +1,7 @@
 //! A program that stands still at a chosen request of its job until it is killed. `ends.rs` runs it: the arguments are an
 //! operation of S3 or DynamoDB, a text in the request, `before` or `after`, and whether a result may be replaced.
 
-use kinglet::{Error, Jobs, Local, Submit};
+use kinglet::{Error, Local, Registry, Submit};
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
 
@@ -32,5 +32,5 @@ async fn program() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::of(kinglet_jobs::registry()), program)
+    kinglet::main(Registry::of(kinglet_jobs::registry()), program)
 }

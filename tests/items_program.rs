@@ -1,6 +1,6 @@
 //! A program whose jobs' input is made, not read. `items.rs` runs it: it prints what it found as JSON.
 
-use kinglet::{Driver, Emitter, Items, Job, Jobs, Local, Report, Sink, Submit, UserError, UserResult, Values};
+use kinglet::{Driver, Emitter, Items, Job, Local, Registry, Report, Sink, Submit, UserError, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -99,5 +99,5 @@ async fn program() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<Digits>(), program)
+    kinglet::main(Registry::new().job::<Digits>(), program)
 }

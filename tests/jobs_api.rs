@@ -2,7 +2,7 @@
 //! types than the functions know, none at all.
 
 use crate::support::{driver, nothing_published, shown};
-use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Lines, Sink, UserResult, Values};
+use kinglet::{Combiner, Driver, Emitter, Job, Lines, Registry, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::process::{Command, ExitCode};
@@ -83,8 +83,8 @@ fn program() {
     let case = std::env::var(CASE).unwrap();
     let never = async || -> kinglet::Result<()> { panic!("the program is not to start") };
     let failed = match &case[..] {
-        "two jobs of one name" => kinglet::main(Jobs::new().job::<First>().job::<Second>(), never),
-        "one job twice" => kinglet::main(Jobs::new().job::<First>().job::<First>(), async || {
+        "two jobs of one name" => kinglet::main(Registry::new().job::<First>().job::<Second>(), never),
+        "one job twice" => kinglet::main(Registry::new().job::<First>().job::<First>(), async || {
             println!("started");
             Err(kinglet::Error::input("a-code", "the program's own error").with_hint("the program's own hint"))
         }),
@@ -95,7 +95,7 @@ fn program() {
             ExitCode::FAILURE
         }
         "registered twice" => {
-            let error = kinglet::register(Jobs::new().job::<First>().job::<Second>()).unwrap_err();
+            let error = kinglet::register(Registry::new().job::<First>().job::<Second>()).unwrap_err();
             println!("{}: {error}", error.code());
             ExitCode::FAILURE
         }

@@ -12,7 +12,7 @@
 
 use crate::support::endpoints;
 use crate::{programs, venv};
-use kinglet::{Driver, Error, Functions, Jobs, Local, Manifest, Report, Result, Servers, Submit};
+use kinglet::{Driver, Error, Local, LocalFunctions, Manifest, Registry, Report, Result, Servers, Submit};
 use kinglet_aws::objects::{Completed, Put, Replace, Version};
 use kinglet_aws::upload::{PART_BYTES, Upload};
 use kinglet_aws::{Clients, Objects};
@@ -144,8 +144,8 @@ impl Stack {
     }
 
     async fn of(local: Local, server: Option<Ministack>) -> Self {
-        kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
-        let functions = Functions::Directory(programs::directory().clone());
+        kinglet::register(Registry::of(kinglet_jobs::registry())).unwrap();
+        let functions = LocalFunctions::Directory(programs::directory().clone());
         let driver = local
             .with_functions(functions)
             .with_state_dir(programs::state_dir())

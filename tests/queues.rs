@@ -4,7 +4,7 @@
 use crate::programs;
 use crate::rig::{self, CLAIM, COMMIT, Rig};
 use crate::support::{conductor_on, nothing_published, run, shown, text};
-use kinglet::{Functions, Local, Phase, Submit, Timestamp};
+use kinglet::{Local, LocalFunctions, Phase, Submit, Timestamp};
 use kinglet_aws::Clock;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
@@ -122,7 +122,7 @@ async fn with_splitter(make: impl FnOnce(&Path)) -> kinglet::Error {
     }
     make(&functions.join("kinglet-splitter"));
     fs::write(dir.path().join("in.txt"), text(1, 1_000)).unwrap();
-    let choices = |local: Local| local.with_functions(Functions::Directory(functions.clone()));
+    let choices = |local: Local| local.with_functions(LocalFunctions::Directory(functions.clone()));
     let driver = crate::support::driver(choices).await;
     let out = dir.path().join("out");
     let submit = Submit::new([shown(&dir.path().join("in.txt"))], shown(&out));

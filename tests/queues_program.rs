@@ -1,7 +1,7 @@
 //! A program whose jobs take their time, or all of it. `queues.rs` runs it with a case and a number of milliseconds; it prints
 //! what it found as JSON. Each record that is mapped adds a line to a file.
 
-use kinglet::{Driver, Emitter, Error, Items, Job, Jobs, Local, Sink, Submit, UserResult, Values};
+use kinglet::{Driver, Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
 use kinglet_local::gate::{Gates, Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use serde::{Deserialize, Serialize};
@@ -145,5 +145,5 @@ async fn program() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<Patient>(), program)
+    kinglet::main(Registry::new().job::<Patient>(), program)
 }

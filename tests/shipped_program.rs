@@ -4,8 +4,8 @@
 //! A step is a mode, as `exit`; with `@PATH` behind it that executable is shipped instead.
 
 use kinglet::{
-    CallOptions, Emitter, Error, Functions, Job, Jobs, Lines, Local, Program, Sink, Submit, UserError, UserResult,
-    Values,
+    CallOptions, Emitter, Error, Job, Lines, Local, LocalFunctions, Program, Registry, Sink, Submit, UserError,
+    UserResult, Values,
 };
 use kinglet_local::lambda::InvocationReport;
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ async fn driver(arguments: &[String]) -> kinglet::Result<kinglet::Driver> {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     let mut local = Local::new().with_concurrency(if has("--one") { 1 } else { 4 }).with_shipped_program();
     if let Some(functions) = arguments.iter().find_map(|argument| argument.strip_prefix("--functions=")) {
-        local = local.with_functions(Functions::Directory(functions.into()));
+        local = local.with_functions(LocalFunctions::Directory(functions.into()));
     }
     if has("--memory") {
         local = local.with_memory_mb(256).with_mapper_large_memory_mb(512).with_memory_enforced();
@@ -252,7 +252,7 @@ fn corrupt(driver: &kinglet::Driver) {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<Misbehave>().function(deadly), program)
+    kinglet::main(Registry::new().job::<Misbehave>().function(deadly), program)
 }
 
 /// The one part of an output, if there is one.

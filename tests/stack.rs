@@ -5,7 +5,7 @@ use crate::ministack::Ministack;
 use crate::support::{Ran, endpoints, failed, naive_count, run, text};
 use crate::{programs, venv};
 use kinglet::measure::Measure;
-use kinglet::{Aws, Driver, Functions, Jobs, Local};
+use kinglet::{Aws, Driver, Local, LocalFunctions, Registry};
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Clients, Objects};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
@@ -51,8 +51,8 @@ impl Cloud {
     /// `None` where `test` has to be skipped.
     async fn start(test: &str) -> Option<Self> {
         let ministack = Ministack::start(venv::python(test)?);
-        kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
-        let functions = Functions::Directory(programs::directory().clone());
+        kinglet::register(Registry::of(kinglet_jobs::registry())).unwrap();
+        let functions = LocalFunctions::Directory(programs::directory().clone());
         let local = Local::new().with_servers(ministack.servers()).with_functions(functions);
         let local = local.with_state_dir(programs::state_dir()).with_concurrency(3);
         let driver = local.start().await.unwrap();
@@ -652,7 +652,7 @@ async fn the_benchmarks_run_on_the_stack_and_leave_nothing_in_its_buckets() {
 #[test]
 #[ignore = "the test below runs it, in a process of its own"]
 fn two_mappers_of_one_name_in_two_regions() {
-    let code = kinglet::main(Jobs::new(), async || {
+    let code = kinglet::main(Registry::new(), async || {
         let connect = async |region| Aws::new("kinglet").with_region(region).connect().await;
         let (here, there) = (connect("us-east-1").await?, connect("eu-west-1").await?);
         let (here, there) = (Measure::on(&here), Measure::on(&there));

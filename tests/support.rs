@@ -2,7 +2,7 @@
 //! process.
 
 use crate::programs;
-use kinglet::{Driver, Functions, Jobs, Local, Report};
+use kinglet::{Driver, Local, LocalFunctions, Registry, Report};
 use kinglet_aws::conduct::{Conductor, Stack};
 use kinglet_aws::{Clients, Clock, Endpoints, FunctionNames};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
@@ -168,8 +168,8 @@ pub(crate) fn reconciles(checked: &Checked, input: &[(String, u64)]) {
 
 /// A driver in this process, with the built functions: a test binary cannot start itself as a worker.
 pub(crate) async fn driver(choices: impl FnOnce(Local) -> Local) -> Driver {
-    kinglet::register(Jobs::of(kinglet_jobs::registry())).unwrap();
-    let functions = Functions::Directory(programs::directory().clone());
+    kinglet::register(Registry::of(kinglet_jobs::registry())).unwrap();
+    let functions = LocalFunctions::Directory(programs::directory().clone());
     choices(Local::new().with_functions(functions).with_state_dir(programs::state_dir())).start().await.unwrap()
 }
 

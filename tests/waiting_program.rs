@@ -7,7 +7,7 @@
 //! Each pair of numbers is a job, submitted a second after the one before, all on so many functions. Prints a line a job as it
 //! ends: how long it took, how often a task was tried again, and how many mappers worked, to be held against its items.
 
-use kinglet::{Emitter, Error, Items, Job, Jobs, Local, Sink, Submit, UserResult, Values};
+use kinglet::{Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -64,5 +64,5 @@ async fn program() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<Sleep>(), program)
+    kinglet::main(Registry::new().job::<Sleep>(), program)
 }

@@ -97,7 +97,7 @@ impl Functions {
         self.check()?;
         let name = self.by_type.get(&TypeId::of::<F>()).ok_or_else(|| {
             Error::input("function-not-registered", format!("the function {} is not registered", type_name::<F>()))
-                .with_hint("register it in `main`: `Jobs::new().function(your_function)`")
+                .with_hint("register it in `main`: `Registry::new().function(your_function)`")
         })?;
         Ok((name.clone(), signature::<M, F>()))
     }

@@ -13,14 +13,14 @@ mod svg;
 mod tune;
 
 use clap::Parser;
-use kinglet::Jobs;
+use kinglet::Registry;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    kinglet::main(Jobs::of(kinglet_jobs::registry()), async || {
+    kinglet::main(Registry::of(kinglet_jobs::registry()), async || {
         let args::Cli { command, cloud } = args::Cli::parse().check().unwrap_or_else(|e| e.exit());
         match command {
             args::Command::Run(run) => run::run(*run, cloud).await,

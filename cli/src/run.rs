@@ -2,7 +2,7 @@
 
 use crate::args::{Cloud, Common, CompressionArg, Embedded, How, Job, PrimeRange, Primes, Run};
 use crate::{hull, progress, report};
-use kinglet::{Aws, Compression, Driver, Functions, JobHandle, Local, Program, Result, Submit};
+use kinglet::{Aws, Compression, Driver, JobHandle, Local, LocalFunctions, Program, Result, Submit};
 use kinglet_jobs::{PrimesOf, WordCount, parse_number};
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ pub(crate) fn local(concurrency: Option<u32>, embedded: &Embedded) -> Local {
         local = local.with_data_dir(dir);
     }
     if let Some(dir) = &embedded.functions {
-        local = local.with_functions(Functions::Directory(dir.clone()));
+        local = local.with_functions(LocalFunctions::Directory(dir.clone()));
     }
     local
 }

@@ -57,8 +57,9 @@ impl Aws {
     /// understand each other.
     ///
     /// # Errors
-    /// No region, no or expired credentials, no such stack, one that is not whole, one of another version: each an error of
-    /// its own code, with what to do.
+    /// `region-missing`; `stack-missing`, with those that there are; `stack-state` when it is not whole; `stack-outputs` when it
+    /// is not Kinglet's; `wire-version` when it is of another version; `no-jobs`, `job-name-taken` and `driver-in-worker` as
+    /// with [`crate::Local::start`]; [a service's](crate#errors), those of credentials first of all.
     pub async fn connect(self) -> Result<Driver> {
         crate::entry::refuse_in_worker()?;
         let jobs = crate::entry::registry()?;

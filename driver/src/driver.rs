@@ -76,7 +76,7 @@ impl Driver {
     /// other files.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is not an `s3://` URI; what S3 reports.
+    /// `output` or `uri` when it is not an `s3://` URI; `bucket-missing`; [a service's](crate#errors).
     pub async fn remove_output(&self, output: &str) -> Result<()> {
         self.shared.conductor.remove_result(&output::in_s3(output)?).await
     }

@@ -1,60 +1,61 @@
 //! How a program starts: as the driver, or, where a Lambda host started it, as a worker.
 
 use crate::{Error, Result};
-use kinglet_calls::Function;
-use kinglet_core::{Job, Registry, env};
+use kinglet_calls::{Function, Functions as FunctionRegistry};
+use kinglet_core::{Job, Registry as JobRegistry, env};
 use kinglet_worker::{Worker, serve, start_function_log, start_log};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 /// The jobs and the functions of this process, for drivers that are made in it.
-static JOBS: OnceLock<Arc<Registry>> = OnceLock::new();
-static FUNCTIONS: OnceLock<Arc<kinglet_calls::Functions>> = OnceLock::new();
+static JOBS: OnceLock<Arc<JobRegistry>> = OnceLock::new();
+static FUNCTIONS: OnceLock<Arc<FunctionRegistry>> = OnceLock::new();
 
-/// The jobs and the functions of a program.
+/// The jobs and the functions of a program: what its workers can be asked for.
 #[derive(Default)]
 #[must_use = "hand them to `kinglet::main`"]
-pub struct Jobs {
-    jobs: Registry,
-    functions: kinglet_calls::Functions,
+pub struct Registry {
+    jobs: JobRegistry,
+    functions: FunctionRegistry,
 }
 
-impl Jobs {
+impl Registry {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The jobs of a registry, as of a crate that brings several.
-    pub fn of(registry: Registry) -> Self {
-        Jobs { jobs: registry, ..Self::default() }
+    /// The built-in jobs, whose crate knows no driver and so not this type.
+    #[doc(hidden)]
+    pub fn of(registry: JobRegistry) -> Self {
+        Registry { jobs: registry, ..Self::default() }
     }
 
     /// Adds a job.
     pub fn job<J: Job>(self) -> Self {
-        Jobs { jobs: self.jobs.job::<J>(), ..self }
+        Registry { jobs: self.jobs.job::<J>(), ..self }
     }
 
     /// Adds a function for [`crate::Driver::map`] and its kin: a `fn` or `async fn`, see [`Function`]. Its name is its path in
     /// the program without the crate's name, as `tiles::render`: driver and worker must agree on it, as they do when they are
     /// the same program.
     pub fn function<M, F: Function<M>>(self, function: F) -> Self {
-        Jobs { functions: self.functions.function(function), ..self }
+        Registry { functions: self.functions.function(function), ..self }
     }
 
     /// Adds a function under a name of its own: for closures, for functions of one path, and for functions deployed in other
     /// programs than the driver's.
     pub fn named_function<M, F: Function<M>>(self, name: &str, function: F) -> Self {
-        Jobs { functions: self.functions.named(name, function), ..self }
+        Registry { functions: self.functions.named(name, function), ..self }
     }
 }
 
 /// Registers a program's jobs and nothing else: for programs with a `main` of their own, whose functions are built apart
-/// ([`crate::Functions::Directory`], or deployed). The first call counts; jobs are the same for the whole process.
+/// ([`crate::LocalFunctions::Directory`], or deployed). The first call counts; jobs are the same for the whole process.
 ///
 /// # Errors
-/// [`Error::Input`] when two jobs have one name.
-pub fn register(jobs: Jobs) -> Result<()> {
+/// `job-name-taken` or `function-name-taken` when two of either have one name.
+pub fn register(jobs: Registry) -> Result<()> {
     let (jobs, functions) = (Arc::new(jobs.jobs), Arc::new(jobs.functions));
     let (jobs, functions) = (JOBS.get_or_init(|| jobs), FUNCTIONS.get_or_init(|| functions));
     jobs.check().and_then(|()| functions.check())
@@ -65,7 +66,7 @@ pub fn register(jobs: Jobs) -> Result<()> {
 ///
 /// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130; its jobs on the
 /// embedded runtime are cancelled and leave nothing behind, but one that publishes already is published.
-pub fn main<F>(jobs: Jobs, program: F) -> ExitCode
+pub fn main<F>(jobs: Registry, program: F) -> ExitCode
 where
     F: AsyncFnOnce() -> Result<()>,
 {
@@ -95,7 +96,7 @@ where
     done.unwrap_or_else(|error| fail(&error))
 }
 
-async fn drive<F>(jobs: Arc<Registry>, program: F) -> Result<ExitCode>
+async fn drive<F>(jobs: Arc<JobRegistry>, program: F) -> Result<ExitCode>
 where
     F: AsyncFnOnce() -> Result<()>,
 {
@@ -126,7 +127,7 @@ async fn interrupted() {
     }
 }
 
-async fn work(role: &str, jobs: Arc<Registry>, functions: Arc<kinglet_calls::Functions>) -> Result<()> {
+async fn work(role: &str, jobs: Arc<JobRegistry>, functions: Arc<FunctionRegistry>) -> Result<()> {
     let worker = Worker::from_env().await?;
     let done = match role {
         "splitter" => serve(worker, kinglet_splitter::handle).await,
@@ -156,7 +157,7 @@ fn fail(error: &Error) -> ExitCode {
 }
 
 /// The functions of this process.
-pub(crate) fn functions() -> Arc<kinglet_calls::Functions> {
+pub(crate) fn functions() -> Arc<FunctionRegistry> {
     FUNCTIONS.get().cloned().unwrap_or_default()
 }
 
@@ -174,9 +175,9 @@ pub(crate) fn refuse_in_worker() -> Result<()> {
 }
 
 /// The jobs of this process.
-pub(crate) fn registry() -> Result<Arc<Registry>> {
+pub(crate) fn registry() -> Result<Arc<JobRegistry>> {
     JOBS.get().cloned().ok_or_else(|| {
         Error::input("no-jobs", "this program has registered no jobs")
-            .with_hint("start it with `kinglet::main(Jobs::new().job::<YourJob>(), …)`, first thing in `main`")
+            .with_hint("start it with `kinglet::main(Registry::new().job::<YourJob>(), …)`, first thing in `main`")
     })
 }

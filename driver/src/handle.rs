@@ -71,7 +71,7 @@ impl JobHandle {
     /// The bytes of a part of its output, once it has succeeded.
     ///
     /// # Errors
-    /// What S3 reports; `part-missing` when the job has not written that part.
+    /// `part-missing` when the job has not written that part, or not yet; [a service's](crate#errors).
     pub async fn part(&self, partition: u32) -> Result<Vec<u8>> {
         let (objects, output) = (&self.shared.conductor.objects, &self.spec.output);
         let key = output.part_key(partition, &self.job);
@@ -92,7 +92,7 @@ impl JobHandle {
     /// Everything that is known of it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// `job-missing` when the job was cleaned; [a service's](crate#errors).
     pub async fn status(&self) -> Result<JobStatus> {
         let conductor = &self.shared.conductor;
         let view = conductor.ledger.job(&self.job).await?;
@@ -109,7 +109,7 @@ impl JobHandle {
     /// How far it is now.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// `job-missing` when the job was cleaned; [a service's](crate#errors).
     pub async fn progress(&self) -> Result<Progress> {
         let view = self.shared.conductor.ledger.job(&self.job).await?;
         self.shared.saw(&self.job, view.phase);
@@ -141,8 +141,9 @@ impl JobHandle {
     /// On AWS a poll is one read of one item, two seconds apart in the end: waiting for an hour costs $0.0003.
     ///
     /// # Errors
-    /// Why it failed or was cancelled; then its output holds what it held before. Or why it could not be watched any more, as on
-    /// AWS when no look at it has succeeded for 5 minutes: there it goes on.
+    /// Why the job failed (`map-failed`, `out-of-memory`, `job-too-long`, `output-exists`, …) or was cancelled (`cancelled`,
+    /// `interrupted`); then its output holds what it held before. [A service's](crate#errors), when no look at it has succeeded
+    /// for 5 minutes, on the embedded runtime 10 s: on AWS the job goes on, and [`crate::Driver::attach`] finds it again.
     pub async fn wait(&self) -> Result<Report> {
         self.wait_until_end(None).await
     }
@@ -263,7 +264,7 @@ impl JobHandle {
     /// visible ends as it would have.
     ///
     /// # Errors
-    /// What the services report.
+    /// `job-missing` when the job was cleaned; [a service's](crate#errors); it may be called again.
     pub async fn cancel(&self) -> Result<()> {
         let error = Error::cancelled("cancelled", format!("job {} was cancelled", self.job));
         let conductor = &self.shared.conductor;

@@ -15,7 +15,7 @@ impl Driver {
     /// The jobs that the ledger keeps, oldest first.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// [A service's](crate#errors).
     pub async fn jobs(&self) -> Result<Vec<JobSummary>> {
         let summary = |entry: kinglet_aws::ledger::JobEntry| JobSummary {
             job: entry.job,
@@ -32,7 +32,7 @@ impl Driver {
     /// The job that somebody means by its id, by the start of one of the id's halves, or by the word `last`.
     ///
     /// # Errors
-    /// [`crate::Error::Input`] with `job-missing` or `job-ambiguous`.
+    /// `job-missing` or `job-ambiguous` when no job or several jobs are meant; [a service's](crate#errors).
     pub async fn find_job(&self, wanted: &str) -> Result<JobId> {
         if wanted.len() == ID_CHARS {
             return wanted.parse();
@@ -43,7 +43,7 @@ impl Driver {
     /// Goes on with a job that was submitted before, by whichever program: to wait for it, to cancel it.
     ///
     /// # Errors
-    /// [`crate::Error::Input`] with `job-missing`; a job of another version.
+    /// `job-missing`; `frame-version` when another version of Kinglet submitted it; [a service's](crate#errors).
     pub async fn attach(&self, job: &JobId) -> Result<JobHandle> {
         // That of a missing job is the better error than that of its missing spec.
         self.shared.conductor.ledger.job(job).await?;
@@ -55,7 +55,7 @@ impl Driver {
     /// What [`Driver::clean`] would remove. Nothing is removed.
     ///
     /// # Errors
-    /// [`crate::Error::Service`] when S3 or DynamoDB does not answer or refuses.
+    /// [A service's](crate#errors).
     pub async fn leftovers(&self, before: Timestamp) -> Result<Leftovers> {
         let mut found = Leftovers::default();
         self.over_before(before).await?.into_iter().for_each(|(job, left)| found.add(job, &left));
@@ -97,7 +97,7 @@ impl Driver {
     /// it was written.
     ///
     /// # Errors
-    /// What CloudWatch Logs reports; [`crate::Error::Input`] with `job-missing`.
+    /// `job-missing`; [a service's](crate#errors), that of CloudWatch Logs among them.
     pub async fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
         let functions = &self.shared.conductor.stack.functions;
         let large = functions.mapper_large.iter();

@@ -6,7 +6,7 @@
 //! stack that `sam deploy` made once: the program ships itself to its functions ([`Program`]).
 //!
 //! ```no_run
-//! use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Sink, UserResult, Values, Words};
+//! use kinglet::{Combiner, Driver, Emitter, Job, Registry, Sink, UserResult, Values, Words};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
@@ -31,7 +31,7 @@
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
-//!     kinglet::main(Jobs::new().job::<WordCount>(), async || {
+//!     kinglet::main(Registry::new().job::<WordCount>(), async || {
 //!         let driver = Driver::local().await?;
 //!         let report = driver.run(&WordCount, ["books/"], "counts").await?;
 //!         println!("{} words", report.records_in);
@@ -39,6 +39,21 @@
 //!     })
 //! }
 //! ```
+//!
+//! # Errors
+//!
+//! An [`Error`] has a variant for who must act, a stable [code](Error::code) for what happened, and often a
+//! [hint](Error::hint). Whatever asks S3, DynamoDB or Lambda may fail with *a service's* error:
+//!
+//! | code | what to do |
+//! |---|---|
+//! | `throttled`, `service`, `unreachable`, `body` | [try it again](Error::is_retryable), or look after the network: the SDK has tried several times |
+//! | `credentials-missing`, `credentials-expired`, `credentials` | sign in |
+//! | `access-denied` | get the permission that the message names |
+//! | `clock` | set this machine's clock |
+//! | `resource-missing` | deploy the stack: its table or one of its functions is gone |
+//!
+//! The `# Errors` of a function name the codes that are its own besides. `docs/reference/errors.md` has all.
 
 mod aws;
 mod calls;
@@ -68,24 +83,30 @@ pub use aws::Aws;
 pub use calls::{CallFuture, CallOptions, CallStats, Calls, CallsReport};
 pub use doctor::{Finding, Level, examine_machine};
 pub use driver::{Driver, Endpoints, StackInfo};
-pub use entry::{Jobs, main, register};
+pub use entry::{Registry, main, register};
 pub use handle::JobHandle;
-pub use kinglet_calls::{Context, Function, Shared};
-pub use kinglet_core::ids::Stage;
-pub use kinglet_core::ids::{JobId, Timestamp};
-pub use kinglet_core::ledger::{Phase, PhaseTimes};
-pub use kinglet_core::manifest::Manifest;
-pub use kinglet_core::prices;
-pub use kinglet_core::wire::run::Compression;
-pub use kinglet_core::{
-    AsKey, Batch, Batches, ByteLines, Combiner, Emitter, Error, Extent, Fault, Fixed, Format, Framing, HeadedLines,
-    Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult, Value, Values, Words,
-    check_format,
-};
-pub use local::{Functions, Local, Servers};
+pub use local::{Local, LocalFunctions, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};
 pub use machine::Machine;
 pub use program::Program;
 pub use report::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 pub use status::{JobStatus, JobSummary, JobTimes, Leftovers, Progress, Tally};
 pub use submit::Submit;
+
+// What a job and a function are made of.
+pub use kinglet_calls::{Context, Function, Shared};
+pub use kinglet_core::{
+    AsKey, Batch, Batches, ByteLines, Combiner, Emitter, Error, Extent, Fault, Fixed, Format, Framing, HeadedLines,
+    Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult, Value, Values, Words,
+    check_format,
+};
+
+// Names, numbers and plain enums, which the ledger and the wire share with this interface: twins of them would say the same.
+// They have no `#[non_exhaustive]`, as the ledger's own code must see where it does not name a new phase.
+pub use kinglet_core::ids::{JobId, Stage, Timestamp};
+pub use kinglet_core::ledger::Phase;
+pub use kinglet_core::prices;
+pub use kinglet_core::wire::run::Compression;
+
+// The file `_manifest.json`, which other programs read: its layout is frozen by its own version, and so is this type.
+pub use kinglet_core::manifest::{Manifest, PartEntry, SplitEntry};

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// What the functions of the embedded runtime run.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub enum Functions {
+pub enum LocalFunctions {
     /// This very program, started again as splitter, mapper and reducer.
     #[default]
     Itself,
@@ -41,7 +41,7 @@ pub struct Local {
     mapper_large_memory_mb: Option<u32>,
     timeout: Duration,
     data_dir: Option<PathBuf>,
-    functions: Functions,
+    functions: LocalFunctions,
     program: Program,
     shipping_allowed: bool,
     cpu: CpuShare,
@@ -63,7 +63,7 @@ impl Local {
             mapper_large_memory_mb: None,
             timeout: Duration::from_millis(limits::FUNCTION_TIMEOUT_MS_MAX),
             data_dir: None,
-            functions: Functions::Itself,
+            functions: LocalFunctions::Itself,
             program: Program::Linked,
             shipping_allowed: true,
             cpu: CpuShare::Whole,
@@ -114,7 +114,7 @@ impl Local {
     }
 
     /// What the functions run.
-    pub fn with_functions(self, functions: Functions) -> Self {
+    pub fn with_functions(self, functions: LocalFunctions) -> Self {
         Local { functions, ..self }
     }
 
@@ -157,7 +157,9 @@ impl Local {
     /// Starts it.
     ///
     /// # Errors
-    /// When no jobs are registered, a function's program is missing, or loopback or the directory for data cannot be used.
+    /// `no-jobs` when nothing is registered, `job-name-taken` when two jobs have one name; `driver-in-worker` inside a function;
+    /// `function-missing` when a function's program is not built; `local-start` when loopback or the directory for data cannot
+    /// be used.
     pub async fn start(self) -> Result<Driver> {
         let began = std::time::Instant::now();
         crate::entry::refuse_in_worker()?;
@@ -217,9 +219,9 @@ impl Local {
 
     fn function(&self, role: &str, name: &str, memory_mb: u32, names: &FunctionNames) -> Result<FunctionOptions> {
         let program = match &self.functions {
-            Functions::Itself => std::env::current_exe()
+            LocalFunctions::Itself => std::env::current_exe()
                 .map_err(|e| Error::limit("local-start", format!("finding this program's own file: {e}")))?,
-            Functions::Directory(dir) => find_function(dir, role)?,
+            LocalFunctions::Directory(dir) => find_function(dir, role)?,
         };
         let mut env = vec![
             (env::ROLE.to_owned(), role.to_owned()),

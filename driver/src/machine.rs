@@ -40,7 +40,7 @@ impl Machine {
     /// `~/.local/state/kinglet`.
     ///
     /// # Errors
-    /// [`Error::Input`] with `state-dir` when none of these is set.
+    /// `state-dir` when none of these is set.
     pub fn open() -> Result<Self> {
         let dir = state_dir().ok_or_else(|| {
             Error::input("state-dir", "there is no directory for the records of this machine's jobs")
@@ -82,7 +82,7 @@ impl Machine {
     /// The recorded jobs, oldest first. A record that cannot be read is left out, and logged.
     ///
     /// # Errors
-    /// When the state directory cannot be read.
+    /// `state-dir` when the state directory cannot be read.
     pub async fn jobs(&self) -> Result<Vec<JobSummary>> {
         let mut jobs = Vec::new();
         for job in self.recorded()? {
@@ -103,7 +103,7 @@ impl Machine {
     /// The job that somebody means by its id, by the start of one of the id's halves, or by the word `last`.
     ///
     /// # Errors
-    /// [`Error::Input`] with `job-missing` or `job-ambiguous`.
+    /// `job-missing` or `job-ambiguous` when no job or several jobs are meant; `state-dir`.
     pub async fn find_job(&self, wanted: &str) -> Result<JobId> {
         let summary = |job: JobId| JobSummary {
             job,
@@ -129,7 +129,7 @@ impl Machine {
     /// Everything that is known of a job. One whose program is gone without a word has failed with `driver-lost`.
     ///
     /// # Errors
-    /// [`Error::Input`] with `job-missing`; a record that cannot be read.
+    /// `job-missing`; `record-unreadable` when its record cannot be read, as one of another version.
     pub async fn status(&self, job: &JobId) -> Result<JobStatus> {
         if let Some(handle) = self.reach(job).await? {
             let neighbour = Neighbour { dir: self.job_dir(job) };
@@ -160,7 +160,7 @@ impl Machine {
     /// Goes on with a job that another program of this machine runs: to wait for it, to cancel it.
     ///
     /// # Errors
-    /// [`Error::Input`] with `job-missing`, and with `job-ended` when it no longer runs: [`Machine::status`] says how it ended.
+    /// `job-missing`; `job-ended` when it no longer runs: [`Machine::status`] says how it ended.
     pub async fn attach(&self, job: &JobId) -> Result<JobHandle> {
         self.reach(job).await?.ok_or_else(|| {
             Error::input("job-ended", format!("job {job} does not run any more"))
@@ -171,7 +171,7 @@ impl Machine {
     /// What the functions wrote of a job, in order.
     ///
     /// # Errors
-    /// [`Error::Input`] with `job-missing`; a record that cannot be read.
+    /// `job-missing`; `record-unreadable` when its record cannot be read, as one of another version.
     pub fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
         let (dir, record) = (self.job_dir(job), self.record(job)?);
         if let Some(servers) = record.servers {
@@ -208,7 +208,7 @@ impl Machine {
     /// What [`Machine::clean`] would remove. Nothing is removed.
     ///
     /// # Errors
-    /// [`Error::Input`] with `state-dir` when the state directory cannot be read.
+    /// `state-dir` when the state directory cannot be read.
     pub fn leftovers(&self, before: Timestamp) -> Result<Leftovers> {
         let mut found = Leftovers::default();
         self.ended_before(before)?.into_iter().for_each(|job| self.add(&mut found, job));
@@ -218,7 +218,7 @@ impl Machine {
     /// Forgets jobs that ended before a time, and removes what is left of them. Jobs that run are left alone.
     ///
     /// # Errors
-    /// [`Error::Input`] with `state-dir` when the state directory cannot be read, or a record in it cannot be removed.
+    /// `state-dir` when the state directory cannot be read, or a record in it cannot be removed.
     pub fn clean(&self, before: Timestamp) -> Result<Leftovers> {
         let mut cleaned = Leftovers::default();
         for job in self.ended_before(before)? {

@@ -63,7 +63,7 @@ impl<'a> Measure<'a> {
     /// The memory of the stack's mapper in MB.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// [A service's](crate#errors).
     pub async fn mapper_memory_mb(&self) -> Result<u32> {
         self.shared.conductor.functions.mapper_memory_mb().await
     }
@@ -72,7 +72,8 @@ impl<'a> Measure<'a> {
     /// or Ctrl-C gives it back what it had. A program that is killed leaves it as it is.
     ///
     /// # Errors
-    /// [`Error::Input`] on the embedded runtime, whose memory is chosen when it is started; what Lambda reports: this needs the
+    /// `not-a-stack` on the embedded runtime, whose memory is chosen when it is started; `function-update` when Lambda does not
+    /// make the change; [a service's](crate#errors): this needs the
     /// permissions `lambda:GetFunctionConfiguration` and `lambda:UpdateFunctionConfiguration`.
     pub async fn set_mapper_memory_mb(&self, memory_mb: u32) -> Result<()> {
         let Place::Aws(cloud) = &self.shared.place else {
@@ -88,7 +89,7 @@ impl<'a> Measure<'a> {
     /// Undoes what [`Measure::set_mapper_memory_mb`] has done to this stack in this program, through whichever driver.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// [A service's](crate#errors).
     pub async fn restore_mapper_memory(&self) -> Result<()> {
         let Place::Aws(cloud) = &self.shared.place else { return Ok(()) };
         let before = changed().get(&cloud.deployed.id).cloned();
@@ -102,7 +103,7 @@ impl<'a> Measure<'a> {
     /// Copies the parts of an output from one `s3://` prefix to another, within S3.
     ///
     /// # Errors
-    /// [`Error::Input`] when either is not an `s3://` URI; what S3 reports.
+    /// `output` or `uri` when either is not an `s3://` URI; `bucket-missing`; [a service's](crate#errors).
     pub async fn copy_parts(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (output::in_s3(from)?, output::in_s3(to)?);
         let objects = &self.shared.conductor.objects;
@@ -133,7 +134,7 @@ impl<'a> Measure<'a> {
     /// Nobody can attach to the job after that.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// [A service's](crate#errors).
     pub async fn remove_intermediates(&self, job: &JobId) -> Result<()> {
         let Conductor { objects, stack, .. } = &self.shared.conductor;
         let listed = objects.list(&stack.work_bucket, &Conductor::prefix(job)).await?;
@@ -144,7 +145,7 @@ impl<'a> Measure<'a> {
     /// The stack's functions: splitter, mapper, larger mapper and reducer, as Lambda describes them.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// [A service's](crate#errors).
     pub async fn functions(&self) -> Result<Vec<FunctionInfo>> {
         self.shared.conductor.functions.describe().await
     }

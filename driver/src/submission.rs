@@ -62,7 +62,7 @@ impl Driver {
     /// Runs a job to its end.
     ///
     /// # Errors
-    /// What is wrong with the inputs, the output, the job's code or a service; then there is no output.
+    /// As [`Driver::submit`] and [`JobHandle::wait`]. Then there is no output.
     pub async fn run<J: Job, I>(&self, job: &J, inputs: I, output: impl Into<String>) -> Result<Report>
     where
         I: IntoIterator,
@@ -74,7 +74,10 @@ impl Driver {
     /// Submits a job and does not wait for it. On AWS it goes on without this program.
     ///
     /// # Errors
-    /// What is wrong with the inputs or the output, as far as it can be seen from here.
+    /// What can be seen from here: `input-missing` or `input-unreadable`; `output-exists` without
+    /// [`Submit::with_overwrite`]; `output-taken` when another job writes there; `output-unwritable`; `output-inside-input`;
+    /// `local-path` on AWS; `job-not-registered` when [`crate::main`] was not given the job; what does not
+    /// [fit](crate::Program) the functions (`program-…`); [a service's](crate#errors).
     pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
         if job.input().framing() == Framing::Prefixed {
@@ -105,7 +108,7 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// As [`Driver::submit_items`]; what is wrong with the job's code or a service. Then there is no output.
+    /// As [`Driver::submit_items`] and [`JobHandle::wait`]. Then there is no output.
     pub async fn run_items<J, T>(
         &self,
         job: &J,
@@ -137,9 +140,8 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Input`] when there is no item (`input-missing`), [`Error::UserCode`] when one does not serialise,
-    /// [`Error::Limit`] when they make more than 100,000 tasks; what is wrong with the output, as far as it can be seen from
-    /// here.
+    /// `input-missing` when there is no item; `value-encode` when one does not serialise; `items` when they make more than
+    /// 100,000 tasks; `items-per-split` and `item-weights` when they cannot be cut so; all else as [`Driver::submit`].
     pub async fn submit_items<J, T>(
         &self,
         job: &J,

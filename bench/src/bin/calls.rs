@@ -5,7 +5,7 @@
 //!
 //! Prints a line of JSON for each count, the driver's own start not counted, and the first, `start`, for that.
 
-use kinglet::{Driver, Jobs};
+use kinglet::{Driver, Registry};
 use std::time::Instant;
 
 fn increment(n: u64) -> u64 {
@@ -35,5 +35,5 @@ async fn run() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().function(increment), run)
+    kinglet::main(Registry::new().function(increment), run)
 }

@@ -31,9 +31,9 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Input`] with `job-missing`; with `jobs-missing` when no job is named; with `job-kind` when one is not of a map;
-    /// with `jobs-of-two-maps`; with `output-type` when the function returns another type. A job of another version; what the
-    /// services report. That the map was cancelled is the error of the calls that it ended.
+    /// `job-missing`; `jobs-missing` when no job is named; `job-kind` when one is not of a map; `jobs-of-two-maps`; `output-type`
+    /// when the function returns another type; `frame-version` when another version of Kinglet sent it;
+    /// [a service's](crate#errors). That the map was cancelled is the error of the calls that it ended.
     pub async fn attach_map<O: Value>(&self, jobs: &[JobId]) -> Result<Calls<O>> {
         // Ids sort by time, and a map sends its calls in order.
         let mut jobs = jobs.to_vec();

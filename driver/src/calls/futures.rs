@@ -141,7 +141,7 @@ impl<O: Value> Calls<O> {
     /// the others never begin. Results that are there stay.
     ///
     /// # Errors
-    /// What the services report.
+    /// [A service's](crate#errors); it may be called again.
     pub async fn cancel(&self) -> Result<()> {
         self.state.cancel().await
     }
@@ -149,7 +149,7 @@ impl<O: Value> Calls<O> {
     /// How far each call is that has said so with [`crate::Context::progress`], from 0 to 1.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// [A service's](crate#errors).
     pub async fn progress(&self) -> Result<Vec<(usize, f32)>> {
         progress(&self.state).await
     }
@@ -223,8 +223,8 @@ impl<O: Value> CallFuture<O> {
     /// if it has not begun it never will. That of [`crate::Driver::map_reduce`] ends all calls of the map.
     ///
     /// # Errors
-    /// [`Error::Limit`] with `calls-cancelled` when 50,000 calls of the map were cancelled one by one already; what DynamoDB
-    /// reports.
+    /// `calls-cancelled` when 50,000 calls of the map were cancelled one by one already: [`Calls::cancel`] ends them all;
+    /// [a service's](crate#errors).
     pub async fn cancel(&self) -> Result<()> {
         let (Some(shared), Some((job, number))) = (self.state.shared(), self.state.place_of(self.call)) else {
             return Ok(());
@@ -243,7 +243,7 @@ impl<O: Value> CallFuture<O> {
     /// How far the call says it is, from 0 to 1; `None` when it has said nothing, as the call that reduces always does.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// [A service's](crate#errors).
     pub async fn progress(&self) -> Result<Option<f32>> {
         if self.state.is_reduced() {
             return Ok(None);

@@ -56,14 +56,14 @@ impl Driver {
     /// it is dropped at the end of the line, and the calls end with `driver-closed`.
     ///
     /// ```no_run
-    /// use kinglet::{Driver, Jobs};
+    /// use kinglet::{Driver, Registry};
     ///
     /// fn square(n: u64) -> u64 {
     ///     n * n
     /// }
     ///
     /// fn main() -> std::process::ExitCode {
-    ///     kinglet::main(Jobs::new().function(square), async || {
+    ///     kinglet::main(Registry::new().function(square), async || {
     ///         let driver = Driver::local().await?;
     ///         let squares = driver.map(square, 0..1_000).await?.results().await?;
     ///         println!("{}", squares.iter().sum::<u64>());
@@ -76,9 +76,9 @@ impl Driver {
     /// sent many to an invocation, by how long the first ones take; [`Driver::map_with`] can say how many.
     ///
     /// # Errors
-    /// [`Error::Input`] when the function is not registered (`function-not-registered`) or there is no input (`no-inputs`),
-    /// [`Error::UserCode`] when an input does not serialise (`value-encode`); what the services report. What goes wrong with a
-    /// call is that call's result.
+    /// `function-not-registered` when [`crate::main`] was not given the function; `no-inputs`; `value-encode` when an input does
+    /// not serialise; what does not [fit](crate::Program) the functions (`program-…`); [a service's](crate#errors). What goes
+    /// wrong with a call is that call's result.
     pub async fn map<M, F: Function<M>>(
         &self,
         function: F,
@@ -127,7 +127,7 @@ impl Driver {
     ///     numbers.iter().sum()
     /// }
     /// # async fn run(driver: kinglet::Driver) -> kinglet::Result<()> {
-    /// // Both are registered: Jobs::new().function(square).function(sum)
+    /// // Both are registered: Registry::new().function(square).function(sum)
     /// let total = driver.map_reduce(square, 0..1_000, sum).await?.await?;
     /// # Ok(()) }
     /// ```
@@ -210,7 +210,7 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UserCode`] when it does not serialise; what S3 reports.
+    /// `value-encode` when it does not serialise; [a service's](crate#errors).
     pub async fn share<T: Value + Sync>(&self, value: &T) -> Result<Shared<T>> {
         let conductor = &self.shared.conductor;
         // A key of its own below `jobs/`, where the stack keeps things for 7 days.

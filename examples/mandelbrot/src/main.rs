@@ -1,6 +1,6 @@
 //! The Mandelbrot set as a PNG: a call for each tile of the picture, put in its place as it comes.
 
-use kinglet::{Driver, Error, Jobs, Result};
+use kinglet::{Driver, Error, Registry, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::BufWriter;
@@ -106,5 +106,5 @@ fn argument(nth: usize, default: u16) -> Result<usize> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().function(render), program)
+    kinglet::main(Registry::new().function(render), program)
 }

@@ -1,6 +1,6 @@
 //! Monte Carlo π: points thrown at a square, a call for each lot of them, and one more call that adds up how many met the circle.
 
-use kinglet::{Driver, Error, Jobs, Result};
+use kinglet::{Driver, Error, Registry, Result};
 
 /// How many points a call throws: some milliseconds of work.
 const LOT: u64 = 250_000;
@@ -49,5 +49,5 @@ fn argument(nth: usize, default: u64) -> Result<u64> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().function(throw).function(sum), program)
+    kinglet::main(Registry::new().function(throw).function(sum), program)
 }

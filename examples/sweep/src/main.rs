@@ -1,6 +1,6 @@
 //! A parameter sweep that stops early: gradient descent with many settings at once, until any of them arrives.
 
-use kinglet::{CallOptions, Context, Driver, Jobs, Result, UserError, UserResult};
+use kinglet::{CallOptions, Context, Driver, Registry, Result, UserError, UserResult};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -83,5 +83,5 @@ async fn driver() -> Result<Driver> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().function(descend), program)
+    kinglet::main(Registry::new().function(descend), program)
 }

@@ -2,7 +2,7 @@
 
 mod picture;
 
-use kinglet::{Driver, Error, Jobs, Result, UserResult};
+use kinglet::{Driver, Error, Registry, Result, UserResult};
 use picture::Picture;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -81,5 +81,5 @@ async fn driver() -> Result<Driver> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().function(shrink), program)
+    kinglet::main(Registry::new().function(shrink), program)
 }

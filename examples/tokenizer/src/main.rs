@@ -1,6 +1,6 @@
 //! Word count with a tokenizer of one's own: what a word is, is the program's to say.
 
-use kinglet::{Combiner, Driver, Emitter, Error, Job, Jobs, Lines, Result, Sink, UserResult, Values};
+use kinglet::{Combiner, Driver, Emitter, Error, Job, Lines, Registry, Result, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
 /// The job. Its fields are its parameters: they travel with it.
@@ -59,5 +59,5 @@ async fn driver() -> Result<Driver> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<Words>(), program)
+    kinglet::main(Registry::new().job::<Words>(), program)
 }

@@ -1,4 +1,4 @@
-use kinglet::{Combiner, Driver, Emitter, Job, Jobs, Lines, Sink, UserResult, Values};
+use kinglet::{Combiner, Driver, Emitter, Job, Lines, Registry, Sink, UserResult, Values};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct WordCount;
@@ -22,7 +22,7 @@ impl Job for WordCount {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Jobs::new().job::<WordCount>(), async || {
+    kinglet::main(Registry::new().job::<WordCount>(), async || {
         println!("{}", Driver::local().await?.run(&WordCount, ["README.md"], "counts").await?);
         Ok(())
     })
