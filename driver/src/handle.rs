@@ -25,7 +25,8 @@ pub struct JobHandle {
 /// How often somebody who waits does what.
 struct Pace {
     /// The shortest pause between two looks at the job's own item, and the longest. Between them it is [`POLL_SHARE`].
-    poll: (Duration, Duration),
+    poll_min: Duration,
+    poll_max: Duration,
     /// How often the tasks of a stage are counted.
     progress: Duration,
     /// How often the ledger is asked what is to be done, in case that a worker died before it could.
@@ -36,7 +37,8 @@ struct Pace {
 
 /// The embedded runtime answers in a fraction of a millisecond and costs nothing.
 const LOCAL: Pace = Pace {
-    poll: (Duration::from_millis(3), Duration::from_millis(30)),
+    poll_min: Duration::from_millis(3),
+    poll_max: Duration::from_millis(30),
     progress: Duration::from_millis(200),
     conduct: Duration::from_secs(1),
     failing_max: Duration::from_secs(10),
@@ -52,7 +54,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(600);
 
 /// AWS does neither; and there a schedule looks after every job each minute.
 const AWS: Pace = Pace {
-    poll: (Duration::from_millis(200), Duration::from_secs(2)),
+    poll_min: Duration::from_millis(200),
+    poll_max: Duration::from_secs(2),
     progress: Duration::from_secs(5),
     conduct: Duration::from_secs(15),
     failing_max: Duration::from_secs(300),
@@ -187,7 +190,7 @@ impl JobHandle {
                         return Err(error);
                     }
                     tracing::warn!(job = %self.job, %error, "looking at the job");
-                    tokio::time::sleep(pace.poll.1).await;
+                    tokio::time::sleep(pace.poll_max).await;
                     continue;
                 }
             };
@@ -248,7 +251,7 @@ impl JobHandle {
                 }
                 conducted = Instant::now();
             }
-            tokio::time::sleep((seen.1.elapsed() / POLL_SHARE).clamp(pace.poll.0, pace.poll.1)).await;
+            tokio::time::sleep((seen.1.elapsed() / POLL_SHARE).clamp(pace.poll_min, pace.poll_max)).await;
         }
     }
 

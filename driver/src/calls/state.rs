@@ -26,22 +26,28 @@ use tokio::sync::watch;
 
 /// How often a map is looked at.
 struct Pace {
-    /// The pause between two looks: the part of the time since the map began, but at least and at most so long.
-    pause: (Duration, u32, Duration),
+    /// The shortest pause between two looks, and the longest. Between them it is [`PAUSE_SHARE`].
+    pause_min: Duration,
+    pause_max: Duration,
     /// How often the ledger is asked what is to be done, in case that a worker died before it could.
     conduct_every: Duration,
     /// How long looks may fail before the map is given up: time enough to be connected, or signed in, again.
     failing_max: Duration,
 }
 
+/// Between two looks passes this part of the time since the map began.
+const PAUSE_SHARE: u32 = 40;
+
 const LOCAL: Pace = Pace {
-    pause: (Duration::from_millis(1), 40, Duration::from_millis(50)),
+    pause_min: Duration::from_millis(1),
+    pause_max: Duration::from_millis(50),
     conduct_every: Duration::from_secs(1),
     failing_max: Duration::from_secs(10),
 };
 
 const AWS: Pace = Pace {
-    pause: (Duration::from_millis(50), 40, Duration::from_secs(60)),
+    pause_min: Duration::from_millis(50),
+    pause_max: Duration::from_secs(60),
     conduct_every: Duration::from_secs(15),
     failing_max: Duration::from_secs(300),
 };
@@ -407,8 +413,7 @@ async fn fetch(state: Weak<State>, local: bool) {
     let began = Instant::now();
     let (mut conducted, mut failing) = (Instant::now(), None);
     loop {
-        let (least, part, most) = pace.pause;
-        tokio::time::sleep((began.elapsed() / part).clamp(least, most)).await;
+        tokio::time::sleep((began.elapsed() / PAUSE_SHARE).clamp(pace.pause_min, pace.pause_max)).await;
         // Nobody can ask any more when all futures are gone; the calls run on.
         let Some(state) = state.upgrade() else { return };
         let Some(shared) = state.shared.upgrade() else {

@@ -32,6 +32,14 @@ struct Wave {
     per_batch: usize,
 }
 
+/// What calls run on.
+struct Stack {
+    /// Whether functions are this machine's cores.
+    local: bool,
+    /// How many functions run at once.
+    concurrency: usize,
+}
+
 fn encode<I: Value>(inputs: &[I], first_call: usize) -> Result<Writer> {
     let mut writer = Writer::new();
     for (n, input) in inputs.iter().enumerate() {
@@ -69,7 +77,8 @@ pub(super) async fn map<I: Value, O: Value>(
         let together = usize::from(options.at_once().unwrap_or(1));
         // Long calls go alone, but for those that there are too many of.
         let least = rest.count().div_ceil(MAP_TASKS_MAX as usize);
-        per_batch = measure(&state, probes, rest.count(), together, (local, concurrency)).await.max(least);
+        let stack = Stack { local, concurrency };
+        per_batch = measure(&state, probes, rest.count(), together, stack).await.max(least);
     }
     let wave = Wave { writer: rest, first_call: probes, per_batch };
     all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
@@ -85,7 +94,7 @@ async fn measure(
     probes: usize,
     rest: usize,
     together: usize,
-    (local, concurrency): (bool, usize),
+    Stack { local, concurrency }: Stack,
 ) -> usize {
     let enough = probes.div_ceil(2);
     let patience = if local { PROBE_WAIT_LOCAL } else { PROBE_WAIT_AWS };
