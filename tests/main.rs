@@ -3,6 +3,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `arrows` | the crates depend on each other as ARCHITECTURE.md says, and on nothing that they must not |
+//! | `modules` | no modules of a crate depend on each other in a circle |
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
@@ -33,7 +34,7 @@
 //! The stack of `template.yaml` itself is deployed and tried by the script `tests/cloud`.
 //!
 //! `programs` builds and finds what is run, `support` runs it and checks what comes out, `rig` is a driver whose requests can be
-//! held, `venv` brings Python packages.
+//! held, `sources` reads which module uses which, `venv` brings Python packages.
 
 // Here all functions are tests or parts of tests; clippy sees only those that are marked.
 #![allow(clippy::unwrap_used)]
@@ -57,6 +58,7 @@ mod ledger;
 mod machine;
 mod memory;
 mod ministack;
+mod modules;
 mod owners;
 mod primes;
 mod programs;
@@ -64,6 +66,7 @@ mod queues;
 mod replies;
 mod rig;
 mod shipped;
+mod sources;
 mod stack;
 mod support;
 mod template;
