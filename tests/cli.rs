@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 16] = [
+    let helps: [(&str, &[&str]); 18] = [
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),
@@ -40,7 +40,9 @@ fn version_and_help() {
         ("help-run-hull.txt", &["run", "hull", "--help"]),
         ("help-run-word-count.txt", &["run", "word-count", "--help"]),
         ("help-run-primes.txt", &["run", "primes", "--help"]),
+        ("help-bench.txt", &["bench", "--help"]),
         ("help-tune.txt", &["tune", "--help"]),
+        ("help-tune-word-count.txt", &["tune", "word-count", "--help"]),
         ("help-tune-primes.txt", &["tune", "primes", "--help"]),
         ("help-tune-hull.txt", &["tune", "hull", "--help"]),
     ];

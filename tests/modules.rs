@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 
 /// The crates that are free of circles, by their directories.
-const FREE: [&str; 4] = ["splitter", "mapper", "reducer", "calls"];
+const FREE: [&str; 5] = ["splitter", "mapper", "reducer", "calls", "cli"];
 
 /// Those that are not yet.
-const NOT_YET: [&str; 6] = ["core", "aws", "local", "driver", "jobs", "cli"];
+const NOT_YET: [&str; 5] = ["core", "aws", "local", "driver", "jobs"];
 
 /// Which sibling uses which, and the uses that make it so.
 type Arrows = BTreeMap<String, BTreeMap<String, Vec<Use>>>;

@@ -1,6 +1,6 @@
 //! Where jobs are looked after: at a stack, or on this machine. The commands are the same.
 
-use crate::args::Cloud;
+use crate::options::Cloud;
 use kinglet::{
     Driver, JobHandle, JobId, JobStatus, JobSummary, Leftovers, LogFilter, LogLine, Machine, Result, Timestamp,
 };

@@ -1,54 +1,76 @@
-//! `kinglet tune`: a job over memory sizes, several times each; what is the cheapest, the fastest and the balanced size.
-//!
-//! Times are *billed* times, as Lambda would bill each invocation, and costs follow from them by Lambda's prices. On the
-//! embedded host a control group gives each function the CPU share of its memory, so the times are this machine's at that
-//! share.
+//! The runs of a job over memory sizes, and what is printed of them.
 
-mod args;
-mod choice;
-mod svg;
-
-use crate::args::Cloud;
-use crate::{hull, run};
-pub(crate) use args::Tune;
-use args::{TuneHow, TuneJob};
-use choice::{Choices, Run, Size};
+use super::choice::{self, Choices, Run, Size};
+use super::svg;
+use crate::options::{Cloud, DATA_DIR, EmbeddedOnly};
+use clap::Args;
 use kinglet::measure::Measure;
-use kinglet::{Driver, Error, Job as _, JobHandle, Local, Result, Submit, prices};
-
-use kinglet_jobs::WordCount;
+use kinglet::{Driver, Error, JobHandle, Local, Result, Submit};
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) async fn tune(tune: Tune, cloud: Cloud) -> Result<()> {
-    match tune.job {
-        TuneJob::WordCount { inputs, how } => {
-            let submit = async |driver: &Driver, output: &str| {
-                driver.submit(&WordCount, Submit::new(inputs.clone(), output).with_overwrite()).await
-            };
-            sizes(WordCount::NAME, &how, &cloud, submit).await
-        }
-        TuneJob::Primes { range, how } => {
-            let job = run::prime_job(&range, None)?;
-            let stretches = job.stretches(range.stretches.unwrap_or(1));
-            let submit = async |driver: &Driver, output: &str| {
-                let submit = Submit::to(output).with_items_per_split(1).with_overwrite();
-                driver.submit_items(&job, stretches.clone(), run::with_partitions(submit, job.parts)).await
-            };
-            sizes(kinglet_jobs::Primes::NAME, &how, &cloud, submit).await
-        }
-        TuneJob::Hull { inputs, points, how } => {
-            let job = hull::job(&points, &inputs)?;
-            let submit = async |driver: &Driver, output: &str| {
-                let submit = Submit::new(inputs.clone(), output).with_overwrite();
-                driver.submit(&job, run::with_partitions(submit, 1)).await
-            };
-            sizes(kinglet_jobs::Hull::NAME, &how, &cloud, submit).await
-        }
+/// Over which sizes a job is run, and what is wanted of the result.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tuning")]
+pub(super) struct TuneHow {
+    /// Memory sizes in MB, 128 to 10240
+    #[arg(long, value_name = "MB,…", value_delimiter = ',', default_value = "128,256,512,1024,1769,3008",
+          value_parser = clap::value_parser!(u32).range(128..=10240))]
+    memory: Vec<u32>,
+
+    /// Runs at each size; those far from the median are left out
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+
+    /// Draw time against cost into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Name the cheapest size at which the job takes at most so many seconds
+    #[arg(long, value_name = "S", value_parser = positive)]
+    deadline: Option<f64>,
+
+    /// Name the fastest size at which the job costs at most so many dollars
+    #[arg(long, value_name = "USD", value_parser = positive)]
+    budget: Option<f64>,
+
+    /// Where the job writes, each run over the one before; on a stack it must be an s3:// prefix [default: a temporary directory]
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<String>,
+
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// How many functions run at once [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: Option<u32>,
+
+    /// Where intermediate data goes; it is removed at the end [default: the temporary directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl TuneHow {
+    pub(super) fn embedded_only(&self) -> Option<EmbeddedOnly> {
+        self.data_dir.as_ref().map(|_| DATA_DIR)
     }
 }
 
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("not a number above 0".to_owned()),
+    }
+}
+
+/// So many parts, and all else by default.
+pub(super) fn with_partitions(submit: Submit, parts: u32) -> Submit {
+    submit.with_partitions(parts)
+}
+
 /// Measures, prints and draws.
-async fn sizes(
+pub(super) async fn sizes(
     name: &str,
     how: &TuneHow,
     cloud: &Cloud,
@@ -220,9 +242,4 @@ impl Stack {
     fn note(&self) -> String {
         format!("the stack's mapper has its {} MB again; set MapperMemory and deploy to change it", self.before_mb)
     }
-}
-
-/// What Lambda charges for one invocation.
-fn invocation_cost(billed_ms: f64, memory_mb: u32) -> f64 {
-    billed_ms / 1e3 * f64::from(memory_mb) / 1024.0 * prices::LAMBDA_GB_SECOND_X86 + prices::LAMBDA_REQUEST
 }

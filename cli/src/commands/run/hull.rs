@@ -1,16 +1,25 @@
 //! `kinglet run hull`.
 
-use crate::args::{Cloud, Common};
-use crate::{run, svg};
+use super::how::{Common, run_job, run_job_then};
+use super::svg;
+use crate::command::Command;
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::{Args, ValueEnum};
 use kinglet::{Error, Result};
-use kinglet_jobs::{Column, Hull, PointFormat};
+use kinglet_jobs::{Column, PointFormat};
 use std::path::{Path, PathBuf};
 
+/// Find the convex hull of points in the plane or in space
 #[derive(Debug, Args)]
-pub(crate) struct HullArgs {
+#[command(after_help = "Examples:\n  \
+    kinglet run hull cities.csv --x lon --y lat --output hull --svg hull.svg\n  \
+    kinglet run hull 'scans/*.jsonl' --x x --y y --z height --output body\n  \
+    kinglet run hull points.f64 --output hull\n\n\
+    The output is one part: in the plane the vertices counter-clockwise as lines X<TAB>Y, from the one with\n\
+    the lowest x; in space an OFF file with the vertices and the triangles of the surface.")]
+pub(crate) struct Hull {
     #[command(flatten)]
-    pub(crate) common: Common,
+    common: Common,
 
     #[command(flatten)]
     points: PointArgs,
@@ -71,34 +80,43 @@ fn delimiter(text: &str) -> std::result::Result<u8, String> {
     }
 }
 
-pub(crate) async fn run(args: HullArgs, cloud: Cloud) -> Result<()> {
-    let job = job(&args.points, &args.common.inputs)?;
-    let mut common = args.common;
-    if let Some(n) = common.how.partitions.filter(|n| *n != 1) {
-        return Err(Error::input("partitions", format!("a hull is one part, and cannot be {n}"))
-            .with_hint("leave --partitions away"));
+impl Command for Hull {
+    fn embedded_only(&self) -> Option<EmbeddedOnly> {
+        self.common.how.embedded.given()
     }
-    common.how.partitions = Some(1);
-    let Some(file) = args.svg else {
-        return run::run_job(&job, common, cloud).await;
-    };
-    if job.format.dimensions() == 3 {
-        return Err(Error::input("svg", "a picture is drawn of a hull in the plane, and these points lie in space")
+
+    async fn run(self, cloud: &Cloud) -> Result<()> {
+        let job = job(&self.points, &self.common.inputs)?;
+        let mut common = self.common;
+        if let Some(n) = common.how.partitions.filter(|n| *n != 1) {
+            return Err(Error::input("partitions", format!("a hull is one part, and cannot be {n}"))
+                .with_hint("leave --partitions away"));
+        }
+        common.how.partitions = Some(1);
+        let Some(file) = self.svg else {
+            return run_job(&job, common, cloud).await;
+        };
+        if job.format.dimensions() == 3 {
+            return Err(Error::input(
+                "svg",
+                "a picture is drawn of a hull in the plane, and these points lie in space",
+            )
             .with_hint("leave --svg away: the part is an OFF file, which viewers of 3-D models open"));
-    }
-    run::run_job_then(&job, common, cloud, async |handle| {
-        let picture = svg::draw(&handle.part(0).await?)?;
-        std::fs::write(&file, picture).map_err(|e| {
-            Error::input("svg", format!("writing {}: {e}", file.display()))
-                .with_hint("the hull itself is whole in the output; choose another file for the picture")
+        }
+        run_job_then(&job, common, cloud, async |handle| {
+            let picture = svg::draw(&handle.part(0).await?)?;
+            std::fs::write(&file, picture).map_err(|e| {
+                Error::input("svg", format!("writing {}: {e}", file.display()))
+                    .with_hint("the hull itself is whole in the output; choose another file for the picture")
+            })
         })
-    })
-    .await
+        .await
+    }
 }
 
 /// The job that finds the hull of these inputs' points. It has one partition.
-pub(crate) fn job(args: &PointArgs, inputs: &[String]) -> Result<Hull> {
-    Ok(Hull { format: points(args, inputs)? })
+pub(crate) fn job(args: &PointArgs, inputs: &[String]) -> Result<kinglet_jobs::Hull> {
+    Ok(kinglet_jobs::Hull { format: points(args, inputs)? })
 }
 
 fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {

@@ -1,6 +1,6 @@
 //! What the runs say: outliers left out, means, and which size is best for what.
 
-use super::invocation_cost;
+use kinglet::prices;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -41,6 +41,11 @@ impl Run {
         run.path_ms = longest.iter().sum();
         run
     }
+}
+
+/// What Lambda charges for one invocation.
+fn invocation_cost(billed_ms: f64, memory_mb: u32) -> f64 {
+    billed_ms / 1e3 * f64::from(memory_mb) / 1024.0 * prices::LAMBDA_GB_SECOND_X86 + prices::LAMBDA_REQUEST
 }
 
 /// A memory size: means over the runs that are no outliers.

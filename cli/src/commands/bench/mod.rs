@@ -5,7 +5,8 @@
 
 mod results;
 
-use crate::args::{Cloud, CompressionArg, Embedded};
+use crate::command::Command;
+use crate::options::{Cloud, CompressionArg, Embedded, EmbeddedOnly};
 use clap::Args;
 use kinglet::measure::Measure;
 use kinglet::{Compression, Driver, Error, Job, JobHandle, JobId, Report, Result, Submit};
@@ -14,7 +15,13 @@ use results::{Case, Results};
 use std::path::Path;
 use std::time::SystemTime;
 
+/// Measure: word counts, reading, writing and empty tasks
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    kinglet bench\n  \
+    kinglet bench --quick --json > bench.json\n  \
+    kinglet bench --sizes 1MB,10GB --repeat 5\n  \
+    kinglet --stack kinglet bench")]
 pub(crate) struct Bench {
     /// Sizes of the word counts, and the largest of reading and writing: bytes, kB, MB or GB
     #[arg(long, value_name = "SIZE,…", value_delimiter = ',', value_parser = size, help_heading = "Benchmarks")]
@@ -51,7 +58,7 @@ pub(crate) struct Bench {
     concurrency: Option<u32>,
 
     #[command(flatten)]
-    pub(crate) embedded: Embedded,
+    embedded: Embedded,
 }
 
 const MB: u64 = 1_000_000;
@@ -77,21 +84,27 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).filter(|size| *size > 0).ok_or_else(|| "a size is more than nothing".to_owned())
 }
 
-pub(crate) async fn run(bench: Bench, cloud: Cloud) -> Result<()> {
-    let driver = match cloud.aws() {
-        Some(aws) => aws.connect().await?,
-        None => crate::run::local(bench.concurrency, &bench.embedded).start().await?,
-    };
-    let measured = run_on(&driver, &bench).await;
-    driver.close().await;
-    let results = measured?;
-    if bench.json {
-        let text = serde_json::to_string_pretty(&results);
-        println!("{}", text.map_err(|e| Error::input("report", format!("writing the results: {e}")))?);
-    } else {
-        print!("{results}");
+impl Command for Bench {
+    fn embedded_only(&self) -> Option<EmbeddedOnly> {
+        self.embedded.given()
     }
-    Ok(())
+
+    async fn run(self, cloud: &Cloud) -> Result<()> {
+        let driver = match cloud.aws() {
+            Some(aws) => aws.connect().await?,
+            None => self.embedded.local(self.concurrency).start().await?,
+        };
+        let measured = run_on(&driver, &self).await;
+        driver.close().await;
+        let results = measured?;
+        if self.json {
+            let text = serde_json::to_string_pretty(&results);
+            println!("{}", text.map_err(|e| Error::input("report", format!("writing the results: {e}")))?);
+        } else {
+            print!("{results}");
+        }
+        Ok(())
+    }
 }
 
 /// Where outputs go, or where corpora are read.
@@ -250,11 +263,8 @@ impl Set<'_> {
     }
 
     fn submit<const N: usize>(&self, inputs: [String; N], output: &str) -> Submit {
-        let compression = match self.bench.compression {
-            CompressionArg::None => Compression::None,
-            CompressionArg::Lz4 => Compression::Lz4,
-        };
-        let submit = Submit::new(inputs, self.place.at(output)).with_compression(compression).with_overwrite();
+        let submit = Submit::new(inputs, self.place.at(output)).with_overwrite();
+        let submit = submit.with_compression(self.bench.compression.into());
         match self.bench.concurrency {
             Some(functions) => submit.with_concurrency(functions),
             None => submit,

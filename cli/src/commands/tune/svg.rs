@@ -91,8 +91,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::choice::Run;
     use super::*;
-    use crate::tune::choice::Run;
 
     #[test]
     fn every_size_has_a_point_inside_the_picture() {

@@ -1,0 +1,27 @@
+//! The commands, one file or folder each.
+
+mod attach;
+mod bench;
+mod cancel;
+mod clean;
+mod doctor;
+mod jobs;
+mod logs;
+mod run;
+mod status;
+mod tune;
+
+crate::command::commands! {
+    Commands {
+        run::Run,
+        bench::Bench,
+        tune::Tune,
+        jobs::Jobs,
+        status::Status,
+        attach::Attach,
+        cancel::Cancel,
+        logs::Logs,
+        clean::Clean,
+        doctor::Doctor,
+    }
+}

@@ -1,0 +1,122 @@
+//! What all jobs of `kinglet run` can be told, and how they are run.
+
+use crate::options::{Cloud, CompressionArg, Embedded};
+use crate::{progress, report};
+use clap::Args;
+use kinglet::{Driver, JobHandle, Result, Submit};
+use std::time::Duration;
+
+/// What a job has that reads files.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Files, directories, patterns in quotes, or s3:// URIs (an object, a prefix, a pattern)
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// How a job is run, and where its result goes.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// Where the parts go: a directory or an s3:// prefix
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: String,
+
+    /// Replace the result that the output holds already; it stays until the new one is whole
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// About how many bytes a map task reads [default: by the input's size]
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub(crate) split_bytes: Option<u64>,
+
+    /// How many partitions, and so parts, there are [default: by the input's size]
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub(crate) partitions: Option<u32>,
+
+    /// How pairs are stored on their way from mappers to reducers
+    #[arg(long, value_enum, default_value_t, help_heading = "Job")]
+    pub(crate) compression: CompressionArg,
+
+    /// Pairs of a map task lie in DynamoDB up to so many bytes, else in S3 [default: where it is cheaper]
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub(crate) inline_bytes: Option<u64>,
+
+    /// How many functions run at once; on AWS, how many to plan for [default: the number of cores; on AWS, what the stack
+    /// reserves or the account has]
+    #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) concurrency: Option<u32>,
+
+    /// How long the job may take in all, in seconds, waiting for functions included; then it fails [default: 86400, a day]
+    #[arg(long, value_name = "S", help_heading = "Job", value_parser = clap::value_parser!(u64).range(1..=518_400))]
+    pub(crate) job_timeout: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) embedded: Embedded,
+}
+
+/// Runs a job and prints its report.
+pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: &Cloud) -> Result<()> {
+    run_job_then(job, common, cloud, async |_| Ok(())).await
+}
+
+/// The same, with something to be done once it has succeeded.
+pub(crate) async fn run_job_then<J: kinglet::Job>(
+    job: &J,
+    Common { inputs, how }: Common,
+    cloud: &Cloud,
+    then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
+) -> Result<()> {
+    let driver = start(&how, cloud).await?;
+    let handle = driver.submit(job, submit(Submit::new(inputs, &how.output), &how)).await?;
+    finish(driver, handle, how.json, then).await
+}
+
+pub(crate) async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
+    match cloud.aws() {
+        Some(aws) => aws.connect().await,
+        None => how.embedded.local(how.concurrency).start().await,
+    }
+}
+
+pub(crate) fn submit(mut submit: Submit, how: &How) -> Submit {
+    submit = submit.with_compression(how.compression.into());
+    if let Some(functions) = how.concurrency {
+        submit = submit.with_concurrency(functions);
+    }
+    if let Some(bytes) = how.split_bytes {
+        submit = submit.with_split_bytes(bytes);
+    }
+    if let Some(partitions) = how.partitions {
+        submit = submit.with_partitions(partitions);
+    }
+    if let Some(bytes) = how.inline_bytes {
+        submit = submit.with_inline_bytes(bytes);
+    }
+    if let Some(seconds) = how.job_timeout {
+        submit = submit.with_job_timeout(Duration::from_secs(seconds));
+    }
+    if how.overwrite { submit.with_overwrite() } else { submit }
+}
+
+pub(crate) async fn finish(
+    driver: Driver,
+    handle: JobHandle,
+    json: bool,
+    then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
+) -> Result<()> {
+    let mut shown = progress::Shown::new();
+    let done = handle.wait_with(&mut |progress| shown.tell(progress)).await;
+    shown.end();
+    let after = if done.is_ok() { then(&handle).await } else { Ok(()) };
+    drop(handle);
+    driver.close().await;
+    report::print(&done?, json)?;
+    after
+}

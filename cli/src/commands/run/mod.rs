@@ -1,0 +1,37 @@
+//! `kinglet run`: the built-in jobs, one file each.
+
+pub(crate) mod how;
+pub(crate) mod hull;
+pub(crate) mod primes;
+mod svg;
+mod word_count;
+
+use crate::command::Command;
+use crate::options::{Cloud, EmbeddedOnly};
+use clap::Args;
+use kinglet::Result;
+
+crate::command::commands! {
+    Job {
+        word_count::WordCount,
+        primes::Primes,
+        hull::Hull,
+    }
+}
+
+/// Run a job to its end
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(subcommand)]
+    job: Job,
+}
+
+impl Command for Run {
+    fn embedded_only(&self) -> Option<EmbeddedOnly> {
+        self.job.embedded_only()
+    }
+
+    async fn run(self, cloud: &Cloud) -> Result<()> {
+        self.job.run(cloud).await
+    }
+}
