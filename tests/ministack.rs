@@ -14,8 +14,9 @@ use crate::support::endpoints;
 use crate::{programs, venv};
 use kinglet::{Driver, Error, Local, LocalFunctions, Manifest, Registry, Report, Result, Servers, Submit};
 use kinglet_aws::objects::{Completed, Put, Replace, Version};
-use kinglet_aws::upload::{PART_BYTES, Upload};
+use kinglet_aws::upload::Upload;
 use kinglet_aws::{Clients, Objects};
+use kinglet_core::budget::UPLOAD_PART_BYTES;
 use kinglet_jobs::WordCount;
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, When};
 use std::collections::BTreeMap;
@@ -456,7 +457,7 @@ async fn objects_behave(objects: &Objects) {
     assert_eq!(written, 1);
 
     // Large enough for an upload in parts.
-    let large = text(1, PART_BYTES + 1_000);
+    let large = text(1, UPLOAD_PART_BYTES + 1_000);
     let mut upload = Upload::new(objects, bucket, "large");
     for block in large.chunks(1 << 20) {
         upload.push(bytes::Bytes::copy_from_slice(block)).await.unwrap();
@@ -464,7 +465,7 @@ async fn objects_behave(objects: &Objects) {
     upload.finish().await.unwrap();
     open_uploads_behave(objects, bucket, &large).await;
     let large_etag = objects.head(bucket, "large").await.unwrap().unwrap().etag;
-    let (from, to) = (PART_BYTES as u64 - 10, PART_BYTES as u64 + 10);
+    let (from, to) = (UPLOAD_PART_BYTES as u64 - 10, UPLOAD_PART_BYTES as u64 + 10);
     for etag in [None, Some(large_etag.as_str())] {
         let mut reader = objects.read(bucket, "large", etag, from, to, "large");
         let mut got = Vec::new();

@@ -6,7 +6,8 @@ use crate::support::run;
 use bytes::Bytes;
 use kinglet::Timestamp;
 use kinglet_aws::objects::Replace;
-use kinglet_aws::upload::{PART_BYTES, Upload};
+use kinglet_aws::upload::Upload;
+use kinglet_core::budget::UPLOAD_PART_BYTES;
 use kinglet_core::wire::record::ETAGS_MAX;
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Service, Strike};
@@ -131,7 +132,7 @@ async fn a_large_upload_whose_completion_was_not_heard_of_failed() {
     rig.strike([s3("CompleteMultipartUpload", "large").does(Strike::LoseReply)]);
     let bucket = &rig.conductor.stack.work_bucket;
     let mut upload = Upload::new(&rig.conductor.objects, bucket, "large");
-    let bytes = Bytes::from(vec![7; PART_BYTES + 1]);
+    let bytes = Bytes::from(vec![7; UPLOAD_PART_BYTES + 1]);
     upload.push(bytes.clone()).await.unwrap();
     let etag = upload.finish().await.unwrap();
     assert_eq!(rig.struck(), [1]);
@@ -148,13 +149,13 @@ async fn an_upload_of_more_parts_than_a_record_holds_needed_a_right_that_nobody_
     rig.strike([s3("ListParts", "large").times(u64::MAX).does(refuse(403, "AccessDenied"))]);
     let bucket = &rig.conductor.stack.work_bucket;
     let mut upload = Upload::new(&rig.conductor.objects, bucket, "large");
-    let (bytes, parts) = (Bytes::from(vec![7; PART_BYTES]), ETAGS_MAX + 1);
+    let (bytes, parts) = (Bytes::from(vec![7; UPLOAD_PART_BYTES]), ETAGS_MAX + 1);
     for _ in 0..parts {
         upload.push(bytes.clone()).await.unwrap();
     }
     upload.finish().await.unwrap();
     let there = rig.conductor.objects.head(bucket, "large").await.unwrap().unwrap();
-    assert_eq!(there.size, (PART_BYTES * parts) as u64);
+    assert_eq!(there.size, (UPLOAD_PART_BYTES * parts) as u64);
     rig.driver.close().await;
 }
 

@@ -8,15 +8,10 @@ use crate::errors::Doing;
 use crate::objects::{Completed, Objects, Put, Replace};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use kinglet_core::budget::{UPLOAD_PART_BYTES, UPLOAD_PARTS_AT_ONCE};
 use kinglet_core::wire::record::OpenUpload;
 use kinglet_core::{Error, Result, limits};
 use tokio::task::JoinSet;
-
-/// The size of a part. It grows as an upload grows, so that 10,000 parts hold 5 TB, S3's largest object.
-pub const PART_BYTES: usize = 16 << 20;
-
-/// How many parts are under way at once.
-const PARALLEL: usize = 4;
 
 /// An upload under way.
 pub struct Upload {
@@ -71,7 +66,7 @@ impl Upload {
         self.buffered += bytes.len();
         self.buffer.push(bytes);
         // Doubling every 1,000 parts keeps within 10,000 of them for any object that S3 can hold.
-        let part_bytes = PART_BYTES << (self.next_part / 1_000);
+        let part_bytes = UPLOAD_PART_BYTES << (self.next_part / 1_000);
         if self.buffered >= part_bytes { self.send_part().await } else { Ok(()) }
     }
 
@@ -99,7 +94,7 @@ impl Upload {
                 self.id.insert(id).clone()
             }
         };
-        while self.sending.len() >= PARALLEL {
+        while self.sending.len() >= UPLOAD_PARTS_AT_ONCE {
             self.receive().await?;
         }
         let body = self.take_buffer();

@@ -4,6 +4,7 @@ use crate::context::Context;
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Replace;
 use kinglet_core::Value;
+use kinglet_core::budget::{SHARED_PERCENT, memory_bytes};
 use kinglet_core::wire::items;
 use kinglet_core::{Error, Result, codec};
 use serde::{Deserialize, Serialize};
@@ -47,9 +48,6 @@ struct Kept {
 /// What this process keeps, the latest used last. The lock is held while a value is fetched: each is fetched once.
 static KEPT: tokio::sync::Mutex<VecDeque<Kept>> = tokio::sync::Mutex::const_new(VecDeque::new());
 
-/// What is kept at most, as a part of the function's memory, by the values' encodings; the latest is kept whatever its size.
-const KEPT_PERCENT: u64 = 25;
-
 impl<T: Value + Sync> Shared<T> {
     /// Writes a value, under a key of its own.
     ///
@@ -80,7 +78,7 @@ impl<T: Value + Sync> Shared<T> {
         let item = items::read(&body).map_err(|e| e.context(format!("shared data {}", self.key)))?;
         let value: Arc<T> = Arc::new(codec::decode_foreign(item.payload).map_err(|e| self.stale(&e.to_string()))?);
         kept.push_back(Kept { key: self.key.clone(), value: value.clone(), bytes: self.bytes });
-        let most = (u64::from(context.memory_mb()) << 20) / 100 * KEPT_PERCENT;
+        let most = memory_bytes(context.memory_mb(), SHARED_PERCENT);
         while kept.len() > 1 && kept.iter().map(|kept| kept.bytes).sum::<u64>() > most {
             kept.pop_front();
         }

@@ -7,6 +7,7 @@
 //! *attempt* is one execution of a task. A map attempt writes one sorted *run* a partition; a reduce attempt merges runs into
 //! one *part*. The *ledger* records which attempt's output counts: that is its *commit*.
 
+pub mod budget;
 pub mod codec;
 pub mod engine;
 pub mod env;

@@ -13,6 +13,9 @@ pub const FUNCTION_TIMEOUT_MS_MAX: u64 = 900_000;
 /// The most memory that a function can have, in MB. Same page.
 pub const FUNCTION_MEMORY_MB_MAX: u32 = 10_240;
 
+/// How many functions an account may run at once by default, unless it is new. Same page.
+pub const CONCURRENCY_DEFAULT: u32 = 1_000;
+
 /// The memory that brings one vCPU, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>, 2026-11.
 pub const MEMORY_MB_PER_VCPU: u32 = 1_769;

@@ -4,6 +4,7 @@ use crate::{Error, Result, Value};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
 use kinglet_aws::upload::Upload;
+use kinglet_core::budget::WAVES;
 use kinglet_core::ids::JobId;
 use kinglet_core::limits;
 use kinglet_core::wire::items::Writer;
@@ -19,9 +20,6 @@ pub(crate) enum ItemCuts {
     /// Into tasks of about the same weight each.
     Weights(Vec<u64>),
 }
-
-/// How many tasks each function that can run at once gets, so that none idles while the last ones run.
-const WAVES: usize = 4;
 
 /// How much of the object is handed to the upload at once.
 const PUSH_BYTES: usize = 8 << 20;
@@ -88,7 +86,7 @@ impl Made {
 
 /// The last item of each split.
 fn cut(count: usize, cuts: &ItemCuts, concurrency: u32) -> Result<Vec<usize>> {
-    let tasks = (concurrency.max(1) as usize).saturating_mul(WAVES).min(count);
+    let tasks = (concurrency.max(1) as usize).saturating_mul(WAVES as usize).min(count);
     match cuts {
         // Not `count / tasks` each and a short rest: sizes differ by one at most.
         ItemCuts::Even => Ok((1..=tasks).map(|n| n * count / tasks - 1).collect()),

@@ -7,7 +7,7 @@ use crate::records::{Keeper, state_dir};
 use crate::{Error, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
-use kinglet_core::{env, limits};
+use kinglet_core::{budget, env, limits};
 pub use kinglet_local::Servers;
 use kinglet_local::lambda::CpuShare;
 use kinglet_local::{FunctionOptions, Options, REGION, Runtime};
@@ -59,7 +59,7 @@ impl Local {
     pub fn new() -> Self {
         Local {
             concurrency: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-            memory_mb: limits::MEMORY_MB_PER_VCPU,
+            memory_mb: budget::MEMORY_MB,
             mapper_large_memory_mb: None,
             timeout: Duration::from_millis(limits::FUNCTION_TIMEOUT_MS_MAX),
             data_dir: None,
@@ -171,8 +171,7 @@ impl Local {
             mapper_large: Some("kinglet-mapper-large".to_owned()),
             reducer: "kinglet-reducer".to_owned(),
         };
-        let larger_mb =
-            self.mapper_large_memory_mb.unwrap_or(self.memory_mb.saturating_mul(4).min(limits::FUNCTION_MEMORY_MB_MAX));
+        let larger_mb = self.mapper_large_memory_mb.unwrap_or_else(|| budget::larger_memory_mb(self.memory_mb));
         let mut functions = Vec::new();
         for (role, name, memory_mb) in [
             ("splitter", Some(&names.splitter), self.memory_mb),

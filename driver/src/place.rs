@@ -2,6 +2,7 @@
 
 use crate::records::{Keeper, Neighbour};
 use kinglet_aws::{Deployed, Session};
+use kinglet_core::limits::CONCURRENCY_DEFAULT;
 use kinglet_local::Runtime;
 
 /// Where the servers are that a driver talks to.
@@ -53,10 +54,6 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// What Lambda gives an account by default.
-    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
-    const CONCURRENCY: u32 = 1_000;
-
     /// How many functions of a job can run at once: what the stack reserves, else what the account has left, as far as this
     /// user may know.
     pub(crate) async fn concurrency(&self) -> u32 {
@@ -65,10 +62,10 @@ impl Cloud {
         }
         match self.session.concurrency().await {
             Ok(account) if account.unreserved > 0 => account.unreserved,
-            Ok(_) => Self::CONCURRENCY,
+            Ok(_) => CONCURRENCY_DEFAULT,
             Err(error) => {
                 tracing::debug!(%error, "the account's concurrency is not known");
-                Self::CONCURRENCY
+                CONCURRENCY_DEFAULT
             }
         }
     }

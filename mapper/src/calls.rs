@@ -9,6 +9,7 @@
 use crate::read::{Read, Stop};
 use crate::{Mapping, record};
 use kinglet_calls::{CallPlace, Context, Opened};
+use kinglet_core::budget::{RESULTS_PERCENT, memory_bytes};
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::engine::guard::catch_as;
 use kinglet_core::engine::map::{Chunks, PairsOf};
@@ -29,9 +30,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// What is kept of a batch's time for writing results and committing: a tenth, but no more than this.
 const RESERVE_MAX: Duration = Duration::from_secs(10);
-
-/// The part of the function's memory that the results of a batch may take before it ends.
-const RESULTS_PERCENT: u64 = 20;
 
 /// How often a batch writes its calls' progress, if there is news.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -76,7 +74,7 @@ impl Mapping {
             bytes: Mutex::default(),
             longest_ms: AtomicU64::new(0),
             enough: Arc::default(),
-            bytes_max: ((u64::from(worker.memory_mb) << 20) / 100 * RESULTS_PERCENT) as usize,
+            bytes_max: memory_bytes(worker.memory_mb, RESULTS_PERCENT) as usize,
             stop_at,
         });
         let calls_max = self.event.calls_max.map(u64::from);

@@ -10,6 +10,7 @@ mod read;
 use kinglet_aws::Conductor;
 use kinglet_aws::runs::{MapAttempt, MapRuns, Placed};
 use kinglet_calls::{CallEnds, Functions};
+use kinglet_core::budget::{MAP_TIME_KEPT_PERCENT, MAPPED_PAIRS_PERCENT, memory_bytes};
 use kinglet_core::engine::map::{MapOptions, Mapped};
 use kinglet_core::ids::{JobId, Piece};
 use kinglet_core::ledger::JobView;
@@ -23,12 +24,6 @@ use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-
-/// The part of a function's memory that pairs may take; the rest is for blocks being read, runs being written, and the code.
-const ARENA_PERCENT: usize = 50;
-
-/// The part of a function's time that is kept for sorting, writing and committing what was mapped.
-const RESERVE_PERCENT: u32 = 30;
 
 /// Handles one invocation for a program that has jobs and no functions.
 ///
@@ -146,7 +141,7 @@ impl Mapping {
         let options = Arc::new(MapOptions {
             partitions: task.view.partitions,
             threads: worker.threads,
-            memory_bytes: ((worker.memory_mb as usize) << 20) / 100 * ARENA_PERCENT,
+            memory_bytes: memory_bytes(worker.memory_mb, MAPPED_PAIRS_PERCENT) as usize,
             tmp: worker.tmp.clone(),
             compression: spec.options.compression,
             stop: running.stop(),
@@ -209,5 +204,5 @@ fn stop_at(spec: &JobSpec, deadline: SystemTime) -> SystemTime {
     let now = SystemTime::now();
     let left = deadline.duration_since(now).unwrap_or_default();
     let most = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
-    now + most * (100 - RESERVE_PERCENT) / 100
+    now + most * (100 - MAP_TIME_KEPT_PERCENT) / 100
 }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use kinglet_aws::Objects;
+use kinglet_core::budget::{GET_BYTES, READ_AHEAD_BYTES};
 use kinglet_core::engine::cut::{Chunk, Cuts, Cutter, Wants};
 use kinglet_core::engine::map::Chunks;
 use kinglet_core::wire::plan::{ObjectRange, Split};
@@ -15,13 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use tokio::sync::mpsc;
 
-/// One GET asks for this much: S3 serves a large object fastest by several ranges of 8–16 MB at once.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html>
-const GET_BYTES: u64 = 8 << 20;
-
-/// How much is fetched ahead, in GETs and in bytes: many small objects or a few large ranges.
+/// How much is fetched ahead, in GETs beside [`READ_AHEAD_BYTES`]: many small objects or a few large ranges.
 const AHEAD_GETS: usize = 16;
-const AHEAD_BYTES: u64 = 3 * GET_BYTES;
 
 /// How much beyond the split's end is fetched with it, so that its last record needs no further request as a rule.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -260,7 +256,7 @@ impl<'a> Read<'a> {
 
     fn fetch_ahead(&self, plan: &mut VecDeque<(usize, u64, u64)>, ahead: &mut VecDeque<Fetch>) {
         let mut under_way: u64 = ahead.iter().map(|fetch| fetch.bytes).sum();
-        while ahead.len() < AHEAD_GETS && (ahead.is_empty() || under_way < AHEAD_BYTES) {
+        while ahead.len() < AHEAD_GETS && (ahead.is_empty() || under_way < READ_AHEAD_BYTES) {
             let Some((range_idx, from, to)) = plan.pop_front() else {
                 return;
             };

@@ -1,27 +1,13 @@
 //! From objects to splits: large objects are cut into ranges of about equal size, small ones are packed together.
 
 use kinglet_aws::objects::Listed;
+use kinglet_core::budget::{
+    OPEN_BYTES, PARTITION_INPUT_BYTES, PARTITIONS_CHOSEN_MAX, PARTITIONS_SPREAD_MAX, SPLIT_BYTES_MAX, SPLIT_BYTES_MIN,
+    WAVES,
+};
 use kinglet_core::wire::plan::{EmptyObject, Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::OptionsSpec;
 use kinglet_core::{Error, Result, limits};
-
-/// The smallest split that is chosen: below it, starting a function costs more than it saves.
-const SPLIT_BYTES_MIN: u64 = 16 << 20;
-
-/// The largest split that is chosen.
-const SPLIT_BYTES_MAX: u64 = 256 << 20;
-
-/// How many splits each function that can run at once should get, so that none idles while the last ones run.
-const WAVES: u64 = 4;
-
-/// What opening an object costs, as bytes read: one request's wait at the rate of one stream.
-const OPEN_BYTES: u64 = 256 << 10;
-
-/// A partition holds about so many bytes of input.
-const PARTITION_INPUT_BYTES: u64 = 128 << 20;
-
-/// The most partitions that are chosen.
-const PARTITIONS_CHOSEN_MAX: u64 = 1_000;
 
 /// The sizes of a job.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +20,7 @@ impl Shape {
     pub(crate) fn of(listed: &[(u32, Listed)], options: &OptionsSpec) -> Result<Self> {
         let total: u64 = listed.iter().map(|(_, object)| object.size).sum();
         let concurrency = u64::from(options.concurrency.max(1));
-        let chosen = (total / (concurrency * WAVES)).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
+        let chosen = (total / (concurrency * u64::from(WAVES))).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
         let split_bytes = match options.split_bytes {
             Some(0) => {
                 return Err(Error::input("split-bytes", "a split of 0 bytes holds nothing")
@@ -49,8 +35,8 @@ impl Shape {
             None => chosen.max(total.div_ceil(limits::MAP_TASKS_MAX)),
         };
         // Reducing should use what mapping used, unless there is next to nothing to reduce.
-        let least = if total > SPLIT_BYTES_MIN { concurrency.min(8) } else { 1 };
-        let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX) as u32;
+        let least = if total > SPLIT_BYTES_MIN { concurrency.min(PARTITIONS_SPREAD_MAX.into()) } else { 1 };
+        let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX.into()) as u32;
         Ok(Shape { split_bytes, partitions: partitions(options, chosen)? })
     }
 }

@@ -2,13 +2,11 @@
 
 use crate::Plan;
 use kinglet_aws::Objects;
+use kinglet_core::budget::PARTITIONS_SPREAD_MAX;
 use kinglet_core::wire::items::{index_bytes, read_index};
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::{ItemsSpec, OptionsSpec};
 use kinglet_core::{Error, Result};
-
-/// The most partitions that are chosen: how much the items will become cannot be seen from them.
-const PARTITIONS_CHOSEN_MAX: u32 = 8;
 
 /// The splits of a job's items, in as many partitions as it has.
 pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, options: &OptionsSpec) -> Result<Plan> {
@@ -24,7 +22,7 @@ pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, optio
         return Err(Error::corrupt("items-corrupt", format!("{shown} has {} splits, not {}", ends.len(), made.splits)));
     }
     let (splits, inputs) = splits(made, &ends);
-    let chosen = options.concurrency.clamp(1, PARTITIONS_CHOSEN_MAX).min(made.splits.max(1));
+    let chosen = options.concurrency.clamp(1, PARTITIONS_SPREAD_MAX).min(made.splits.max(1));
     let partitions = super::cut::partitions(options, chosen)?;
     Ok(Plan { splits, inputs, partitions, calls: None, program: None })
 }

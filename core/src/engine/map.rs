@@ -2,6 +2,7 @@
 
 use super::cut::Chunk;
 use super::guard::{catch, stopped};
+use crate::budget::RUN_MEMORY_BYTES;
 use crate::error::{Error, Result};
 use crate::format::{Extent, Format};
 use crate::job::{Emitter, Job};
@@ -17,9 +18,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tempfile::SpooledTempFile;
-
-/// Above this a finished run lies in `/tmp` until it is uploaded, not in memory.
-const RUN_MEMORY_BYTES: usize = 64 << 20;
 
 /// Where the threads of a task get their chunks from. `None` ends the task.
 pub trait Chunks: Sync {

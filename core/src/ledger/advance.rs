@@ -22,6 +22,7 @@
 use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, Phase, TaskView, TryView};
+use crate::budget::{STRAGGLER_DONE_PERCENT, STRAGGLER_FACTOR, STRAGGLER_MS_MIN, TIMED_OUT_TRIES_MAX};
 use crate::error::Error;
 use crate::ids::{Piece, TaskIdx, Timestamp};
 use crate::wire::record::Position;
@@ -156,19 +157,6 @@ const RESENDS_MAX: usize = 64;
 /// milliseconds, another goes on.
 pub const TURN_MS: u64 = 10_000;
 
-/// A backup is worth its cost only when the task runs this many times longer than its siblings did…
-const STRAGGLER_FACTOR: u64 = 4;
-
-/// …and at least this long, in milliseconds…
-const STRAGGLER_MS_MIN: u64 = 10_000;
-
-/// …and this part of the siblings is done.
-const STRAGGLER_DONE_PERCENT: usize = 75;
-
-/// A piece that ran out of time so often will do so again: a worker stops at a record's end in good time, so what takes longer
-/// than a function may is one record, or a loop without end.
-const TIMED_OUT_MAX: usize = 2;
-
 /// What is to be done now. The order does not matter; an empty list says: wait.
 pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     let job = &view.job;
@@ -286,7 +274,7 @@ impl Stage<'_> {
                 }));
             }
             let timed_out = failures.iter().filter(|f| f.error.code() == "timed-out").count();
-            let is_over = tried >= job.tries_max.into() || timed_out >= TIMED_OUT_MAX;
+            let is_over = tried >= job.tries_max.into() || timed_out >= TIMED_OUT_TRIES_MAX;
             return Some(Decision::Do(match is_over {
                 true => Command::Fail(given_up(job.phase, task, tried)),
                 false => invoke(next, 0),

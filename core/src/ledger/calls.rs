@@ -3,14 +3,11 @@
 
 use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, TaskView, TryView};
+use crate::budget::ALONE_TRIES_MAX;
 use crate::error::Error;
 
 /// How often a batch can be halved: 2^20 calls are more than it holds.
 pub(super) const HALVINGS_MAX: u16 = 20;
-
-/// How often a call that is alone is tried whose worker died, but not of time: once more, on the larger mapper where memory was
-/// short, as what killed it may have been another's doing.
-const ALONE_TRIES: usize = 2;
 
 /// How few calls the next try makes, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +67,7 @@ pub(super) fn verdict(view: &LedgerView, task: &TaskView, deaths: &[Death]) -> V
     let alone = deaths.iter().filter(|death| death.calls == 1).count();
     let last = deaths.last().map(|death| death.error.clone());
     let timed_out = matches!(&last, Some(Some(error)) if error.code() == "timed-out");
-    let enough = if timed_out { 1 } else { ALONE_TRIES.min(view.job.tries_max.into()) };
+    let enough = if timed_out { 1 } else { ALONE_TRIES_MAX.min(view.job.tries_max.into()) };
     if alone >= enough {
         let lost = || Error::service("task-lost", "its worker was lost without a word");
         return Verdict::Settle(last.flatten().unwrap_or_else(lost));

@@ -3,6 +3,7 @@
 use super::frame::{Framed, Kind};
 use super::owner::OWNER;
 use super::run::Compression;
+use crate::budget::TRIES_MAX;
 use crate::ids::{JobId, ProgramId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -225,7 +226,7 @@ impl OptionsSpec {
             partitions: None,
             concurrency,
             compression: Compression::Lz4,
-            tries_max: 4,
+            tries_max: TRIES_MAX,
             ms_max: None,
             inline_bytes_max: None,
             map_ms_max: None,

@@ -14,6 +14,7 @@ use crate::items::{ItemCuts, Made};
 use crate::{Result, Value};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
+use kinglet_core::budget::WAVES;
 use kinglet_core::ledger::CallsView;
 use kinglet_core::limits::MAP_TASKS_MAX;
 use kinglet_core::wire::frame;
@@ -21,9 +22,6 @@ use kinglet_core::wire::items::Writer;
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, OutputSpec, Then};
 use kinglet_splitter::Plan;
 use std::sync::Arc;
-
-/// How many batches each function that can run at once gets, where calls are not measured.
-const WAVES: usize = 4;
 
 /// Some calls of a map that go out as one job.
 struct Wave {
@@ -124,7 +122,7 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
         return Err(no_inputs(&function));
     }
     options.check()?;
-    let batches = (shared.concurrency().await as usize).max(1) * WAVES;
+    let batches = (shared.concurrency().await as usize).max(1) * WAVES as usize;
     let per_batch = options.per_batch.unwrap_or_else(|| inputs.len().div_ceil(batches).min(BATCH_CALLS_MAX));
     let wave = Wave { writer: encode(&inputs, 0)?, first_call: 0, per_batch };
     let state = State::new(shared, &reducer.name, 1, true);

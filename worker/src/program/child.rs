@@ -6,7 +6,7 @@ use super::output::Output;
 use super::{Delivery, Task, memory};
 use bytes::Bytes;
 use kinglet_core::ids::ProgramId;
-use kinglet_core::{Error, Result, env, process};
+use kinglet_core::{Error, Result, budget, env, process};
 use serde_json::Value;
 use std::io;
 use std::path::Path;
@@ -28,11 +28,6 @@ const DESCENDANTS_MAX: usize = 256;
 
 /// How long a child that is killed may take to be gone, and its last output to come.
 const GONE_MAX: Duration = Duration::from_millis(500);
-
-/// What this worker and its child may use of the function's memory, in percent, and what they leave at least: beyond it,
-/// Lambda ends both.
-const MEMORY_PERCENT: u64 = 96;
-const MEMORY_LEFT_BYTES_MIN: u64 = 10 << 20;
 
 /// What an invocation may use.
 pub(super) struct Limits {
@@ -188,8 +183,7 @@ impl Child {
 
     /// How much of the function's memory is in use, if that is too much.
     fn uses_too_much(&self, memory_mb: Option<u32>, processes: &[u32]) -> Option<u64> {
-        let all = u64::from(memory_mb?) << 20;
-        let most = (all / 100 * MEMORY_PERCENT).min(all - MEMORY_LEFT_BYTES_MIN);
+        let most = budget::program_bytes_max(memory_mb?);
         let pids = [std::process::id(), self.pid].into_iter().chain(processes.iter().copied());
         let used = pids.filter_map(|pid| Some(process::resident(pid)?.bound_kb << 10)).sum();
         (used > most).then_some(used)
