@@ -28,6 +28,7 @@
 //! | `examples` | the other example projects' programs give what another way of finding it gives |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
+//! | `prose` | the numbers on the pages and in the help are the constants', and the files that pages name are there |
 //! | `template` | what `template.yaml` says about the code that it deploys is so |
 //! | `ministack` | the same jobs give the same bytes on an S3 and a DynamoDB that are not ours |
 //!
@@ -62,6 +63,7 @@ mod modules;
 mod owners;
 mod primes;
 mod programs;
+mod prose;
 mod queues;
 mod replies;
 mod rig;

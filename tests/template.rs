@@ -1,6 +1,6 @@
 //! What `template.yaml` says about the code that it deploys is so. The rest of the template is `tests/cloud`'s.
 
-use kinglet_core::{env, limits, wire};
+use kinglet_core::{budget, env, limits, wire};
 use std::collections::BTreeSet;
 
 const TEMPLATE: &str = include_str!("../template.yaml");
@@ -53,4 +53,22 @@ fn the_template_keeps_what_the_ledger_keeps() {
     let lines = section(TEMPLATE, "          - Id: expire-intermediates");
     let days = lines.iter().find_map(|line| line.trim().strip_prefix("ExpirationInDays: "));
     assert_eq!(days, Some((limits::JOB_KEPT_S / 86_400).to_string().as_str()));
+}
+
+#[test]
+fn the_template_has_the_defaults_and_limits_of_the_embedded_runtime() {
+    let value = |parameter: &str, what: &str| {
+        let lines = section(TEMPLATE, &format!("  {parameter}:"));
+        let value = lines.iter().find_map(|line| line.trim().strip_prefix(what)?.strip_prefix(": "));
+        value.unwrap_or_default().parse::<u64>().unwrap()
+    };
+    for parameter in ["MapperMemory", "ReducerMemory"] {
+        assert_eq!(value(parameter, "Default"), u64::from(budget::MEMORY_MB));
+    }
+    for parameter in ["MapperMemory", "MapperLargeMemory", "ReducerMemory"] {
+        assert_eq!(value(parameter, "MaxValue"), u64::from(limits::FUNCTION_MEMORY_MB_MAX));
+    }
+    for what in ["Default", "MaxValue"] {
+        assert_eq!(value("Timeout", what) * 1_000, limits::FUNCTION_TIMEOUT_MS_MAX);
+    }
 }

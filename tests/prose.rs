@@ -1,0 +1,241 @@
+//! What the pages say is so: their numbers are the constants', and the files that they name are there.
+
+use kinglet_core::budget::*;
+use kinglet_core::ledger::{
+    CLAIM_MS, EVENT_AGE_MS_MAX, HANDOVER_MS, HEARTBEAT_MS, RESEND_MS, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS,
+    TURN_MS,
+};
+use kinglet_core::limits::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// `100,000`.
+fn thousands(n: impl Into<u64>) -> String {
+    let digits = n.into().to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap());
+    groups.collect::<Vec<_>>().join(",")
+}
+
+fn mib(bytes: impl TryInto<u64, Error: std::fmt::Debug>) -> String {
+    let bytes = bytes.try_into().unwrap();
+    assert_eq!(bytes % (1 << 20), 0);
+    format!("{} MiB", bytes >> 20)
+}
+
+fn word(n: impl Into<u64>) -> &'static str {
+    ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"][n.into() as usize]
+}
+
+const HOUR_MS: u64 = 3_600_000;
+const DAY_S: u64 = 24 * 3_600;
+
+/// What pages and help texts say of the constants, word by word. Who changes one changes these as well.
+#[test]
+fn the_numbers_of_the_pages_are_the_constants() {
+    let s = |ms: u64| format!("{} s", ms / 1_000);
+    let memory = (thousands(FUNCTION_MEMORY_MB_MAX), thousands(MEMORY_MB_PER_VCPU));
+    let hours = JOB_MS_MAX / HOUR_MS;
+    let days = JOB_MS_CAP / 1_000 / DAY_S;
+    let kept_days = JOB_KEPT_S / DAY_S;
+    let splits = format!("{} to {}", mib(SPLIT_BYTES_MIN), mib(SPLIT_BYTES_MAX));
+    let signs = [HEARTBEAT_MS, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS].map(s);
+    let resend_min = RESEND_MS / 60_000;
+    let says: Vec<(&str, Vec<String>)> = vec![
+        (
+            "docs/reference/limits.md",
+            vec![
+                format!("| a key, a value | {} each", mib(KEY_BYTES_MAX.max(VALUE_BYTES_MAX))),
+                format!("| map tasks of a job | {} |", thousands(MAP_TASKS_MAX)),
+                format!("in at most {} tasks |", thousands(MAP_TASKS_MAX)),
+                format!("| partitions of a job | {} |", thousands(PARTITIONS_MAX)),
+                format!("| what a call returns | {}", mib(CALL_RESULT_BYTES_MAX)),
+                format!("| calls that run at once in an invocation | {CALLS_AT_ONCE_MAX} |"),
+                format!("cancelled one by one | {}:", thousands(CALLS_CANCELLED_MAX as u64)),
+                format!(
+                    "| tries of a task, and of splitting | {TRIES_MAX}, of which {} may run out of time",
+                    word(TIMED_OUT_TRIES_MAX as u64)
+                ),
+                format!("| how long a job may take | {hours} h, waiting for functions included; "),
+                format!("with `--job-timeout` to {days} days |"),
+                format!(
+                    "one every {}, after {} without one it is lost; a splitter's, {} and {} |",
+                    signs[0], signs[1], signs[2], signs[3]
+                ),
+                format!("after {resend_min} min, then after twice as long each time"),
+                format!("another goes on after {} without a sign of life", s(TURN_MS)),
+                format!("| one invocation | {};", s(FUNCTION_TIMEOUT_MS_MAX)),
+                format!("| a function's memory | 128 MB to {} MB |", memory.0),
+                format!(
+                    "| a shipped program | {} MB, stripped; kept for {} days",
+                    PROGRAM_BYTES_MAX >> 20,
+                    PROGRAM_KEPT_S / DAY_S
+                ),
+                format!("names columns | {} |", mib(HEAD_BYTES_MAX)),
+                format!("| how long a job stands in the ledger | {kept_days} days |"),
+                format!("| the newest {LOCAL_JOBS_KEPT}, with the last MiB"),
+                format!("an upload in parts of {}", mib(UPLOAD_PART_BYTES)),
+                format!("`UploadPart` for each {}", mib(UPLOAD_PART_BYTES)),
+                format!("a part of up to {} costs three", mib(UPLOAD_PART_BYTES)),
+                format!("for each part, {UPLOADS_COMPLETED_AT_ONCE} at once"),
+            ],
+        ),
+        (
+            "docs/reference/command.md",
+            vec![
+                format!("by the input's size and the concurrency, {splits} |"),
+                format!(
+                    "one for each {} of input; at least the concurrency, to {PARTITIONS_SPREAD_MAX}, above {} |",
+                    mib(PARTITION_INPUT_BYTES),
+                    mib(SPLIT_BYTES_MIN)
+                ),
+                format!("a thread for each {} MB; a mapper spills at half of it | {MEMORY_MB} |", memory.1),
+                format!("| {} times `--memory-mb`, at most {FUNCTION_MEMORY_MB_MAX} |", word(LARGER_FACTOR)),
+                format!("to {} ({days} days); then it fails | {} (a day) |", JOB_MS_CAP / 1_000, JOB_MS_MAX / 1_000),
+                format!("| a function's timeout | {} |", FUNCTION_TIMEOUT_MS_MAX / 1_000),
+                format!("| {} for each function that can run at once", word(WAVES)),
+            ],
+        ),
+        (
+            "docs/concepts.md",
+            vec![
+                format!("when a task has failed {} times, or has run out of time twice", word(TRIES_MAX)),
+                format!("runs {} times longer than its siblings", word(STRAGGLER_FACTOR)),
+                format!("has {} from its last sign of life", s(TURN_MS)),
+                format!(
+                    "every {}; of splitting every {} | after {}, of splitting {},",
+                    signs[0], signs[2], signs[1], signs[3]
+                ),
+                format!(
+                    "after {} the same try is sent again; a further piece of a split after {} |",
+                    s(CLAIM_MS),
+                    s(HANDOVER_MS)
+                ),
+                format!("after {resend_min} min, then after twice as long"),
+                format!(
+                    "in any case after {} h {} min",
+                    EVENT_AGE_MS_MAX / HOUR_MS,
+                    EVENT_AGE_MS_MAX % HOUR_MS / 60_000
+                ),
+                format!("{hours} h, waiting included"),
+                format!("and {days} days at most, as the ledger forgets it after {kept_days}"),
+            ],
+        ),
+        ("docs/guide/compute.md", vec![format!("{} for each function that can run at once", word(WAVES))]),
+        (
+            "docs/guide/items.md",
+            vec![
+                format!("with one PUT up to {} MB", UPLOAD_PART_BYTES >> 20),
+                format!("at most {} map tasks", thousands(MAP_TASKS_MAX)),
+            ],
+        ),
+        (
+            "docs/guide/functions.md",
+            vec![
+                format!("A map may take {hours} h"),
+                format!("results are kept for {kept_days} days"),
+                format!("results beyond {}", mib(CALL_RESULT_BYTES_MAX)),
+            ],
+        ),
+        (
+            "docs/guide/deploy.md",
+            vec![
+                format!(
+                    "| `MapperMemory`, `ReducerMemory` | {MEMORY_MB} | in MB, 128 to {FUNCTION_MEMORY_MB_MAX}; {} MB are one",
+                    memory.1
+                ),
+                format!("the account's limit ({} by default", thousands(CONCURRENCY_DEFAULT)),
+            ],
+        ),
+        (
+            "docs/guide/ship.md",
+            vec![
+                format!("| size | {} MB at most, stripped |", PROGRAM_BYTES_MAX >> 20),
+                format!("refused, {PROGRAM_PERCENT} % of the function's in use"),
+                format!("removes it {} days after it was uploaded", PROGRAM_KEPT_S / DAY_S),
+                format!("one older than {} days uploads it again", PROGRAM_RENEWED_S / DAY_S),
+                format!("symbols of {}.{} at most", GLIBC_MAX.0, GLIBC_MAX.1),
+            ],
+        ),
+        (
+            "ARCHITECTURE.md",
+            vec![
+                format!("use {PROGRAM_PERCENT} % of the function's memory"),
+                format!("its group of {TASKS_PER_GROUP} tasks"),
+                format!(
+                    "{} tasks make {} groups",
+                    thousands(MAP_TASKS_MAX),
+                    thousands(MAP_TASKS_MAX / u64::from(TASKS_PER_GROUP))
+                ),
+                format!("a part of up to {}", mib(UPLOAD_PART_BYTES)),
+            ],
+        ),
+        (
+            "tests/golden/help-run-word-count.txt",
+            vec![
+                format!(
+                    "128 to {FUNCTION_MEMORY_MB_MAX}; {MEMORY_MB_PER_VCPU} MB bring one thread [default: {MEMORY_MB}]"
+                ),
+                format!("[default: {} times", word(LARGER_FACTOR)),
+                format!("[default: {}, a day]", JOB_MS_MAX / 1_000),
+                format!("at most {0} [default: {0}]", FUNCTION_TIMEOUT_MS_MAX / 1_000),
+            ],
+        ),
+        ("tests/golden/help-run-primes.txt", vec![format!("[default: {} for each function", word(WAVES))]),
+        (
+            "tests/golden/help-clean.txt",
+            vec![
+                format!("all is gone after {kept_days} days on a stack"),
+                format!("the newest {LOCAL_JOBS_KEPT} jobs are kept"),
+            ],
+        ),
+    ];
+    // Said as words, above and in ARCHITECTURE.md.
+    assert_eq!(
+        (TIMED_OUT_TRIES_MAX, MAPPED_PAIRS_PERCENT, JOB_MS_MAX / HOUR_MS, LOCAL_LOG_BYTES_MAX),
+        (2, 50, 24, 1 << 20)
+    );
+    let mut missing = Vec::new();
+    for (page, phrases) in says {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        // Help is wrapped.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        missing.extend(phrases.into_iter().filter(|phrase| !text.contains(phrase.trim())).map(|phrase| (page, phrase)));
+    }
+    assert!(missing.is_empty(), "not said any more, or not so: {missing:#?}");
+}
+
+/// The pages: those of the root, and all below `docs`.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name)).to_vec();
+    let mut dirs = vec![root().join("docs")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { dirs.push(path) } else { pages.push(path) }
+        }
+    }
+    pages
+}
+
+#[test]
+fn the_files_that_pages_name_are_there() {
+    let (mut missing, mut named) = (Vec::new(), 0);
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        // Code in lines of its own is the user's.
+        let prose = text.split("```").step_by(2);
+        let names = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2));
+        for file in names.filter(|name| name.contains("/src/") && !name.contains([' ', '*', '<'])) {
+            named += 1;
+            if !root().join(file).exists() {
+                missing.push(format!("{}: {file}", page.display()));
+            }
+        }
+    }
+    assert!(named > 10, "pages name {named} files");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
