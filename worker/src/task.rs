@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | the job is looked at | 1 read | it is in another phase |
 //! | the try is started; at the same time the spec and the stage's own input are read | 1 write, the reads | another execution is at it, or it is committed |
-//! | signs of life begin ([`crate::tries`]), and the stage's work is done | its own | nobody wants it any more |
+//! | signs of life begin ([`Running`]), and the stage's work is done | its own | nobody wants it any more |
 //! | it commits, and signs of life end | 1 write, and 1 to complete a group | another was first |
 //! | who completes the stage conducts the job on | as [`Conductor::conduct`] | |
 //!

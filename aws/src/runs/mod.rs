@@ -12,7 +12,7 @@
 //!
 //! # Another place
 //!
-//! A place is a module beside `inline` and `object` with its [`Place`], a line in [`PLACES`], and a variant of [`Placement`],
+//! A place is a module beside `inline` and `object` with its `Place`, a line in `PLACES`, and a variant of [`Placement`],
 //! which is on the wire: a record's layout changes with its version. When something is to lie there says
 //! `core/src/placement.rs`. [`crate::Ledger::forget`] and whoever clears a job's prefix in the work bucket remove what is there.
 
