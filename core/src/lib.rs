@@ -29,7 +29,7 @@ pub mod wire;
 
 pub use engine::conformance::check_format;
 pub use engine::erased::{ErasedJob, Registry, signature};
-pub use error::{Error, Fault, Result, UserError, UserResult};
+pub use error::{Again, Code, Error, ErrorKind, Fault, Result, UserError, UserResult};
 pub use format::{
     Batch, Batches, ByteLines, Extent, Fixed, Format, Framing, HeadedLines, Items, Lines, Located, LocatedRecord, Row,
     Words,

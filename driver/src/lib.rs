@@ -96,9 +96,9 @@ pub use submit::Submit;
 // What a job and a function are made of.
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::{
-    AsKey, Batch, Batches, ByteLines, Combiner, Emitter, Error, Extent, Fault, Fixed, Format, Framing, HeadedLines,
-    Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult, Value, Values, Words,
-    check_format,
+    Again, AsKey, Batch, Batches, ByteLines, Code, Combiner, Emitter, Error, ErrorKind, Extent, Fault, Fixed, Format,
+    Framing, HeadedLines, Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult,
+    Value, Values, Words, check_format,
 };
 
 // Names, numbers and plain enums, which the ledger and the wire share with this interface: twins of them would say the same.

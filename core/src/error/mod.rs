@@ -1,7 +1,16 @@
 //! One error type, sorted by who must act, structural across Lambda: a stable code, a message, a way out.
 //!
-//! Messages are lower case with no full stop and name the operation and the object. Nothing parses them.
+//! Messages are lower case with no full stop and name the operation and the object. Nothing parses them: what a program
+//! needs to know is in the code, and all codes stand in one table, [`Code`], which also says who must act.
+//!
+//! An error travels as its variant, the code's text, the message and the hint. Its code may be one that the reader does not
+//! know, when it was written by another version; then the variant still says who must act.
 
+mod codes;
+#[cfg(test)]
+mod page;
+
+pub use codes::{Again, Code};
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, sorted by who must act.
@@ -31,6 +40,26 @@ pub enum Error {
     Corrupt(Fault),
 }
 
+/// Who must act: the variant of an [`Error`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// [`Error::Input`].
+    Input,
+    /// [`Error::UserCode`].
+    UserCode,
+    /// [`Error::StaleDeployment`].
+    StaleDeployment,
+    /// [`Error::Limit`].
+    Limit,
+    /// [`Error::Service`].
+    Service,
+    /// [`Error::Cancelled`].
+    Cancelled,
+    /// [`Error::Corrupt`].
+    Corrupt,
+}
+
 /// The parts that every error has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
@@ -56,6 +85,29 @@ macro_rules! constructors {
 }
 
 impl Error {
+    /// An error of this code, of the variant that the table has for it.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self::of(code.kind(), code.as_str(), message.into())
+    }
+
+    /// What another program says went wrong, in its own code, which may be unknown here. Trying again may help.
+    pub fn relayed(code: &str, message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Service, code, message.into())
+    }
+
+    fn of(kind: ErrorKind, code: &str, message: String) -> Self {
+        let fault = Fault { code: code.to_owned(), message, hint: None };
+        match kind {
+            ErrorKind::Input => Error::Input(fault),
+            ErrorKind::UserCode => Error::UserCode(fault),
+            ErrorKind::StaleDeployment => Error::StaleDeployment(fault),
+            ErrorKind::Limit => Error::Limit(fault),
+            ErrorKind::Service => Error::Service(fault),
+            ErrorKind::Cancelled => Error::Cancelled(fault),
+            ErrorKind::Corrupt => Error::Corrupt(fault),
+        }
+    }
+
     constructors! {
         /// An [`Error::Input`].
         input => Input,
@@ -85,6 +137,14 @@ impl Error {
     pub fn context(mut self, doing: impl std::fmt::Display) -> Self {
         let fault = self.fault_mut();
         fault.message = format!("{doing}: {}", fault.message);
+        self
+    }
+
+    /// Puts what else is known behind the message.
+    #[must_use]
+    pub fn followed_by(mut self, more: impl std::fmt::Display) -> Self {
+        let fault = self.fault_mut();
+        fault.message = format!("{}{more}", fault.message);
         self
     }
 
@@ -127,9 +187,32 @@ impl Error {
         }
     }
 
-    /// The stable code.
+    /// The stable code, as a text: it may be one that this version does not know.
     pub fn code(&self) -> &str {
         &self.fault().code
+    }
+
+    /// The code, where this version knows it.
+    pub fn known_code(&self) -> Option<Code> {
+        Code::of(self.code())
+    }
+
+    /// Whether it has this code.
+    pub fn is(&self, code: Code) -> bool {
+        self.code() == code.as_str()
+    }
+
+    /// Who must act.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Input(_) => ErrorKind::Input,
+            Error::UserCode(_) => ErrorKind::UserCode,
+            Error::StaleDeployment(_) => ErrorKind::StaleDeployment,
+            Error::Limit(_) => ErrorKind::Limit,
+            Error::Service(_) => ErrorKind::Service,
+            Error::Cancelled(_) => ErrorKind::Cancelled,
+            Error::Corrupt(_) => ErrorKind::Corrupt,
+        }
     }
 
     /// The way out, where there is one.
@@ -137,9 +220,13 @@ impl Error {
         self.fault().hint.as_deref()
     }
 
-    /// Whether running the task again may succeed with nothing changed by a person.
+    /// Whether running the task again as it is may succeed with nothing changed by a person.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Error::Service(_) | Error::Corrupt(_))
+        // One that was relayed is of another variant than its code's, and one of another version may have a code unknown here.
+        match self.known_code().filter(|code| code.kind() == self.kind()) {
+            Some(code) => code.again() == Again::AsItIs,
+            None => matches!(self.kind(), ErrorKind::Service | ErrorKind::Corrupt),
+        }
     }
 }
 
@@ -221,6 +308,31 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for UserError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An error as another version may have written it.
+    fn foreign(variant: fn(Fault) -> Error) -> Error {
+        variant(Fault { code: "from-the-future".into(), message: String::new(), hint: None })
+    }
+
+    #[test]
+    fn an_error_is_what_the_table_says_of_its_code() {
+        for &code in Code::ALL {
+            let error = Error::new(code, "so");
+            assert_eq!((error.kind(), error.code(), error.known_code()), (code.kind(), code.as_str(), Some(code)));
+            assert!(error.is(code) && error.is_retryable() == (code.again() == Again::AsItIs), "{code}");
+        }
+    }
+
+    #[test]
+    fn trying_again_is_decided_by_the_variant_where_the_code_is_unknown() {
+        assert!(foreign(Error::Service).is_retryable() && foreign(Error::Corrupt).is_retryable());
+        for variant in [Error::Input, Error::UserCode, Error::StaleDeployment, Error::Limit, Error::Cancelled] {
+            assert!(!foreign(variant).is_retryable());
+        }
+        assert_eq!(foreign(Error::Input).known_code(), None);
+        let relayed = Error::relayed("exited", "exit code 3");
+        assert!(relayed.is(Code::Exited) && relayed.is_retryable());
+    }
 
     #[test]
     fn a_message_of_any_length_fits_the_ledger() {

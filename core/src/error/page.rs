@@ -1,0 +1,79 @@
+//! What keeps the table, the sources and the page of the reference together.
+
+use super::codes::Again;
+use super::{Code, ErrorKind};
+use crate::env::UPDATE_GOLDEN;
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Between these marks the page is the table's.
+const MARKS: [&str; 2] = ["<!-- codes: generated -->\n", "<!-- codes: end -->\n"];
+
+/// The kinds in the order of the page, with what stands above each.
+const SECTIONS: [(ErrorKind, &str); 7] = [
+    (ErrorKind::Input, "The user: `Input`"),
+    (ErrorKind::UserCode, "The job's author: `UserCode`"),
+    (ErrorKind::StaleDeployment, "Whoever deploys: `StaleDeployment`"),
+    (ErrorKind::Limit, "The user, who met a limit: `Limit`"),
+    (ErrorKind::Service, "Nobody, at first: `Service`"),
+    (ErrorKind::Corrupt, "Nobody, at first: `Corrupt`"),
+    (ErrorKind::Cancelled, "Nobody: `Cancelled`"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn generated() -> String {
+    let mut page = String::new();
+    for (kind, title) in SECTIONS {
+        let mut codes: Vec<_> = Code::ALL.iter().filter(|code| code.kind() == kind).collect();
+        codes.sort_by_key(|code| code.as_str());
+        let _ = write!(page, "\n### {title}\n\n| code | what it means | the way out |\n|---|---|---|\n");
+        for code in codes {
+            let _ = writeln!(page, "| `{code}` | {} | {} |", code.meaning(), code.way_out());
+        }
+    }
+    page.push('\n');
+    page
+}
+
+#[test]
+fn the_reference_lists_the_table() {
+    let path = root().join("docs/reference/errors.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once(MARKS[0]).unwrap();
+    let (_, tail) = rest.split_once(MARKS[1]).unwrap();
+    let want = [head, MARKS[0], &generated(), MARKS[1], tail].concat();
+    if std::env::var_os(UPDATE_GOLDEN).is_some() {
+        std::fs::write(&path, &want).unwrap();
+    } else {
+        assert!(text == want, "{} is not what the table says: run the tests with {UPDATE_GOLDEN}=1", path.display());
+    }
+}
+
+#[test]
+fn every_code_is_one_of_its_own_named_as_its_text_and_explained_in_sentences() {
+    let mut texts = HashSet::new();
+    for &code in Code::ALL {
+        let text = code.as_str();
+        assert!(texts.insert(text), "{text} stands twice in the table");
+        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+        let name: String = text.split('-').map(capital).collect();
+        assert_eq!(format!("{code:?}"), name);
+        for said in [code.meaning(), code.way_out()] {
+            let starts = said.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit() || c == '`');
+            assert!(starts && said.ends_with('.') && !said.contains(['|', '\n']), "{text}: {said}");
+        }
+        assert!(SECTIONS.iter().any(|(kind, _)| *kind == code.kind()), "{text} has no place on the page");
+    }
+}
+
+#[test]
+fn only_what_may_pass_is_tried_again_as_it_is() {
+    for &code in Code::ALL {
+        let may_pass = matches!(code.kind(), ErrorKind::Service | ErrorKind::Corrupt);
+        assert!(may_pass || code.again() != Again::AsItIs, "{code}");
+    }
+}
