@@ -170,7 +170,7 @@ codes! {
             "Nothing can be made in the output directory.",
             "Check its permissions.";
         Output = "output",
-            "An output cannot be what it is, or there is none where the job needs one; or a measurement's own outputs cannot be made or removed.",
+            "An output has no name, is on this machine where it must be in S3, or cannot be resolved; or a measurement's own outputs cannot be made or removed.",
             "Name a directory or `s3://BUCKET/PREFIX`.";
         PartMissing = "part-missing",
             "A part was asked for that the job has not written.",
@@ -239,8 +239,8 @@ codes! {
             "A text is no job's id.",
             "Write letters, digits and `-` only, at most 64.";
         JobKind = "job-kind",
-            "A job is attached to as a map of calls and is none, or the other way round.",
-            "Attach to it as what it is.";
+            "A job is attached to as what it is not: a job with an output, a map of calls, or one that a function reduces.",
+            "Attach to it with the method that the hint names.";
         JobsMissing = "jobs-missing",
             "A map is attached to, and none of its jobs is named.",
             "Name all jobs of the map.";
