@@ -141,7 +141,7 @@ impl Reducing {
         });
         let part = spec.output.part_key(partition.0, task.job);
         let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
-        let uploaded = push_all(&mut upload, receiver).await;
+        let uploaded = push_all(&mut upload, receiver).await.map_err(|e| of_output(e, spec));
         let reduced = engine.await.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")));
         // Where both failed, the upload failed first: the engine only found its output cut off.
         let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
@@ -151,11 +151,11 @@ impl Reducing {
                 if running.is_stopped() {
                     return Ok(None);
                 }
-                return Err(named(error, spec));
+                return Err(error);
             }
         };
         worker.journal.did(Did { records: counts.records_out, bytes: counts.bytes_out, spills: 0 });
-        let upload = upload.leave_open().await.map_err(|e| named(e, spec))?;
+        let upload = upload.leave_open().await.map_err(|e| of_output(e, spec))?;
         Ok(Some(ReduceRecord {
             attempt: task.attempt,
             runs: run_count,
@@ -179,9 +179,8 @@ impl Reducing {
 }
 
 /// An error of writing the output, with the name that the user gave it.
-fn named(error: Error, spec: &JobSpec) -> Error {
-    let of_output = error.fault().message.contains(&format!("s3://{}/", spec.output.bucket));
-    if of_output { error.context(format!("output {}", spec.output.shown)) } else { error }
+fn of_output(error: Error, spec: &JobSpec) -> Error {
+    error.context(format!("output {}", spec.output.shown))
 }
 
 async fn push_all(upload: &mut Upload, mut blocks: mpsc::Receiver<Vec<u8>>) -> Result<()> {
