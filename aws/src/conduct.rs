@@ -384,12 +384,10 @@ impl Conductor {
 
     /// Whether an error says something of the job, and not only of who met it: a driver may lack rights that functions have.
     pub(crate) fn decides(&self, error: &Error) -> bool {
-        let of_driver =
-            matches!(error.code(), "access-denied" | "clock" | "region") || error.code().starts_with("cred");
-        match error.is_retryable() {
-            true => error.code() == "unreconciled",
-            false => error.code() != "unreachable" && (self.in_function || self.alone || !of_driver),
-        }
+        let of_driver = error.known_code().is_some_and(|code| {
+            matches!(code, Code::AccessDenied | Code::Clock | Code::Region) || code.is_of_credentials()
+        });
+        !error.is_retryable() && (self.in_function || self.alone || !of_driver)
     }
 
     /// Ends a job that cannot be published, unless its result is there all the same.

@@ -6,7 +6,7 @@ use crate::objects::Replace;
 use kinglet_core::ids::{ProgramId, Timestamp};
 use kinglet_core::limits::PROGRAM_RENEWED_S;
 use kinglet_core::wire::program::{METADATA, Unpacker, key, metadata};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// What became of a program that was to be in S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +87,10 @@ pub async fn fetch(
         Error::Corrupt(_) => e.context(doing()).with_hint(way_out),
         _ => e,
     };
-    let failed = |e: Error| match e.code() {
+    let failed = |e: Error| match e.is(Code::ObjectChanged) {
         // Another driver has renewed it: the next try reads that one.
-        "object-changed" => Error::service("program-renewed", format!("{}: it was uploaded again meanwhile", doing())),
-        _ => e.context(doing()),
+        true => Error::new(Code::ProgramRenewed, format!("{}: it was uploaded again meanwhile", doing())),
+        false => e.context(doing()),
     };
     let head = conductor.objects.head(bucket, &key).await.map_err(|e| e.context(doing()))?;
     let Some(head) = head else {

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::function::Function;
-use kinglet_core::{Error, Result, codec};
+use kinglet_core::{Code, Error, Result, codec};
 use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Functions {
                 Error::stale("call-input", format!("reading the input: {e}"))
                     .with_hint("the functions hold another version of the input's type: build or deploy them again")
             })?;
-            let value = function.call(context, input).map_err(|e| e.into_error("call-failed"))?;
+            let value = function.call(context, input).map_err(|e| e.into_error(Code::CallFailed))?;
             codec::encode(&value)
         };
         let registered = Registered { body: Arc::new(body), signature: signature::<M, F>(), type_id };

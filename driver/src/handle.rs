@@ -281,5 +281,5 @@ impl JobHandle {
 
 /// Whether an error of looking at a job may pass by itself.
 pub(crate) fn passes(error: &Error) -> bool {
-    error.is_retryable() || error.code() == "unreachable" || error.code().starts_with("credentials")
+    error.is_retryable() || error.known_code().is_some_and(Code::is_of_credentials)
 }

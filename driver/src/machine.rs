@@ -113,9 +113,9 @@ impl Machine {
             ended_at: None,
         };
         let jobs: Vec<_> = self.recorded()?.into_iter().map(summary).collect();
-        pick(&jobs, wanted, "on this machine").map_err(|e| match e.code() {
-            "job-missing" => e.with_hint("`kinglet jobs` lists them; for those on AWS, add --stack NAME"),
-            _ => e,
+        pick(&jobs, wanted, "on this machine").map_err(|e| match e.is(Code::JobMissing) {
+            true => e.with_hint("`kinglet jobs` lists them; for those on AWS, add --stack NAME"),
+            false => e,
         })
     }
 

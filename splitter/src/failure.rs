@@ -14,7 +14,7 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Out
     let error = match record.request_context.get("condition").and_then(Value::as_str) {
         // Lambda has never run it.
         Some("EventAgeExceeded") => {
-            Error::service(UNDELIVERED, "Lambda has found no free function for it for hours, and gave the event up")
+            Error::new(Code::Undelivered, "Lambda has found no free function for it for hours, and gave the event up")
         }
         _ => death(&record.response_payload),
     };

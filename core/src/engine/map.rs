@@ -132,7 +132,7 @@ pub(super) fn run_by<J: Job>(
         }
         let pairs = pairs_of(&chunk.bytes)?;
         for (key, value) in crate::codec::decode_foreign::<Vec<(J::Key, J::Value)>>(&pairs)? {
-            emitter.emit(&key, value).map_err(|e| e.into_error("map-failed"))?;
+            emitter.emit(&key, value).map_err(|e| e.into_error(Code::MapFailed))?;
         }
         Ok(1)
     })

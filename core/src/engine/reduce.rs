@@ -79,7 +79,7 @@ pub(super) fn run<J: Job>(
         match reduced {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                return Err(error.into_error("reduce-failed").context(place::<J>(&encoded)));
+                return Err(error.into_error(Code::ReduceFailed).context(place::<J>(&encoded)));
             }
             Err(panic) => return Err(panic.context(place::<J>(&encoded))),
         }
@@ -93,7 +93,7 @@ pub(super) fn run<J: Job>(
         let mut sink = Sink::new(&mut buffer);
         let reduced = catch(|| job.reduce_nothing(&mut sink))?;
         counts.records_out += sink.records();
-        reduced.map_err(|error| error.into_error("reduce-failed"))?;
+        reduced.map_err(|error| error.into_error(Code::ReduceFailed))?;
     }
     flush(&mut buffer, &mut counts, 0)?;
     Ok(counts)

@@ -3,6 +3,7 @@
 use super::super::failures::UNDELIVERED;
 use super::super::view::{Failure, InputSize, JobView};
 use super::*;
+use crate::Code;
 use std::collections::BTreeMap;
 
 /// A small generator, so that a seed is all a failure needs to come again (splitmix64).
@@ -445,7 +446,7 @@ fn tasks_wait_in_lambdas_queue_for_as_long_as_it_takes() {
 #[test]
 fn what_lambda_gave_up_before_it_ran_is_sent_as_a_new_try_and_costs_none() {
     let mut world = World::new(1, 1, FINE);
-    let failure = Failure { error: Error::service(UNDELIVERED, "six hours"), at: Timestamp(5) };
+    let failure = Failure { error: Error::new(Code::Undelivered, "six hours"), at: Timestamp(5) };
     let given_up = |number| TryView { number, failed: Some(failure.clone()), ..TryView::default() };
     world.view.tasks[0].tries = (0..9).map(given_up).collect();
     assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 9, 0)]);

@@ -150,8 +150,8 @@ mod tests {
     fn a_call_that_kills_its_worker_fails_alone() {
         let (crash, timeout) = (Error::service("crashed", "exit"), Error::service("timed-out", "3 s"));
         // What a shipped program does to itself is the fault of its code, which no other try would mend; of one call's, here.
-        for code in ["exited", "stack-overflow", "panic"] {
-            assert_eq!(play(64, &[9, 40], &Error::user_code(code, "its own doing")).0, [9, 40], "{code}");
+        for code in [Code::Exited, Code::StackOverflow, Code::Panic] {
+            assert_eq!(play(64, &[9, 40], &Error::new(code, "its own doing")).0, [9, 40], "{code}");
         }
         for calls in [1u32, 2, 3, 7, 64, 1000] {
             for kill in [0, calls / 3, calls - 1] {
@@ -168,12 +168,8 @@ mod tests {
 
     #[test]
     fn a_reducing_call_that_dies_again_and_again_is_given_up() {
-        for (code, tries) in [("crashed", 4), ("exited", 1), ("out-of-memory", 4)] {
-            let error = match code {
-                "crashed" => Error::service(code, "it died"),
-                "exited" => Error::user_code(code, "it ended itself"),
-                _ => Error::limit(code, "it had too little"),
-            };
+        for (code, tries) in [(Code::Crashed, 4), (Code::Exited, 1), (Code::OutOfMemory, 4)] {
+            let error = Error::new(code, "it died");
             let mut view = LedgerView { job: job(100), tasks: vec![TaskView::default()] };
             view.job.phase = Phase::Reducing;
             let mut number = 0;
@@ -186,7 +182,7 @@ mod tests {
                     other => break other,
                 }
             };
-            assert!(matches!(&ended, Some(Command::Fail(e)) if e.code() == code), "{ended:?}");
+            assert!(matches!(&ended, Some(Command::Fail(e)) if e.is(code)), "{ended:?}");
             assert_eq!(view.tasks[0].tries.len(), tries, "{code}");
         }
     }

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_damaged_byte_is_noticed() {
-        let error = Error::input("code", "message");
+        let error = Error::relayed("a-code-unknown-here", "message");
         let bytes = write(&error).unwrap();
         assert_eq!(read::<Error>(&bytes, "it").unwrap(), error);
         for at in 0..bytes.len() {

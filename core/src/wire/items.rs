@@ -237,7 +237,7 @@ mod tests {
                 if item.bytes == items.len() {
                     read_index(index, items_bytes).map(drop)
                 } else {
-                    Err(Error::corrupt("", ""))
+                    Err(Error::new(crate::Code::ItemsCorrupt, "more than an item"))
                 }
             })
         };

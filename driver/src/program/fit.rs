@@ -130,13 +130,13 @@ fn glibc(version: &str) -> Option<Glibc> {
 /// Why a file is no executable that could fit.
 pub(super) fn refusal(other: &Other, architecture: Architecture) -> Error {
     let (code, message) = match other {
-        Other::System(system) => ("program-system", format!("it is built for {system}, the functions run Linux")),
-        Other::Elf(what) => ("program-architecture", format!("it is an ELF file {what}")),
-        Other::Library => ("program-kind", "it is a shared library, no program".to_owned()),
-        Other::Damaged(what) => ("program-damaged", format!("it is a damaged ELF file: {what}")),
-        Other::Unknown => ("program-kind", "it is no executable for Linux (ELF)".to_owned()),
+        Other::System(system) => (Code::ProgramSystem, format!("it is built for {system}, the functions run Linux")),
+        Other::Elf(what) => (Code::ProgramArchitecture, format!("it is an ELF file {what}")),
+        Other::Library => (Code::ProgramKind, "it is a shared library, no program".to_owned()),
+        Other::Damaged(what) => (Code::ProgramDamaged, format!("it is a damaged ELF file: {what}")),
+        Other::Unknown => (Code::ProgramKind, "it is no executable for Linux (ELF)".to_owned()),
     };
-    Error::input(code, message).with_hint(rebuild(architecture))
+    Error::new(code, message).with_hint(rebuild(architecture))
 }
 
 fn rebuild(architecture: Architecture) -> String {

@@ -120,7 +120,7 @@ pub(super) fn of_document(document: &Bytes) -> Error {
     let field = |name: &str| parsed.get(name).and_then(Value::as_str).unwrap_or_default();
     let (kind, message) = (field("errorType"), field("errorMessage"));
     match kind.strip_prefix("Kinglet.") {
-        Some(code) => Error::service(code, message),
+        Some(code) => Error::relayed(code, message),
         None => Error::service("crashed", format!("the shipped program failed: {kind}: {message}")),
     }
 }
@@ -158,18 +158,7 @@ fn with_lines(error: Error, said: &[String]) -> Error {
     if said.is_empty() {
         return error;
     }
-    let (hint, lines) = (error.hint().map(str::to_owned), last(said).join("\n  "));
-    let text = format!("{error}; it wrote last:\n  {lines}");
-    let replaced = match &error {
-        Error::Input(_) => Error::input(error.code(), text),
-        Error::UserCode(_) => Error::user_code(error.code(), text),
-        Error::Limit(_) => Error::limit(error.code(), text),
-        _ => Error::service(error.code(), text),
-    };
-    match hint {
-        Some(hint) => replaced.with_hint(hint),
-        None => replaced,
-    }
+    error.followed_by(format_args!("; it wrote last:\n  {}", last(said).join("\n  ")))
 }
 
 #[cfg(test)]

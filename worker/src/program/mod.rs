@@ -25,7 +25,7 @@ use ended::Ended;
 use kinglet_aws::Conductor;
 use kinglet_core::ids::{JobId, ProgramId, TryKey};
 use kinglet_core::wire::event::Event;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -119,7 +119,7 @@ impl Programs {
                         // A worker of another program, with which this one shares its `/tmp`, has made room meanwhile.
                         Err(_) if !path.exists() => match Child::start(task, &fetch().await?, init_ms()) {
                             Err(error) if !path.exists() => {
-                                return Err(Error::service(error.code(), error.to_string()));
+                                return Err(Error::new(Code::ProgramRemoved, error.to_string()));
                             }
                             started => started?,
                         },

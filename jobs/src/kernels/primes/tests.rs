@@ -1,6 +1,7 @@
 //! The kernel beside its naive twin.
 
 use super::*;
+use kinglet_core::Code;
 use proptest::prelude::*;
 
 /// Whether `n` is a prime, by Miller and Rabin; these bases decide it for all of `u64` (Sorenson and Webster, 2015).
@@ -131,9 +132,9 @@ fn the_first_error_ends_the_slices() {
     let mut calls = 0;
     let error = for_each_slice(0, 100_000_000, |_| {
         calls += 1;
-        Err(Error::input("enough", "enough"))
+        Err(Error::new(Code::ProgramFailed, "enough"))
     });
-    assert_eq!((error.unwrap_err().code(), calls), ("enough", 1));
+    assert_eq!((error.unwrap_err().code(), calls), ("program-failed", 1));
     assert_eq!(for_each_slice(3, 2, |_| Ok::<(), Error>(())).unwrap_err().code(), "range-reversed");
 }
 
