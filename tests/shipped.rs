@@ -162,7 +162,7 @@ fn a_program_that_hangs_or_is_no_worker_is_ended_in_time() {
     failed(&came[0], "timed-out", &["was stopped, as the function's time was up"]);
     failed(&came[1], "program-start", &["ended before it asked for work (exit code 0)"]);
     // It had less than the 10 s that a start may take.
-    failed(&came[2], "program-start", &["before the shipped program asked for work", "it wrote last:\n  y\n  y"]);
+    failed(&came[2], "program-silent", &["before the shipped program asked for work", "it wrote last:\n  y\n  y"]);
     assert!(came[1..3].iter().all(|came| came.hint.as_ref().unwrap().contains("kinglet::main")), "{came:?}");
     assert_eq!((&came[3].output[..], came[3].fallen), (ONE, 0), "{:?}", came[3]);
 }

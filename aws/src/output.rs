@@ -38,7 +38,7 @@ use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{Heritage, Owner, Replaced, ReplacedPart, VERSION};
 use kinglet_core::wire::record::{OpenUpload, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec, PART, part_job};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// How often a claim is tried again that meets another's which is being given up at the same time.
 const CLAIMS_MAX: u32 = 20;
@@ -144,7 +144,8 @@ impl Conductor {
             return Err(taken(output, &there, "it ends just now"));
         }
         let message = format!("the output {} changes hands all the time", output.shown);
-        Err(Error::service("output-taken", message).with_hint("several jobs are started on it at once: choose others"))
+        Err(Error::new(Code::OutputContended, message)
+            .with_hint("several jobs are started on it at once: choose others"))
     }
 
     /// [`Self::take_output`] for a job whose driver has most likely taken it.

@@ -9,7 +9,7 @@
 //! are no locks, a claim that was not renewed for an hour is taken for dead, as in S3.
 
 use crate::output::Directories;
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{OWNER, Owner};
@@ -64,7 +64,7 @@ impl Hold {
                 return Ok(Hold { made, ..hold });
             }
         }
-        Err(Error::service("output-taken", format!("the output {shown} is made and removed by others all the time"))
+        Err(Error::new(Code::OutputContended, format!("the output {shown} is made and removed by others all the time"))
             .with_hint("choose another output"))
     }
 

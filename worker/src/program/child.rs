@@ -53,7 +53,7 @@ impl Child {
     /// Starts a program in its worker role, with the function's environment.
     pub(super) fn start(task: &Task, path: &Path, init_ms: u64) -> Result<Self> {
         let failed = |e: io::Error| {
-            let error = Error::limit("program-start", format!("starting shipped program {}: {e}", task.program));
+            let error = Error::new(Code::ProgramLoad, format!("starting shipped program {}: {e}", task.program));
             match e.kind() {
                 io::ErrorKind::PermissionDenied => {
                     let dir = path.parent().unwrap_or(path).display();

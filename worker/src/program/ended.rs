@@ -1,8 +1,8 @@
 //! What became of a shipped program, as the task's error.
 
 use bytes::Bytes;
-use kinglet_core::Error;
 use kinglet_core::limits::ERROR_BYTES_MAX;
+use kinglet_core::{Code, Error};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -45,7 +45,7 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
         Ended::Exited { status, starting: true }
             if wrote("error while loading shared libraries") || wrote("' not found") =>
         {
-            Error::input("program-start", format!("the shipped program cannot be loaded ({})", shown(*status)))
+            Error::new(Code::ProgramLoad, format!("the shipped program cannot be loaded ({})", shown(*status)))
                 .with_hint("it needs libraries that the functions' system does not have; build it statically (musl)")
         }
         Ended::Exited { status, starting: true } if status.signal().is_none() => {
@@ -55,20 +55,20 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
         Ended::Silent(waited) => {
             let message = format!("the shipped program did not ask for work within {:.0} s", waited.as_secs_f64());
             // A busy machine may be that slow, once.
-            Error::service("program-start", message).with_hint(START_HINT)
+            Error::new(Code::ProgramSilent, message).with_hint(START_HINT)
         }
         Ended::CannotStart(document) => of_document(document).context("starting the shipped program"),
         // Whatever it was, it is no fault of the task: that of a map is not halved for it.
         Ended::Exited { status, starting: true } => {
             let how = exited(*status, &wrote);
-            let error = Error::service("program-start", format!("starting the shipped program: {how}"));
+            let error = Error::new(Code::ProgramSilent, format!("starting the shipped program: {how}"));
             error.with_hint(how.hint().unwrap_or(START_HINT))
         }
         Ended::Exited { status, starting: false } => exited(*status, &wrote),
         Ended::Idle => Error::service("crashed", "the shipped program had ended before it was given the task"),
         Ended::Late { starting: true } => {
             let message = "the function's time was up before the shipped program asked for work";
-            Error::service("program-start", message)
+            Error::new(Code::ProgramSilent, message)
                 .with_hint(format!("give the functions a longer timeout; or {START_HINT}"))
         }
         Ended::Late { starting: false } => {
@@ -182,9 +182,9 @@ mod tests {
             (aborted, false, "thread 'main' panicked at src/main.rs:1:2:", "panic", false),
             (segfault, false, "bye", "crashed", true),
             (killed, false, "bye", "out-of-memory", false),
-            (killed, true, "bye", "program-start", true),
-            (segfault, true, "bye", "program-start", true),
-            (127 << 8, true, "./p: error while loading shared libraries: libz.so.1", "program-start", false),
+            (killed, true, "bye", "program-silent", true),
+            (segfault, true, "bye", "program-silent", true),
+            (127 << 8, true, "./p: error while loading shared libraries: libz.so.1", "program-load", false),
         ] {
             let error = of(raw, starting, &["first", line]);
             assert_eq!((error.code(), error.is_retryable()), (code, retried), "{raw} {line}");
@@ -193,14 +193,14 @@ mod tests {
         }
         assert!(of(exit_3, false, &[]).to_string().ends_with("(exit code 3)"));
         assert!(of(exit_3, true, &[]).hint().unwrap().contains("kinglet::main"));
-        for (starting, code) in [(true, "program-start"), (false, "crashed")] {
+        for (starting, code) in [(true, "program-silent"), (false, "crashed")] {
             let illegal = of(SIGILL, starting, &[]);
             assert!((illegal.code(), illegal.is_retryable()) == (code, true), "{illegal}");
             assert!(illegal.hint().unwrap().contains("target-cpu"), "{illegal}");
         }
         // A slow machine is no fault of the program.
         let silent = error(&Ended::Silent(Duration::from_secs(10)), &[], 128);
-        assert_eq!((silent.code(), silent.is_retryable()), ("program-start", true));
+        assert_eq!((silent.code(), silent.is_retryable()), ("program-silent", true));
     }
 
     #[test]
