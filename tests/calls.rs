@@ -3,7 +3,7 @@
 
 use crate::programs;
 use crate::support::{Ran, conductor, create_job, driver, run};
-use kinglet::Error;
+use kinglet::{Code, Error};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::limits::CALLS_CANCELLED_MAX;
@@ -114,7 +114,7 @@ async fn more_calls_cancelled_one_by_one_than_the_ledger_holds_are_refused_and_t
     assert_eq!(conductor.ledger.job(&job).await.unwrap().cancelled.len(), CALLS_CANCELLED_MAX);
 
     // There is room for the job's end, with an error as long as they come.
-    let error = Error::cancelled("cancelled", "x".repeat(20_000));
+    let error = Error::new(Code::Cancelled, "x".repeat(20_000));
     let view = conductor.ledger.job(&job).await.unwrap();
     assert!(conductor.ledger.end(&job, &view, &[Phase::Splitting], Phase::Cancelled, &error).await.unwrap());
     // Of no job there is nothing to cancel.

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use kinglet::{
-    CallOptions, Calls, Combiner, Context, Driver, Emitter, Error, Items, Job, Local, Registry, Shared, Sink, Submit,
-    UserError, UserResult, Values,
+    CallOptions, Calls, Code, Combiner, Context, Driver, Emitter, Error, Items, Job, Local, Registry, Shared, Sink,
+    Submit, UserError, UserResult, Values,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
@@ -386,10 +386,11 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
         "waits" => {
             // The first and the last wait for a file; the one between them, for which there is a worker, ends before them.
             let inputs = [("first", 1), ("", 2), ("last", 3)].map(|(gate, n)| (gate.to_owned(), n));
-            let directory = std::env::current_dir().map_err(|e| Error::input("test", e.to_string()))?;
+            let directory = std::env::current_dir().map_err(|e| Error::new(Code::ProgramFailed, e.to_string()))?;
             let inputs =
                 inputs.map(|(gate, n)| (if n == 2 { gate } else { format!("{}/{gate}", directory.display()) }, n));
-            let open = |gate: &str| std::fs::write(gate, "").map_err(|e| Error::input("test", e.to_string()));
+            let open =
+                |gate: &str| std::fs::write(gate, "").map_err(|e| Error::new(Code::ProgramFailed, e.to_string()));
             let mut calls = driver.map_with(gated, inputs, CallOptions::new().with_calls_per_batch(1)).await?;
             let future = calls.future(0);
             assert!(!future.done() && future.try_result().is_none() && future.stats().is_none());
@@ -494,7 +495,7 @@ async fn attach(driver: &Driver) -> kinglet::Result<serde_json::Value> {
     let other = Local::new().with_servers(endpoints.into()).with_concurrency(1).start().await?;
 
     // A map of two waves, of which the second waits for a file.
-    let gate = std::env::current_dir().map_err(|e| Error::input("test", e.to_string()))?.join("gate");
+    let gate = std::env::current_dir().map_err(|e| Error::new(Code::ProgramFailed, e.to_string()))?.join("gate");
     let inputs = (0..20).map(|n| (if n == 19 { gate.display().to_string() } else { String::new() }, n));
     let calls = driver.map(gated, inputs).await?;
     let jobs = calls.jobs();
@@ -505,7 +506,7 @@ async fn attach(driver: &Driver) -> kinglet::Result<serde_json::Value> {
     let again = other.attach_map::<u64>(&backwards).await?;
     assert!(again.len() == 20 && again.done() >= 2 && !again.future(19).done(), "{again:?}");
     assert_eq!(again.jobs(), jobs);
-    std::fs::write(&gate, "").map_err(|e| Error::input("test", e.to_string()))?;
+    std::fs::write(&gate, "").map_err(|e| Error::new(Code::ProgramFailed, e.to_string()))?;
     assert_eq!(again.results().await?, (0..20).collect::<Vec<u64>>());
     assert_eq!((again.report().calls, again.report().done), (20, 20));
     for driver in [driver, &other] {

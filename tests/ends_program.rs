@@ -1,7 +1,7 @@
 //! A program that stands still at a chosen request of its job until it is killed. `ends.rs` runs it: the arguments are an
 //! operation of S3 or DynamoDB, a text in the request, `before` or `after`, and whether a result may be replaced.
 
-use kinglet::{Error, Local, Registry, Submit};
+use kinglet::{Code, Error, Local, Registry, Submit};
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
 
@@ -10,7 +10,7 @@ async fn program() -> kinglet::Result<()> {
     let [operation, text, when, over] = &args[..] else { panic!("four arguments") };
     let driver = Local::new().with_concurrency(2).with_gates().start().await?;
     let gates = driver.runtime().and_then(|runtime| runtime.gates());
-    let gates = gates.ok_or_else(|| Error::service("gates", "there are no gates"))?;
+    let gates = gates.ok_or_else(|| Error::new(Code::ProgramFailed, "there are no gates"))?;
     let rule = match &operation[..] {
         "UpdateItem" | "TransactWriteItems" => Rule::dynamodb(operation),
         _ => Rule::s3(operation),

@@ -86,7 +86,8 @@ fn program() {
         "two jobs of one name" => kinglet::main(Registry::new().job::<First>().job::<Second>(), never),
         "one job twice" => kinglet::main(Registry::new().job::<First>().job::<First>(), async || {
             println!("started");
-            Err(kinglet::Error::input("a-code", "the program's own error").with_hint("the program's own hint"))
+            Err(kinglet::Error::new(kinglet::Code::ProgramFailed, "the program's own error")
+                .with_hint("the program's own hint"))
         }),
         "no jobs" => {
             let runtime = tokio::runtime::Runtime::new().unwrap();

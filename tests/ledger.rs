@@ -6,11 +6,11 @@ use crate::rig::{CLAIM, COMMIT, START, into_phase, refuse};
 use crate::support::spec;
 use kinglet_aws::ledger::{Commit, Planned, Run, Says, Started};
 use kinglet_aws::{Clock, Ledger};
-use kinglet_core::Error;
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{InputSize, JobView, Phase, SILENCE_MS, TryView};
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::record::{MapRecord, Placement, Position, Usage};
+use kinglet_core::{Code, Error};
 use kinglet_local::gate::{Matching, Rule, Strike};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -307,7 +307,7 @@ async fn of_executions_of_one_try_one_does_the_work_and_only_it_can_fail() {
         if lost == 0 {
             assert_eq!(told[at_work as usize], Started::First);
         }
-        let error = Error::service("crashed", "it fell over");
+        let error = Error::new(Code::Crashed, "it fell over");
         for hand in (0..HANDS).filter(|hand| *hand != at_work) {
             ledger.beat(&job, FIRST_TRY, hand).await.unwrap();
             ledger.fail(&job, FIRST_TRY, Says::Run(hand), &error).await.unwrap();
@@ -336,7 +336,7 @@ async fn an_execution_that_has_fallen_silent_is_replaced_and_one_that_shows_sign
     assert_eq!(start(&now, 2).await, Started::Again);
     assert_eq!(start(&now, 3).await, Started::Elsewhere, "the second has begun just now");
     // The first wakes up: it is nobody any more.
-    let error = Error::service("crashed", "it fell over");
+    let error = Error::new(Code::Crashed, "it fell over");
     now.beat(&job, FIRST_TRY, 1).await.unwrap();
     now.fail(&job, FIRST_TRY, Says::Run(1), &error).await.unwrap();
     now.fail(&job, FIRST_TRY, Says::Lambda("request-1"), &error).await.unwrap();
@@ -420,7 +420,7 @@ async fn of_those_who_would_move_a_job_on_one_does_and_what_it_says_stands() {
         rig.assert_listed_as(&job, Phase::Succeeded).await;
         // It has ended: nothing moves it any more.
         let view = rig.view(&job).await;
-        let error = Error::cancelled("cancelled", "late");
+        let error = Error::new(Code::Cancelled, "late");
         assert!(!rig.ledger().end(&job, &view, &[Phase::Publishing], Phase::Cancelled, &error).await.unwrap());
         assert!(!rig.ledger().settle(&job, Phase::Undoing, Phase::Failed, None).await.unwrap());
         rig.assert_listed_as(&job, Phase::Succeeded).await;
@@ -434,7 +434,7 @@ async fn of_those_who_would_end_a_job_one_does_and_its_error_stands() {
         let job = rig.planned_job().await;
         let view = JobView { writes_output, ..rig.view(&job).await };
         let ending = |hand: u32| if hand.is_multiple_of(2) { Phase::Cancelled } else { Phase::Failed };
-        let error = |hand: u32| Error::service("crashed", format!("by {hand}"));
+        let error = |hand: u32| Error::new(Code::Crashed, format!("by {hand}"));
         let of = if writes_output { update(into_phase("undoing")) } else { Rule::dynamodb("TransactWriteItems") };
         let winner = rig
             .winner(lost, of, |hand| {

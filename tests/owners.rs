@@ -8,7 +8,7 @@ use crate::support::{
     Counts, count, failed, naive_count, nothing_published, read_listed, read_output, run, text, word_count,
 };
 use bytes::Bytes;
-use kinglet::{Error, Submit, Timestamp};
+use kinglet::{Code, Error, Submit, Timestamp};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::JobId;
@@ -388,7 +388,7 @@ async fn a_late_reducer_of_an_overwritten_job_brought_its_part_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_manifest_that_came_late_replaced_the_next_jobs() {
     let rig = Rig::new().await;
-    let cancelled = Error::cancelled("cancelled", "too late for that");
+    let cancelled = Error::new(Code::Cancelled, "too late for that");
     for removed in [false, true] {
         let out = if removed { "removed" } else { "overwritten" };
         rig.strike([Rule::s3("CompleteMultipartUpload").containing("_manifest.json").does(Strike::HoldBefore)]);
@@ -418,7 +418,7 @@ async fn a_manifest_that_came_late_replaced_the_next_jobs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_was_late_to_tidy_up_removed_the_next_jobs_claim_and_parts() {
     let rig = Rig::new().await;
-    let cancelled = Error::cancelled("cancelled", "too late for that");
+    let cancelled = Error::new(Code::Cancelled, "too late for that");
     end(&rig.submit("out").await).await.unwrap();
     for rule in [
         // The claim; the parts of the result that is replaced.

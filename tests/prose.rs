@@ -157,7 +157,7 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("refused, {PROGRAM_PERCENT} % of the function's in use"),
                 format!("removes it {} days after it was uploaded", PROGRAM_KEPT_S / DAY_S),
                 format!("one older than {} days uploads it again", PROGRAM_RENEWED_S / DAY_S),
-                format!("symbols of {}.{} at most", GLIBC_MAX.0, GLIBC_MAX.1),
+                format!("symbols of {}.{} at most", GLIBC_MAX.major, GLIBC_MAX.minor),
             ],
         ),
         (

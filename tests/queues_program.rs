@@ -1,7 +1,7 @@
 //! A program whose jobs take their time, or all of it. `queues.rs` runs it with a case and a number of milliseconds; it prints
 //! what it found as JSON. Each record that is mapped adds a line to a file.
 
-use kinglet::{Driver, Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
+use kinglet::{Code, Driver, Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
 use kinglet_local::gate::{Gates, Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ fn faults(driver: &Driver, rules: Vec<FaultRule>) {
 
 fn gates(driver: &Driver) -> kinglet::Result<&Gates> {
     let gates = driver.runtime().and_then(|runtime| runtime.gates());
-    gates.ok_or_else(|| Error::service("gates", "there are no gates"))
+    gates.ok_or_else(|| Error::new(Code::ProgramFailed, "there are no gates"))
 }
 
 /// Waits until nothing runs any more; how long that took in milliseconds.
@@ -109,7 +109,7 @@ async fn program() -> kinglet::Result<()> {
         "endless" => {
             job.endless = Some(1);
             let done = driver.submit_items(&job, 0..3, submit(1)).await?.wait().await;
-            let error = done.err().unwrap_or_else(|| Error::service("none", "the job has succeeded"));
+            let error = done.err().unwrap_or_else(|| Error::new(Code::ProgramFailed, "the job has succeeded"));
             json!({ "code": error.code(), "message": error.to_string(), "seen": seen(&driver, &job) })
         }
         "cancel" | "cancel endless" => {

@@ -4,7 +4,7 @@
 //! A step is a mode, as `exit`; with `@PATH` behind it that executable is shipped instead.
 
 use kinglet::{
-    CallOptions, Emitter, Error, Job, Lines, Local, LocalFunctions, Program, Registry, Sink, Submit, UserError,
+    CallOptions, Code, Emitter, Error, Job, Lines, Local, LocalFunctions, Program, Registry, Sink, Submit, UserError,
     UserResult, Values,
 };
 use kinglet_local::lambda::InvocationReport;
@@ -178,19 +178,20 @@ struct Came {
 async fn program() -> kinglet::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let driver = driver(&arguments).await?;
-    std::fs::write("in", "one line\n").map_err(|e| Error::input("test", e.to_string()))?;
+    std::fs::write("in", "one line\n").map_err(|e| Error::new(Code::ProgramFailed, e.to_string()))?;
     for (n, step) in arguments.iter().filter(|argument| !argument.starts_with("--")).enumerate() {
         let (mode, path) = step.split_once('@').map_or((&step[..], None), |(mode, path)| (mode, Some(path)));
         match mode {
             "corrupt" => corrupt(&driver),
-            "rebuilt" => rebuilt().map_err(|e| Error::input("test", e.to_string()))?,
+            "rebuilt" => rebuilt().map_err(|e| Error::new(Code::ProgramFailed, e.to_string()))?,
             _ => {}
         }
         if ["corrupt", "rebuilt"].contains(&mode) {
             continue;
         }
         if mode == "calls" {
-            std::fs::write("calls", calls(&driver).await?).map_err(|e| Error::input("test", e.to_string()))?;
+            std::fs::write("calls", calls(&driver).await?)
+                .map_err(|e| Error::new(Code::ProgramFailed, e.to_string()))?;
             continue;
         }
         let output = format!("out-{n}");

@@ -7,7 +7,7 @@
 //! Each pair of numbers is a job, submitted a second after the one before, all on so many functions. Prints a line a job as it
 //! ends: how long it took, how often a task was tried again, and how many mappers worked, to be held against its items.
 
-use kinglet::{Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
+use kinglet::{Code, Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -36,10 +36,12 @@ impl Job for Sleep {
 }
 
 async fn program() -> kinglet::Result<()> {
-    let wrong = |_| Error::input("arguments", "FUNCTIONS ITEMS SECONDS [ITEMS SECONDS]…");
+    let wrong = |_| Error::new(Code::ProgramFailed, "FUNCTIONS ITEMS SECONDS [ITEMS SECONDS]…");
     let numbers: Vec<f64> = std::env::args().skip(1).map(|n| n.parse().map_err(wrong)).collect::<Result<_, _>>()?;
-    let Some((functions, jobs)) = numbers.split_first() else { return Err(Error::input("arguments", "FUNCTIONS …")) };
-    let dir = tempfile::tempdir().map_err(|e| Error::limit("tmp", e.to_string()))?;
+    let Some((functions, jobs)) = numbers.split_first() else {
+        return Err(Error::new(Code::ProgramFailed, "FUNCTIONS …"));
+    };
+    let dir = tempfile::tempdir().map_err(|e| Error::new(Code::Tmp, e.to_string()))?;
     let driver = Local::new().with_concurrency(*functions as u32).start().await?;
     let mut handles = Vec::new();
     for (n, job) in jobs.chunks_exact(2).enumerate() {

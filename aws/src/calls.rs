@@ -13,7 +13,7 @@ use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::items;
 use kinglet_core::wire::record::{MapRecord, Position, Usage};
-use kinglet_core::{ByteRange, Error, Result, codec};
+use kinglet_core::{ByteRange, Code, Error, Result, codec};
 
 /// A number that no try has: of the attempt that stands for a worker that died.
 const SETTLED: u16 = u16::MAX;
@@ -41,7 +41,7 @@ impl Conductor {
     ) -> Result<bool> {
         let plan = self.plan_at(job, view, task).await?;
         let split = self.split(job, view.plan.as_deref().unwrap_or_default(), plan).await?;
-        let corrupt = || Error::corrupt("plan-corrupt", format!("job {job}: task {} has no calls", task.0));
+        let corrupt = || Error::new(Code::PlanCorrupt, format!("job {job}: task {} has no calls", task.0));
         let range = split.ranges.first().ok_or_else(corrupt)?;
         let from = start.map_or(range.from, |start| start.offset);
         let to = range.to.min(from + items::HEADER_BYTES as u64);
@@ -107,7 +107,7 @@ impl Ledger {
             Updated::Unmet { item: Some(_), .. } | Updated::TooLarge(_) => {
                 let message =
                     format!("job {job}: more than {CALLS_CANCELLED_MAX} calls are to be cancelled one by one");
-                Err(Error::limit("calls-cancelled", message).with_hint("cancel the whole map (`Calls::cancel`)"))
+                Err(Error::new(Code::CallsCancelled, message).with_hint("cancel the whole map (`Calls::cancel`)"))
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::objects::{Objects, Put, Replace};
 use crate::replies::{Refusal, of_write};
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::types::ExpirationStatus;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// How the table is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ fn refuses_plain(policy: &str) -> bool {
 }
 
 fn ignored(what: &str) -> Error {
-    Error::service("condition-ignored", format!("{what} took a write whose condition did not hold"))
+    Error::new(Code::ConditionIgnored, format!("{what} took a write whose condition did not hold"))
         .with_hint("results would not be exactly once: use AWS, or a server that keeps conditions")
 }
 
@@ -192,7 +192,7 @@ where
     E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + 'static,
 {
     match code(error).as_deref() {
-        Some("ResourceNotFoundException") => Error::stale("function-missing", format!("there is no function {name}"))
+        Some("ResourceNotFoundException") => Error::new(Code::FunctionMissing, format!("there is no function {name}"))
             .with_hint("deploy the stack again: one of its functions was deleted"),
         _ => doing.failed(error),
     }
@@ -218,7 +218,7 @@ impl Ledger {
         let delete = client.delete_item().table_name(table).key("pk", pk.clone()).key("sk", text("tried"));
         delete.send().await.map_err(|e| doing.failed(&e))?;
         if read.map_err(|e| doing.failed(&e))?.item.is_none() {
-            return Err(Error::service("service", format!("table {table} has lost what was written to it")));
+            return Err(Error::new(Code::Service, format!("table {table} has lost what was written to it")));
         }
         match again {
             Err(e) if of_write(code(&e).as_deref()) == Refusal::Unmet => Ok(()),

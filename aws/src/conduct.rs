@@ -17,7 +17,7 @@ use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Requests, Usage};
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
-use kinglet_core::{ByteRange, Error, Result};
+use kinglet_core::{ByteRange, Code, Error, Result};
 use std::time::Duration;
 
 /// Where a stack's parts are.
@@ -278,7 +278,7 @@ impl Conductor {
             match done {
                 Ok(()) => sent = to,
                 // Those that were sent are sent again: who comes second leaves.
-                Err(error) if error.code() == "throttled" => {
+                Err(error) if error.is(Code::Throttled) => {
                     tracing::warn!(%job, %error, sent, "Lambda takes no more events for now");
                     if pause.wait("sending events").await.is_err() {
                         return Ok(());
@@ -376,7 +376,7 @@ impl Conductor {
                 let usage = self.usage_since(before, started_at);
                 self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await.map(drop)
             }
-            Err(error) if error.code() == "turn-taken" => Ok(()),
+            Err(error) if error.is(Code::TurnTaken) => Ok(()),
             Err(error) if self.decides(&error) => self.give_up_publishing(job, view, &error).await,
             Err(error) => Err(error),
         }
@@ -403,9 +403,9 @@ impl Conductor {
                         return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, None).await.map(drop);
                     }
                     Ok((false, upload)) => upload,
-                    Err(error) if error.code() == "turn-taken" => return Ok(()),
+                    Err(error) if error.is(Code::TurnTaken) => return Ok(()),
                     // Nothing can be there, nor come.
-                    Err(error) if error.code() == "bucket-missing" => view.manifest_upload.clone(),
+                    Err(error) if error.is(Code::BucketMissing) => view.manifest_upload.clone(),
                     // Whoever may not even abort the upload leaves it to others, but not for ever.
                     Err(error) if self.decides(&error) && view.turn > PUBLISHING_TURNS_MAX => {
                         view.manifest_upload.clone()
@@ -413,7 +413,7 @@ impl Conductor {
                     Err(error) => return Err(error),
                 }
             }
-            Err(error) if error.code() == "object-missing" => view.manifest_upload.clone(),
+            Err(error) if error.is(Code::ObjectMissing) => view.manifest_upload.clone(),
             Err(error) => return Err(error),
         };
         tracing::error!(target: "kinglet::job", %job, code = error.code(), %error, hint = error.hint(), "publishing");
@@ -460,7 +460,7 @@ impl Conductor {
         let count = view.calls.map_or(0, |calls| calls.count);
         if made != count {
             let message = format!("reconciling job {job}: calls given and made: {count} is not {made}");
-            return Err(Error::corrupt("unreconciled", message));
+            return Err(Error::new(Code::Unreconciled, message));
         }
         let usage = self.usage_since(before, started_at);
         self.ledger.proceed(job, view.phase, Phase::Succeeded, usage.as_ref()).await?;
@@ -483,7 +483,7 @@ impl Conductor {
         let reduces: Vec<_> = reduces.into_iter().flatten().collect();
         if reduces.len() != view.partitions as usize {
             let message = format!("job {job}: {} of {} parts", reduces.len(), view.partitions);
-            return Err(Error::corrupt("unreconciled", message));
+            return Err(Error::new(Code::Unreconciled, message));
         }
         let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
         Ok(Publication { spec, reduces, manifest })
@@ -566,7 +566,7 @@ impl Conductor {
         let ping = tokio::time::timeout(PING_MAX, self.functions.ping(&self.functions.names().splitter));
         let Ok(pinged) = ping.await else { return Ok(None) };
         let error = match pinged {
-            Err(error) if error.code() == "throttled" => return Ok(None), // It waits for a free function.
+            Err(error) if error.is(Code::Throttled) => return Ok(None), // It waits for a free function.
             Err(error) => return Err(error),
             Ok(Some(error)) => error,
             // It was free just now. Perhaps it was not before, and Lambda will try again in some minutes: so does this.
@@ -581,7 +581,7 @@ impl Conductor {
                 // Whoever submitted the job has sent the first try without a claim.
                 let times = sends + u16::from(number == 0);
                 let message = format!("the splitter was invoked {times} times and has not begun");
-                Error::stale("splitter-silent", message)
+                Error::new(Code::SplitterSilent, message)
             }
         };
         self.try_failed(job, key, Says::Lambda(""), &error.with_hint(hint)).await.map(|()| Some(PING_NEXT))
@@ -625,7 +625,7 @@ impl Turn {
             tokio::time::sleep(KEEP_EVERY).await;
             match conductor.ledger.keep_turn(job, self.phase, self.number, 0).await {
                 Ok(true) => {}
-                Ok(false) => return Error::service("turn-taken", format!("another goes on with job {job}")),
+                Ok(false) => return Error::new(Code::TurnTaken, format!("another goes on with job {job}")),
                 Err(error) => tracing::warn!(%job, %error, "giving a sign of life"),
             }
         }
@@ -659,11 +659,11 @@ const ACCEPTED_AT_ONCE: usize = 16;
 
 /// Which plan is a job's.
 fn plan_of<'a>(job: &JobId, view: &'a JobView) -> Result<&'a str> {
-    view.plan.as_deref().ok_or_else(|| Error::corrupt("plan-corrupt", format!("job {job} has no plan")))
+    view.plan.as_deref().ok_or_else(|| Error::new(Code::PlanCorrupt, format!("job {job} has no plan")))
 }
 
 fn no_task(job: &JobId, task: TaskIdx) -> Error {
-    Error::corrupt("plan-corrupt", format!("job {job} has no task {}", task.0))
+    Error::new(Code::PlanCorrupt, format!("job {job} has no task {}", task.0))
 }
 
 /// The least that a piece is halved to: of items, one of them, about.

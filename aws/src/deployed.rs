@@ -5,7 +5,7 @@ use crate::errors::{Doing, code};
 use crate::functions::FunctionNames;
 use crate::session::Session;
 use aws_sdk_cloudformation::types::{Stack as Description, StackStatus};
-use kinglet_core::{Error, Result, wire};
+use kinglet_core::{Code, Error, Result, wire};
 use std::collections::BTreeMap;
 
 /// A stack that `sam deploy` made, as its outputs describe it.
@@ -63,7 +63,7 @@ impl Deployed {
         let output = |key: &str| {
             outputs.get(key).cloned().ok_or_else(|| {
                 let message = format!("stack {name} in {region} has no output {key}");
-                Error::stale("stack-outputs", message)
+                Error::new(Code::StackOutputs, message)
                     .with_hint("name a stack that was deployed from Kinglet's template.yaml, and deploy this version's")
             })
         };
@@ -71,7 +71,7 @@ impl Deployed {
             let text = output(key)?;
             text.parse::<u64>().map_err(|_| {
                 let message = format!("output {key} of stack {name} is {text:?}, which is no number");
-                Error::stale("stack-outputs", message).with_hint("deploy the template of this version")
+                Error::new(Code::StackOutputs, message).with_hint("deploy the template of this version")
             })
         };
         let version = output("Version")?;
@@ -108,7 +108,7 @@ impl Deployed {
     pub fn check_settled(&self) -> Result<()> {
         if is_changing(&self.status) {
             let message = format!("stack {} in {} is being changed ({})", self.name, self.region, self.status);
-            return Err(Error::stale("stack-state", message).with_hint("wait until the deployment is over"));
+            return Err(Error::new(Code::StackState, message).with_hint("wait until the deployment is over"));
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ async fn describe(session: &Session, name: &str) -> Result<Description> {
         ),
         found => format!("stacks of Kinglet in {region}: {}; pass --region if it is elsewhere", found.join(", ")),
     };
-    Err(Error::input("stack-missing", format!("there is no stack {name} in {region}")).with_hint(hint))
+    Err(Error::new(Code::StackMissing, format!("there is no stack {name} in {region}")).with_hint(hint))
 }
 
 /// The names of the stacks in this region that have our outputs; none where they cannot be listed. For a hint.
@@ -186,7 +186,7 @@ fn check_status(name: &str, status: &str, reason: Option<&str>) -> Result<()> {
         _ if status.ends_with("_IN_PROGRESS") => "wait until the deployment is over",
         _ => "see its events in CloudFormation, and deploy again",
     };
-    Err(Error::stale("stack-state", format!("stack {name} is {status}{why}")).with_hint(hint))
+    Err(Error::new(Code::StackState, format!("stack {name} is {status}{why}")).with_hint(hint))
 }
 
 /// Versions may differ; what drivers and functions tell each other must not.
@@ -201,7 +201,7 @@ fn check_wire(name: &str, version: &str, theirs: u64) -> Result<()> {
     };
     let message =
         format!("stack {name} speaks wire format {theirs} (Kinglet {version}), this program {ours} (Kinglet {own})");
-    Err(Error::stale("wire-version", message).with_hint(hint))
+    Err(Error::new(Code::WireVersion, message).with_hint(hint))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use kinglet_core::Error;
+use kinglet_core::{Code, Error};
 use std::fmt::Display;
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ impl<D: Display> Doing<D> {
                 format!("use a stack in the bucket's region, or copy the objects to a bucket in {asked}"),
             ),
         };
-        Error::input("region", named).with_hint(hint)
+        Error::new(Code::Region, named).with_hint(hint)
     }
 
     /// The service's own code for an error, `PreconditionFailed` among others.
@@ -54,7 +54,7 @@ impl<D: Display> Doing<D> {
                 return no_credentials(what, cause);
             }
             let cause = causes(error);
-            return Error::service("unreachable", format!("{what}: {cause} ({took:.1} s)"))
+            return Error::new(Code::Unreachable, format!("{what}: {cause} ({took:.1} s)"))
                 .with_hint("the service could not be reached: check the network, the region and the endpoint");
         };
         let status = error.raw_response().map_or(0, |r| r.status().as_u16());
@@ -87,14 +87,14 @@ pub(crate) fn of_code(what: &str, code: Option<&str>, said: &str) -> Error {
 fn classified(code: &str, status: u16, said: &str, message: impl Fn(&str) -> String) -> Error {
     match code {
         "AccessDenied" | "AccessDeniedException" | "AllAccessDisabled" | "UnauthorizedOperation" => {
-            Error::input("access-denied", message("access denied: "))
+            Error::new(Code::AccessDenied, message("access denied: "))
                 .with_hint("the role or user that asks needs permission for it")
         }
         // A signature that is too old speaks of the clock, whatever code it comes with.
         "RequestTimeTooSkewed" | "RequestExpired" => clock(message("")),
         "InvalidSignatureException" | "SignatureDoesNotMatch" if said.starts_with("Signature ") => clock(message("")),
         "ExpiredToken" | "ExpiredTokenException" => {
-            Error::input("credentials-expired", message("the credentials have expired: "))
+            Error::new(Code::CredentialsExpired, message("the credentials have expired: "))
                 .with_hint("sign in again, as by `aws login` or `aws sso login`, or renew the keys in the environment")
         }
         "InvalidAccessKeyId"
@@ -105,38 +105,38 @@ fn classified(code: &str, status: u16, said: &str, message: impl Fn(&str) -> Str
         | "TokenRefreshRequired"
         | "MissingAuthenticationToken"
         | "IncompleteSignature"
-        | "InvalidSignatureException" => Error::input("credentials", message(""))
+        | "InvalidSignatureException" => Error::new(Code::Credentials, message(""))
             .with_hint("check the AWS credentials: `aws sts get-caller-identity` shows whose are used"),
-        "NoSuchBucket" => Error::input("bucket-missing", message("")).with_hint("create the bucket or mend its name"),
-        "NoSuchKey" | "NotFound" => Error::input("object-missing", message("")),
-        "NoSuchUpload" => Error::service("upload-gone", message("")),
-        "PreconditionFailed" => Error::input("precondition", message("")),
+        "NoSuchBucket" => Error::new(Code::BucketMissing, message("")).with_hint("create the bucket or mend its name"),
+        "NoSuchKey" | "NotFound" => Error::new(Code::ObjectMissing, message("")),
+        "NoSuchUpload" => Error::new(Code::UploadGone, message("")),
+        "PreconditionFailed" => Error::new(Code::Precondition, message("")),
         // Somebody writes to the same object at the same time.
         "ConditionalRequestConflict" | "OperationAborted" | "TransactionConflictException" => {
-            Error::service("service", message(""))
+            Error::new(Code::Service, message(""))
         }
-        "InvalidRange" => Error::input("range", message("")),
-        "InsufficientStorage" => Error::limit("no-space", message("")).with_hint("free some disk space"),
+        "InvalidRange" => Error::new(Code::Range, message("")),
+        "InsufficientStorage" => Error::new(Code::NoSpace, message("")).with_hint("free some disk space"),
         "ResourceNotFoundException" => {
-            Error::stale("resource-missing", message("")).with_hint("deploy the stack, or check its name and region")
+            Error::new(Code::ResourceMissing, message("")).with_hint("deploy the stack, or check its name and region")
         }
         "EntityTooLarge"
         | "ItemCollectionSizeLimitExceededException"
         | "RequestEntityTooLargeException"
-        | "RequestTooLargeException" => Error::limit("too-large", message("")),
-        _ if is_throttle(code) || status == 429 => Error::service("throttled", message("throttled: ")).with_hint(
+        | "RequestTooLargeException" => Error::new(Code::TooLarge, message("")),
+        _ if is_throttle(code) || status == 429 => Error::new(Code::Throttled, message("throttled: ")).with_hint(
             "too much runs at once for the account's limits: wait, lower --concurrency, or ask AWS for more",
         ),
         "RequestTimeout" | "InternalServerError" | "TransactionInProgressException" => {
-            Error::service("service", message(""))
+            Error::new(Code::Service, message(""))
         }
-        _ if (500..600).contains(&status) => Error::service("service", message("")),
-        _ => Error::input("rejected", message("")),
+        _ if (500..600).contains(&status) => Error::new(Code::Service, message("")),
+        _ => Error::new(Code::Rejected, message("")),
     }
 }
 
 fn clock(message: String) -> Error {
-    Error::input("clock", message).with_hint("set this machine's clock: AWS refuses what is more than 5 minutes off")
+    Error::new(Code::Clock, message).with_hint("set this machine's clock: AWS refuses what is more than 5 minutes off")
 }
 
 /// What kept the SDK from having credentials, if that is why a request was not sent.
@@ -157,15 +157,15 @@ fn no_credentials(what: &dyn Display, error: &CredentialsError) -> Error {
         CredentialsError::CredentialsNotLoaded(_) => {
             // The cause is a list of all places that were looked at.
             tracing::debug!(cause, "no credentials");
-            Error::input("credentials-missing", format!("{what}: there are no AWS credentials")).with_hint(
+            Error::new(Code::CredentialsMissing, format!("{what}: there are no AWS credentials")).with_hint(
                 "sign in with `aws login` or `aws configure`, name a profile with --profile, or set AWS_ACCESS_KEY_ID",
             )
         }
         CredentialsError::ProviderTimedOut(_) => {
-            Error::service("credentials-provider", format!("{what}: asking for AWS credentials: {cause}"))
+            Error::new(Code::CredentialsProvider, format!("{what}: asking for AWS credentials: {cause}"))
                 .with_hint("the provider of the profile's credentials does not answer: check the network")
         }
-        _ => Error::input("credentials", format!("{what}: having AWS credentials: {cause}"))
+        _ => Error::new(Code::Credentials, format!("{what}: having AWS credentials: {cause}"))
             .with_hint("sign in again, as by `aws login` or `aws sso login`, and check the profile"),
     }
 }

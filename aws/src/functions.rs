@@ -6,7 +6,7 @@ use aws_sdk_lambda::types::{InvocationType, LastUpdateStatus};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::wire::event::{Event, PingEvent};
 use kinglet_core::wire::trace;
-use kinglet_core::{Error, Result, limits};
+use kinglet_core::{Code, Error, Result, limits};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,9 +78,9 @@ impl Functions {
             Event::Reduce(_) => &self.names.reducer,
         };
         let payload =
-            serde_json::to_vec(event).map_err(|e| Error::input("event", format!("encoding an event: {e}")))?;
+            serde_json::to_vec(event).map_err(|e| Error::new(Code::Event, format!("encoding an event: {e}")))?;
         if payload.len() > limits::INVOKE_ASYNC_BYTES_MAX {
-            return Err(Error::limit("too-large", format!("an event for {name} has {} bytes", payload.len())));
+            return Err(Error::new(Code::TooLarge, format!("an event for {name} has {} bytes", payload.len())));
         }
         let doing = Doing::now(format!("invoking function {name}"));
         let request = self.lambda.invoke().function_name(name).invocation_type(InvocationType::Event);
@@ -98,7 +98,7 @@ impl Functions {
             Ok(_) => Ok(()),
             Err(e) if code(&e).as_deref() == Some("ResourceNotFoundException") => {
                 let message = format!("invoking function {name}: there is no such function");
-                Err(Error::stale("function-missing", message)
+                Err(Error::new(Code::FunctionMissing, message)
                     .with_hint("deploy the stack again: one of its functions was deleted"))
             }
             Err(e) => Err(doing.failed(&e)),
@@ -113,7 +113,7 @@ impl Functions {
     pub async fn ping(&self, name: &str) -> Result<Option<Error>> {
         let doing = Doing::now(format!("pinging function {name}"));
         let payload = serde_json::to_vec(&Event::Ping(PingEvent {}))
-            .map_err(|e| Error::input("event", format!("encoding an event: {e}")))?;
+            .map_err(|e| Error::new(Code::Event, format!("encoding an event: {e}")))?;
         let request = self.lambda.invoke().function_name(name).payload(Blob::new(payload));
         let answer = request.send().await.map_err(|e| doing.failed(&e))?;
         if answer.function_error.is_none() {
@@ -185,19 +185,19 @@ impl Functions {
                 Some(LastUpdateStatus::InProgress) => tokio::time::sleep(UPDATE_PAUSE).await,
                 Some(LastUpdateStatus::Failed) => {
                     let message = format!("giving function {name} {memory_mb} MB of memory: {why}");
-                    return Err(Error::service("function-update", message));
+                    return Err(Error::new(Code::FunctionUpdate, message));
                 }
                 _ if now_mb == memory_mb => return Ok(()),
                 _ => {
                     let message =
                         format!("function {name} has {now_mb} MB of memory and not the {memory_mb} MB it was given");
-                    return Err(Error::service("function-update", message)
+                    return Err(Error::new(Code::FunctionUpdate, message)
                         .with_hint("somebody else changes the function at the same time"));
                 }
             }
         }
         let message = format!("function {name} is still being updated after a minute");
-        Err(Error::service("function-update", message).with_hint("look at it in the console, then try again"))
+        Err(Error::new(Code::FunctionUpdate, message).with_hint("look at it in the console, then try again"))
     }
 
     /// Hands out many events, several at once.
@@ -223,18 +223,18 @@ pub fn death(response: &serde_json::Value) -> Error {
     let (kind, message) = (field("errorType"), field("errorMessage"));
     let says = |text: &str| kind.contains(text) || message.contains(text);
     if says("OutOfMemory") || says("signal: killed") {
-        Error::limit("out-of-memory", format!("the function ran out of memory: {message}"))
+        Error::new(Code::OutOfMemory, format!("the function ran out of memory: {message}"))
             .with_hint("give the functions more memory, or cut the input into smaller splits (--split-bytes)")
     } else if says("signal: aborted") {
-        Error::service("aborted", format!("the function ended itself: {message}")).with_hint(
+        Error::new(Code::Aborted, format!("the function ended itself: {message}")).with_hint(
             "the function's log says why: `abort()` was called, the stack overflowed, or the system refused it memory",
         )
     } else if says("Timedout") || says("timed out") {
-        Error::service("timed-out", format!("the function ran out of time: {message}"))
+        Error::new(Code::TimedOut, format!("the function ran out of time: {message}"))
             .with_hint("give the functions a longer timeout or cut the input into smaller splits (--split-bytes)")
     } else {
         let what = if message.is_empty() { "without a word" } else { message };
-        Error::service("crashed", format!("the function failed: {kind}: {what}"))
+        Error::new(Code::Crashed, format!("the function failed: {kind}: {what}"))
             .with_hint("the function's log says more")
     }
 }

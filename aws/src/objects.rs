@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, Encodin
 use bytes::Bytes;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::record::OpenUpload;
-use kinglet_core::{Error, Result, limits};
+use kinglet_core::{Code, Error, Result, limits};
 use percent_encoding::NON_ALPHANUMERIC;
 use std::fmt;
 
@@ -178,7 +178,7 @@ impl Objects {
             match got.map_err(|e| doing.failed(&e))?.body.collect().await {
                 Ok(body) => return Ok(body.into_bytes()),
                 Err(e) if tries == BODY_TRIES => {
-                    return Err(Error::service("body", format!("reading s3://{bucket}/{key}: {}", causes(&e))));
+                    return Err(Error::new(Code::Body, format!("reading s3://{bucket}/{key}: {}", causes(&e))));
                 }
                 Err(_) => {}
             }
@@ -265,7 +265,7 @@ impl Objects {
             match got.body.collect().await {
                 Ok(body) => return Ok(Some(Read { bytes: body.into_bytes(), etag, modified })),
                 Err(e) if tries == BODY_TRIES => {
-                    return Err(Error::service("body", format!("reading s3://{bucket}/{key}: {}", causes(&e))));
+                    return Err(Error::new(Code::Body, format!("reading s3://{bucket}/{key}: {}", causes(&e))));
                 }
                 Err(_) => {}
             }
@@ -466,9 +466,9 @@ impl Objects {
         let id =
             |version: &Version| ObjectIdentifier::builder().key(&version.key).set_e_tag(version.etag.clone()).build();
         let ids = versions.iter().map(id).collect::<Result<Vec<_>, _>>();
-        let ids = ids.map_err(|e| Error::input("rejected", causes(&e)))?;
+        let ids = ids.map_err(|e| Error::new(Code::Rejected, causes(&e)))?;
         let delete = Delete::builder().set_objects(Some(ids)).quiet(true).build();
-        let delete = delete.map_err(|e| Error::input("rejected", causes(&e)))?;
+        let delete = delete.map_err(|e| Error::new(Code::Rejected, causes(&e)))?;
         let done = self.s3.delete_objects().bucket(bucket).delete(delete).send().await.map_err(|e| doing.failed(&e))?;
         let failed = done.errors().iter().filter_map(|failed| {
             let (key, said) = (failed.key().unwrap_or("?"), failed.message().unwrap_or("no message"));
@@ -476,7 +476,7 @@ impl Objects {
                 Refusal::Unmet => None,
                 Refusal::Conflict => {
                     let message = format!("deleting s3://{bucket}/{key}: it is being written");
-                    Some(Undeleted { key: key.to_owned(), error: Error::service("throttled", message) })
+                    Some(Undeleted { key: key.to_owned(), error: Error::new(Code::Throttled, message) })
                 }
                 _ => {
                     let error = crate::errors::of_code(&format!("deleting s3://{bucket}/{key}"), failed.code(), said);
@@ -576,7 +576,7 @@ impl RangeReader {
             self.tries += 1;
             if self.tries == BODY_TRIES {
                 let message = format!("reading {} at byte {}: {broken} (attempt {})", self.shown, self.at, self.tries);
-                return Err(Error::service("body", message));
+                return Err(Error::new(Code::Body, message));
             }
         }
         Ok(None)
@@ -590,7 +590,7 @@ impl RangeReader {
         match request.send().await {
             Ok(got) => Ok(got.body),
             Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => {
-                Err(Error::input("object-changed", format!("reading {}: it changed while the job ran", self.shown))
+                Err(Error::new(Code::ObjectChanged, format!("reading {}: it changed while the job ran", self.shown))
                     .with_hint("run the job again when nothing writes to its input"))
             }
             Err(e) => Err(doing.failed(&e)),

@@ -231,7 +231,7 @@ impl Conductor {
         }
         let view = match self.ledger.job(&owner.job).await {
             Ok(view) => view,
-            Err(error) if error.code() == "job-missing" => return Ok(Standing::Dead),
+            Err(error) if error.is(Code::JobMissing) => return Ok(Standing::Dead),
             Err(error) => return Err(error),
         };
         let ends = matches!(view.phase, Phase::Publishing | Phase::Undoing);
@@ -255,8 +255,8 @@ impl Conductor {
         let key = output.manifest_key();
         let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
         let manifest = serde_json::from_slice(&there.bytes).map_err(|_| {
-            Error::input(
-                "output-exists",
+            Error::new(
+                Code::OutputExists,
                 format!("{} is there, and is no manifest of Kinglet's", output.shown_key(&key)),
             )
             .with_hint("choose another output, or remove that file if nobody needs it")
@@ -510,7 +510,7 @@ impl Conductor {
     async fn is_published(&self, job: &JobId, output: &OutputSpec) -> Result<bool> {
         let manifest = match self.read_manifest(output).await {
             // Something else is there.
-            Err(error) if error.code() == "output-exists" => None,
+            Err(error) if error.is(Code::OutputExists) => None,
             read => read?,
         };
         if manifest.is_some_and(|stored| stored.manifest.job == job.as_str()) {
@@ -542,7 +542,7 @@ impl Conductor {
         let key = output.part_key(partition.0, job);
         let missing = |what: &str| {
             let message = format!("publishing {}: {what}", output.shown_key(&key));
-            Error::input("output-changed", message)
+            Error::new(Code::OutputChanged, message)
                 .with_hint("something else removed it, as a lifecycle rule of the bucket may: run the job again")
         };
         let upload = record.upload.as_ref().ok_or_else(|| missing("its attempt has left no upload"))?;
@@ -577,7 +577,7 @@ impl Conductor {
     ) -> Result<()> {
         let key = output.manifest_key();
         let mut text = serde_json::to_vec_pretty(manifest)
-            .map_err(|e| Error::corrupt("manifest", format!("writing the manifest of job {job}: {e}")))?;
+            .map_err(|e| Error::new(Code::Manifest, format!("writing the manifest of job {job}: {e}")))?;
         text.push(b'\n');
         let replace = replaces.map_or(Replace::No, |replaces| Replace::Only(replaces.etag.clone()));
         for round in 0..MANIFEST_UPLOADS_MAX {
@@ -620,7 +620,7 @@ impl Conductor {
                 self.objects.abort_upload(&output.bucket, &key, &again).await?;
             }
         }
-        Err(Error::service("upload", format!("the upload of {} is gone again and again", output.shown_key(&key))))
+        Err(Error::new(Code::Upload, format!("the upload of {} is gone again and again", output.shown_key(&key))))
     }
 
     /// Goes through the sequence of undoing, from wherever it is; see the module.
@@ -704,7 +704,7 @@ pub(crate) struct Publication {
 
 /// Says that another has taken the job to its end meanwhile: nothing is left to do.
 fn over(job: &JobId) -> Error {
-    Error::service("turn-taken", format!("another has taken job {job} to its end"))
+    Error::new(Code::TurnTaken, format!("another has taken job {job} to its end"))
 }
 
 fn replaced(StoredManifest { manifest, etag }: StoredManifest) -> Replaced {
@@ -715,7 +715,7 @@ fn replaced(StoredManifest { manifest, etag }: StoredManifest) -> Replaced {
 fn taken(output: &OutputSpec, owner: &Owner, how: &str) -> Error {
     let Owner { job, name, .. } = owner;
     let message = format!("the output {} is taken by job {job} ({name}), which is at work ({how})", output.shown);
-    Error::input("output-taken", message).with_hint(format!(
+    Error::new(Code::OutputTaken, message).with_hint(format!(
         "wait for it (`kinglet attach {job}`), end it (`kinglet cancel {job}`), or choose another output"
     ))
 }
@@ -724,7 +724,7 @@ fn taken_by_stranger(output: &OutputSpec, owner: &Owner, how: &str, left_min: u6
     let Owner { job, name, .. } = owner;
     let message =
         format!("the output {} is taken by job {job} ({name}) of another stack (claimed {how})", output.shown);
-    Error::input("output-taken", message).with_hint(format!(
+    Error::new(Code::OutputTaken, message).with_hint(format!(
         "choose another output; if that job is dead, its claim lapses in {left_min} min, or remove {}",
         output.shown_key(&output.owner_key())
     ))
@@ -732,7 +732,7 @@ fn taken_by_stranger(output: &OutputSpec, owner: &Owner, how: &str, left_min: u6
 
 fn exists(output: &OutputSpec, key: &str) -> Error {
     let message = format!("the output {} is taken: {} is there", output.shown, output.shown_key(key));
-    Error::input("output-exists", message).with_hint(
+    Error::new(Code::OutputExists, message).with_hint(
         "choose another output, or pass --overwrite, which replaces a result of Kinglet's and leaves all other files",
     )
 }
@@ -741,16 +741,16 @@ fn exists(output: &OutputSpec, key: &str) -> Error {
 fn old(output: &OutputSpec) -> Error {
     let message =
         format!("the output {} holds a result of an earlier version, which cannot be replaced safely", output.shown);
-    Error::input("output-exists", message).with_hint("choose another output, or remove that result first")
+    Error::new(Code::OutputExists, message).with_hint("choose another output, or remove that result first")
 }
 
 fn lost(output: &OutputSpec) -> Error {
-    Error::input("output-taken", format!("the output {} is not the job's any more", output.shown))
+    Error::new(Code::OutputTaken, format!("the output {} is not the job's any more", output.shown))
         .with_hint("somebody removed its `_owner.json`, or another job has taken it: run the job again")
 }
 
 fn changed(output: &OutputSpec) -> Error {
     let shown = output.shown_key(&output.manifest_key());
-    Error::input("output-changed", format!("{shown} was changed by something else while the job ran"))
+    Error::new(Code::OutputChanged, format!("{shown} was changed by something else while the job ran"))
         .with_hint("run the job again, or choose another output")
 }

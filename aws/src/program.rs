@@ -94,7 +94,7 @@ pub async fn fetch(
     };
     let head = conductor.objects.head(bucket, &key).await.map_err(|e| e.context(doing()))?;
     let Some(head) = head else {
-        return Err(Error::input("program-missing", format!("{}: there is none", doing()))
+        return Err(Error::new(Code::ProgramMissing, format!("{}: there is none", doing()))
             .with_hint("start the driver again: it uploads the program"));
     };
     let mut reader = conductor.objects.read(bucket, &key, Some(&head.etag), 0, head.size, &shown);

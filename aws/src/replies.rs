@@ -71,7 +71,10 @@ impl Pause {
     pub(crate) async fn wait(&mut self, what: &str) -> kinglet_core::Result<()> {
         self.rounds += 1;
         if self.rounds > ROUNDS_MAX {
-            return Err(kinglet_core::Error::service("throttled", format!("{what} (attempt {})", self.rounds)));
+            return Err(kinglet_core::Error::new(
+                kinglet_core::Code::Throttled,
+                format!("{what} (attempt {})", self.rounds),
+            ));
         }
         tokio::time::sleep(std::time::Duration::from_millis(10 << self.rounds.min(8) >> 1)).await;
         Ok(())

@@ -5,7 +5,7 @@ use crate::clients::{self, Clients};
 use crate::clock::ClockInterceptor;
 use crate::errors::Doing;
 use aws_config::{BehaviorVersion, Region};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// How many functions of an account can run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Session {
         let config = loader.load().await;
         let Some(region) = config.region().map(ToString::to_string) else {
             let of = profile.map_or(String::new(), |name| format!(" and the profile {name} has none"));
-            return Err(Error::input("region-missing", format!("no AWS region is set{of}")).with_hint(
+            return Err(Error::new(Code::RegionMissing, format!("no AWS region is set{of}")).with_hint(
                 "pass --region, set AWS_REGION, or give the profile one: `aws configure set region REGION`",
             ));
         };
@@ -77,7 +77,7 @@ impl Session {
     /// Names the profile that was asked for, where it has no credentials: the SDK takes one that is not there for an empty one.
     pub(crate) fn explained(&self, error: Error) -> Error {
         match &self.profile {
-            Some(profile) if error.code() == "credentials-missing" => {
+            Some(profile) if error.is(Code::CredentialsMissing) => {
                 error.context(format!("profile {profile}")).with_hint(format!(
                     "check that ~/.aws/config has it, and sign in by it: `aws login --profile {profile}`"
                 ))
@@ -110,7 +110,7 @@ impl Session {
         let doing = Doing::now("reading the account's limits of Lambda");
         let said = self.clients.lambda.get_account_settings().send().await.map_err(|e| doing.failed(&e))?;
         let limit =
-            said.account_limit.ok_or_else(|| Error::service("service", "Lambda did not say the account's limits"))?;
+            said.account_limit.ok_or_else(|| Error::new(Code::Service, "Lambda did not say the account's limits"))?;
         let number = |n: i32| u32::try_from(n).unwrap_or(0);
         let unreserved = limit.unreserved_concurrent_executions.map_or(0, number);
         Ok(Concurrency { unreserved, all: number(limit.concurrent_executions) })

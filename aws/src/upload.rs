@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use kinglet_core::budget::{UPLOAD_PART_BYTES, UPLOAD_PARTS_AT_ONCE};
 use kinglet_core::wire::record::OpenUpload;
-use kinglet_core::{Error, Result, limits};
+use kinglet_core::{Code, Error, Result, limits};
 use tokio::task::JoinSet;
 
 /// An upload under way.
@@ -53,7 +53,7 @@ impl Upload {
         self.buffer.push(bytes);
         match self.send_rest().await {
             Ok(upload) => Ok(Some(upload.etags)),
-            Err(error) if error.code() == "upload-gone" => Ok(None),
+            Err(error) if error.is(Code::UploadGone) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -100,7 +100,7 @@ impl Upload {
         let body = self.take_buffer();
         let number = self.next_part;
         if number as usize > limits::UPLOAD_PARTS_MAX {
-            return Err(Error::limit("too-large", format!("s3://{}/{} is too large for S3", self.bucket, self.key)));
+            return Err(Error::new(Code::TooLarge, format!("s3://{}/{} is too large for S3", self.bucket, self.key)));
         }
         self.next_part += 1;
         let doing = Doing::now(format!("writing part {number} of s3://{}/{}", self.bucket, self.key));
@@ -117,7 +117,7 @@ impl Upload {
     async fn receive(&mut self) -> Result<()> {
         if let Some(done) = self.sending.join_next().await {
             let part =
-                done.map_err(|e| Error::service("upload", format!("writing s3://{}/{}: {e}", self.bucket, self.key)))?;
+                done.map_err(|e| Error::new(Code::Upload, format!("writing s3://{}/{}: {e}", self.bucket, self.key)))?;
             self.sent.push(part?);
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Upload {
     }
 
     fn gone(&self) -> Error {
-        Error::service("upload", format!("the upload of s3://{}/{} is gone", self.bucket, self.key))
+        Error::new(Code::Upload, format!("the upload of s3://{}/{} is gone", self.bucket, self.key))
     }
 
     /// Sends all bytes and leaves it to another to make the object appear ([`Objects::complete`]) or to give it up.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Clock, Objects};
 use kinglet_core::ids::{AttemptId, JobId};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use kinglet_worker::{Try, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -262,7 +262,7 @@ fn bucket_and_key(uri: &str) -> Result<(&str, &str)> {
     uri.strip_prefix("s3://")
         .and_then(|rest| rest.split_once('/'))
         .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-        .ok_or_else(|| Error::input("uri", format!("{uri:?} names no object")).with_hint("write s3://BUCKET/KEY"))
+        .ok_or_else(|| Error::new(Code::Uri, format!("{uri:?} names no object")).with_hint("write s3://BUCKET/KEY"))
 }
 
 #[cfg(test)]

@@ -56,14 +56,14 @@ impl Functions {
         const { is_a_function_of_its_own_type::<F>() };
         let type_id = TypeId::of::<F>();
         if self.by_name.get(name).is_some_and(|there| there.type_id != type_id) {
-            let error = Error::input("function-name-taken", format!("two functions are registered as {name:?}"));
+            let error = Error::new(Code::FunctionNameTaken, format!("two functions are registered as {name:?}"));
             let hint = "give one of them a name of its own: `.named_function(\"name\", function)`";
             self.clash.get_or_insert(error.with_hint(hint));
             return self;
         }
         let body = move |context: &Context, input: &[u8]| {
             let input = codec::decode_foreign::<F::Input>(input).map_err(|e| {
-                Error::stale("call-input", format!("reading the input: {e}"))
+                Error::new(Code::CallInput, format!("reading the input: {e}"))
                     .with_hint("the functions hold another version of the input's type: build or deploy them again")
             })?;
             let value = function.call(context, input).map_err(|e| e.into_error(Code::CallFailed))?;
@@ -96,7 +96,7 @@ impl Functions {
         const { is_a_function_of_its_own_type::<F>() };
         self.check()?;
         let name = self.by_type.get(&TypeId::of::<F>()).ok_or_else(|| {
-            Error::input("function-not-registered", format!("the function {} is not registered", type_name::<F>()))
+            Error::new(Code::FunctionNotRegistered, format!("the function {} is not registered", type_name::<F>()))
                 .with_hint("register it in `main`: `Registry::new().function(your_function)`")
         })?;
         Ok((name.clone(), signature::<M, F>()))
@@ -111,13 +111,13 @@ impl Functions {
         let Some(found) = self.by_name.get(name) else {
             let known: Vec<_> = self.names().collect();
             let message = format!("no function named {name:?} is registered in the functions ({})", known.join(", "));
-            return Err(Error::stale("function-not-registered", message)
+            return Err(Error::new(Code::FunctionNotRegistered, message)
                 .with_hint("build or deploy the functions again, with the same program as the driver's"));
         };
         if found.signature != signature {
             let message =
                 format!("function {name} is {} in the functions, but {signature} in the driver", found.signature);
-            return Err(Error::stale("function-types", message)
+            return Err(Error::new(Code::FunctionTypes, message)
                 .with_hint("driver and functions hold different versions of it: build or deploy the functions again"));
         }
         Ok(found.body.clone())

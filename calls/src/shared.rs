@@ -6,7 +6,7 @@ use kinglet_aws::objects::Replace;
 use kinglet_core::Value;
 use kinglet_core::budget::{SHARED_PERCENT, memory_bytes};
 use kinglet_core::wire::items;
-use kinglet_core::{Error, Result, codec};
+use kinglet_core::{Code, Error, Result, codec};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -94,7 +94,7 @@ impl<T: Value + Sync> Shared<T> {
     }
 
     fn stale(&self, why: &str) -> Error {
-        Error::stale("shared-type", format!("reading shared data {}: {why}", self.key))
+        Error::new(Code::SharedType, format!("reading shared data {}: {why}", self.key))
             .with_hint("the functions hold another version of its type: build or deploy them again")
     }
 }

@@ -1,10 +1,10 @@
 //! The report, for people and for programs.
 
-use kinglet::{Error, Report, Result};
+use kinglet::{Code, Error, Report, Result};
 
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
-    println!("{}", text.map_err(|e| Error::input("report", format!("writing JSON: {e}")))?);
+    println!("{}", text.map_err(|e| Error::new(Code::Report, format!("writing JSON: {e}")))?);
     Ok(())
 }
 

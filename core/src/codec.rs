@@ -1,7 +1,7 @@
 //! Values as bytes. The only module that names the encoder, so that it can be replaced: bincode 2.0.1, with serde, in its
 //! standard configuration (little-endian, variable-length integers).
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,11 +37,11 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     match bincode::serde::decode_from_slice(bytes, CONFIG) {
         Ok((value, read)) if read == bytes.len() => Ok(value),
-        Ok((_, read)) => Err(Error::corrupt(
-            "value-decode",
+        Ok((_, read)) => Err(Error::new(
+            Code::ValueDecode,
             format!("decoding a {}: {} bytes left over", std::any::type_name::<T>(), bytes.len() - read),
         )),
-        Err(e) => Err(Error::corrupt("value-decode", format!("decoding a {}: {e}", std::any::type_name::<T>()))),
+        Err(e) => Err(Error::new(Code::ValueDecode, format!("decoding a {}: {e}", std::any::type_name::<T>()))),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn decode_foreign<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         return Ok(value);
     }
     let message = format!("decoding a {}: {} bytes left over", std::any::type_name::<T>(), bytes.len() - read);
-    Err(Error::corrupt("value-decode", message))
+    Err(Error::new(Code::ValueDecode, message))
 }
 
 /// Reads a value from the start of `bytes`, and how many of them it took.
@@ -66,12 +66,12 @@ pub fn decode_foreign<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 pub fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize)> {
     // An item has less than 4 GB.
     bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<{ u32::MAX as usize }>())
-        .map_err(|e| Error::corrupt("value-decode", format!("decoding a {}: {e}", std::any::type_name::<T>())))
+        .map_err(|e| Error::new(Code::ValueDecode, format!("decoding a {}: {e}", std::any::type_name::<T>())))
 }
 
 #[cold]
 fn cannot_encode<T>(e: &bincode::error::EncodeError) -> Error {
-    Error::user_code("value-encode", format!("encoding a {}: {e}", std::any::type_name::<T>()))
+    Error::new(Code::ValueEncode, format!("encoding a {}: {e}", std::any::type_name::<T>()))
 }
 
 /// How many bytes the encoding of `value` takes; 0 when it cannot be encoded.

@@ -48,8 +48,8 @@ impl FromStr for JobId {
         if fits {
             Ok(JobId(text.to_owned()))
         } else {
-            Err(crate::Error::input(
-                "job-id",
+            Err(crate::Error::new(
+                crate::Code::JobId,
                 format!("{text:?} is not a job id: letters, digits and '-' only, at most 64"),
             ))
         }
@@ -106,7 +106,7 @@ impl FromStr for ProgramId {
             *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap_or_default();
         };
         if !is_hex {
-            return Err(crate::Error::input("program-id", format!("{text:?} is not a program's SHA-256")));
+            return Err(crate::Error::new(crate::Code::ProgramId, format!("{text:?} is not a program's SHA-256")));
         }
         bytes.iter_mut().enumerate().for_each(read);
         Ok(ProgramId(bytes))

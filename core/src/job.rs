@@ -1,6 +1,6 @@
 //! What a user writes: a job, its `map`, its `reduce`, and the handles these are given.
 
-use crate::error::{Error, Result, UserResult};
+use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Row};
 use crate::key::{AsKey, Key};
 use crate::pairs::Shard;
@@ -191,7 +191,7 @@ pub fn encode_params<J: Job>(job: &J) -> Result<Vec<u8>> {
 /// [`Error::StaleDeployment`] when they were written by another version of the job.
 pub(crate) fn decode_params<J: Job>(bytes: &[u8]) -> Result<J> {
     crate::codec::decode(bytes).map_err(|e| {
-        Error::stale("job-params", format!("reading the parameters of job {}: {e}", J::NAME))
+        Error::new(Code::JobParams, format!("reading the parameters of job {}: {e}", J::NAME))
             .with_hint("the deployed functions hold another version of this job: deploy again")
     })
 }

@@ -5,7 +5,7 @@
 //! Integers are big-endian, the signed ones with the sign bit flipped. Everything else goes through the `memcomparable`
 //! crate, whose encoding of tuples and structs keeps the order of the fields.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,7 +39,7 @@ pub trait Key: Serialize + DeserializeOwned + Ord + Send + 'static {
     /// [`Error::UserCode`] when the type's `Serialize` fails.
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut serializer = memcomparable::Serializer::new(out);
-        self.serialize(&mut serializer).map_err(|e| Error::user_code("key-encode", format!("encoding a key: {e}")))
+        self.serialize(&mut serializer).map_err(|e| Error::new(Code::KeyEncode, format!("encoding a key: {e}")))
     }
 
     /// Reads a key back.
@@ -47,7 +47,7 @@ pub trait Key: Serialize + DeserializeOwned + Ord + Send + 'static {
     /// # Errors
     /// [`Error::Corrupt`] when the bytes are not an encoding of this type.
     fn decode(bytes: &[u8]) -> Result<Self> {
-        memcomparable::from_slice(bytes).map_err(|e| Error::corrupt("key-decode", format!("decoding a key: {e}")))
+        memcomparable::from_slice(bytes).map_err(|e| Error::new(Code::KeyDecode, format!("decoding a key: {e}")))
     }
 }
 
@@ -60,7 +60,7 @@ impl Key for String {
     fn decode(bytes: &[u8]) -> Result<Self> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
-            Err(e) => Err(Error::corrupt("key-decode", format!("decoding a String key: {e}"))),
+            Err(e) => Err(Error::new(Code::KeyDecode, format!("decoding a String key: {e}"))),
         }
     }
 }
@@ -87,8 +87,8 @@ macro_rules! integer_keys {
             fn decode(bytes: &[u8]) -> Result<Self> {
                 match bytes.try_into() {
                     Ok(bytes) => Ok(<$t>::from_be_bytes(bytes) ^ $flip),
-                    Err(_) => Err(Error::corrupt(
-                        "key-decode",
+                    Err(_) => Err(Error::new(
+                        Code::KeyDecode,
                         format!("decoding a {} key: {} bytes", stringify!($t), bytes.len()),
                     )),
                 }

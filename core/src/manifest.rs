@@ -1,7 +1,7 @@
 //! The manifest: what a finished job read and wrote, and the proof that it reconciles. Written beside the parts as
 //! `_manifest.json`, last of all: an output without one is not whole.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
 use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
@@ -94,7 +94,7 @@ pub fn reconcile(
     maps: &[Pieces],
     reduces: &[ReduceRecord],
 ) -> Result<Manifest> {
-    let unreconciled = |what: String| Error::corrupt("unreconciled", format!("reconciling job {job}: {what}"));
+    let unreconciled = |what: String| Error::new(Code::Unreconciled, format!("reconciling job {job}: {what}"));
     let same = |what: &str, a: u64, b: u64| {
         if a == b { Ok(()) } else { Err(unreconciled(format!("{what}: {a} is not {b}"))) }
     };

@@ -3,7 +3,7 @@
 use crate::driver::Driver;
 use crate::place::{Cloud, Place};
 use crate::program::{Architecture, Program, Shipping};
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_aws::{Conductor, Deployed, Session};
 
 /// A stack on AWS that is to be connected to. Credentials, region, profiles, SSO and endpoints are found as every AWS tool
@@ -69,7 +69,7 @@ impl Aws {
         let conductor = Conductor::new(session.clients.clone(), deployed.stack.clone());
         let output = |key: &str| deployed.outputs.get(key).map(String::as_str);
         let architecture = output("Architecture").ok_or_else(|| {
-            Error::stale("stack-outputs", format!("stack {} has no output Architecture", self.stack))
+            Error::new(Code::StackOutputs, format!("stack {} has no output Architecture", self.stack))
                 .with_hint("deploy the template of this version")
         });
         let allowed = output("ShippedPrograms") == Some("allow");

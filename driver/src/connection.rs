@@ -4,7 +4,7 @@
 use crate::hold::Hold;
 use crate::place::Place;
 use crate::program::Shipping;
-use crate::{Error, Phase, Result};
+use crate::{Code, Error, Phase, Result};
 use kinglet_aws::Conductor;
 use kinglet_core::Registry;
 use kinglet_core::ids::{JobId, Timestamp};
@@ -124,9 +124,9 @@ impl Connection {
     /// Brings the jobs of the embedded runtime to their end, all at once: nobody else can, once it is gone.
     pub(crate) async fn end_jobs(&self) {
         let ends = self.own_jobs().into_iter().map(|job| async move {
-            let error = Error::cancelled("interrupted", format!("job {job} was interrupted"));
+            let error = Error::new(Code::Interrupted, format!("job {job} was interrupted"));
             match self.conductor.bring_to_end(&job, &error).await {
-                Err(error) if error.code() != "job-missing" => tracing::warn!(%job, %error, "ending a job"),
+                Err(error) if !error.is(Code::JobMissing) => tracing::warn!(%job, %error, "ending a job"),
                 _ => {}
             }
             self.let_go(&job);
@@ -174,7 +174,7 @@ impl Connection {
             }
             if !status.phase.is_final() {
                 let message = format!("job {}: the program that ran it ended before it", status.job);
-                status.end_without_success(Phase::Cancelled, Error::cancelled("interrupted", message));
+                status.end_without_success(Phase::Cancelled, Error::new(Code::Interrupted, message));
             }
             keeper.end(status);
         }

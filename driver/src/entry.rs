@@ -1,6 +1,6 @@
 //! How a program starts: as the driver, or, where a Lambda host started it, as a worker.
 
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_calls::{Function, Functions as FunctionRegistry};
 use kinglet_core::{Job, Registry as JobRegistry, env};
 use kinglet_worker::{Worker, serve, start_function_log, start_log};
@@ -77,7 +77,7 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(e) => return fail(&Error::limit("threads", format!("starting {threads} threads: {e}"))),
+        Err(e) => return fail(&Error::new(Code::Threads, format!("starting {threads} threads: {e}"))),
     };
     let done = runtime.block_on(async {
         match role {
@@ -143,9 +143,9 @@ async fn work(role: &str, jobs: Arc<JobRegistry>, functions: Arc<FunctionRegistr
             })
             .await
         }
-        other => return Err(Error::stale("role", format!("{}={other} is no role of a worker", env::ROLE))),
+        other => return Err(Error::new(Code::Role, format!("{}={other} is no role of a worker", env::ROLE))),
     };
-    done.map_err(|e| Error::service("runtime-api", format!("taking events: {e}")))
+    done.map_err(|e| Error::new(Code::RuntimeApi, format!("taking events: {e}")))
 }
 
 fn fail(error: &Error) -> ExitCode {
@@ -170,14 +170,14 @@ pub(crate) fn refuse_in_worker() -> Result<()> {
     if std::env::var_os(env::RUNTIME_API).is_none() || std::env::var_os(env::ROLE).is_none() {
         return Ok(());
     }
-    Err(Error::user_code("driver-in-worker", "a driver was started inside a function")
+    Err(Error::new(Code::DriverInWorker, "a driver was started inside a function")
         .with_hint("start drivers in the closure that `kinglet::main` is given: it does not run in functions"))
 }
 
 /// The jobs of this process.
 pub(crate) fn registry() -> Result<Arc<JobRegistry>> {
     JOBS.get().cloned().ok_or_else(|| {
-        Error::input("no-jobs", "this program has registered no jobs")
+        Error::new(Code::NoJobs, "this program has registered no jobs")
             .with_hint("start it with `kinglet::main(Registry::new().job::<YourJob>(), …)`, first thing in `main`")
     })
 }

@@ -5,7 +5,7 @@ use crate::output;
 use crate::place::Place;
 use crate::report::report;
 use crate::status::{JobStatus, Progress};
-use crate::{Error, Phase, Report, Result};
+use crate::{Code, Error, Phase, Report, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
@@ -81,7 +81,7 @@ impl JobHandle {
         let shown = output.shown_key(&key);
         let Some(there) = objects.head(&output.bucket, &key).await? else {
             return Err(
-                Error::input("part-missing", format!("there is no {shown}")).with_hint("wait for the job's end")
+                Error::new(Code::PartMissing, format!("there is no {shown}")).with_hint("wait for the job's end")
             );
         };
         let mut bytes = Vec::with_capacity(there.size as usize);
@@ -220,10 +220,10 @@ impl JobHandle {
                 }
                 Phase::Failed | Phase::Cancelled => {
                     self.record_end(&view, None);
-                    let error = view.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
+                    let error = view.error.unwrap_or_else(|| Error::new(Code::Failed, "the job failed without a word"));
                     // There no role is in the way, but the file system.
                     let local = self.shared.place.runtime().is_some();
-                    return Err(if local && error.code() == "access-denied" {
+                    return Err(if local && error.is(Code::AccessDenied) {
                         output::check_permissions(error)
                     } else {
                         error
@@ -269,7 +269,7 @@ impl JobHandle {
     /// # Errors
     /// `job-missing` when the job was cleaned; [a service's](crate#errors); it may be called again.
     pub async fn cancel(&self) -> Result<()> {
-        let error = Error::cancelled("cancelled", format!("job {} was cancelled", self.job));
+        let error = Error::new(Code::Cancelled, format!("job {} was cancelled", self.job));
         let conductor = &self.shared.conductor;
         conductor.fail(&self.job, Phase::Cancelled, &error).await?;
         if let Ok(view) = conductor.ledger.job(&self.job).await {

@@ -38,7 +38,7 @@ impl Hold {
     /// [`Error::Input`] with `output-taken` when a job of this machine has it.
     pub(crate) fn take(path: &Path, shown: &str) -> Result<Self> {
         let unwritable = |e: std::io::Error| {
-            crate::output::check_permissions(Error::input("output-unwritable", format!("writing {shown}: {e}")))
+            crate::output::check_permissions(Error::new(Code::OutputUnwritable, format!("writing {shown}: {e}")))
         };
         let made = Directories::missing(path);
         for _ in 0..TRIES_MAX {
@@ -181,7 +181,7 @@ fn taken(path: &Path, shown: &str) -> Error {
             "try again when it is over (`kinglet jobs`)".to_owned(),
         ),
     };
-    Error::input("output-taken", format!("the output {shown} is taken by {who}, which is at work"))
+    Error::new(Code::OutputTaken, format!("the output {shown} is taken by {who}, which is at work"))
         .with_hint(format!("{attach}, or choose another output"))
 }
 

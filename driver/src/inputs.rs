@@ -1,6 +1,6 @@
 //! From what a user calls an input to objects of a bucket: `s3://` URIs, and local paths that are served in place.
 
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_core::wire::spec::{InputSpec, Objects};
 use kinglet_local::s3::BucketKind;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub(crate) fn s3_uri(uri: &str) -> Option<Result<(String, String)>> {
     let rest = uri.strip_prefix("s3://")?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() || bucket.contains(WILD) {
-        return Some(Err(Error::input("uri", format!("{uri} names no bucket")).with_hint("write s3://BUCKET/KEY")));
+        return Some(Err(Error::new(Code::Uri, format!("{uri} names no bucket")).with_hint("write s3://BUCKET/KEY")));
     }
     Some(Ok((bucket.to_owned(), key.to_owned())))
 }
@@ -54,13 +54,13 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
             let whole = absolute(path)?;
             let (Some(root), Some(name)) = (whole.parent(), whole.file_name().and_then(|name| name.to_str())) else {
                 return Err(
-                    Error::input("input-name", format!("the name of {shown} is not UTF-8")).with_hint("rename it")
+                    Error::new(Code::InputName, format!("the name of {shown} is not UTF-8")).with_hint("rename it")
                 );
             };
             let mount = BucketKind::Files { root: root.to_owned(), only: Some(name.to_owned()) };
             Ok(Resolved { spec: spec(Objects::One(name.to_owned())), mount: Some(mount), path: Some(whole) })
         }
-        Ok(_) => Err(Error::input("input-kind", format!("{shown} is neither a file nor a directory"))
+        Ok(_) => Err(Error::new(Code::InputKind, format!("{shown} is neither a file nor a directory"))
             .with_hint("write what comes through a pipe to a file first")),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && shown.contains(WILD) => {
             let literal = &shown[..shown.find(WILD).unwrap_or(0)];
@@ -74,7 +74,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
             Ok(Resolved { spec: spec(Objects::Glob(pattern.to_owned())), mount: Some(mount), path: Some(root) })
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::input("input-missing", format!("there is no {shown}"))
+            Err(Error::new(Code::InputMissing, format!("there is no {shown}"))
                 .with_hint("name a file, a directory, a pattern in quotes, or s3://BUCKET/KEY"))
         }
         Err(e) => Err(unreadable(path, &e)),
@@ -86,6 +86,6 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn unreadable(path: &Path, e: &std::io::Error) -> Error {
-    Error::input("input-unreadable", format!("reading {}: {e}", path.display()))
+    Error::new(Code::InputUnreadable, format!("reading {}: {e}", path.display()))
         .with_hint("check the path and its permissions")
 }

@@ -1,6 +1,6 @@
 //! Items that a driver makes: encoded, cut into splits, and written to the work bucket.
 
-use crate::{Error, Result, Value};
+use crate::{Code, Error, Result, Value};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
 use kinglet_aws::upload::Upload;
@@ -52,14 +52,14 @@ impl Made {
     /// Items that are encoded already.
     pub(crate) fn of(writer: Writer, cuts: &ItemCuts, concurrency: u32) -> Result<Self> {
         if writer.count() == 0 {
-            return Err(Error::input("input-missing", "there are no items").with_hint("give it at least one"));
+            return Err(Error::new(Code::InputMissing, "there are no items").with_hint("give it at least one"));
         }
         let last = cut(writer.count(), cuts, concurrency)?;
         if last.len() as u64 > limits::MAP_TASKS_MAX {
             let (items, tasks) = (writer.count(), last.len());
             let message = format!("{items} items make {tasks} tasks; the most is {}", limits::MAP_TASKS_MAX);
             return Err(
-                Error::limit("items", message).with_hint("put more items into a split (`with_items_per_split`)")
+                Error::new(Code::Items, message).with_hint("put more items into a split (`with_items_per_split`)")
             );
         }
         Ok(Made { writer, last })
@@ -90,12 +90,12 @@ fn cut(count: usize, cuts: &ItemCuts, concurrency: u32) -> Result<Vec<usize>> {
     match cuts {
         // Not `count / tasks` each and a short rest: sizes differ by one at most.
         ItemCuts::Even => Ok((1..=tasks).map(|n| n * count / tasks - 1).collect()),
-        ItemCuts::PerSplit(0) => Err(Error::input("items-per-split", "a split of 0 items holds nothing")
+        ItemCuts::PerSplit(0) => Err(Error::new(Code::ItemsPerSplit, "a split of 0 items holds nothing")
             .with_hint("put one item or more into a split, or leave the choice to Kinglet")),
         ItemCuts::PerSplit(each) => Ok((1..=count.div_ceil(*each)).map(|n| (n * each).min(count) - 1).collect()),
         ItemCuts::Weights(weights) if weights.len() != count => {
             let message = format!("{} weights were given for {count} items", weights.len());
-            Err(Error::input("item-weights", message).with_hint("give one weight for each item, in the same order"))
+            Err(Error::new(Code::ItemWeights, message).with_hint("give one weight for each item, in the same order"))
         }
         ItemCuts::Weights(weights) => Ok(cut_by_weight(weights, tasks)),
     }

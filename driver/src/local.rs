@@ -4,7 +4,7 @@ use crate::driver::Driver;
 use crate::place::Place;
 use crate::program::{Architecture, Program, Shipping};
 use crate::records::{Keeper, state_dir};
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::{budget, env, limits};
@@ -192,7 +192,7 @@ impl Local {
             gates: self.gates,
         };
         let failed = |e: kinglet_local::StartError| {
-            Error::limit("local-start", e.to_string())
+            Error::new(Code::LocalStart, e.to_string())
                 .with_hint("the embedded runtime needs free ports on 127.0.0.1 and a writable directory (--data-dir)")
         };
         let runtime = Runtime::start(options, functions).await.map_err(failed)?;
@@ -219,7 +219,7 @@ impl Local {
     fn function(&self, role: &str, name: &str, memory_mb: u32, names: &FunctionNames) -> Result<FunctionOptions> {
         let program = match &self.functions {
             LocalFunctions::Itself => std::env::current_exe()
-                .map_err(|e| Error::limit("local-start", format!("finding this program's own file: {e}")))?,
+                .map_err(|e| Error::new(Code::LocalStart, format!("finding this program's own file: {e}")))?,
             LocalFunctions::Directory(dir) => find_function(dir, role)?,
         };
         let mut env = vec![
@@ -276,8 +276,8 @@ fn find_function(dir: &Path, role: &str) -> Result<PathBuf> {
     let places = [dir.join(role).join("bootstrap"), dir.join(format!("kinglet-{role}"))];
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         let [first, second] = places.map(|path| path.display().to_string());
-        Error::input(
-            "function-missing",
+        Error::new(
+            Code::FunctionMissing,
             format!("the {role} function is not built: there is neither {first} nor {second}"),
         )
         .with_hint(

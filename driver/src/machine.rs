@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::program::{Architecture, Program, Shipping};
 use crate::records::{Neighbour, Record, RuntimeAddress, files, state_dir};
 use crate::status::{JobStatus, JobSummary, Leftovers, pick};
-use crate::{Error, Phase, Result};
+use crate::{Code, Error, Phase, Result};
 use kinglet_aws::conduct::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::env;
@@ -43,7 +43,7 @@ impl Machine {
     /// `state-dir` when none of these is set.
     pub fn open() -> Result<Self> {
         let dir = state_dir().ok_or_else(|| {
-            Error::input("state-dir", "there is no directory for the records of this machine's jobs")
+            Error::new(Code::StateDir, "there is no directory for the records of this machine's jobs")
                 .with_hint(format!("set HOME, or {} to a directory", env::STATE_DIR))
         })?;
         Ok(Machine::at(dir))
@@ -69,7 +69,7 @@ impl Machine {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
             Err(e) => {
-                return Err(Error::input("state-dir", format!("reading {}: {e}", dir.display()))
+                return Err(Error::new(Code::StateDir, format!("reading {}: {e}", dir.display()))
                     .with_hint("check its permissions"));
             }
         };
@@ -121,7 +121,7 @@ impl Machine {
 
     fn record(&self, job: &JobId) -> Result<Record> {
         Record::read(&self.job_dir(job))?.ok_or_else(|| {
-            Error::input("job-missing", format!("there is no job {job} on this machine"))
+            Error::new(Code::JobMissing, format!("there is no job {job} on this machine"))
                 .with_hint("`kinglet jobs` lists them; for those on AWS, add --stack NAME")
         })
     }
@@ -163,7 +163,7 @@ impl Machine {
     /// `job-missing`; `job-ended` when it no longer runs: [`Machine::status`] says how it ended.
     pub async fn attach(&self, job: &JobId) -> Result<JobHandle> {
         self.reach(job).await?.ok_or_else(|| {
-            Error::input("job-ended", format!("job {job} does not run any more"))
+            Error::new(Code::JobEnded, format!("job {job} does not run any more"))
                 .with_hint(format!("`kinglet status {job}` says how it ended"))
         })
     }
@@ -231,7 +231,8 @@ impl Machine {
             self.add(&mut cleaned, job);
             self.remove_data(&dir);
             std::fs::remove_dir_all(&dir).map_err(|e| {
-                Error::input("state-dir", format!("removing {}: {e}", dir.display())).with_hint("check its permissions")
+                Error::new(Code::StateDir, format!("removing {}: {e}", dir.display()))
+                    .with_hint("check its permissions")
             })?;
         }
         Ok(cleaned)

@@ -4,7 +4,7 @@
 use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::place::Place;
-use crate::{Error, Result, output};
+use crate::{Code, Error, Result, output};
 use kinglet_aws::Conductor;
 pub use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::functions::Functions;
@@ -77,7 +77,7 @@ impl<'a> Measure<'a> {
     /// permissions `lambda:GetFunctionConfiguration` and `lambda:UpdateFunctionConfiguration`.
     pub async fn set_mapper_memory_mb(&self, memory_mb: u32) -> Result<()> {
         let Place::Aws(cloud) = &self.shared.place else {
-            return Err(Error::input("not-a-stack", "the embedded runtime's memory is chosen when it is started")
+            return Err(Error::new(Code::NotAStack, "the embedded runtime's memory is chosen when it is started")
                 .with_hint("use `Local::with_memory_mb`"));
         };
         let functions = &self.shared.conductor.functions;

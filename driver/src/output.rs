@@ -1,7 +1,7 @@
 //! From what a user calls an output to a place in a bucket, and the checks before anything is written.
 
 use crate::inputs::{self, Resolved};
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_core::wire::spec::{Objects as Which, OutputSpec};
 use std::path::{Component, Path, PathBuf};
 
@@ -22,12 +22,12 @@ pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool) -> Result<Out
     }
     if shown.is_empty() {
         return Err(
-            Error::input("output", "the output has no name").with_hint("name a directory or s3://BUCKET/PREFIX")
+            Error::new(Code::Output, "the output has no name").with_hint("name a directory or s3://BUCKET/PREFIX")
         );
     }
     let path = absolute(Path::new(shown))?;
     if path.exists() && !path.is_dir() {
-        return Err(Error::input("output-kind", format!("{shown} is not a directory")).with_hint("name a directory"));
+        return Err(Error::new(Code::OutputKind, format!("{shown} is not a directory")).with_hint("name a directory"));
     }
     check_writable(&path, shown)?;
     let (bucket, prefix) = (mounted.to_owned(), String::new());
@@ -40,7 +40,7 @@ fn check_writable(path: &Path, shown: &str) -> Result<()> {
     let Some(there) = path.ancestors().find(|path| path.exists()) else { return Ok(()) };
     rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|e| {
         let e = std::io::Error::from(e);
-        check_permissions(Error::input("output-unwritable", format!("writing {shown}: {e} ({})", there.display())))
+        check_permissions(Error::new(Code::OutputUnwritable, format!("writing {shown}: {e} ({})", there.display())))
     })
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
     let output = resolve(shown, "", false)?;
     match output.path {
         None => Ok(output.spec),
-        Some(_) => Err(Error::input("output", format!("{shown} is on this machine, not in S3"))
+        Some(_) => Err(Error::new(Code::Output, format!("{shown} is on this machine, not in S3"))
             .with_hint("name s3://BUCKET/PREFIX")),
     }
 }
@@ -87,7 +87,7 @@ pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
 /// The absolute path of what may not exist yet, links resolved as far as it does.
 fn absolute(path: &Path) -> Result<PathBuf> {
     let bad = |e: std::io::Error| {
-        Error::input("output", format!("resolving {}: {e}", path.display()))
+        Error::new(Code::Output, format!("resolving {}: {e}", path.display()))
             .with_hint("check the path and its permissions")
     };
     let mut whole = std::path::absolute(path).map_err(bad)?;
@@ -103,7 +103,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     }
     if !missing.is_empty() && !whole.is_dir() {
         let message = format!("{} cannot be made: {} is not a directory", path.display(), whole.display());
-        return Err(Error::input("output-kind", message).with_hint("name a directory"));
+        return Err(Error::new(Code::OutputKind, message).with_hint("name a directory"));
     }
     let mut whole = whole.canonicalize().map_err(bad)?;
     for name in missing.into_iter().rev() {
@@ -133,7 +133,7 @@ pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
         if within {
             let message =
                 format!("the output {} and the input {} lie in each other", output.spec.shown, input.spec.shown);
-            return Err(Error::input("output-inside-input", message).with_hint("choose an output outside the input"));
+            return Err(Error::new(Code::OutputInsideInput, message).with_hint("choose an output outside the input"));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What can be known of a job: plain structs, which `--json` prints as they are.
 
-use crate::{Error, Phase, Report, Result};
+use crate::{Code, Error, Phase, Report, Result};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::{JobView, PhaseTimes};
 use kinglet_core::wire::spec::JobSpec;
@@ -199,7 +199,7 @@ pub(crate) fn pick(jobs: &[JobSummary], wanted: &str, place: &str) -> Result<Job
     let list = "`kinglet jobs` lists them; they are kept for 7 days";
     if wanted == "last" {
         let last = jobs.last().map(|last| last.job.clone());
-        return last.ok_or_else(|| Error::input("job-missing", format!("there are no jobs {place}")).with_hint(list));
+        return last.ok_or_else(|| Error::new(Code::JobMissing, format!("there are no jobs {place}")).with_hint(list));
     }
     let means = |job: &&JobSummary| {
         let id = job.job.as_str();
@@ -208,10 +208,10 @@ pub(crate) fn pick(jobs: &[JobSummary], wanted: &str, place: &str) -> Result<Job
     let found: Vec<_> = jobs.iter().filter(|_| !wanted.is_empty()).filter(means).map(|found| &found.job).collect();
     match found[..] {
         [only] => Ok(only.clone()),
-        [] => Err(Error::input("job-missing", format!("there is no job {wanted:?} {place}")).with_hint(list)),
+        [] => Err(Error::new(Code::JobMissing, format!("there is no job {wanted:?} {place}")).with_hint(list)),
         [first, .., last] => {
             let message = format!("{} jobs {place} start with {wanted:?}, from {first} to {last}", found.len());
-            Err(Error::input("job-ambiguous", message).with_hint("give more of the id; its second half will do, too"))
+            Err(Error::new(Code::JobAmbiguous, message).with_hint("give more of the id; its second half will do, too"))
         }
     }
 }

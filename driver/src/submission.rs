@@ -11,7 +11,7 @@ use crate::place::Place;
 use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
-use crate::{Error, Format, Framing, Items, Job, Phase, Report, Result, Value, inputs, output};
+use crate::{Code, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
 use kinglet_core::ids::JobId;
@@ -82,10 +82,10 @@ impl Driver {
         let described = Described::of(job, &self.shared.jobs)?;
         if job.input().framing() == Framing::Prefixed {
             let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
-            return Err(Error::input("input-kind", message).with_hint("start it with `run_items` or `submit_items`"));
+            return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
         }
         if submit.inputs.is_empty() {
-            return Err(Error::input("input-missing", "the job has no input").with_hint("name at least one"));
+            return Err(Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"));
         }
         self.start(described, None, submit).await
     }
@@ -165,7 +165,7 @@ impl Driver {
     ) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
         if let Some(input) = submit.inputs.first() {
-            return Err(Error::input("input-kind", format!("job {} reads items, not {input}", J::NAME))
+            return Err(Error::new(Code::InputKind, format!("job {} reads items, not {input}", J::NAME))
                 .with_hint("make its `Submit` with `Submit::to(output)`"));
         }
         let concurrency = self.concurrency(&submit).await;
@@ -250,10 +250,10 @@ impl Places {
             let Some(runtime) = shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
                 let message = format!("{shown} is on this machine, where the functions cannot reach it");
                 return Err(
-                    Error::input("local-path", message).with_hint("copy it to S3, or run on the embedded runtime")
+                    Error::new(Code::LocalPath, message).with_hint("copy it to S3, or run on the embedded runtime")
                 );
             };
-            runtime.create_bucket(bucket, kind).map_err(|e| Error::input("bucket", e.to_string()))?;
+            runtime.create_bucket(bucket, kind).map_err(|e| Error::new(Code::Bucket, e.to_string()))?;
         }
         let inputs = resolved.into_iter().map(|input| input.spec).collect();
         Ok(Places { inputs, output: output.spec, directory: output.path })
@@ -268,7 +268,7 @@ impl<'a> Submission<'a> {
                 shared.let_go_of_ended().await;
                 let (path, shown) = (path.clone(), places.output.shown.clone());
                 let held = tokio::task::spawn_blocking(move || Hold::take(&path, &shown)).await;
-                Some(held.map_err(|e| Error::limit("threads", format!("taking the output: {e}")))??)
+                Some(held.map_err(|e| Error::new(Code::Threads, format!("taking the output: {e}")))??)
             }
             None => None,
         };
@@ -300,7 +300,7 @@ impl<'a> Submission<'a> {
         let Err(error) = started.await else { return Ok(()) };
         // Else the sweeper would start later what this call says has failed.
         Err(match conductor.fail(job, Phase::Failed, &error).await {
-            Err(why) if why.code() != "job-missing" => {
+            Err(why) if !why.is(Code::JobMissing) => {
                 tracing::warn!(%job, error = %why, "ending a job that could not be started");
                 error.with_hint(format!("job {job} may begin all the same: `kinglet cancel {job}` ends it"))
             }

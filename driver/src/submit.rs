@@ -2,7 +2,7 @@
 
 use crate::items::ItemCuts;
 use crate::program::Program;
-use crate::{Compression, Error, Result};
+use crate::{Code, Compression, Error, Result};
 use kinglet_core::limits;
 use kinglet_core::wire::spec::OptionsSpec;
 use std::time::Duration;
@@ -135,12 +135,12 @@ impl Submit {
     /// Refuses a job that the ledger would forget before it ends.
     pub(crate) fn check_time(&self) -> Result<()> {
         match self.job_timeout.map(whole_ms) {
-            Some(0) => Err(Error::input("job-timeout", "a job that may take no time does nothing")
+            Some(0) => Err(Error::new(Code::JobTimeout, "a job that may take no time does nothing")
                 .with_hint("give it some, or leave the choice to Kinglet")),
             Some(ms) if ms > limits::JOB_MS_CAP => {
                 let message =
                     format!("a job may take {} s at most, and not {} s", limits::JOB_MS_CAP / 1_000, ms / 1_000);
-                Err(Error::limit("job-timeout", message).with_hint("cut it into several jobs"))
+                Err(Error::new(Code::JobTimeout, message).with_hint("cut it into several jobs"))
             }
             _ => Ok(()),
         }

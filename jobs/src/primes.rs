@@ -4,7 +4,7 @@
 //! Counts and sums are one line. The list is one prime a line, in order within a part and from part to part.
 
 use crate::kernels::primes;
-use kinglet_core::{Combiner, Emitter, Error, Items, Job, Result, Sink, UserResult, Values, limits};
+use kinglet_core::{Code, Combiner, Emitter, Error, Items, Job, Result, Sink, UserResult, Values, limits};
 use serde::{Deserialize, Serialize};
 
 /// What is wanted of the primes.
@@ -48,7 +48,7 @@ impl Primes {
             let message = format!(
                 "the primes from {from} to {to} are about {tb:.2} TB of text, and a list has at most {most} TB"
             );
-            return Err(Error::input("list-too-long", message)
+            return Err(Error::new(Code::ListTooLong, message)
                 .with_hint("list a shorter range, or ask for the number of the primes or their sum"));
         }
         Ok(Primes { from, to, of, parts: 1, repeat: 1 })
@@ -190,7 +190,7 @@ impl Job for Primes {
 /// beyond 2^128 − 1.
 pub fn parse_number(text: &str) -> Result<u64> {
     let bad = |why: &str| {
-        Error::input("not-a-number", format!("{text:?} {why}"))
+        Error::new(Code::NotANumber, format!("{text:?} {why}"))
             .with_hint("write a whole number from 0 to 2^64-1, such as 1000000, 1_000_000, 1e12, 10^12 or 2^64-1")
     };
     let term = |text: &str| term(text.trim_ascii()).ok_or_else(|| bad("is not a whole number"));

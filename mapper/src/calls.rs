@@ -20,7 +20,7 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::MapRecord;
 use kinglet_core::wire::spec::CallsSpec;
-use kinglet_core::{Error, Items, Result};
+use kinglet_core::{Code, Error, Items, Result};
 use kinglet_worker::Try;
 use rayon::ThreadPool;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,10 +90,10 @@ impl Mapping {
         };
         let work = async {
             let (read, made) = tokio::join!(reading, engine);
-            let made = made.map_err(|e| Error::service("engine", format!("the calls stopped: {e}")))?;
+            let made = made.map_err(|e| Error::new(Code::Engine, format!("the calls stopped: {e}")))?;
             match (read, made) {
                 (Ok(read), made) => made.map(|()| read),
-                (Err(cut_off), Err(error)) if cut_off.code() == "engine" => Err(error),
+                (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => Err(error),
                 (Err(error), _) => Err(error),
             }
         };
@@ -137,7 +137,7 @@ fn on_threads(pool: &ThreadPool, threads: usize, work: &(dyn Fn() -> Result<()> 
             // Those that run do the work of the others.
             tracing::warn!(%error, threads, running = running.len(), "starting threads for calls");
             if running.is_empty() {
-                return Err(Error::service("threads", format!("starting {threads} threads for calls: {error}"))
+                return Err(Error::new(Code::Threads, format!("starting {threads} threads for calls: {error}"))
                     .with_hint("let fewer calls run at once (`with_calls_at_once`)"));
             }
         }
@@ -156,7 +156,7 @@ fn make_calls(function: &Opened, place: &Arc<CallPlace>, feed: &dyn Chunks, resu
         let context = Context::new(place.clone(), input.number);
         let (started_at, began) = (place.clock.now(), Instant::now());
         let value = if context.is_cancelled() {
-            Err(Error::cancelled("cancelled", "it was cancelled before it began"))
+            Err(Error::new(Code::Cancelled, "it was cancelled before it began"))
         } else {
             catch_as("the function", || function(&context, input.payload)).flatten().and_then(fits)
         };
@@ -175,7 +175,7 @@ fn fits(value: Vec<u8>) -> Result<Vec<u8>> {
         return Ok(value);
     }
     let message = format!("it returned a value of {} bytes; the most is {CALL_RESULT_BYTES_MAX}", value.len());
-    Err(Error::limit("result-too-large", message)
+    Err(Error::new(Code::ResultTooLarge, message)
         .with_hint("write it to S3 with `context.put`, and return where it lies: `context.scratch_uri(name)`"))
 }
 

@@ -19,7 +19,7 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::MapRecord;
 use kinglet_core::wire::spec::{CallsSpec, JobSpec, Then};
-use kinglet_core::{Error, Registry, Result};
+use kinglet_core::{Code, Error, Registry, Result};
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,7 @@ pub async fn handle_with(
             let work = Mapping { jobs, functions, event, ends: CallEnds::default() };
             task::run(&worker, &call, &assigned, &work).await
         }
-        (_, other) => Err(Error::stale("event", format!("the mapper was invoked with {other:?}"))),
+        (_, other) => Err(Error::new(Code::Event, format!("the mapper was invoked with {other:?}"))),
     }
 }
 
@@ -158,11 +158,11 @@ impl Mapping {
             // What was read may be less than all, and nobody wants it.
             return Ok(None);
         }
-        let mapped = mapped.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")))?;
+        let mapped = mapped.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")))?;
         // Where both failed, one was only cut off by the other: the engine's error counts where the reader says that it stopped.
         let (read, Mapped { runs, counts }) = match (read, mapped) {
             (Ok(read), mapped) => (read, mapped?),
-            (Err(cut_off), Err(error)) if cut_off.code() == "engine" => return Err(error),
+            (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => return Err(error),
             (Err(error), _) => return Err(error),
         };
         worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });

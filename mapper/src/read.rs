@@ -9,7 +9,7 @@ use kinglet_core::engine::map::Chunks;
 use kinglet_core::wire::plan::{ObjectRange, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{ByteRange, Error, Result, limits};
+use kinglet_core::{ByteRange, Code, Error, Result, limits};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -155,7 +155,7 @@ impl<'a> Read<'a> {
                         done.chunks += 1;
                         done.bytes_read += chunk.bytes.len() as u64;
                         crc.update(&chunk.bytes);
-                        out.send(Ok(chunk)).await.map_err(|_| Error::service("engine", "the engine stopped"))?;
+                        out.send(Ok(chunk)).await.map_err(|_| Error::new(Code::Engine, "the engine stopped"))?;
                         // Whole objects are handed back whole; only a split that is one range is divided.
                         if self.split.ranges.len() == 1 && end < range.to && self.must_stop(&done) {
                             stopped = Some(end);
@@ -206,8 +206,8 @@ impl<'a> Read<'a> {
             }
         }
         let most = limits::HEAD_BYTES_MAX;
-        Err(Error::limit(
-            "head-too-long",
+        Err(Error::new(
+            Code::HeadTooLong,
             format!("the first record of {} has more than {most} bytes", self.shown(range)),
         )
         .with_hint("it should name the columns; is the input in another format?"))
@@ -232,7 +232,7 @@ impl<'a> Read<'a> {
         let left = self.stop.at.duration_since(SystemTime::now()).unwrap_or_default();
         match tokio::time::timeout(left, out.reserve()).await {
             Ok(Ok(_)) if self.stop.told.load(Ordering::Relaxed) => Ok(false),
-            Ok(room) => room.map(|_| true).map_err(|_| Error::service("engine", "the engine stopped")),
+            Ok(room) => room.map(|_| true).map_err(|_| Error::new(Code::Engine, "the engine stopped")),
             Err(_) => Ok(false),
         }
     }

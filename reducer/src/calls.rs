@@ -12,7 +12,7 @@ use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::FunctionSpec;
-use kinglet_core::{Error, Result, codec};
+use kinglet_core::{Code, Error, Result, codec};
 use kinglet_worker::Try;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,7 +57,7 @@ impl Reducing {
                 let run =
                     move || worker.pool.install(|| catch_as("the reducer", || function(&context, &list)).flatten());
                 let ran = tokio::task::spawn_blocking(run).await;
-                let ran = ran.map_err(|e| Error::service("engine", format!("the reducer stopped: {e}")))?;
+                let ran = ran.map_err(|e| Error::new(Code::Engine, format!("the reducer stopped: {e}")))?;
                 ran.map_err(|e| e.context(format!("reducing with {}", reducer.name)))
             }
         };

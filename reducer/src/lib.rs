@@ -17,7 +17,7 @@ use kinglet_core::wire::event::{Event, ReduceEvent};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
-use kinglet_core::{Error, Registry, Result};
+use kinglet_core::{Code, Error, Registry, Result};
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub async fn handle_with(
             let work = Reducing { jobs, functions, event, ends: CallEnds::default() };
             task::run(&worker, &call, &assigned, &work).await
         }
-        (_, other) => Err(Error::stale("event", format!("the reducer was invoked with {other:?}"))),
+        (_, other) => Err(Error::new(Code::Event, format!("the reducer was invoked with {other:?}"))),
     }
 }
 
@@ -134,7 +134,7 @@ impl Reducing {
             let counts = with_pool.pool.install(|| {
                 erased.reduce(&options, &mut runs, &mut |bytes| {
                     crc.update(&bytes);
-                    sender.blocking_send(bytes).map_err(|_| Error::service("upload", "the upload stopped"))
+                    sender.blocking_send(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
                 })
             })?;
             Ok((counts, crc.finalize()))
@@ -142,7 +142,7 @@ impl Reducing {
         let part = spec.output.part_key(partition.0, task.job);
         let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
         let uploaded = push_all(&mut upload, receiver).await.map_err(|e| of_output(e, spec));
-        let reduced = engine.await.map_err(|e| Error::service("engine", format!("the engine stopped: {e}")));
+        let reduced = engine.await.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")));
         // Where both failed, the upload failed first: the engine only found its output cut off.
         let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
             (Ok(()), Ok(reduced)) => reduced,

@@ -7,7 +7,7 @@ use kinglet_core::budget::{
 };
 use kinglet_core::wire::plan::{EmptyObject, Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::OptionsSpec;
-use kinglet_core::{Error, Result, limits};
+use kinglet_core::{Code, Error, Result, limits};
 
 /// The sizes of a job.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ impl Shape {
         let chosen = (total / (concurrency * u64::from(WAVES))).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
         let split_bytes = match options.split_bytes {
             Some(0) => {
-                return Err(Error::input("split-bytes", "a split of 0 bytes holds nothing")
+                return Err(Error::new(Code::SplitBytes, "a split of 0 bytes holds nothing")
                     .with_hint("give a split some bytes (--split-bytes), or leave the choice to Kinglet"));
             }
             Some(bytes) if total / bytes > limits::MAP_TASKS_MAX => {
                 let message =
                     format!("splits of {bytes} bytes make more than {} tasks of {total} bytes", limits::MAP_TASKS_MAX);
-                return Err(Error::limit("split-bytes", message).with_hint("choose larger splits"));
+                return Err(Error::new(Code::SplitBytes, message).with_hint("choose larger splits"));
             }
             Some(bytes) => bytes,
             None => chosen.max(total.div_ceil(limits::MAP_TASKS_MAX)),
@@ -44,10 +44,10 @@ impl Shape {
 /// How many partitions a job has: what it asks for, or what is chosen.
 pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
     match options.partitions {
-        Some(0) => Err(Error::input("partitions", "a job needs at least one partition")
+        Some(0) => Err(Error::new(Code::Partitions, "a job needs at least one partition")
             .with_hint("ask for one or more (--partitions), or leave the choice to Kinglet")),
         Some(n) if n > limits::PARTITIONS_MAX => {
-            Err(Error::limit("partitions", format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX))
+            Err(Error::new(Code::Partitions, format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX))
                 .with_hint("ask for fewer (--partitions)"))
         }
         Some(n) => Ok(n),

@@ -3,9 +3,8 @@
 
 use kinglet_aws::functions::death;
 use kinglet_aws::ledger::Says;
-use kinglet_core::ledger::UNDELIVERED;
 use kinglet_core::wire::event::{Event, FailureRecord};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use kinglet_worker::{Assignment, Outcome, Worker};
 use serde_json::Value;
 
@@ -20,7 +19,7 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Out
     };
     let request_id = record.request_context.get("requestId").and_then(Value::as_str).unwrap_or_default().to_owned();
     let event: Event = serde_json::from_value(record.request_payload)
-        .map_err(|e| Error::stale("event", format!("reading the payload of a failed invocation: {e}")))?;
+        .map_err(|e| Error::new(Code::Event, format!("reading the payload of a failed invocation: {e}")))?;
     // Only what is written here is ever said of that invocation; the job's name is worth a read that may fail.
     let spec = match event.job() {
         Some(job) => conductor.spec(job).await.ok(),
@@ -34,7 +33,7 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Out
     let says = Says::Lambda(&request_id);
     match conductor.try_failed(&job, key, says, &error.context(key)).await {
         // Its ledger has forgotten it: nobody waits for it.
-        Err(error) if error.code() == "job-missing" => {}
+        Err(error) if error.is(Code::JobMissing) => {}
         recorded => recorded?,
     }
     Ok(Outcome::Nothing)

@@ -6,7 +6,7 @@ use kinglet_core::budget::PARTITIONS_SPREAD_MAX;
 use kinglet_core::wire::items::{index_bytes, read_index};
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::{ItemsSpec, OptionsSpec};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// The splits of a job's items, in as many partitions as it has.
 pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, options: &OptionsSpec) -> Result<Plan> {
@@ -19,7 +19,7 @@ pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, optio
     }
     let ends = read_index(&index, made.items_bytes)?;
     if ends.len() != made.splits as usize {
-        return Err(Error::corrupt("items-corrupt", format!("{shown} has {} splits, not {}", ends.len(), made.splits)));
+        return Err(Error::new(Code::ItemsCorrupt, format!("{shown} has {} splits, not {}", ends.len(), made.splits)));
     }
     let (splits, inputs) = splits(made, &ends);
     let chosen = options.concurrency.clamp(1, PARTITIONS_SPREAD_MAX).min(made.splits.max(1));

@@ -17,7 +17,7 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::{self, Inputs, Split};
 use kinglet_core::wire::record::Usage;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, Objects as Which, Then};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use kinglet_worker::task::{Began, Execution};
 use kinglet_worker::{Assignment, Invocation, Outcome, Running, Skip, Worker};
 use std::sync::Arc;
@@ -30,14 +30,14 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Outcome> {
     let conductor = &worker.conductor;
     if call.payload.get("requestPayload").is_some() {
         let record: FailureRecord = serde_json::from_value(call.payload)
-            .map_err(|e| Error::stale("event", format!("reading the record of a failure: {e}")))?;
+            .map_err(|e| Error::new(Code::Event, format!("reading the record of a failure: {e}")))?;
         return failure::handle(&worker, record).await;
     }
     let event = call.event()?;
     match (Assignment::of(&event), event) {
         (Some(assigned), Event::Split(_)) => attempt(&worker, &assigned, &call).await,
         (_, Event::Sweep(_)) => sweep(conductor).await,
-        (_, other) => Err(Error::stale("event", format!("the splitter was invoked with {other:?}"))),
+        (_, other) => Err(Error::new(Code::Event, format!("the splitter was invoked with {other:?}"))),
     }
 }
 

@@ -5,7 +5,7 @@ use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
 use kinglet_core::wire::owner::OWNER;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, MANIFEST, Objects as Which};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// The objects of all inputs, in order, each with the position of its input.
 pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, Listed)>> {
@@ -13,15 +13,15 @@ pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, 
     for (input_idx, input) in (0..).zip(&spec.inputs) {
         let found = list_one(objects, input).await?;
         if found.is_empty() {
-            return Err(Error::input("input-missing", format!("nothing is at {}", input.shown)).with_hint(
+            return Err(Error::new(Code::InputMissing, format!("nothing is at {}", input.shown)).with_hint(
                 "check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone",
             ));
         }
         let prefix = (spec.output.bucket == input.bucket).then_some(&spec.output.prefix);
         if let Some(object) = prefix.and_then(|prefix| found.iter().find(|o| o.key.starts_with(prefix.as_str()))) {
             let shown = input.shown_key(&object.key);
-            return Err(Error::input(
-                "output-inside-input",
+            return Err(Error::new(
+                Code::OutputInsideInput,
                 format!("{shown} lies in the output {}", spec.output.shown),
             )
             .with_hint("choose an output outside the input"));
@@ -40,7 +40,7 @@ async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
             Some(object) => Ok(vec![object]),
             None => Ok(data(objects.list(bucket, &format!("{key}/")).await.map_err(named)?)),
         },
-        Which::Items(_) => Err(Error::input("input-kind", "items are a job's only input, or none")),
+        Which::Items(_) => Err(Error::new(Code::InputKind, "items are a job's only input, or none")),
         Which::Prefix(prefix) => Ok(data(objects.list(bucket, prefix).await.map_err(named)?)),
         Which::Glob(pattern) => {
             let matcher = matcher(pattern, input)?;
@@ -55,7 +55,7 @@ async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
 fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     glob.map(|glob| glob.compile_matcher()).map_err(|e| {
-        Error::input("pattern", format!("reading the pattern {}: {e}", input.shown))
+        Error::new(Code::Pattern, format!("reading the pattern {}: {e}", input.shown))
             .with_hint("a character that is meant as it is stands in brackets: [[] for [")
     })
 }

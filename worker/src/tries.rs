@@ -14,7 +14,7 @@ use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Run, Started};
 use kinglet_core::ids::{JobId, Stage, TryKey};
 use kinglet_core::ledger::{HEARTBEAT_MS, JobView, Phase, SPLIT_HEARTBEAT_MS};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -112,7 +112,7 @@ fn is_over(view: &JobView, key: TryKey) -> bool {
 const REQUEST_MAX: Duration = Duration::from_secs(20);
 
 fn slow() -> Error {
-    Error::service("timed-out", format!("the ledger has not answered for {} s", REQUEST_MAX.as_secs()))
+    Error::new(Code::TimedOut, format!("the ledger has not answered for {} s", REQUEST_MAX.as_secs()))
 }
 
 async fn watch(conductor: Conductor, job: JobId, key: TryKey, nonce: u32, stop: Arc<AtomicBool>, mut look: Look) {
@@ -129,7 +129,7 @@ async fn watch(conductor: Conductor, job: JobId, key: TryKey, nonce: u32, stop: 
             }
             Ok(view) => look(Seen::GoesOn(&view)),
             // Removed with all that there was of it.
-            Err(error) if error.code() == "job-missing" => {
+            Err(error) if error.is(Code::JobMissing) => {
                 unwanted.get_or_insert_with(Instant::now);
             }
             Err(error) => tracing::warn!(%job, %error, "looking whether the job goes on"),

@@ -8,7 +8,7 @@ use kinglet_aws::conduct::{Conductor, Stack};
 use kinglet_aws::functions::FunctionNames;
 use kinglet_core::ids::ProgramId;
 use kinglet_core::wire::event::Event;
-use kinglet_core::{Error, Result, env, limits};
+use kinglet_core::{Code, Error, Result, env, limits};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ impl Invocation {
     /// # Errors
     /// [`Error::StaleDeployment`] when it is none that this version knows.
     pub fn event(&self) -> Result<Event> {
-        Event::deserialize(&self.payload).map_err(|e| Error::stale("event", format!("reading the event: {e}")))
+        Event::deserialize(&self.payload).map_err(|e| Error::new(Code::Event, format!("reading the event: {e}")))
     }
 }
 
@@ -69,7 +69,7 @@ impl Worker {
         let started = Instant::now();
         let needed = |name: &str| {
             std::env::var(name).map_err(|_| {
-                Error::stale("environment", format!("the environment variable {name} is not set"))
+                Error::new(Code::Environment, format!("the environment variable {name} is not set"))
                     .with_hint("deploy with the template of this version")
             })
         };
@@ -88,7 +88,7 @@ impl Worker {
         let memory_mb = number(env::FUNCTION_MEMORY).unwrap_or(limits::MEMORY_MB_PER_VCPU.into()) as u32;
         let threads = number(env::THREADS).map_or_else(|| vcpus(memory_mb), |n| (n as usize).clamp(1, 64));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
-        let pool = pool.map_err(|e| Error::limit("threads", format!("starting {threads} threads: {e}")))?;
+        let pool = pool.map_err(|e| Error::new(Code::Threads, format!("starting {threads} threads: {e}")))?;
         let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let conductor = Conductor::new(Clients::from_env().await, stack).in_function();
         let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());

@@ -15,7 +15,7 @@ use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryK
 use kinglet_core::ledger::{CallsView, JobView, TaskView, TryView};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
 /// A committed record of either stage.
@@ -141,7 +141,7 @@ impl Ledger {
                 }
             }
             Updated::TooLarge(error) => {
-                return Err(Error::limit("too-many-pieces", error.to_string()).with_hint(
+                return Err(Error::new(Code::TooManyPieces, error.to_string()).with_hint(
                     "32 tasks share an item of 400 KB, which holds about 3,500 pieces: give tasks more time, or make \
                      splits or batches smaller, so that they are handed back less often",
                 ));

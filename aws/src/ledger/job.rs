@@ -12,7 +12,7 @@ use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::limits::JOB_MS_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::collections::HashMap;
 
 /// A job as lists show it.
@@ -63,7 +63,7 @@ impl Ledger {
             Ok(())
         } else {
             let table = self.table_name();
-            Err(Error::input("job-exists", format!("there is a job {job} in table {table} already")))
+            Err(Error::new(Code::JobExists, format!("there is a job {job} in table {table} already")))
         }
     }
 
@@ -99,7 +99,7 @@ impl Ledger {
     }
 
     pub(super) fn job_missing(&self, job: &JobId) -> Error {
-        Error::input("job-missing", format!("there is no job {job} in table {}", self.table_name()))
+        Error::new(Code::JobMissing, format!("there is no job {job} in table {}", self.table_name()))
             .with_hint("jobs are kept for 7 days")
     }
 
@@ -141,7 +141,7 @@ impl Ledger {
     pub async fn forget(&self, job: &JobId) -> Result<u64> {
         let (maps, partitions) = match self.job(job).await {
             Ok(view) => (view.map_tasks, view.partitions),
-            Err(e) if e.code() == "job-missing" => (0, 0),
+            Err(e) if e.is(Code::JobMissing) => (0, 0),
             Err(e) => return Err(e),
         };
         let stage = |stage, tasks| (0..group_count(tasks)).map(move |group| group_pk(job, stage, group));
@@ -174,7 +174,7 @@ pub(crate) struct Publishing {
 /// The job's own item as [`kinglet_core::ledger::advance`] sees it.
 pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     let phase = read_text(item, "phase").and_then(Phase::parse);
-    let phase = phase.ok_or_else(|| Error::stale("job-phase", format!("job {job} is in a phase unknown here")))?;
+    let phase = phase.ok_or_else(|| Error::new(Code::JobPhase, format!("job {job} is in a phase unknown here")))?;
     let error = read_binary(item, "error").map(|bytes| frame::read(bytes, &format!("the error of job {job}")));
     let count = |name| read_number(item, name).unwrap_or(0);
     let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);

@@ -10,7 +10,7 @@ use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
 use kinglet_core::limits::ITEM_BYTES_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How much of a run one item holds: DynamoDB's limit, less room for the keys.
@@ -163,8 +163,8 @@ impl Ledger {
         for output in placed(committed, Placement::Object) {
             let sk = output.to_string();
             let Some(index) = indexes.remove(&sk) else {
-                return Err(Error::corrupt(
-                    "index-missing",
+                return Err(Error::new(
+                    Code::IndexMissing,
                     format!("job {job}: the index of map output {sk} is missing"),
                 ));
             };

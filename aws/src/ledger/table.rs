@@ -6,7 +6,7 @@ use crate::replies::Pause;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 impl Ledger {
     /// Creates the table, where `template.yaml` does not: on the embedded runtime and on other servers of one's own. One that
@@ -21,7 +21,7 @@ impl Ledger {
         for (name, key) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
             let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
             let element = KeySchemaElement::builder().attribute_name(name).key_type(key).build();
-            let rejected = |e: aws_sdk_dynamodb::error::BuildError| Error::input("rejected", e.to_string());
+            let rejected = |e: aws_sdk_dynamodb::error::BuildError| Error::new(Code::Rejected, e.to_string());
             request = request.attribute_definitions(attribute.build().map_err(rejected)?);
             request = request.key_schema(element.map_err(rejected)?);
         }

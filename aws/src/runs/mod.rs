@@ -30,7 +30,7 @@ use kinglet_core::placement::place;
 use kinglet_core::wire::record::{MapRecord, Placement};
 use kinglet_core::wire::run::AnyRun;
 use kinglet_core::wire::run::RunReader;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -116,7 +116,7 @@ pub struct MapRuns<'a> {
 
 /// The error of a run that cannot be read again.
 fn unreadable(tmp: &Path, error: &io::Error) -> Error {
-    Error::limit("tmp", format!("reading a run in {}: {error}", tmp.display()))
+    Error::new(Code::Tmp, format!("reading a run in {}: {error}", tmp.display()))
 }
 
 /// What was written, as a commit says it.
@@ -215,7 +215,7 @@ impl RunStore<'_> {
         if let Some((batch, _)) = batches.iter().zip(&results).find(|both| !whole(both)) {
             let message =
                 format!("job {}: the results of batch {}.{} are missing", self.job, batch.task.0, batch.piece.0);
-            return Err(Error::corrupt("results-missing", message));
+            return Err(Error::new(Code::ResultsMissing, message));
         }
         Ok(results)
     }
@@ -242,7 +242,7 @@ impl RunStore<'_> {
                 return Ok(bytes);
             }
         }
-        Err(Error::corrupt("results-missing", format!("job {} has no result", self.job)))
+        Err(Error::new(Code::ResultsMissing, format!("job {} has no result", self.job)))
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::{ByteRange, Error, Result};
+use kinglet_core::{ByteRange, Code, Error, Result};
 use std::io::{self, Read};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -135,7 +135,7 @@ async fn push(upload: &mut Upload, mut run: impl Read) -> Result<()> {
     loop {
         let mut bytes = Vec::new();
         let read = run.by_ref().take(PUSH_BYTES).read_to_end(&mut bytes);
-        read.map_err(|e| Error::limit("tmp", format!("reading a run: {e}")))?;
+        read.map_err(|e| Error::new(Code::Tmp, format!("reading a run: {e}")))?;
         if bytes.is_empty() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use crate::command::Command;
 use crate::options::Cloud;
 use crate::report;
 use clap::Args;
-use kinglet::{Error, Level, Result, examine_machine};
+use kinglet::{Code, Error, Level, Result, examine_machine};
 
 /// Check everything that jobs need, by trying it, and say what to do
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ impl Command for Doctor {
             problems => {
                 let were = if problems == 1 { "problem was" } else { "problems were" };
                 let message = format!("{problems} {were} found");
-                Err(Error::input("problems", message).with_hint("each says what to do about it"))
+                Err(Error::new(Code::Problems, message).with_hint("each says what to do about it"))
             }
         }
     }

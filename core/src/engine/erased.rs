@@ -3,7 +3,7 @@
 use super::cut::Cuts;
 use super::map::{Chunks, MapOptions, Mapped, PairsOf};
 use super::reduce::{ReduceCounts, ReduceOptions, Runs};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::job::Job;
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ impl Registry {
         match self.jobs.get(J::NAME) {
             Some(there) if there.type_id != registered.type_id => {
                 self.clash.get_or_insert(
-                    Error::input("job-name-taken", format!("two jobs are registered under the name {:?}", J::NAME))
+                    Error::new(Code::JobNameTaken, format!("two jobs are registered under the name {:?}", J::NAME))
                         .with_hint("give one of them another `const NAME`"),
                 );
             }
@@ -154,8 +154,8 @@ impl Registry {
         self.check()?;
         let Some(found) = self.jobs.get(name) else {
             let known: Vec<_> = self.names().collect();
-            return Err(Error::input(
-                "job-not-registered",
+            return Err(Error::new(
+                Code::JobNotRegistered,
                 format!("no job named {name:?} is registered here (registered: {})", known.join(", ")),
             )
             .with_hint(
@@ -163,8 +163,8 @@ impl Registry {
             ));
         };
         if found.signature != signature {
-            return Err(Error::stale(
-                "job-types",
+            return Err(Error::new(
+                Code::JobTypes,
                 format!("job {name} has the types {} here, but {signature} where it was submitted", found.signature),
             )
             .with_hint("driver and functions hold different versions of the job: deploy again"));

@@ -1,6 +1,6 @@
 //! What a task does about the job's own code: its panics become errors, and it is not called again once nobody wants the task.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs user code; a panic becomes an error.
@@ -23,11 +23,11 @@ pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(again);
         }
-        Error::user_code("panic", format!("{whose} panicked: {said}"))
+        Error::new(Code::Panic, format!("{whose} panicked: {said}"))
     })
 }
 
 /// What ends a task that was told to stop.
 pub(super) fn stopped() -> Error {
-    Error::cancelled("cancelled", "the job ended while the task ran")
+    Error::new(Code::Cancelled, "the job ended while the task ran")
 }

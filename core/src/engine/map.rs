@@ -3,7 +3,7 @@
 use super::cut::Chunk;
 use super::guard::{catch, stopped};
 use crate::budget::RUN_MEMORY_BYTES;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::format::{Extent, Format};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
@@ -214,7 +214,7 @@ fn encoded_bounds<J: Job>(job: &J) -> Result<Arc<[Vec<u8>]>> {
     };
     let bounds = job.bounds().iter().map(encode).collect::<Result<Vec<_>>>()?;
     if !bounds.is_sorted() {
-        return Err(Error::user_code("bounds", format!("the bounds of job {} are not in ascending order", J::NAME)));
+        return Err(Error::new(Code::Bounds, format!("the bounds of job {} are not in ascending order", J::NAME)));
     }
     Ok(bounds.into())
 }
@@ -255,7 +255,7 @@ fn map_extent<J: Job>(
         Ok(Ok(count)) => Ok(count),
         Ok(Err(error)) => {
             let (at, error) = error.take_place();
-            Err(error.into_error("map-failed").context(place(at)))
+            Err(error.into_error(Code::MapFailed).context(place(at)))
         }
         Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
     }

@@ -1,6 +1,7 @@
 //! One reduce task: sorted runs in, one sorted part out, as a stream.
 
 use super::guard::{catch, stopped};
+use crate::Code;
 use crate::error::Result;
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;

@@ -271,10 +271,10 @@ impl UserError {
     }
 
     /// As an error of this code; one of ours that travelled through user code by `?` comes out as it went in.
-    pub fn into_error(self, code: &str) -> Error {
+    pub fn into_error(self, code: Code) -> Error {
         match self.downcast() {
             Ok(error) => error,
-            Err(user) => Error::user_code(code, user.to_string()),
+            Err(user) => Error::new(code, user.to_string()),
         }
     }
 
@@ -336,9 +336,9 @@ mod tests {
 
     #[test]
     fn a_message_of_any_length_fits_the_ledger() {
-        let short = Error::user_code("map-failed", "no");
+        let short = Error::new(Code::MapFailed, "no");
         assert_eq!(short.clone().shortened(), short);
-        let long = Error::user_code("map-failed", "ä".repeat(1 << 20)).shortened().to_string();
+        let long = Error::new(Code::MapFailed, "ä".repeat(1 << 20)).shortened().to_string();
         assert!(
             long.len() < crate::limits::ERROR_BYTES_MAX + 50 && long.ends_with("ä… (2097152 bytes in all)"),
             "{long}"

@@ -1,7 +1,7 @@
 //! Binary records of a fixed length, end to end.
 
 use super::{Extent, Format, Framing};
-use crate::error::{Error, UserError, UserResult};
+use crate::error::{Code, Error, UserError, UserResult};
 
 /// Records of `N` bytes. An object whose length is no multiple of that fails the job at its last, broken record.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +27,7 @@ impl<const N: usize> Format for Fixed<N> {
         }
         if !rest.is_empty() {
             let error =
-                Error::input("record-cut", format!("the object ends within a record: {} of {N} bytes", rest.len()))
+                Error::new(Code::RecordCut, format!("the object ends within a record: {} of {N} bytes", rest.len()))
                     .with_hint("the object is cut short, or its records have another length");
             return Err(UserError::from(error).at(extent.bytes.len() - rest.len()));
         }

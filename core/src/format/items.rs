@@ -1,7 +1,7 @@
 //! Items: values of one type that the driver made, not objects that were listed. [`crate::wire::items`] draws how they lie.
 
 use super::{Extent, Format, Framing};
-use crate::error::{Error, UserError, UserResult};
+use crate::error::{Code, Error, UserError, UserResult};
 use crate::value::Value;
 use crate::wire::items;
 use std::marker::PhantomData;
@@ -83,7 +83,7 @@ impl<T: Value> Format for Items<T> {
             let value = crate::codec::decode_foreign::<T>(item.payload).map_err(|e| {
                 // The checksum was right: the bytes are what somebody wrote, as another type.
                 here(
-                    Error::stale("item-type", format!("reading item {}: {e}", item.number))
+                    Error::new(Code::ItemType, format!("reading item {}: {e}", item.number))
                         .with_hint("driver and functions hold different versions of the item's type: deploy again"),
                 )
             })?;
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn another_type_is_a_stale_deployment_and_damage_is_not() {
         let bytes = encoded(&[1, 300]);
-        let code = |error: UserError| error.take_place().1.into_error("user").code().to_owned();
+        let code = |error: UserError| error.take_place().1.into_error(crate::Code::MapFailed).code().to_owned();
         assert_eq!(code(items::<String>().for_each(extent(&bytes), |_, _| Ok(())).unwrap_err()), "item-type");
         let mut bad = bytes.clone();
         *bad.last_mut().unwrap() ^= 1;

@@ -23,7 +23,7 @@ use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, Phase, TaskView, TryView};
 use crate::budget::{STRAGGLER_DONE_PERCENT, STRAGGLER_FACTOR, STRAGGLER_MS_MIN, TIMED_OUT_TRIES_MAX};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::ids::{Piece, TaskIdx, Timestamp};
 use crate::wire::record::Position;
 
@@ -186,7 +186,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
 }
 
 fn took_too_long(ms_max: u64) -> Error {
-    Error::limit("job-too-long", format!("the job has taken longer than the {} s that it may", ms_max / 1_000))
+    Error::new(Code::JobTooLong, format!("the job has taken longer than the {} s that it may", ms_max / 1_000))
         .with_hint("give it more time (--job-timeout; `Submit::with_job_timeout`), or less to do")
 }
 
@@ -273,7 +273,7 @@ impl Stage<'_> {
                     Verdict::GiveUp => Command::Fail(given_up(job.phase, task, tried)),
                 }));
             }
-            let timed_out = failures.iter().filter(|f| f.error.code() == "timed-out").count();
+            let timed_out = failures.iter().filter(|f| f.error.is(Code::TimedOut)).count();
             let is_over = tried >= job.tries_max.into() || timed_out >= TIMED_OUT_TRIES_MAX;
             return Some(Decision::Do(match is_over {
                 true => Command::Fail(given_up(job.phase, task, tried)),
@@ -332,7 +332,7 @@ enum Patience {
 fn relief(tries: &[TryView]) -> Relief {
     let died = |larger: bool| {
         // A program also aborts when the system refuses it memory.
-        let starved = |error: &Error| is_out_of_memory(error) || error.code() == "aborted";
+        let starved = |error: &Error| is_out_of_memory(error) || error.is(Code::Aborted);
         let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| starved(&f.error));
         u16::try_from(tries.iter().filter(died).count()).unwrap_or(u16::MAX)
     };
@@ -356,10 +356,10 @@ fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
             }
         }
         None if phase == Phase::Splitting => {
-            Error::service("task-lost", format!("the splitter was lost {tried} times without a word"))
+            Error::new(Code::TaskLost, format!("the splitter was lost {tried} times without a word"))
                 .with_hint("the splitter's log says more; `kinglet doctor` tries it")
         }
-        None => Error::service("task-lost", format!("task {} was lost {tried} times without a word", task.task.0))
+        None => Error::new(Code::TaskLost, format!("task {} was lost {tried} times without a word", task.task.0))
             .with_hint("the function's log says more; give the functions more memory or a longer timeout"),
     }
 }

@@ -1,6 +1,5 @@
 //! `advance` under a simulated clock: workers that die, fall silent, come twice or crawl; several deciders at once.
 
-use super::super::failures::UNDELIVERED;
 use super::super::view::{Failure, InputSize, JobView};
 use super::*;
 use crate::Code;
@@ -143,7 +142,7 @@ impl World {
                     Some(Hunger::Never) => false,
                 };
                 if !fits {
-                    return self.after(500, Happens::Fails(task, number, Error::limit("out-of-memory", "killed")));
+                    return self.after(500, Happens::Fails(task, number, Error::new(Code::OutOfMemory, "killed")));
                 }
                 let mut takes = 1_000 + self.dice.roll(1_000);
                 if self.dice.roll(100) < self.luck.slow {
@@ -152,8 +151,8 @@ impl World {
                 let fate = self.dice.roll(100);
                 if fate < self.luck.crash {
                     let error = match self.dice.roll(2) {
-                        0 => Error::limit("out-of-memory", "killed"),
-                        _ => Error::service("crashed", "exit"),
+                        0 => Error::new(Code::OutOfMemory, "killed"),
+                        _ => Error::new(Code::Crashed, "exit"),
                     };
                     self.after(takes / 2, Happens::Fails(task, number, error));
                 } else if fate >= self.luck.crash + self.luck.silent {
@@ -261,8 +260,8 @@ fn a_crashed_attempt_is_tried_again_and_one_out_of_memory_is_halved() {
     let mut world = World::new(2, 1, FINE);
     let started = |number| TryView { number, started_at: Some(Timestamp(0)), ..TryView::default() };
     let failed = |error| Some(Failure { error, at: Timestamp(5) });
-    world.view.tasks[0].tries = vec![TryView { failed: failed(Error::service("crashed", "")), ..started(0) }];
-    world.view.tasks[1].tries = vec![TryView { failed: failed(Error::limit("out-of-memory", "")), ..started(0) }];
+    world.view.tasks[0].tries = vec![TryView { failed: failed(Error::new(Code::Crashed, "")), ..started(0) }];
+    world.view.tasks[1].tries = vec![TryView { failed: failed(Error::new(Code::OutOfMemory, "")), ..started(0) }];
     let invoke = |task, died| {
         let relief = Relief { died, ..Relief::default() };
         Command::Invoke(Invoke { of: first_piece(task), number: 1, sends: 0, relief })
@@ -294,7 +293,7 @@ fn a_task_that_fits_nowhere_fails_the_job_with_the_memory_it_had() {
     // A reducer has no larger twin: it is tried again as it is, and what is said is about reducers.
     let mut world = World::new(1, 1, FINE);
     world.view.job.phase = Phase::Reducing;
-    let failed = Some(Failure { error: Error::limit("out-of-memory", "killed"), at: Timestamp(5) });
+    let failed = Some(Failure { error: Error::new(Code::OutOfMemory, "killed"), at: Timestamp(5) });
     let died = |number| TryView { number, memory_mb: Some(128), failed: failed.clone(), ..TryView::default() };
     world.view.tasks[0].tries = (0..4).map(died).collect();
     let commands = advance(&world.view, Timestamp(6));
@@ -340,7 +339,7 @@ fn relief_comes_by_halves_then_by_memory() {
 #[test]
 fn an_error_of_the_users_code_fails_the_job_at_once() {
     let mut world = World::new(1, 1, FINE);
-    let error = Error::user_code("panic", "boom");
+    let error = Error::new(Code::Panic, "boom");
     let failed = Some(Failure { error: error.clone(), at: Timestamp(5) });
     world.view.tasks[0].tries = vec![TryView { failed, ..TryView::default() }];
     assert_eq!(advance(&world.view, Timestamp(6)), [Command::Fail(error)]);
@@ -393,7 +392,7 @@ fn a_splitter_of_which_nobody_heard_is_sent_again_and_one_that_dies_is_given_up(
     assert_eq!(advance(&world.view, Timestamp(CLAIM_MS + RESEND_MS)), [invoke(0, 0, 1)]);
     let at = Timestamp(CLAIM_MS + 1);
     let died = |number| {
-        let failed = Some(Failure { error: Error::service("crashed", "no bootstrap"), at });
+        let failed = Some(Failure { error: Error::new(Code::Crashed, "no bootstrap"), at });
         TryView { number, failed, ..sent.clone() }
     };
     world.view.tasks[0].tries = (0..3).map(died).collect();
@@ -472,7 +471,7 @@ fn a_worker_that_shows_no_sign_is_lost_and_one_that_does_is_not() {
 fn a_piece_that_runs_out_of_time_twice_is_the_end() {
     let mut world = World::new(1, 1, FINE);
     let timed_out = |number| {
-        let failed = Some(Failure { error: Error::service("timed-out", "after 900 s"), at: Timestamp(5) });
+        let failed = Some(Failure { error: Error::new(Code::TimedOut, "after 900 s"), at: Timestamp(5) });
         TryView { number, started_at: Some(Timestamp(0)), failed, ..TryView::default() }
     };
     world.view.tasks[0].tries = vec![timed_out(0)];

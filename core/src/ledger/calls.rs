@@ -4,7 +4,7 @@
 use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, TaskView, TryView};
 use crate::budget::ALONE_TRIES_MAX;
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// How often a batch can be halved: 2^20 calls are more than it holds.
 pub(super) const HALVINGS_MAX: u16 = 20;
@@ -66,10 +66,10 @@ pub(super) fn fewer(task: &TaskView, deaths: &[Death]) -> Fewer {
 pub(super) fn verdict(view: &LedgerView, task: &TaskView, deaths: &[Death]) -> Verdict {
     let alone = deaths.iter().filter(|death| death.calls == 1).count();
     let last = deaths.last().map(|death| death.error.clone());
-    let timed_out = matches!(&last, Some(Some(error)) if error.code() == "timed-out");
+    let timed_out = matches!(&last, Some(Some(error)) if error.is(Code::TimedOut));
     let enough = if timed_out { 1 } else { ALONE_TRIES_MAX.min(view.job.tries_max.into()) };
     if alone >= enough {
-        let lost = || Error::service("task-lost", "its worker was lost without a word");
+        let lost = || Error::new(Code::TaskLost, "its worker was lost without a word");
         return Verdict::Settle(last.flatten().unwrap_or_else(lost));
     }
     let failed = task.tries.iter().filter(|t| t.failed.as_ref().is_some_and(|f| counts(&f.error))).count();
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_call_that_kills_its_worker_fails_alone() {
-        let (crash, timeout) = (Error::service("crashed", "exit"), Error::service("timed-out", "3 s"));
+        let (crash, timeout) = (Error::new(Code::Crashed, "exit"), Error::new(Code::TimedOut, "3 s"));
         // What a shipped program does to itself is the fault of its code, which no other try would mend; of one call's, here.
         for code in [Code::Exited, Code::StackOverflow, Code::Panic] {
             assert_eq!(play(64, &[9, 40], &Error::new(code, "its own doing")).0, [9, 40], "{code}");

@@ -10,5 +10,4 @@ pub use advance::{
     Relief, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, Settle, TURN_MS, advance,
 };
 pub use calls::{Fewer, calls_after};
-pub use failures::UNDELIVERED;
 pub use view::{CallsView, Failure, InputSize, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView};

@@ -6,7 +6,7 @@
 use super::front::{Front, Offered, Slot, tag};
 use super::spill::{Spill, Spilled};
 use super::table::{Head, Table};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::value::Value;
 use crate::wire::run::Compression;
 use std::path::PathBuf;
@@ -137,8 +137,8 @@ impl<V: Value> Shard<V> {
 
     fn check_length(&self, key: &[u8]) -> Result<()> {
         if key.len() > crate::limits::KEY_BYTES_MAX {
-            return Err(Error::limit(
-                "key-too-long",
+            return Err(Error::new(
+                Code::KeyTooLong,
                 format!("a key has {} bytes; the most is {}", key.len(), crate::limits::KEY_BYTES_MAX),
             )
             .with_hint("emit a hash or a prefix of the key"));

@@ -2,7 +2,7 @@
 
 use super::sort::{Sorted, compare, sorted};
 use super::table::{Entry, Table};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::value::Value;
 use crate::wire::run::{Compression, RunReader, RunWriter};
 use std::fs::File;
@@ -144,11 +144,11 @@ pub(crate) fn tmp_error(doing: &str, tmp: &Path, e: &io::Error) -> Error {
     let message = format!("{doing} in {}: {e}", tmp.display());
     match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Error::limit("tmp-full", message).with_hint(
+            Error::new(Code::TmpFull, message).with_hint(
                 "give the functions a larger /tmp or more memory, or cut the input into smaller splits (--split-bytes)",
             )
         }
-        _ => Error::limit("tmp", message).with_hint("the functions need a writable temporary directory"),
+        _ => Error::new(Code::Tmp, message).with_hint("the functions need a writable temporary directory"),
     }
 }
 

@@ -70,11 +70,12 @@ pub fn read<'a>(bytes: &'a [u8], name: &str) -> Result<Vec<CallResult<'a>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Code;
 
     #[test]
     fn golden_and_back() {
         let done = CallHead { started_at: Timestamp(3), ran_us: 4, log: vec!["said".into()], failed: None };
-        let failed = CallHead { failed: Some(Error::user_code("call-failed", "no")), ..done.clone() };
+        let failed = CallHead { failed: Some(Error::new(Code::CallFailed, "no")), ..done.clone() };
         let mut bytes = vec![];
         write(7, &done, b"value", &mut bytes).unwrap();
         write(1, &failed, b"", &mut bytes).unwrap();

@@ -9,7 +9,7 @@
 //! 12  payload         bincode 2, standard configuration
 //! ```
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -67,7 +67,7 @@ pub fn write<T: Framed>(record: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Corrupt`] when the bytes are damaged, [`Error::StaleDeployment`] when they are of another version.
 pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
-    let corrupt = |what: &str| Err(Error::corrupt("frame-corrupt", format!("reading {name}: {what}")));
+    let corrupt = |what: &str| Err(Error::new(Code::FrameCorrupt, format!("reading {name}: {what}")));
     let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
         return corrupt("too short");
     };
@@ -75,8 +75,8 @@ pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
         return corrupt("not what it should be");
     }
     if header[5] != T::VERSION {
-        return Err(Error::stale(
-            "frame-version",
+        return Err(Error::new(
+            Code::FrameVersion,
             format!("reading {name}: version {}, this program reads version {}", header[5], T::VERSION),
         )
         .with_hint("driver and functions are of different versions: deploy again"));

@@ -15,7 +15,7 @@
 //!
 //! The items start at 0, so that a split's bytes are its place in the object, as those of any other input.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use serde::Serialize;
 
 /// What stands before each value.
@@ -68,7 +68,7 @@ pub fn number(bytes: &[u8]) -> Option<u32> {
 /// # Errors
 /// [`Error::Corrupt`] when it is not whole or damaged.
 pub fn read(bytes: &[u8]) -> Result<Item<'_>> {
-    let corrupt = |what: &str| Error::corrupt("items-corrupt", format!("reading an item: {what}"));
+    let corrupt = |what: &str| Error::new(Code::ItemsCorrupt, format!("reading an item: {what}"));
     let end = first_end(bytes).ok_or_else(|| corrupt("it is cut short"))?;
     let (number, crc) = (u32_at(bytes, 4).unwrap_or(0), u32_at(bytes, 8).unwrap_or(0));
     let payload = &bytes[HEADER_BYTES..end];
@@ -95,7 +95,7 @@ pub fn frame_into(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8
     let payload = out.len();
     let written = write(out).and_then(|()| {
         u32::try_from(out.len() - payload).map_err(|_| {
-            Error::limit("item-too-large", format!("it has {} bytes encoded", out.len() - payload))
+            Error::new(Code::ItemTooLarge, format!("it has {} bytes encoded", out.len() - payload))
                 .with_hint("keep it in S3 and let the item name it")
         })
     });
@@ -141,7 +141,7 @@ impl Writer {
     /// As [`Writer::push`].
     pub fn push_named<T: Serialize>(&mut self, value: &T, name: std::fmt::Arguments<'_>) -> Result<()> {
         let number = u32::try_from(self.ends.len());
-        let number = number.map_err(|_| Error::limit("items", "more than 4,294,967,295 items"))?;
+        let number = number.map_err(|_| Error::new(Code::Items, "more than 4,294,967,295 items"))?;
         frame_into(&mut self.out, number, |out| crate::codec::encode_into(value, out)).map_err(|e| e.context(name))?;
         self.ends.push(self.out.len() as u64);
         Ok(())
@@ -186,7 +186,7 @@ pub fn index_bytes(splits: u32) -> u64 {
 /// # Errors
 /// [`Error::Corrupt`] when these bytes are not one.
 pub fn read_index(bytes: &[u8], items_bytes: u64) -> Result<Vec<u64>> {
-    let corrupt = |what: &str| Error::corrupt("items-corrupt", format!("reading the index of items: {what}"));
+    let corrupt = |what: &str| Error::new(Code::ItemsCorrupt, format!("reading the index of items: {what}"));
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| corrupt("too short"))?;
     if body.get(..8) != Some(&MAGIC[..]) {
         return Err(corrupt("not what it should be"));

@@ -11,7 +11,7 @@
 //! finds a job's claim and knows that the job is dead replaces it by its own, which says whom it inherits from: what that job
 //! had left there is then the heir's to remove, whoever of the heir's functions comes to it.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ impl Owner {
     /// When it cannot be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::corrupt("owner", format!("writing the claim of job {}: {e}", self.job)))?;
+            .map_err(|e| Error::new(Code::Owner, format!("writing the claim of job {}: {e}", self.job)))?;
         text.push(b'\n');
         Ok(text)
     }
@@ -89,7 +89,7 @@ impl Owner {
     pub fn read(bytes: &[u8], shown: &str) -> Result<Self> {
         let owner: Option<Owner> = serde_json::from_slice(bytes).ok();
         owner.filter(|owner| owner.version == VERSION).ok_or_else(|| {
-            Error::input("output-taken", format!("{shown} is there, and this version cannot read it"))
+            Error::new(Code::OutputTaken, format!("{shown} is there, and this version cannot read it"))
                 .with_hint("choose another output; if no job writes to this one, remove that file")
         })
     }

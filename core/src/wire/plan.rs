@@ -10,7 +10,7 @@
 //! ```
 
 use super::frame::{self, Framed, Kind};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::ids::TaskIdx;
 use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ impl PlanIndex {
     /// # Errors
     /// [`Error::Corrupt`] when these are not the first bytes of a plan.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        let corrupt = || Error::corrupt("plan-corrupt", "reading the plan: its index is not whole");
+        let corrupt = || Error::new(Code::PlanCorrupt, "reading the plan: its index is not whole");
         let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(corrupt)?;
         if header[..8] != MAGIC {
             return Err(corrupt());
@@ -150,7 +150,7 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<Split>, Inputs)> {
     let part = |from: u64, to: u64| {
         bytes
             .get(from as usize..to as usize)
-            .ok_or_else(|| Error::corrupt("plan-corrupt", "reading the plan: it ends early"))
+            .ok_or_else(|| Error::new(Code::PlanCorrupt, "reading the plan: it ends early"))
     };
     let mut splits = Vec::with_capacity(index.0.len());
     for pair in index.0.windows(2) {

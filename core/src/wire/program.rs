@@ -25,7 +25,7 @@
 
 use crate::ids::ProgramId;
 use crate::limits::PROGRAM_BYTES_MAX;
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use sha2::{Digest, Sha256};
 
 /// What the objects' keys start with.
@@ -85,7 +85,7 @@ impl Header {
         let version = u16::from_le_bytes(version);
         if version != VERSION {
             let message = format!("version {version}, these functions read version {VERSION}");
-            return Err(Error::stale("program-version", message)
+            return Err(Error::new(Code::ProgramVersion, message)
                 .with_hint("driver and functions are of different versions: deploy again"));
         }
         let bytes = u64::from_le_bytes(bytes);
@@ -97,7 +97,7 @@ impl Header {
 }
 
 fn corrupt(what: impl Into<String>) -> Error {
-    Error::corrupt("program-corrupt", what)
+    Error::new(Code::ProgramCorrupt, what)
 }
 
 /// The object of an executable.

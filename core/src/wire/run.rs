@@ -17,7 +17,7 @@
 //! A reader that meets the end of its bytes before `end` reports a truncated run; it never takes it for a short one.
 //! The golden file is `core/tests/golden/run-v1.bin`.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 
@@ -102,8 +102,8 @@ impl RunWriter {
             self.block[length_at] = value_bytes as u8;
         } else {
             if value_bytes > crate::limits::VALUE_BYTES_MAX {
-                return Err(Error::limit(
-                    "value-too-long",
+                return Err(Error::new(
+                    Code::ValueTooLong,
                     format!("a value takes {value_bytes} bytes; the most is {}", crate::limits::VALUE_BYTES_MAX),
                 ));
             }
@@ -252,12 +252,12 @@ impl<R: Read> RunReader<R> {
         let mut magic = [0; 8];
         read_exact(&mut source, &mut magic, &name)?;
         if magic[..4] != MAGIC[..4] {
-            return Err(Error::corrupt("run-magic", format!("reading run {name}: not a run")));
+            return Err(Error::new(Code::RunMagic, format!("reading run {name}: not a run")));
         }
         if magic != MAGIC {
             let version = u16::from_le_bytes([magic[4], magic[5]]);
-            return Err(Error::stale(
-                "run-version",
+            return Err(Error::new(
+                Code::RunVersion,
                 format!("reading run {name}: version {version}, this is version 1"),
             )
             .with_hint("mappers and reducers are of different versions: deploy again"));
@@ -317,7 +317,7 @@ impl<R: Read> RunReader<R> {
 
     #[cold]
     fn corrupt(&self, what: &str) -> Error {
-        Error::corrupt("run-corrupt", format!("reading run {} after {} pairs: {what}", self.name, self.pairs))
+        Error::new(Code::RunCorrupt, format!("reading run {} after {} pairs: {what}", self.name, self.pairs))
     }
 
     fn next_block(&mut self) -> Result<bool> {
@@ -370,11 +370,11 @@ impl<R: Read> RunReader<R> {
 fn read_exact(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<()> {
     source.read_exact(buffer).map_err(|e| match e.kind() {
         std::io::ErrorKind::UnexpectedEof => {
-            Error::corrupt("run-truncated", format!("reading run {name}: it ends before its end mark"))
+            Error::new(Code::RunTruncated, format!("reading run {name}: it ends before its end mark"))
         }
         _ => match e.downcast::<Error>() {
             Ok(error) => error,
-            Err(e) => Error::service("run-read", format!("reading run {name}: {e}")),
+            Err(e) => Error::new(Code::RunRead, format!("reading run {name}: {e}")),
         },
     })
 }

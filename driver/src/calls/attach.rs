@@ -3,7 +3,7 @@
 use super::futures::{CallFuture, Calls};
 use super::state::{State, follow};
 use crate::driver::Driver;
-use crate::{Error, Result, Value};
+use crate::{Code, Error, Result, Value};
 use kinglet_calls::returns;
 use kinglet_core::ids::JobId;
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, Objects, Then};
@@ -51,7 +51,7 @@ impl Driver {
             [first, ..] => first.calls.function.clone(),
             [] => {
                 return Err(
-                    Error::input("jobs-missing", "a map has at least one job").with_hint("name all of its jobs")
+                    Error::new(Code::JobsMissing, "a map has at least one job").with_hint("name all of its jobs")
                 );
             }
         };
@@ -60,7 +60,7 @@ impl Driver {
                 "job {} calls {}, and job {} {}",
                 waves[0].job, function.name, other.job, other.calls.function.name
             );
-            return Err(Error::input("jobs-of-two-maps", message).with_hint("attach to each map by itself"));
+            return Err(Error::new(Code::JobsOfTwoMaps, message).with_hint("attach to each map by itself"));
         }
         check_output::<O>(&waves[0].job, &function)?;
         let count = waves.iter().map(|wave| wave.count).sum();
@@ -124,7 +124,7 @@ fn other_kind(job: &JobId, spec: &JobSpec, wanted: &str) -> Error {
         }
         Some(Then::Job) | None => ("a job with an output of its own", "attach to it with `Driver::attach`"),
     };
-    Error::input("job-kind", format!("job {job} ({}) is {is}, not {wanted}", spec.job)).with_hint(hint)
+    Error::new(Code::JobKind, format!("job {job} ({}) is {is}, not {wanted}", spec.job)).with_hint(hint)
 }
 
 /// Results are read as what the program says they are: of another type, they would be read as something else.
@@ -134,5 +134,5 @@ fn check_output<O>(job: &JobId, function: &FunctionSpec) -> Result<()> {
     }
     let FunctionSpec { name, signature } = function;
     let message = format!("the results of job {job} are those of {name}, {signature}, not {}", type_name::<O>());
-    Err(Error::input("output-type", message).with_hint("attach to it with the type that the function returns"))
+    Err(Error::new(Code::OutputType, message).with_hint("attach to it with the type that the function returns"))
 }

@@ -2,7 +2,7 @@
 
 use super::state::{Ended, State};
 use super::stats::{CallStats, CallsReport};
-use crate::{Error, Result, Value};
+use crate::{Code, Error, Result, Value};
 use kinglet_core::codec;
 use kinglet_core::ids::JobId;
 use std::fmt;
@@ -234,7 +234,7 @@ impl<O: Value> CallFuture<O> {
         }
         if !self.done() {
             shared.conductor.ledger.cancel_calls(&job, &[number]).await?;
-            let error = Error::cancelled("cancelled", format!("call {} was cancelled", self.call));
+            let error = Error::new(Code::Cancelled, format!("call {} was cancelled", self.call));
             self.state.end(self.call, Ended { value: Err(error), stats: CallStats::default(), log: vec![] });
         }
         Ok(())
@@ -287,10 +287,10 @@ impl<O> fmt::Debug for CallFuture<O> {
 fn value<O: Value>(state: &State, call: usize) -> Result<O> {
     match state.ended(call) {
         Some(ended) => codec::decode_foreign(&ended.value?).map_err(|e| {
-            Error::stale("call-output", format!("reading the result of call {call}: {e}"))
+            Error::new(Code::CallOutput, format!("reading the result of call {call}: {e}"))
                 .with_hint("the functions hold another version of the output's type: build or deploy them again")
         }),
-        None => Err(Error::service("call-open", format!("call {call} has not ended"))),
+        None => Err(Error::new(Code::CallOpen, format!("call {call} has not ended"))),
     }
 }
 

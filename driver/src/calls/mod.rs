@@ -23,7 +23,7 @@ use crate::connection::new_id;
 use crate::driver::Driver;
 use crate::handle::JobHandle;
 use crate::submit::Submit;
-use crate::{Error, Job, Result, Value};
+use crate::{Code, Error, Job, Result, Value};
 use kinglet_calls::{Function, Functions, Shared};
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, Then};
 use std::sync::Arc;
@@ -230,5 +230,5 @@ fn functions() -> Arc<Functions> {
 
 /// No input is an error, as with every other kind of input.
 fn no_inputs(function: &FunctionSpec) -> Error {
-    Error::input("no-inputs", format!("there are no inputs for {}", function.name)).with_hint("give it at least one")
+    Error::new(Code::NoInputs, format!("there are no inputs for {}", function.name)).with_hint("give it at least one")
 }

@@ -1,6 +1,6 @@
 //! How calls are made.
 
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_core::limits::CALLS_AT_ONCE_MAX;
 use kinglet_core::wire::spec::OptionsSpec;
 
@@ -46,13 +46,13 @@ impl CallOptions {
     /// [`Error::Input`] when a choice makes no sense.
     pub(super) fn check(&self) -> Result<()> {
         if self.per_batch == Some(0) {
-            return Err(Error::input("calls-per-batch", "a batch of 0 calls does nothing")
+            return Err(Error::new(Code::CallsPerBatch, "a batch of 0 calls does nothing")
                 .with_hint("put one call or more into a batch, or leave the choice to Kinglet"));
         }
         let Some(calls) = self.at_once.filter(|calls| !(1..=CALLS_AT_ONCE_MAX).contains(calls)) else { return Ok(()) };
         let message = format!("{calls} calls cannot run at once in an invocation");
         let hint = format!("choose from 1 to {CALLS_AT_ONCE_MAX}, or leave it at one for each thread");
-        Err(Error::input("calls-at-once", message).with_hint(hint))
+        Err(Error::new(Code::CallsAtOnce, message).with_hint(hint))
     }
 
     /// How many calls run at once, of options that were checked.

@@ -8,7 +8,7 @@ use super::stats::{CallStats, CallsReport};
 use crate::connection::Connection;
 use crate::handle::passes;
 use crate::report::{Cost, Requests};
-use crate::{Error, Phase, Result};
+use crate::{Code, Error, Phase, Result};
 use bytes::Bytes;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Look, TaskPieces};
@@ -160,10 +160,10 @@ impl State {
     pub(super) async fn cancel(&self) -> Result<()> {
         let Some(shared) = self.shared() else { return Ok(()) };
         for job in self.jobs() {
-            let error = Error::cancelled("cancelled", format!("the calls of {} were cancelled", self.function));
+            let error = Error::new(Code::Cancelled, format!("the calls of {} were cancelled", self.function));
             shared.conductor.fail(&job, Phase::Cancelled, &error).await?;
         }
-        self.end_open(0..self.len(), |call| Error::cancelled("cancelled", format!("call {call} was cancelled")));
+        self.end_open(0..self.len(), |call| Error::new(Code::Cancelled, format!("call {call} was cancelled")));
         Ok(())
     }
 
@@ -268,7 +268,7 @@ impl State {
             };
             if view.phase.is_final() {
                 let error =
-                    view.error.unwrap_or_else(|| Error::corrupt("results-missing", format!("job {job} has ended")));
+                    view.error.unwrap_or_else(|| Error::new(Code::ResultsMissing, format!("job {job} has ended")));
                 self.end_wave(wave, &error);
             }
         }
@@ -351,7 +351,7 @@ impl State {
             conductor.ledger.committed(job, view.map_tasks).await?.into_iter().flatten().collect();
         let bytes = conductor.runs(job).reduced(record.attempt).await?;
         let result = calls::read(&bytes, &format!("the result of job {job}"))?.into_iter().next();
-        let result = result.ok_or_else(|| Error::corrupt("results-missing", format!("job {job} has no result")))?;
+        let result = result.ok_or_else(|| Error::new(Code::ResultsMissing, format!("job {job} has no result")))?;
         let sent_at = {
             let mut inner = self.lock();
             maps.iter().for_each(|record| inner.report.add(record));
@@ -405,7 +405,7 @@ fn driver_gone(state: &State, call: usize) -> Error {
     let jobs: Vec<_> = state.jobs().iter().map(JobId::to_string).collect();
     let message =
         format!("call {call} of {} had not ended when its driver did (job {})", state.function, jobs.join(", "));
-    Error::cancelled("driver-closed", message).with_hint("wait for the calls before the driver is closed or dropped")
+    Error::new(Code::DriverClosed, message).with_hint("wait for the calls before the driver is closed or dropped")
 }
 
 async fn fetch(state: Weak<State>, local: bool) {

@@ -3,7 +3,7 @@
 
 use super::elf::{Executable, Other};
 use kinglet_core::limits::{GLIBC_MAX, Glibc};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 
 /// The processors that Lambda has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Architecture {
         match name {
             "x86_64" => Ok(Architecture::X86_64),
             "arm64" | "aarch64" => Ok(Architecture::Arm64),
-            other => Err(Error::input("architecture", format!("there are no functions for {other}"))
+            other => Err(Error::new(Code::Architecture, format!("there are no functions for {other}"))
                 .with_hint("Lambda has x86_64 and arm64")),
         }
     }
@@ -88,19 +88,19 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
             other => format!("machine {other}"),
         };
         let message = format!("it is built for {has}, the functions are {}", architecture.lambda());
-        return Err(Error::input("program-architecture", message).with_hint(rebuild()));
+        return Err(Error::new(Code::ProgramArchitecture, message).with_hint(rebuild()));
     }
     let Some(loader) = &executable.interpreter else {
         return Ok(()); // Static: it brings all that it needs.
     };
     if loader != architecture.loader() {
         let message = format!("it is loaded by {loader}, which the functions do not have");
-        return Err(Error::input("program-loader", message).with_hint(rebuild()));
+        return Err(Error::new(Code::ProgramLoader, message).with_hint(rebuild()));
     }
     if let Some(library) = executable.libraries.iter().find(|name| !LIBRARIES.contains(&&name[..])) {
         let message = format!("it needs the shared library {library}, which the functions do not have");
         let hint = "link the library statically (most `-sys` crates have a feature `vendored` or `static` for it)";
-        return Err(Error::input("program-library", message).with_hint(hint));
+        return Err(Error::new(Code::ProgramLibrary, message).with_hint(hint));
     }
     // Marks of features of glibc 2.36 and later, which is the first that has any.
     if let Some((_, mark)) = executable.versions.iter().find(|(_, name)| name.starts_with("GLIBC_ABI_")) {
@@ -111,12 +111,12 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
             }
             _ => rebuild(),
         };
-        return Err(Error::input("program-glibc", message).with_hint(hint));
+        return Err(Error::new(Code::ProgramGlibc, message).with_hint(hint));
     }
     let newest = executable.versions.iter().filter_map(|(_, name)| glibc(name)).max();
     if let Some(newest) = newest.filter(|newest| *newest > GLIBC_MAX) {
         let message = format!("it needs glibc {newest}, the functions have {GLIBC_MAX}");
-        return Err(Error::input("program-glibc", message).with_hint(rebuild()));
+        return Err(Error::new(Code::ProgramGlibc, message).with_hint(rebuild()));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ mod fit;
 
 pub(crate) use fit::Architecture;
 
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 use kinglet_aws::Conductor;
 use kinglet_aws::program::{Published, publish};
 use kinglet_core::ids::ProgramId;
@@ -80,7 +80,7 @@ impl Shipping {
             Program::File(path) => Some(path),
         };
         if !self.allowed {
-            return Err(Error::input("shipping-forbidden", "the stack runs no shipped programs").with_hint(
+            return Err(Error::new(Code::ShippingForbidden, "the stack runs no shipped programs").with_hint(
                 "deploy it with ShippedPrograms=allow, or with functions that hold the jobs (and use Program::Linked)",
             ));
         }
@@ -111,7 +111,7 @@ impl Executable {
             // This is the file that runs, even when it was removed and another has its path.
             Executable::Running if cfg!(target_os = "linux") => Ok("/proc/self/exe".into()),
             Executable::Running => std::env::current_exe()
-                .map_err(|e| Error::input("program", format!("finding this program's own file: {e}"))),
+                .map_err(|e| Error::new(Code::Program, format!("finding this program's own file: {e}"))),
         }
     }
 }
@@ -127,9 +127,9 @@ impl fmt::Display for Executable {
 
 fn unreadable(shown: &str, error: &std::io::Error) -> Error {
     match error.kind() {
-        std::io::ErrorKind::NotFound => Error::input("program-missing", format!("{shown} is not there"))
+        std::io::ErrorKind::NotFound => Error::new(Code::ProgramMissing, format!("{shown} is not there"))
             .with_hint("name the executable to ship (Program::File)"),
-        _ => Error::input("program", format!("reading {shown}: {error}")),
+        _ => Error::new(Code::Program, format!("reading {shown}: {error}")),
     }
 }
 
@@ -153,7 +153,7 @@ async fn publish_file(executable: Executable, architecture: Architecture, conduc
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|e| Error::input("program", format!("reading the program to ship: {e}")))?
+        .map_err(|e| Error::new(Code::Program, format!("reading the program to ship: {e}")))?
 }
 
 /// The executable without what is only for debuggers and linkers, if it fits the functions.
@@ -165,8 +165,8 @@ fn read(path: &Path, shown: &str, architecture: Architecture) -> Result<Vec<u8>>
     let stripped = elf::strip(&file, &executable);
     if stripped.len() as u64 > PROGRAM_BYTES_MAX {
         let mb = stripped.len() >> 20;
-        return Err(Error::limit(
-            "program-too-large",
+        return Err(Error::new(
+            Code::ProgramTooLarge,
             format!("{shown} has {mb} MB; the most is {} MB", PROGRAM_BYTES_MAX >> 20),
         )
         .with_hint("build it with `--release`; put what is data and not code into S3"));

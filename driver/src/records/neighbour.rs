@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::status::JobStatus;
-use crate::{Error, Phase, Report, Result};
+use crate::{Code, Error, Phase, Report, Result};
 use kinglet_core::ids::JobId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,13 +38,13 @@ impl Neighbour {
     /// How a job that no longer runs was last seen.
     pub(crate) fn last_status(&self, job: &JobId) -> Result<JobStatus> {
         let record = Record::read(&self.dir)?
-            .ok_or_else(|| Error::input("job-missing", format!("there is no job {job} on this machine")))?;
+            .ok_or_else(|| Error::new(Code::JobMissing, format!("there is no job {job} on this machine")))?;
         let mut status = record.status;
         if !status.phase.is_final() {
             let message = format!("job {job}: the program that ran it (process {}) is gone", record.pid);
             status.phase = Phase::Failed;
             status.progress.phase = Phase::Failed;
-            status.error = Some(Error::service("driver-lost", message).with_hint("run it again"));
+            status.error = Some(Error::new(Code::DriverLost, message).with_hint("run it again"));
         }
         Ok(status)
     }
@@ -52,7 +52,7 @@ impl Neighbour {
     /// What became of a job that no longer runs.
     pub(crate) fn outcome(&self, job: &JobId) -> Result<Report> {
         let status = self.last_status(job)?;
-        let error = status.error.unwrap_or_else(|| Error::service("failed", "the job failed without a word"));
+        let error = status.error.unwrap_or_else(|| Error::new(Code::Failed, "the job failed without a word"));
         status.report.ok_or(error)
     }
 }

@@ -14,7 +14,7 @@ use kinglet_aws::FunctionNames;
 use kinglet_aws::conduct::Stack;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::limits::LOCAL_LOG_BYTES_MAX;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use kinglet_local::Runtime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -142,7 +142,7 @@ impl Record {
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(RECORD);
         let unreadable = |why: String| {
-            Error::input("record-unreadable", format!("reading {}: {why}", path.display()))
+            Error::new(Code::RecordUnreadable, format!("reading {}: {why}", path.display()))
                 .with_hint("remove it, or use the version of Kinglet that wrote it")
         };
         let bytes = match std::fs::read(&path) {
@@ -200,7 +200,7 @@ mod tests {
             output: "counts".into(),
             times: [Some(Timestamp(5)), Some(Timestamp(7)), None, None].into(),
             progress: Progress { phase, maps, reduces, bytes },
-            error: Some(Error::input("code", "message").with_hint("hint")),
+            error: serde_json::from_str(r#"{"Input":{"code":"code","message":"message","hint":"hint"}}"#).unwrap(),
             report: None,
         };
         let servers = RuntimeAddress {

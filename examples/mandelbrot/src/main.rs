@@ -1,6 +1,6 @@
 //! The Mandelbrot set as a PNG: a call for each tile of the picture, put in its place as it comes.
 
-use kinglet::{Driver, Error, Registry, Result};
+use kinglet::{Code, Driver, Error, Registry, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::BufWriter;
@@ -84,7 +84,8 @@ async fn program() -> Result<()> {
             picture[at..at + tile.width].copy_from_slice(pixels);
         }
     }
-    save(&path, width, height, &picture).map_err(|e| Error::input("picture", format!("writing {path}: {e}")))?;
+    save(&path, width, height, &picture)
+        .map_err(|e| Error::new(Code::ProgramFailed, format!("writing {path}: {e}")))?;
     println!("{path}: {width} × {height} pixels from {} tiles", tiles.len());
     Ok(())
 }
@@ -101,7 +102,7 @@ async fn driver() -> Result<Driver> {
 fn argument(nth: usize, default: u16) -> Result<usize> {
     let Some(text) = std::env::args().nth(nth) else { return Ok(default.into()) };
     let wrong =
-        |e| Error::input("argument", format!("{text:?} is no size: {e}")).with_hint("give it FILE WIDTH HEIGHT");
+        |e| Error::new(Code::ProgramFailed, format!("{text:?} is no size: {e}")).with_hint("give it FILE WIDTH HEIGHT");
     text.parse::<u16>().map(usize::from).map_err(wrong)
 }
 

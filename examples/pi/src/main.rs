@@ -1,6 +1,6 @@
 //! Monte Carlo π: points thrown at a square, a call for each lot of them, and one more call that adds up how many met the circle.
 
-use kinglet::{Driver, Error, Registry, Result};
+use kinglet::{Code, Driver, Error, Registry, Result};
 
 /// How many points a call throws: some milliseconds of work.
 const LOT: u64 = 250_000;
@@ -44,7 +44,8 @@ async fn driver() -> Result<Driver> {
 /// An argument of the program that is a number.
 fn argument(nth: usize, default: u64) -> Result<u64> {
     let Some(text) = std::env::args().nth(nth) else { return Ok(default) };
-    let wrong = |e| Error::input("argument", format!("{text:?} is no number: {e}")).with_hint("give it POINTS SEED");
+    let wrong =
+        |e| Error::new(Code::ProgramFailed, format!("{text:?} is no number: {e}")).with_hint("give it POINTS SEED");
     text.parse().map_err(wrong)
 }
 

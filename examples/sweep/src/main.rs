@@ -1,6 +1,6 @@
 //! A parameter sweep that stops early: gradient descent with many settings at once, until any of them arrives.
 
-use kinglet::{CallOptions, Context, Driver, Registry, Result, UserError, UserResult};
+use kinglet::{CallOptions, Code, Context, Driver, Registry, Result, UserError, UserResult};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ async fn program() -> Result<()> {
         }
     }
     let outcomes = calls.outcomes().await;
-    let cancelled = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(|e| e.code() == "cancelled")).count();
+    let cancelled = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(|e| e.is(Code::Cancelled))).count();
     println!("{cancelled} of {} were cancelled", settings.len());
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 mod picture;
 
-use kinglet::{Driver, Error, Registry, Result, UserResult};
+use kinglet::{Code, Driver, Error, Registry, Result, UserResult};
 use picture::Picture;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -46,7 +46,7 @@ async fn program() -> Result<()> {
     println!("{} thumbnails in {}", names.len() - unreadable, to.display());
     match unreadable {
         0 => Ok(()),
-        n => Err(Error::input("unreadable", format!("{n} of {} files gave no thumbnail", names.len()))
+        n => Err(Error::new(Code::ProgramFailed, format!("{n} of {} files gave no thumbnail", names.len()))
             .with_hint("see above for which and why")),
     }
 }
@@ -65,11 +65,12 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
-    Error::input("file", format!("{}: {error}", path.display()))
+    Error::new(Code::ProgramFailed, format!("{}: {error}", path.display()))
 }
 
 fn usage(wrong: &str) -> Error {
-    Error::input("arguments", wrong).with_hint("give it PICTURES THUMBNAILS [SIZE], two folders and a number of pixels")
+    Error::new(Code::ProgramFailed, wrong)
+        .with_hint("give it PICTURES THUMBNAILS [SIZE], two folders and a number of pixels")
 }
 
 /// The embedded runtime, or the stack on AWS that `STACK` names.

@@ -1,6 +1,6 @@
 //! Word count with a tokenizer of one's own: what a word is, is the program's to say.
 
-use kinglet::{Combiner, Driver, Emitter, Error, Job, Lines, Registry, Result, Sink, UserResult, Values};
+use kinglet::{Code, Combiner, Driver, Emitter, Error, Job, Lines, Registry, Result, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
 /// The job. Its fields are its parameters: they travel with it.
@@ -43,7 +43,7 @@ async fn program() -> Result<()> {
     let mut inputs: Vec<String> = std::env::args().skip(1).collect();
     let Some(output) = inputs.pop() else {
         return Err(
-            Error::input("arguments", "the inputs and the output are missing").with_hint("give it INPUT… OUTPUT")
+            Error::new(Code::ProgramFailed, "the inputs and the output are missing").with_hint("give it INPUT… OUTPUT")
         );
     };
     println!("{}", driver().await?.run(&Words { letters_min: 2 }, inputs, output).await?);

@@ -17,7 +17,7 @@ pub use points::{Column, PointFormat};
 
 use crate::kernels::hull::{Point2, Point3, hull_2d, hull_3d};
 use fragment::Fragment;
-use kinglet_core::{Batch, Batches, Combiner, Emitter, Error, Job, Row, Sink, UserResult, Values};
+use kinglet_core::{Batch, Batches, Code, Combiner, Emitter, Error, Job, Row, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
@@ -66,7 +66,7 @@ impl Job for Hull {
     }
 
     fn reduce_nothing(&self, _: &mut Sink<'_, HullRow>) -> UserResult {
-        Err(Error::input("no-points", "there are no points in the input, so there is no hull")
+        Err(Error::new(Code::NoPoints, "there are no points in the input, so there is no hull")
             .with_hint("name an input that has some")
             .into())
     }

@@ -1,6 +1,6 @@
 //! Points as rows of CSV, as JSON lines, or as binary numbers.
 
-use kinglet_core::{Batch, ByteLines, Error, Extent, Fixed, Format, Framing, HeadedLines, UserResult};
+use kinglet_core::{Batch, ByteLines, Code, Error, Extent, Fixed, Format, Framing, HeadedLines, UserResult};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -131,7 +131,7 @@ impl Format for PointFormat {
 }
 
 fn bad(message: String) -> Error {
-    Error::input("point", message).with_hint("every row must have a finite number for each coordinate")
+    Error::new(Code::Point, message).with_hint("every row must have a finite number for each coordinate")
 }
 
 fn finite(axis: usize, number: f64) -> Result<f64, Error> {
@@ -176,7 +176,7 @@ impl<'a> Iterator for Fields<'a> {
             }
             if quoted {
                 self.rest = None;
-                let error = Error::input("csv-quotes", "a quoted field does not end on its line").with_hint(
+                let error = Error::new(Code::CsvQuotes, "a quoted field does not end on its line").with_hint(
                     "fields with line feeds in them are not read: leave such columns out, or write JSON lines",
                 );
                 return Some(Err(error));
@@ -232,14 +232,14 @@ fn places<const D: usize>(columns: &[Column], head: &[u8], delimiter: u8) -> Res
                     (None, _) => {
                         let names: Vec<_> = names.iter().take(20).map(|name| format!("{:?}", short(name))).collect();
                         let message = format!("there is no column {name:?} among {}", names.join(", "));
-                        return Err(Error::input("column-missing", message).with_hint(
+                        return Err(Error::new(Code::ColumnMissing, message).with_hint(
                             "name the columns with --x and --y (and --z), their delimiter with --delimiter; without names in the \
                              first line, pass --no-header",
                         ));
                     }
                     (Some(_), Some(_)) => {
                         let message = format!("there are two columns {name:?}");
-                        return Err(Error::input("column-missing", message)
+                        return Err(Error::new(Code::ColumnMissing, message)
                             .with_hint("give columns by number: --no-header, after taking the names away"));
                     }
                 }

@@ -2,7 +2,7 @@
 
 use kinglet_aws::{Conductor, program};
 use kinglet_core::ids::ProgramId;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ const HASH_BYTES: usize = 1 << 20;
 pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -> Result<PathBuf> {
     let path = dir.join(program.to_string());
     let failed = |doing: &str, e: io::Error| {
-        Error::limit("tmp", format!("{doing} shipped program {program} in {}: {e}", dir.display()))
+        Error::new(Code::Tmp, format!("{doing} shipped program {program} in {}: {e}", dir.display()))
             .with_hint("give the functions a larger /tmp (TmpSize; --data-dir on the embedded runtime)")
     };
     match hash(&path) {

@@ -6,7 +6,7 @@ use super::output::Output;
 use super::{Delivery, Task, memory};
 use bytes::Bytes;
 use kinglet_core::ids::ProgramId;
-use kinglet_core::{Error, Result, budget, env, process};
+use kinglet_core::{Code, Error, Result, budget, env, process};
 use serde_json::Value;
 use std::io;
 use std::path::Path;

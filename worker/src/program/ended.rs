@@ -50,7 +50,7 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
         }
         Ended::Exited { status, starting: true } if status.signal().is_none() => {
             let message = format!("the shipped program ended before it asked for work ({})", shown(*status));
-            Error::user_code("program-start", message).with_hint(START_HINT)
+            Error::new(Code::ProgramStart, message).with_hint(START_HINT)
         }
         Ended::Silent(waited) => {
             let message = format!("the shipped program did not ask for work within {:.0} s", waited.as_secs_f64());
@@ -65,21 +65,21 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
             error.with_hint(how.hint().unwrap_or(START_HINT))
         }
         Ended::Exited { status, starting: false } => exited(*status, &wrote),
-        Ended::Idle => Error::service("crashed", "the shipped program had ended before it was given the task"),
+        Ended::Idle => Error::new(Code::Crashed, "the shipped program had ended before it was given the task"),
         Ended::Late { starting: true } => {
             let message = "the function's time was up before the shipped program asked for work";
             Error::new(Code::ProgramSilent, message)
                 .with_hint(format!("give the functions a longer timeout; or {START_HINT}"))
         }
         Ended::Late { starting: false } => {
-            Error::service("timed-out", "the shipped program was stopped, as the function's time was up")
+            Error::new(Code::TimedOut, "the shipped program was stopped, as the function's time was up")
                 .with_hint("give the functions a longer timeout, or cut the input into smaller splits (--split-bytes)")
         }
         Ended::Memory { used_mb } => {
             let message = format!("the shipped program used up the function's memory: {used_mb} of {memory_mb} MB");
-            Error::limit("out-of-memory", message).with_hint(MEMORY_HINT)
+            Error::new(Code::OutOfMemory, message).with_hint(MEMORY_HINT)
         }
-        Ended::Nonsense(why) => Error::service("crashed", format!("the shipped program answered nonsense: {why}")),
+        Ended::Nonsense(why) => Error::new(Code::Crashed, format!("the shipped program answered nonsense: {why}")),
     };
     with_lines(error, said)
 }
@@ -88,28 +88,28 @@ fn exited(status: ExitStatus, wrote: &dyn Fn(&str) -> bool) -> Error {
     let how = shown(status);
     match status.signal() {
         Some(SIGABRT) if wrote("memory allocation of") => {
-            Error::limit("out-of-memory", format!("the shipped program got no more memory ({how})"))
+            Error::new(Code::OutOfMemory, format!("the shipped program got no more memory ({how})"))
                 .with_hint(MEMORY_HINT)
         }
         Some(SIGABRT) if wrote("has overflowed its stack") => {
-            Error::user_code("stack-overflow", format!("the shipped program overflowed its stack ({how})"))
+            Error::new(Code::StackOverflow, format!("the shipped program overflowed its stack ({how})"))
                 .with_hint("the job's code calls itself too deeply: use a loop, or a thread with a larger stack")
         }
         Some(SIGABRT) if wrote("panicked at") || wrote("ERROR a panic") => {
-            Error::user_code("panic", format!("the shipped program panicked and aborted ({how})"))
+            Error::new(Code::Panic, format!("the shipped program panicked and aborted ({how})"))
                 .with_hint("a program built with `panic = \"unwind\"` says which record it was")
         }
         // Nothing else ends a process so that has not done it itself.
-        Some(SIGKILL) => Error::limit(
-            "out-of-memory",
+        Some(SIGKILL) => Error::new(
+            Code::OutOfMemory,
             format!("the shipped program was killed, for want of memory most likely ({how})"),
         )
         .with_hint(MEMORY_HINT),
-        Some(SIGILL) => Error::service("crashed", format!("the shipped program crashed ({how})"))
+        Some(SIGILL) => Error::new(Code::Crashed, format!("the shipped program crashed ({how})"))
             .with_hint("it is built for a newer processor than the functions', most likely: see `-C target-cpu`"),
-        Some(_) => Error::service("crashed", format!("the shipped program crashed ({how})"))
+        Some(_) => Error::new(Code::Crashed, format!("the shipped program crashed ({how})"))
             .with_hint("the function's log says more"),
-        None => Error::user_code("exited", format!("the shipped program ended itself in the middle of a task ({how})"))
+        None => Error::new(Code::Exited, format!("the shipped program ended itself in the middle of a task ({how})"))
             .with_hint("the job's code returns errors and does not call `std::process::exit`"),
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn of_document(document: &Bytes) -> Error {
     let (kind, message) = (field("errorType"), field("errorMessage"));
     match kind.strip_prefix("Kinglet.") {
         Some(code) => Error::relayed(code, message),
-        None => Error::service("crashed", format!("the shipped program failed: {kind}: {message}")),
+        None => Error::new(Code::Crashed, format!("the shipped program failed: {kind}: {message}")),
     }
 }
 

@@ -98,7 +98,7 @@ impl Programs {
     pub(crate) async fn run(&self, conductor: &Conductor, task: &Task, delivery: Delivery) -> Result<Value> {
         let began = Instant::now();
         if !self.allowed {
-            return Err(Error::input("shipping-forbidden", "these functions run no shipped programs")
+            return Err(Error::new(Code::ShippingForbidden, "these functions run no shipped programs")
                 .with_hint("deploy the stack with ShippedPrograms=allow, or with functions that hold the jobs"));
         }
         let mut kept = self.child.lock().await;

@@ -31,7 +31,7 @@ use aws_sdk_dynamodb::types::{
     WriteRequest,
 };
 use kinglet_core::limits::{BATCH_GET_KEYS_MAX, BATCH_WRITE_ITEMS_MAX, JOB_KEPT_S};
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ fn units(capacity: impl IntoIterator<Item = ConsumedCapacity>) -> f64 {
 }
 
 fn rejected(error: BuildError) -> Error {
-    Error::input("rejected", error.to_string())
+    Error::new(Code::Rejected, error.to_string())
 }
 
 /// An item that is written as a whole, and its key.

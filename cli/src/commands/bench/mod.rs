@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::options::{Cloud, CompressionArg, Embedded, EmbeddedOnly};
 use clap::Args;
 use kinglet::measure::Measure;
-use kinglet::{Compression, Driver, Error, Job, JobHandle, JobId, Report, Result, Submit};
+use kinglet::{Code, Compression, Driver, Error, Job, JobHandle, JobId, Report, Result, Submit};
 use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
 use results::{Case, Results};
 use std::path::Path;
@@ -99,7 +99,7 @@ impl Command for Bench {
         let results = measured?;
         if self.json {
             let text = serde_json::to_string_pretty(&results);
-            println!("{}", text.map_err(|e| Error::input("report", format!("writing the results: {e}")))?);
+            println!("{}", text.map_err(|e| Error::new(Code::Report, format!("writing the results: {e}")))?);
         } else {
             print!("{results}");
         }
@@ -120,7 +120,7 @@ impl Place {
     fn new(driver: &Driver, bench: &Bench) -> Result<(Place, Option<Place>)> {
         let dir = |parent: &Path| {
             let made = tempfile::Builder::new().prefix("kinglet-bench-").tempdir_in(parent).map_err(|e| {
-                Error::input("output", format!("making a directory in {}: {e}", parent.display()))
+                Error::new(Code::Output, format!("making a directory in {}: {e}", parent.display()))
                     .with_hint("name a place to write to with --at")
             })?;
             Ok((Place { root: made.path().display().to_string(), _dir: Some(made) }, None))
@@ -136,7 +136,7 @@ impl Place {
             (Some(at), Some(stack)) => {
                 let message =
                     format!("{at} is on this machine, where the functions of stack {} cannot reach it", stack.name);
-                Err(Error::input("local-path", message).with_hint("name an s3:// prefix with --at, or leave it out"))
+                Err(Error::new(Code::LocalPath, message).with_hint("name an s3:// prefix with --at, or leave it out"))
             }
             (None, None) => dir(bench.embedded.data_dir.as_deref().unwrap_or(&std::env::temp_dir())),
             (None, Some(stack)) => {
@@ -158,7 +158,7 @@ impl Place {
         }
         match std::fs::remove_dir_all(&place) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::input("output", format!("removing {place}: {e}")))
+                Err(Error::new(Code::Output, format!("removing {place}: {e}")))
             }
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use super::svg;
 use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::{Args, ValueEnum};
-use kinglet::{Error, Result};
+use kinglet::{Code, Error, Result};
 use kinglet_jobs::{Column, PointFormat};
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ impl Command for Hull {
         let job = job(&self.points, &self.common.inputs)?;
         let mut common = self.common;
         if let Some(n) = common.how.partitions.filter(|n| *n != 1) {
-            return Err(Error::input("partitions", format!("a hull is one part, and cannot be {n}"))
+            return Err(Error::new(Code::Partitions, format!("a hull is one part, and cannot be {n}"))
                 .with_hint("leave --partitions away"));
         }
         common.how.partitions = Some(1);
@@ -97,8 +97,8 @@ impl Command for Hull {
             return run_job(&job, common, cloud).await;
         };
         if job.format.dimensions() == 3 {
-            return Err(Error::input(
-                "svg",
+            return Err(Error::new(
+                Code::Svg,
                 "a picture is drawn of a hull in the plane, and these points lie in space",
             )
             .with_hint("leave --svg away: the part is an OFF file, which viewers of 3-D models open"));
@@ -106,7 +106,7 @@ impl Command for Hull {
         run_job_then(&job, common, cloud, async |handle| {
             let picture = svg::draw(&handle.part(0).await?)?;
             std::fs::write(&file, picture).map_err(|e| {
-                Error::input("svg", format!("writing {}: {e}", file.display()))
+                Error::new(Code::Svg, format!("writing {}: {e}", file.display()))
                     .with_hint("the hull itself is whole in the output; choose another file for the picture")
             })
         })
@@ -122,7 +122,7 @@ pub(crate) fn job(args: &PointArgs, inputs: &[String]) -> Result<kinglet_jobs::H
 fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {
     let dimensions = match (args.dimensions, &args.z) {
         (Some(2), Some(_)) => {
-            return Err(Error::input("dimensions", "--z names a third coordinate, and --dimensions says 2")
+            return Err(Error::new(Code::Dimensions, "--z names a third coordinate, and --dimensions says 2")
                 .with_hint("leave one of the two away"));
         }
         (Some(dimensions), _) => dimensions,
@@ -137,7 +137,7 @@ fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {
         if !given || format == FormatArg::Csv {
             return Ok(());
         }
-        Err(Error::input("format", format!("{what} is about rows of columns, and the points are not written so"))
+        Err(Error::new(Code::Format, format!("{what} is about rows of columns, and the points are not written so"))
             .with_hint("leave it away, or say how points are written: --format csv"))
     };
     csv_only("--delimiter", args.delimiter.is_some())?;
@@ -149,7 +149,7 @@ fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {
                 (false, name) => Ok(Column::Name(name.map_or(axis, |name| name.as_str()).to_owned())),
                 (true, None) => Ok(Column::Number(number)),
                 (true, Some(name)) => name.parse().ok().filter(|n| *n > 0).map(Column::Number).ok_or_else(|| {
-                    Error::input("column-missing", format!("--{axis} {name} is no number of a column"))
+                    Error::new(Code::ColumnMissing, format!("--{axis} {name} is no number of a column"))
                         .with_hint("with --no-header, columns are counted from 1")
                 }),
             };
@@ -160,7 +160,7 @@ fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {
             fields: names.map(|(axis, name)| name.map_or(axis, |name| name.as_str()).to_owned()).collect(),
         },
         FormatArg::F64 if named.iter().any(Option::is_some) => {
-            return Err(Error::input("format", "binary numbers have no names for --x, --y and --z to choose")
+            return Err(Error::new(Code::Format, "binary numbers have no names for --x, --y and --z to choose")
                 .with_hint("leave them away; --dimensions 3 says that points have three coordinates"));
         }
         FormatArg::F64 => PointFormat::Binary { dimensions },
@@ -181,8 +181,8 @@ fn detected(inputs: &[String]) -> Result<(FormatArg, bool)> {
             "jsonl" | "ndjson" => (FormatArg::Jsonl, false),
             "f64" | "bin" => (FormatArg::F64, false),
             _ => {
-                return Err(Error::input(
-                    "format",
+                return Err(Error::new(
+                    Code::Format,
                     format!("the name of {input} does not say how its points are written"),
                 )
                 .with_hint("say it: --format csv, --format jsonl or --format f64"));
@@ -190,9 +190,9 @@ fn detected(inputs: &[String]) -> Result<(FormatArg, bool)> {
         };
         if *all.get_or_insert(found) != found {
             let first = &inputs[0];
-            return Err(Error::input("format", format!("{first} and {input} are not written alike"))
+            return Err(Error::new(Code::Format, format!("{first} and {input} are not written alike"))
                 .with_hint("a job reads one format: run it on one, or say --format"));
         }
     }
-    all.ok_or_else(|| Error::input("input-missing", "the job has no input").with_hint("name at least one"))
+    all.ok_or_else(|| Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"))
 }

@@ -1,6 +1,6 @@
 //! A hull as a picture.
 
-use kinglet::{Error, Result};
+use kinglet::{Code, Error, Result};
 use std::fmt::Write;
 
 /// The longer side of the picture, and what is left free around the hull.
@@ -72,7 +72,7 @@ fn read(part: &[u8]) -> Result<Vec<[f64; 2]>> {
     let vertices: Option<Vec<_>> = text.lines().map(vertex).collect();
     vertices
         .filter(|vertices| !vertices.is_empty())
-        .ok_or_else(|| Error::corrupt("part", "drawing the hull: its part is not lines of x<TAB>y"))
+        .ok_or_else(|| Error::new(Code::Part, "drawing the hull: its part is not lines of x<TAB>y"))
 }
 
 #[cfg(test)]

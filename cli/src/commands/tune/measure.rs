@@ -5,7 +5,7 @@ use super::svg;
 use crate::options::{Cloud, DATA_DIR, EmbeddedOnly};
 use clap::Args;
 use kinglet::measure::Measure;
-use kinglet::{Driver, Error, JobHandle, Local, Result, Submit};
+use kinglet::{Code, Driver, Error, JobHandle, Local, Result, Submit};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(super) async fn sizes(
     submit: impl AsyncFn(&Driver, &str) -> Result<JobHandle>,
 ) -> Result<()> {
     if let Some(size) = how.memory.iter().find(|size| how.memory.iter().filter(|other| other == size).count() > 1) {
-        return Err(Error::input("memory-twice", format!("--memory names {size} MB twice"))
+        return Err(Error::new(Code::MemoryTwice, format!("--memory names {size} MB twice"))
             .with_hint("name each size once; --runs says how often it is measured"));
     }
     let (mut sizes, mut failed, mut notes) = (Vec::new(), Vec::new(), Vec::new());
@@ -124,7 +124,7 @@ pub(super) async fn sizes(
     show(name, how, (&sizes, &failed), &choices, &notes);
     let Some(file) = &how.svg else { return Ok(()) };
     std::fs::write(file, svg::draw(name, &sizes, &choices)).map_err(|e| {
-        Error::input("svg", format!("writing {}: {e}", file.display()))
+        Error::new(Code::Svg, format!("writing {}: {e}", file.display()))
             .with_hint("name a file in a directory that is there and can be written")
     })
 }
@@ -165,7 +165,7 @@ async fn measure(
         local = local.with_data_dir(dir);
     }
     let driver = local.start().await?;
-    let own = tempfile::tempdir().map_err(|e| Error::limit("tmp", format!("making a directory: {e}")))?;
+    let own = tempfile::tempdir().map_err(|e| Error::new(Code::Tmp, format!("making a directory: {e}")))?;
     let output = how.output.clone().unwrap_or_else(|| own.path().join("out").to_string_lossy().into_owned());
     let mut runs: Vec<Run> = Vec::new();
     for n in 1..=how.runs {
@@ -203,7 +203,7 @@ struct Stack {
 impl Stack {
     async fn connect(aws: kinglet::Aws, how: &TuneHow) -> Result<Self> {
         let Some(output) = how.output.clone() else {
-            return Err(Error::input("output", "on a stack the job needs a place to write to")
+            return Err(Error::new(Code::Output, "on a stack the job needs a place to write to")
                 .with_hint("add --output s3://BUCKET/PREFIX; each run overwrites the one before"));
         };
         let driver = aws.connect().await?;

@@ -31,7 +31,7 @@ pub use plane::hull_2d;
 pub use sign::{Point2, Point3};
 pub use space::{Hull3, hull_3d};
 
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use rayon::prelude::*;
 
 /// How many points a thread looks at before it takes more.
@@ -70,7 +70,7 @@ fn outside<const D: usize>(points: &[[f64; D]], inside: impl Fn(&[f64; D]) -> bo
 fn not_finite(at: usize, point: &[f64]) -> Error {
     let (axis, value) = (0..).zip(point).find(|(_, x)| !x.is_finite()).unwrap_or((0, &f64::NAN));
     let axis = ["x", "y", "z"][axis];
-    Error::input("not-finite", format!("point {at} has {axis} = {value}, and a hull needs finite coordinates"))
+    Error::new(Code::NotFinite, format!("point {at} has {axis} = {value}, and a hull needs finite coordinates"))
         .with_hint("leave such points out")
 }
 

@@ -29,7 +29,7 @@ mod steps;
 mod tests;
 mod wheel;
 
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use rayon::prelude::*;
 use seeds::Seeds;
 use segments::{Segments, WAYS, chunks};
@@ -150,7 +150,7 @@ pub fn check(from: u64, to: u64) -> Result<()> {
     if from <= to {
         return Ok(());
     }
-    Err(Error::input("range-reversed", format!("the range from {from} to {to} ends before it begins"))
+    Err(Error::new(Code::RangeReversed, format!("the range from {from} to {to} ends before it begins"))
         .with_hint("both ends are in the range: the first is the smaller"))
 }
 
