@@ -3,7 +3,7 @@
 //! To add a code, add one entry below, to the group of who must act and whether the task is tried again: the code's name, its
 //! text, what it means, and the way out. The text is the name in kebab-case; once released, it stays. Nothing else is to be
 //! done: `Error::new(Code::ItsName, message)` takes all the rest from here, and so does `docs/reference/errors.md`, which the
-//! tests write anew with `KINGLET_UPDATE_GOLDEN=1`. A code that nothing raises any more fails a test.
+//! tests write anew with `KINGLET_UPDATE_GOLDEN=1`. A code that nothing uses any more fails a test.
 //!
 //! A code says what a program, or a person who searches for it, would act upon. Two errors that mean the same to them share
 //! one, and the messages tell them apart. What differs in who must act, or in whether it is tried again, has two.

@@ -60,7 +60,9 @@ pub enum ErrorKind {
     Corrupt,
 }
 
-/// The parts that every error has.
+/// The parts that every error has. Only [`Error::new`] and [`Error::relayed`] make them, so that no other code is invented
+/// beside the table.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Fault {
@@ -74,15 +76,6 @@ pub struct Fault {
 
 /// A result with Kinglet's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-macro_rules! constructors {
-    ($($(#[$doc:meta])* $name:ident => $variant:ident),* $(,)?) => {
-        $($(#[$doc])*
-        pub fn $name(code: &str, message: impl Into<String>) -> Self {
-            Error::$variant(Fault { code: code.to_owned(), message: message.into(), hint: None })
-        })*
-    };
-}
 
 impl Error {
     /// An error of this code, of the variant that the table has for it.
@@ -106,23 +99,6 @@ impl Error {
             ErrorKind::Cancelled => Error::Cancelled(fault),
             ErrorKind::Corrupt => Error::Corrupt(fault),
         }
-    }
-
-    constructors! {
-        /// An [`Error::Input`].
-        input => Input,
-        /// An [`Error::UserCode`].
-        user_code => UserCode,
-        /// An [`Error::StaleDeployment`].
-        stale => StaleDeployment,
-        /// An [`Error::Limit`].
-        limit => Limit,
-        /// An [`Error::Service`].
-        service => Service,
-        /// An [`Error::Cancelled`].
-        cancelled => Cancelled,
-        /// An [`Error::Corrupt`].
-        corrupt => Corrupt,
     }
 
     /// Adds the way out.

@@ -25,6 +25,29 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The workspace's sources with their names, but this module's own.
+fn sources() -> Vec<(PathBuf, String)> {
+    let (mut found, mut dirs) = (Vec::new(), vec![root()]);
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+            let is_left_out = name == "target" || name.starts_with('.') || path.ends_with("core/src/error");
+            if entry.file_type().unwrap().is_dir() && !is_left_out {
+                dirs.push(path);
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// What is not for tests: these pin the texts of codes.
+fn without_tests(text: &str) -> &str {
+    text.split_once("#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code)
+}
+
 fn generated() -> String {
     let mut page = String::new();
     for (kind, title) in SECTIONS {
@@ -75,5 +98,39 @@ fn only_what_may_pass_is_tried_again_as_it_is() {
     for &code in Code::ALL {
         let may_pass = matches!(code.kind(), ErrorKind::Service | ErrorKind::Corrupt);
         assert!(may_pass || code.again() != Again::AsItIs, "{code}");
+    }
+}
+
+#[test]
+fn every_code_is_used_somewhere() {
+    let named = |text: &str| -> Vec<String> {
+        let names = text.split("Code::").skip(1);
+        names.map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
+    };
+    let used: HashSet<String> = sources().iter().flat_map(|(_, text)| named(text)).collect();
+    let unused: Vec<_> = Code::ALL.iter().filter(|code| !used.contains(&format!("{code:?}"))).collect();
+    assert!(unused.is_empty(), "nothing uses {unused:?}: take them out of the table");
+}
+
+#[test]
+fn no_code_is_passed_or_compared_as_a_text() {
+    for (path, text) in sources() {
+        let is_test = path.ends_with("tests.rs") || path.to_string_lossy().ends_with("_tests.rs");
+        if is_test || path.components().any(|part| part.as_os_str() == "tests") {
+            continue;
+        }
+        let dense: String = without_tests(&text).split_whitespace().collect();
+        for literal in [
+            ".code()==\"",
+            ".code()!=\"",
+            ".code(),\"",
+            ".code().starts_with(",
+            ".code(){\"",
+            "relayed(\"",
+            "Fault{code",
+        ] {
+            let at = dense.find(literal).map(|at| dense[at..].chars().take(60).collect::<String>());
+            assert!(at.is_none(), "{}: {}: name a `Code`", path.display(), at.unwrap_or_default());
+        }
     }
 }
