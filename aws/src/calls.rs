@@ -114,7 +114,11 @@ impl Ledger {
 
     /// Writes one attribute of an item. By an update, which all functions may do; they may not replace items.
     pub(crate) async fn put_bytes(&self, doing: String, key: Key, name: &str, bytes: Vec<u8>) -> Result<()> {
-        self.update(doing, key).set(name, binary(bytes)).ttl().done().await.map(drop)
+        match self.update(doing, key).set(name, binary(bytes)).ttl().send().await? {
+            Updated::Done(_) => Ok(()),
+            // It has no condition: whoever refuses it, as a proxy with a bare 404, has not written it.
+            Updated::Unmet { error, .. } | Updated::TooLarge(error) => Err(error),
+        }
     }
 
     /// Records how far the calls of a batch are, from 0 to 1.
