@@ -68,8 +68,8 @@ impl From<[Option<Timestamp>; 4]> for JobTimes {
     }
 }
 
-impl From<PhaseTimes> for JobTimes {
-    fn from(at: PhaseTimes) -> Self {
+impl JobTimes {
+    fn of(at: PhaseTimes) -> Self {
         JobTimes { submitted_at: at.splitting, planned_at: at.mapping, mapped_at: at.reducing, ended_at: at.ended }
     }
 }
@@ -99,7 +99,7 @@ impl JobStatus {
     /// Takes in what the job's own item says.
     pub(crate) fn see(&mut self, view: &JobView) {
         self.phase = view.phase;
-        self.times = view.phase_at.into();
+        self.times = JobTimes::of(view.phase_at);
         self.progress = Progress::of(view);
         self.error.clone_from(&view.error);
     }

@@ -211,10 +211,10 @@ codes! {
             "Give one of them another `const NAME`.";
         NoJobs = "no-jobs",
             "A program starts a job and has registered none.",
-            "Start it with `kinglet::main(Jobs::new().job::<YourJob>(), …)`, first thing in `main`.";
+            "Start it with `kinglet::main(Registry::new().job::<YourJob>(), …)`, first thing in `main`.";
         FunctionNotRegistered = "function-not-registered",
             "A function that is to be called is not registered in the program or in the functions.",
-            "Register it in `main` with `Jobs::new().function(your_function)`; build or deploy the functions again if they are of another version of the program.";
+            "Register it in `main` with `Registry::new().function(your_function)`; build or deploy the functions again if they are of another version of the program.";
         FunctionNameTaken = "function-name-taken",
             "Two functions are registered under one name.",
             "Give one of them a name of its own with `.named_function(\"name\", function)`.";

@@ -248,7 +248,9 @@ impl UserError {
 
     /// As an error of this code; one of ours that travelled through user code by `?` comes out as it went in.
     pub fn into_error(self, code: Code) -> Error {
-        match self.downcast() {
+        // The place is of a format that the user's code read with: it means nothing here.
+        let (_, error) = self.take_place();
+        match error.downcast() {
             Ok(error) => error,
             Err(user) => Error::new(code, user.to_string()),
         }

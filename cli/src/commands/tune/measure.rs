@@ -69,6 +69,11 @@ pub(super) fn with_partitions(submit: Submit, parts: u32) -> Submit {
     submit.with_partitions(parts)
 }
 
+/// Whether more memory may be the way out: also of a program that the system could not start for want of it.
+fn is_of_size(error: &Error) -> bool {
+    matches!(error, Error::Limit(_)) || error.is(Code::ProgramLoad)
+}
+
 /// Measures, prints and draws.
 pub(super) async fn sizes(
     name: &str,
@@ -94,7 +99,7 @@ pub(super) async fn sizes(
         match runs {
             Ok(runs) => sizes.push(Size::of(memory_mb, &runs)),
             // Too little memory is something to find out, and no reason to stop; what is wrong with every size is.
-            Err(error) if matches!(error, Error::Limit(_)) && how.memory.len() > 1 => failed.push((memory_mb, error)),
+            Err(error) if is_of_size(&error) && how.memory.len() > 1 => failed.push((memory_mb, error)),
             Err(error) => {
                 all = Err(error.context(format!("at {memory_mb} MB")));
                 break;
