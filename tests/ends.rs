@@ -257,7 +257,9 @@ async fn a_worker_that_stood_still_was_waited_for_until_its_functions_timeout() 
     let cases = cases.into_iter().map(|(name, function, rule)| async move {
         let rig = Rig::with(|local| local.with_timeout(Duration::from_secs(900))).await;
         rig.strike([rule]);
-        let handle = rig.submit("out").await;
+        // One map task: another's event might come to a mapper that stands still before it has begun, and wait there until it goes on.
+        let submission = rig.submission("out").with_split_bytes(1 << 20);
+        let handle = Box::pin(rig.driver.submit(&WordCount, submission)).await.unwrap();
         let held = rig.held().await;
         assert!(rig.host().freeze_workers(function, true) > 0, "{name}");
         held.lose();
