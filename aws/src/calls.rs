@@ -22,7 +22,7 @@ impl Conductor {
     /// Invokes the rest of a piece that was committed short of its end.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn start_rest(&self, event: MapEvent, start: Position) -> Result<()> {
         let piece = Piece(event.piece.0 + 1);
         let calls_max = event.calls_max.map(|most| calls_after(event.number, most));
@@ -124,7 +124,7 @@ impl Ledger {
     /// Records how far the calls of a batch are, from 0 to 1.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn put_progress(&self, job: &JobId, task: TaskIdx, progress: &[(u32, f32)]) -> Result<()> {
         let doing = format!("recording the progress of job {job}");
         self.put_bytes(doing, Key::progress(job, task), "progress", codec::encode(&progress)?).await
@@ -133,7 +133,7 @@ impl Ledger {
     /// How far the calls are that have said so.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn progress(&self, job: &JobId) -> Result<Vec<(u32, f32)>> {
         let mut all = Vec::new();
         for item in self.query(&progress_pk(job), "").await? {

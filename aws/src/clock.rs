@@ -1,16 +1,16 @@
-//! The services' time, on whatever machine this runs.
+//! The services' time, on any machine.
 //!
-//! A driver's clock may be five minutes off (more, and AWS refuses its signatures), a function's by a little. What the ledger
-//! keeps is written by some machines and compared by others, so all of them must mean the same time: that of S3, DynamoDB and
-//! Lambda, which say it in the header `Date` of each reply, in whole seconds. A reply that says `D` was written while the
-//! services' time was in `D .. D + 1 s`, and this machine's between its request and the reply: each reply bounds how far this
-//! machine's clock is off, and all replies together bound it closely (Cristian, "Probabilistic clock synchronization", 1989;
-//! Marzullo's intersection of such bounds).
+//! A driver's clock may be up to five minutes off (beyond that AWS refuses its signatures), a function's by a little. The
+//! ledger's times are written by some machines and compared by others, so all must mean the same time: that of S3, DynamoDB
+//! and Lambda. These state it in the header `Date` of each reply, in whole seconds. A reply with date `D` was written while
+//! the services' time was in `D .. D + 1 s`, and this machine's time was between request and reply. So each reply bounds how
+//! far this machine's clock is off, and all replies together bound it closely (Cristian, "Probabilistic clock
+//! synchronization", 1989; Marzullo's intersection of such bounds).
 //!
-//! Where this machine's own clock lies within the bounds, it is believed.
+//! Where this machine's own clock lies within the bounds, it is used as it is.
 //!
-//! What counts on between replies is the monotonic clock: what somebody sets his wall clock to does not matter. It may stand still while
-//! Lambda freezes an environment; then bounds contradict each other, and the newest count.
+//! The monotonic clock counts between replies, so setting the wall clock does not matter. It may stand still while Lambda
+//! freezes an environment; the bounds then contradict each other, and the newest count.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -26,7 +26,7 @@ use kinglet_core::ids::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// Bounds that are older than this, in milliseconds, are widened: quartz runs a few seconds a day wrong at worst.
+/// Bounds older than this, in milliseconds, are widened: a quartz clock drifts by a few seconds a day at worst.
 const FRESH_MS: i64 = 600_000;
 
 /// By how much, in milliseconds.
@@ -38,7 +38,7 @@ pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// When this clock was made, by the two clocks of this machine.
+    /// When this clock was made, by the machine's monotonic and its wall clock.
     made: Instant,
     made_at: Timestamp,
     bounds: Mutex<Option<Bounds>>,
@@ -49,23 +49,24 @@ struct Inner {
 struct Bounds {
     least: i64,
     most: i64,
-    /// When these were last confirmed, by the local clock.
+    /// When these bounds were last confirmed, by the local clock.
     at: i64,
 }
 
 impl Bounds {
-    /// What a reply says that was written at `second` (in milliseconds), asked for at `sent` and received at `received`.
+    /// Returns the bounds from one reply: written at `second`, requested at `sent`, received at `received` (all in
+    /// milliseconds).
     fn of(second: i64, sent: i64, received: i64) -> Self {
         Bounds { least: second - received, most: second + 999 - sent, at: received }
     }
 
-    /// What is taken for the difference: none, as far as that can be. Most machines' clocks are set by time servers to the
-    /// millisecond, and so agree better than whole seconds could tell.
+    /// Returns the assumed difference: the one within the bounds that is nearest to zero. Time servers set most machines'
+    /// clocks to the millisecond, more exactly than whole seconds could.
     fn nearest(self) -> i64 {
         0.clamp(self.least, self.most)
     }
 
-    /// With what another reply says.
+    /// Returns the bounds narrowed by those of a newer reply.
     fn and(self, newer: Bounds) -> Self {
         let drift = if newer.at - self.at > FRESH_MS { DRIFT_MS } else { 0 };
         let (least, most) = ((self.least - drift).max(newer.least), (self.most + drift).min(newer.most));
@@ -80,18 +81,18 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The clock of a machine that thinks it is this time.
+    /// Returns a clock for a machine whose own clock shows `thinks`.
     pub fn of_machine(thinks: Timestamp) -> Self {
         Clock(Arc::new(Inner { made: Instant::now(), made_at: thinks, bounds: Mutex::default() }))
     }
 
-    /// The services' time.
+    /// Returns the services' time.
     pub fn now(&self) -> Timestamp {
         Timestamp(u64::try_from(self.local_ms() + self.ahead_ms().unwrap_or(0)).unwrap_or(0))
     }
 
-    /// By how many milliseconds the services' time is ahead of this machine's wall clock as it was when the program began;
-    /// `None` before they have answered.
+    /// Returns by how many milliseconds the services' time is ahead of this machine's wall clock, as read when the program
+    /// began and counted on by the monotonic clock; `None` before a service has replied.
     pub fn ahead_ms(&self) -> Option<i64> {
         self.bounds().map(Bounds::nearest)
     }
@@ -100,7 +101,7 @@ impl Clock {
         *self.0.bounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This machine's wall clock when the program began, and what its monotonic clock has counted since.
+    /// Returns this machine's wall clock as it was when the program began, plus what the monotonic clock has counted since.
     fn local_ms(&self) -> i64 {
         let since = i64::try_from(self.0.made.elapsed().as_millis()).unwrap_or(i64::MAX);
         i64::try_from(self.0.made_at.0).unwrap_or(i64::MAX).saturating_add(since)
@@ -165,7 +166,7 @@ impl Intercept for ClockInterceptor {
 mod tests {
     use super::*;
 
-    /// A reply of a service that is `ahead`, asked at `sent` and answered after `took`.
+    /// Returns the bounds of a reply: the service is `ahead`, asked at `sent` and answered after `took`.
     fn reply(ahead: i64, sent: i64, took: i64) -> Bounds {
         Bounds::of((sent + took / 2 + ahead).div_euclid(1_000) * 1_000, sent, sent + took)
     }

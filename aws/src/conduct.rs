@@ -110,7 +110,7 @@ impl Conductor {
     /// One split of a plan.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn split(&self, job: &JobId, plan: &str, at: ByteRange) -> Result<Split> {
         let bytes = self.objects.get(&self.stack.work_bucket, &Self::plan_key(job, plan), Some(at.into())).await?;
         frame::read(&bytes, &format!("a split of job {job}"))
@@ -231,7 +231,7 @@ impl Conductor {
     /// Where Lambda takes no more for now, another goes on later. What can never be sent fails the job.
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn send_stage(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
         let sent = self.send_from(job, view, turn).await;
         self.fail_if_fatal(job, view.phase, sent).await
@@ -539,7 +539,7 @@ impl Conductor {
     /// waits. Returns after how long the next look is worth it, where that is soon.
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn look_at_splitter(&self, job: &JobId) -> Result<Option<Duration>> {
         let view = self.ledger.job(job).await?;
         if view.phase != Phase::Splitting {
@@ -590,7 +590,7 @@ impl Conductor {
     /// Records that a try failed, and decides what follows.
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn try_failed(&self, job: &JobId, key: TryKey, says: Says<'_>, error: &Error) -> Result<()> {
         let TryKey { stage, task, piece, number } = key;
         let (code, hint) = (error.code(), error.hint());

@@ -69,7 +69,7 @@ impl Functions {
     /// Hands an event to the function that handles it, and does not wait for it.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn start(&self, event: &Event) -> Result<()> {
         let name = match event {
             Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => &self.names.splitter,
@@ -132,7 +132,7 @@ impl Functions {
     /// What Lambda says of the functions: splitter, mapper, larger mapper, reducer.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn describe(&self) -> Result<Vec<FunctionInfo>> {
         let FunctionNames { splitter, mapper, mapper_large, reducer } = &self.names;
         let mut described = Vec::new();
@@ -154,7 +154,7 @@ impl Functions {
     /// The memory of the mapper in MB.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn mapper_memory_mb(&self) -> Result<u32> {
         Ok(self.mapper_state().await?.0)
     }

@@ -21,7 +21,7 @@ impl Session {
     /// more follow; `None` comes back after the last. A function that has no log yet has no events.
     ///
     /// # Errors
-    /// What CloudWatch Logs reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when CloudWatch Logs cannot be reached or refuses.
     pub async fn log_page(
         &self,
         function: &str,

@@ -139,7 +139,7 @@ impl Objects {
     /// Starts a multipart upload. Returns S3's name for it.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub(crate) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<String> {
         let doing = self.doing(format!("starting the upload of s3://{bucket}/{key}"));
         let request = self.s3.create_multipart_upload().bucket(bucket).key(key);
@@ -153,7 +153,7 @@ impl Objects {
     /// Creates a bucket, where `template.yaml` does not. One of one's own that is there already is left as it is.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn create_bucket(&self, bucket: &str) -> Result<()> {
         let doing = self.doing(format!("creating bucket {bucket}"));
         match self.s3.create_bucket().bucket(bucket).send().await {
@@ -204,7 +204,7 @@ impl Objects {
     /// Writes an object.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn put(&self, bucket: &str, key: &str, body: Bytes, replace: Replace) -> Result<Put> {
         self.put_with(bucket, key, body, replace, None).await
     }
@@ -331,7 +331,7 @@ impl Objects {
     /// The multipart uploads that are under way or were left, by key.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<LeftUpload>> {
         let doing = self.doing(format!("listing the uploads of s3://{bucket}/{prefix}"));
         let (mut found, mut from) = (Vec::new(), (None, None));
@@ -384,7 +384,7 @@ impl Objects {
     /// A page of the objects whose keys start with `prefix`: the first, or the one that the page before names.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn list_page(&self, bucket: &str, prefix: &str, page: Option<String>) -> Result<Page> {
         let doing = self.doing(format!("listing s3://{bucket}/{prefix}"));
         // A key may hold characters that XML cannot: they come percent-encoded.
@@ -404,7 +404,7 @@ impl Objects {
     /// All objects whose keys start with `prefix`.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
         let (mut all, mut page) = (Vec::new(), None);
         loop {
@@ -420,7 +420,7 @@ impl Objects {
     /// Copies an object of at most 5 GB, S3's limit for one request, within S3.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn copy(&self, from: Address<'_>, to: Address<'_>) -> Result<()> {
         let doing = self.doing(format!("copying {from} to {to}"));
         let source = format!("{}/{}", from.bucket, percent_encoding::utf8_percent_encode(from.key, NON_ALPHANUMERIC));
@@ -490,7 +490,7 @@ impl Objects {
     /// Deletes an object if it still is this version. Returns whether it is gone; what is there now is another's.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn delete_version(&self, bucket: &str, key: &str, etag: &str) -> Result<bool> {
         let doing = self.doing(format!("deleting s3://{bucket}/{key}"));
         let mut pause = Pause::default();

@@ -340,7 +340,7 @@ impl Conductor {
     /// Renews the claim of a job at work, if it is some minutes old, so that other stacks see that it is alive.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn renew_output(&self, job: &JobId) -> Result<()> {
         let view = self.ledger.job(job).await?;
         if !view.writes_output || view.phase.is_final() {
@@ -391,7 +391,7 @@ impl Conductor {
     /// in order, of the manifest: at most they are its own, and then used up. Returns how many.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId, of_manifest: bool) -> Result<u64> {
         let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
         let manifest = output.manifest_key();
@@ -458,7 +458,7 @@ impl Conductor {
     /// complete it any more. Returns the upload that was.
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub(crate) async fn stop_publishing(&self, job: &JobId, output: &OutputSpec) -> Result<Option<String>> {
         let upload = self.ledger.job(job).await?.manifest_upload;
         if let Some(id) = &upload {
@@ -686,7 +686,7 @@ impl Conductor {
     /// Gives an output free that was claimed for a job which had ended by then.
     ///
     /// # Errors
-    /// What S3 reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn drop_late_claim(&self, job: &JobId, output: &OutputSpec) -> Result<()> {
         match self.claim_of(job, output).await? {
             Some(claim) => self.give_back(job, output, claim).await,

@@ -1,42 +1,43 @@
-//! What S3 and DynamoDB mean by a refusal of a conditional request, and what is then known: in this one place.
+//! What S3 and DynamoDB mean when they refuse a conditional request, and what is then known. This is the only place that says
+//! so.
 //!
-//! | service says | to | it means | what is done |
+//! | reply | to | meaning | reaction |
 //! |---|---|---|---|
-//! | 412 `PreconditionFailed` | a write with `If-None-Match: *` or `If-Match` | the condition does not hold **now**; perhaps as this very request was done before, and its reply was lost | read back: mine, or another's ([`crate::Objects::put`]) |
+//! | 412 `PreconditionFailed` | a write with `If-None-Match: *` or `If-Match` | the condition does not hold **now**; perhaps because this very request was done before and its reply was lost | read back: is it this writer's, or another's ([`crate::Objects::put`]) |
 //! | 404 `NoSuchKey` | a write with `If-Match` | there is nothing that could match; the same doubt | the same |
-//! | 409 `ConditionalRequestConflict` | PUT, DELETE | another write to the key is under way; nothing is known of who wins | try again |
-//! | 409 `ConditionalRequestConflict` | `CompleteMultipartUpload` | the same; the upload may be of no use any more | complete again; if the upload is gone, upload anew |
-//! | 404 `NoSuchUpload` | complete, abort | the upload was completed or aborted: by this very request, its reply lost, by another hand, or by a lifecycle rule | look whether the object is there ([`crate::Objects::complete`]) |
-//! | 400 `InvalidPart` | complete | a part was sent again since, by another hand, and has another ETag (as where a KMS key encrypts it) | as if the upload were gone |
-//! | 404 `NoSuchKey` | a read with `If-Match` | the object that was listed is gone | the input has changed |
-//! | 200 and a body that breaks off | a read | nothing is wrong but the connection | read on from there, of the same version |
-//! | `ConditionalCheckFailedException` | an update | the condition does not hold now; the same doubt | compare what the item says of who did it ([`crate::Ledger`]) |
+//! | 409 `ConditionalRequestConflict` | PUT, DELETE | another write to the key is under way; which one wins is unknown | try again |
+//! | 409 `ConditionalRequestConflict` | `CompleteMultipartUpload` | the same; the upload may have become useless | complete again; if the upload is gone, upload anew |
+//! | 404 `NoSuchUpload` | complete, abort | the upload was completed or aborted: by this very request, its reply lost, by another process, or by a lifecycle rule | look whether the object is there ([`crate::Objects::complete`]) |
+//! | 400 `InvalidPart` | complete | another process has sent a part again since, with another ETag (as with a KMS key) | as if the upload were gone |
+//! | 404 `NoSuchKey` | a read with `If-Match` | the listed object is gone | the input has changed |
+//! | 200 and a body that breaks off | a read | only the connection failed | read on from there, of the same version |
+//! | `ConditionalCheckFailedException` | an update | the condition does not hold now; the same doubt | compare the token in the item ([`crate::Ledger`]) |
 //! | `TransactionCanceledException` | several writes at once | one of them was refused; or the request was done before | the same |
 //! | `TransactionConflictException` | a write | another transaction holds the item | the SDK tries again |
 //!
-//! Whatever else fails, the SDK has tried again already ([`crate::clients`]), so every write must bear being done twice.
+//! The SDK has already retried all other failures ([`crate::clients`]), so every write must tolerate being done twice.
 //!
 //! Sources, read 2026-11: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>,
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>.
 
-/// A refusal.
+/// What a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The condition of a write does not hold, or there is nothing that it could hold for.
     Unmet,
-    /// Somebody else writes at the same time: who wins is not known yet.
+    /// Another write is under way; which one wins is not known yet.
     Conflict,
-    /// The multipart upload is no more.
+    /// The multipart upload does not exist any more.
     UploadGone,
-    /// What a read demanded is not there, or not in that version.
+    /// The object of a conditional read is gone, or has another version.
     OtherVersion,
     /// Another kind of failure.
     None,
 }
 
-/// What a refusal of a write means.
+/// Returns what the refusal of a write means.
 pub(crate) fn of_write(code: Option<&str>) -> Refusal {
     match code {
         Some("PreconditionFailed" | "NoSuchKey" | "NotFound" | "ConditionalCheckFailedException") => Refusal::Unmet,
@@ -46,7 +47,7 @@ pub(crate) fn of_write(code: Option<&str>) -> Refusal {
     }
 }
 
-/// What a refusal of a pinned read means.
+/// Returns what the refusal of a read of one version means.
 pub(crate) fn of_read(code: Option<&str>) -> Refusal {
     match code {
         Some("PreconditionFailed" | "NoSuchKey" | "NotFound" | "InvalidRange") => Refusal::OtherVersion,
@@ -54,20 +55,20 @@ pub(crate) fn of_read(code: Option<&str>) -> Refusal {
     }
 }
 
-/// Growing pauses between tries that the SDK does not make by itself.
+/// Growing pauses between retries that the SDK does not make by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
     rounds: u32,
 }
 
-/// How many of them: about 9 s in all.
+/// The most pauses: about 9 s in all.
 const ROUNDS_MAX: u32 = 12;
 
 impl Pause {
-    /// Waits 10 ms, 20 ms, … 1.28 s; gives up after twelve rounds.
+    /// Waits 10 ms, 20 ms, … 1.28 s. Gives up after twelve rounds.
     ///
     /// # Errors
-    /// `throttled`, with `what` and how often it was tried.
+    /// Returns `throttled`, with `what` and the number of tries, after the last round.
     pub(crate) async fn wait(&mut self, what: &str) -> kinglet_core::Result<()> {
         self.rounds += 1;
         if self.rounds > ROUNDS_MAX {

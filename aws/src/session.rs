@@ -105,7 +105,7 @@ impl Session {
     /// How many functions of the account can run at once.
     ///
     /// # Errors
-    /// What Lambda reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn concurrency(&self) -> Result<Concurrency> {
         let doing = Doing::now("reading the account's limits of Lambda");
         let said = self.clients.lambda.get_account_settings().send().await.map_err(|e| doing.failed(&e))?;

@@ -130,7 +130,7 @@ pub struct Plan {
 /// first, or the job has ended. Returns whether the plan is the job's.
 ///
 /// # Errors
-/// What the services report.
+/// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
 pub async fn begin(
     conductor: &Conductor,
     job: &JobId,

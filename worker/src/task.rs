@@ -142,7 +142,7 @@ impl<'a> Execution<'a> {
     /// Starts the try. Returns why not to go on, if not.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn start(&self) -> Result<Option<Skip>> {
         let Assignment { job, key, larger, calls_max } = self.assigned;
         let (request_id, memory_mb) = (self.call.request_id.clone(), self.worker.memory_mb);

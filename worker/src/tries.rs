@@ -34,7 +34,7 @@ const ABANDONED: i32 = 75;
 /// Begins a try. Returns why not to go on, if not: another execution is at it, or its piece is committed.
 ///
 /// # Errors
-/// What DynamoDB reports.
+/// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
 pub(crate) async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: &Run) -> Result<Option<Skip>> {
     let ledger = &conductor.ledger;
     let committed = async {

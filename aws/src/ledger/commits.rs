@@ -1,8 +1,8 @@
-//! Commits: which attempt of a piece counts, and whether with it a stage is complete.
+//! Commits: which attempt of a piece counts, and whether its commit completes a stage.
 //!
-//! One conditional update adds `t<task>.<piece>` to the item of the task's group where it is not there; the reply carries the
-//! whole group, so the committer sees whether the group is complete. A complete group is added to the root's set the same way, and
-//! the reply says whether the stage is. There is no counter that could count twice.
+//! One conditional update adds `t<task>.<piece>` to the item of the task's group unless it is there. The reply carries the
+//! whole group, so the committer sees whether the group is complete. A complete group is added to the root's set in the same
+//! way, and the reply says whether the stage is complete. There is no counter that could count twice.
 
 use super::Ledger;
 use super::item::{Item, binary, read_binary, read_text};
@@ -18,17 +18,17 @@ use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
 use kinglet_core::{Code, Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
-/// A committed record of either stage.
+/// A record that a map or a reduce attempt commits.
 pub trait Record: Framed + Clone {
-    /// Which stage's.
+    /// The stage whose record it is.
     const STAGE: Stage;
-    /// The attempt.
+    /// Returns the attempt that committed.
     fn attempt(&self) -> AttemptId;
-    /// Its time.
+    /// Returns what the attempt spent.
     fn usage(&self) -> &Usage;
-    /// What is left for the next piece.
+    /// Returns where the next piece starts, if the attempt did not finish its piece.
     fn remainder(&self) -> Option<Position>;
-    /// How many records it read.
+    /// Returns how many records the attempt read.
     fn records(&self) -> u64;
 }
 
@@ -76,42 +76,43 @@ pub struct TaskPieces<R> {
     pub pieces: Vec<R>,
 }
 
-/// A job's own item, and what is committed of some of its tasks.
+/// A job's own item, and what some of its tasks have committed.
 #[derive(Clone, Debug)]
 pub struct Look<R> {
-    /// The item.
+    /// The job.
     pub view: JobView,
-    /// The tasks that were asked for, in order.
+    /// The requested tasks, in order.
     pub tasks: Vec<TaskPieces<R>>,
 }
 
-/// What became of a commit.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// This attempt's output counts.
     Won {
-        /// Whether every task of the stage is committed now.
+        /// Whether every task of the stage is now committed.
         stage_complete: bool,
     },
-    /// Another attempt was first; this one's output is never read.
+    /// Another attempt committed first; this one's output is never read.
     Lost(AttemptId),
 }
 
 impl Ledger {
-    /// Whether a piece is committed already.
+    /// Returns whether a piece is committed.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn is_committed(&self, job: &JobId, key: TryKey) -> Result<bool> {
         let doing = format!("looking whether {key} is committed");
         let item = self.item(doing, Key::group(job, key.stage, group_of(key.task))).await?;
         Ok(item.is_some_and(|item| item.contains_key(&done_name(key.task, key.piece))))
     }
 
-    /// Commits an attempt: its record stands in the ledger, or another's does.
+    /// Commits an attempt, unless another attempt of the piece has committed.
     ///
     /// # Errors
-    /// [`Error::Limit`] with `too-many-pieces` when the item of the task's group is full; what DynamoDB reports.
+    /// Returns `too-many-pieces` when the item of the task's group is full; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn commit<R: Record>(
         &self,
         job: &JobId,
@@ -131,7 +132,8 @@ impl Ledger {
             .returning(ReturnValue::AllNew);
         let item = match committing.send().await? {
             Updated::Done(item) => item,
-            // The SDK may have sent the request twice, the first reply lost: then the attempt that stands there is this one.
+            // The SDK may have sent the request again after a lost reply. Then the record that stands there is this attempt's
+            // own.
             Updated::Unmet { .. } => {
                 let item = self.item(doing, key).await?;
                 let winner = pieces::<R>(item.as_ref(), task)?.get(piece.0 as usize).map(Record::attempt);
@@ -156,7 +158,7 @@ impl Ledger {
         Ok(Commit::Won { stage_complete })
     }
 
-    /// Adds a complete group to the root. Returns whether all are.
+    /// Adds a complete group to the root. Returns whether all groups are now complete.
     async fn complete_group(&self, job: &JobId, stage: Stage, group: u32, groups: u32) -> Result<bool> {
         if groups == 1 {
             return Ok(true);
@@ -172,20 +174,20 @@ impl Ledger {
         }
     }
 
-    /// The committed pieces of every task of a stage.
+    /// Reads the committed pieces of every task of a stage.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn committed<R: Record>(&self, job: &JobId, task_count: u32) -> Result<Committed<R>> {
         let groups: Vec<u32> = (0..group_count(task_count)).collect();
         let tasks = self.committed_in(job, &groups, task_count).await?;
         Ok(tasks.into_iter().map(|task| task.pieces).collect())
     }
 
-    /// The committed pieces of every task of some groups of a stage.
+    /// Reads the committed pieces of every task of some groups of a stage.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     async fn committed_in<R: Record>(
         &self,
         job: &JobId,
@@ -196,8 +198,9 @@ impl Ledger {
         grouped(job, groups, task_count, &by_pk(self.items(keys).await?))
     }
 
-    /// The job's own item, and the committed pieces of every task of some groups of a stage, in one request for up to 99 groups.
-    /// The pieces may be newer than the item, but where the item says that the stage is over, they are all of them.
+    /// Reads the job's own item and the committed pieces of every task of some groups of a stage, in one request for up to 99
+    /// groups. The pieces may be newer than the item. Where the item says that the stage is over, all of its pieces are
+    /// returned.
     ///
     /// # Errors
     /// As [`Ledger::job`].
@@ -206,7 +209,7 @@ impl Ledger {
         let items = by_pk(self.items(std::iter::once(Key::job(job)).chain(keys).collect()).await?);
         let item = items.get(&job_pk(job)).ok_or_else(|| self.job_missing(job))?;
         let view = job::view(job, item)?;
-        // The items of one request are not read at one time: of an ended job, look again.
+        // A request does not read its items at one moment: of an ended job, the pieces are read once more.
         let tasks = match view.phase.is_final() {
             true => self.committed_in(job, groups, task_count).await?,
             false => grouped(job, groups, task_count, &items)?,
@@ -214,10 +217,11 @@ impl Ledger {
         Ok(Look { view, tasks })
     }
 
-    /// The tasks of a stage as [`kinglet_core::ledger::advance`] sees them. Tries are read only where a task is not done.
+    /// Reads the tasks of a stage as [`kinglet_core::ledger::advance`] sees them. Tries are read only for groups with an open
+    /// task.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn tasks<R: Record>(
         &self,
         job: &JobId,
@@ -240,10 +244,10 @@ impl Ledger {
         Ok(tasks)
     }
 
-    /// How long the failed tries of a stage ran, in milliseconds, and on how many MB, as far as the ledger knows.
+    /// Reads how long each failed try of a stage ran, in milliseconds, and on how many MB, as far as the ledger knows.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn failed_tries(&self, job: &JobId, stage: Stage, task_count: u32) -> Result<Vec<Usage>> {
         let mut failed = Vec::new();
         for group in 0..group_count(task_count) {
@@ -259,12 +263,12 @@ impl Ledger {
     }
 }
 
-/// Items by their partition keys, of which no two have the same.
+/// Maps items by their partition keys, which must differ.
 fn by_pk(items: Vec<Item>) -> HashMap<String, Item> {
     items.into_iter().map(|item| (read_text(&item, "pk").unwrap_or_default().to_owned(), item)).collect()
 }
 
-/// The pieces of the tasks of some groups, from the groups' items by their partition keys.
+/// Reads the pieces of the tasks of some groups from the groups' items, given by their partition keys.
 fn grouped<R: Record>(
     job: &JobId,
     groups: &[u32],
@@ -281,7 +285,7 @@ fn grouped<R: Record>(
     Ok(tasks)
 }
 
-/// The committed pieces of one task in its group's item, in order.
+/// Reads the committed pieces of one task from its group's item, in order.
 fn pieces<R: Record>(item: Option<&Item>, task: TaskIdx) -> Result<Vec<R>> {
     let mut found = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! An item and its attributes: how text, numbers, times, flags and bytes stand in it.
+//! Items and their attributes: how text, numbers, times, flags and bytes are stored.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::Timestamp;
@@ -39,7 +39,7 @@ pub(crate) fn read_time(item: &Item, name: &str) -> Option<Timestamp> {
     read_number(item, name).map(Timestamp)
 }
 
-/// A flag that is not there is not set.
+/// Returns the flag; a missing flag is not set.
 pub(crate) fn read_flag(item: &Item, name: &str) -> bool {
     matches!(item.get(name), Some(AttributeValue::Bool(true)))
 }

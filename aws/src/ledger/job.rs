@@ -1,6 +1,6 @@
-//! A job's own item: made, read, listed, and forgotten with all that belongs to it.
+//! A job's own item: created, read, listed, and deleted with everything that belongs to the job.
 //!
-//! The item and the job's entry in `jobs` are written together, in one transaction, when it is made and when it ends.
+//! One transaction writes the item together with the job's entry in `jobs`, both when the job is created and when it ends.
 
 use super::Ledger;
 use super::item::{Item, flag, number, read_binary, read_flag, read_number, read_text, read_time, text, time};
@@ -15,14 +15,14 @@ use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result};
 use std::collections::HashMap;
 
-/// A job as lists show it.
+/// A job's entry in the list of jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobEntry {
     /// Its id.
     pub job: JobId,
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
     /// When it was submitted.
     pub submitted_at: Timestamp,
@@ -31,10 +31,11 @@ pub struct JobEntry {
 }
 
 impl Ledger {
-    /// Writes a new job, which has this spec.
+    /// Writes the item of a new job with this spec.
     ///
     /// # Errors
-    /// [`Error::Input`] when the id is taken; what DynamoDB reports.
+    /// Returns `job-exists` when the ledger has a job of this id already; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn create_job(&self, job: &JobId, spec: &JobSpec, timeout_ms: u64) -> Result<()> {
         let doing = format!("creating job {job} in table {}", self.table_name());
         let now = time(self.clock.now());
@@ -67,15 +68,16 @@ impl Ledger {
         }
     }
 
-    /// The job's own item.
+    /// Reads the job's own item.
     ///
     /// # Errors
-    /// [`Error::Input`] with `job-missing` when there is no such job.
+    /// Returns `job-missing` when there is no such job; or a service error (`access-denied`, `throttled`, `unreachable`, …)
+    /// when DynamoDB cannot be reached or refuses.
     pub async fn job(&self, job: &JobId) -> Result<JobView> {
         view(job, &self.own_item(job).await?)
     }
 
-    /// The job's own item as it was a moment ago, for half the price: for those who only look whether the job goes on.
+    /// Reads the job's own item as it was a moment ago, for half the price: enough to see whether the job goes on.
     ///
     /// # Errors
     /// As [`Self::job`].
@@ -84,7 +86,7 @@ impl Ledger {
         view(job, &item.ok_or_else(|| self.job_missing(job))?)
     }
 
-    /// How far the publishing of a job is.
+    /// Reads how far the publishing of a job is.
     pub(crate) async fn publishing(&self, job: &JobId) -> Result<Publishing> {
         let item = self.own_item(job).await?;
         Ok(Publishing { phase: view(job, &item)?.phase, is_noted: read_flag(&item, "published") })
@@ -103,10 +105,10 @@ impl Ledger {
             .with_hint("jobs are kept for 7 days")
     }
 
-    /// All jobs that the ledger keeps, oldest first.
+    /// Lists all jobs that the ledger keeps, oldest first.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn jobs(&self) -> Result<Vec<JobEntry>> {
         let items = self.query(JOBS_PK, "").await?;
         let entry = |item: &Item| {
@@ -121,10 +123,10 @@ impl Ledger {
         Ok(items.iter().filter_map(entry).collect())
     }
 
-    /// The jobs that have not ended, oldest first.
+    /// Lists the jobs that have not ended, oldest first.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn open_jobs(&self) -> Result<Vec<JobId>> {
         let items = self.query(JOBS_PK, "").await?;
         let open = items.iter().filter(|item| {
@@ -134,10 +136,10 @@ impl Ledger {
         Ok(open.filter_map(|item| read_text(item, "sk")?.parse().ok()).collect())
     }
 
-    /// Deletes everything that the ledger holds of a job, what lists it last. Returns how many items that were.
+    /// Deletes everything that the ledger holds of a job, its entry in the list last. Returns the number of deleted items.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn forget(&self, job: &JobId) -> Result<u64> {
         let (maps, partitions) = match self.job(job).await {
             Ok(view) => (view.map_tasks, view.partitions),
@@ -148,7 +150,7 @@ impl Ledger {
         let pks = stage(Stage::Map, maps)
             .chain(stage(Stage::Reduce, partitions))
             .chain((0..group_count(maps)).map(|group| index_pk(job, group)))
-            // Of calls, results lie by group.
+            // The results of calls lie by group, not by partition.
             .chain((0..partitions.max(group_count(maps))).map(|partition| runs_pk(job, Partition(partition))))
             .chain([keys::result_pk(job), keys::progress_pk(job), keys::job_pk(job)]);
         let mut deleted = 0;
@@ -167,11 +169,11 @@ impl Ledger {
 pub(crate) struct Publishing {
     /// The job's phase.
     pub(crate) phase: Phase,
-    /// Whether [`Ledger::published`] was noted.
+    /// Whether [`Ledger::published`] has been called.
     pub(crate) is_noted: bool,
 }
 
-/// The job's own item as [`kinglet_core::ledger::advance`] sees it.
+/// Returns the job's own item as [`kinglet_core::ledger::advance`] sees it.
 pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     let phase = read_text(item, "phase").and_then(Phase::parse);
     let phase = phase.ok_or_else(|| Error::new(Code::JobPhase, format!("job {job} is in a phase unknown here")))?;
@@ -205,7 +207,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         sent: small("sent"),
         manifest_upload: read_text(item, "manifest_upload").map(str::to_owned),
         ending: read_text(item, "ending").and_then(Phase::parse),
-        // Whoever took it for none would run the functions' own jobs instead.
+        // An id that cannot be read must not count as no program: the functions' own jobs would run instead.
         program: read_text(item, "program").map(str::parse).transpose()?,
         error: error.transpose()?,
         beside,

@@ -1,6 +1,6 @@
-//! The keys of all items. The table in [the ledger's header](super) says what lies under each.
+//! The keys of all items. The table in [the ledger's header](super) says what each key holds.
 //!
-//! Numbers in keys have a fixed length, so that items come in their order.
+//! Numbers in keys have a fixed length, so that items sort in numeric order.
 
 use super::item::{Item, text};
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx, TryKey};
@@ -10,9 +10,9 @@ use std::fmt;
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// Which items lie together, and are queried together.
+    /// The partition key: items that share it are stored and queried together.
     pub(crate) pk: String,
-    /// Which of these it is, and its place among them.
+    /// The sort key: identifies the item among these, and orders them.
     pub(crate) sk: String,
 }
 
@@ -21,32 +21,32 @@ impl Key {
         Key { pk, sk: sk.into() }
     }
 
-    /// The key as the attributes that every item has.
+    /// Returns the key as the two attributes that every item has.
     pub(super) fn attributes(self) -> Item {
         Item::from([("pk".into(), text(self.pk)), ("sk".into(), text(self.sk))])
     }
 
-    /// The job's own item.
+    /// Returns the key of a job's own item.
     pub(crate) fn job(job: &JobId) -> Self {
         Self::new(job_pk(job), "job")
     }
 
-    /// A job's entry in the list of jobs.
+    /// Returns the key of a job's entry in the list of jobs.
     pub(super) fn entry(job: &JobId) -> Self {
         Self::new(JOBS_PK.to_owned(), job.as_str())
     }
 
-    /// Which groups of a stage are complete.
+    /// Returns the key of the item that holds a stage's complete groups.
     pub(super) fn root(job: &JobId, stage: Stage) -> Self {
         Self::new(job_pk(job), format!("root#{stage}"))
     }
 
-    /// What is committed of a group's tasks.
+    /// Returns the key of the item that holds the committed pieces of a group's tasks.
     pub(super) fn group(job: &JobId, stage: Stage, group: u32) -> Self {
         Self::new(group_pk(job, stage, group), "group")
     }
 
-    /// A try of a task, or of splitting.
+    /// Returns the key of a try of a task, or of splitting.
     pub(super) fn of_try(job: &JobId, key: TryKey) -> Self {
         let TryKey { stage, task, piece, number } = key;
         match stage {
@@ -58,28 +58,28 @@ impl Key {
         }
     }
 
-    /// Where the runs lie in the S3 object of an attempt.
+    /// Returns the key of the index of an attempt's S3 object: where its runs lie.
     pub(super) fn index(job: &JobId, output: Output) -> Self {
         Self::new(index_pk(job, group_of(output.task)), output.to_string())
     }
 
-    /// The `n`th item of an inline run.
+    /// Returns the key of the `n`th item of an inline run.
     pub(super) fn run(job: &JobId, partition: Partition, output: Output, n: usize) -> Self {
         Self::new(runs_pk(job, partition), item_sk(&output.to_string(), n))
     }
 
-    /// The `n`th item of what a reduce function returned.
+    /// Returns the key of the `n`th item of what a reduce function returned.
     pub(crate) fn result(job: &JobId, attempt: AttemptId, n: usize) -> Self {
         Self::new(result_pk(job), item_sk(&attempt.to_string(), n))
     }
 
-    /// How far the calls of a batch are.
+    /// Returns the key of the progress of a batch of calls.
     pub(crate) fn progress(job: &JobId, task: TaskIdx) -> Self {
         Self::new(progress_pk(job), format!("{:06}", task.0))
     }
 }
 
-/// What one attempt of a map task has put out. As text, what the sort keys of its items begin with, or are.
+/// Names the output of one attempt of a map task. Its text is the sort key of the output's items, or their prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Output {
     pub(super) task: TaskIdx,
@@ -93,13 +93,13 @@ impl fmt::Display for Output {
     }
 }
 
-/// Where the list of jobs lies.
+/// The partition key of the list of jobs.
 pub(super) const JOBS_PK: &str = "jobs";
 
-/// What the sort keys of tries of splitting begin with.
+/// The prefix of the sort keys of tries of splitting.
 pub(super) const SPLIT_TRIES: &str = "split#";
 
-/// What the sort keys of tries of tasks begin with.
+/// The prefix of the sort keys of tries of tasks.
 pub(super) const TRIES: &str = "try#";
 
 pub(super) fn job_pk(job: &JobId) -> String {
@@ -126,12 +126,12 @@ pub(crate) fn progress_pk(job: &JobId) -> String {
     format!("job#{job}#progress")
 }
 
-/// The sort key of an output's `n`th item.
+/// Returns the sort key of an output's `n`th item.
 pub(super) fn item_sk(output: &str, n: usize) -> String {
     format!("{output}#{n:05}")
 }
 
-/// The attribute of a group's item that holds the record of a piece.
+/// Returns the name of the attribute that holds a piece's record in the group's item.
 pub(super) fn done_name(task: TaskIdx, piece: Piece) -> String {
     format!("t{}.{}", task.0, piece.0)
 }

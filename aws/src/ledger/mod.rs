@@ -1,34 +1,34 @@
-//! The ledger: one DynamoDB table that holds the truth of every job. Keys are strings, `pk` and `sk`:
+//! The ledger: one DynamoDB table that holds the authoritative state of every job. The keys `pk` and `sk` are strings:
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, the shipped program, error; whose turn it is, `turn`, and how far that is, `sent`; `usage1`…`usage4`: what was spent beside tasks |
-//! | `job#<job>` | `split#<number>` | a try of splitting, as those below |
-//! | `job#<job>` | `root#<stage>` | `groups`: the set of groups that are complete |
-//! | `job#<job>#<stage>#<group>` | `group` | one attribute a committed piece, `t<task>.<piece>`: its record |
-//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when it was sent, when it started, by which execution (`run`) and on which function, when it last gave a sign of life, when it failed and why |
+//! | `job#<job>` | `job` | phase, times, plan, shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`: what was spent outside of tasks |
+//! | `job#<job>` | `split#<number>` | a try of splitting, with the attributes of a `try#…` item below |
+//! | `job#<job>` | `root#<stage>` | `groups`: the set of complete groups |
+//! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record |
+//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when the try was sent, when it started, by which execution (`run`) and on which function, its last sign of life, when it failed and why |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
-//! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run, or, by group, of the results of a batch of calls |
+//! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run; for a batch of calls, item `n` of its results, with the group in place of the partition |
 //! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
-//! | `job#<job>#progress` | `<task>` | how far calls are that have said so |
+//! | `job#<job>#progress` | `<task>` | how far the calls are that have reported progress |
 //! | `jobs` | `<job>` | the job's name, phase, start and end, for lists |
 //!
-//! The rooms, each of which uses only those above it:
+//! The modules, each of which uses only those above it:
 //!
 //! | module | its subject |
 //! |---|---|
-//! | `item`, `keys` | attributes as they stand in an item; all keys |
-//! | `request` | the one place that sends requests and counts what they took; how a lost reply is told from another's success |
-//! | `table` | making the table |
-//! | `job` | a job's own item: made, read, listed, forgotten |
-//! | `phases` | a job's way from phase to phase, and whose turn it is |
+//! | `item`, `keys` | how attributes stand in an item; all keys |
+//! | `request` | the one place that sends requests and counts the capacity they consumed; how a lost reply is told from another writer's success |
+//! | `table` | creating the table |
+//! | `job` | a job's own item: created, read, listed, deleted |
+//! | `phases` | how a job moves from phase to phase, and who has the turn |
 //! | `tries` | tries: claimed, started, alive, failed |
 //! | `commits` | which attempt of a piece counts, and whether a stage is complete |
 //! | `runs` | small runs, and the indexes of large ones |
 //!
-//! **What time is it?** All times here are the services' ([`crate::Clock`]), whoever wrote them.
+//! **Time.** All times here are the services' ([`crate::Clock`]), whichever machine wrote them.
 //!
-//! Every item has `ttl`, in seconds since 1970. DynamoDB deletes late, so nothing relies on an item being gone.
+//! Every item has `ttl`, in seconds since 1970. DynamoDB deletes expired items late, so nothing relies on an item being gone.
 
 mod commits;
 mod item;
@@ -57,7 +57,7 @@ use crate::meter::Meter;
 use request::Table;
 use std::sync::Arc;
 
-/// The table.
+/// A client of the ledger's table.
 #[derive(Clone)]
 pub struct Ledger {
     table: Table,
@@ -65,7 +65,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A table through this client.
+    /// Returns a ledger that uses this client and table, and counts its requests in `meter`.
     pub fn new(dynamodb: aws_sdk_dynamodb::Client, table: &str, meter: Arc<Meter>, clock: Clock) -> Self {
         Ledger { table: Table::new(dynamodb, table, meter), clock }
     }

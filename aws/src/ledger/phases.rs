@@ -1,7 +1,7 @@
-//! A job on its way from phase to phase, and whose turn it is within one.
+//! How a job moves from phase to phase, and who has the turn within one.
 //!
-//! Whoever moves a job into a phase has the first turn in it, and keeps it by signs of life. When these end, another takes the
-//! next turn. Each of these writes is conditional, and is done by one hand of all that try.
+//! The process that moves a job into a phase has the first turn in it, and keeps it by signs of life. When these end, another
+//! process takes the next turn. Each of these writes is conditional: of all processes that try, exactly one succeeds.
 
 use super::Ledger;
 use super::item::{binary, flag, number, read_text, text, time};
@@ -14,24 +14,24 @@ use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Usage;
 use kinglet_core::{Error, Result};
 
-/// A plan as it is recorded.
+/// A plan as the ledger records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned<'a> {
-    /// Which of those that splitters may have written.
+    /// The id of the plan. Several splitters may each have written one.
     pub id: &'a str,
-    /// How many map tasks.
+    /// The number of map tasks.
     pub map_tasks: u32,
-    /// How many reduce tasks.
+    /// The number of reduce tasks.
     pub partitions: u32,
-    /// How large the input is.
+    /// The size of the input.
     pub input: InputSize,
     /// The calls, where tasks are batches of them.
     pub calls: Option<CallsView>,
-    /// What a function spent on it.
+    /// What a function spent on planning.
     pub usage: Option<Usage>,
 }
 
-/// A job that is moved into a phase. Besides what every such move sets, it may set more.
+/// A move of a job into a phase. It may set more than what every such move sets.
 #[must_use = "a move is made by `done`"]
 struct Move<'a> {
     ledger: &'a Ledger,
@@ -47,7 +47,7 @@ impl Move<'_> {
         Move { update: self.update.set(name, value), ..self }
     }
 
-    /// Keeps what a function spent beside its own task.
+    /// Records what a function spent outside of its own task.
     fn spent(self, name: &str, usage: Option<&Usage>) -> Result<Self> {
         let usage = usage.map(frame::write).transpose()?.map(binary);
         Ok(Move { update: self.update.set_some(name, usage), ..self })
@@ -68,7 +68,7 @@ impl Ledger {
     /// Records the plan and goes on to mapping. Returns whether this call did it; another splitter may have been first.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn plan(&self, job: &JobId, planned: &Planned<'_>) -> Result<bool> {
         let planning = self
             .moving(job, &[Phase::Splitting], Phase::Mapping)
@@ -85,29 +85,30 @@ impl Ledger {
         planning.done().await
     }
 
-    /// Goes from mapping to reducing, or with a job that writes no output from its last stage to success, and keeps what a
-    /// function spent on that beside its own task. Returns whether this call did it.
+    /// Moves a job from mapping to reducing, or, if it writes no output, from its last stage to success. Records what a
+    /// function spent on that outside of its own task. Returns whether this call did it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn proceed(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
         self.moving(job, &[from], to).spent(usage_beside(to), usage)?.done().await
     }
 
-    /// Goes from reducing to publishing, with the upload that will become the manifest. Returns whether this call did it.
+    /// Moves a job from reducing to publishing, with the upload that will become the manifest. Returns whether this call did
+    /// it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn publish(&self, job: &JobId, manifest_upload: &str, usage: Option<&Usage>) -> Result<bool> {
         let to = Phase::Publishing;
         let publishing = self.moving(job, &[Phase::Reducing], to).spent(usage_beside(to), usage)?;
         publishing.set("manifest_upload", text(manifest_upload)).done().await
     }
 
-    /// Puts another upload for the manifest in place of one that is gone. Returns whether this call did it.
+    /// Replaces the manifest's upload, which is gone, by another. Returns whether this call did it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn replace_manifest_upload(&self, job: &JobId, gone: &str, upload: &str) -> Result<bool> {
         self.update(format!("replacing the manifest's upload of job {job}"), Key::job(job))
             .set("manifest_upload", text(upload))
@@ -118,10 +119,10 @@ impl Ledger {
             .await
     }
 
-    /// Notes that a job's result is there, so that its claim to the output may go.
+    /// Notes that a job's result is visible, so that its claim to the output may be removed.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn published(&self, job: &JobId) -> Result<()> {
         let noting = self
             .update(format!("noting that job {job} is published"), Key::job(job))
@@ -131,19 +132,19 @@ impl Ledger {
         noting.done().await.map(drop)
     }
 
-    /// Gives the job up while it is in one of these phases: it then has failed or was cancelled, or, if it writes an output, will
-    /// have once that is undone. Returns whether this call did it.
+    /// Ends the job without success if it is in one of the phases `from`. A job that writes an output is first undone; any
+    /// other has failed or is cancelled at once. Returns whether this call did it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn end(&self, job: &JobId, view: &JobView, from: &[Phase], ending: Phase, error: &Error) -> Result<bool> {
         self.ending(job, view, from, ending, error)?.done().await
     }
 
-    /// Gives a job up that cannot be published, of which this is the upload of the manifest, which was aborted.
+    /// Ends a job that cannot be published. The caller has aborted `upload`, the manifest's upload.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn end_publishing(
         &self,
         job: &JobId,
@@ -175,15 +176,15 @@ impl Ledger {
         .set("error", error))
     }
 
-    /// Ends a job whose output is in order: published, or undone. Returns whether this call did it.
+    /// Ends a job whose output is published or undone. Returns whether this call did it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn settle(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
         self.moving(job, &[from], to).spent("usage4", usage)?.done().await
     }
 
-    /// Begins the move of a job from one of some phases into another.
+    /// Begins the move of a job from one of these phases into another.
     fn moving<'a>(&'a self, job: &'a JobId, from: &[Phase], to: Phase) -> Move<'a> {
         let were: Vec<_> = from.iter().map(|phase| phase.as_str()).collect();
         let doing = format!("moving job {job} from {} to {}", were.join(" or "), to.as_str());
@@ -212,32 +213,33 @@ impl Ledger {
         Move { ledger: self, doing, job, to, now, update }
     }
 
-    /// Takes the turn from one that has fallen silent. Returns whether this call did it.
+    /// Takes the turn from a holder that has fallen silent. Returns whether this call did it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn take_turn(&self, job: &JobId, view: &JobView) -> Result<bool> {
         let next = view.turn + 1;
         self.of_turn(format!("taking turn {next} of job {job}"), job, view.phase, view.turn)
             .set("turn", number(next))
-            // Whoever has it may have given a sign since.
+            // The holder may have given a sign of life since.
             .when("turn_at = :seen")
             .value("seen", time(view.turn_at))
             .signed()
             .await
     }
 
-    /// Gives a sign of life for a turn, and says how many tasks were sent in it. Returns whether the turn is still this one's.
+    /// Gives a sign of life for a turn, and records how many tasks were sent in it. Returns whether the caller still has the
+    /// turn.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn keep_turn(&self, job: &JobId, phase: Phase, turn: u64, sent: u32) -> Result<bool> {
-        // Done twice, it is as done once.
+        // This write is idempotent.
         let keeping = self.of_turn(format!("keeping turn {turn} of job {job}"), job, phase, turn);
         keeping.set("sent", number(sent)).done().await
     }
 
-    /// Begins a sign of life of whoever has this turn, or is about to take it.
+    /// Begins a sign of life of the process that has this turn, or is about to take it.
     fn of_turn(&self, doing: String, job: &JobId, phase: Phase, turn: u64) -> Update<'_> {
         self.update(doing, Key::job(job))
             .set("turn_at", time(self.clock.now()))
@@ -247,7 +249,7 @@ impl Ledger {
     }
 }
 
-/// The attribute for what a function spent on bringing a job into a phase.
+/// Returns the attribute for what a function spent on moving a job into a phase.
 fn usage_beside(to: Phase) -> &'static str {
     if to == Phase::Reducing { "usage2" } else { "usage3" }
 }

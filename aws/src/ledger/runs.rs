@@ -1,4 +1,4 @@
-//! The shuffle's share of the table: small runs in items of their own, and the indexes of large ones.
+//! The shuffle's part of the table: small runs in items of their own, and the indexes of large runs.
 
 use super::Ledger;
 use super::commits::{Committed, Record};
@@ -13,12 +13,12 @@ use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
 use kinglet_core::{Code, Error, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// How much of a run one item holds: DynamoDB's limit, less room for the keys.
+/// How many bytes of a run one item holds: DynamoDB's limit less 1 KiB for the keys.
 pub(crate) const INLINE_ITEM_BYTES: usize = ITEM_BYTES_MAX - 1024;
 
 /// A run that lies in DynamoDB.
 pub struct InlineRun {
-    /// Says in errors which one.
+    /// Identifies the run in errors.
     pub name: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -36,16 +36,16 @@ pub struct ObjectRuns {
     pub index: RunIndex,
 }
 
-/// The key of the first item of an inline run.
+/// Returns the key of the first item of an inline run.
 pub(crate) fn run_key(job: &JobId, partition: Partition, task: TaskIdx, piece: Piece, attempt: AttemptId) -> Key {
     Key::run(job, partition, Output { task, piece, attempt }, 0)
 }
 
 impl Ledger {
-    /// Writes an attempt's runs as items, one or two each, 25 a request.
+    /// Writes an attempt's runs as items: one or two items a run, 25 items a request.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn put_runs(
         &self,
         job: &JobId,
@@ -65,7 +65,8 @@ impl Ledger {
         self.put_all(writes).await
     }
 
-    /// Inline runs of known length by their keys, in the same order; what is not there is left short.
+    /// Reads inline runs of known length by their keys, in the order of `wanted`. A run of which items are missing is
+    /// returned short.
     pub(crate) async fn runs_by_key(
         &self,
         job: &JobId,
@@ -96,10 +97,10 @@ impl Ledger {
         Ok(whole.collect())
     }
 
-    /// Writes where the runs lie in an attempt's object.
+    /// Writes the index of an attempt's object: where the runs lie in it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn put_index(
         &self,
         job: &JobId,
@@ -112,10 +113,10 @@ impl Ledger {
         self.put_all([Keyed { key: Key::index(job, Output { task, piece, attempt }), item }]).await
     }
 
-    /// The committed runs of one partition that lie in DynamoDB.
+    /// Reads the committed runs of one partition that lie in DynamoDB.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn inline_runs(
         &self,
         job: &JobId,
@@ -129,7 +130,7 @@ impl Ledger {
         let mut runs: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for item in self.query(&runs_pk(job, partition), "").await? {
             let sk = read_text(&item, "sk").unwrap_or_default();
-            // Items come in the order of their sort keys, and so the items of a run in theirs.
+            // A query returns items in the order of their sort keys, so the items of each run come in order.
             let Some((output, _)) = sk.rsplit_once('#') else {
                 continue;
             };
@@ -142,10 +143,11 @@ impl Ledger {
         Ok(runs.into_iter().map(|(name, bytes)| InlineRun { name, bytes }).collect())
     }
 
-    /// The committed map objects of a job, with their indexes.
+    /// Reads the indexes of a job's committed map objects.
     ///
     /// # Errors
-    /// What DynamoDB reports; [`Error::Corrupt`] when a committed attempt has no index.
+    /// Returns `index-missing` when a committed attempt has no index; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn object_runs(&self, job: &JobId, committed: &Committed<MapRecord>) -> Result<Vec<ObjectRuns>> {
         let wanted = outputs(committed, Placement::Object);
         let mut indexes: HashMap<String, RunIndex> = HashMap::new();

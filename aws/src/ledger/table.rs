@@ -1,4 +1,4 @@
-//! Making the table.
+//! Creating the table.
 
 use super::Ledger;
 use crate::errors::{Doing, code};
@@ -9,11 +9,11 @@ use aws_sdk_dynamodb::types::{
 use kinglet_core::{Code, Error, Result};
 
 impl Ledger {
-    /// Creates the table, where `template.yaml` does not: on the embedded runtime and on other servers of one's own. One that
-    /// is there already, with the jobs of earlier drivers, is left as it is.
+    /// Creates the table where `template.yaml` does not: on the embedded runtime and on self-hosted servers. A table that
+    /// exists already, with the jobs of earlier drivers, is left as it is.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn create_table(&self) -> Result<()> {
         let (client, table) = (self.client(), self.table_name());
         let doing = Doing::now(format!("creating table {table}"));
@@ -30,7 +30,7 @@ impl Ledger {
             Err(e) if code(&e).as_deref() == Some("ResourceInUseException") => {}
             Err(e) => return Err(doing.failed(&e)),
         }
-        // A server may take a while to make it, as AWS does; the embedded one does not.
+        // AWS takes a while to make the table active; the embedded server does not.
         let mut pause = Pause::default();
         loop {
             let described = client.describe_table().table_name(table).send().await;

@@ -1,4 +1,4 @@
-//! Tries: claimed before they are sent, started by one execution, kept alive by it, failed by it or in its name.
+//! Tries: claimed before they are sent, started by one execution, kept alive by it, and failed by it or on its behalf.
 
 use super::Ledger;
 use super::item::{Item, binary, flag, number, read_binary, read_flag, read_number, read_text, read_time, text, time};
@@ -10,42 +10,42 @@ use kinglet_core::ledger::{Failure, SILENCE_MS, SPLIT_SILENCE_MS, TaskView, TryV
 use kinglet_core::wire::frame;
 use kinglet_core::{Error, Result};
 
-/// The execution of a try: what runs it, and for which event.
+/// One execution of a try: what runs it, and for which event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Random: tells two executions of one try apart, as when Lambda delivers an event twice.
+    /// A random number that tells two executions of one try apart, as when Lambda delivers an event twice.
     pub nonce: u32,
     /// Lambda's id of the invocation, the same for all deliveries of an event.
     pub request_id: String,
-    /// The memory of the function in MB.
+    /// The function's memory in MB.
     pub memory_mb: u32,
-    /// Whether it is the larger mapper.
+    /// Whether the function is the larger mapper.
     pub larger: bool,
-    /// How many calls it makes at most, of a batch of them.
+    /// For a batch of calls, the most calls that this execution makes.
     pub calls_max: Option<u32>,
 }
 
-/// What became of starting a try.
+/// The result of starting a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// This execution does the work, and is the first.
+    /// This execution does the work, and is the first to.
     First,
-    /// This execution does the work, as another has fallen silent, or has done it long ago.
+    /// This execution does the work again: another has fallen silent, or did it long ago.
     Again,
-    /// Another does, or has failed at it.
+    /// Another execution does the work, or has failed at it.
     Elsewhere,
 }
 
-/// Who says that a try has failed.
+/// Who reports that a try has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says<'a> {
     /// Its own execution.
     Run(u32),
-    /// Lambda, of the invocation with this id.
+    /// Lambda, for the invocation with this id.
     Lambda(&'a str),
 }
 
-/// A try of a task, as it stands among those of its group.
+/// A try of a task, read from its group's items.
 pub(super) struct GroupTry {
     pub(super) task: TaskIdx,
     pub(super) piece: Piece,
@@ -53,10 +53,11 @@ pub(super) struct GroupTry {
 }
 
 impl Ledger {
-    /// Claims to send a try that was claimed so often before, so that only one of several deciders invokes it.
+    /// Claims the next sending of a try that was claimed `sends` times before, so that of several deciders only one invokes
+    /// it. Returns whether this call did.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn claim(&self, job: &JobId, key: TryKey, sends: u16) -> Result<bool> {
         let claiming = self
             .update(format!("claiming try {} of {key}", key.number), Key::of_try(job, key))
@@ -73,21 +74,21 @@ impl Ledger {
         .await
     }
 
-    /// Records that Lambda has taken what was claimed.
+    /// Records that Lambda has accepted a claimed try.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn accepted(&self, job: &JobId, key: TryKey) -> Result<()> {
         let doing = format!("recording that try {} of {key} was sent", key.number);
         let accepting = self.update(doing, Key::of_try(job, key)).set("accepted", flag(true));
-        // Of a job that was cleaned meanwhile nothing is made anew.
+        // If the job was cleaned up meanwhile, this must not create an item.
         accepting.when("attribute_exists(sends)").done().await.map(drop)
     }
 
-    /// Records that an execution begins a try, unless another has, and has not fallen silent.
+    /// Records that an execution begins a try, unless another has begun it and is alive.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn start(&self, job: &JobId, key: TryKey, run: &Run) -> Result<Started> {
         let silence_ms = if key.stage == Stage::Split { SPLIT_SILENCE_MS } else { SILENCE_MS };
         let doing = format!("starting try {} of {key}", key.number);
@@ -115,7 +116,8 @@ impl Ledger {
             }
             Updated::Unmet { .. } => {
                 let item = self.item(doing, place).await?;
-                // By this hand, and the reply was lost: then another may have been before it.
+                // If this very write was done and its reply lost, it is unknown whether another execution had started before:
+                // `Again`.
                 let mine = item.is_some_and(|item| read_number(&item, "run") == Some(run.nonce.into()));
                 Ok(if mine { Started::Again } else { Started::Elsewhere })
             }
@@ -123,10 +125,10 @@ impl Ledger {
         }
     }
 
-    /// Gives a sign of life of an execution.
+    /// Gives a sign of life for an execution.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn beat(&self, job: &JobId, key: TryKey, nonce: u32) -> Result<()> {
         let beating = self
             .update(format!("giving a sign of life of {key}"), Key::of_try(job, key))
@@ -136,10 +138,10 @@ impl Ledger {
         beating.done().await.map(drop)
     }
 
-    /// Records that a try failed, if it is that one's execution that says so and not one of another delivery.
+    /// Records that a try failed, if the report is of the execution that runs it, and not of another delivery.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn fail(&self, job: &JobId, key: TryKey, says: Says<'_>, error: &Error) -> Result<()> {
         let failing = self
             .update(format!("recording the failure of {key}"), Key::of_try(job, key))
@@ -160,10 +162,10 @@ impl Ledger {
         .map(drop)
     }
 
-    /// The one task of splitting, with its tries, as [`kinglet_core::ledger::advance`] sees it.
+    /// Reads the one task of splitting, with its tries, as [`kinglet_core::ledger::advance`] sees it.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn splitting(&self, job: &JobId, since: Timestamp) -> Result<TaskView> {
         let mut tries = Vec::new();
         for item in self.query(&keys::job_pk(job), SPLIT_TRIES).await? {
@@ -173,17 +175,17 @@ impl Ledger {
         Ok(TaskView { since, tries, ..TaskView::default() })
     }
 
-    /// The tries of all tasks of a group.
+    /// Reads the tries of all tasks of a group.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn tries(&self, job: &JobId, stage: Stage, group: u32) -> Result<Vec<GroupTry>> {
         let items = self.query(&keys::group_pk(job, stage, group), TRIES).await?;
         items.iter().filter_map(|item| read_try(item).transpose()).collect()
     }
 }
 
-/// A try by its key and its attributes; nothing if the key is of something else.
+/// Parses a try from its key and attributes. Returns `None` if the key is not a try's.
 fn read_try(item: &Item) -> Result<Option<GroupTry>> {
     let mut parts = read_text(item, "sk").unwrap_or_default().split('#').skip(1);
     let mut part = || parts.next().and_then(|n| n.parse::<u32>().ok());

@@ -172,7 +172,7 @@ impl RunStore<'_> {
     /// Writes the results of a batch's attempt; as for [`Self::write`].
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn write_results(
         self,
         of: MapAttempt,
@@ -191,7 +191,7 @@ impl RunStore<'_> {
     /// places.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn write_settled(self, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<Placed> {
         let bytes = result.len() as u64;
         inline::write_settled(self, of, doing, result).await?;
@@ -223,7 +223,7 @@ impl RunStore<'_> {
     /// Writes what a reduce function returned.
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn write_reduced(self, attempt: AttemptId, result: Vec<u8>) -> Result<()> {
         // A result is never empty: its head stands before the value.
         match place_of(place(&[result.len() as u64], None)) {
@@ -235,7 +235,7 @@ impl RunStore<'_> {
     /// What a reduce function returned. Its commit does not say where that lies.
     ///
     /// # Errors
-    /// What the services report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn reduced(self, attempt: AttemptId) -> Result<Bytes> {
         for place in PLACES {
             if let Some(bytes) = place.read_reduced(self, attempt).await? {

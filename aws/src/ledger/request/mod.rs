@@ -1,17 +1,17 @@
-//! The one place that sends the ledger's requests to DynamoDB, and counts what they took.
+//! The one place that sends the ledger's requests to DynamoDB, and counts the capacity they consume.
 //!
 //! | request | what it is | when it is refused |
 //! |---|---|---|
 //! | [`Update`] | a write of some attributes of one item, mostly on a condition | [`Updated`] says how; or the item is read back |
-//! | [`Ledger::transact`] | two writes that are done together or not at all | as an update; tried again where others had one of the items |
-//! | [`Ledger::item`], [`Ledger::item_lately`] | one item | |
-//! | [`Ledger::items`] | up to 100 items a request, by their keys | what is left unprocessed is asked for again |
-//! | [`Ledger::query`] | all items of a partition key, page by page | |
-//! | [`Ledger::put_all`], [`Ledger::delete_all`] | up to 25 items a request, on no condition | what is left unprocessed is sent again |
+//! | [`Ledger::transact`] | two writes that are done together or not at all | as for an update; tried again where another transaction held one of the items |
+//! | [`Ledger::item`], [`Ledger::item_lately`] | a read of one item | |
+//! | [`Ledger::items`] | a read of up to 100 items a request, by their keys | unprocessed keys are asked for again |
+//! | [`Ledger::query`] | a read of all items of a partition key, page by page | |
+//! | [`Ledger::put_all`], [`Ledger::delete_all`] | unconditional writes of up to 25 items a request | unprocessed items are sent again |
 //!
-//! **Whose hand was it?** The reply to a conditional write may be lost; the SDK then sends it again, and the condition does not
-//! hold any more, by this very hand. So each such write leaves a random token, `by` or `run`, and one that is refused reads the
-//! item and looks whose token is there: [`Update::signed`], [`Update::done_or`].
+//! **Whose write was it?** The reply to a conditional write may be lost. The SDK then sends the write again, and its
+//! condition fails because the write itself was done. So each such write leaves a random token, `by` or `run`; when one is
+//! refused, the item is read back and its token compared: [`Update::signed`], [`Update::done_or`].
 
 mod transaction;
 mod update;
@@ -35,7 +35,7 @@ use kinglet_core::{Code, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The table, and who counts what its requests take. Its fields are private, so that nothing else sends any.
+/// The table, and the meter that counts its requests. The fields are private, so that no other module sends requests.
 #[derive(Clone)]
 pub(super) struct Table {
     client: aws_sdk_dynamodb::Client,
@@ -69,14 +69,14 @@ fn rejected(error: BuildError) -> Error {
     Error::new(Code::Rejected, error.to_string())
 }
 
-/// An item that is written as a whole, and its key.
+/// An item that is written as a whole, with its key.
 pub(super) struct Keyed {
     pub(super) key: Key,
     pub(super) item: Item,
 }
 
 impl Keyed {
-    /// The item with its key in it, as DynamoDB has it.
+    /// Returns the item with its key's attributes, as DynamoDB stores it.
     fn whole(mut self) -> Item {
         self.item.extend(self.key.attributes());
         self.item
@@ -84,7 +84,8 @@ impl Keyed {
 }
 
 impl Ledger {
-    /// The client, for what is not the ledger's data: making and describing the table, and trying whether it can be used.
+    /// Returns the client, for what is not the ledger's data: creating and describing the table, and checking its
+    /// permissions.
     pub(crate) fn client(&self) -> &aws_sdk_dynamodb::Client {
         &self.table.client
     }
@@ -94,23 +95,23 @@ impl Ledger {
         &self.table.name
     }
 
-    /// When an item that is written now may be forgotten.
+    /// Returns the time from which DynamoDB may delete an item that is written now.
     pub(crate) fn ttl(&self) -> AttributeValue {
         number(self.clock.now().0 / 1000 + JOB_KEPT_S)
     }
 
-    /// One item, if it is there.
+    /// Reads one item, if it exists.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn item(&self, doing: String, key: Key) -> Result<Option<Item>> {
         self.get(doing, key, Some(true)).await
     }
 
-    /// One item as it was a moment ago, for half the price.
+    /// Reads one item as it was a moment ago, for half the price.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn item_lately(&self, doing: String, key: Key) -> Result<Option<Item>> {
         self.get(doing, key, None).await
     }
@@ -125,10 +126,10 @@ impl Ledger {
         Ok(got.item)
     }
 
-    /// Items by their keys, in no order; those that are not there are left out.
+    /// Reads items by their keys, in no order. Missing items are left out.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn items(&self, keys: Vec<Key>) -> Result<Vec<Item>> {
         let table = &self.table;
         let doing = Doing::now(format!("reading {} items of table {}", keys.len(), table.name));
@@ -153,12 +154,12 @@ impl Ledger {
         Ok(found)
     }
 
-    /// All items of a partition key whose sort keys start so, in the order of these.
+    /// Reads all items of a partition key whose sort keys begin with `sk_prefix`, in the order of the sort keys.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn query(&self, pk: &str, sk_prefix: &str) -> Result<Vec<Item>> {
-        // No part of a key may be the empty string, in a condition neither.
+        // No part of a key may be the empty string, not even in a condition.
         // <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
         let (condition, sk) = if sk_prefix.is_empty() {
             ("pk = :pk", None)
@@ -186,20 +187,20 @@ impl Ledger {
         }
     }
 
-    /// The sort keys of all items of a partition key.
+    /// Returns the keys of all items of a partition key.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn keys_of(&self, pk: &str) -> Result<Vec<Key>> {
         let items = self.query(pk, "").await?;
         let key = |item: &Item| Some(Key { pk: pk.to_owned(), sk: read_text(item, "sk")?.to_owned() });
         Ok(items.iter().filter_map(key).collect())
     }
 
-    /// Writes items, which no condition protects: their keys are those of one attempt.
+    /// Writes items without a condition: their keys belong to one attempt.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn put_all(&self, items: impl IntoIterator<Item = Keyed>) -> Result<()> {
         let put = |new: Keyed| {
             let put = PutRequest::builder().set_item(Some(new.whole())).build().map_err(rejected)?;
@@ -208,10 +209,10 @@ impl Ledger {
         self.batch("writing", items.into_iter().map(put).collect::<Result<_>>()?).await
     }
 
-    /// Deletes items, given by their keys.
+    /// Deletes items by their keys.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(super) async fn delete_all(&self, keys: impl IntoIterator<Item = Key>) -> Result<()> {
         let delete = |key: Key| {
             let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build().map_err(rejected)?;

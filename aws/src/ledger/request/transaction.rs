@@ -11,11 +11,11 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem};
 use kinglet_core::Result;
 
-/// One of several writes that are done together.
+/// One of two writes that are done together.
 pub(in crate::ledger) enum Write<'a> {
     /// An item that must not be there yet.
     New(Keyed),
-    /// An update of one.
+    /// An update of an item.
     Update(Box<Update<'a>>),
 }
 
@@ -27,7 +27,7 @@ impl Write<'_> {
         }
     }
 
-    /// The same with `by`.
+    /// Returns the write with the token `by`.
     fn signed(self, by: &AttributeValue) -> Self {
         match self {
             Write::New(mut new) => {
@@ -51,10 +51,10 @@ impl Write<'_> {
 }
 
 impl Ledger {
-    /// Writes two items together or not at all, `own` with a token. Returns whether it was done, by this token.
+    /// Writes two items together or not at all, `own` with a token. Returns whether this call's write stands.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(in crate::ledger) async fn transact(&self, doing: String, own: Write<'_>, other: Write<'_>) -> Result<bool> {
         let table = &self.table;
         let (by, key) = (text(token()), own.key());
@@ -72,7 +72,7 @@ impl Ledger {
                 Err(e) => e,
             };
             match code(&refused).as_deref() {
-                // Not only for its conditions: another transaction may have had one of the items.
+                // A condition failed, or another transaction held one of the items.
                 Some("TransactionCanceledException") => {
                     let reasons: Vec<_> = match refused.as_service_error() {
                         Some(TransactWriteItemsError::TransactionCanceledException(e)) => {

@@ -1,4 +1,4 @@
-//! An update of one item, built step by step and sent once.
+//! An update of one item: built step by step, sent once.
 
 use super::rejected;
 use crate::errors::{Doing, code};
@@ -14,25 +14,26 @@ use aws_sdk_dynamodb::types::{
 use kinglet_core::{Error, Result};
 use std::collections::HashMap;
 
-/// What became of an update.
+/// The result of an update.
 pub(crate) enum Updated {
-    /// It was done. With the item as it is now, or was before, where that was asked for.
+    /// It was done. Carries the item as it is now, or was before, where that was asked for.
     Done(Option<Item>),
     /// The condition does not hold.
     Unmet {
-        /// The item of which it does not hold, where that was asked for and there is one.
+        /// The item that failed the condition, where that was asked for and there is one.
         item: Option<Item>,
         /// The refusal in DynamoDB's words.
         error: Error,
     },
-    /// The item would be larger than 400 KB. A request is always of the same form, so that nothing else can be wrong with it.
+    /// The item would be larger than 400 KB. DynamoDB reports this as a validation error; as the requests always have the
+    /// same form, nothing else can be wrong with them.
     TooLarge(Error),
 }
 
-/// A write of some attributes of one item: what to set, on which condition, and then how it is sent.
+/// A write of some attributes of one item: what to set, on which condition, and how it is sent.
 ///
-/// An attribute `sends` is `#sends` in what is sent, and the value that it is set to is `:sends`. A condition may use both, and
-/// has to write `#run` for an attribute whose name is a reserved word of DynamoDB's.
+/// An attribute `sends` is sent as `#sends`, and its new value as `:sends`. A condition may use both. It must write `#run`
+/// for an attribute whose name is a reserved word of DynamoDB's.
 #[must_use = "an update is sent by `send`, `done`, `done_or` or `signed`"]
 pub(crate) struct Update<'a> {
     ledger: &'a Ledger,
@@ -54,14 +55,14 @@ impl<'a> Update<'a> {
         self.set_as(name, name, value)
     }
 
-    /// Sets an attribute whose name is not a word, which conditions call `alias`.
+    /// Sets an attribute whose name is not an identifier. Conditions call it `alias`.
     pub(crate) fn set_as(mut self, alias: &str, name: &str, value: AttributeValue) -> Self {
         self.set.push(format!("#{alias} = :{alias}"));
         self.names.insert(format!("#{alias}"), name.to_owned());
         self.value(alias, value)
     }
 
-    /// Sets an attribute if there is a value for it.
+    /// Sets an attribute if it has a value.
     pub(crate) fn set_some(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
@@ -69,7 +70,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Sets when DynamoDB may forget the item.
+    /// Sets the time from which DynamoDB may delete the item.
     pub(crate) fn ttl(self) -> Self {
         let ttl = self.ledger.ttl();
         self.set("ttl", ttl)
@@ -89,7 +90,7 @@ impl<'a> Update<'a> {
         self
     }
 
-    /// Demands that this holds of the item, besides what is demanded already.
+    /// Adds a condition, which must hold together with those given before.
     pub(crate) fn when(mut self, condition: impl Into<String>) -> Self {
         let condition = condition.into();
         for rest in condition.split('#').skip(1) {
@@ -100,7 +101,7 @@ impl<'a> Update<'a> {
         self
     }
 
-    /// Gives `:name` of a condition its value.
+    /// Sets the value of `:name` in a condition.
     pub(crate) fn value(mut self, name: &str, value: AttributeValue) -> Self {
         let before = self.values.insert(format!(":{name}"), value);
         debug_assert!(before.is_none(), "two values for :{name}");
@@ -112,7 +113,7 @@ impl<'a> Update<'a> {
         Update { returned: Some(which), ..self }
     }
 
-    /// Asks for the item of which the condition does not hold.
+    /// Asks for the item when the condition does not hold.
     pub(crate) fn returning_refused(self) -> Self {
         Update { refused: Some(ReturnValuesOnConditionCheckFailure::AllOld), ..self }
     }
@@ -123,7 +124,7 @@ impl<'a> Update<'a> {
         clauses.map(|(verb, all)| format!("{verb} {}", all.join(", "))).collect::<Vec<_>>().join(" ")
     }
 
-    /// All conditions, each of which may be an alternative of several.
+    /// Joins all conditions. Each may itself be several alternatives.
     fn condition(&self) -> Option<String> {
         let all: Vec<_> = self.conditions.iter().map(|one| format!("({one})")).collect();
         (!all.is_empty()).then(|| all.join(" AND "))
@@ -133,10 +134,11 @@ impl<'a> Update<'a> {
         (!self.names.is_empty()).then(|| self.names.clone())
     }
 
-    /// Sends it, and returns what became of it.
+    /// Sends the update and returns its result.
     ///
     /// # Errors
-    /// What DynamoDB reports, but for what [`Updated`] says.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses,
+    /// except for the refusals in [`Updated`].
     pub(crate) async fn send(self) -> Result<Updated> {
         let table = &self.ledger.table;
         let doing = Doing::now(&self.doing);
@@ -166,10 +168,10 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Sends it, and returns whether its condition held.
+    /// Sends the update and returns whether its condition held.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn done(self) -> Result<bool> {
         match self.send().await? {
             Updated::Done(_) => Ok(true),
@@ -178,26 +180,26 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Sends it, and returns whether it was done. Where it is refused, `is_mine` looks at the item whether it had been done before,
-    /// and the reply was lost.
+    /// Sends the update and returns whether it was done. If it is refused, `is_mine` decides from the item whether this
+    /// update had been done before and its reply was lost.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn done_or(self, is_mine: impl Fn(&Item) -> bool) -> Result<bool> {
         let (ledger, doing, key) = (self.ledger, self.doing.clone(), self.key.clone());
         Ok(self.done().await? || ledger.item(doing, key).await?.is_some_and(|item| is_mine(&item)))
     }
 
-    /// Sends it with a token of its own in `by`, and returns whether it was done, by this token.
+    /// Sends the update with a random token in `by`. Returns whether this call's write stands.
     ///
     /// # Errors
-    /// What DynamoDB reports.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn signed(self) -> Result<bool> {
         let by = text(token());
         self.set("by", by.clone()).done_or(|item| item.get("by") == Some(&by)).await
     }
 
-    /// The same as one of several writes that are done together.
+    /// Returns the update as one of the writes of a transaction.
     pub(super) fn in_transaction(&self) -> Result<TransactWriteItem> {
         let update = aws_sdk_dynamodb::types::Update::builder().table_name(self.ledger.table_name());
         let update = update
@@ -211,7 +213,7 @@ impl<'a> Update<'a> {
 }
 
 impl Ledger {
-    /// Begins an update of one item. Errors say what was being done.
+    /// Begins an update of one item. `doing` names the operation in errors.
     pub(crate) fn update(&self, doing: impl Into<String>, key: Key) -> Update<'_> {
         Update {
             ledger: self,
