@@ -1,4 +1,4 @@
-//! Carries out what [`advance`] decides: reads the ledger, asks, claims, acts. Used by every function and by the driver.
+//! Carries out what [`advance`] decides: reads the ledger, decides, claims, acts. Every function and the driver use it.
 
 use crate::clients::Clients;
 use crate::functions::{FunctionNames, Functions};
@@ -20,20 +20,20 @@ use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{ByteRange, Code, Error, Result};
 use std::time::Duration;
 
-/// Where a stack's parts are.
+/// The names of a stack's parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
     /// The ledger's table.
     pub table: String,
-    /// The bucket for specs, plans and runs.
+    /// The bucket for specs, plans, runs and shipped programs.
     pub work_bucket: String,
     /// The functions.
     pub functions: FunctionNames,
-    /// Their timeout in milliseconds.
+    /// The functions' timeout in milliseconds.
     pub timeout_ms: u64,
 }
 
-/// Everything that acts for a job.
+/// What acts for a stack's jobs: S3, the ledger, the functions, and the stack's names.
 #[derive(Clone)]
 pub struct Conductor {
     /// S3.
@@ -42,18 +42,18 @@ pub struct Conductor {
     pub ledger: Ledger,
     /// Lambda.
     pub functions: Functions,
-    /// Where things are.
+    /// The stack.
     pub stack: Stack,
     /// The clients behind these.
     pub clients: Clients,
     /// Whether this is a function, whose requests nobody else counts, and not the driver.
     in_function: bool,
-    /// Whether nobody who may do more acts for its jobs.
+    /// Whether no function with more rights acts for these jobs.
     alone: bool,
 }
 
 impl Conductor {
-    /// A conductor of a stack.
+    /// Returns a driver's conductor of a stack.
     pub fn new(clients: Clients, stack: Stack) -> Self {
         Conductor {
             objects: Objects::new(clients.s3.clone()),
@@ -66,48 +66,50 @@ impl Conductor {
         }
     }
 
-    /// The same for a function.
+    /// Returns the same for a function.
     #[must_use]
     pub fn in_function(self) -> Self {
         Conductor { in_function: true, ..self }
     }
 
-    /// The same for a driver whose functions may do no more than it: an error of its own is then one of the job.
+    /// Returns the same for a driver whose functions have no more rights than it: an error of its own then decides the job.
     #[must_use]
     pub fn alone(self) -> Self {
         Conductor { alone: true, ..self }
     }
 
-    /// What all keys of a job in the work bucket start with.
+    /// Returns the prefix of all keys of a job in the work bucket.
     pub fn prefix(job: &JobId) -> String {
         format!("jobs/{job}/")
     }
 
-    /// The key of a job's spec in the work bucket.
+    /// Returns the key of a job's spec in the work bucket.
     pub fn spec_key(job: &JobId) -> String {
         format!("jobs/{job}/spec")
     }
 
-    /// The key of one of a job's plans in the work bucket: each splitter writes one of its own, and the ledger says which counts.
+    /// Returns the key of one of a job's plans in the work bucket. Each splitter writes a plan of its own; the ledger says
+    /// which counts.
     pub fn plan_key(job: &JobId, plan: &str) -> String {
         format!("jobs/{job}/plan/{plan}")
     }
 
-    /// The key of a job's items in the work bucket.
+    /// Returns the key of a job's items in the work bucket.
     pub fn items_key(job: &JobId) -> String {
         format!("jobs/{job}/items")
     }
 
-    /// The job's spec.
+    /// Reads the job's spec.
     ///
     /// # Errors
-    /// What S3 reports; a spec of another version.
+    /// Returns `object-missing` when the spec is gone, `frame-version` when another version of Kinglet wrote it, or a service
+    /// error of S3.
     pub async fn spec(&self, job: &JobId) -> Result<JobSpec> {
         let bytes = self.objects.get(&self.stack.work_bucket, &Self::spec_key(job), None).await?;
         frame::read(&bytes, &format!("the spec of job {job}"))
     }
 
-    /// One split of a plan.
+    /// Reads one split of a plan.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -116,22 +118,23 @@ impl Conductor {
         frame::read(&bytes, &format!("a split of job {job}"))
     }
 
-    /// Where the splits lie in the plan.
+    /// Reads the index of the plan: where each split lies in it.
     async fn plan_index(&self, job: &JobId, view: &JobView) -> Result<PlanIndex> {
         let range = Some((0, PlanIndex::bytes(view.map_tasks)));
         let key = Self::plan_key(job, plan_of(job, view)?);
         PlanIndex::read(&self.objects.get(&self.stack.work_bucket, &key, range).await?)
     }
 
-    /// The services' time.
+    /// Returns the services' time.
     pub fn now(&self) -> Timestamp {
         self.clients.clock.now()
     }
 
-    /// Reads the ledger, decides, and does what is to be done. Returns the phase the job was in.
+    /// Reads the ledger, decides, and carries the decisions out. Returns the phase that the job was in.
     ///
     /// # Errors
-    /// What the services report. Nothing is lost: whoever comes next decides again.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
+    /// Nothing is lost: the next caller decides again.
     pub async fn conduct(&self, job: &JobId) -> Result<Phase> {
         let before = self.clients.meter.totals();
         let view = self.view(job).await?;
@@ -164,7 +167,7 @@ impl Conductor {
                 }
                 Command::Settle(Settle { of, error }) => {
                     match self.settle(job, &view.job, of, &error).await {
-                        // It would be refused again each time, and nobody would know.
+                        // It would be refused each time, and the job would never end.
                         Err(error) if self.decides(&error) => {
                             self.fail_in(job, &[phase], Phase::Failed, &error).await?
                         }
@@ -175,7 +178,7 @@ impl Conductor {
                     Err(error) if self.decides(&error) => self.fail_in(job, &[phase], Phase::Failed, &error).await?,
                     done => done?,
                 },
-                // What was decided of one phase says nothing of the next.
+                // The decision was made for one phase and says nothing of the next.
                 Command::Fail(error) => self.fail_in(job, &[phase], Phase::Failed, &error).await?,
             }
         }
@@ -183,13 +186,13 @@ impl Conductor {
             self.invoke(job, &view.job, claimed).await?;
         }
         if again {
-            // What was settled was the last: the stage is complete. It can only be once for each stage.
+            // The settled call was the last, and the stage is complete. This happens at most once for each stage.
             return Box::pin(self.conduct(job)).await;
         }
         Ok(phase)
     }
 
-    /// Where a task's split lies in the plan.
+    /// Returns where a task's split lies in the plan.
     pub(crate) async fn plan_at(&self, job: &JobId, view: &JobView, task: TaskIdx) -> Result<ByteRange> {
         let index = self.plan_index(job, view).await?;
         index.split(task).ok_or_else(|| no_task(job, task))
@@ -212,14 +215,15 @@ impl Conductor {
         Ok(LedgerView { job: view, tasks })
     }
 
-    /// Goes on with what whoever had the turn before seems to have left.
+    /// Goes on from where the previous holder of the turn left off.
     async fn go_on(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
         let before = self.clients.meter.totals();
         match view.phase {
             Phase::Publishing => match self.publication(job, view).await {
                 Ok(publication) => self.publish(job, view, publication, turn, &before).await,
                 Err(error) if !self.decides(&error) => Err(error),
-                // What it was made of is gone, as a lifecycle rule may have it: it is there already, or will never be.
+                // What the result is made of is gone, as by a lifecycle rule: either the result is published, or it never
+                // will be.
                 Err(error) => self.give_up_publishing(job, view, &error).await,
             },
             Phase::Undoing => self.undo(job, view).await,
@@ -227,8 +231,8 @@ impl Conductor {
         }
     }
 
-    /// Sends the tasks of the stage that the job is in, from the first that was not sent, and gives signs of life meanwhile.
-    /// Where Lambda takes no more for now, another goes on later. What can never be sent fails the job.
+    /// Sends the tasks of the job's stage, from the first that was not sent, and gives signs of life meanwhile. If Lambda
+    /// takes no more for now, another process goes on later. A task that can never be sent fails the job.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -237,7 +241,7 @@ impl Conductor {
         self.fail_if_fatal(job, view.phase, sent).await
     }
 
-    /// Fails a job in this phase by an error that would come again each time, and passes that on.
+    /// Fails a job in this phase if the error would recur each time. Returns `done` unchanged.
     async fn fail_if_fatal(&self, job: &JobId, phase: Phase, done: Result<()>) -> Result<()> {
         if let Err(error) = &done
             && self.decides(error)
@@ -267,7 +271,7 @@ impl Conductor {
                 tokio::select! {
                     biased;
                     done = &mut sending => break done,
-                    // Where Lambda is slow to take them, others must not think that nobody sends.
+                    // Lambda may be slow to take them; others must not conclude that nobody sends.
                     () = tokio::time::sleep(KEEP_EVERY) => {
                         if !self.ledger.keep_turn(job, view.phase, turn.number, sent).await? {
                             return Ok(());
@@ -277,7 +281,7 @@ impl Conductor {
             };
             match done {
                 Ok(()) => sent = to,
-                // Those that were sent are sent again: who comes second leaves.
+                // Tasks that were sent are sent again: the second execution of a try ends itself.
                 Err(error) if error.is(Code::Throttled) => {
                     tracing::warn!(%job, %error, sent, "Lambda takes no more events for now");
                     if pause.wait("sending events").await.is_err() {
@@ -287,7 +291,8 @@ impl Conductor {
                 Err(error) => return Err(error),
             }
             if sent == count && !self.in_function {
-                // A driver's caller need not wait until it is noted that all is sent; where it never is, all is sent again.
+                // A driver's caller need not wait until the ledger says that all tasks are sent. If it never does, all are
+                // sent again.
                 let (conductor, job, phase, number) = (self.clone(), job.clone(), view.phase, turn.number);
                 tokio::spawn(async move { conductor.ledger.keep_turn(&job, phase, number, sent).await });
                 return Ok(());
@@ -318,7 +323,7 @@ impl Conductor {
                 continue;
             };
             let at = index.split(task).ok_or_else(|| no_task(&job, task))?;
-            // Only a task that died of memory needs to know how large it is.
+            // Only a try that eases a task which died of memory needs the size of its piece.
             let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || *relief == Relief::default() {
                 (0, 0)
             } else {
@@ -339,7 +344,7 @@ impl Conductor {
         stream::iter(accepted).buffer_unordered(ACCEPTED_AT_ONCE).try_collect().await
     }
 
-    /// All tasks are committed: checks the sums, publishes, ends the job.
+    /// Ends a job whose tasks are all committed: checks the sums, publishes, and records success.
     async fn finish(&self, job: &JobId, view: &JobView, before: &Requests) -> Result<()> {
         let started_at = self.now();
         if !view.writes_output {
@@ -365,7 +370,7 @@ impl Conductor {
         before: &Requests,
     ) -> Result<()> {
         let started_at = self.now();
-        // Completing large parts takes S3 minutes.
+        // S3 may take minutes to complete large parts; signs of life are needed meanwhile.
         let published = tokio::select! {
             biased;
             published = self.publish_output(job, publication, view.manifest_upload.clone()) => published,
@@ -382,7 +387,8 @@ impl Conductor {
         }
     }
 
-    /// Whether an error says something of the job, and not only of who met it: a driver may lack rights that functions have.
+    /// Returns whether an error decides the job, and not only concerns this process: a driver may lack rights that functions
+    /// have.
     pub(crate) fn decides(&self, error: &Error) -> bool {
         let of_driver = error.known_code().is_some_and(|code| {
             matches!(code, Code::AccessDenied | Code::Clock | Code::Region) || code.is_of_credentials()
@@ -390,7 +396,7 @@ impl Conductor {
         !error.is_retryable() && (self.in_function || self.alone || !of_driver)
     }
 
-    /// Ends a job that cannot be published, unless its result is there all the same.
+    /// Ends a job that cannot be published, unless its result is visible all the same.
     async fn give_up_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<()> {
         let upload = match self.spec(job).await {
             Ok(spec) => {
@@ -404,9 +410,9 @@ impl Conductor {
                     }
                     Ok((false, upload)) => upload,
                     Err(error) if error.is(Code::TurnTaken) => return Ok(()),
-                    // Nothing can be there, nor come.
+                    // Nothing can be in a bucket that does not exist.
                     Err(error) if error.is(Code::BucketMissing) => view.manifest_upload.clone(),
-                    // Whoever may not even abort the upload leaves it to others, but not for ever.
+                    // A process that may not even abort the upload leaves it to others, but not for ever.
                     Err(error) if self.decides(&error) && view.turn > PUBLISHING_TURNS_MAX => {
                         view.manifest_upload.clone()
                     }
@@ -426,7 +432,7 @@ impl Conductor {
     async fn undo(&self, job: &JobId, view: &JobView) -> Result<()> {
         let spec = match self.spec(job).await {
             Ok(spec) => Some(spec),
-            // Without it nobody can tell where the output is.
+            // Without the spec, nobody can tell where the output is.
             Err(error) if self.decides(&error) => {
                 tracing::warn!(%job, %error, "undoing a job without its spec");
                 None
@@ -438,7 +444,8 @@ impl Conductor {
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
         self.ledger.settle(job, Phase::Undoing, ending, None).await?;
-        // A claim that was on its way when the output was looked at: whoever sends one later sees that the job has ended.
+        // A claim may have been on its way when the output was looked at. Any claim sent from now on sees that the job has
+        // ended.
         if let Some(spec) = &spec
             && let Err(error) = self.drop_late_claim(job, &spec.output).await
         {
@@ -447,13 +454,13 @@ impl Conductor {
         Ok(())
     }
 
-    /// What a function has spent on the job beside its own task; a driver counts for itself.
+    /// Returns what a function has spent on the job outside of its own task. A driver counts its requests itself.
     fn usage_since(&self, before: &Requests, started_at: Timestamp) -> Option<Usage> {
         let requests = self.clients.meter.since(before);
         self.in_function.then(|| Usage { started_at, requests, ..Usage::default() })
     }
 
-    /// All results of calls are committed: checks that each call has one, and ends the job. There is no output.
+    /// Ends a job of calls when all results are committed: checks that each call has one. Such a job has no output.
     async fn finish_calls(&self, job: &JobId, view: &JobView, before: &Requests, started_at: Timestamp) -> Result<()> {
         let committed = self.ledger.committed::<MapRecord>(job, view.map_tasks).await?;
         let made: u64 = committed.iter().flatten().map(|record| record.records).sum();
@@ -467,10 +474,10 @@ impl Conductor {
         Ok(())
     }
 
-    /// What a job whose tasks are all committed has to publish.
+    /// Collects what a job whose tasks are all committed has to publish.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with `unreconciled` when the sums do not agree.
+    /// Returns `unreconciled` when the sums do not agree; or a service error of S3 or DynamoDB.
     async fn publication(&self, job: &JobId, view: &JobView) -> Result<Publication> {
         let key = Self::plan_key(job, plan_of(job, view)?);
         let (spec, bytes, maps, reduces) = tokio::try_join!(
@@ -489,15 +496,16 @@ impl Conductor {
         Ok(Publication { spec, reduces, manifest })
     }
 
-    /// Gives a job up, unless it has ended or is publishing, and undoes what it has put into its output.
+    /// Ends a job without success unless it has ended or is publishing, and undoes what it has written to its output.
     ///
     /// # Errors
-    /// What the services report; then another goes on.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses;
+    /// another process then goes on.
     pub async fn fail(&self, job: &JobId, phase: Phase, error: &Error) -> Result<()> {
         self.fail_in(job, &[Phase::Splitting, Phase::Mapping, Phase::Reducing], phase, error).await
     }
 
-    /// [`Self::fail`] while the job is in one of these phases.
+    /// Ends a job without success, as [`Self::fail`] does, if it is in one of the phases `from`.
     async fn fail_in(&self, job: &JobId, from: &[Phase], phase: Phase, error: &Error) -> Result<()> {
         let view = self.ledger.job(job).await?;
         if !from.contains(&view.phase) || !self.ledger.end(job, &view, from, phase, error).await? {
@@ -508,10 +516,10 @@ impl Conductor {
             target: "kinglet::job", %job, phase = phase.as_str(), code, %error, hint, "the job ended without success"
         );
         if view.writes_output {
-            // As it is now, not as it was before it was ended: it may have gone on in between.
+            // Read again: the job may have gone on between the first read and its end.
             let view = self.ledger.job(job).await?;
             match self.undo(job, &view).await {
-                // Others may do what this may not, and the job has ended all the same.
+                // Others may have rights that this process lacks, and the job has ended all the same.
                 Err(error) if !error.is_retryable() && !self.decides(&error) => {
                     tracing::warn!(%job, %error, "undoing is left to the functions");
                 }
@@ -521,10 +529,11 @@ impl Conductor {
         Ok(())
     }
 
-    /// Brings a job to its end whatever it is at: one that publishes succeeds, any other is cancelled.
+    /// Brings a job to its end from any phase: a job that is publishing succeeds, any other is cancelled.
     ///
     /// # Errors
-    /// What the services report; then another goes on.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses;
+    /// another process then goes on.
     pub async fn bring_to_end(&self, job: &JobId, error: &Error) -> Result<()> {
         let view = self.ledger.job(job).await?;
         match view.phase {
@@ -534,9 +543,9 @@ impl Conductor {
         }
     }
 
-    /// Where nothing is heard of a job's splitter for some time, asks Lambda what is the matter with it: nobody else would say
-    /// that it cannot run, as it is itself whom failures are handed to. What Lambda says is recorded as that of the try that
-    /// waits. Returns after how long the next look is worth it, where that is soon.
+    /// Asks Lambda what is wrong with a job's splitter that has been silent for some time. Nobody else would say that the
+    /// splitter cannot run, as it is itself the destination of failures. Lambda's answer is recorded as the failure of the
+    /// waiting try. Returns how long to wait before the next look, if that is soon.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -569,7 +578,8 @@ impl Conductor {
             Err(error) if error.is(Code::Throttled) => return Ok(None), // It waits for a free function.
             Err(error) => return Err(error),
             Ok(Some(error)) => error,
-            // It was free just now. Perhaps it was not before, and Lambda will try again in some minutes: so does this.
+            // It was free just now. Perhaps it was not before, and Lambda would retry only in some minutes: the event is sent
+            // again.
             Ok(None) if sends < SPLITTER_SENDS_MAX => {
                 if self.ledger.claim(job, key, sends).await? {
                     self.functions.start(&Event::Split(SplitEvent { job: job.clone(), number })).await?;
@@ -578,7 +588,7 @@ impl Conductor {
                 return Ok(None);
             }
             Ok(None) => {
-                // Whoever submitted the job has sent the first try without a claim.
+                // The driver that submitted the job sent the first try without a claim.
                 let times = sends + u16::from(number == 0);
                 let message = format!("the splitter was invoked {times} times and has not begun");
                 Error::new(Code::SplitterSilent, message)
@@ -587,7 +597,7 @@ impl Conductor {
         self.try_failed(job, key, Says::Lambda(""), &error.with_hint(hint)).await.map(|()| Some(PING_NEXT))
     }
 
-    /// Records that a try failed, and decides what follows.
+    /// Records that a try failed, and carries out what follows from it.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -600,26 +610,26 @@ impl Conductor {
     }
 }
 
-/// A try that was claimed, and is to be sent.
+/// A try that was claimed and is to be sent.
 struct Claimed {
     key: TryKey,
     start: Option<Position>,
     relief: Relief,
 }
 
-/// The turn of taking a job through its phase; see [`kinglet_core::ledger::advance`].
+/// The turn of taking a job through a phase; see [`kinglet_core::ledger::advance`].
 pub struct Turn {
     phase: Phase,
     number: u64,
 }
 
 impl Turn {
-    /// A turn that was just taken.
+    /// Returns a turn that was just taken.
     pub fn new(phase: Phase, number: u64) -> Self {
         Turn { phase, number }
     }
 
-    /// Gives signs of life until another has taken the turn, and says so.
+    /// Gives signs of life until another process has taken the turn; returns `turn-taken` then.
     async fn keep(&self, conductor: &Conductor, job: &JobId) -> Error {
         loop {
             tokio::time::sleep(KEEP_EVERY).await;
@@ -632,32 +642,34 @@ impl Turn {
     }
 }
 
-/// How often whoever has the turn gives a sign of life: others wait for [`kinglet_core::ledger::TURN_MS`].
+/// The pause between signs of life of the process that has the turn. Others take it after [`kinglet_core::ledger::TURN_MS`]
+/// of silence.
 const KEEP_EVERY: Duration = Duration::from_secs(2);
 
-/// After so many turns at publishing, each of ten seconds or more, a job fails whose output can neither be written nor be looked at.
+/// The most turns at publishing, each of ten seconds or more, before a job fails whose output can neither be written nor
+/// looked at.
 const PUBLISHING_TURNS_MAX: u64 = 30;
 
-/// After so long, in milliseconds, somebody looks what is the matter with a splitter that has not begun; at a further try
-/// sooner, as the first look has shown that it cannot run.
+/// A splitter that has not begun is pinged after this time, in milliseconds. At a further try it is pinged sooner, as the
+/// first look has shown that it cannot run.
 const PING_FIRST_MS: u64 = 15_000;
 const PING_NEXT: Duration = Duration::from_secs(4);
 
-/// How long an answer is waited for.
+/// The longest that a ping waits for its answer.
 const PING_MAX: Duration = Duration::from_secs(10);
 
-/// A splitter that can run, and does not begin, is sent its event again after so long, in milliseconds, after twice as long each
-/// time, but no more than so often, which takes a quarter of an hour: then it dies before it can say that it has begun.
+/// A splitter that can run but does not begin is sent its event again after this time, in milliseconds, which doubles each
+/// time. After the last sending, a quarter of an hour in all, it counts as dying before it can say that it has begun.
 const PING_AGAIN_MS: u64 = 30_000;
 const SPLITTER_SENDS_MAX: u16 = 5;
 
-/// How many events are sent between two signs of life.
+/// The number of events sent between two signs of life.
 const SENT_AT_ONCE: u32 = 500;
 
-/// How many tries are marked as sent at once.
+/// How many tries are marked as accepted at once.
 const ACCEPTED_AT_ONCE: usize = 16;
 
-/// Which plan is a job's.
+/// Returns the id of the job's plan that counts.
 fn plan_of<'a>(job: &JobId, view: &'a JobView) -> Result<&'a str> {
     view.plan.as_deref().ok_or_else(|| Error::new(Code::PlanCorrupt, format!("job {job} has no plan")))
 }
@@ -666,7 +678,7 @@ fn no_task(job: &JobId, task: TaskIdx) -> Error {
     Error::new(Code::PlanCorrupt, format!("job {job} has no task {}", task.0))
 }
 
-/// The least that a piece is halved to: of items, one of them, about.
+/// Returns the smallest piece, in bytes, that a halved piece may become; for items, about one of them.
 fn half_bytes_min(spec: &JobSpec) -> u64 {
     match spec.inputs.first().map(|input| &input.objects) {
         Some(Which::Items(items)) => items.items_bytes / items.items.max(1),
@@ -674,7 +686,7 @@ fn half_bytes_min(spec: &JobSpec) -> u64 {
     }
 }
 
-/// The bytes of a split from a position on.
+/// Returns the bytes of a split from a position on.
 fn left_bytes(split: &Split, start: Option<Position>) -> u64 {
     let start = start.unwrap_or(Position { range_idx: 0, offset: 0 });
     let ranges = split.ranges.iter().skip(start.range_idx as usize);

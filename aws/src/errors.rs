@@ -8,11 +8,11 @@ use kinglet_core::{Code, Error};
 use std::fmt::Display;
 use std::time::Instant;
 
-/// What is being done, since when: made before a request, used when it fails.
+/// An operation and when it began: made before a request, used when the request fails.
 pub(crate) struct Doing<D> {
     what: D,
     since: Instant,
-    /// The region that is asked, where an error may tell of another.
+    /// The region that is asked, where an error may name another.
     region: Option<String>,
 }
 
@@ -21,12 +21,12 @@ impl<D: Display> Doing<D> {
         Doing { what, since: Instant::now(), region: None }
     }
 
-    /// The same, asked of this region.
+    /// Returns the same, asked of this region.
     pub(crate) fn in_region(self, region: Option<String>) -> Self {
         Doing { region, ..self }
     }
 
-    /// The bucket is in another region than the one that was asked.
+    /// Returns the error of a bucket in another region than the one that was asked.
     fn elsewhere(&self, message: &str, there: Option<&str>) -> Error {
         let asked = self.region.as_deref().unwrap_or("the region that was asked");
         let (named, hint) = match there {
@@ -42,7 +42,7 @@ impl<D: Display> Doing<D> {
         Error::new(Code::Region, named).with_hint(hint)
     }
 
-    /// The service's own code for an error, `PreconditionFailed` among others.
+    /// Returns our error for a failed request, classified by the service's own code, such as `PreconditionFailed`.
     pub(crate) fn failed<E>(&self, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -65,7 +65,8 @@ impl<D: Display> Doing<D> {
             503 => "SlowDown",
             _ => "Unknown",
         });
-        // What is not as the service's documentation has it, as a proxy's answer, has no message: then the SDK says what it met.
+        // An answer that is not in the service's documented form, as a proxy's, has no message: the SDK's causes say what it
+        // met.
         let met = || format!("HTTP status {status}, {}", causes(service));
         let said = &service.message().map_or_else(met, str::to_owned);
         if matches!(code, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") {
@@ -76,21 +77,21 @@ impl<D: Display> Doing<D> {
     }
 }
 
-/// An error of one of several things that a request was to do, which has a code and no status.
+/// Returns the error of one part of a request for several things, such as one key of many; it has a code and no status.
 pub(crate) fn of_code(what: &str, code: Option<&str>, said: &str) -> Error {
     let code = code.unwrap_or("Unknown");
     let status = if matches!(code, "InternalError" | "ServiceUnavailable") { 503 } else { 0 };
     classified(code, status, said, |kind| format!("{what}: {kind}{code}: {said}"))
 }
 
-/// Who must act, by the service's code.
+/// Classifies an error by the service's code: who must act.
 fn classified(code: &str, status: u16, said: &str, message: impl Fn(&str) -> String) -> Error {
     match code {
         "AccessDenied" | "AccessDeniedException" | "AllAccessDisabled" | "UnauthorizedOperation" => {
             Error::new(Code::AccessDenied, message("access denied: "))
                 .with_hint("the role or user that asks needs permission for it")
         }
-        // A signature that is too old speaks of the clock, whatever code it comes with.
+        // A signature that is too old points to the clock, whatever the code.
         "RequestTimeTooSkewed" | "RequestExpired" => clock(message("")),
         "InvalidSignatureException" | "SignatureDoesNotMatch" if said.starts_with("Signature ") => clock(message("")),
         "ExpiredToken" | "ExpiredTokenException" => {
@@ -111,7 +112,7 @@ fn classified(code: &str, status: u16, said: &str, message: impl Fn(&str) -> Str
         "NoSuchKey" | "NotFound" => Error::new(Code::ObjectMissing, message("")),
         "NoSuchUpload" => Error::new(Code::UploadGone, message("")),
         "PreconditionFailed" => Error::new(Code::Precondition, message("")),
-        // Somebody writes to the same object at the same time.
+        // Another process writes to the same object at the same time.
         "ConditionalRequestConflict" | "OperationAborted" | "TransactionConflictException" => {
             Error::new(Code::Service, message(""))
         }
@@ -139,7 +140,7 @@ fn clock(message: String) -> Error {
     Error::new(Code::Clock, message).with_hint("set this machine's clock: AWS refuses what is more than 5 minutes off")
 }
 
-/// What kept the SDK from having credentials, if that is why a request was not sent.
+/// Returns the SDK's error of getting credentials, if that is why a request was not sent.
 fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -155,7 +156,7 @@ fn no_credentials(what: &dyn Display, error: &CredentialsError) -> Error {
     let cause = causes(error);
     match error {
         CredentialsError::CredentialsNotLoaded(_) => {
-            // The cause is a list of all places that were looked at.
+            // The cause lists all places that were looked at.
             tracing::debug!(cause, "no credentials");
             Error::new(Code::CredentialsMissing, format!("{what}: there are no AWS credentials")).with_hint(
                 "sign in with `aws login` or `aws configure`, name a profile with --profile, or set AWS_ACCESS_KEY_ID",
@@ -185,7 +186,7 @@ fn is_throttle(code: &str) -> bool {
     )
 }
 
-/// An error with all its causes on one line: the SDK's own text says only "dispatch failure".
+/// Returns an error with all its causes on one line: the SDK's own text says only "dispatch failure".
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -199,7 +200,7 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// The service's code for an error, if it sent one.
+/// Returns the service's code for an error, if the service sent one.
 pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     let status = error.raw_response().map(|r| r.status().as_u16());
     let sent = error.as_service_error().and_then(|e| e.code()).map(str::to_owned);

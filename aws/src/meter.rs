@@ -1,4 +1,4 @@
-//! Counts what is sent: one interceptor on all clients, called for every attempt of every request.
+//! Counts requests: one interceptor on all clients, called for every attempt of every request.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -12,7 +12,7 @@ use kinglet_core::wire::record::Requests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Running totals of a process.
+/// The running totals of a process.
 #[derive(Debug, Default)]
 pub struct Meter {
     s3_put: AtomicU64,
@@ -26,7 +26,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// The totals so far.
+    /// Returns the totals so far.
     pub fn totals(&self) -> Requests {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Requests {
@@ -41,7 +41,7 @@ impl Meter {
         }
     }
 
-    /// What came on top of `before`.
+    /// Returns the difference between the totals and `before`.
     pub fn since(&self, before: &Requests) -> Requests {
         let now = self.totals();
         Requests {
@@ -56,12 +56,12 @@ impl Meter {
         }
     }
 
-    /// Adds the capacity that DynamoDB says a write took.
+    /// Adds the capacity that DynamoDB reports for a write.
     pub(crate) fn wrote(&self, units: f64) {
         self.write_milliunits.fetch_add((units * 1e3) as u64, Ordering::Relaxed);
     }
 
-    /// Adds the capacity that DynamoDB says a read took.
+    /// Adds the capacity that DynamoDB reports for a read.
     pub(crate) fn read(&self, units: f64) {
         self.read_milliunits.fetch_add((units * 1e3) as u64, Ordering::Relaxed);
     }

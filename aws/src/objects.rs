@@ -1,4 +1,4 @@
-//! Objects in S3: pinned ranged reads, conditional writes, paged listing, deletion.
+//! Objects in S3: ranged reads of one version, conditional writes, paged listing, deletion.
 
 use crate::errors::{Doing, causes, code};
 use crate::replies::{Pause, Refusal, of_read, of_write};
@@ -11,31 +11,31 @@ use kinglet_core::{Code, Error, Result, limits};
 use percent_encoding::NON_ALPHANUMERIC;
 use std::fmt;
 
-/// A bucket's objects.
+/// A client of S3's objects.
 #[derive(Clone)]
 pub struct Objects {
     pub(crate) s3: aws_sdk_s3::Client,
 }
 
-/// An object as listed.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its key.
     pub key: String,
-    /// With its quotes.
+    /// Its ETag, with the quotes.
     pub etag: String,
-    /// In bytes.
+    /// Its size in bytes.
     pub size: u64,
     /// When it was written, by S3's clock.
     pub modified: Timestamp,
 }
 
-/// Where an object lies.
+/// The address of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'a> {
     /// Its bucket.
     pub bucket: &'a str,
-    /// Its key in that.
+    /// Its key in the bucket.
     pub key: &'a str,
 }
 
@@ -45,38 +45,38 @@ impl fmt::Display for Address<'_> {
     }
 }
 
-/// Some of the objects of a bucket, in the order of their keys.
+/// A page of a bucket's objects, in the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The objects.
     pub objects: Vec<Listed>,
-    /// What the next page is asked for by; `None` after the last.
+    /// The token of the next page; `None` after the last.
     pub next: Option<String>,
 }
 
-/// An object that was to be deleted and was not.
+/// An object that could not be deleted.
 struct Undeleted {
     key: String,
     error: Error,
 }
 
-/// A small object as read.
+/// A small object, read as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// Its bytes.
     pub bytes: Bytes,
-    /// With its quotes.
+    /// Its ETag, with the quotes.
     pub etag: String,
     /// When it was written, by S3's clock.
     pub modified: Timestamp,
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Put {
     /// It was written; the ETag.
     Written(String),
-    /// What is there is not what the write demanded; nothing was written.
+    /// The condition does not hold; nothing was written.
     Refused,
 }
 
@@ -92,7 +92,7 @@ pub enum Replace {
 }
 
 impl Replace {
-    /// The headers `If-None-Match` and `If-Match`.
+    /// Returns the headers `If-None-Match` and `If-Match`.
     pub(crate) fn headers(&self) -> (Option<String>, Option<String>) {
         match self {
             Replace::Yes => (None, None),
@@ -102,41 +102,41 @@ impl Replace {
     }
 }
 
-/// What became of completing an upload.
+/// The result of completing an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completed {
     /// The object is there; its ETag.
     Done(String),
-    /// What is there is not what completing demanded; the upload is as it was.
+    /// The condition does not hold; the upload is as it was.
     Refused,
-    /// The upload is gone, and what is there, if anything, may have come of it or not.
+    /// The upload is gone. What is there, if anything, may or may not have come of it.
     Gone,
 }
 
-/// A conditional write of at most so many bytes that is refused is read back, to see whether it was done before and its reply
-/// was lost. What is larger has a key that no one else writes to.
+/// A refused conditional write of at most this size is read back, to see whether it was done before and its reply was lost. A
+/// larger object has a key that no one else writes to.
 const READ_BACK_BYTES_MAX: usize = 4 << 20;
 
-/// S3's time, in milliseconds.
+/// Returns S3's time in milliseconds.
 fn modified(at: Option<&DateTime>) -> Timestamp {
     Timestamp(at.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000)
 }
 
-/// How often one range is asked for again when its body breaks off.
+/// How often one range is requested when its body breaks off.
 const BODY_TRIES: u32 = 4;
 
 impl Objects {
-    /// Objects through this client.
+    /// Returns the objects that this client reaches.
     pub fn new(s3: aws_sdk_s3::Client) -> Self {
         Objects { s3 }
     }
 
-    /// The region that is asked.
+    /// Returns the region that requests go to.
     pub(crate) fn region(&self) -> Option<String> {
         self.s3.config().region().map(ToString::to_string)
     }
 
-    /// Starts a multipart upload. Returns S3's name for it.
+    /// Starts a multipart upload. Returns its upload id.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -150,7 +150,7 @@ impl Objects {
         Doing::now(what).in_region(self.s3.config().region().map(ToString::to_string))
     }
 
-    /// Creates a bucket, where `template.yaml` does not. One of one's own that is there already is left as it is.
+    /// Creates a bucket where `template.yaml` does not. An own bucket that exists already is left as it is.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -164,10 +164,11 @@ impl Objects {
         }
     }
 
-    /// Reads a whole object, or `from..to` of it, into memory.
+    /// Reads a whole object, or its bytes `from..to`, into memory.
     ///
     /// # Errors
-    /// [`Error::Input`] with `object-missing` when there is none.
+    /// Returns `object-missing` when there is no such object; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn get(&self, bucket: &str, key: &str, range: Option<(u64, u64)>) -> Result<Bytes> {
         let doing = self.doing(format!("reading s3://{bucket}/{key}"));
         let mut tries = 0;
@@ -185,8 +186,8 @@ impl Objects {
         }
     }
 
-    /// Reads `from..to` of an object as a stream: of the version that has this ETag, where one is given. `shown` is what
-    /// errors call it.
+    /// Returns a reader of the bytes `from..to` of an object: of the version with this ETag, if one is given. Errors call the
+    /// object `shown`.
     pub fn read(&self, bucket: &str, key: &str, etag: Option<&str>, from: u64, to: u64, shown: &str) -> RangeReader {
         RangeReader {
             s3: self.s3.clone(),
@@ -209,7 +210,7 @@ impl Objects {
         self.put_with(bucket, key, body, replace, None).await
     }
 
-    /// [`Self::put`] of an object with metadata: a name and a value.
+    /// Writes an object like [`Self::put`], with metadata: a name and a value.
     pub(crate) async fn put_with(
         &self,
         bucket: &str,
@@ -225,7 +226,7 @@ impl Objects {
             let put = self.s3.put_object().bucket(bucket).key(key);
             let put = put.set_if_none_match(none_match.clone()).set_if_match(only_match.clone());
             let put = metadata.iter().fold(put, |put, (name, value)| put.metadata(*name, value));
-            // The body goes out with a CRC-32 that S3 checks; a SHA-256 in the signature as well would cost more than the rest.
+            // S3 checks the body by its CRC-32. A SHA-256 in the signature as well would cost more than all the rest.
             let put = put.body(ByteStream::from(body.clone())).customize().disable_payload_signing();
             let refused = match put.send().await {
                 Ok(put) => return Ok(Put::Written(put.e_tag.unwrap_or_default())),
@@ -237,7 +238,7 @@ impl Objects {
                 _ => return Err(doing.failed(&refused)),
             }
         }
-        // The SDK may have sent it twice, the first reply lost.
+        // The SDK may have sent the write again after a lost reply.
         if body.len() <= READ_BACK_BYTES_MAX
             && let Some(there) = self.read_small(bucket, key).await?
             && there.bytes == body
@@ -247,10 +248,10 @@ impl Objects {
         Ok(Put::Refused)
     }
 
-    /// A small object with its ETag, if it is there.
+    /// Reads a small object with its ETag; `None` if there is none.
     ///
     /// # Errors
-    /// What S3 reports, but for its absence.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn read_small(&self, bucket: &str, key: &str) -> Result<Option<Read>> {
         let doing = self.doing(format!("reading s3://{bucket}/{key}"));
         let mut tries = 0;
@@ -272,10 +273,11 @@ impl Objects {
         }
     }
 
-    /// Makes the object of an upload appear.
+    /// Completes an upload: its object appears.
     ///
     /// # Errors
-    /// What S3 reports; then nothing appears, or it is not known.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses; the
+    /// object may then have appeared or not.
     pub async fn complete(&self, bucket: &str, key: &str, upload: &OpenUpload, replace: &Replace) -> Result<Completed> {
         let doing = self.doing(format!("finishing the upload of s3://{bucket}/{key}"));
         let etags = match &upload.etags[..] {
@@ -309,7 +311,7 @@ impl Objects {
         }
     }
 
-    /// The ETags of an upload's parts, in order; `None` when the upload is gone.
+    /// Lists the ETags of an upload's parts, in order; `None` when the upload is gone.
     async fn upload_parts(&self, bucket: &str, key: &str, id: &str) -> Result<Option<Vec<String>>> {
         let doing = self.doing(format!("listing the parts of an upload of s3://{bucket}/{key}"));
         let (mut etags, mut from) = (Vec::new(), None);
@@ -328,7 +330,7 @@ impl Objects {
         }
     }
 
-    /// The multipart uploads that are under way or were left, by key.
+    /// Lists the multipart uploads that are open, by key.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -350,10 +352,10 @@ impl Objects {
         }
     }
 
-    /// Gives up an upload that somebody left. One that is gone is given up.
+    /// Aborts an open upload. One that is gone counts as aborted.
     ///
     /// # Errors
-    /// What S3 reports, but for its absence.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn abort_upload(&self, bucket: &str, key: &str, id: &str) -> Result<()> {
         let doing = self.doing(format!("aborting an upload of s3://{bucket}/{key}"));
         match self.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {
@@ -363,10 +365,10 @@ impl Objects {
         }
     }
 
-    /// The size and ETag of an object, if it is there.
+    /// Reads the size and ETag of an object; `None` if there is none.
     ///
     /// # Errors
-    /// What S3 reports, but for its absence.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<Listed>> {
         let doing = self.doing(format!("looking at s3://{bucket}/{key}"));
         match self.s3.head_object().bucket(bucket).key(key).send().await {
@@ -381,13 +383,13 @@ impl Objects {
         }
     }
 
-    /// A page of the objects whose keys start with `prefix`: the first, or the one that the page before names.
+    /// Lists a page of the objects whose keys start with `prefix`: the first page, or the one with the token `page`.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn list_page(&self, bucket: &str, prefix: &str, page: Option<String>) -> Result<Page> {
         let doing = self.doing(format!("listing s3://{bucket}/{prefix}"));
-        // A key may hold characters that XML cannot: they come percent-encoded.
+        // A key may hold characters that XML cannot: listings return keys percent-encoded.
         let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
         let request = request.set_continuation_token(page);
         let got = request.send().await.map_err(|e| doing.failed(&e))?;
@@ -401,7 +403,7 @@ impl Objects {
         Ok(Page { objects: listed.collect(), next })
     }
 
-    /// All objects whose keys start with `prefix`.
+    /// Lists all objects whose keys start with `prefix`.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -428,20 +430,20 @@ impl Objects {
         request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
     }
 
-    /// Deletes objects; those that are not there count as deleted.
+    /// Deletes objects. Missing objects count as deleted.
     ///
     /// # Errors
-    /// What S3 reports, of the first key that it could not delete; the others are deleted all the same.
+    /// Returns S3's error for the first key that it could not delete; all other keys are deleted all the same.
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<()> {
         let versions: Vec<_> = keys.iter().map(|key| Version { key: key.clone(), etag: None }).collect();
         self.delete_versions(bucket, versions).await
     }
 
-    /// Deletes objects that have these ETags, where one is given. Those that are not there, and those that are another version,
-    /// count as deleted: what was to go is gone.
+    /// Deletes objects, each only if it has its ETag where one is given. Missing objects, and those that are another version
+    /// by now, count as deleted: the version that was to go is gone.
     ///
     /// # Errors
-    /// As [`Self::delete`].
+    /// Returns the errors of [`Self::delete`].
     pub async fn delete_versions(&self, bucket: &str, versions: Vec<Version>) -> Result<()> {
         let mut first_failed = None;
         for chunk in versions.chunks(limits::DELETE_OBJECTS_MAX) {
@@ -459,7 +461,7 @@ impl Objects {
         first_failed.map_or(Ok(()), Err)
     }
 
-    /// One request: the keys that were not deleted, and why.
+    /// Sends one request. Returns the keys that were not deleted, and why.
     async fn delete_some(&self, bucket: &str, versions: &[Version]) -> Result<Vec<Undeleted>> {
         let what = format!("deleting {} objects of s3://{bucket}, {} first", versions.len(), versions[0].key);
         let doing = self.doing(what);
@@ -487,7 +489,7 @@ impl Objects {
         Ok(failed.collect())
     }
 
-    /// Deletes an object if it still is this version. Returns whether it is gone; what is there now is another's.
+    /// Deletes an object if it still is this version. Returns whether it is gone; if not, another version is there and stays.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -511,33 +513,33 @@ impl Objects {
     }
 }
 
-/// A multipart upload that is under way or was left.
+/// A multipart upload that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftUpload {
-    /// The key it is for.
+    /// The key of its object.
     pub key: String,
-    /// S3's name for it.
+    /// Its upload id.
     pub id: String,
     /// When it began, by S3's clock.
     pub begun_at: Timestamp,
 }
 
-/// An object that is to go.
+/// An object to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Its key.
     pub key: String,
-    /// Its ETag, where only that version is to go.
+    /// Its ETag, if only that version is to be deleted.
     pub etag: Option<String>,
 }
 
-/// A key as S3 encodes it in listings: percent-encoded, a space as `+`.
+/// Decodes a key from a listing: percent-encoded, a space as `+`.
 fn decode(key: &str) -> String {
     let spaced = key.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// A range being read. When its body breaks off, the rest is asked for again, of the same version.
+/// A reader of a range. When its body breaks off, the rest is requested again, of the same version.
 pub struct RangeReader {
     s3: aws_sdk_s3::Client,
     bucket: String,
@@ -551,10 +553,11 @@ pub struct RangeReader {
 }
 
 impl RangeReader {
-    /// The next bytes; `None` at the end of the range.
+    /// Reads the next bytes; `None` at the end of the range.
     ///
     /// # Errors
-    /// [`Error::Input`] with `object-changed` when the object is no longer the version that was asked for.
+    /// Returns `object-changed` when the object is no longer the requested version; `body` when its body broke off four
+    /// times; or a service error (`access-denied`, `throttled`, `unreachable`, …).
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while self.at < self.to {
             let broken = match &mut self.body {

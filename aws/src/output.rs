@@ -1,31 +1,35 @@
-//! A job's output: taken before the job works, made visible in one sequence when it succeeds, left as it was when it does not.
+//! A job's output: claimed before the job works, published in one sequence when it succeeds, and left as it was when it does
+//! not.
 //!
-//! What lies in an output, and who may do what to it:
+//! What lies in an output, and who writes and removes it:
 //!
-//! | object | what | who writes | who removes |
+//! | object | what it is | who writes it | who removes it |
 //! |---|---|---|---|
-//! | `_owner.json` | the claim of the job at work ([`kinglet_core::wire::owner`]) | the job's driver or splitter, where no claim is, or in place of a dead job's, by its ETag | whoever ends that job, by its ETag; an heir |
-//! | `part-<partition>-<job>` | a part | whoever ends that job, by completing the upload that a reducer has left open | by its ETag: a job that replaces the result, as the manifest lists it; whoever ends the same job without success; an heir of it |
-//! | `_manifest.json` | what the result is | whoever ends the job, by completing the upload in the ledger, on the condition that there is still what the job found | a user |
+//! | `_owner.json` | the claim of the job at work ([`kinglet_core::wire::owner`]) | the job's driver or splitter, where there is no claim, or in place of a dead job's, by its ETag | the process that ends that job, by the claim's ETag; an heir |
+//! | `part-<partition>-<job>` | a part | the process that ends that job, by completing the upload that a reducer has left open | by its ETag: a job that replaces the result, as the manifest lists it; the process that ends the same job without success; an heir of it |
+//! | `_manifest.json` | what the result is | the process that ends the job, by completing the upload in the ledger, on the condition that there is still what the job found | a user |
 //! | anything else | the user's | the user | the user |
 //!
-//! **Publishing** is a sequence that anyone can go on with from anywhere, as each step can be done twice:
+//! An *heir* is a job that takes the output in place of a dead job's claim.
 //!
-//! 1. the ledger says *publishing*: from here on nobody can cancel, and nothing fails the job but a stranger in its output, or an
-//!    output that cannot be written any more;
-//! 2. the claim is looked at, and the parts' uploads are completed;
-//! 3. the manifest's upload is completed, with `If-Match` of the manifest that it replaces or `If-None-Match`: **now the result
-//!    is the new one**;
-//! 4. the parts of the result that it replaces are removed, and uploads that attempts have left;
-//! 5. the ledger notes that the result is there, the claim is removed, and the ledger says *succeeded*. The note stands before the
-//!    claim goes, as another job may then replace the result: who comes late must not take this for a loss.
+//! **Publishing** is a sequence that any process can continue from any step, as each step can be done twice:
 //!
-//! **Undoing** is another: uploads are aborted, parts that were published are removed, then the claim; the ledger says *failed*
-//! or *cancelled*.
+//! 1. The ledger says *publishing*. From here on nobody can cancel the job, and only a stranger in its output, or an output
+//!    that cannot be written any more, makes it fail.
+//! 2. The claim is checked, and the parts' uploads are completed.
+//! 3. The manifest's upload is completed, with `If-Match` of the manifest that it replaces or `If-None-Match`: **now the
+//!    result is the new one**.
+//! 4. The parts of the replaced result are removed, and the uploads that attempts have left are aborted.
+//! 5. The ledger notes that the result is visible, the claim is removed, and the ledger says *succeeded*. The note precedes
+//!    the removal of the claim because another job may replace the result afterwards, which a late process must not take for
+//!    a loss.
 //!
-//! **Zombies.** An upload can be completed once or aborted once. Whoever wakes up late, at whatever step of whichever sequence,
-//! finds the uploads used up, and the ETags that it demands gone. A reducer's late upload is no object. So nothing that is late
-//! changes what anybody reads.
+//! **Undoing** is the other sequence: uploads are aborted, published parts are removed, then the claim; the ledger says
+//! *failed* or *cancelled*.
+//!
+//! **Zombies.** An upload can be completed once or aborted once. A process that wakes up late, at any step of either
+//! sequence, finds its uploads used up and the ETags that it demands gone. A reducer's late upload is no object. So nothing
+//! late changes what a reader sees.
 
 use crate::conduct::Conductor;
 use crate::objects::{Completed, Put, Replace, Version};
@@ -40,32 +44,32 @@ use kinglet_core::wire::record::{OpenUpload, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec, PART, part_job};
 use kinglet_core::{Code, Error, Result};
 
-/// How often a claim is tried again that meets another's which is being given up at the same time.
+/// The most attempts to write a claim while another's claim is being given up.
 const CLAIMS_MAX: u32 = 20;
 
-/// How long is waited between two of them.
+/// The pause between two attempts.
 const CLAIM_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How often the manifest's upload is made anew after S3 has refused to complete it.
 const MANIFEST_UPLOADS_MAX: u32 = 5;
 
-/// How often, and after what pauses, a part is looked for whose upload is gone: S3 may still be putting it together.
+/// How often, and after what pauses, a part is looked for whose upload is gone: S3 may still be assembling it.
 const COMPLETION_LOOKS: u32 = 5;
 const COMPLETION_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// What stands in the way of a claim.
+/// How a job stands whose claim is in the way.
 enum Standing {
-    /// A job that goes on.
+    /// It goes on.
     Alive(String),
-    /// A job of a ledger that cannot be asked, which counts as dead in so many minutes.
+    /// It is of a ledger that cannot be asked, and counts as dead after `left_min` more minutes.
     Stranger {
-        /// For which ledger, and how long ago.
+        /// Of which ledger, and how long ago it claimed the output.
         how: String,
         left_min: u64,
     },
-    /// A job that ends just now, or could be ended.
+    /// It is ending, or this call has started to end it.
     Ending,
-    /// A job that will never do anything again.
+    /// It will never do anything again.
     Dead,
 }
 
@@ -73,7 +77,7 @@ enum Standing {
 struct Claim {
     owner: Owner,
     etag: String,
-    /// When it was written or renewed, by S3's clock.
+    /// When the claim was written or renewed, by S3's clock.
     since: Timestamp,
 }
 
@@ -85,17 +89,17 @@ impl Claim {
 
 /// The manifest that lies in an output.
 pub struct StoredManifest {
-    /// What it says.
+    /// The manifest.
     pub manifest: Manifest,
-    /// Its version.
+    /// Its ETag.
     pub etag: String,
 }
 
 impl Conductor {
-    /// Where the ledger of this stack is, as claims name it. On AWS names of buckets are unique, and so say whose it is; a server
-    /// elsewhere has a URL.
+    /// Returns the name of this stack's ledger in claims. On AWS the name of the work bucket identifies the stack, as it is
+    /// unique; for a server elsewhere, its URL does.
     fn ledger_name(&self) -> String {
-        // An endpoint of AWS's own, as a VPC has it, is only another way to the same.
+        // An endpoint of AWS's own, as in a VPC, leads to the same table.
         let is_aws = |url: &String| url.trim_end_matches('/').ends_with(".amazonaws.com");
         match self.clients.dynamodb_url.as_ref().filter(|url| !is_aws(url)) {
             Some(url) => format!("{}/{}", url.trim_end_matches('/'), self.stack.table),
@@ -103,12 +107,13 @@ impl Conductor {
         }
     }
 
-    /// Takes the output for a job, unless it has it already, and puts in order what a dead job has left there. Who is `alone`
-    /// knows that no job of a ledger which he cannot ask is at work there.
+    /// Takes the output for a job, unless it has it already, and cleans up what a dead job has left there. A caller that is
+    /// `alone` knows that no job of an unknown ledger is at work there.
     ///
     /// # Errors
-    /// [`Error::Input`]: `output-taken` by another job at work, which is named; `output-exists` when there is a result and it may
-    /// not be replaced. What the services report.
+    /// Returns `output-taken` when another job at work has the output, which the message names; `output-exists` when there is
+    /// a result and it may not be replaced; `output-contended` when the claim changes hands all the time; or a service error
+    /// of S3 or DynamoDB.
     pub async fn take_output(&self, job: &JobId, spec: &JobSpec, alone: bool) -> Result<()> {
         let output = &spec.output;
         let (bucket, key) = (&output.bucket, output.owner_key());
@@ -148,10 +153,10 @@ impl Conductor {
             .with_hint("several jobs are started on it at once: choose others"))
     }
 
-    /// [`Self::take_output`] for a job whose driver has most likely taken it.
+    /// Takes the output like [`Self::take_output`], for a job whose driver has most likely taken it.
     ///
     /// # Errors
-    /// As [`Self::take_output`].
+    /// Returns the errors of [`Self::take_output`].
     pub async fn keep_output(&self, job: &JobId, spec: &JobSpec) -> Result<()> {
         let named = |e: Error| e.context(format!("output {}", spec.output.shown));
         match self.claim(&spec.output).await.map_err(named)? {
@@ -160,11 +165,12 @@ impl Conductor {
         }
     }
 
-    /// Puts in order what jobs have left that had the output before, and writes down what the job's result will replace. Only
-    /// now, as nobody else changes the output any more.
+    /// Cleans up after the jobs that had the output before, and records in the claim what the job's result will replace. This
+    /// must follow the claim: only then does nobody else change the output.
     async fn settle_claim(&self, spec: &JobSpec, owner: Owner, etag: String) -> Result<()> {
         let output = &spec.output;
-        // In this order: what is not completed by now never will be, so what the manifest says then is what stays.
+        // The order matters: what is not completed by now never will be, so the manifest that is read next is the one that
+        // stays.
         for heritage in &owner.inherits {
             tracing::info!(job = %heritage.job, output = output.shown, "putting in order what a dead job has left");
             self.abort_uploads(output, &heritage.job, true).await?;
@@ -178,7 +184,7 @@ impl Conductor {
             return Ok(()); // It is the job's own: whoever came here is late.
         }
         if replaces.is_some() && !output.overwrite {
-            // What was taken is given back: the claim has changed nothing.
+            // The claim is given back: it has changed nothing.
             self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await?;
             return Err(exists(output, &output.manifest_key()));
         }
@@ -192,7 +198,8 @@ impl Conductor {
             if let Put::Written(_) = self.objects.put(&output.bucket, &output.owner_key(), bytes, replace).await? {
                 return Ok(());
             }
-            // Another of the job's own has settled or renewed it; or an heir is there, which the job will see when it publishes.
+            // Another process of this job has settled or renewed the claim; or an heir has it, which the job will see when it
+            // publishes.
             match self.claim(output).await? {
                 Some(claim) if claim.is_of(&settled.job) && claim.owner != settled => etag = claim.etag,
                 _ => return Ok(()),
@@ -201,7 +208,7 @@ impl Conductor {
         Ok(())
     }
 
-    /// The claim that lies in an output.
+    /// Reads the claim that lies in an output.
     async fn claim(&self, output: &OutputSpec) -> Result<Option<Claim>> {
         let key = output.owner_key();
         let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
@@ -209,12 +216,12 @@ impl Conductor {
         Ok(Some(Claim { owner, etag: there.etag, since: there.modified }))
     }
 
-    /// The claim that lies in an output, if it is this job's.
+    /// Reads the claim that lies in an output, if it is this job's.
     async fn claim_of(&self, job: &JobId, output: &OutputSpec) -> Result<Option<Claim>> {
         Ok(self.claim(output).await?.filter(|claim| claim.is_of(job)))
     }
 
-    /// How the job stands that has claimed an output. One of this ledger that only needs to be ended is ended.
+    /// Returns how the job stands that has claimed an output. A job of this ledger that only needs to be ended is ended.
     async fn standing(&self, owner: &Owner, since: Timestamp, alone: bool) -> Result<Standing> {
         if owner.ledger != self.ledger_name() {
             if alone {
@@ -238,7 +245,7 @@ impl Conductor {
         let has_outlived = view.phase_at.splitting.is_some_and(|at| self.now().since_ms(at) > view.ms_max);
         match view.phase {
             phase if phase.is_final() => Ok(Standing::Dead),
-            // It waits for somebody to end it.
+            // The job waits for somebody to end it.
             _ if ends || has_outlived => {
                 Box::pin(self.conduct(&owner.job)).await?;
                 Ok(Standing::Ending)
@@ -247,10 +254,11 @@ impl Conductor {
         }
     }
 
-    /// The manifest that lies in an output.
+    /// Reads the manifest that lies in an output.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is something of its name that is no manifest: nobody can tell what may be replaced.
+    /// Returns `output-exists` when the object of this name is no manifest: nobody can tell what may be replaced. Or a
+    /// service error of S3.
     pub async fn read_manifest(&self, output: &OutputSpec) -> Result<Option<StoredManifest>> {
         let key = output.manifest_key();
         let Some(there) = self.objects.read_small(&output.bucket, &key).await? else { return Ok(None) };
@@ -264,11 +272,12 @@ impl Conductor {
         Ok(Some(StoredManifest { manifest, etag: there.etag }))
     }
 
-    /// Refuses an output that holds a result which may not be replaced, or, where none may be, files that readers of `part-*`
-    /// would take for part of the new one.
+    /// Refuses an output that holds a result which may not be replaced. Where none may be replaced, it also refuses other
+    /// files that readers of `part-*` would take for parts of the new result.
     ///
     /// # Errors
-    /// [`Error::Input`] with `output-exists`; what S3 reports.
+    /// Returns `output-exists`; or a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached
+    /// or refuses.
     pub async fn check_output(&self, output: &OutputSpec) -> Result<()> {
         let named = |e: Error| e.context(format!("output {}", output.shown));
         let prefix = format!("{}{PART}", output.prefix);
@@ -288,7 +297,7 @@ impl Conductor {
         let is_strange = |name: &str| !name.contains('/') && !listed(name);
         let mut strange: Vec<_> = parts.into_iter().filter(|part| is_strange(&name(&part.key))).collect();
         if !strange.is_empty() {
-            // Those of a job at work, or of one that died, belong to its claim: whoever takes the output sees to them.
+            // Parts of a job at work, or of one that died, belong to its claim: the job that takes the output cleans them up.
             let heritage =
                 self.claim(output).await.map_err(named)?.map(|claim| claim.owner.heritage()).unwrap_or_default();
             let is_claimed = |job: &JobId| heritage.iter().any(|claimed| claimed.job == *job);
@@ -308,20 +317,20 @@ impl Conductor {
         }
     }
 
-    /// Removes a result: its manifest, and the parts that this lists.
+    /// Removes a result: its manifest and the parts that the manifest lists.
     ///
     /// # Errors
-    /// [`Error::Input`] when something of a manifest's name is there that is none; what S3 reports.
+    /// Returns `output-exists` when the object of a manifest's name is none; or a service error of S3.
     pub async fn remove_result(&self, output: &OutputSpec) -> Result<()> {
         let Some(stored) = self.read_manifest(output).await? else { return Ok(()) };
-        // The manifest first: what is left if this is interrupted does not look whole.
+        // The manifest goes first: if this is interrupted, the rest does not look whole.
         if self.objects.delete_version(&output.bucket, &output.manifest_key(), &stored.etag).await? {
             self.remove_replaced(output, Some(&replaced(stored))).await?;
         }
         Ok(())
     }
 
-    /// Renews a claim that is some minutes old. Returns its ETag.
+    /// Renews a claim that is ten minutes old or more. Returns the claim's ETag.
     async fn renew_if_old(&self, output: &OutputSpec, claim: &Claim) -> Result<String> {
         if self.clients.clock.now().since_ms(claim.since) < OUTPUT_LEASE_MS / 6 {
             return Ok(claim.etag.clone());
@@ -329,7 +338,7 @@ impl Conductor {
         let (bytes, replace) = (claim.owner.to_bytes()?, Replace::Only(claim.etag.clone()));
         match self.objects.put(&output.bucket, &output.owner_key(), bytes.into(), replace).await? {
             Put::Written(etag) => Ok(etag),
-            // Another of the job's own may have renewed it at the same time.
+            // Another process of this job may have renewed it at the same time.
             Put::Refused => match self.claim(output).await? {
                 Some(there) if there.is_of(&claim.owner.job) => Ok(there.etag),
                 _ => Err(lost(output)),
@@ -337,7 +346,7 @@ impl Conductor {
         }
     }
 
-    /// Renews the claim of a job at work, if it is some minutes old, so that other stacks see that it is alive.
+    /// Renews the claim of a job at work if it is ten minutes old or more, so that other stacks see that the job is alive.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -353,7 +362,8 @@ impl Conductor {
         }
     }
 
-    /// Removes what a dead job has left: if it had its result published, the one that this replaced; else its own parts.
+    /// Removes what a dead job has left: if its result was published, the parts of the result that it replaced; else its own
+    /// parts.
     async fn clear_after(&self, output: &OutputSpec, dead: &Heritage, manifest: Option<&Manifest>) -> Result<()> {
         match manifest {
             Some(manifest) if manifest.job == dead.job.as_str() => {
@@ -375,11 +385,12 @@ impl Conductor {
     /// Removes the parts of a result that was replaced.
     async fn remove_replaced(&self, output: &OutputSpec, replaced: Option<&Replaced>) -> Result<()> {
         let parts = replaced.iter().flat_map(|replaced| &replaced.parts);
-        // A manifest is a file that anyone can write: what it names must at least be a part, and lie here.
+        // Anyone can write a manifest: what it names must at least be a part, and lie in this output.
         let parts = parts.filter(|part| part.name.starts_with(PART) && !part.name.contains('/'));
         let Some(job) = replaced.map(|replaced| &replaced.job) else { return Ok(()) };
         let version = |part: &ReplacedPart| {
-            // The name says whose it is, whatever copying or restoring has made of its ETag; else the ETag must.
+            // A job's id in the name identifies the part, even if copying or restoring has changed its ETag; else the ETag
+            // must.
             let is_its = part_job(&part.name).is_some_and(|of| of.as_str() == job);
             let etag = part.etag.clone().filter(|_| !is_its);
             (is_its || etag.is_some()).then(|| Version { key: format!("{}{}", output.prefix, part.name), etag })
@@ -387,8 +398,9 @@ impl Conductor {
         self.objects.delete_versions(&output.bucket, parts.filter_map(version).collect()).await
     }
 
-    /// Aborts the uploads that a job has left: of its parts, as their keys carry it, and, where the output is this caller's to put
-    /// in order, of the manifest: at most they are its own, and then used up. Returns how many.
+    /// Aborts the uploads that a job has left. Those of its parts are known by their keys, which carry the job's id. With
+    /// `of_manifest`, which needs the claim to the output, also those of the manifest: if one is the caller's own, it is used
+    /// up already. Returns how many were aborted.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -406,16 +418,16 @@ impl Conductor {
         Ok(aborted)
     }
 
-    /// Starts the upload that will become the manifest. Nothing is in it yet.
+    /// Starts the upload that will become the manifest. It is empty.
     pub(crate) async fn begin_manifest(&self, output: &OutputSpec) -> Result<String> {
         self.objects.begin_upload(&output.bucket, &output.manifest_key()).await
     }
 
-    /// Goes through the sequence of publishing, from wherever it is; see the module.
+    /// Goes through the sequence of publishing, from any step; see the module.
     ///
     /// # Errors
-    /// What the services report: then another goes on. An error that is not [`Error::is_retryable`] says that the output is not
-    /// the job's any more.
+    /// Returns a service error when a service cannot be reached or refuses; another process then goes on. `output-taken` and
+    /// `output-changed` say that the output is not the job's any more; `turn-taken`, that another process has ended the job.
     pub(crate) async fn publish_output(
         &self,
         job: &JobId,
@@ -429,7 +441,7 @@ impl Conductor {
         let replaced = |owner: &Owner| owner.replaces.as_ref().map(|replaces| replaces.etag.clone());
         let there = there.map(|there| there.etag);
         if let Some(claim) = claim.as_mut().filter(|claim| replaced(&claim.owner) == there) {
-            // Whoever may take the output for dead waits for an hour from here on.
+            // From here on, another stack takes the claim for dead only after an hour.
             claim.etag = self.renew_if_old(output, claim).await?;
             let parts = self.complete_parts(job, output, &reduces).await?;
             for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
@@ -442,10 +454,11 @@ impl Conductor {
         self.clean_published(job, output, claim).await
     }
 
-    /// Where a job's result is there, goes on from that. Returns whether it is.
+    /// Continues publishing after the result is visible. Returns whether it is visible.
     ///
     /// # Errors
-    /// What the services report: then another goes on.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses;
+    /// another process then goes on. Returns `turn-taken` when the job is not publishing any more.
     pub(crate) async fn publish_rest(&self, job: &JobId, output: &OutputSpec) -> Result<bool> {
         if !self.is_published(job, output).await? {
             return Ok(false);
@@ -454,8 +467,8 @@ impl Conductor {
         self.clean_published(job, output, claim).await.map(|()| true)
     }
 
-    /// Decides whether a job that cannot be published has been, for good: its manifest's upload is aborted, so that nobody can
-    /// complete it any more. Returns the upload that was.
+    /// Stops the publishing of a job for good: aborts its manifest's upload, so that nobody can complete it any more. Returns
+    /// the id of that upload.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -467,7 +480,7 @@ impl Conductor {
         Ok(upload)
     }
 
-    /// Steps 4 and 5: the result is there, and what cannot be removed any more must not keep the job from its end.
+    /// Does steps 4 and 5. The result is visible, so what cannot be removed any more must not keep the job from its end.
     async fn clean_published(&self, job: &JobId, output: &OutputSpec, claim: Option<Claim>) -> Result<()> {
         let replaces = claim.as_ref().and_then(|claim| claim.owner.replaces.as_ref());
         self.tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
@@ -481,7 +494,7 @@ impl Conductor {
         }
     }
 
-    /// Says an error that trying again does not mend, whoever tries, and goes on without that step.
+    /// Logs an error that no process can mend by trying again, and goes on without that step.
     fn tolerate(&self, job: &JobId, doing: &str, done: Result<()>) -> Result<()> {
         match done {
             Err(error) if self.decides(&error) => {
@@ -492,7 +505,7 @@ impl Conductor {
         }
     }
 
-    /// Removes a job's claim, of which this was the ETag a moment ago: it may have been renewed since.
+    /// Removes a job's claim, which had this ETag a moment ago and may have been renewed since.
     async fn release(&self, job: &JobId, output: &OutputSpec, mut etag: String) -> Result<()> {
         for _ in 0..CLAIMS_MAX {
             if self.objects.delete_version(&output.bucket, &output.owner_key(), &etag).await? {
@@ -506,7 +519,7 @@ impl Conductor {
         Ok(())
     }
 
-    /// Whether a job's result is there, or was before another took the output.
+    /// Returns whether a job's result is visible, or was before another job took the output.
     async fn is_published(&self, job: &JobId, output: &OutputSpec) -> Result<bool> {
         let manifest = match self.read_manifest(output).await {
             // Something else is there.
@@ -516,14 +529,15 @@ impl Conductor {
         if manifest.is_some_and(|stored| stored.manifest.job == job.as_str()) {
             return Ok(true);
         }
-        // The claim is only removed once the ledger says this: so another may have the output, and its result be there.
+        // The claim is removed only after the ledger has noted the result. So another job may have the output by now, and its
+        // result be there.
         let publishing = self.ledger.publishing(job).await?;
         if publishing.phase == Phase::Publishing { Ok(publishing.is_noted) } else { Err(over(job)) }
     }
 
-    /// Completes the uploads of all parts. Returns the ETags, in order.
+    /// Completes the uploads of all parts. Returns their ETags, in order.
     async fn complete_parts(&self, job: &JobId, output: &OutputSpec, reduces: &[ReduceRecord]) -> Result<Vec<String>> {
-        // The futures are made before the stream: the compiler does not see that it is `Send` otherwise.
+        // The futures are made before the stream: otherwise the compiler does not see that it is `Send`.
         let parts = reduces
             .iter()
             .zip(0..)
@@ -548,11 +562,11 @@ impl Conductor {
         let upload = record.upload.as_ref().ok_or_else(|| missing("its attempt has left no upload"))?;
         match self.objects.complete(&output.bucket, &key, upload, &Replace::Yes).await? {
             Completed::Done(etag) => Ok(etag),
-            // Completed before: by this hand, the reply lost, or by whoever had the turn.
+            // It was completed before: by this request, its reply lost, or by the previous holder of the turn.
             Completed::Gone | Completed::Refused => {
                 for look in 0..COMPLETION_LOOKS {
                     if look > 0 {
-                        // Perhaps S3 is still at it, as another has asked it to be.
+                        // S3 may still be completing it for another process.
                         tokio::time::sleep(COMPLETION_PAUSE).await;
                     }
                     match self.objects.head(&output.bucket, &key).await? {
@@ -566,7 +580,7 @@ impl Conductor {
         }
     }
 
-    /// Completes the manifest's upload: the moment in which the result becomes the new one.
+    /// Completes the manifest's upload: the moment in which the new result becomes visible.
     async fn complete_manifest(
         &self,
         job: &JobId,
@@ -581,7 +595,7 @@ impl Conductor {
         text.push(b'\n');
         let replace = replaces.map_or(Replace::No, |replaces| Replace::Only(replaces.etag.clone()));
         for round in 0..MANIFEST_UPLOADS_MAX {
-            // The first time, the ledger was read just now.
+            // In the first round, the caller has just read the ledger.
             if round > 0 || upload.is_none() {
                 let view = self.ledger.job(job).await?;
                 upload = view.manifest_upload.filter(|_| view.phase == Phase::Publishing);
@@ -610,10 +624,11 @@ impl Conductor {
             if done == Completed::Refused {
                 return Err(changed(output));
             }
-            // Nobody has completed it, and it is gone: S3 may give an upload up after a conflict, and so may a lifecycle rule.
-            // Or an heir has aborted it, to whom the output belongs now, as the next round sees: an heir takes the output before
-            // it aborts, and whoever begins an upload looks at the claim before he completes it, so one of them sees the other.
-            // What S3 only says of a part that was sent again is mended by this too: of two uploads one could be completed later.
+            // Nobody has completed the upload, and it is gone: S3 may give an upload up after a conflict, and so may a
+            // lifecycle rule. Or an heir, to whom the output belongs now, has aborted it; the next round sees that. An heir
+            // takes the output before it aborts, and a process that begins an upload looks at the claim before it completes
+            // it, so one of them sees the other. S3 also answers so when a part was sent again. The abort covers that too: of
+            // two uploads, the old one could otherwise be completed later.
             self.objects.abort_upload(&output.bucket, &key, &id).await?;
             let again = self.begin_manifest(output).await?;
             if !self.ledger.replace_manifest_upload(job, &id, &again).await? {
@@ -623,10 +638,11 @@ impl Conductor {
         Err(Error::new(Code::Upload, format!("the upload of {} is gone again and again", output.shown_key(&key))))
     }
 
-    /// Goes through the sequence of undoing, from wherever it is; see the module.
+    /// Goes through the sequence of undoing, from any step; see the module.
     ///
     /// # Errors
-    /// What the services report, where trying again may help: then another goes on.
+    /// Returns a service error when a service cannot be reached or refuses and a retry may help; another process then goes
+    /// on.
     pub(crate) async fn undo_output(&self, job: &JobId, spec: &JobSpec, view: &JobView) -> Result<()> {
         let output = &spec.output;
         let claim = match self.claim_of(job, output).await {
@@ -636,7 +652,7 @@ impl Conductor {
             }
             claim => claim?,
         };
-        // Those of attempts that have committed are known without a listing, which may not be allowed.
+        // The uploads of committed attempts are known without a listing, which may not be permitted.
         let partitions = if view.phase_at.reducing.is_some() { view.partitions } else { 0 };
         let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
         for (pieces, partition) in reduces.into_iter().zip(0..) {
@@ -664,7 +680,7 @@ impl Conductor {
         }
     }
 
-    /// Gives an output free whose job publishes nothing, and puts in order first what it has inherited there.
+    /// Releases the output of a job that publishes nothing, after cleaning up what the job has inherited there.
     async fn give_back(&self, job: &JobId, output: &OutputSpec, Claim { owner, etag, .. }: Claim) -> Result<()> {
         if !owner.inherits.is_empty() {
             for heritage in &owner.inherits {
@@ -683,7 +699,7 @@ impl Conductor {
         self.tolerate(job, "giving the output free", self.release(job, output, etag).await)
     }
 
-    /// Gives an output free that was claimed for a job which had ended by then.
+    /// Releases an output that was claimed for a job which had ended by then.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
@@ -702,7 +718,7 @@ pub(crate) struct Publication {
     pub(crate) manifest: Manifest,
 }
 
-/// Says that another has taken the job to its end meanwhile: nothing is left to do.
+/// Returns the error that another process has ended the job meanwhile, so that nothing is left to do.
 fn over(job: &JobId) -> Error {
     Error::new(Code::TurnTaken, format!("another has taken job {job} to its end"))
 }
@@ -737,7 +753,8 @@ fn exists(output: &OutputSpec, key: &str) -> Error {
     )
 }
 
-/// A manifest of version 1 says neither whose its parts are nor what is in them: nobody can tell whether they are still the same.
+/// Returns the error for a manifest of version 1, which says neither whose its parts are nor what is in them: nobody can tell
+/// whether they are still the same.
 fn old(output: &OutputSpec) -> Error {
     let message =
         format!("the output {} holds a result of an earlier version, which cannot be replaced safely", output.shown);

@@ -1,8 +1,8 @@
-//! An object written as a stream: small ones by one PUT, large ones by a multipart upload whose parts go out in parallel.
-//! Memory is bounded by the size of a part times the number under way. What is not finished is aborted.
+//! An object written as a stream: a small one by one PUT, a large one by a multipart upload whose parts are sent in parallel.
+//! Memory is bounded by the size of a part times the number under way. An upload that is not finished is aborted.
 //!
-//! Or the upload is left open ([`Upload::leave_open`]): all bytes are with S3, and whoever is told its id can make them appear,
-//! once. An output's parts are published so.
+//! An upload may also be left open ([`Upload::leave_open`]): all bytes are with S3, and a process that knows its id can make
+//! the object appear, once. An output's parts are published this way.
 
 use crate::errors::Doing;
 use crate::objects::{Completed, Objects, Put, Replace};
@@ -27,7 +27,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Starts an upload to a key that nobody else writes to. Nothing is sent until there is a part's worth.
+    /// Starts an upload to a key that nobody else writes to. Nothing is sent until a part is full.
     pub fn new(objects: &Objects, bucket: &str, key: &str) -> Self {
         Upload {
             objects: objects.clone(),
@@ -42,12 +42,13 @@ impl Upload {
         }
     }
 
-    /// Goes on with an upload that another has begun, and that holds nothing that counts.
+    /// Resumes an upload that another process has begun, none of whose parts matter.
     pub(crate) fn resume(objects: &Objects, bucket: &str, key: &str, id: &str) -> Self {
         Upload { id: Some(id.to_owned()), ..Self::new(objects, bucket, key) }
     }
 
-    /// Sends these bytes as all of an upload, and leaves it open. Returns the ETags of its parts; `None` when it is gone.
+    /// Sends these bytes as the whole of an upload, and leaves it open. Returns the ETags of its parts; `None` when the
+    /// upload is gone.
     pub(crate) async fn send_all(mut self, bytes: Bytes) -> Result<Option<Vec<String>>> {
         self.buffered = bytes.len();
         self.buffer.push(bytes);
@@ -58,14 +59,14 @@ impl Upload {
         }
     }
 
-    /// Adds bytes at the end; waits while enough parts are under way.
+    /// Appends bytes; waits while the most parts are under way.
     ///
     /// # Errors
-    /// What S3 reports of this or of an earlier part.
+    /// Returns S3's error for this or an earlier part; `too-large` when the object has too many parts.
     pub async fn push(&mut self, bytes: Bytes) -> Result<()> {
         self.buffered += bytes.len();
         self.buffer.push(bytes);
-        // Doubling every 1,000 parts keeps within 10,000 of them for any object that S3 can hold.
+        // Doubling the size every 1,000 parts stays within 10,000 parts for any object that S3 can hold.
         let part_bytes = UPLOAD_PART_BYTES << (self.next_part / 1_000);
         if self.buffered >= part_bytes { self.send_part().await } else { Ok(()) }
     }
@@ -123,10 +124,10 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the object appear, whole. Returns its ETag.
+    /// Completes the upload: the whole object appears. Returns its ETag.
     ///
     /// # Errors
-    /// What S3 reports; then nothing appears.
+    /// Returns S3's error; the upload is aborted then.
     pub async fn finish(mut self) -> Result<String> {
         let done = self.try_finish().await;
         if done.is_err() {
@@ -149,7 +150,7 @@ impl Upload {
                 self.id = None;
                 Ok(etag)
             }
-            // The SDK may have sent the request twice, the first reply lost: then the object is there.
+            // The SDK may have sent the request again after a lost reply: then the object is there.
             Completed::Gone => match self.objects.head(&self.bucket, &self.key).await? {
                 Some(there) => {
                     self.id = None;
@@ -165,10 +166,10 @@ impl Upload {
         Error::new(Code::Upload, format!("the upload of s3://{}/{} is gone", self.bucket, self.key))
     }
 
-    /// Sends all bytes and leaves it to another to make the object appear ([`Objects::complete`]) or to give it up.
+    /// Sends all bytes and leaves it to another process to complete the upload ([`Objects::complete`]) or to abort it.
     ///
     /// # Errors
-    /// What S3 reports; then it is aborted.
+    /// Returns S3's error; the upload is aborted then.
     pub async fn leave_open(mut self) -> Result<OpenUpload> {
         let left = self.send_rest().await;
         match &left {
@@ -178,8 +179,8 @@ impl Upload {
         left.map(OpenUpload::bounded)
     }
 
-    /// Sends what is left: of an empty object one part without bytes, as an upload needs one. Returns the upload with the ETags
-    /// of all parts, however many.
+    /// Sends what is left. For an empty object that is one part without bytes, as an upload needs a part. Returns the upload
+    /// with the ETags of all parts, however many they are.
     async fn send_rest(&mut self) -> Result<OpenUpload> {
         if self.buffered > 0 || self.next_part == 1 {
             self.send_part().await?;
@@ -192,7 +193,7 @@ impl Upload {
         Ok(OpenUpload { id, etags: self.sent.iter().map(|(_, etag)| etag.clone()).collect() })
     }
 
-    /// Gives the upload up. What S3 keeps of it all the same, the bucket's lifecycle rule removes.
+    /// Aborts the upload. What S3 keeps of it all the same, the bucket's lifecycle rule removes.
     pub async fn abort(&mut self) {
         self.sending.shutdown().await;
         if let Some(id) = self.id.take()

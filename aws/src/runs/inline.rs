@@ -1,5 +1,5 @@
-//! In DynamoDB: items of up to 400 KB, runs by their partition, so that one query finds all of a partition's, and the results
-//! of calls by their group. The items' layout is `ledger/runs.rs`'s.
+//! Intermediate results in DynamoDB: items of up to 400 KB. Runs lie by partition, so that one query finds all runs of a
+//! partition; the results of calls lie by group. `ledger/runs.rs` has the items' layout.
 
 use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
 use crate::ledger::{Committed, run_key};
@@ -14,7 +14,8 @@ use std::io::{Cursor, Read};
 /// See [`Placement::Inline`].
 pub(super) struct Inline;
 
-/// The results of a group of batches share a partition key: a key takes 1,000 KB a second.
+/// Returns the partition key's number for a batch's results. The batches of one group share a key, as a key takes 1,000 KB a
+/// second.
 fn results_partition(task: TaskIdx) -> Partition {
     Partition(task.0 / TASKS_PER_GROUP)
 }
@@ -85,7 +86,7 @@ impl Place for Inline {
     }
 }
 
-/// Writes the one result of a batch whose worker died: an error's words, which fit into an item.
+/// Writes the one result of a batch whose worker died: an error's text, which fits into an item.
 pub(super) async fn write_settled(store: RunStore<'_>, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<()> {
     let key = run_key(store.job, results_partition(of.task), of.task, of.piece, of.attempt);
     store.conductor.ledger.put_bytes(doing, key, "run", result).await

@@ -6,15 +6,15 @@
 //!                                  ╲─▶ Object   one object in S3 ───┴──open──▶ reducer, driver
 //! ```
 //!
-//! [`kinglet_core::placement`] decides where those of an attempt lie, all of them in one place, and the record of its commit
-//! says where that is ([`Placement`]). Nothing here is found by looking for it: who reads knows the attempt that was committed,
-//! and its name is in every key.
+//! [`kinglet_core::placement`] decides where the results of an attempt lie, all of them in one place, and the record of its
+//! commit names that place ([`Placement`]). Nothing here is found by searching: the reader knows the committed attempt, whose
+//! id is in every key.
 //!
-//! # Another place
+//! # Adding a place
 //!
-//! A place is a module beside `inline` and `object` with its `Place`, a line in `PLACES`, and a variant of [`Placement`],
-//! which is on the wire: a record's layout changes with its version. When something is to lie there says
-//! `core/src/placement.rs`. [`crate::Ledger::forget`] and whoever clears a job's prefix in the work bucket remove what is there.
+//! A place is a module next to `inline` and `object` with its `Place`, a line in `PLACES`, and a variant of [`Placement`],
+//! which is on the wire: a record's layout changes only with its version. `core/src/placement.rs` says what lies there.
+//! [`crate::Ledger::forget`], and the code that clears a job's prefix in the work bucket, remove what is there.
 
 mod inline;
 mod object;
@@ -35,18 +35,18 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// All places. Those that can say that something is not there stand before the one that takes it for granted.
+/// All places. Those that can tell that something is not there come before the one that assumes it is.
 static PLACES: [&dyn Place; 2] = [&inline::Inline, &object::Object];
 
 /// A place where intermediate results lie.
 trait Place: Sync {
-    /// What records call it.
+    /// Returns the place's name in records.
     fn placement(&self) -> Placement;
 
-    /// Writes an attempt's runs; one without pairs is not written.
+    /// Writes an attempt's runs. A run without pairs is not written.
     fn write<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>>;
 
-    /// Finds the committed runs of one partition that lie here. Asks nobody where there are none.
+    /// Finds the committed runs of one partition that lie here. Sends no request where there are none.
     fn find<'a>(
         &'a self,
         store: RunStore<'a>,
@@ -57,7 +57,7 @@ trait Place: Sync {
     /// Writes the results of a batch.
     fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>>;
 
-    /// Reads the results of batches that lie here, in the same order. Asks nobody where there are none.
+    /// Reads the results of the batches that lie here, in the same order. Sends no request where there are none.
     fn read_results<'a>(&'a self, store: RunStore<'a>, batches: &'a [&'a Batch]) -> BoxFuture<'a, Result<Vec<Bytes>>>;
 
     /// Writes what a reduce function returned.
@@ -68,21 +68,21 @@ trait Place: Sync {
         bytes: Vec<u8>,
     ) -> BoxFuture<'a, Result<()>>;
 
-    /// Reads what a reduce function returned; `None` where it does not lie here.
+    /// Reads what a reduce function returned; `None` if it does not lie here.
     fn read_reduced<'a>(&'a self, store: RunStore<'a>, attempt: AttemptId) -> BoxFuture<'a, Result<Option<Bytes>>>;
 }
 
-/// The place of this name; nothing lies [`Placement::Nowhere`].
+/// Returns the place of this name; `None` for [`Placement::Nowhere`].
 fn place_of(placement: Placement) -> Option<&'static dyn Place> {
     PLACES.into_iter().find(|place| place.placement() == placement)
 }
 
-/// A map attempt, by which what it wrote is named.
+/// A map attempt. The keys of everything that it wrote carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapAttempt {
     /// The task.
     pub task: TaskIdx,
-    /// Which piece of its split.
+    /// The piece of its split.
     pub piece: Piece,
     /// The attempt.
     pub attempt: AttemptId,
@@ -93,38 +93,38 @@ pub struct MapAttempt {
 pub struct Batch {
     /// The task.
     pub task: TaskIdx,
-    /// Which piece of it.
+    /// The piece of the task.
     pub piece: Piece,
-    /// What its commit says.
+    /// The record of its commit.
     pub record: MapRecord,
 }
 
 impl Batch {
-    /// The attempt that was committed.
+    /// Returns the attempt that was committed.
     pub fn attempt(&self) -> MapAttempt {
         MapAttempt { task: self.task, piece: self.piece, attempt: self.record.attempt }
     }
 }
 
-/// The runs that an attempt has made, one a partition.
+/// The runs that an attempt has made, one for each partition.
 pub struct MapRuns<'a> {
     /// The runs.
     pub runs: Vec<Run>,
-    /// Where those lie that do not fit into memory.
+    /// The directory of those that do not fit into memory.
     pub tmp: &'a Path,
 }
 
-/// The error of a run that cannot be read again.
+/// Returns the error of a run that cannot be read back.
 fn unreadable(tmp: &Path, error: &io::Error) -> Error {
     Error::new(Code::Tmp, format!("reading a run in {}: {error}", tmp.display()))
 }
 
-/// What was written, as a commit says it.
+/// Where and how much was written, as a commit records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Where it lies.
+    /// The place.
     pub placement: Placement,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
@@ -136,17 +136,18 @@ pub struct RunStore<'a> {
 }
 
 impl Conductor {
-    /// The intermediate results of a job.
+    /// Returns the intermediate results of a job.
     pub fn runs<'a>(&'a self, job: &'a JobId) -> RunStore<'a> {
         RunStore { conductor: self, job }
     }
 }
 
 impl RunStore<'_> {
-    /// Writes an attempt's runs. All of them lie inline when they hold at most `inline_bytes_max`, where that is given.
+    /// Writes an attempt's runs. If `inline_bytes_max` is given, they lie inline when they hold at most that many bytes
+    /// together.
     ///
     /// # Errors
-    /// What the services report; [`Error::Limit`] when `/tmp` cannot be read.
+    /// Returns a service error of S3 or DynamoDB; or `tmp` when a spilled run cannot be read from `/tmp`.
     pub async fn write(self, of: MapAttempt, runs: MapRuns<'_>, inline_bytes_max: Option<u64>) -> Result<Placed> {
         let lengths: Vec<u64> = runs.runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
         let placement = place(&lengths, inline_bytes_max);
@@ -156,10 +157,11 @@ impl RunStore<'_> {
         Ok(Placed { placement, bytes: lengths.iter().sum() })
     }
 
-    /// Finds the committed runs of one partition, in all places at once. Must be called where a Tokio runtime runs.
+    /// Finds the committed runs of one partition, in all places at once. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// What the services report; [`Error::Corrupt`] when what was committed is not there.
+    /// Returns a service error of S3 or DynamoDB; or an error of corruption, such as `index-missing`, when what was committed
+    /// is not there.
     pub async fn open(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<PartitionRuns> {
         let found = join_all(PLACES.map(|place| place.find(self, partition, committed))).await;
         let mut runs = Vec::new();
@@ -169,7 +171,7 @@ impl RunStore<'_> {
         Ok(PartitionRuns(runs))
     }
 
-    /// Writes the results of a batch's attempt; as for [`Self::write`].
+    /// Writes the results of a batch's attempt; `inline_bytes_max` is as in [`Self::write`].
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -187,8 +189,8 @@ impl RunStore<'_> {
         Ok(Placed { placement, bytes })
     }
 
-    /// Writes one result in the name of an attempt that could not. It is small, and whoever does this may not write to all
-    /// places.
+    /// Writes one result on behalf of an attempt that could not. It lies inline: it is small, and the caller may lack rights
+    /// to other places.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
@@ -198,10 +200,10 @@ impl RunStore<'_> {
         Ok(Placed { placement: Placement::Inline, bytes })
     }
 
-    /// The results of committed batches, in the same order.
+    /// Reads the results of committed batches, in the same order.
     ///
     /// # Errors
-    /// What the services report; [`Error::Corrupt`] when committed results are not there.
+    /// Returns a service error of S3 or DynamoDB; or `results-missing` when committed results are not there.
     pub async fn results(self, batches: &[Batch]) -> Result<Vec<Bytes>> {
         let mut results = vec![Bytes::new(); batches.len()];
         for place in PLACES {
@@ -225,14 +227,14 @@ impl RunStore<'_> {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn write_reduced(self, attempt: AttemptId, result: Vec<u8>) -> Result<()> {
-        // A result is never empty: its head stands before the value.
+        // A result is never empty: its head precedes the value.
         match place_of(place(&[result.len() as u64], None)) {
             Some(place) => place.write_reduced(self, attempt, result).await,
             None => Ok(()),
         }
     }
 
-    /// What a reduce function returned. Its commit does not say where that lies.
+    /// Reads what a reduce function returned. Its commit does not say where that lies.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -246,9 +248,9 @@ impl RunStore<'_> {
     }
 }
 
-/// A run that was found, and is fetched when it is opened.
+/// A run that was found. Opening it fetches it.
 struct Found {
-    /// Says in errors which one.
+    /// Identifies the run in errors.
     name: String,
     open: Box<dyn FnOnce() -> Box<dyn Read + Send> + Send>,
 }
@@ -262,7 +264,7 @@ impl Runs for PartitionRuns {
     }
 
     fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
-        // All are asked for before the first is waited for.
+        // All runs are requested before the first is waited for.
         let readers: Vec<(String, Box<dyn Read + Send>)> = self.0[which]
             .iter_mut()
             .map(|found| match found.take() {

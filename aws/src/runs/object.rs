@@ -1,5 +1,6 @@
-//! In S3: one object an attempt, with its runs one behind the other by partition; where each begins stands in the ledger, by
-//! group of tasks ([`RunIndex`]). The results of a batch, and what a reduce function returned, are an object each.
+//! Intermediate results in S3. The runs of an attempt lie in one object, one behind the other by partition; the ledger says
+//! where each begins, by group of tasks ([`RunIndex`]). The results of a batch, and what a reduce function returned, are an
+//! object each.
 
 use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
 use crate::ledger::Committed;
@@ -15,10 +16,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// How much of a run is read and handed on at once.
+/// How many bytes of a run are read and handed on at once.
 const PUSH_BYTES: u64 = 4 << 20;
 
-/// How many blocks of a body wait for the merge, for each run.
+/// How many blocks of each run's body wait for the merge.
 const BLOCKS_WAITING: usize = 4;
 
 /// How many GETs of results are under way at once.
@@ -27,12 +28,12 @@ const PARALLEL: usize = 16;
 /// See [`Placement::Object`].
 pub(super) struct Object;
 
-/// The key of a map attempt's runs, or of a batch's results, in the work bucket.
+/// Returns the key of a map attempt's runs, or of a batch's results, in the work bucket.
 fn runs_key(job: &JobId, of: MapAttempt) -> String {
     format!("jobs/{job}/runs/{:06}.{}/{}", of.task.0, of.piece.0, of.attempt)
 }
 
-/// The key of what a reduce function returned.
+/// Returns the key of what a reduce function returned.
 fn reduced_key(job: &JobId, attempt: AttemptId) -> String {
     format!("jobs/{job}/result/{attempt}")
 }
@@ -151,7 +152,7 @@ struct Bodies {
 }
 
 impl Bodies {
-    /// Asks for a part of an object, and hands on what comes.
+    /// Requests a range of an object, and hands on its blocks as they come.
     fn start(&self, key: &str, from: u64, to: u64) -> Body {
         let shown = format!("s3://{}/{key}", self.bucket);
         let mut reader = self.objects.read(&self.bucket, key, None, from, to, &shown);
