@@ -1,4 +1,5 @@
-//! Batches of calls in the ledger: a call that failed for its worker; cancelling; progress; what a reduce function returned.
+//! Batches of calls in the ledger: the failure of a call whose worker died; cancelling; progress; the result of a reduce
+//! function.
 
 use crate::conduct::Conductor;
 use crate::ledger::{
@@ -15,11 +16,11 @@ use kinglet_core::wire::items;
 use kinglet_core::wire::record::{MapRecord, Position, Usage};
 use kinglet_core::{ByteRange, Code, Error, Result, codec};
 
-/// A number that no try has: of the attempt that stands for a worker that died.
+/// The number of the attempt that stands for a worker that died. No try has it.
 const SETTLED: u16 = u16::MAX;
 
 impl Conductor {
-    /// Invokes the rest of a piece that was committed short of its end.
+    /// Invokes the mapper for the rest of a piece that was committed short of its end.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
@@ -31,7 +32,8 @@ impl Conductor {
         self.functions.start(&Event::Map(rest)).await
     }
 
-    /// Commits in the name of a piece's first call that it failed, and invokes the rest. Returns whether the stage is complete.
+    /// Commits the failure of a piece's first call on behalf of its dead worker, and invokes the mapper for the rest. Returns
+    /// whether the stage is complete.
     pub(crate) async fn settle(
         &self,
         job: &JobId,
@@ -89,10 +91,11 @@ impl Conductor {
 }
 
 impl Ledger {
-    /// Records that nobody waits for some calls any more.
+    /// Records that some calls are cancelled.
     ///
     /// # Errors
-    /// [`Error::Limit`] with `calls-cancelled` beyond [`CALLS_CANCELLED_MAX`]; what DynamoDB reports.
+    /// Returns `calls-cancelled` beyond [`CALLS_CANCELLED_MAX`] calls; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn cancel_calls(&self, job: &JobId, calls: &[u32]) -> Result<()> {
         let cancelling = self
             .update(format!("cancelling {} calls of job {job}", calls.len()), Key::job(job))
@@ -112,7 +115,7 @@ impl Ledger {
         }
     }
 
-    /// Writes one attribute of an item. By an update, which all functions may do; they may not replace items.
+    /// Writes one attribute of an item by an update: all functions may update items, but they may not replace them.
     pub(crate) async fn put_bytes(&self, doing: String, key: Key, name: &str, bytes: Vec<u8>) -> Result<()> {
         match self.update(doing, key).set(name, binary(bytes)).ttl().send().await? {
             Updated::Done(_) => Ok(()),
@@ -130,7 +133,7 @@ impl Ledger {
         self.put_bytes(doing, Key::progress(job, task), "progress", codec::encode(&progress)?).await
     }
 
-    /// How far the calls are that have said so.
+    /// Reads the progress of all calls that have reported any.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
@@ -153,7 +156,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// What a reduce function returned, if it lies here.
+    /// Reads what a reduce function returned, if it lies in DynamoDB.
     pub(crate) async fn result(&self, job: &JobId, attempt: AttemptId) -> Result<Option<Bytes>> {
         let mut items = self.query(&result_pk(job), &format!("{attempt}#")).await?;
         items.sort_by_key(|item| read_text(item, "sk").unwrap_or_default().to_owned());

@@ -1,7 +1,7 @@
-//! What `kinglet doctor` asks of AWS: each permission tried by using it, each setting read.
+//! What `kinglet doctor` checks on AWS: it tries each permission by using it, and reads each setting.
 //!
-//! Whatever is written to try is below `jobs/doctor-…` of the work bucket, where a driver may write, and `doctor#…` of the
-//! table, and is removed again. What a doctor that was killed leaves, `kinglet clean` takes for a job that is over.
+//! What it writes lies below `jobs/doctor-…` of the work bucket, where a driver may write, and `doctor#…` of the table, and
+//! is removed again. What a killed doctor leaves, `kinglet clean` takes for a job that is over.
 
 use crate::conduct::Conductor;
 use crate::errors::{Doing, code};
@@ -12,56 +12,59 @@ use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::types::ExpirationStatus;
 use kinglet_core::{Code, Error, Result};
 
-/// How the table is set up.
+/// The settings of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSettings {
-    /// `ACTIVE` when it can be used.
+    /// The table's status; `ACTIVE` when it can be used.
     pub status: String,
-    /// Whether it is paid for by request.
+    /// Whether requests are paid for one by one (on demand).
     pub on_demand: bool,
-    /// Whether items go by their attribute `ttl`.
+    /// Whether items expire by their attribute `ttl`.
     pub ttl: bool,
-    /// Whether it can be restored to any second; `None` where that may not be read.
+    /// Whether point-in-time recovery is on; `None` if that may not be read.
     pub recoverable: Option<bool>,
 }
 
-/// How the work bucket is set up; `None` where that may not be read.
+/// The settings of the work bucket; each is `None` if it may not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketSettings {
-    /// Whether its policy refuses what does not come by TLS.
+    /// Whether the bucket's policy refuses requests without TLS.
     pub tls_only: Option<bool>,
     /// Whether intermediate data expires.
     pub expires: Option<bool>,
-    /// Whether uploads that were not finished are given up.
+    /// Whether unfinished multipart uploads are aborted.
     pub aborts_uploads: Option<bool>,
     /// Whether objects are encrypted.
     pub encrypted: Option<bool>,
-    /// Whether nothing in it can be made public.
+    /// Whether all public access is blocked.
     pub private: Option<bool>,
 }
 
-/// How a function is set up.
+/// The settings of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
-    /// `Active` when it can be invoked; `Inactive` when it has slept for weeks, and the first invocation wakes it.
+    /// The state: `Active` when the function can be invoked; `Inactive` when it was idle for weeks, and the first invocation
+    /// wakes it.
     pub state: String,
-    /// How the last change of it ended, `Successful`.
+    /// The status of the last update, such as `Successful`.
     pub last_update: String,
-    /// Memory in MB.
+    /// The memory in MB.
     pub memory_mb: u32,
-    /// In seconds.
+    /// The timeout in seconds.
     pub timeout_s: u32,
-    /// The ledger's table that it was told.
+    /// The ledger's table in the function's environment.
     pub table: Option<String>,
-    /// Whether the record of a failed event is sent on, with no retry of Lambda's own before; `None` where that may not be read.
+    /// Whether the records of failed events are sent on, with no retries of Lambda's own before; `None` if that may not be
+    /// read.
     pub tells_failures: Option<bool>,
 }
 
 impl Conductor {
-    /// Writes, reads and deletes an object of the work bucket, one write of it on a condition.
+    /// Writes, reads and deletes an object of the work bucket, and writes it once more on a condition that does not hold.
     ///
     /// # Errors
-    /// What S3 refuses; `condition-ignored` when it takes a write whose condition does not hold.
+    /// Returns `condition-ignored` when S3 accepts a write whose condition does not hold; or a service error, such as
+    /// `access-denied`, when it refuses a request.
     pub async fn try_bucket(&self, name: &str) -> Result<()> {
         let (objects, bucket, key) = (&self.objects, &self.stack.work_bucket, format!("jobs/doctor-{name}/tried"));
         objects.put(bucket, &key, "tried".into(), Replace::No).await?;
@@ -75,20 +78,20 @@ impl Conductor {
         }
     }
 
-    /// Invokes a function without running it.
+    /// Checks by a dry run that a function may be invoked.
     ///
     /// # Errors
-    /// What Lambda refuses.
+    /// Returns a service error, such as `access-denied`, when Lambda cannot be reached or refuses.
     pub async fn try_function(&self, name: &str) -> Result<()> {
         let doing = Doing::now(format!("invoking function {name}"));
         let request = self.clients.lambda.invoke().function_name(name).invocation_type(InvocationType::DryRun);
         request.send().await.map(drop).map_err(|e| function_error(name, &doing, &e))
     }
 
-    /// How a function is set up.
+    /// Reads the settings of a function.
     ///
     /// # Errors
-    /// What Lambda refuses.
+    /// Returns a service error, such as `access-denied`, when Lambda cannot be reached or refuses.
     pub async fn function_settings(&self, name: &str) -> Result<FunctionSettings> {
         let doing = Doing::now(format!("looking at function {name}"));
         let lambda = &self.clients.lambda;
@@ -99,7 +102,7 @@ impl Conductor {
                 let destination = events.destination_config().and_then(|to| to.on_failure()?.destination());
                 Some(destination.is_some() && events.maximum_retry_attempts() == Some(0))
             }
-            // One that was never set up has none; that it may not be read says nothing of it.
+            // A function without such settings answers so. Other errors, such as a missing permission, say nothing of them.
             Err(e) => (code(&e).as_deref() == Some("ResourceNotFoundException")).then_some(false),
         };
         let variables = found.environment().and_then(|environment| environment.variables());
@@ -114,10 +117,10 @@ impl Conductor {
         })
     }
 
-    /// How the work bucket is set up.
+    /// Reads the settings of the work bucket.
     pub async fn bucket_settings(&self) -> BucketSettings {
         let (s3, bucket) = (&self.clients.s3, &self.stack.work_bucket);
-        // That nothing is set is an answer, told by an error of its own; that it may not be read is none.
+        // A missing setting has an error code of its own, and is an answer; a missing permission is none.
         let none = |code: Option<String>| match code.as_deref() {
             Some(code) if code.starts_with("NoSuch") || code.contains("NotFound") => Some(false),
             _ => None,
@@ -162,7 +165,7 @@ impl Conductor {
     }
 }
 
-/// Whether a bucket's policy denies requests that do not come by TLS.
+/// Returns whether a bucket's policy denies requests without TLS.
 fn refuses_plain(policy: &str) -> bool {
     let policy: serde_json::Value = serde_json::from_str(policy).unwrap_or_default();
     let statements = match &policy["Statement"] {
@@ -199,10 +202,11 @@ where
 }
 
 impl Ledger {
-    /// Writes an item on a condition, twice, reads it and deletes it.
+    /// Writes an item twice on a condition, which does not hold the second time, reads it and deletes it.
     ///
     /// # Errors
-    /// What DynamoDB refuses; `condition-ignored` when it takes a write whose condition does not hold.
+    /// Returns `condition-ignored` when DynamoDB accepts a write whose condition does not hold; or a service error, such as
+    /// `access-denied`, when it refuses a request.
     pub async fn try_table(&self, name: &str) -> Result<()> {
         let (client, table) = (self.client(), self.table_name());
         let doing = Doing::now(format!("trying table {table}"));
@@ -227,10 +231,10 @@ impl Ledger {
         }
     }
 
-    /// How the table is set up.
+    /// Reads the settings of the table.
     ///
     /// # Errors
-    /// What DynamoDB refuses.
+    /// Returns a service error, such as `access-denied`, when DynamoDB cannot be reached or refuses.
     pub async fn settings(&self) -> Result<TableSettings> {
         let (client, name) = (self.client(), self.table_name());
         let doing = Doing::now(format!("looking at table {name}"));
@@ -260,10 +264,10 @@ impl Ledger {
 }
 
 impl Objects {
-    /// Lists at most one object of a bucket, to see whether that is permitted.
+    /// Lists at most one object of a bucket, to check the permission.
     ///
     /// # Errors
-    /// What S3 refuses.
+    /// Returns a service error, such as `access-denied`, when S3 cannot be reached or refuses.
     pub async fn try_list(&self, bucket: &str) -> Result<()> {
         let doing = self.doing(format!("listing s3://{bucket}/"));
         self.s3.list_objects_v2().bucket(bucket).max_keys(1).send().await.map(drop).map_err(|e| doing.failed(&e))

@@ -1,12 +1,11 @@
-//! What jobs leave behind: found, counted and removed.
+//! What jobs leave behind: finding, counting and removing it.
 //!
-//! A job that has ended needs nothing any more of what it kept in the work bucket and in the ledger; both forget it by
-//! themselves after [`JOB_KEPT_S`]. Whoever does not want to wait so long, or to pay for it,
-//! cleans.
+//! A job that has ended needs nothing any more of what it kept in the work bucket and in the ledger. Both forget it by
+//! themselves after [`JOB_KEPT_S`]; cleaning removes it sooner, and saves its storage.
 //!
-//! Whose is an object of which the ledger knows no job? A driver's that submits one just now and writes its input first, for at
-//! most [`SUBMIT_MS_MAX`]; or that of calls to which a value was given ([`SHARED`]), for as long as the stack keeps it. Neither is
-//! removed. How old it is, S3 says.
+//! An object whose job the ledger does not know may belong to a driver that is just submitting it and writes its input first,
+//! for at most [`SUBMIT_MS_MAX`]; or to calls that share a value ([`SHARED`]), for as long as the stack keeps it. Neither is
+//! removed. S3 says how old an object is.
 
 use crate::conduct::Conductor;
 use crate::ledger::JobEntry;
@@ -16,29 +15,29 @@ use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::limits::JOB_KEPT_S;
 use std::collections::BTreeMap;
 
-/// The longest that a driver may take from the first object of a job to its entry in the ledger, in milliseconds (a day).
+/// The longest that a driver may take from the first object of a job to the job's ledger entry, in milliseconds (a day).
 pub const SUBMIT_MS_MAX: u64 = 24 * 3_600_000;
 
-/// The last part of the key of a value that calls share: it belongs to no job, and is kept as long as one.
+/// The last part of the key of a value that calls share. It belongs to no job, and is kept as long as a job.
 pub const SHARED: &str = "shared";
 
 /// What is left of one job in the work bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftover {
-    /// Keys of its objects.
+    /// The keys of its objects.
     pub keys: Vec<String>,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// Multipart uploads that were not finished.
+    /// The multipart uploads that are open.
     pub uploads: Vec<LeftUpload>,
-    /// When the last of these was written or begun, by S3's clock.
+    /// When the newest of these objects and uploads was written or begun, by S3's clock.
     pub written_at: Timestamp,
-    /// The ledger's entry of it, where it has one.
+    /// The job's entry in the ledger, if there is one.
     pub entry: Option<JobEntry>,
 }
 
 impl Leftover {
-    /// Whether nobody needs it any more.
+    /// Returns whether nobody needs it any more.
     pub fn is_over(&self, now: Timestamp) -> bool {
         let is_shared = self.keys.iter().any(|key| key.rsplit('/').next() == Some(SHARED));
         let needed_ms = if is_shared { JOB_KEPT_S * 1_000 } else { SUBMIT_MS_MAX };
@@ -48,17 +47,18 @@ impl Leftover {
         }
     }
 
-    /// The last that is known to have happened to it.
+    /// Returns the latest time at which something is known to have happened to the job.
     pub fn last_at(&self) -> Timestamp {
         self.entry.as_ref().map_or(self.written_at, |entry| entry.ended_at.unwrap_or(entry.submitted_at))
     }
 }
 
 impl Conductor {
-    /// What the work bucket and the ledger hold of jobs, by job.
+    /// Collects what the work bucket and the ledger hold of jobs, by job.
     ///
     /// # Errors
-    /// What S3 and DynamoDB report.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 or DynamoDB cannot be reached or
+    /// refuses.
     pub async fn leftovers(&self) -> Result<BTreeMap<JobId, Leftover>> {
         let (bucket, mut found) = (&self.stack.work_bucket, BTreeMap::<JobId, Leftover>::new());
         let job_of = |key: &str| key.strip_prefix(JOBS)?.split('/').next()?.parse::<JobId>().ok();
@@ -83,8 +83,8 @@ impl Conductor {
             leftover.written_at = leftover.written_at.max(left.begun_at);
             leftover.uploads.push(left);
         }
-        // Read last: a job whose objects were listed above, and which is at work, has its entry by now, unless a driver is just
-        // submitting it.
+        // The ledger is read last: a running job whose objects were listed above has its entry by now, unless a driver is
+        // just submitting it.
         for entry in self.ledger.jobs().await? {
             let leftover = found.entry(entry.job.clone()).or_default();
             leftover.entry = Some(entry);
@@ -92,13 +92,14 @@ impl Conductor {
         Ok(found)
     }
 
-    /// Removes what is left of a job that is over, the ledger's entry last. Returns how many items of the ledger it had.
+    /// Removes what is left of a job that is over, its ledger entry last. Returns the number of ledger items removed.
     ///
     /// # Errors
-    /// What S3 and DynamoDB report; then what is left can be cleaned again.
+    /// Returns a service error when S3 or DynamoDB cannot be reached or refuses; what is left can be cleaned again.
     pub async fn forget(&self, job: &JobId, leftover: &Leftover) -> Result<u64> {
         let bucket = &self.stack.work_bucket;
-        // While its spec still says where: what attempts have left in its output that ran on after the job had ended.
+        // Attempts that ran on after the job had ended may have left something in its output. Only the spec says where that
+        // is.
         match self.spec(job).await {
             Ok(spec) if spec.writes_output() => {
                 let late = async {
@@ -119,5 +120,5 @@ impl Conductor {
     }
 }
 
-/// What the keys of all jobs start with.
+/// The prefix of all jobs' keys.
 const JOBS: &str = "jobs/";

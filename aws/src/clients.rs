@@ -1,4 +1,4 @@
-//! One set of SDK clients, made the way every AWS tool makes them: from the environment, profiles, and instance roles.
+//! One set of SDK clients, configured as in every AWS tool: from the environment, profiles, and instance roles.
 
 use crate::clock::{Clock, ClockInterceptor};
 use crate::meter::{Meter, MeterInterceptor};
@@ -9,7 +9,7 @@ use aws_smithy_http_client::tls;
 use aws_types::service_config::ServiceConfigKey;
 use std::sync::Arc;
 
-/// The three clients, and what counts their requests.
+/// The clients of S3, DynamoDB and Lambda, and the meter that counts their requests.
 #[derive(Clone)]
 pub struct Clients {
     /// S3.
@@ -18,15 +18,15 @@ pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// Lambda.
     pub lambda: aws_sdk_lambda::Client,
-    /// What they sent.
+    /// The totals of their requests.
     pub meter: Arc<Meter>,
-    /// What time they say it is.
+    /// The services' time, from their replies.
     pub clock: Clock,
-    /// Where DynamoDB is, when that is not AWS.
+    /// The URL of DynamoDB, if it is not AWS's.
     pub(crate) dynamodb_url: Option<String>,
 }
 
-/// Where the services are, when that is not AWS, and who asks. The embedded runtime hands one of these out.
+/// The servers to use in place of AWS, and the credentials for them. The embedded runtime hands one of these out.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// The URL of S3.
@@ -35,28 +35,28 @@ pub struct Endpoints {
     pub dynamodb: String,
     /// The URL of Lambda.
     pub lambda: String,
-    /// The region in signatures.
+    /// The region that requests are signed for.
     pub region: String,
-    /// Access key id and secret.
+    /// The access key id and the secret.
     pub keys: (String, String),
 }
 
-/// How often the SDK tries one request. Throttling is normal at the start of a large job.
+/// How often the SDK tries a request. Throttling is normal at the start of a large job.
 const ATTEMPTS: u32 = 8;
 
-/// How the SDK's further attempts are bounded besides: by nothing. By default all clients of a process share 500 tokens, of
-/// which each attempt takes 5 and few come back: after a hundred throttled requests the next one fails at its first refusal,
-/// whatever [`ATTEMPTS`] says. Here each request has its own: a task sends a bounded number of them, a few at once, each a
-/// bounded number of times with growing pauses.
+/// Returns the budget of the SDK's retries: unlimited. By default all clients of a process share 500 tokens, of which each
+/// retry takes 5 and few come back: after a hundred throttled requests the next one fails at its first refusal, whatever
+/// [`ATTEMPTS`] says. Without a shared budget, retries stay bounded all the same: a task sends a bounded number of requests,
+/// a few at once, each a bounded number of times with growing pauses.
 fn own_budget() -> RetryPartition {
     RetryPartition::custom("kinglet").token_bucket(TokenBucket::unlimited()).build()
 }
 
-/// What the variables start with that say where services are, when that is not AWS.
+/// The prefix of the environment variables that name servers other than AWS.
 const ENDPOINT_VARIABLES: &str = "AWS_ENDPOINT_URL";
 
-/// Whether no request goes out by TLS: then the system's root certificates are not read, which takes longer than a whole
-/// small job.
+/// Returns whether no request uses TLS. The system's root certificates are then not read, which would take longer than a
+/// whole small job.
 pub(crate) fn all_plain() -> bool {
     let given: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with(ENDPOINT_VARIABLES)).collect();
     let names = |name: &str| given.iter().any(|(given, _)| given == name);
@@ -66,7 +66,7 @@ pub(crate) fn all_plain() -> bool {
 }
 
 impl Clients {
-    /// Clients of the environment: credentials, region, profiles and endpoints as in every AWS tool.
+    /// Returns clients configured by the environment: credentials, region, profiles and endpoints as in every AWS tool.
     pub async fn from_env() -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client(all_plain()))
@@ -76,20 +76,20 @@ impl Clients {
         Self::of(&config)
     }
 
-    /// Clients of a configuration that was loaded from the environment.
+    /// Returns clients of a configuration loaded from the environment.
     pub(crate) fn of(config: &aws_config::SdkConfig) -> Self {
-        // Servers that are not AWS want the bucket in the path, not in the host name.
+        // Servers that are not AWS expect the bucket in the path, not in the host name.
         let path_style = endpoint(config, "S3").is_some();
         let clients = Self::new(config, path_style, [None, None, None], Clock::default());
         Clients { dynamodb_url: endpoint(config, "DynamoDB"), ..clients }
     }
 
-    /// Clients of servers elsewhere, as the embedded runtime's.
+    /// Returns clients of other servers, such as the embedded runtime's.
     pub fn at(endpoints: &Endpoints) -> Self {
         Self::on_machine(endpoints, Clock::default())
     }
 
-    /// The same on a machine with this clock.
+    /// Returns clients of other servers for a machine with this clock.
     pub fn on_machine(endpoints: &Endpoints, clock: Clock) -> Self {
         let (id, secret) = &endpoints.keys;
         let keys = aws_sdk_s3::config::Credentials::new(id, secret, None, None, "kinglet");
@@ -139,14 +139,14 @@ impl Clients {
     }
 }
 
-/// Where a service is, when the environment or the profile says that it is not AWS.
+/// Returns the URL of a service, if the environment or the profile names a server that is not AWS.
 pub(crate) fn endpoint(config: &aws_config::SdkConfig, service: &'static str) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id(service).env(ENDPOINT_VARIABLES).profile("endpoint_url").build();
     let named = config.service_config().and_then(|all| all.load_config(key.ok()?));
     named.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// As often as `AWS_MAX_ATTEMPTS` says, or as we think best.
+/// Returns the SDK's retries: as many attempts as `AWS_MAX_ATTEMPTS` says, or [`ATTEMPTS`].
 pub(crate) fn retries() -> RetryConfig {
     let asked = std::env::var("AWS_MAX_ATTEMPTS").ok().and_then(|text| text.parse().ok()).filter(|n| *n > 0);
     RetryConfig::standard().with_max_attempts(asked.unwrap_or(ATTEMPTS))

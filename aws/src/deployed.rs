@@ -1,4 +1,4 @@
-//! A deployed stack: what CloudFormation says of it, checked before anything is asked of its parts.
+//! A deployed stack as CloudFormation describes it, checked before anything is asked of its parts.
 
 use crate::conduct::Stack;
 use crate::errors::{Doing, code};
@@ -11,21 +11,21 @@ use std::collections::BTreeMap;
 /// A stack that `sam deploy` made, as its outputs describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {
-    /// Its ARN, which no other stack has, in whichever account and region.
+    /// Its ARN, which identifies it across accounts and regions.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Its state in CloudFormation's words, as `UPDATE_COMPLETE`.
+    /// Its state in CloudFormation's words, such as `UPDATE_COMPLETE`.
     pub status: String,
-    /// The region it is in.
+    /// Its region.
     pub region: String,
     /// The version of Kinglet that it was made for.
     pub version: String,
-    /// Where its parts are.
+    /// The names of its parts.
     pub stack: Stack,
-    /// The buckets of the parameters.
+    /// The buckets of its parameters.
     pub buckets: Buckets,
-    /// How many mappers, and how many reducers, can run at once; 0 where none are reserved.
+    /// How many mappers, and how many reducers, can run at once; 0 if none are reserved.
     pub reserved_concurrency: u32,
     /// All outputs.
     pub outputs: BTreeMap<String, String>,
@@ -34,17 +34,19 @@ pub struct Deployed {
 /// The buckets that jobs of a stack use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
-    /// What jobs may read.
+    /// The bucket that jobs may read.
     pub input: String,
-    /// What they may write.
+    /// The bucket that jobs may write.
     pub output: String,
 }
 
 impl Deployed {
-    /// Asks CloudFormation for a stack, and checks that it can be used by this program.
+    /// Reads a stack's description from CloudFormation, and checks that this program can use the stack.
     ///
     /// # Errors
-    /// `stack-missing`, `stack-state`, `stack-outputs`, `wire-version`; what CloudFormation reports.
+    /// Returns `stack-missing`; `stack-state` when the stack is not whole; `stack-outputs` when it is not Kinglet's or lacks
+    /// an output; `wire-version` when it speaks another wire format; or a service error when CloudFormation cannot be reached
+    /// or refuses.
     pub async fn find(session: &Session, name: &str) -> Result<Self> {
         let (description, region) = (describe(session, name).await?, &session.region);
         let status = description.stack_status().map_or("in no state", StackStatus::as_str).to_owned();
@@ -104,7 +106,7 @@ impl Deployed {
     /// Refuses to start a job on a stack that is being changed: its functions may be of two versions.
     ///
     /// # Errors
-    /// `stack-state`.
+    /// Returns `stack-state`.
     pub fn check_settled(&self) -> Result<()> {
         if is_changing(&self.status) {
             let message = format!("stack {} in {} is being changed ({})", self.name, self.region, self.status);
@@ -114,7 +116,7 @@ impl Deployed {
     }
 }
 
-/// CloudFormation's description of one stack.
+/// Reads CloudFormation's description of one stack.
 async fn describe(session: &Session, name: &str) -> Result<Description> {
     let region = &session.region;
     let doing = Doing::now(format!("looking for stack {name} in {region}"));
@@ -124,7 +126,7 @@ async fn describe(session: &Session, name: &str) -> Result<Description> {
             Some(stack) if stack.stack_status() != Some(&StackStatus::DeleteComplete) => return Ok(stack),
             _ => true,
         },
-        // The same code is given for a name that no stack can have. Either way there is none.
+        // CloudFormation gives the same code for a name that no stack can have. Either way there is no such stack.
         Err(e) if code(&e).as_deref() == Some("ValidationError") => true,
         Err(e) => return Err(session.explained(doing.failed(&e))),
     };
@@ -138,7 +140,7 @@ async fn describe(session: &Session, name: &str) -> Result<Description> {
     Err(Error::new(Code::StackMissing, format!("there is no stack {name} in {region}")).with_hint(hint))
 }
 
-/// The names of the stacks in this region that have our outputs; none where they cannot be listed. For a hint.
+/// Lists, for a hint, the stacks in this region that have our outputs; none if they cannot be listed.
 async fn others(session: &Session) -> Vec<String> {
     let listed = session.cloudformation.describe_stacks().send().await;
     let stacks = listed.ok().and_then(|listed| listed.stacks).unwrap_or_default();
@@ -156,13 +158,13 @@ fn outputs_of(stack: &Description) -> BTreeMap<String, String> {
     stack.outputs().iter().filter_map(pair).collect()
 }
 
-/// While CloudFormation changes a stack, what runs there goes on: only new jobs have to wait. The clean-up that ends an update
-/// touches nothing that is in use.
+/// Returns whether CloudFormation is changing a stack. Jobs that run go on meanwhile; only new ones have to wait. The
+/// clean-up that ends an update does not count, as it touches nothing that is in use.
 fn is_changing(status: &str) -> bool {
     status.ends_with("_IN_PROGRESS") && !status.ends_with("_CLEANUP_IN_PROGRESS")
 }
 
-/// Refuses a stack that is not there yet, no longer, or not whole.
+/// Refuses a stack that does not exist yet, is being deleted, or is not whole.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html> lists the states.
 fn check_status(name: &str, status: &str, reason: Option<&str>) -> Result<()> {
     let whole = [
@@ -189,7 +191,7 @@ fn check_status(name: &str, status: &str, reason: Option<&str>) -> Result<()> {
     Err(Error::new(Code::StackState, format!("stack {name} is {status}{why}")).with_hint(hint))
 }
 
-/// Versions may differ; what drivers and functions tell each other must not.
+/// Refuses a stack of another wire format. Versions may differ; what drivers and functions tell each other must not.
 fn check_wire(name: &str, version: &str, theirs: u64) -> Result<()> {
     let (ours, own) = (u64::from(wire::VERSION), env!("CARGO_PKG_VERSION"));
     let hint = match theirs.cmp(&ours) {

@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The names of the functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionNames {
-    /// Cuts inputs; also looks after jobs and takes the records of failed invocations.
+    /// The splitter: cuts inputs, looks after jobs, and takes the records of failed invocations.
     pub splitter: String,
-    /// Runs map tasks.
+    /// The mapper: runs map tasks.
     pub mapper: String,
-    /// Runs map tasks that died of memory on the mapper: the same code with more of it.
+    /// The larger mapper, the same code with more memory: runs map tasks that ran out of memory on the mapper.
     pub mapper_large: Option<String>,
-    /// Runs reduce tasks.
+    /// The reducer: runs reduce tasks.
     pub reducer: String,
 }
 
@@ -39,34 +39,34 @@ pub struct FunctionInfo {
     pub code_bytes: u64,
 }
 
-/// Invokes functions.
+/// A client that invokes a stack's functions.
 #[derive(Clone)]
 pub struct Functions {
     lambda: aws_sdk_lambda::Client,
     names: FunctionNames,
-    /// The tracing header that this process was invoked with.
+    /// The X-Ray tracing header that this process was invoked with.
     trace: Arc<Mutex<Option<String>>>,
 }
 
-/// How often, and how many times, an update of a function is looked at: it takes seconds.
+/// The pause between looks at a function's update, and the most looks: an update takes seconds.
 const UPDATE_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 const UPDATE_LOOKS_MAX: u32 = 120;
 
-/// How many invocations are under way at once.
+/// How many invocations are sent at once.
 const PARALLEL: usize = 64;
 
 impl Functions {
-    /// Functions of these names, through this client.
+    /// Returns the functions of these names.
     pub fn new(lambda: aws_sdk_lambda::Client, names: FunctionNames) -> Self {
         Functions { lambda, names, trace: Arc::default() }
     }
 
-    /// The tracing header that this process was invoked with, which goes on to the functions of the same job.
+    /// Sets the tracing header that this process was invoked with. It is passed on to the functions of the same job.
     pub fn set_trace(&self, header: Option<&str>) {
         *self.trace.lock().unwrap_or_else(PoisonError::into_inner) = header.map(str::to_owned);
     }
 
-    /// Hands an event to the function that handles it, and does not wait for it.
+    /// Invokes the function that handles an event, without waiting for the result.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
@@ -89,7 +89,7 @@ impl Functions {
             trace::header(job, given.as_deref())
         });
         let request = request.payload(Blob::new(payload)).customize().mutate_request(move |request| {
-            // The SDK's own header, of the environment this process has, gives way.
+            // It replaces the SDK's own header, which is of this process's environment.
             if let Some(trace) = &trace {
                 let _ = request.headers_mut().try_insert(trace::HEADER, trace.clone());
             }
@@ -105,11 +105,11 @@ impl Functions {
         }
     }
 
-    /// Runs a function that has nothing to do, and waits for it. `None` when it answers as one of this version; else what Lambda
-    /// says of it, which is what keeps it from answering events, too.
+    /// Invokes a function with a ping and waits for the answer. Returns `None` when the function answers; else what Lambda
+    /// says of the failure, which keeps it from handling events, too.
     ///
     /// # Errors
-    /// What keeps it from being run now: throttling, no permission.
+    /// Returns why the function cannot be invoked now: `throttled`, `access-denied`, or another service error of Lambda.
     pub async fn ping(&self, name: &str) -> Result<Option<Error>> {
         let doing = Doing::now(format!("pinging function {name}"));
         let payload = serde_json::to_vec(&Event::Ping(PingEvent {}))
@@ -124,12 +124,12 @@ impl Functions {
         Ok(Some(death(&said).context(format!("function {name}"))))
     }
 
-    /// The names of the functions.
+    /// Returns the names of the functions.
     pub fn names(&self) -> &FunctionNames {
         &self.names
     }
 
-    /// What Lambda says of the functions: splitter, mapper, larger mapper, reducer.
+    /// Reads Lambda's description of the functions: splitter, mapper, larger mapper, reducer.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
@@ -151,7 +151,7 @@ impl Functions {
         Ok(described)
     }
 
-    /// The memory of the mapper in MB.
+    /// Reads the memory of the mapper in MB.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
@@ -159,7 +159,7 @@ impl Functions {
         Ok(self.mapper_state().await?.0)
     }
 
-    /// The mapper's memory, how its last update went, and why.
+    /// Reads the mapper's memory, the status of its last update, and the reason for that status.
     async fn mapper_state(&self) -> Result<(u32, Option<LastUpdateStatus>, String)> {
         let name = &self.names.mapper;
         let doing = Doing::now(format!("looking at function {name}"));
@@ -169,11 +169,12 @@ impl Functions {
         Ok((found.memory_size().unwrap_or_default().unsigned_abs(), found.last_update_status().cloned(), why))
     }
 
-    /// Gives the mapper so much memory, and waits until new invocations have it.
+    /// Sets the mapper's memory in MB, and waits until new invocations have it.
     ///
     /// # Errors
-    /// What Lambda reports: no permission (`lambda:UpdateFunctionConfiguration`), a size that the account does not allow, an
-    /// update by somebody else that is under way.
+    /// Returns a service error when Lambda refuses: no permission (`lambda:UpdateFunctionConfiguration`), a size that the
+    /// account does not allow, or an update by somebody else that is under way. Returns `function-update` when the update
+    /// fails.
     pub async fn set_mapper_memory_mb(&self, memory_mb: u32) -> Result<()> {
         let name = &self.names.mapper;
         let doing = Doing::now(format!("giving function {name} {memory_mb} MB of memory"));
@@ -200,10 +201,10 @@ impl Functions {
         Err(Error::new(Code::FunctionUpdate, message).with_hint("look at it in the console, then try again"))
     }
 
-    /// Hands out many events, several at once.
+    /// Invokes the functions for many events, several at once.
     ///
     /// # Errors
-    /// The first that Lambda reports.
+    /// Returns the first error that [`Self::start`] meets.
     pub async fn start_all(&self, events: Vec<Event>) -> Result<()> {
         stream::iter(events.into_iter().map(Ok))
             .map(|event: Result<Event>| async move { self.start(&event?).await })
@@ -213,11 +214,12 @@ impl Functions {
     }
 }
 
-/// What Lambda says of a failure, as one of ours. Types and messages as Lambda writes them; see
+/// Returns our error for a failure as Lambda describes it, with its types and messages; see
 /// <https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html>.
 ///
-/// `out-of-memory`: more of it may help. `aborted`: the program ended itself, by `abort()`, as its stack was too small, or as
-/// the system refused it memory, which nobody but its log can tell apart. `timed-out`. `crashed`: all else.
+/// `out-of-memory`: more memory may help. `aborted`: the program ended by `abort()`, because its stack was too small, or
+/// because the system refused it memory; only its log tells these apart. `timed-out`: the function's time was up. `crashed`:
+/// all else.
 pub fn death(response: &serde_json::Value) -> Error {
     let field = |name: &str| response.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
     let (kind, message) = (field("errorType"), field("errorMessage"));

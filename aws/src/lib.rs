@@ -1,8 +1,8 @@
-//! The only crate that names the AWS SDK: objects in S3, the ledger in DynamoDB, functions on Lambda. It adapts these and
-//! carries out what the ledger says; what a function does with an event is the crate `kinglet-worker`'s.
+//! The only crate that names the AWS SDK: objects in S3, the ledger in DynamoDB, functions on Lambda. It carries out what the
+//! ledger demands. What a function does with an event is the subject of the crate `kinglet-worker`.
 //!
 //! There is one path: *local* means other endpoints, given by the same environment variables that every AWS tool reads.
-//! Everything that is sent is counted ([`meter`]), retries included, so that a job's report can say what it cost.
+//! All requests are counted ([`meter`]), retries included, so that a job's report can say what the job cost.
 
 mod calls;
 #[cfg(feature = "driver")]

@@ -1,27 +1,27 @@
-//! What functions wrote to CloudWatch Logs.
+//! Reading what functions wrote to CloudWatch Logs.
 
 use crate::errors::{Doing, code};
 use crate::session::Session;
 use kinglet_core::Result;
 use kinglet_core::ids::Timestamp;
 
-/// One event of a log group.
+/// An event of a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEvent {
-    /// CloudWatch's id of it.
+    /// CloudWatch's id of the event.
     pub id: String,
     /// When it was written.
     pub at: Timestamp,
-    /// What was written, without the line's end.
+    /// The text, without the line's end.
     pub message: String,
 }
 
 impl Session {
-    /// The next page of the events of a function's log group that contain a term, since a time. Pages may be empty though
-    /// more follow; `None` comes back after the last. A function that has no log yet has no events.
+    /// Reads the next page of those events of a function's log group since a time that contain a term. A page may be empty
+    /// though more follow; the token is `None` after the last page. A function without a log has no events.
     ///
     /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when CloudWatch Logs cannot be reached or refuses.
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when CloudWatch cannot be reached or refuses.
     pub async fn log_page(
         &self,
         function: &str,
@@ -31,7 +31,7 @@ impl Session {
     ) -> Result<(Vec<LogEvent>, Option<String>)> {
         let group = format!("/aws/lambda/{function}");
         let doing = Doing::now(format!("reading log group {group}"));
-        // In quotes, a term may hold characters that are no letters.
+        // A quoted term may hold characters other than letters and digits.
         // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
         let request = self.logs.filter_log_events().log_group_name(&group).filter_pattern(format!("\"{term}\""));
         let request = request.start_time(i64::try_from(since.0).unwrap_or(i64::MAX)).set_next_token(page);

@@ -1,4 +1,4 @@
-//! Shipped programs in the work bucket; [`kinglet_core::wire::program`] draws the object.
+//! Shipped programs in the work bucket; [`kinglet_core::wire::program`] draws the object's layout.
 
 use crate::conduct::Conductor;
 use crate::errors::{Doing, code};
@@ -8,20 +8,21 @@ use kinglet_core::limits::PROGRAM_RENEWED_S;
 use kinglet_core::wire::program::{METADATA, Unpacker, key, metadata};
 use kinglet_core::{Code, Error, Result};
 
-/// What became of a program that was to be in S3.
+/// The result of publishing a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// It was there, and will be for as long as a job lives.
+    /// It was in S3, and stays for as long as a job lives.
     Kept,
-    /// It was uploaded: so many bytes.
+    /// It was uploaded; its size in bytes.
     Uploaded(u64),
 }
 
-/// Sees to it that a program is in the work bucket for as long as a job lives. What is to be uploaded is `packed` only where
-/// it is not there.
+/// Ensures that a program is in the work bucket for as long as a job lives. `packed` is awaited only if the program must be
+/// uploaded.
 ///
 /// # Errors
-/// What S3 reports; what `packed` returns.
+/// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses; or the
+/// error of `packed`.
 pub async fn publish(
     conductor: &Conductor,
     program: ProgramId,
@@ -38,19 +39,19 @@ pub async fn publish(
     Ok(Published::Uploaded(bytes))
 }
 
-/// What S3 says of a program's object.
+/// What S3 reports of a program's object.
 struct Stored {
     written_at: Timestamp,
     bytes: u64,
     metadata: Option<String>,
 }
 
-/// Whether and how to upload a program of which this is stored.
+/// Returns whether and how to upload a program, given what is stored of it.
 fn upload(program: ProgramId, stored: Option<Stored>, now: Timestamp) -> Option<Replace> {
-    // Two drivers that ship the same program at once write the same bytes: the first will do.
+    // Two drivers that ship the same program at once write the same bytes: the first write suffices.
     let Some(stored) = stored else { return Some(Replace::No) };
     let is_old = now.since_ms(stored.written_at) > PROGRAM_RENEWED_S * 1_000;
-    // Who runs jobs may not remove programs: one that something else wrote over is mended here or not at all.
+    // Those who run jobs may not remove programs, so an object that something else wrote over must be replaced here.
     let is_ours = stored.metadata == Some(metadata(&program, stored.bytes));
     (is_old || !is_ours).then_some(Replace::Yes)
 }
@@ -60,7 +61,7 @@ async fn stored(conductor: &Conductor, key: &str) -> Result<Option<Stored>> {
     let doing = Doing::now(format!("looking at s3://{bucket}/{key}"));
     match conductor.objects.s3.head_object().bucket(bucket).key(key).send().await {
         Ok(head) => Ok(Some(Stored {
-            // One without a time counts as old.
+            // An object without a time counts as old.
             written_at: Timestamp(head.last_modified.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000),
             bytes: head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             metadata: head.metadata.and_then(|mut metadata| metadata.remove(METADATA)),
@@ -70,10 +71,12 @@ async fn stored(conductor: &Conductor, key: &str) -> Result<Option<Stored>> {
     }
 }
 
-/// Fetches a program and hands its executable on in pieces. Only when this has returned is it all there and as it should be.
+/// Fetches a program and passes its executable to `write` in pieces. It is complete and verified only after this has
+/// returned.
 ///
 /// # Errors
-/// What S3 reports; [`Error::Corrupt`] when the object is not what its name says; what `write` returns.
+/// Returns `program-corrupt` when the object is not what its name says; `program-renewed` when another driver uploaded it
+/// again meanwhile; a service error of S3; or the error of `write`.
 pub async fn fetch(
     conductor: &Conductor,
     program: ProgramId,
@@ -88,7 +91,7 @@ pub async fn fetch(
         _ => e,
     };
     let failed = |e: Error| match e.is(Code::ObjectChanged) {
-        // Another driver has renewed it: the next try reads that one.
+        // Another driver has uploaded it again: the next try reads that object.
         true => Error::new(Code::ProgramRenewed, format!("{}: it was uploaded again meanwhile", doing())),
         false => e.context(doing()),
     };
@@ -124,9 +127,9 @@ mod tests {
         assert_eq!(upload_after(22), None);
         assert_eq!(upload_after(23), Some(Replace::Yes));
         const { assert!(PROGRAM_RENEWED_S + JOB_KEPT_S < PROGRAM_KEPT_S) };
-        // A clock that is behind S3's makes nothing old.
+        // With a clock behind S3's, nothing is old.
         assert_eq!(upload_of(Timestamp(now.0 + day_ms), &metadata(&program, 9)), None);
-        // Cut off, another program's.
+        // The metadata of a truncated object, or of another program.
         assert_eq!(upload_of(now, &metadata(&program, 10)), Some(Replace::Yes));
         assert_eq!(upload_of(now, &metadata(&ProgramId::of(b"another"), 9)), Some(Replace::Yes));
     }

@@ -1,5 +1,5 @@
-//! A person at an AWS account: clients made the way every AWS tool makes them, from options, the environment, profiles, SSO,
-//! credential processes and instance roles.
+//! A person's session with an AWS account: clients configured as in every AWS tool, from options, the environment, profiles,
+//! SSO, credential processes and instance roles.
 
 use crate::clients::{self, Clients};
 use crate::clock::ClockInterceptor;
@@ -10,13 +10,13 @@ use kinglet_core::{Code, Error, Result};
 /// How many functions of an account can run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concurrency {
-    /// Of those that have no concurrency of their own.
+    /// Those without reserved concurrency, together.
     pub unreserved: u32,
     /// All together.
     pub all: u32,
 }
 
-/// Clients of an account in one region.
+/// The clients of an account in one region.
 #[derive(Clone)]
 pub struct Session {
     /// S3, DynamoDB and Lambda.
@@ -29,21 +29,21 @@ pub struct Session {
     profile: Option<String>,
 }
 
-/// Who asks, as AWS sees it.
+/// The identity behind the credentials, as AWS sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The account's number.
+    /// The account's id.
     pub account: String,
-    /// The user or the assumed role.
+    /// The ARN of the user or the assumed role.
     pub arn: String,
 }
 
 impl Session {
-    /// Loads the configuration; what is given goes before what the environment and the profile say. Nothing is sent, unless
-    /// the region has to be asked for.
+    /// Loads the configuration. The arguments take precedence over the environment and the profile. Sends no request, unless
+    /// the region must be looked up.
     ///
     /// # Errors
-    /// [`Error::Input`] with `region-missing` when no region is set anywhere.
+    /// Returns `region-missing` when no region is set anywhere.
     pub async fn open(region: Option<&str>, profile: Option<&str>) -> Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(clients::http_client(clients::all_plain()))
@@ -74,7 +74,7 @@ impl Session {
         })
     }
 
-    /// Names the profile that was asked for, where it has no credentials: the SDK takes one that is not there for an empty one.
+    /// Adds the requested profile's name to `credentials-missing`: the SDK treats a missing profile like an empty one.
     pub(crate) fn explained(&self, error: Error) -> Error {
         match &self.profile {
             Some(profile) if error.is(Code::CredentialsMissing) => {
@@ -86,23 +86,24 @@ impl Session {
         }
     }
 
-    /// Who asks.
+    /// Asks AWS whose credentials these are.
     ///
     /// # Errors
-    /// [`Error::Input`] when there are no credentials, or AWS does not take them.
+    /// Returns `credentials-missing`, `credentials-expired` or `credentials` when there are no credentials or AWS does not
+    /// take them; or a service error of STS.
     pub async fn identity(&self) -> Result<Identity> {
         let doing = Doing::now("asking who asks");
         let said = self.sts.get_caller_identity().send().await.map_err(|e| self.explained(doing.failed(&e)))?;
         Ok(Identity { account: said.account.unwrap_or_default(), arn: said.arn.unwrap_or_default() })
     }
 
-    /// By how many milliseconds this machine's clock is ahead of AWS's, at least, once [`Session::identity`] has been asked: AWS
-    /// tells whole seconds.
+    /// Returns by how many milliseconds this machine's clock is ahead of AWS's, at least: AWS states whole seconds. Call
+    /// [`Session::identity`] before.
     pub fn ahead_ms(&self) -> Option<i64> {
         self.clients.clock.ahead_ms().map(|service| -service)
     }
 
-    /// How many functions of the account can run at once.
+    /// Reads how many functions of the account can run at once.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.

@@ -1,10 +1,10 @@
-//! A batch of calls: the split's items are the inputs of a function, and what it returns for each, or why it failed, is the
-//! attempt's output.
+//! A batch of calls. The split's items are the inputs of a function; the attempt's output is what the function returns for
+//! each, or why it failed.
 //!
 //! A call that fails or panics is a result like any other. As many calls run at once as there are threads, or as were asked
-//! for, each taking the next input when it is done with one. A batch ends early, and hands the rest back as the next piece, when time, memory for
-//! results or the number of calls that it was given runs out; before a call that would most likely not end in time, as it
-//! ends when the longest so far would not.
+//! for; each thread takes the next input when its call has ended. A batch ends early, and hands the rest back as the next
+//! piece, when it has made as many calls as it was allowed, when its results fill their share of the memory, or when its time
+//! is nearly up: no call begins that would end too late if it took as long as the longest so far.
 
 use crate::read::{Read, Stop};
 use crate::{Mapping, record};
@@ -28,13 +28,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is kept of a batch's time for writing results and committing: a tenth, but no more than this.
+/// The part of a batch's time that is reserved for writing results and committing: a tenth, but at most this.
 const RESERVE_MAX: Duration = Duration::from_secs(10);
 
-/// How often a batch writes its calls' progress, if there is news.
+/// How often a batch writes its calls' progress, if there is any.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What the calls of a batch came to so far.
+/// The results of a batch so far.
 struct Results {
     bytes: Mutex<Vec<u8>>,
     /// The longest call so far, in milliseconds.
@@ -51,7 +51,7 @@ impl Results {
         calls::write(number, head, value, &mut bytes)?;
         let longest_ms = self.longest_ms.fetch_max(head.ran_us / 1000, Ordering::Relaxed).max(head.ran_us / 1000);
         let left = self.stop_at.duration_since(SystemTime::now()).unwrap_or_default();
-        // One more call may have been read already, and will be made: it is to end in time too.
+        // One more call may have been read already and will be made: it must end in time too.
         if bytes.len() > self.bytes_max || left < Duration::from_millis(2 * longest_ms) {
             self.enough.store(true, Ordering::Relaxed);
         }
@@ -109,7 +109,7 @@ impl Mapping {
         Ok(record(task, &read, placed))
     }
 
-    /// A function that gives pairs in place of a job's `map`.
+    /// Returns a function that makes pairs in place of a job's `map`.
     pub(crate) fn pairs_of(&self, task: &Try<'_>, calls: &CallsSpec) -> Result<Box<PairsOf>> {
         let function = self.functions.open(&calls.function.name, &calls.function.signature)?;
         let place = Arc::new(CallPlace::of(task, &calls.function.name, self.ends.clone()));
@@ -122,8 +122,8 @@ impl Mapping {
     }
 }
 
-/// Does the same on so many threads at once: on those of the pool, so that calls which use rayon have the rest of them; or,
-/// where these are too few, on threads of their own.
+/// Runs `work` on `threads` threads at once: on those of the pool, so that calls which use rayon have the rest of them; or,
+/// if the pool has too few, on threads of their own.
 fn on_threads(pool: &ThreadPool, threads: usize, work: &(dyn Fn() -> Result<()> + Sync)) -> Result<()> {
     if threads <= pool.current_num_threads() {
         let made = pool.broadcast(|on| if on.index() < threads { work() } else { Ok(()) });
@@ -134,7 +134,7 @@ fn on_threads(pool: &ThreadPool, threads: usize, work: &(dyn Fn() -> Result<()> 
         let started: Vec<_> = (0..threads).map(|n| named(n).spawn_scoped(scope, work)).collect();
         let (running, refused): (Vec<_>, Vec<_>) = started.into_iter().partition(Result::is_ok);
         if let Some(Err(error)) = refused.into_iter().next() {
-            // Those that run do the work of the others.
+            // The threads that run do the work of the others.
             tracing::warn!(%error, threads, running = running.len(), "starting threads for calls");
             if running.is_empty() {
                 return Err(Error::new(Code::Threads, format!("starting {threads} threads for calls: {error}"))
@@ -144,12 +144,12 @@ fn on_threads(pool: &ThreadPool, threads: usize, work: &(dyn Fn() -> Result<()> 
         let join = |thread: ScopedJoinHandle<'_, Result<()>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        // All of them are waited for, whichever fails.
+        // All are waited for, whichever fails.
         running.into_iter().flatten().map(join).collect::<Vec<_>>().into_iter().collect()
     })
 }
 
-/// One thread's share of a batch.
+/// Makes one thread's share of a batch's calls.
 fn make_calls(function: &Opened, place: &Arc<CallPlace>, feed: &dyn Chunks, results: &Results) -> Result<()> {
     while let Some(chunk) = feed.next()? {
         let input = items::read(&chunk.bytes)?;
@@ -179,7 +179,7 @@ fn fits(value: Vec<u8>) -> Result<Vec<u8>> {
         .with_hint("write it to S3 with `context.put`, and return where it lies: `context.scratch_uri(name)`"))
 }
 
-/// Passes the calls' progress on.
+/// Writes the calls' progress to the ledger.
 async fn tell_progress(task: &Try<'_>, place: &CallPlace) -> std::convert::Infallible {
     let (ledger, job) = (&task.conductor().ledger, task.job);
     let mut told = Vec::new();

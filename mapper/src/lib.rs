@@ -1,8 +1,8 @@
 //! The mapper: reads one split from S3 as a stream, runs the job's `map` and combiner on all threads, and writes one sorted
-//! run a partition, to DynamoDB where that is cheaper, else to one S3 object. Then it commits.
+//! run for each partition: to DynamoDB where that is cheaper, else to one S3 object. Then it commits.
 //!
-//! What it writes has the attempt in its key, so two attempts of a task never write the same place; only the one that commits
-//! is ever read.
+//! The attempt is part of every key that it writes, so two attempts of a task never write to the same place. Only the output
+//! of the attempt that commits is ever read.
 
 mod calls;
 mod read;
@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 /// Handles one invocation for a program that has jobs and no functions.
 ///
 /// # Errors
-/// As [`handle_with`].
+/// Returns the errors of [`handle_with`].
 pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Outcome> {
     handle_with(worker, jobs, Arc::default(), call).await
 }
@@ -36,7 +36,7 @@ pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) 
 /// Handles one invocation.
 ///
 /// # Errors
-/// As [`task::run`].
+/// Returns the errors of [`task::run`].
 pub async fn handle_with(
     worker: Arc<Worker>,
     jobs: Arc<Registry>,
@@ -58,7 +58,7 @@ struct Mapping {
     jobs: Arc<Registry>,
     functions: Arc<Functions>,
     event: MapEvent,
-    /// What its calls are told, if it makes any.
+    /// Passes cancellations to its calls, if it makes any.
     ends: CallEnds,
 }
 
@@ -66,7 +66,7 @@ impl Work for Mapping {
     type Input = Split;
     type Record = MapRecord;
 
-    /// That of a map is kept for the batches that follow on a warm worker.
+    /// The spec of a map of calls is kept for the next batches on a warm worker.
     async fn spec(&self, conductor: &Conductor, job: &JobId) -> Result<Arc<JobSpec>> {
         static KEPT: Mutex<Option<(JobId, Arc<JobSpec>)>> = Mutex::new(None);
         let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +81,7 @@ impl Work for Mapping {
     }
 
     async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Split> {
-        // A job that maps has a plan.
+        // A job that is mapping has a plan.
         let plan = view.plan.as_deref().unwrap_or_default();
         conductor.split(&self.event.job, plan, self.event.plan).await
     }
@@ -114,7 +114,7 @@ impl Work for Mapping {
     }
 }
 
-/// The calls that a map task makes, where their results are its output and not a job's pairs.
+/// Returns the calls of a map task whose output is their results and not a job's pairs.
 fn batch_of(spec: &JobSpec) -> Option<&CallsSpec> {
     spec.calls.as_ref().filter(|calls| calls.then != Then::Job)
 }
@@ -155,11 +155,11 @@ impl Mapping {
         };
         let (read, mapped) = tokio::join!(reading, engine);
         if running.is_stopped() {
-            // What was read may be less than all, and nobody wants it.
+            // Less than the whole may have been read, and nobody wants it.
             return Ok(None);
         }
         let mapped = mapped.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")))?;
-        // Where both failed, one was only cut off by the other: the engine's error counts where the reader says that it stopped.
+        // If both failed, one caused the other: where the reader says that the engine stopped, the engine's error counts.
         let (read, Mapped { runs, counts }) = match (read, mapped) {
             (Ok(read), mapped) => (read, mapped?),
             (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => return Err(error),
@@ -179,7 +179,7 @@ impl Mapping {
     }
 }
 
-/// What a commit says of what was read and where its output lies.
+/// Returns the record of a commit: what was read, and where the output lies.
 fn record(task: &Try<'_>, read: &read::Done, placed: Placed) -> MapRecord {
     MapRecord {
         attempt: task.attempt,
@@ -199,7 +199,7 @@ fn record(task: &Try<'_>, read: &read::Done, placed: Placed) -> MapRecord {
     }
 }
 
-/// When to stop reading, so that there is time to write and commit.
+/// Returns when to stop reading, so that there is time to write and commit.
 fn stop_at(spec: &JobSpec, deadline: SystemTime) -> SystemTime {
     let now = SystemTime::now();
     let left = deadline.duration_since(now).unwrap_or_default();

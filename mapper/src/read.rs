@@ -1,5 +1,5 @@
-//! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries, stopped at a boundary when time or
-//! memory demands it.
+//! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries. Reading stops early, at a record
+//! boundary, when time or memory demands it.
 
 use bytes::Bytes;
 use kinglet_aws::Objects;
@@ -16,17 +16,17 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use tokio::sync::mpsc;
 
-/// How much is fetched ahead, in GETs beside [`READ_AHEAD_BYTES`]: many small objects or a few large ranges.
+/// How many GETs are under way at once, within [`READ_AHEAD_BYTES`]: many small objects or a few large ranges.
 const AHEAD_GETS: usize = 16;
 
-/// How much beyond the split's end is fetched with it, so that its last record needs no further request as a rule.
+/// How many bytes beyond the split's end are fetched with it, so that its last record rarely needs a further request.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// How much of an object's start is read for its head, at first.
+/// How many bytes of an object's start are read first for its head.
 const HEAD_BYTES: u64 = 16 << 10;
 
-/// How many chunks wait for the engine. Of records that carry their length, each of which may be hours of work, only one: what
-/// waits can no longer be handed back.
+/// How many chunks wait for the engine. Of records that carry their length, each of which may be hours of work, only one
+/// waits: a waiting record can no longer be handed back.
 const CHUNKS_WAITING: usize = 64;
 const FRAMED_WAITING: usize = 1;
 
@@ -34,13 +34,13 @@ const FRAMED_WAITING: usize = 1;
 pub(crate) struct Stop {
     pub(crate) at: SystemTime,
     pub(crate) bytes_max: Option<u64>,
-    /// Of chunks, which are records where these carry their length.
+    /// The most chunks. Where records carry their length, a chunk is a record.
     pub(crate) chunks_max: Option<u64>,
-    /// Set by whoever takes the chunks.
+    /// Set by the consumer of the chunks to stop reading.
     pub(crate) told: Arc<AtomicBool>,
 }
 
-/// What is read, and how far.
+/// A reading of a split, or of the rest of one.
 pub(crate) struct Read<'a> {
     pub(crate) objects: &'a Objects,
     pub(crate) spec: &'a JobSpec,
@@ -60,7 +60,7 @@ pub(crate) struct Done {
     pub(crate) remainder: Option<Position>,
 }
 
-/// The engine's end.
+/// The engine's end of the channel of chunks.
 pub(crate) struct Feed {
     chunks: Mutex<mpsc::Receiver<Result<Chunk>>>,
     names: Vec<String>,
@@ -77,7 +77,7 @@ impl Chunks for Feed {
     }
 }
 
-/// One GET under way.
+/// A GET under way.
 struct Fetch {
     range_idx: usize,
     bytes: u64,
@@ -85,14 +85,14 @@ struct Fetch {
 }
 
 impl<'a> Read<'a> {
-    /// The feed for the engine, and the future that fills it.
+    /// Returns the feed for the engine, and the future that fills it.
     pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
         let (sender, receiver) = mpsc::channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let reading = async move {
             let done = self.read(&cuts, &sender).await;
             if let Err(error) = &done {
-                // The engine must not take what it has for the whole.
+                // The engine must not take what it has for the whole split.
                 let _ = sender.send(Err(error.clone())).await;
             }
             done
@@ -125,7 +125,8 @@ impl<'a> Read<'a> {
                 self.fetch_ahead(&mut plan, &mut ahead);
                 let mut fetch = match ahead.pop_front() {
                     Some(fetch) if fetch.range_idx == range_idx => fetch,
-                    // All that was planned for this range is read, and its last record goes on: fetch on demand, more each time.
+                    // Everything planned for this range is read, and its last record goes on: fetch on demand, more each
+                    // time.
                     other => {
                         other.into_iter().for_each(|fetch| ahead.push_front(fetch));
                         let tail = (cutter.reads_from() - range.to).clamp(TAIL_BYTES, GET_BYTES);
@@ -156,7 +157,7 @@ impl<'a> Read<'a> {
                         done.bytes_read += chunk.bytes.len() as u64;
                         crc.update(&chunk.bytes);
                         out.send(Ok(chunk)).await.map_err(|_| Error::new(Code::Engine, "the engine stopped"))?;
-                        // Whole objects are handed back whole; only a split that is one range is divided.
+                        // Whole objects are handed back whole; only a split of a single range is divided.
                         if self.split.ranges.len() == 1 && end < range.to && self.must_stop(&done) {
                             stopped = Some(end);
                             break;
@@ -186,7 +187,7 @@ impl<'a> Read<'a> {
         Ok(done)
     }
 
-    /// The first record of the object that a chunk is of: the chunk's own where it starts there, else it is read.
+    /// Returns the first record of a chunk's object: from the chunk if it starts there, else by a GET.
     async fn head(&self, cuts: &Cuts, chunk: &Chunk) -> Result<Bytes> {
         if chunk.offset == 0 {
             return Ok(chunk.bytes.slice(..cuts.first(&chunk.bytes, 0).unwrap_or(chunk.bytes.len())));
@@ -194,7 +195,7 @@ impl<'a> Read<'a> {
         let range_idx = chunk.range_idx as usize;
         let range = &self.split.ranges[range_idx];
         let mut head = Vec::new();
-        // Most heads are a few hundred bytes: a second, longer GET is for the others.
+        // Most heads have a few hundred bytes; a second, longer GET serves the others.
         for to in [HEAD_BYTES, limits::HEAD_BYTES_MAX].map(|most| most.min(range.size)) {
             let mut fetch = self.fetch(range_idx, head.len() as u64, to);
             while let Some(block) = fetch.blocks.recv().await {
@@ -227,7 +228,7 @@ impl<'a> Read<'a> {
             || SystemTime::now() >= self.stop.at
     }
 
-    /// Waits until the engine takes another chunk. `false` when it was time to stop before that.
+    /// Waits until the engine takes another chunk. Returns `false` if it was time to stop before that.
     async fn has_room(&self, out: &mpsc::Sender<Result<Chunk>>) -> Result<bool> {
         let left = self.stop.at.duration_since(SystemTime::now()).unwrap_or_default();
         match tokio::time::timeout(left, out.reserve()).await {
@@ -237,7 +238,8 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// All GETs that this split needs, but for records that cross its end by far. Records that carry their length cross none.
+    /// Returns all GETs that this split needs, except those for records that reach far beyond its end. Records that carry
+    /// their length never cross it.
     fn fetches(&self, first: usize, framed: bool) -> VecDeque<(usize, u64, u64)> {
         let mut all = VecDeque::new();
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
@@ -245,7 +247,7 @@ impl<'a> Read<'a> {
             let end = if range.to < range.size && !framed { (range.to + TAIL_BYTES).min(range.size) } else { range.to };
             let mut at = if framed { from } else { from.saturating_sub(1) };
             while at < end && from < range.to {
-                // A last bit that is smaller than half a GET goes with the one before it.
+                // A remainder smaller than half a GET joins the GET before it.
                 let next = if end - at < GET_BYTES + GET_BYTES / 2 { end } else { at + GET_BYTES };
                 all.push_back((range_idx, at, next));
                 at = next;
@@ -269,7 +271,7 @@ impl<'a> Read<'a> {
         let range = &self.split.ranges[range_idx];
         let bucket = self.spec.inputs.get(range.input_idx as usize).map_or("", |input| &input.bucket);
         let mut reader = self.objects.read(bucket, &range.key, Some(&range.etag), from, to, &self.shown(range));
-        // A body comes in blocks of some 10 to 500 KB: this many hold a whole GET, as a rule.
+        // A body comes in blocks of some 10 to 500 KB, so this many nearly always hold a whole GET.
         let (sender, blocks) = mpsc::channel(256);
         tokio::spawn(async move {
             while let Some(block) = reader.next().await.transpose() {

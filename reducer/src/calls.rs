@@ -1,6 +1,6 @@
-//! The reduce of a map of calls: one function is called with the results of all, as a list in the order of their inputs.
+//! The reduce of a map of calls: calls one function with the results of all calls, as a list in the order of their inputs.
 //!
-//! The list is put together from the encoded results: the encoding of a list is that of its length and then its elements'.
+//! The list is assembled from the encoded results: a list's encoding is its length followed by its elements.
 
 use crate::Reducing;
 use kinglet_aws::ledger::Committed;
@@ -50,7 +50,7 @@ impl Reducing {
         let (started_at, began) = (conductor.now(), Instant::now());
         let pairs_in = list.len() as u64;
         let value = match failed {
-            // What the list lacks, the reducer cannot make up for.
+            // The reducer cannot make up for a missing result.
             Some((number, error)) => Err(error.context(format!("call {number}"))),
             None => {
                 let (worker, context) = ((*worker).clone(), context.clone());

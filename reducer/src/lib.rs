@@ -1,7 +1,7 @@
-//! The reducer: merges the committed runs of one partition as a stream, runs the job's `reduce`, and sends one part.
+//! The reducer: merges the committed runs of one partition as a stream, runs the job's `reduce`, and uploads one part.
 //!
-//! A part is sent as a multipart upload that is left open: nothing of it can be seen. The attempt that commits has its upload
-//! in the ledger, and whoever ends the job completes that; the uploads of all others are aborted.
+//! The part's multipart upload is left open, so nothing of it is visible. The ledger records the upload of the attempt that
+//! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted.
 
 mod calls;
 mod fetch;
@@ -23,13 +23,13 @@ use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// How much output is handed on at once.
+/// How many bytes of output are handed on at once.
 const OUTPUT_BYTES: usize = 1 << 20;
 
 /// Handles one invocation for a program that has jobs and no functions.
 ///
 /// # Errors
-/// As [`handle_with`].
+/// Returns the errors of [`handle_with`].
 pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) -> Result<Outcome> {
     handle_with(worker, jobs, Arc::default(), call).await
 }
@@ -37,7 +37,7 @@ pub async fn handle(worker: Arc<Worker>, jobs: Arc<Registry>, call: Invocation) 
 /// Handles one invocation.
 ///
 /// # Errors
-/// As [`task::run`].
+/// Returns the errors of [`task::run`].
 pub async fn handle_with(
     worker: Arc<Worker>,
     jobs: Arc<Registry>,
@@ -59,7 +59,7 @@ struct Reducing {
     jobs: Arc<Registry>,
     functions: Arc<Functions>,
     event: ReduceEvent,
-    /// What its call is told, if it makes one.
+    /// Passes its cancellation to its call, if it makes one.
     ends: CallEnds,
 }
 
@@ -99,7 +99,7 @@ impl Work for Reducing {
             Some(phase) => phase,
             None => task.conductor().ledger.job(task.job).await?.phase,
         };
-        // The job may have been given up meanwhile: then whoever did that may not have seen the upload.
+        // The job may have been given up meanwhile by a process that has not seen the upload.
         if matches!(phase, Phase::Undoing | Phase::Failed | Phase::Cancelled) {
             self.abort(task, record).await?;
         }
@@ -112,7 +112,7 @@ impl Reducing {
         Partition(self.event.task.0)
     }
 
-    /// Merges, reduces, and sends the part.
+    /// Merges, reduces, and uploads the part.
     async fn reduce(&self, task: &Try<'_>, committed: &Committed<MapRecord>) -> Result<Option<ReduceRecord>> {
         let Try { worker, spec, running, .. } = task;
         let (conductor, partition) = (task.conductor(), self.partition());
@@ -130,7 +130,7 @@ impl Reducing {
         let with_pool = (*worker).clone();
         let engine = tokio::task::spawn_blocking(move || -> Result<(ReduceCounts, u32)> {
             let mut crc = crc32fast::Hasher::new();
-            // In the pool, so that a kernel that the job calls has the threads of the function, and no others.
+            // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
             let counts = with_pool.pool.install(|| {
                 erased.reduce(&options, &mut runs, &mut |bytes| {
                     crc.update(&bytes);
@@ -143,7 +143,7 @@ impl Reducing {
         let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
         let uploaded = push_all(&mut upload, receiver).await.map_err(|e| of_output(e, spec));
         let reduced = engine.await.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")));
-        // Where both failed, the upload failed first: the engine only found its output cut off.
+        // If both failed, the upload failed first: the engine only found its output closed.
         let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
             (Ok(()), Ok(reduced)) => reduced,
             (Err(error), _) | (Ok(()), Err(error)) => {
@@ -178,7 +178,7 @@ impl Reducing {
     }
 }
 
-/// An error of writing the output, with the name that the user gave it.
+/// Adds the output's name, as the user gave it, to an error of writing it.
 fn of_output(error: Error, spec: &JobSpec) -> Error {
     error.context(format!("output {}", spec.output.shown))
 }

@@ -1,4 +1,4 @@
-//! From objects to splits: large objects are cut into ranges of about equal size, small ones are packed together.
+//! Cutting objects into splits: large objects become ranges of about equal size, small ones are packed together.
 
 use kinglet_aws::objects::Listed;
 use kinglet_core::budget::{
@@ -9,7 +9,7 @@ use kinglet_core::wire::plan::{EmptyObject, Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::OptionsSpec;
 use kinglet_core::{Code, Error, Result, limits};
 
-/// The sizes of a job.
+/// The sizes that a job is cut by.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) split_bytes: u64,
@@ -34,14 +34,14 @@ impl Shape {
             Some(bytes) => bytes,
             None => chosen.max(total.div_ceil(limits::MAP_TASKS_MAX)),
         };
-        // Reducing should use what mapping used, unless there is next to nothing to reduce.
+        // Reducing should use as many functions as mapping did, unless there is next to nothing to reduce.
         let least = if total > SPLIT_BYTES_MIN { concurrency.min(PARTITIONS_SPREAD_MAX.into()) } else { 1 };
         let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX.into()) as u32;
         Ok(Shape { split_bytes, partitions: partitions(options, chosen)? })
     }
 }
 
-/// How many partitions a job has: what it asks for, or what is chosen.
+/// Returns how many partitions a job has: as many as it asks for, or `chosen`.
 pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
     match options.partitions {
         Some(0) => Err(Error::new(Code::Partitions, "a job needs at least one partition")
@@ -81,7 +81,7 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
             from,
             to,
         };
-        // A remainder of a tenth is not worth a task of its own.
+        // A remainder of a tenth does not deserve a task of its own.
         let pieces = (object.size + shape.split_bytes - shape.split_bytes / 10 - 1) / shape.split_bytes;
         if pieces > 1 {
             end_pack(&mut pack, &mut pack_weight, &mut splits);

@@ -1,5 +1,5 @@
-//! The record of an asynchronous invocation that failed, which Lambda hands to the splitter as its on-failure destination:
-//! the function crashed, ran out of memory or time, or could not say itself what was wrong.
+//! The record of an asynchronous invocation that failed, which Lambda sends to the splitter as the on-failure destination:
+//! the function crashed, ran out of memory or time, or could not report by itself what was wrong.
 
 use kinglet_aws::functions::death;
 use kinglet_aws::ledger::Says;
@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Outcome> {
     let conductor = &worker.conductor;
     let error = match record.request_context.get("condition").and_then(Value::as_str) {
-        // Lambda has never run it.
+        // Lambda never ran the function.
         Some("EventAgeExceeded") => {
             Error::new(Code::Undelivered, "Lambda has found no free function for it for hours, and gave the event up")
         }
@@ -20,7 +20,7 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Out
     let request_id = record.request_context.get("requestId").and_then(Value::as_str).unwrap_or_default().to_owned();
     let event: Event = serde_json::from_value(record.request_payload)
         .map_err(|e| Error::new(Code::Event, format!("reading the payload of a failed invocation: {e}")))?;
-    // Only what is written here is ever said of that invocation; the job's name is worth a read that may fail.
+    // Nothing else will be logged of that invocation, so the job's name is worth a read that may fail.
     let spec = match event.job() {
         Some(job) => conductor.spec(job).await.ok(),
         None => None,
@@ -32,14 +32,14 @@ pub(crate) async fn handle(worker: &Worker, record: FailureRecord) -> Result<Out
     };
     let says = Says::Lambda(&request_id);
     match conductor.try_failed(&job, key, says, &error.context(key)).await {
-        // Its ledger has forgotten it: nobody waits for it.
+        // The ledger has forgotten the job: nobody waits for it.
         Err(error) if error.is(Code::JobMissing) => {}
         recorded => recorded?,
     }
     Ok(Outcome::Nothing)
 }
 
-/// The name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION`.
+/// Returns the name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION`.
 fn function_name(arn: &str) -> Option<&str> {
     arn.split(':').nth(6)
 }

@@ -1,4 +1,4 @@
-//! Items that the driver made: it has cut them, and says where in the index behind them.
+//! Items that the driver made. The driver has cut them already; the index behind the items says where.
 
 use crate::Plan;
 use kinglet_aws::Objects;
@@ -8,7 +8,7 @@ use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::{ItemsSpec, OptionsSpec};
 use kinglet_core::{Code, Error, Result};
 
-/// The splits of a job's items, in as many partitions as it has.
+/// Returns the plan of a job of items, with the splits of its index and the job's partitions.
 pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, options: &OptionsSpec) -> Result<Plan> {
     let (from, to) = (made.items_bytes, made.items_bytes + index_bytes(made.splits));
     let shown = format!("s3://{bucket}/{}", made.key);
@@ -27,7 +27,7 @@ pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, optio
     Ok(Plan { splits, inputs, partitions, calls: None, program: None })
 }
 
-/// The splits that end at these bytes.
+/// Returns the splits that end at these bytes.
 pub fn splits(made: &ItemsSpec, ends: &[u64]) -> (Vec<Split>, Inputs) {
     let starts = std::iter::once(0).chain(ends.iter().copied());
     let splits = starts.zip(ends).map(|(from, to)| {

@@ -1,5 +1,5 @@
 //! The splitter: lists a job's inputs, cuts them into splits, writes the plan, and starts the mappers. It also looks after
-//! jobs: it takes the records of invocations that failed, and sweeps up jobs that nobody looks after.
+//! jobs: it handles the records of failed invocations, and sweeps jobs that nobody looks after.
 
 mod cut;
 mod failure;
@@ -25,7 +25,8 @@ use std::sync::Arc;
 /// Handles one invocation.
 ///
 /// # Errors
-/// What the services report; a job that cannot be split is failed in the ledger, which is not an error of the splitter.
+/// Returns `event` when the splitter does not know the event; or a service error (`access-denied`, `throttled`,
+/// `unreachable`, …). A job that cannot be split is failed in the ledger, which is not an error of the splitter.
 pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Outcome> {
     let conductor = &worker.conductor;
     if call.payload.get("requestPayload").is_some() {
@@ -41,13 +42,13 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Outcome> {
     }
 }
 
-/// One try of splitting. What goes wrong is recorded as that try's failure, and can end a job only while it is splitting.
+/// Runs one try of splitting. An error is recorded as that try's failure, and can end a job only while it is splitting.
 async fn attempt(worker: &Worker, assigned: &Assignment, call: &Invocation) -> Result<Outcome> {
     let (conductor, job) = (&worker.conductor, &assigned.job);
     let view = conductor.ledger.job(job).await?;
     if view.phase != Phase::Splitting {
         if view.phase.is_final() && view.writes_output {
-            // A driver that was slow may have taken the output after the job had ended.
+            // A slow driver may have taken the output after the job had ended.
             let spec = conductor.spec(job).await?;
             conductor.drop_late_claim(job, &spec.output).await?;
         }
@@ -71,7 +72,7 @@ async fn split(worker: &Worker, call: &Invocation, job: &JobId, running: Running
     worker.journal.job_name(&spec.job);
     // The driver has taken the output, unless it died before it could.
     let keep = async { if spec.writes_output() { conductor.keep_output(job, &spec).await } else { Ok(()) } };
-    // Neither is dropped half done where the other fails: a claim that is under way must not land after the job's end.
+    // If one fails, the other is not dropped half done: a claim that is on its way must not land after the job's end.
     let (planned, kept) = tokio::join!(cut_input(conductor, &spec), keep);
     let plan = planned?;
     worker.journal.did(Did { records: plan.inputs.objects, bytes: plan.inputs.bytes, spills: 0 });
@@ -79,7 +80,7 @@ async fn split(worker: &Worker, call: &Invocation, job: &JobId, running: Running
     let calls = spec
         .calls
         .as_ref()
-        // Calls that make a job's pairs are records of that job: what one of them does wrong fails the job.
+        // Calls that make a job's pairs are records of that job: an error of one fails the job.
         .filter(|calls| calls.then != Then::Job)
         .map(|calls| CallsView { count: spec.inputs.iter().map(InputSpec::items).sum(), per_task: calls.per_task });
     // The driver reads the results of calls itself, or those of one reduce call.
@@ -90,17 +91,17 @@ async fn split(worker: &Worker, call: &Invocation, job: &JobId, running: Running
     };
     let plan = Plan { partitions, calls, program: spec.program, ..plan };
     let spent = |now: Timestamp| began.usage(worker, call, now);
-    // Once the plan is recorded the try is over; what follows, starting the mappers, is not its work but whoever's has the turn.
+    // The try ends when the plan is recorded. Starting the mappers is the work of the process that has the turn.
     drop(running);
     let begun = begin(conductor, job, &plan, Some(&spent)).await?;
     if !begun && spec.writes_output() && conductor.ledger.job(job).await?.phase.is_final() {
-        // It ended before the output was taken for it, and nobody else will give that free.
+        // The job ended before its output was taken, and nobody else will release that.
         conductor.drop_late_claim(job, &spec.output).await?;
     }
     Ok(())
 }
 
-/// Looks at a job's input and cuts it, into as many partitions as it asks for.
+/// Lists a job's input and cuts it; returns the plan, with the partitions that the job asks for or those chosen.
 async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
     if let [InputSpec { bucket, objects: Which::Items(made), .. }] = &spec.inputs[..] {
         return items::cut(&conductor.objects, bucket, made, &spec.options).await;
@@ -114,20 +115,20 @@ async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
 /// A job's tasks, as a splitter or a driver has cut its input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The splits, one a map task.
+    /// The splits, one for each map task.
     pub splits: Vec<Split>,
-    /// What they are made of.
+    /// The inputs that the splits are cut from.
     pub inputs: Inputs,
-    /// How many reduce tasks there are.
+    /// The number of reduce tasks.
     pub partitions: u32,
-    /// The calls that the map tasks make, if these are what the job is for.
+    /// The calls that the map tasks make, if the job is for their results.
     pub calls: Option<CallsView>,
     /// The shipped program that runs the tasks.
     pub program: Option<ProgramId>,
 }
 
 /// Writes a plan, records it with what a function spent on it until then, and starts the mappers, unless another splitter was
-/// first, or the job has ended. Returns whether the plan is the job's.
+/// first or the job has ended. Returns whether this plan is the job's.
 ///
 /// # Errors
 /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
@@ -140,7 +141,7 @@ pub async fn begin(
     let Plan { splits, inputs, partitions, calls, program } = plan;
     let bytes = plan::write(splits, inputs)?;
     let bucket = &conductor.stack.work_bucket;
-    // Each splitter writes its own: what a mapper reads is what was recorded, whoever comes later.
+    // Each splitter writes a plan of its own. Mappers read the one that was recorded, whichever splitter comes later.
     let id = format!("{:08x}{:08x}", nonce(), nonce());
     conductor.objects.put(bucket, &Conductor::plan_key(job, &id), bytes.into(), Replace::Yes).await?;
     let map_tasks = splits.len() as u32;
@@ -167,7 +168,7 @@ pub async fn begin(
 async fn sweep(conductor: &Conductor) -> Result<Outcome> {
     let jobs = conductor.ledger.open_jobs().await?;
     for job in &jobs {
-        // One job that cannot be helped must not keep the others from it.
+        // One job that cannot be helped must not keep the sweep from the others.
         if let Err(error) = conductor.conduct(job).await {
             tracing::error!(%job, %error, "sweeping");
         }

@@ -1,4 +1,4 @@
-//! What a job's inputs are: every object, pinned by its ETag.
+//! Listing a job's inputs: every object, pinned by its ETag.
 
 use globset::{GlobBuilder, GlobMatcher};
 use kinglet_aws::Objects;
@@ -7,7 +7,7 @@ use kinglet_core::wire::owner::OWNER;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, MANIFEST, Objects as Which};
 use kinglet_core::{Code, Error, Result};
 
-/// The objects of all inputs, in order, each with the position of its input.
+/// Lists the objects of all inputs, in order, each with the index of its input.
 pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, Listed)>> {
     let mut all = Vec::new();
     for (input_idx, input) in (0..).zip(&spec.inputs) {
@@ -60,7 +60,7 @@ fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
     })
 }
 
-/// Leaves out what is no data: marks of folders, and the manifests, claims and marks of other jobs.
+/// Leaves out what is no data: folder markers, and the manifests, claims and `_SUCCESS` markers of other jobs.
 fn data(mut listed: Vec<Listed>) -> Vec<Listed> {
     listed.retain(|object| {
         let name = object.key.rsplit('/').next().unwrap_or_default();
