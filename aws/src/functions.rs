@@ -69,7 +69,8 @@ impl Functions {
     /// Invokes the function that handles an event, without waiting for the result.
     ///
     /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
+    /// Returns `function-missing` when the stack has no such function; `too-large` when the event exceeds Lambda's limit; or
+    /// a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn start(&self, event: &Event) -> Result<()> {
         let name = match event {
             Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => &self.names.splitter,

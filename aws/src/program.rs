@@ -75,8 +75,8 @@ async fn stored(conductor: &Conductor, key: &str) -> Result<Option<Stored>> {
 /// returned.
 ///
 /// # Errors
-/// Returns `program-corrupt` when the object is not what its name says; `program-renewed` when another driver uploaded it
-/// again meanwhile; a service error of S3; or the error of `write`.
+/// Returns `program-missing` when there is no such object; `program-corrupt` when the object is not what its name says;
+/// `program-renewed` when another driver uploaded it again meanwhile; a service error of S3; or the error of `write`.
 pub async fn fetch(
     conductor: &Conductor,
     program: ProgramId,

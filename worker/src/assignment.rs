@@ -3,21 +3,21 @@
 use kinglet_core::ids::{JobId, TryKey};
 use kinglet_core::wire::event::Event;
 
-/// One try of one task of a job, and what it is to go easy on.
+/// One try of one task of a job, and how it is to be eased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The job.
     pub job: JobId,
-    /// Which try of which task.
+    /// The try's key: which try of which task.
     pub key: TryKey,
     /// Whether the larger mapper runs it.
     pub larger: bool,
-    /// How many calls it makes at most, of a batch of them.
+    /// For a batch of calls, the most calls that it makes.
     pub calls_max: Option<u32>,
 }
 
 impl Assignment {
-    /// What an event asks, if it is about a task.
+    /// Returns what an event asks, if the event is for a task.
     pub fn of(event: &Event) -> Option<Self> {
         let (job, key) = match event {
             Event::Split(event) => (&event.job, TryKey::split(event.number)),

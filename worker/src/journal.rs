@@ -1,5 +1,5 @@
-//! What a function says of its tasks: a line as one starts, a line with metrics as it ends; the layout is
-//! [`kinglet_core::wire::log`]'s.
+//! What a function logs of its tasks: a line at the start, and a line with metrics at the end. [`kinglet_core::wire::log`]
+//! has their layout.
 
 use crate::log;
 use crate::outcome::Outcome;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// A function's journal. One invocation at a time.
+/// A function's journal, which follows one invocation at a time.
 #[derive(Debug)]
 pub struct Journal {
     function: String,
@@ -30,21 +30,21 @@ struct Running {
     did: Option<Did>,
 }
 
-/// What stands for the job's name until the spec is read.
+/// Stands for the job's name until the spec is read.
 const UNKNOWN: &str = "unknown";
 
 impl Journal {
-    /// The journal of a function, whose lines make metrics or do not.
+    /// Returns the journal of a function. `metrics` says whether its lines make metrics.
     pub(crate) fn new(function: String, memory_mb: u32, metrics: bool) -> Self {
         Journal { function, memory_mb, metrics, running: Mutex::new(None) }
     }
 
-    /// The lines from now on are about this task, whose own lines somebody else writes.
+    /// Makes this task the subject of all lines from now on; the task's own lines are written by its shipped program.
     pub(crate) fn set_subject(&self, request_id: &str, trace_header: Option<&str>, event: &Event) {
         log::set_subject(Some(&subject(request_id, trace_header, Some(event))));
     }
 
-    /// An invocation begins. One that is no task, as a sweep, has no lines of its own.
+    /// Begins an invocation. An invocation without a task, such as a sweep, has no lines of its own.
     pub(crate) fn begin(&self, request_id: &str, trace_header: Option<&str>, payload: &Value, cold: bool) {
         // The record of a failed invocation is about that invocation's task.
         let is_record = payload.get("requestPayload").is_some();
@@ -59,21 +59,21 @@ impl Journal {
         *self.running() = Some(Running { subject, since: Instant::now(), cold, job_name: None, did: None });
     }
 
-    /// The name of the task's job, once it is known.
+    /// Sets the name of the task's job, once it is known.
     pub fn job_name(&self, name: &str) {
         if let Some(running) = self.running().as_mut() {
             running.job_name = Some(name.to_owned());
         }
     }
 
-    /// What the task has done.
+    /// Sets what the task has done.
     pub fn did(&self, did: Did) {
         if let Some(running) = self.running().as_mut() {
             running.did = Some(did);
         }
     }
 
-    /// The invocation ends.
+    /// Ends the invocation.
     pub(crate) fn end(&self, answer: &Result<Outcome>) {
         if let Err(error) = answer {
             tracing::error!(code = error.code(), %error, hint = error.hint(), "the invocation failed");
@@ -100,7 +100,7 @@ impl Journal {
         log::set_subject(None);
     }
 
-    /// Speaks for an invocation of another function that could not speak any more.
+    /// Writes the end of an invocation of another function that died before it could.
     pub fn died(&self, event: &Event, function: &str, job_name: Option<&str>, error: &Error) {
         let ended_as = Ended {
             outcome: "died",
@@ -116,7 +116,7 @@ impl Journal {
         write("task ended", &ended(&Subject::of(event), &ended_as, Timestamp::now().0, self.metrics));
     }
 
-    /// Speaks for a shipped program that could not.
+    /// Writes the end of a task on behalf of a shipped program that could not.
     pub(crate) fn program_died(&self, event: &Event, job_name: Option<&str>, error: &Error) {
         self.died(event, &self.function, job_name, error);
     }
@@ -138,7 +138,7 @@ fn write(message: &str, members: &serde_json::Map<String, Value>) {
     log::write(line(&log::timestamp(), "INFO", message, members));
 }
 
-/// The peak of this process's resident memory, as the kernel keeps it; rounded up to MB.
+/// Returns the peak of this process's resident memory, as the kernel records it, rounded up to MB.
 fn memory_peak_mb() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kb = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

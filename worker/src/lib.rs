@@ -7,7 +7,7 @@
 //!                     └──◀ journal: a line as it starts, a line with metrics as it ends ◀─────────────────────────┘
 //! ```
 //!
-//! It knows no stage's work, which the handlers bring, and no service's protocol, which `kinglet-aws` has.
+//! This crate knows no stage's work, which the handlers bring, and no service's protocol, which `kinglet-aws` has.
 
 mod assignment;
 mod journal;

@@ -1,7 +1,7 @@
-//! The log: one JSON object a line on stderr, where Lambda takes it, with what the line is about at the top level.
+//! The log: one JSON object a line on stderr, where Lambda collects it. What the line is about stands at the top level.
 //!
-//! A function handles one invocation at a time, so what all lines of it share ([`Subject`]) stands once for the process, and
-//! not in a span: then lines from the engine's threads, from the SDK's tasks and from the job's own code have it too.
+//! A function handles one invocation at a time, so what all of its lines share ([`Subject`]) is kept once for the process,
+//! and not in a span. Lines from the engine's threads, from the SDK's tasks and from the job's own code then have it too.
 
 use kinglet_core::env;
 use kinglet_core::wire::log::{Subject, line};
@@ -20,18 +20,17 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// What a driver logs. The embedded servers' warnings are the answers that the SDK gets too: a condition that does not hold
-/// is no news, and `s3s` calls every 404 and 412 an error.
-/// How a job ended the driver says itself.
+/// What a driver logs. The embedded servers' warnings repeat the answers that the SDK gets: a condition that does not hold is
+/// no news, and `s3s` calls every 404 and 412 an error. The driver itself reports how a job ended.
 const DRIVER: &str = "warn,s3s=off,dynoxide=error,kinglet::job=off";
 
-/// What a function logs: the job's own code and Kinglet from `info` on, the libraries beneath from `warn` on.
+/// What a function logs: the job's own code and Kinglet from `info` on, the libraries below from `warn` on.
 const FUNCTION: &str = "info,aws=warn,h2=warn,hyper=warn,lambda=warn,rustls=warn,tower=warn";
 
-/// What the lines of this process are about.
+/// The subject of this process's lines.
 static SUBJECT: Mutex<Option<Map<String, Value>>> = Mutex::new(None);
 
-/// Says what the lines from now on are about; `None` at the end of an invocation.
+/// Sets the subject of the lines from now on; `None` at the end of an invocation.
 pub(crate) fn set_subject(subject: Option<&Subject>) {
     *SUBJECT.lock().unwrap_or_else(PoisonError::into_inner) = subject.map(Subject::members);
 }
@@ -49,7 +48,7 @@ pub fn start_function_log() {
         let said = said.downcast_ref::<&str>().map(|text| (*text).to_owned()).or(said.downcast_ref().cloned());
         let place = panic.location().map(ToString::to_string);
         let thread = std::thread::current().name().map(str::to_owned);
-        // Where `RUST_BACKTRACE` asks for it.
+        // Captured only if `RUST_BACKTRACE` asks for it.
         let backtrace = Backtrace::capture();
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         tracing::error!(code = "panic", error = said, place, thread, backtrace, "a panic");
@@ -61,7 +60,7 @@ fn start(filter: &str) {
     let _ = tracing_subscriber::registry().with(filter).with(Lines).try_init();
 }
 
-/// The time as it stands in lines: RFC 3339 with microseconds.
+/// Returns the time as it stands in lines: RFC 3339 with microseconds.
 pub(crate) fn timestamp() -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -69,7 +68,7 @@ pub(crate) fn timestamp() -> String {
     text
 }
 
-/// Writes a line in one piece, so that lines of several threads do not mix.
+/// Writes a line in one piece, so that the lines of several threads do not mix.
 pub(crate) fn write(mut line: String) {
     line.push('\n');
     // Nobody can be told when the log cannot be written.
@@ -114,7 +113,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-/// The fields of an event and of the spans around it; of two of one name the inner one's.
+/// Returns the fields of an event and of the spans around it. Of two with one name, the inner one's counts.
 fn fields<S: Subscriber + for<'a> LookupSpan<'a>>(event: &Event<'_>, context: &Context<'_, S>) -> Map<String, Value> {
     let mut members = Map::new();
     for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
@@ -127,7 +126,7 @@ fn fields<S: Subscriber + for<'a> LookupSpan<'a>>(event: &Event<'_>, context: &C
     visitor.0
 }
 
-/// Fields as JSON: numbers and booleans as they are, all else as text.
+/// Collects fields as JSON: numbers and booleans as they are, all else as text.
 struct Visitor(Map<String, Value>);
 
 impl Visitor {

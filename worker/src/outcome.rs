@@ -1,12 +1,12 @@
-//! How an invocation ended: what a function answers, and the word by which its journal says it.
+//! How an invocation ended: the function's answer, and the word for it in the journal.
 //!
 //! ```json
 //! {"committed": "0-0000002a"}     the attempt, whose output counts
 //! {"lost": "1-0000002b"}          the attempt that was first
 //! {"skipped": "runs elsewhere"}   why there was nothing to do
 //! {"failed": "out-of-memory"}     the code of the error, which the ledger has
-//! {"pong": 12}                    the version of the wire
-//! {"jobs": 3}                     how many were looked after
+//! {"pong": 12}                    the version of the wire format
+//! {"jobs": 3}                     how many jobs were looked after
 //! {}
 //! ```
 
@@ -16,41 +16,41 @@ use kinglet_core::wire;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// How an invocation ended, but for an error that nobody has recorded.
+/// How an invocation ended, unless by an error that was not recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// A task is done, and its output counts.
+    /// A task was committed, and its output counts.
     Committed {
-        /// By this attempt.
+        /// The attempt that committed.
         attempt: AttemptId,
     },
-    /// A task was done by another attempt first.
+    /// Another attempt of the task committed first.
     Lost {
-        /// That one.
+        /// That attempt.
         winner: AttemptId,
     },
-    /// There was nothing to do, or nobody wants what was done.
+    /// There was nothing to do, or nobody wants the result.
     Skipped {
-        /// Why.
+        /// The reason.
         why: Skip,
     },
-    /// A task failed, and the ledger says so.
+    /// A task failed, and the ledger has its failure.
     Failed {
         /// The error's code.
         code: String,
     },
-    /// It was asked whether it is there.
+    /// The invocation was a ping.
     Pong,
-    /// It has looked after jobs.
+    /// The invocation was a sweep.
     Swept {
-        /// How many.
+        /// How many jobs it looked after.
         jobs: usize,
     },
-    /// What was to be done is done, and nothing is to be said of it.
+    /// The work is done, and there is nothing to report.
     Nothing,
-    /// A shipped program has had the event.
+    /// A shipped program has handled the event.
     Program {
-        /// What it answered, as it is.
+        /// The program's answer, unchanged.
         answer: Value,
     },
 }
@@ -60,11 +60,11 @@ pub enum Outcome {
 pub enum Skip {
     /// Its job is in another phase.
     Phase(Phase),
-    /// Another execution of the same try is at it.
+    /// Another execution runs the same try.
     Elsewhere,
-    /// It is committed already.
+    /// The task is committed already.
     Committed,
-    /// The job went on without it, or ended, while it ran.
+    /// The job went on without the task, or ended, while it ran.
     Unwanted,
 }
 
@@ -80,12 +80,12 @@ impl Skip {
 }
 
 impl Outcome {
-    /// There is nothing to do, for this reason.
+    /// Returns the outcome for this reason.
     pub fn skipped(why: Skip) -> Self {
         Outcome::Skipped { why }
     }
 
-    /// The word by which a line of the journal says how a task ended.
+    /// Returns the journal's word for how a task ended.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Outcome::Committed { .. } => "committed",

@@ -1,5 +1,5 @@
-//! The loop that takes events from the Lambda Runtime API: each goes to the handler, or to the shipped program that is to run
-//! it, and what comes of it is answered and logged.
+//! The loop that takes events from the Lambda Runtime API. Each event goes to the handler, or to the shipped program that is
+//! to run it; the outcome is answered and logged.
 
 use crate::outcome::Outcome;
 use crate::program::{Delivery, Task};
@@ -19,7 +19,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Outcome, Failed>> + Send>>;
 /// Takes events and hands them to `handler` until the host ends the process.
 ///
 /// # Errors
-/// When the Runtime API cannot be reached.
+/// Returns an error when the Runtime API cannot be reached.
 pub async fn serve<H, F>(worker: Worker, handler: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Arc<Worker>, Invocation) -> F,
@@ -30,7 +30,7 @@ where
         let init_ms = worker.init_ms();
         let trace = event.context.xray_trace_id.as_deref();
         worker.conductor.functions.set_trace(trace);
-        // Boxed: the types of what a handler awaits nest deeper than the compiler goes.
+        // Boxed: the types of a handler's futures nest deeper than the compiler allows.
         let call: Pin<Box<dyn Future<Output = Result<Outcome>> + Send>> = match worker.shipped(&event.payload) {
             Some((about, task)) => {
                 // The program has a journal of its own.
@@ -63,7 +63,7 @@ where
     .await
 }
 
-/// Runs a task in its shipped program. What that could not record itself is recorded here.
+/// Runs a task in its shipped program. Records the failures that the program could not record itself.
 async fn run_shipped(
     worker: Arc<Worker>,
     about: Event,
@@ -86,7 +86,8 @@ async fn run_shipped(
         Err(error) => {
             let Task { job, key, .. } = &task;
             let error = error.context(key);
-            // There may be little time: first what counts. The name, for the metrics, is worth a read that may fail.
+            // There may be little time, so what counts comes first. The job's name, for the metrics, is worth a read that may
+            // fail.
             let recorded = worker.conductor.try_failed(job, *key, Says::Lambda(&request_id), &error).await;
             let spec = tokio::time::timeout(Duration::from_millis(300), worker.conductor.spec(job)).await;
             let name = spec.ok().and_then(Result::ok).map(|spec| spec.job.clone());
@@ -97,7 +98,7 @@ async fn run_shipped(
     }
 }
 
-/// Our error as Lambda reports it: its code as the type, not the name of a Rust type.
+/// Our error in Lambda's form: the type is our code, not the name of a Rust type.
 #[derive(Debug)]
 struct Failed(Error);
 

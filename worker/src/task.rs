@@ -1,13 +1,13 @@
-//! What an invocation of a task goes through, whichever stage's it is. A stage says in its [`Work`] only what it does between
-//! the start of a try and its commit.
+//! What an invocation of a task goes through, whichever stage's it is. A stage's [`Work`] says only what happens between the
+//! start of a try and its commit.
 //!
 //! | step | requests | when it ends here |
 //! |---|---|---|
-//! | the job is looked at | 1 read | it is in another phase |
-//! | the try is started; at the same time the spec and the stage's own input are read | 1 write, the reads | another execution is at it, or it is committed |
+//! | the job is read | 1 read | it is in another phase |
+//! | the try is started; at the same time the spec and the stage's own input are read | 1 write, the reads | another execution runs the try, or it is committed |
 //! | signs of life begin ([`Running`]), and the stage's work is done | its own | nobody wants it any more |
-//! | it commits, and signs of life end | 1 write, and 1 to complete a group | another was first |
-//! | who completes the stage conducts the job on | as [`Conductor::conduct`] | |
+//! | the try commits, and signs of life end | 1 write, and 1 to complete a group | another was first |
+//! | the execution that completes the stage conducts the job on | as [`Conductor::conduct`] | |
 //!
 //! An error on the way is recorded as the failure of the try, which decides what follows.
 
@@ -27,36 +27,36 @@ use std::sync::Arc;
 
 /// What one stage does with a task.
 pub trait Work: Sync {
-    /// What it reads, beside the spec, while the try is being started.
+    /// What the stage reads, besides the spec, while the try is being started.
     type Input: Send;
-    /// What its commit says.
+    /// The record that it commits.
     type Record: Record + Send + Sync;
 
-    /// The job's spec.
+    /// Reads the job's spec.
     fn spec(&self, conductor: &Conductor, job: &JobId) -> impl Future<Output = Result<Arc<JobSpec>>> + Send {
         async { conductor.spec(job).await.map(Arc::new) }
     }
 
-    /// Reads its input.
+    /// Reads the stage's input.
     fn input(&self, conductor: &Conductor, view: &JobView) -> impl Future<Output = Result<Self::Input>> + Send;
 
-    /// What is told of the job while the work is done.
+    /// Returns the callback for each look at the job while the work is done.
     fn look(&self, spec: &JobSpec) -> Look;
 
-    /// Does the work. `None` where it was broken off, as nobody wants it any more.
+    /// Does the work. Returns `None` if it broke off because nobody wants its result any more.
     fn run(&self, task: &Try<'_>, input: Self::Input) -> impl Future<Output = Result<Option<Self::Record>>> + Send;
 
-    /// Hands on what is left of a task that was committed short of its end.
+    /// Hands on the rest of a task that was committed short of its end.
     fn hand_on(&self, _task: &Try<'_>, _record: &Self::Record) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Clears away what will never be read, as another attempt was first.
+    /// Removes what will never be read, because another attempt was first.
     fn lost(&self, _task: &Try<'_>, _record: &Self::Record) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Looks back at the job, whose phase is known where this commit was the stage's last.
+    /// Checks the job once more after the commit. `phase` is known if this commit was the stage's last.
     fn leave(
         &self,
         _task: &Try<'_>,
@@ -69,19 +69,19 @@ pub trait Work: Sync {
 
 /// A try under way.
 pub struct Try<'a> {
-    /// The worker that runs it.
+    /// The worker that runs the try.
     pub worker: &'a Arc<Worker>,
-    /// In which invocation.
+    /// The invocation that it runs in.
     pub call: &'a Invocation,
     /// The job.
     pub job: &'a JobId,
-    /// Which try of which task.
+    /// The try's key: which try of which task.
     pub key: TryKey,
-    /// What its output is named by.
+    /// The attempt, which names the output.
     pub attempt: AttemptId,
     /// The job as it was before the start.
     pub view: JobView,
-    /// What the job is to do.
+    /// The job's spec.
     pub spec: Arc<JobSpec>,
     /// Its signs of life.
     pub running: Running,
@@ -89,18 +89,18 @@ pub struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// The services.
+    /// Returns the clients of the services.
     pub fn conductor(&self) -> &Conductor {
         &self.worker.conductor
     }
 
-    /// What the try took until now.
+    /// Returns what the try has used until now.
     pub fn usage(&self) -> Usage {
         self.began.usage(self.worker, self.call, self.worker.conductor.now())
     }
 }
 
-/// Where the time and the requests of an execution begin.
+/// The time and the request totals at the start of an execution.
 #[derive(Clone, Copy, Debug)]
 pub struct Began {
     at: Timestamp,
@@ -108,12 +108,12 @@ pub struct Began {
 }
 
 impl Began {
-    /// They begin now.
+    /// Returns the start of an execution that begins now.
     pub fn now(conductor: &Conductor) -> Self {
         Began { at: conductor.now(), sent: conductor.clients.meter.totals() }
     }
 
-    /// What was used from then on.
+    /// Returns what was used since then.
     pub fn usage(&self, worker: &Worker, call: &Invocation, now: Timestamp) -> Usage {
         Usage {
             started_at: self.at,
@@ -125,7 +125,7 @@ impl Began {
     }
 }
 
-/// One execution of a try. Lambda may deliver an event twice: its nonce tells the two apart.
+/// One execution of a try. Lambda may deliver an event twice: the nonce tells the executions apart.
 pub struct Execution<'a> {
     worker: &'a Worker,
     call: &'a Invocation,
@@ -134,12 +134,12 @@ pub struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// An execution in this invocation.
+    /// Returns an execution in this invocation.
     pub fn new(worker: &'a Worker, call: &'a Invocation, assigned: &'a Assignment) -> Self {
         Execution { worker, call, assigned, nonce: nonce() }
     }
 
-    /// Starts the try. Returns why not to go on, if not.
+    /// Starts the try. Returns the reason if this execution is not to go on.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
@@ -155,10 +155,10 @@ impl<'a> Execution<'a> {
         Running::begin(&self.worker.conductor, &self.assigned.job, self.assigned.key, self.nonce, look)
     }
 
-    /// Records that the try failed, and decides what follows.
+    /// Records that the try failed, and carries out what follows from it.
     ///
     /// # Errors
-    /// What the services report: nobody knows of the failure then.
+    /// Returns a service error when a service cannot be reached or refuses: nobody knows of the failure then.
     pub async fn failed(&self, error: &Error) -> Result<Outcome> {
         let Assignment { job, key, .. } = self.assigned;
         self.worker.conductor.try_failed(job, *key, Says::Run(self.nonce), error).await?;
@@ -169,7 +169,8 @@ impl<'a> Execution<'a> {
 /// Runs a task.
 ///
 /// # Errors
-/// Only when the failure of the try could not be recorded: then Lambda hands the event to the on-failure destination.
+/// Returns an error only if the failure of the try could not be recorded: Lambda then sends the event to the on-failure
+/// destination.
 pub async fn run<W: Work>(worker: &Arc<Worker>, call: &Invocation, assigned: &Assignment, work: &W) -> Result<Outcome> {
     let execution = Execution::new(worker, call, assigned);
     match attempt(worker, &execution, work).await {
@@ -182,7 +183,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     let (conductor, Assignment { job, key, .. }) = (&worker.conductor, execution.assigned);
     let sent = conductor.clients.meter.totals();
     let view = conductor.ledger.job(job).await?;
-    // After a reply, by which the clock is set.
+    // This follows a reply, which has set the clock.
     let began = Began { at: conductor.now(), sent };
     if !is_due(&view, key.stage) {
         return Ok(Outcome::skipped(Skip::Phase(view.phase)));
@@ -201,7 +202,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     };
     let tasks = if key.stage == Stage::Map { task.view.map_tasks } else { task.view.partitions };
     let commit = conductor.ledger.commit(job, key.task, key.piece, &record, tasks).await?;
-    // What follows is not this try's work any more, and goes on when the stage is over.
+    // What follows is not this try's work any more, and may go on after the stage is over.
     task.running.end();
     match commit {
         Commit::Lost(winner) => {
@@ -210,7 +211,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
         }
         Commit::Won { stage_complete } => {
             work.hand_on(&task, &record).await?;
-            // Who completes the stage looks at the job as it is then, and goes on with it.
+            // The execution that completes the stage reads the job as it is then, and goes on with it.
             let phase = if stage_complete { Some(conductor.conduct(job).await?) } else { None };
             work.leave(&task, &record, phase).await?;
             Ok(Outcome::Committed { attempt })
@@ -218,7 +219,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     }
 }
 
-/// Whether a job is where this stage's tasks are run.
+/// Returns whether a job is in the phase in which this stage's tasks run.
 fn is_due(view: &JobView, stage: Stage) -> bool {
     match stage {
         Stage::Split => view.phase == Phase::Splitting,

@@ -1,13 +1,13 @@
-//! What every execution of a task goes through: it says that it begins, unless another has; it gives signs of life while it
-//! runs; it learns when nobody wants its work any more.
+//! What every execution of a task goes through: it records its start, unless another execution has; it gives signs of life
+//! while it runs; it learns when nobody wants its work any more.
 //!
 //! | when | what | requests |
 //! |---|---|---|
-//! | at the start | the try is started by a conditional write; a further try looks whether its piece is committed already | 1 write |
+//! | at the start | a conditional write starts the try; a further try checks whether its piece is committed already | 1 write |
 //! | every 1.25 to 1.75 s | the job's own item is read, to see whether the job goes on | half a read unit |
-//! | every [`HEARTBEAT_MS`], and more often of a splitter | a sign of life | 1 write |
+//! | every [`HEARTBEAT_MS`]; more often when splitting | a sign of life | 1 write |
 //!
-//! So a task of less than a second and a half costs nothing besides its start, and one of a minute 20 read units.
+//! So a task of less than a second and a half costs nothing beyond its start, and one of a minute 20 read units.
 
 use crate::outcome::Skip;
 use kinglet_aws::Conductor;
@@ -21,31 +21,32 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How often a worker looks whether its job goes on; a sixth more or less, so that a thousand of them do not ask at once.
+/// How often a worker looks whether its job goes on. The pause varies by a sixth, so that a thousand workers do not ask at
+/// once.
 const LOOK_EVERY: Duration = Duration::from_millis(1_500);
 
-/// How long the job's own code may go on when nobody wants its work any more. Then the process is ended: code that never comes
-/// to its next record would run, and cost, until its function's timeout.
+/// How long the job's own code may go on when nobody wants its work any more. Then the process is ended: code that never
+/// comes to its next record would run, and cost, until its function's timeout.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// The exit status of a process that is ended so.
+/// The exit status of a process that was ended for that.
 const ABANDONED: i32 = 75;
 
-/// Begins a try. Returns why not to go on, if not: another execution is at it, or its piece is committed.
+/// Begins a try. Returns the reason if this execution is not to go on: another runs the try, or its piece is committed.
 ///
 /// # Errors
 /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
 pub(crate) async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: &Run) -> Result<Option<Skip>> {
     let ledger = &conductor.ledger;
     let committed = async {
-        // Nobody has committed before the first try; of later ones, an earlier may only have been slow.
+        // Before the first try nobody can have committed. Before a later one, an earlier try may have been slow, not dead.
         if key.number == 0 { Ok(false) } else { ledger.is_committed(job, key).await }
     };
     let (started, committed) = tokio::try_join!(ledger.start(job, key, run), committed)?;
     Ok(match started {
         Started::Elsewhere => Some(Skip::Elsewhere),
         _ if committed => Some(Skip::Committed),
-        // An event that comes late, for the second time, of a try that has done its work.
+        // A second delivery of the event may come late, after the try has done its work.
         Started::Again if key.stage != Stage::Split && ledger.is_committed(job, key).await? => Some(Skip::Committed),
         Started::First | Started::Again => None,
     })
@@ -54,40 +55,41 @@ pub(crate) async fn begin(conductor: &Conductor, job: &JobId, key: TryKey, run: 
 /// What a look at the job has shown.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
-    /// It is still in the stage of the try.
+    /// The job is still in the try's stage, or before it.
     GoesOn(&'a JobView),
-    /// It has gone on beyond it, or ended.
+    /// The job has gone on beyond the stage, or has ended.
     Over,
 }
 
-/// Who is told of each look at the job.
+/// The callback for each look at the job.
 pub type Look = Box<dyn FnMut(Seen<'_>) + Send>;
 
-/// A try that runs. Signs of life end when it is dropped.
+/// A try that runs. Dropping it ends the signs of life.
 pub struct Running {
     stop: Arc<AtomicBool>,
     watch: JoinHandle<()>,
 }
 
 impl Running {
-    /// Gives signs of life from now on, and looks whether the job goes on; `look` is told what the job's own item says.
+    /// Gives signs of life from now on, and looks whether the job goes on. `look` is called with what the job's own item
+    /// says.
     pub(crate) fn begin(conductor: &Conductor, job: &JobId, key: TryKey, nonce: u32, look: Look) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let watch = watch(conductor.clone(), job.clone(), key, nonce, stop.clone(), look);
         Running { stop, watch: tokio::spawn(watch) }
     }
 
-    /// Gives no more signs of life.
+    /// Ends the signs of life.
     pub fn end(&self) {
         self.watch.abort();
     }
 
-    /// Set when nobody wants what comes of the try any more.
+    /// Returns the flag that is set when nobody wants the try's result any more.
     pub fn stop(&self) -> Arc<AtomicBool> {
         self.stop.clone()
     }
 
-    /// Whether that is so.
+    /// Returns whether that flag is set.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -99,7 +101,7 @@ impl Drop for Running {
     }
 }
 
-/// Whether the job has gone on beyond the stage of a try. What was read may be old, and show it in an earlier one.
+/// Returns whether the job has gone on beyond a try's stage. The view may be stale, and show an earlier phase.
 fn is_over(view: &JobView, key: TryKey) -> bool {
     match key.stage {
         Stage::Split => view.phase > Phase::Splitting,
@@ -108,7 +110,7 @@ fn is_over(view: &JobView, key: TryKey) -> bool {
     }
 }
 
-/// No look and no sign of life may hold the next one up for longer.
+/// The longest that one look or sign of life may hold the next one up.
 const REQUEST_MAX: Duration = Duration::from_secs(20);
 
 fn slow() -> Error {
@@ -128,7 +130,7 @@ async fn watch(conductor: Conductor, job: JobId, key: TryKey, nonce: u32, stop: 
                 unwanted.get_or_insert_with(Instant::now);
             }
             Ok(view) => look(Seen::GoesOn(&view)),
-            // Removed with all that there was of it.
+            // The job was removed with everything that belonged to it.
             Err(error) if error.is(Code::JobMissing) => {
                 unwanted.get_or_insert_with(Instant::now);
             }

@@ -1,5 +1,5 @@
-//! What a worker process is, whichever handler it runs: its settings, all from the environment, its threads, and its hands
-//! for the services.
+//! A worker process, whichever handler it runs: its settings, all from the environment, its threads, and its clients of the
+//! services.
 
 use crate::journal::Journal;
 use crate::program::{Programs, Task};
@@ -14,26 +14,26 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What every handler is given.
+/// What every handler is given: the settings and means of this process.
 pub struct Worker {
-    /// The stack it works for.
+    /// The conductor of the stack that this process works for.
     pub conductor: Conductor,
-    /// Its memory in MB.
+    /// The function's memory in MB.
     pub memory_mb: u32,
-    /// How many threads to compute with.
+    /// The number of threads to compute with.
     pub threads: usize,
-    /// Where it may write.
+    /// The directory for temporary files.
     pub tmp: PathBuf,
-    /// The threads.
+    /// The pool of these threads.
     pub pool: rayon::ThreadPool,
-    /// What it says of its tasks.
+    /// The journal of its tasks.
     pub journal: Journal,
     /// Runs the tasks of shipped programs, unless this is one itself.
     pub(crate) programs: Programs,
-    /// What this is, when another worker was shipped it and started it.
+    /// The shipped program that this process is, if another worker started it.
     program: Option<ProgramId>,
     started: Instant,
-    /// How long that worker had been at work before, in milliseconds.
+    /// How long that worker had been at work before it started this process, in milliseconds.
     init_before_ms: u64,
     warm: AtomicBool,
 }
@@ -42,29 +42,29 @@ pub struct Worker {
 pub struct Invocation {
     /// The payload.
     pub payload: serde_json::Value,
-    /// Lambda's id of it, the same for each delivery of an event.
+    /// Lambda's request id, the same for each delivery of an event.
     pub request_id: String,
     /// When Lambda will kill this invocation, by this machine's clock.
     pub deadline: SystemTime,
-    /// How long the process had run when its first invocation came, in milliseconds; 0 for the later ones.
+    /// How long the process had run when its first invocation came, in milliseconds; 0 for later invocations.
     pub init_ms: u64,
 }
 
 impl Invocation {
-    /// The payload as an event.
+    /// Parses the payload as an event.
     ///
     /// # Errors
-    /// [`Error::StaleDeployment`] when it is none that this version knows.
+    /// Returns `event` when this version knows no such event.
     pub fn event(&self) -> Result<Event> {
         Event::deserialize(&self.payload).map_err(|e| Error::new(Code::Event, format!("reading the event: {e}")))
     }
 }
 
 impl Worker {
-    /// A worker of this process's environment.
+    /// Creates a worker from this process's environment.
     ///
     /// # Errors
-    /// [`Error::StaleDeployment`] naming the variable that is missing.
+    /// Returns `environment`, with the name of the missing variable; or another error when the process cannot be set up.
     pub async fn from_env() -> Result<Self> {
         let started = Instant::now();
         let needed = |name: &str| {
@@ -99,7 +99,7 @@ impl Worker {
         let programs = Programs::new(allowed, &tmp, memory_mb, memory_max_mb);
         let program = std::env::var(env::PROGRAM).ok().map(|id| id.parse()).transpose()?;
         if program.is_some() {
-            // Whoever would hear what comes of it is gone then.
+            // If the parent ends, nobody would hear of the result any more.
             let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         }
         let (init_before_ms, warm) = (number(env::PROGRAM_INIT_MS).unwrap_or(0), AtomicBool::new(false));
@@ -118,17 +118,17 @@ impl Worker {
         })
     }
 
-    /// How long the process had run when this invocation came, in milliseconds, if it is its first; else 0.
+    /// Returns how long the process had run when this invocation came, in milliseconds, if it is the first; else 0.
     pub(crate) fn init_ms(&self) -> u64 {
         if self.warm.swap(true, Ordering::Relaxed) {
             return 0;
         }
-        // 0 says that it was warm.
+        // 0 means that the process was warm.
         (self.init_before_ms + self.started.elapsed().as_millis() as u64).max(1)
     }
 
-    /// When an invocation that came just now will be killed. The header that says so is of another clock than this machine's:
-    /// what it leaves is at most the function's timeout, and something.
+    /// Returns when an invocation that came just now will be killed, by this machine's clock. The header's deadline `said` is
+    /// by another clock, so the time it leaves is taken to be more than nothing and at most the function's timeout.
     pub(crate) fn deadline(&self, said: SystemTime) -> SystemTime {
         let (now, timeout) = (SystemTime::now(), Duration::from_millis(self.conductor.stack.timeout_ms));
         let left = said.duration_since(now).unwrap_or_default();
@@ -139,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// The task in a payload that a shipped program is to run.
+    /// Returns the task in a payload, if a shipped program is to run it.
     pub(crate) fn shipped(&self, payload: &serde_json::Value) -> Option<(Event, Task)> {
         let event = Event::deserialize(payload).ok().filter(|_| self.program.is_none())?;
         let task = Task::of(&event)?;
@@ -147,7 +147,7 @@ impl Worker {
     }
 }
 
-/// Lambda gives a vCPU for each 1,769 MB; a part of one is still a thread.
+/// Returns the number of threads: Lambda gives a vCPU for each 1,769 MB, and a part of one is still a thread.
 fn vcpus(memory_mb: u32) -> usize {
     (memory_mb as usize).div_ceil(limits::MEMORY_MB_PER_VCPU as usize)
 }

@@ -28,20 +28,20 @@ pub(super) struct Delivered {
     pub(super) payload: Bytes,
 }
 
-/// What the child says.
+/// A message of the child.
 #[derive(Debug)]
 pub(super) enum Said {
     /// It waits for an event.
     Ready,
-    /// It was given the event.
+    /// It has fetched the event.
     Taken,
     /// Its answer to the event.
     Response(Bytes),
-    /// That the event failed, or that it cannot start: an error document.
+    /// The event failed, or the child cannot start; an error document.
     Error(Bytes),
 }
 
-/// The server, until it is dropped.
+/// The server, which runs until it is dropped.
 pub(super) struct Api {
     pub(super) address: SocketAddr,
     deliver: mpsc::UnboundedSender<Delivered>,
@@ -51,9 +51,9 @@ pub(super) struct Api {
 
 struct Shared {
     deliveries: tokio::sync::Mutex<mpsc::UnboundedReceiver<Delivered>>,
-    /// The event that is not answered yet.
+    /// The request id of the event that has no answer yet.
     current: Mutex<Option<String>>,
-    /// Whether it has asked for an event: then it has started, and can only fail events.
+    /// Whether the child has asked for an event. It has then started, and can only fail events.
     asked: AtomicBool,
     say: mpsc::UnboundedSender<Said>,
 }
@@ -79,13 +79,13 @@ impl Api {
         Ok(Api { address, deliver, said, server })
     }
 
-    /// Hands an event to the child, which gets it as soon as it asks.
+    /// Hands an event to the child, which gets it when it asks next.
     pub(super) fn deliver(&self, event: Delivered) {
-        // The receiver lives as long as the server does.
+        // The receiver lives as long as the server.
         let _ = self.deliver.send(event);
     }
 
-    /// What the child says next.
+    /// Waits for the child's next message.
     pub(super) async fn said(&mut self) -> Said {
         match self.said.recv().await {
             Some(said) => said,
@@ -93,7 +93,7 @@ impl Api {
         }
     }
 
-    /// What it has said already.
+    /// Returns a message that the child has sent already.
     pub(super) fn has_said(&mut self) -> Option<Said> {
         self.said.try_recv().ok()
     }
@@ -167,7 +167,7 @@ async fn next(shared: &Shared) -> Reply {
         ("lambda-runtime-trace-id", event.trace_id),
     ];
     for (name, text) in texts {
-        // Lambda sent them as headers too, so they are fit to be.
+        // Lambda sent these values as headers too, so they are valid ones.
         if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.insert(name, value);
         }
@@ -175,7 +175,7 @@ async fn next(shared: &Shared) -> Reply {
     reply
 }
 
-/// Takes an answer: to this event, if it is the one that is not answered; only the first one counts.
+/// Takes an answer to an event. Only the first answer to the open event counts.
 async fn take(shared: &Shared, id: Option<&str>, body: Incoming, said: fn(Bytes) -> Said) -> Reply {
     let Ok(body) = Limited::new(body, INVOKE_SYNC_BYTES_MAX).collect().await else {
         return reply(StatusCode::PAYLOAD_TOO_LARGE);
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
 
-    /// Asks as a child does, on a connection of its own, and returns the status.
+    /// Sends a request as a child does, on a connection of its own, and returns the status.
     async fn ask(address: SocketAddr, what: &'static str) -> String {
         let asked = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address).unwrap();

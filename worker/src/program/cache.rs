@@ -1,4 +1,4 @@
-//! Executables in `/tmp`: one at a time, fetched once, checked before each start.
+//! Executables in `/tmp`: one at a time, fetched once, and checked before each start.
 
 use kinglet_aws::{Conductor, program};
 use kinglet_core::ids::ProgramId;
@@ -9,13 +9,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// How much of a file is hashed at once.
+/// How many bytes of a file are hashed at once.
 const HASH_BYTES: usize = 1 << 20;
 
-/// The executable of a program, fetched if it is not there. Others are removed: `/tmp` is for the job's data.
+/// Returns the path of a program's executable, fetching it if it is not there. Others are removed: `/tmp` is for the job's
+/// data.
 ///
 /// # Errors
-/// What S3 reports; [`Error::Corrupt`] when the object is not what its name says; [`Error::Limit`] when `/tmp` cannot take it.
+/// Returns `program-corrupt` when the object is not what its name says; `tmp` when `/tmp` cannot take the file; or another
+/// error of fetching it.
 pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -> Result<PathBuf> {
     let path = dir.join(program.to_string());
     let failed = |doing: &str, e: io::Error| {
@@ -29,7 +31,7 @@ pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -
         Err(e) => return Err(failed("reading", e)),
     }
     make_room(dir).map_err(|e| failed("making room for", e))?;
-    // A fetch that is cut off leaves nothing under the program's own name, and two at a time do not meet.
+    // A fetch that is cut off leaves nothing under the program's own name, and two processes do not write the same file.
     let part = dir.join(format!("{program}.{}", std::process::id()));
     let fetched = async {
         let mut file = create(&part).map_err(|e| failed("storing", e))?;
@@ -40,15 +42,15 @@ pub(super) async fn get(dir: &Path, conductor: &Conductor, program: ProgramId) -
         fs::rename(&part, &path).map_err(|e| failed("storing", e))
     };
     if let Err(error) = fetched.await {
-        // It would take room in `/tmp` from the tasks to come.
+        // The rest would take up space in `/tmp` that later tasks need.
         let _ = fs::remove_file(&part);
         return Err(error);
     }
     Ok(path)
 }
 
-/// The directory, empty but for what others fetch at this moment: on Lambda there are no others, on other hosts workers may
-/// share a `/tmp`.
+/// Empties the directory, except for what other processes are fetching at this moment: on Lambda there are none, on other
+/// hosts workers may share a `/tmp`.
 fn make_room(dir: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(dir)?;
     for entry in fs::read_dir(dir)? {
@@ -89,7 +91,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("programs");
         make_room(&dir).unwrap();
-        // Above the most that Linux gives out.
+        // Above the largest process id of Linux.
         let nobody = (1 << 22) + 1;
         let (own, parent) = (std::process::id(), std::os::unix::process::parent_id());
         let names = ["a".to_owned(), format!("b.{own}"), format!("c.{nobody}"), format!("d.{parent}")];

@@ -14,19 +14,20 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::process::{Child as Process, Command};
 
-/// How long a program may take until it asks for its first event.
+/// How long a program may take to ask for its first event.
 const START_MAX: Duration = Duration::from_secs(10);
 
-/// How often memory is looked at. A program that fills fresh memory as fast as it can gets about 50 MB further.
+/// How often memory is checked. A program that fills fresh memory as fast as it can gets about 50 MB further between two
+/// checks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How many of these looks are at the processes that are known, until others are searched for, which takes longer.
+/// How many of these checks cover only the known processes, until a search for others, which takes longer.
 const LOOKS_PER_SEARCH: u64 = 10;
 
-/// How many processes of a program are looked at at once.
+/// The most processes of a program that are checked at once.
 const DESCENDANTS_MAX: usize = 256;
 
-/// How long a child that is killed may take to be gone, and its last output to come.
+/// The longest wait for a killed child to be gone, and for its last output.
 const GONE_MAX: Duration = Duration::from_millis(500);
 
 /// What an invocation may use.
@@ -41,11 +42,11 @@ pub(super) struct Child {
     role: &'static str,
     process: Process,
     pid: u32,
-    /// What this worker had started before, which is not the program's.
+    /// The processes that this worker had started before, which are not the program's.
     beside: Vec<u32>,
     api: Api,
     output: Output,
-    /// Since when it is being started, until it asks for an event.
+    /// When it was started, until it asks for an event.
     starting: Option<Instant>,
 }
 
@@ -62,13 +63,13 @@ impl Child {
                          (--data-dir on the embedded runtime)"
                     ))
                 }
-                // What the system says when the loader that the program names is not there.
+                // The system says so when the loader that the program names does not exist.
                 io::ErrorKind::NotFound => error.with_hint("build it for the functions' system, or statically (musl)"),
                 _ => error,
             }
         };
         let beside = process::children(std::process::id());
-        // What it starts and leaves behind becomes this process's, to be ended with it.
+        // Processes that it starts and leaves behind become this process's children, so that they can be ended with it.
         memory::adopt(true);
         let api = Api::start().map_err(failed)?;
         let (output, input) = io::pipe().map_err(failed)?;
@@ -83,7 +84,7 @@ impl Child {
             .stderr(input)
             .kill_on_drop(true);
         let process = command.spawn().map_err(failed)?;
-        // Ours are the last copies of the pipe's end that the program writes to.
+        // The command has our last copies of the pipe's write end.
         drop(command);
         let pid = process.id().ok_or_else(|| failed(io::Error::other("it has no process id")))?;
         memory::end_first(pid);
@@ -96,15 +97,15 @@ impl Child {
         (self.program, self.role) == (task.program, task.role)
     }
 
-    /// Whether it runs, as far as it can be seen now.
+    /// Returns whether the child runs, as far as can be seen now.
     pub(super) fn lives(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Hands it an event and waits for its answer: a response, or an error document.
+    /// Hands the child an event and waits for its answer: a response, or an error document.
     ///
     /// # Errors
-    /// How it ended without one.
+    /// Returns how the child ended without an answer.
     pub(super) async fn answer(
         &mut self,
         delivery: &Delivery,
@@ -138,7 +139,7 @@ impl Child {
             let start_until = self.starting.map(|since| since + START_MAX);
             let until = start_until.unwrap_or(limits.until).min(limits.until);
             let said = tokio::select! {
-                // What it said before it ended counts.
+                // A message that it sent before it ended counts.
                 biased;
                 said = self.api.said() => said,
                 status = self.process.wait() => match self.api.has_said() {
@@ -157,7 +158,7 @@ impl Child {
                 }
                 _ = look.tick() => {
                     if looks % LOOKS_PER_SEARCH == 0 {
-                        // What ended meanwhile stays in the system's table until then.
+                        // Processes that ended meanwhile stay in the system's table until they are reaped.
                         self.reap();
                         started = self.started();
                     }
@@ -171,7 +172,7 @@ impl Child {
             match said {
                 Said::Ready => self.starting = None,
                 Said::Taken => taken = true,
-                // While it starts, it can only say that it cannot.
+                // While it starts, the only error it can report is that it cannot.
                 Said::Error(document) if self.starting.is_some() => return Err(Ended::CannotStart(document)),
                 Said::Error(document) => return Ok(Err(document)),
                 Said::Response(body) => {
@@ -181,7 +182,7 @@ impl Child {
         }
     }
 
-    /// How much of the function's memory is in use, if that is too much.
+    /// Returns how many bytes of the function's memory are in use, if that is too much.
     fn uses_too_much(&self, memory_mb: Option<u32>, processes: &[u32]) -> Option<u64> {
         let most = budget::program_bytes_max(memory_mb?);
         let pids = [std::process::id(), self.pid].into_iter().chain(processes.iter().copied());
@@ -189,20 +190,20 @@ impl Child {
         (used > most).then_some(used)
     }
 
-    /// What it started that is another program. A process that runs the same is its copy for the moment until it runs another, most
-    /// likely, and shares its memory.
+    /// Returns the processes that the child started and that run another program. A process that runs the same program is
+    /// most likely a fork that is about to run another, and shares the child's memory.
     fn started(&self) -> Vec<u32> {
         let own = memory::executable(self.pid);
         let is_another = |pid: &u32| *pid != self.pid && memory::executable(*pid) != own;
         self.processes().into_iter().filter(is_another).collect()
     }
 
-    /// Itself and what it started.
+    /// Returns the child and the processes that it started.
     fn processes(&self) -> Vec<u32> {
         process::tree(self.children(), DESCENDANTS_MAX)
     }
 
-    /// Those of them that are this process's children.
+    /// Returns those of them that are this process's own children.
     fn children(&self) -> Vec<u32> {
         process::children(std::process::id()).into_iter().filter(|pid| !self.beside.contains(pid)).collect()
     }
@@ -211,17 +212,17 @@ impl Child {
         self.children().into_iter().filter(|pid| *pid != self.pid).for_each(memory::reap);
     }
 
-    /// Ends it and all that it started, and waits until they are gone.
+    /// Kills the child and all that it started, and waits until they are gone.
     pub(super) async fn kill(&mut self) {
         let until = Instant::now() + GONE_MAX;
         loop {
-            // Where `/proc` does not tell what it started, it alone is ended.
+            // If `/proc` does not show what it started, only the child itself is killed.
             let _ = self.process.start_kill();
             let left = self.processes();
             left.iter().copied().for_each(memory::kill);
             let gone = !self.lives();
             self.reap();
-            // One that was being started is found the next time.
+            // A process that was being started is found in the next round.
             if gone && left.is_empty() {
                 break;
             }
@@ -237,7 +238,7 @@ impl Child {
         }
     }
 
-    /// The last lines that it wrote.
+    /// Returns the last lines that it wrote.
     pub(super) fn said(&self) -> Vec<String> {
         self.output.tail()
     }
@@ -249,7 +250,7 @@ mod tests {
     use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp, TryKey};
     use std::os::unix::fs::PermissionsExt;
 
-    /// Takes one event, leaves a process behind that has its output, answers, and ends.
+    /// Takes one event, starts a process that keeps its output open, answers, and ends.
     const SCRIPT: &str = r#"#!/bin/bash
 IFS=: read -r host port <<< "$AWS_LAMBDA_RUNTIME_API"
 ask() {
@@ -291,7 +292,7 @@ read -r -u 3 line
         while child.lives() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // It is gone, and no event was its.
+        // It is gone, and was given no event.
         let answered = child.answer(&delivery, Duration::ZERO, &limits).await;
         assert!(matches!(answered, Err(Ended::Idle)), "{answered:?}");
         let left = child.processes();

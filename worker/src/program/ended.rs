@@ -1,4 +1,4 @@
-//! What became of a shipped program, as the task's error.
+//! How a shipped program ended, as the task's error.
 
 use bytes::Bytes;
 use kinglet_core::limits::ERROR_BYTES_MAX;
@@ -11,19 +11,19 @@ use std::time::Duration;
 /// How a program ended without an answer.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// By itself, or by a signal; before it asked for its first event, or after.
+    /// It exited by itself or by a signal, before or after it asked for its first event.
     Exited { status: ExitStatus, starting: bool },
     /// It did not ask for an event for this long, and was killed.
     Silent(Duration),
-    /// It said that it cannot start.
+    /// It reported that it cannot start.
     CannotStart(Bytes),
     /// It had ended before it was given the event.
     Idle,
-    /// It was killed, as the function's time was nearly up; before it asked for its first event, or after.
+    /// It was killed because the function's time was nearly up, before or after it asked for its first event.
     Late { starting: bool },
-    /// It was killed, as it and the worker used nearly all of the function's memory.
+    /// It was killed because it and the worker used nearly all of the function's memory.
     Memory { used_mb: u64 },
-    /// It answered with something else than JSON.
+    /// It answered with something other than JSON.
     Nonsense(String),
 }
 
@@ -31,14 +31,14 @@ const SIGILL: i32 = 4;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
-/// The longest line that an error says, in characters.
+/// The longest line in an error, in characters.
 const LINE_CHARS_MAX: usize = 500;
 
 const MEMORY_HINT: &str = "give the functions more memory, or cut the input into smaller splits (--split-bytes)";
 const START_HINT: &str =
     "start it with `kinglet::main`, first thing in `main`: what stands before it runs in every function too";
 
-/// The error. `said` are the last lines that the program wrote; `memory_mb` is the function's.
+/// Returns the error. `said` holds the last lines that the program wrote; `memory_mb` is the function's memory.
 pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
     let wrote = |text: &str| said.iter().any(|line| line.contains(text));
     let error = match ended {
@@ -54,11 +54,11 @@ pub(super) fn error(ended: &Ended, said: &[String], memory_mb: u32) -> Error {
         }
         Ended::Silent(waited) => {
             let message = format!("the shipped program did not ask for work within {:.0} s", waited.as_secs_f64());
-            // A busy machine may be that slow, once.
+            // A busy machine may be that slow once, so the task is tried again.
             Error::new(Code::ProgramSilent, message).with_hint(START_HINT)
         }
         Ended::CannotStart(document) => of_document(document).context("starting the shipped program"),
-        // Whatever it was, it is no fault of the task: that of a map is not halved for it.
+        // Whatever the cause, it is not the task's: a map task is not halved for it.
         Ended::Exited { status, starting: true } => {
             let how = exited(*status, &wrote);
             let error = Error::new(Code::ProgramSilent, format!("starting the shipped program: {how}"));
@@ -99,7 +99,7 @@ fn exited(status: ExitStatus, wrote: &dyn Fn(&str) -> bool) -> Error {
             Error::new(Code::Panic, format!("the shipped program panicked and aborted ({how})"))
                 .with_hint("a program built with `panic = \"unwind\"` says which record it was")
         }
-        // Nothing else ends a process so that has not done it itself.
+        // Besides the program itself, only the kernel ends it with this signal, for want of memory.
         Some(SIGKILL) => Error::new(
             Code::OutOfMemory,
             format!("the shipped program was killed, for want of memory most likely ({how})"),
@@ -114,7 +114,7 @@ fn exited(status: ExitStatus, wrote: &dyn Fn(&str) -> bool) -> Error {
     }
 }
 
-/// The error of a document by which a program says that it failed: one of ours, by its code, as far as that goes.
+/// Returns the error for a document by which a program reports a failure; one of ours, where it carries a code of ours.
 pub(super) fn of_document(document: &Bytes) -> Error {
     let parsed: Value = serde_json::from_slice(document).unwrap_or_default();
     let field = |name: &str| parsed.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -140,7 +140,8 @@ fn shown(status: ExitStatus) -> String {
     name.to_owned()
 }
 
-/// The last of some lines, as many as an error in the ledger has room for, however much stands in front of them. A long one is cut.
+/// Returns the last of some lines: as many as an error in the ledger has room for, whatever text precedes them. A long line
+/// is cut.
 fn last(lines: &[String]) -> Vec<String> {
     let mut left = ERROR_BYTES_MAX / 2;
     let cut = |line: &String| match line.char_indices().nth(LINE_CHARS_MAX) {
@@ -153,7 +154,7 @@ fn last(lines: &[String]) -> Vec<String> {
     kept
 }
 
-/// The error with what the program wrote last below it.
+/// Appends the last lines that the program wrote to an error.
 fn with_lines(error: Error, said: &[String]) -> Error {
     if said.is_empty() {
         return error;
@@ -198,7 +199,7 @@ mod tests {
             assert!((illegal.code(), illegal.is_retryable()) == (code, true), "{illegal}");
             assert!(illegal.hint().unwrap().contains("target-cpu"), "{illegal}");
         }
-        // A slow machine is no fault of the program.
+        // A slow machine is not the program's fault.
         let silent = error(&Ended::Silent(Duration::from_secs(10)), &[], 128);
         assert_eq!((silent.code(), silent.is_retryable()), ("program-silent", true));
     }

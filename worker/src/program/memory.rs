@@ -1,27 +1,27 @@
-//! What is done to the processes of a program; [`kinglet_core::process`] looks at them.
+//! Acting on the processes of a program; [`kinglet_core::process`] observes them.
 
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::fs;
 use std::path::PathBuf;
 
-/// What a process runs.
+/// Returns the executable that a process runs.
 pub(super) fn executable(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
-/// Lets the kernel end this process first when memory runs out, and not the one that watches it.
+/// Makes the kernel kill this process first when memory runs out, and not the worker that watches it.
 pub(super) fn end_first(pid: u32) {
-    // Where that cannot be said, the other measures stand.
+    // If the system refuses this, the other measures remain.
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
 }
 
-/// Whether processes become this one's when those that started them end.
+/// Sets whether this process adopts processes whose parents end.
 pub(super) fn adopt(adopts: bool) {
-    // Where the kernel does not do that, they are left behind.
+    // If the kernel refuses, such processes are left behind.
     let _ = rustix::process::set_child_subreaper(adopts.then(rustix::process::getpid));
 }
 
-/// Ends a process.
+/// Kills a process.
 pub(super) fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may be gone already, which is as good.
@@ -29,10 +29,10 @@ pub(super) fn kill(pid: u32) {
     }
 }
 
-/// Takes note of the end of a child of this process, which stays in the system's table until then.
+/// Reaps a child of this process that has ended; it stays in the system's table until then.
 pub(super) fn reap(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may run still, or not be a child.
+        // It may still run, or not be a child.
         let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
     }
 }

@@ -1,11 +1,11 @@
 //! Shipped programs: a driver uploads its own executable, and the functions fetch it and run it as a child process.
 //!
-//! The child is the user's program in its worker role, the very one that the embedded runtime starts. It is told to take its
-//! events from `api`, a Runtime API that this worker serves on loopback, so it does not know that it is anybody's child; and
-//! nothing else is spoken between the two. It stays for the next invocation, and goes when another program is asked for.
+//! The child is the user's program in its worker role, exactly as the embedded runtime starts it. It takes its events from
+//! `api`, a Runtime API that this worker serves on loopback, so it does not know that it is a child; the two speak no other
+//! protocol. The child stays for the next invocation, and is ended when another program is asked for.
 //!
-//! Whatever it does to itself, this worker lives: it watches the child's end, memory, time and output (`child`), says what
-//! happened as the task's error (`ended`), and starts another child for the next task.
+//! Whatever the child does to itself, this worker lives on: it watches the child's end, memory, time and output (`child`),
+//! reports what happened as the task's error (`ended`), and starts another child for the next task.
 //!
 //! ```text
 //! Lambda ──next──▶ worker ──event──▶ api ──next──▶ child      event, request id, deadline, trace id
@@ -35,14 +35,14 @@ use tokio::sync::Mutex;
 pub(crate) struct Task {
     pub(crate) program: ProgramId,
     pub(crate) role: &'static str,
-    /// Whose it is.
+    /// The task's job.
     pub(crate) job: JobId,
-    /// Which try of which task.
+    /// The try's key: which try of which task.
     pub(crate) key: TryKey,
 }
 
 impl Task {
-    /// The task of an event, if a shipped program is to run it.
+    /// Returns the task of an event, if a shipped program is to run it.
     pub(crate) fn of(event: &Event) -> Option<Self> {
         let (program, role) = match event {
             Event::Map(event) => (event.program?, "mapper"),
@@ -54,47 +54,48 @@ impl Task {
     }
 }
 
-/// One invocation as it is handed on.
+/// An invocation as it is handed on to the program.
 pub(crate) struct Delivery {
     pub(crate) payload: Value,
     pub(crate) request_id: String,
     pub(crate) trace_id: Option<String>,
     pub(crate) arn: String,
     pub(crate) deadline: SystemTime,
-    /// How long the function was being started before it came, in milliseconds.
+    /// How long the function took to start before the invocation came, in milliseconds.
     pub(crate) init_ms: u64,
 }
 
 /// Runs shipped programs, one at a time.
 pub(crate) struct Programs {
-    /// Whether the stack allows it.
+    /// Whether the stack allows shipped programs.
     allowed: bool,
-    /// Where executables are kept.
+    /// The directory for executables.
     dir: PathBuf,
     /// The function's memory in MB.
     memory_mb: u32,
-    /// What this worker and its child may use together, in MB; `None` where a function may use more than its memory.
+    /// The most memory that this worker and its child may use together, in MB; `None` where functions may use more than their
+    /// memory.
     memory_max_mb: Option<u32>,
     child: Mutex<Option<Child>>,
 }
 
 impl Programs {
-    /// Programs that are kept below `tmp`.
+    /// Returns a runner that keeps programs below `tmp`.
     pub(crate) fn new(allowed: bool, tmp: &std::path::Path, memory_mb: u32, memory_max_mb: Option<u32>) -> Self {
         Programs { allowed, dir: tmp.join("kinglet-programs"), memory_mb, memory_max_mb, child: Mutex::default() }
     }
 
-    /// Ends the program that waits for its next task: the memory that it keeps is wanted otherwise.
+    /// Ends a program that waits for its next task: another task needs its memory.
     pub(crate) async fn end(&self) {
         if let Some(mut child) = self.child.lock().await.take() {
             child.kill().await;
         }
     }
 
-    /// Runs a task in its program, and returns what the program answered.
+    /// Runs a task in its program, and returns the program's answer.
     ///
     /// # Errors
-    /// What became of the program, with the last lines that it wrote; why it could not be fetched or started.
+    /// Returns how the program ended, with the last lines that it wrote; or why it could not be fetched or started.
     pub(crate) async fn run(&self, conductor: &Conductor, task: &Task, delivery: Delivery) -> Result<Value> {
         let began = Instant::now();
         if !self.allowed {
@@ -103,7 +104,8 @@ impl Programs {
         }
         let mut kept = self.child.lock().await;
         loop {
-            // That a kept child is gone may be known already, but not to those who wait for its next request.
+            // The system may know already that a kept child is gone, before the tasks that wait for its next request do: they
+            // run first.
             tokio::task::yield_now().await;
             let fits = kept.as_mut().is_some_and(|child| child.is_of(task) && child.lives());
             let mut child = match kept.take() {
@@ -116,7 +118,7 @@ impl Programs {
                     let init_ms = || delivery.init_ms + began.elapsed().as_millis() as u64;
                     let path = fetch().await?;
                     match Child::start(task, &path, init_ms()) {
-                        // A worker of another program, with which this one shares its `/tmp`, has made room meanwhile.
+                        // A worker of another program, with which this one shares its `/tmp`, has removed the file meanwhile.
                         Err(_) if !path.exists() => match Child::start(task, &fetch().await?, init_ms()) {
                             Err(error) if !path.exists() => {
                                 return Err(Error::new(Code::ProgramRemoved, error.to_string()));
@@ -134,8 +136,8 @@ impl Programs {
                     *kept = Some(child);
                     return answer.map_err(|document| ended::of_document(&document));
                 }
-                // One that died while it had nothing to do is no fault of this task, which the next one is given; that one
-                // is new, and does not end so.
+                // That a child died while it was idle is not this task's fault. A new child gets the task, and cannot end
+                // this way.
                 Err(Ended::Idle) => child.kill().await,
                 Err(ended) => {
                     child.kill().await;
@@ -148,7 +150,7 @@ impl Programs {
     }
 }
 
-/// What is kept of an invocation's time, so that this worker can say what happened when a program does not come to an end.
+/// Returns the part of an invocation's time that is reserved for this worker to report a program that does not end.
 fn reserve(left: Duration) -> Duration {
     (left / 10).clamp(Duration::from_secs(1), Duration::from_secs(5)).min(left / 3)
 }

@@ -1,4 +1,4 @@
-//! What a child writes: passed on to the function's own log up to a bound for each invocation, its end kept for errors.
+//! What a child writes: passed on to the function's own log up to a limit for each invocation, its end kept for errors.
 
 use rustix::io::Errno;
 use serde_json::Value;
@@ -9,22 +9,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
 
-/// How much of an invocation's output goes to the log: CloudWatch is paid by the byte.
+/// How many bytes of an invocation's output go to the log: CloudWatch is paid by the byte.
 pub(super) const PASSED_BYTES_MAX: usize = 1 << 20;
 
-/// How much of the end is kept.
+/// How many bytes of the end are kept.
 const TAIL_BYTES: usize = 8 << 10;
 
-/// How many lines an error says.
+/// How many lines an error quotes.
 const TAIL_LINES: usize = 20;
 
-/// The longest line that is passed in one piece.
+/// The longest line, in bytes, that is passed on in one piece.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// How often that is done until somebody else has a turn: a program may write faster than it is read.
+/// How many reads are done before other tasks have a turn: a program may write faster than it is read.
 const READS_MAX: usize = 32;
 
 /// The output of one child.
@@ -40,20 +40,20 @@ struct Copied {
 
 struct State {
     buffer: Vec<u8>,
-    /// How much more may pass.
+    /// How many more bytes may pass.
     left: usize,
-    /// Whether the bound is reached. Lines that say how a task ended pass still: their metrics are counted on.
+    /// Whether the limit is reached. Lines that say how a task ended still pass: the metrics depend on them.
     is_cut: bool,
     /// The line so far.
     line: Vec<u8>,
-    /// Whether the last that passed was no end of a line.
+    /// Whether the bytes passed last did not end a line.
     within_line: bool,
     tail: VecDeque<u8>,
     ended: bool,
 }
 
 impl Output {
-    /// Takes what comes out of this pipe, until its other end is closed.
+    /// Copies what comes out of this pipe, until its other end is closed.
     pub(super) fn start(pipe: PipeReader) -> io::Result<Self> {
         let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe))?;
         let copied = Arc::new(Copied { pipe, state: State::new(PASSED_BYTES_MAX).into() });
@@ -66,25 +66,25 @@ impl Output {
         Ok(Output { copied, copier })
     }
 
-    /// An invocation begins: what is kept from now on is its own.
+    /// Begins an invocation: what is kept from now on belongs to it.
     pub(super) fn begin(&self) {
         let mut state = self.copied.state();
         (state.left, state.is_cut) = (PASSED_BYTES_MAX, false);
         state.tail.clear();
     }
 
-    /// An invocation ends, and with it the line: what this process writes next is not to stand behind it.
+    /// Ends an invocation and its last line, so that this process's next line does not follow on it.
     pub(super) fn end(&self) {
         self.pump();
         pass(&self.copied.state().end_line());
     }
 
-    /// Takes what has been written until now, as far as a turn goes. Returns whether there will be no more.
+    /// Copies what has been written until now, up to the limit of a turn. Returns whether the pipe has ended.
     pub(super) fn pump(&self) -> bool {
         self.copied.pump()
     }
 
-    /// The last lines.
+    /// Returns the last lines.
     pub(super) fn tail(&self) -> Vec<String> {
         let tail: Vec<u8> = self.copied.state().tail.iter().copied().collect();
         last_lines(&String::from_utf8_lossy(&tail), tail.len() == TAIL_BYTES)
@@ -105,7 +105,7 @@ impl Copied {
                 break;
             }
             let mut buffer = std::mem::take(&mut state.buffer);
-            // Tokio knows only later that there is something; and it has to find out by itself that there is nothing more.
+            // Tokio learns only later that there is something to read, and must find out by itself that there is no more.
             let read = match rustix::io::read(&self.pipe, &mut buffer[..]) {
                 Err(Errno::AGAIN) => self.pipe.try_read(&mut buffer),
                 read => read.map_err(io::Error::from),
@@ -133,7 +133,7 @@ impl Copied {
 }
 
 fn pass(lines: &[u8]) {
-    // Nobody can be told when the log cannot be written.
+    // If the log cannot be written, there is nobody to tell.
     let _ = io::stderr().lock().write_all(lines);
 }
 
@@ -143,7 +143,7 @@ impl State {
         State { buffer, left, is_cut: false, line, within_line: false, tail, ended: false }
     }
 
-    /// Takes what the program wrote. Returns what passes.
+    /// Takes what the program wrote. Returns what passes on to the log.
     fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let kept = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
         let surplus = (self.tail.len() + kept.len()).saturating_sub(TAIL_BYTES);
@@ -153,7 +153,7 @@ impl State {
         let mut passed = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
-            // Whole lines, so that this process's own do not fall into them.
+            // Whole lines, so that this process's own lines do not fall into them.
             if piece.ends_with(b"\n") || self.line.len() > LINE_BYTES_MAX {
                 self.pass_line(&mut passed);
             }
@@ -161,7 +161,7 @@ impl State {
         passed
     }
 
-    /// Ends the line that was begun, if one was.
+    /// Ends a line that was begun.
     fn end_line(&mut self) -> Vec<u8> {
         let mut passed = Vec::new();
         if self.within_line || !self.line.is_empty() {
@@ -193,19 +193,20 @@ impl State {
     }
 }
 
-/// Whether a line makes metrics, or says how a task ended without any.
+/// Returns whether a line makes metrics, or says how a task ended without any.
 fn is_of_end(line: &[u8]) -> bool {
     let has = |text: &str| memchr::memmem::find(line, text.as_bytes()).is_some();
     line.starts_with(b"{") && line.ends_with(b"\n") && (has("\"_aws\":") || has("\"message\":\"task ended\""))
 }
 
-/// The last lines of a text, as a person reads them; where its start was cut off, without the first.
+/// Returns the last lines of a text in readable form; without the first, if its start was cut off.
 fn last_lines(text: &str, is_cut: bool) -> Vec<String> {
     let lines: Vec<_> = text.lines().skip(usize::from(is_cut && text.contains('\n'))).filter_map(readable).collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
 }
 
-/// A line of Kinglet's log is JSON: what it says, without what the error around it says already. Others are as they are.
+/// Returns the readable text of a line of Kinglet's log, which is JSON, without what the surrounding error says already.
+/// Other lines stay as they are.
 fn readable(line: &str) -> Option<String> {
     let line = line.trim_end();
     let parsed = line.starts_with('{').then(|| serde_json::from_str::<Value>(line).ok()).flatten();
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(state.take(b"one\nand a ha"), b"one\n");
         assert_eq!(state.take(b"lf\nno end"), b"and a half\n");
         assert_eq!((state.end_line(), state.end_line()), (b"no end\n".to_vec(), vec![]));
-        // One that is too long passes in pieces.
+        // A line that is too long passes in pieces.
         let long = vec![b'x'; LINE_BYTES_MAX + 1];
         assert_eq!((state.take(&long), state.end_line()), (long, b"\n".to_vec()));
     }
@@ -279,13 +280,13 @@ mod tests {
         let (pipe, mut input) = io::pipe().unwrap();
         let output = Output::start(pipe).unwrap();
         let writes = std::thread::spawn(move || while input.write_all(&[b'\n'; 64 << 10]).is_ok() {});
-        // On the one thread of this runtime: each has its turn.
+        // The runtime has one thread, on which both take turns.
         for _ in 0..20 {
             tokio::task::yield_now().await;
             assert!(!output.pump());
         }
         drop(output);
-        // The copier goes with it, and the pipe's end.
+        // The copier ends with it, and closes its end of the pipe.
         while !writes.is_finished() {
             tokio::task::yield_now().await;
         }
