@@ -1,10 +1,10 @@
 //! The embedded runtime: S3, DynamoDB and Lambda on loopback, inside the driver's process.
 //!
 //! Kinglet has one path: the AWS SDK. *Local* means that its signed requests go to these servers instead of AWS, and that
-//! worker processes, the very binaries that are deployed, are started by [`lambda`] instead of Lambda. S3's and DynamoDB's
-//! protocols are spoken by independent projects, `s3s` and `dynoxide`; what lies behind S3 is [`s3`].
+//! [`lambda`] instead of Lambda starts the worker processes, which are the very binaries that are deployed. Independent
+//! projects, `s3s` and `dynoxide`, speak S3's and DynamoDB's protocols; what lies behind S3 is [`s3`].
 //!
-//! This crate knows nothing of jobs: it is handed functions, buckets and a directory.
+//! This crate knows nothing of jobs: it is given functions, buckets and a directory.
 
 #[cfg_attr(test, allow(clippy::unwrap_used))]
 pub mod gate;

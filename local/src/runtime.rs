@@ -1,5 +1,5 @@
 //! The three servers put together: started in a few milliseconds, on loopback and on ports that the system chooses, with all
-//! data under one directory that goes when the runtime stops.
+//! data under one directory that is removed when the runtime stops.
 
 use crate::gate::{Gates, Service};
 use crate::lambda::{CpuShare, Function, Host, HostError, HostOptions};
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// The region in signatures and ARNs.
+/// The region that requests are signed for, and of ARNs.
 pub const REGION: &str = "us-east-1";
 
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to keep data: a directory of the runtime's own is made in it. The system's temporary directory by default.
+    /// Where to keep data: the runtime makes a directory of its own in it. By default, the system's temporary directory.
     pub data_dir: Option<PathBuf>,
     /// How many functions run at once.
     pub concurrency: u32,
@@ -28,33 +28,33 @@ pub struct Options {
     pub enforce_memory: bool,
     /// S3 and DynamoDB servers to use instead of the embedded ones.
     pub servers: Option<Servers>,
-    /// Whether [gates](crate::gate) stand before S3 and DynamoDB, embedded or not, for tests to strike at requests.
+    /// Whether [gates](crate::gate) stand before S3 and DynamoDB, embedded or not, so that tests can interfere with requests.
     pub gates: bool,
 }
 
-/// S3 and DynamoDB servers that run already, and the keys they take. The Lambda host takes the same.
+/// S3 and DynamoDB servers that run already, and the keys that they accept. The Lambda host accepts the same keys.
 #[derive(Clone, Debug)]
 pub struct Servers {
     /// The URL of S3.
     pub s3_url: String,
     /// The URL of DynamoDB.
     pub dynamodb_url: String,
-    /// Access key id.
+    /// The access key id.
     pub access_key: String,
-    /// Secret access key.
+    /// The secret access key.
     pub secret_key: String,
 }
 
-/// One function to host.
+/// A function to host.
 #[derive(Clone, Debug)]
 pub struct FunctionOptions {
     /// Its name.
     pub name: String,
-    /// What to start.
+    /// The program to start.
     pub program: PathBuf,
-    /// With which arguments.
+    /// The program's arguments.
     pub args: Vec<OsString>,
-    /// With which environment, besides the endpoints, keys and region, which the runtime adds.
+    /// The program's environment, besides the endpoints, keys and region, which the runtime adds.
     pub env: Vec<(String, String)>,
     /// Its memory in MB.
     pub memory_mb: u32,
@@ -71,9 +71,9 @@ pub enum StartError {
     /// The directory for its data cannot be made.
     #[error("making a directory for the embedded runtime in {dir}: {source}", dir = dir.display())]
     Directory {
-        /// Where.
+        /// The parent directory.
         dir: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Loopback has no free port, or is not there.
@@ -93,7 +93,7 @@ pub enum StartError {
     Bucket(#[from] CreateBucketError),
 }
 
-/// Servers that run.
+/// The running servers.
 pub struct Runtime {
     store: Arc<Store>,
     host: Host,
@@ -107,8 +107,8 @@ pub struct Runtime {
     _closing: Closing,
 }
 
-/// Aborts at the end what nobody completed: its bytes may lie hidden in a directory of the user's, and the server's own
-/// tasks may hold the store for longer than the process lives.
+/// Aborts at the end the uploads that nobody completed. Their bytes may lie hidden in a directory of the user's, and the
+/// server's own tasks may hold the store until the process ends.
 struct Closing(Arc<Store>);
 
 impl Drop for Closing {
@@ -121,10 +121,10 @@ impl Runtime {
     /// Starts the servers. No function is started before it is invoked.
     ///
     /// # Errors
-    /// [`StartError`], naming what could not be had.
+    /// Returns [`StartError`], naming what is missing.
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// Panics outside a Tokio runtime.
     pub async fn start(options: Options, functions: Vec<FunctionOptions>) -> Result<Self, StartError> {
         let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
         let directory = |source| StartError::Directory { dir: parent.clone(), source };
@@ -203,7 +203,7 @@ impl Runtime {
         Ok(Runtime { store, host, gates, s3_url, dynamodb_url, serves_s3, keys, stop, dir, _closing })
     }
 
-    /// Whether S3 is the embedded one, so that buckets can be added here.
+    /// Returns whether S3 is the embedded one, so that buckets can be added here.
     pub fn serves_s3(&self) -> bool {
         self.serves_s3
     }
@@ -211,32 +211,32 @@ impl Runtime {
     /// Adds a bucket.
     ///
     /// # Errors
-    /// When its name breaks S3's rules or is taken.
+    /// Returns [`StartError`] when the name breaks S3's rules or is taken.
     pub fn create_bucket(&self, name: &str, kind: BucketKind) -> Result<(), StartError> {
         Ok(self.store.create_bucket(name, kind)?)
     }
 
-    /// The URLs of S3, DynamoDB and Lambda; of the gates, if there are any.
+    /// Returns the URLs of S3, DynamoDB and Lambda; those of the gates, if there are any.
     pub fn urls(&self) -> [&str; 3] {
         [&self.s3_url, &self.dynamodb_url, self.host.endpoint()]
     }
 
-    /// The access key id and the secret that requests must be signed with.
+    /// Returns the access key id and the secret that requests must be signed with.
     pub fn keys(&self) -> (&str, &str) {
         (&self.keys.access_key, &self.keys.secret_key)
     }
 
-    /// The Lambda host, for its reports, logs and faults.
+    /// Returns the Lambda host, for its reports, logs and faults.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The gates, if they were asked for.
+    /// Returns the gates, if they were asked for.
     pub fn gates(&self) -> Option<&Gates> {
         self.gates.as_ref()
     }
 
-    /// Where the data is.
+    /// Returns the directory of the data.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

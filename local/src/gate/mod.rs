@@ -1,9 +1,9 @@
-//! Gates: proxies in front of S3 and DynamoDB that let requests through, or not, as a test says.
+//! Gates: proxies in front of S3 and DynamoDB that let requests through or not, as a test says.
 //!
 //! The interesting moments of a protocol are those between a request and its reply: the work is done and nobody knows, or a
-//! reply is late until the world has moved on. A runtime that is started with [`Options::gates`](crate::Options) puts one
-//! gate before each of the two servers, and the driver and the functions are given the gates' URLs. Each request is then
-//! held against a list of [`Rule`]s; the first one that strikes decides what becomes of it.
+//! reply is late until the world has moved on. A runtime started with [`Options::gates`](crate::Options) puts one gate before
+//! each of the two servers, and gives the gates' URLs to the driver and the functions. Each request is then compared with a
+//! list of [`Rule`]s; the first rule that strikes decides what becomes of it.
 //!
 //! ```no_run
 //! # async fn show(runtime: kinglet_local::Runtime) -> Option<()> {
@@ -21,7 +21,7 @@
 //! ```
 //!
 //! In reading order: `plan` counts and chooses, `operation` names what is asked for, `proxy` moves the bytes. A gate passes
-//! every header on as it came, `Host` too, which is signed: the servers see what the client sent.
+//! every header on unchanged, even `Host`, which is signed: the servers see what the client sent.
 //!
 //! **Absent on purpose:** TLS, and a gate before Lambda, whose host has [faults](crate::lambda::faults) of its own.
 
@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// What stands behind a gate.
+/// The service behind a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// S3.
@@ -48,7 +48,7 @@ pub enum Service {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strike {
-    /// An error is the reply, in the service's own format. The server is not asked.
+    /// The reply is an error, in the service's own format. The server is not asked.
     Refuse {
         /// The status, 400 to 599.
         status: u16,
@@ -61,11 +61,11 @@ pub enum Strike {
     LoseReply,
     /// The reply's headers and half of its body arrive, then the connection is closed. A reply without a body is lost.
     HalfBody,
-    /// The request is passed on so much later.
+    /// The request is passed on after this time.
     Delay(Duration),
-    /// The request waits until the test decides, before the server sees it. Its whole body waits in memory.
+    /// The request waits for the test's decision before the server sees it. Its whole body waits in memory.
     HoldBefore,
-    /// The reply waits until the test decides: the server has done the work.
+    /// The reply waits for the test's decision: the server has done the work.
     HoldAfter,
 }
 
@@ -74,13 +74,13 @@ pub enum Strike {
 pub struct Rule {
     /// The service.
     pub service: Service,
-    /// The operation, as the service's reference names it; any, if none is named.
+    /// The operation, as the service's reference names it; any operation, if none is named.
     pub operation: Option<String>,
     /// A text that must occur in the path or query, as sent or decoded, or in a body of up to 1 MB.
     pub contains: Option<String>,
-    /// How many matches pass first.
+    /// How many matches pass before the rule strikes.
     pub skip: u64,
-    /// How often the rule strikes at most.
+    /// The most strikes of the rule.
     pub budget: u64,
     /// What is done.
     pub strike: Strike,
@@ -115,22 +115,22 @@ pub struct Matching {
 }
 
 impl Matching {
-    /// Only requests with this text; see [`Rule::contains`].
+    /// Matches only requests with this text; see [`Rule::contains`].
     pub fn containing(self, text: impl Into<String>) -> Self {
         Self { contains: Some(text.into()), ..self }
     }
 
-    /// Lets so many matches pass first.
+    /// Lets this many matches pass first.
     pub fn after(self, skip: u64) -> Self {
         Self { skip, ..self }
     }
 
-    /// Strikes up to so many times; `u64::MAX` is always.
+    /// Strikes up to this many times; `u64::MAX` means always.
     pub fn times(self, budget: u64) -> Self {
         Self { budget, ..self }
     }
 
-    /// Says what is done.
+    /// Sets what is done.
     pub fn does(self, strike: Strike) -> Rule {
         let Self { service, operation, contains, skip, budget } = self;
         Rule { service, operation, contains, skip, budget, strike }
@@ -142,9 +142,9 @@ impl Matching {
 pub struct Request {
     /// The service.
     pub service: Service,
-    /// The operation, or an empty text if it is none that the gate knows.
+    /// The operation, or an empty text if the gate does not know it.
     pub operation: String,
-    /// Path and query, as sent.
+    /// The path and query, as sent.
     pub target: String,
     /// The body, if it has up to 1 MB and is text; otherwise empty.
     pub body: String,
@@ -158,20 +158,20 @@ pub struct Held {
     decision: oneshot::Sender<Lost>,
 }
 
-/// The decision against a held request.
+/// The decision not to let a held request go on.
 #[derive(Debug)]
 struct Lost;
 
 impl Held {
-    /// The request.
+    /// Returns the request.
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// Lets it go on, whether or not its client still waits: a request that was on the wire arrives, too.
+    /// Lets the request go on, whether or not its client still waits: a request that was on the wire arrives, too.
     pub fn go_on(self) {}
 
-    /// Closes its connection without a reply. With [`Strike::HoldBefore`] the server never sees it.
+    /// Closes the request's connection without a reply. With [`Strike::HoldBefore`] the server never sees it.
     pub fn lose(self) {
         // The runtime may have stopped meanwhile.
         let _ = self.decision.send(Lost);
@@ -185,11 +185,12 @@ pub struct Gates {
     held: tokio::sync::Mutex<mpsc::UnboundedReceiver<Held>>,
 }
 
-/// What the proxies know. The receiver of what is held is not here: once the [`Gates`] are gone, all goes on.
+/// The state that the proxies share. The receiver of held requests is not in it: once the [`Gates`] are gone, all requests go
+/// on.
 #[derive(Debug)]
 struct Rules {
     plan: Mutex<Arc<Plan>>,
-    /// Each connection holds one request at most, which bounds it.
+    /// Bounded by the connections, each of which holds one request at most.
     held: mpsc::UnboundedSender<Held>,
 }
 
@@ -214,22 +215,22 @@ impl Gates {
         Ok((Self { rules, held: tokio::sync::Mutex::new(held) }, urls))
     }
 
-    /// Puts rules in force, in place of those before. Their counts begin at zero.
+    /// Puts rules in force, in place of the rules before. Their counts begin at zero.
     pub fn set_rules(&self, rules: Vec<Rule>) {
         *self.rules.plan.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Plan::new(rules));
     }
 
-    /// For each rule in force, how many requests it matched and how many it has struck. A test asserts that it struck.
+    /// Returns, for each rule in force, how many requests it matched and how many it struck. A test asserts that it struck.
     #[must_use]
     pub fn counts(&self) -> Vec<(u64, u64)> {
         self.rules.plan().counts()
     }
 
-    /// Waits for the next request that is held. It waits for ever if none comes.
+    /// Waits for the next held request, for ever if none comes.
     pub async fn next_held(&self) -> Held {
         match self.held.lock().await.recv().await {
             Some(held) => held,
-            // The sender is ours, so it cannot be gone.
+            // The sender is ours, so it still exists.
             None => std::future::pending().await,
         }
     }

@@ -1,9 +1,9 @@
-//! The name of what a request asks for.
+//! Naming the operation that a request asks for.
 
 use super::Service;
 use http::{HeaderMap, Method, Uri};
 
-/// Sub-resources that no other line here names. A request for one of them is none for the object or the bucket itself.
+/// Sub-resources that are named nowhere else here. A request for one of them is not for the object or the bucket itself.
 const OTHER_SUBRESOURCES: [&str; 12] = [
     "acl",
     "attributes",
@@ -19,7 +19,7 @@ const OTHER_SUBRESOURCES: [&str; 12] = [
     "versions",
 ];
 
-/// As the service's reference names it, or an empty text.
+/// Returns the operation's name in the service's reference, or an empty text.
 pub(super) fn operation<'a>(service: Service, method: &Method, uri: &Uri, headers: &'a HeaderMap) -> &'a str {
     match service {
         Service::S3 => s3(method, uri, headers.contains_key("x-amz-copy-source")),

@@ -1,4 +1,4 @@
-//! Which rule strikes which request: counting, without any I/O.
+//! Choosing the rule that strikes a request: counting, without any I/O.
 
 use super::{Request, Rule, Service, Strike};
 use percent_encoding::percent_decode_str;
@@ -17,19 +17,20 @@ impl Plan {
         Self { rules, counts }
     }
 
-    /// Whether a rule could match such a request, by its content or without.
+    /// Returns whether a rule could match a request of this service and operation, whatever the rule asks of its content.
     pub(super) fn concerns(&self, service: Service, operation: &str) -> bool {
         self.rules.iter().any(|rule| rule.is_for(service, operation))
     }
 
-    /// What is done to the request, if anything.
+    /// Returns what is done to the request, if anything.
     pub(super) fn decide(&self, request: &Request) -> Option<Strike> {
         let mut chosen = None;
         for (rule, (seen, fired)) in self.rules.iter().zip(&self.counts) {
             if !rule.is_for(request.service, &request.operation) || !rule.is_in(request) {
                 continue;
             }
-            // Every rule counts every match, even one that an earlier rule has struck: its sequence stays its own.
+            // Every rule counts every match, even one that an earlier rule has struck, so that its sequence depends on no
+            // other rule.
             let sequence = seen.fetch_add(1, Relaxed);
             if chosen.is_none()
                 && sequence >= rule.skip

@@ -1,7 +1,7 @@
 //! One gate: a reverse proxy of HTTP/1.1 with one connection to the server for each connection of a client.
 //!
-//! A request is handled in a task of its own, because hyper forgets a handler whose client has gone, and a request that is
-//! held must still arrive then. To close a connection without a reply, the handler fails: hyper then writes nothing.
+//! Each request is handled in a task of its own: hyper drops a handler whose client has gone, and a held request must still
+//! arrive then. To close a connection without a reply, the handler fails: hyper then writes nothing.
 
 use super::{Held, Request, Rules, Service, Strike, operation::operation};
 use bytes::Bytes;
@@ -20,13 +20,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-/// Larger bodies are not looked into.
+/// Larger bodies are not searched for a rule's text.
 const MATCHED_BYTES_MAX: u64 = 1 << 20;
-/// As the embedded S3 takes.
+/// The limit of the embedded S3, too.
 const CONNECTIONS_MAX: usize = 4_096;
-/// A wait after `accept` failed, which is nearly always "too many open files".
+/// The pause after `accept` failed, which is nearly always "too many open files".
 const ACCEPT_RETRY_MS: u64 = 20;
-/// Between half a body and the end of its connection: what is written must be flushed before the body fails.
+/// The pause between half a body and the end of its connection: what is written must be flushed before the body fails.
 const HALF_BODY_FLUSH_MS: u64 = 20;
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -47,7 +47,7 @@ pub(super) async fn open(
     Ok(gate_url)
 }
 
-/// Where to connect to, and the path that the URL has besides.
+/// Returns the host and port to connect to, and the path that the URL has besides.
 fn authority(url: &str) -> io::Result<(String, &str)> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("no gate can stand before {url:?}: not http"));
     let rest = url.strip_prefix("http://").ok_or_else(invalid)?;
@@ -130,7 +130,7 @@ impl Gate {
         match &strike {
             Some(Strike::LoseRequest) => return Err(io::Error::other("the request was lost on purpose")),
             Some(Strike::Refuse { status, code }) => {
-                // To the end: a client that still sends would see its connection break instead of the error.
+                // The body is read to its end: a client that still sends would see its connection break instead of the error.
                 while let Some(frame) = body.frame().await {
                     frame?;
                 }
@@ -146,7 +146,7 @@ impl Gate {
         let mut reply = backend.send(http::Request::from_parts(head, body)).await?;
         match strike {
             Some(Strike::LoseReply) => {
-                // Only its end says that the work is done.
+                // Only the end of the reply says that the work is done.
                 while let Some(Ok(_)) = reply.body_mut().frame().await {}
                 Err(io::Error::other("the reply was lost on purpose"))
             }
@@ -159,10 +159,10 @@ impl Gate {
         }
     }
 
-    /// Until the test has decided.
+    /// Waits until the test has decided.
     async fn hold(&self, request: Request) -> io::Result<()> {
         let (decision, decided) = oneshot::channel();
-        // Without anybody to decide it goes on, as it does when the decision is dropped.
+        // If nobody can decide, the request goes on, as it does when the decision is dropped.
         let _ = self.rules.held.send(Held { request, decision });
         match decided.await {
             Ok(_) => Err(io::Error::other("the held request was lost on purpose")),
@@ -171,7 +171,7 @@ impl Gate {
     }
 }
 
-/// The connection to the server, opened by the first request, and again when the server has closed it.
+/// The connection to the server, opened by the first request, and reopened after the server has closed it.
 struct Backend {
     authority: Arc<str>,
     sender: Mutex<Option<SendRequest<Body>>>,
@@ -213,7 +213,7 @@ fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The reply up to the half of its body, after which the connection breaks.
+/// Returns the reply with the first half of its body, after which the connection breaks.
 async fn half(reply: Response<Body>) -> Reply {
     let (mut head, body) = reply.into_parts();
     let bytes = body.collect().await?.to_bytes();
@@ -235,7 +235,7 @@ async fn half(reply: Response<Body>) -> Reply {
     Ok(Response::from_parts(head, StreamBody::new(frames).boxed_unsync()))
 }
 
-/// An error as the service writes it.
+/// Returns an error in the service's format.
 fn refusal(service: Service, method: &Method, status: u16, code: &str) -> Response<Body> {
     const MESSAGE: &str = "refused on purpose by a gate";
     let (content_type, body) = match service {

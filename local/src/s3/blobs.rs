@@ -1,8 +1,7 @@
 //! A `Blobs` bucket: an index in memory over immutable pieces.
 //!
-//! Bytes are complete before the index hears of them, so its lock is held for a lookup or an insertion and never
-//! across I/O. That one insertion, with its condition checked under the same lock, is what makes exactly one of many
-//! racing conditional writes win.
+//! The index learns of bytes only when they are complete, so its lock is held for a lookup or an insertion and never across
+//! I/O. An insertion checks its condition under the same lock: of many racing conditional writes, exactly one wins.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -73,7 +72,7 @@ impl Blobs {
             condition.check(key, index.get(key).map(|blob| blob.info.etag.as_str()))?;
             index.insert(key.to_owned(), blob)
         };
-        // Not before the lock is free: this may remove a file.
+        // Dropped only after the lock is released, as this may remove a file.
         drop(replaced);
         Ok(info)
     }

@@ -1,7 +1,7 @@
-//! What a client claims about the bytes it sends, and whether it is so.
+//! What a client claims about the bytes that it sends, and whether the claim is true.
 //!
-//! The claims come in three ways: `Content-MD5`, an `x-amz-checksum-*` header, or (the SDKs' default) the same as a
-//! trailer, so that the value is known only once the body was read.
+//! A claim comes in one of three ways: as `Content-MD5`, as an `x-amz-checksum-*` header, or (the SDKs' default) as a trailer
+//! of that name, whose value is known only after the body.
 
 use http::HeaderMap;
 use s3s::checksum::ChecksumHasher;
@@ -12,7 +12,7 @@ use s3s::{S3Result, TrailingHeaders, s3_error};
 const PREFIX: &str = "x-amz-checksum-";
 const NAMES: [&str; 5] = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"];
 
-/// What the client says of its bytes.
+/// The client's claims about its bytes.
 #[derive(Default)]
 pub(super) struct Claims {
     headers: HeaderMap,
@@ -25,7 +25,7 @@ impl Claims {
         Self { headers, content_md5, trailers }
     }
 
-    /// A hasher for just what will have to be compared.
+    /// Returns a hasher for the sums that have to be compared, and no others.
     pub(super) fn digest(&self) -> Digest {
         let trailing = self.headers.get_all("x-amz-trailer");
         let wanted = |name: &str| {
@@ -49,7 +49,7 @@ impl Claims {
         }
     }
 
-    /// Compares; the whole body was read, so the trailers are there.
+    /// Compares the sums. The whole body was read, so the trailers are there.
     fn verify(&self, found: &Checksum, md5: Option<&str>) -> S3Result<()> {
         if let (Some(claimed), Some(found)) = (&self.content_md5, md5)
             && claimed != found
@@ -82,7 +82,7 @@ pub(super) struct Digest {
     claimed: ChecksumHasher,
 }
 
-/// What a body came to.
+/// The sums of a whole body.
 pub(super) struct Digested {
     pub(super) etag: String,
     pub(super) checksum: Checksum,
@@ -98,9 +98,9 @@ impl Digest {
         self.claimed.update(data);
     }
 
-    /// The ETag tells content apart and is the same for the same bytes, like S3's. It is no MD5, which would cost more
-    /// than everything else here; the suffix keeps it from looking like one to clients that would verify it, as S3's
-    /// own multipart ETags do.
+    /// Returns the sums and the ETag. The ETag differs for different content and is the same for the same bytes, like S3's.
+    /// It is no MD5, which would cost more than everything else here; its suffix keeps clients from taking it for one and
+    /// verifying it, as with S3's own multipart ETags.
     pub(super) fn finish(self, claims: &Claims) -> S3Result<Digested> {
         let md5 = self.md5.map(|md5| base64(&md5.finalize()));
         let checksum = self.claimed.finalize();
@@ -110,7 +110,7 @@ impl Digest {
     }
 }
 
-/// The ETag of an object of several parts, in the form S3 gives it.
+/// Returns the ETag of an object of several parts, in S3's form.
 pub(super) fn etag_of_parts<'a>(etags: impl ExactSizeIterator<Item = &'a str>) -> String {
     let (mut crc, count) = (Crc64Nvme::new(), etags.len());
     let mut bytes = 0;
@@ -121,7 +121,7 @@ pub(super) fn etag_of_parts<'a>(etags: impl ExactSizeIterator<Item = &'a str>) -
     format!("{:016x}{bytes:016x}-{count}", u64::from_be_bytes(crc.finalize()))
 }
 
-/// In the order of [`NAMES`].
+/// Returns the checksums in the order of [`NAMES`].
 pub(super) fn by_name(checksum: &Checksum) -> [Option<&str>; 5] {
     [
         checksum.checksum_crc32.as_deref(),

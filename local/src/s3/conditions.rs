@@ -20,15 +20,15 @@ pub(super) struct WriteCondition {
 }
 
 impl WriteCondition {
-    /// True where the object must not exist yet.
+    /// Returns whether the object must not exist yet.
     pub(super) fn creates(&self) -> bool {
         matches!(self.if_none_match, Some(ETagCondition::Any))
     }
 
-    /// `current` is the ETag of the object that stands there now.
+    /// Checks the condition; `current` is the ETag of the object that is there now.
     pub(super) fn check(&self, key: &str, current: Option<&str>) -> S3Result<()> {
         if let Some(wanted) = &self.if_match {
-            // S3 answers 404 and not 412 where there is nothing to match.
+            // S3 answers 404 and not 412 if there is nothing to match.
             let current = current.ok_or_else(|| no_such_key(key))?;
             if !matches(wanted, current) {
                 return Err(s3_error!(PreconditionFailed, "If-Match: {key:?} has another ETag, \"{current}\""));
@@ -53,7 +53,7 @@ pub(super) struct ReadCondition {
 }
 
 impl ReadCondition {
-    /// In the order of RFC 9110, section 13.2.2: an ETag outranks a date.
+    /// Checks the conditions in the order of RFC 9110, section 13.2.2: an ETag outranks a date.
     pub(super) fn check(&self, key: &str, info: &Info) -> S3Result<()> {
         let modified = whole_seconds(info.modified);
         let failed = match (&self.if_match, &self.unmodified_since) {
@@ -87,7 +87,7 @@ fn matches(condition: &ETagCondition, current: &str) -> bool {
     }
 }
 
-/// HTTP dates have no fractions; comparing with one would never find a date equal.
+/// Cuts a time to whole seconds: HTTP dates have no fractions, and would otherwise never be equal.
 fn whole_seconds(time: SystemTime) -> Timestamp {
     let secs = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Timestamp::from(UNIX_EPOCH + Duration::from_secs(secs))

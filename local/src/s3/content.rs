@@ -1,11 +1,11 @@
 //! The bytes of an object, at rest ([`Piece`]) and opened ([`Reader`]).
 //!
-//! An object is a sequence of pieces, so that completing a multipart upload copies nothing. Reading is positional:
-//! one descriptor serves any range, and its position is nobody's state.
+//! An object is a sequence of pieces, so that completing a multipart upload copies nothing. Reading is positional: one
+//! descriptor serves any range, and has no position to share.
 //!
-//! A file served in place may be changed by its owner at any moment. A reader therefore remembers the file's
-//! [`Identity`] as it was when opened, and looks again after *every* read: bytes are handed out only if the file was
-//! still the same once they were read.
+//! The owner of a file that is served in place may change it at any moment. A reader therefore remembers the file's
+//! [`Identity`] from when it was opened, and checks it after *every* read: bytes are handed out only if the file was still
+//! the same after they were read.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -34,7 +34,7 @@ impl Piece {
     }
 }
 
-/// What was received and is not yet an object.
+/// A received body that is not an object yet.
 #[derive(Debug)]
 pub(super) struct Payload {
     pub(super) pieces: Vec<Piece>,
@@ -47,11 +47,11 @@ impl Payload {
     }
 }
 
-/// Which file this is and whether it is still what it was, without reading it.
+/// Identifies a file and its version, without reading the file.
 ///
 /// The change time is part of it because the modification time can be set: `cp -p` or `touch -r` over an input would
-/// else go unseen. The price is that a `chmod` under a running job counts as a change. File systems stamp times with
-/// the kernel's tick, so two writes of equal length within a few milliseconds of each other cannot be told apart.
+/// otherwise go unseen. The price is that a `chmod` under a running job counts as a change. File systems stamp times with the
+/// kernel's tick, so two writes of equal length within a few milliseconds of each other cannot be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -73,8 +73,8 @@ impl Identity {
         }
     }
 
-    /// Do the bytes of an open file still read as they did? Losing its last name changes a file's change time and
-    /// none of its bytes, so that a reader outlives the object's replacement or deletion.
+    /// Returns whether the bytes of an open file are as they were. Losing its last name changes a file's change time and none
+    /// of its bytes, so that a reader outlives the object's replacement or deletion.
     fn holds(&self, file: &File) -> io::Result<bool> {
         let meta = file.metadata()?;
         let now = Self::of(&meta);
@@ -88,23 +88,23 @@ impl Identity {
     }
 
     pub(super) fn modified(&self) -> SystemTime {
-        // A time before 1970 is shown as 1970; the ETag still tells it.
+        // A time before 1970 is shown as 1970; the ETag still has the real one.
         UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.modified_ns).unwrap_or(0))
     }
 }
 
-/// May a read wait for a disk?
+/// Whether a read may wait for a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// Only what the page cache holds.
+    /// It may not: only what the page cache holds is read.
     Never,
-    /// Until the bytes are there.
+    /// It may, until the bytes are there.
     Allowed,
 }
 
 enum Open {
     Memory(Arc<HeldBytes>),
-    /// Opened when first read: an object of many parts is mostly read by ranges.
+    /// Opened by the first read: most reads of an object of many parts are of ranges.
     Spooled {
         spooled: Arc<SpoolFile>,
         file: Option<File>,
@@ -118,7 +118,7 @@ enum Open {
 
 /// An object opened for reading.
 pub(super) struct Reader {
-    /// Each with the offset at which it starts; ascending.
+    /// The pieces, each with the offset at which it starts; ascending.
     pieces: Vec<(u64, Open)>,
     bytes: u64,
 }
@@ -151,7 +151,7 @@ impl Reader {
         self.bytes
     }
 
-    /// The bytes from `start` to `end`, if they lie in memory in one piece.
+    /// Returns the bytes from `start` to `end`, if they lie in memory in one piece.
     pub(super) fn in_memory(&self, start: u64, end: u64) -> Option<Bytes> {
         let (first, Open::Memory(held)) = &self.pieces[self.piece_at(start)?] else {
             return None;
@@ -160,8 +160,8 @@ impl Reader {
         (end <= held.bytes().len()).then(|| held.bytes().slice(start..end))
     }
 
-    /// Fills `buf` with the bytes from `pos` on, which must exist, and says how many it could read without waiting.
-    /// With [`Wait::Allowed`] that is all of them.
+    /// Fills `buf` with the bytes from `pos` on, which must exist. Returns how many could be read without waiting; with
+    /// [`Wait::Allowed`], all of them.
     pub(super) fn fill(&mut self, pos: u64, buf: &mut [u8], wait: Wait) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buf.len() {
@@ -226,7 +226,8 @@ fn read_cached(file: &File, buf: &mut [u8], pos: u64) -> io::Result<usize> {
             Ok(0) => break,
             Ok(got) => filled += got,
             Err(Errno::INTR) => {}
-            // Not cached, or a file system that cannot say: someone who may wait will read it, and report what fails.
+            // The bytes are not cached, or the file system cannot tell: a read that may wait will read them, and report any
+            // error.
             Err(_) => break,
         }
     }

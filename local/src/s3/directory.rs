@@ -1,9 +1,9 @@
 //! A `Directory` bucket: objects become files under the user's output directory, each all at once or not at all.
 //!
-//! A body is received into a hidden file beside its target and renamed when it is complete; so is a part of a multipart
-//! upload, and an upload of one part is completed by that rename alone. For `If-None-Match: *` the
-//! rename is one that the kernel refuses if the name is taken, so that there is one winner even among processes.
-//! Conditions on an ETag are checked and acted upon under a lock of ours, which holds against other requests only.
+//! A body is received into a hidden file next to its target, and renamed when it is complete. So is a part of a multipart
+//! upload, and an upload of one part is completed by that rename alone. For `If-None-Match: *`, the kernel refuses the rename
+//! if the name is taken, so that one writer wins even among processes. Conditions on an ETag are checked and acted upon under
+//! a lock of ours, which excludes other requests only.
 //!
 //! A file has no room for a content type, metadata or checksums. They are remembered for as long as the store lives and
 //! the file is the one they came with.
@@ -31,13 +31,13 @@ use super::spool::{PARTIAL_PREFIX, SpoolFile, prune};
 use super::walk::{Walks, relative, walk};
 use super::{read, write};
 
-/// Writes to different keys rarely wait for one another.
+/// The number of locks: writes to different keys rarely wait for one another.
 const STRIPES: usize = 16;
-/// Objects whose attributes are remembered; those of later ones are not.
+/// The most objects whose attributes are remembered; those of later objects are not.
 const REMEMBERED_MAX: usize = 100_000;
-/// How often a directory may be removed under us, by the deletion of its last object, before that is an error.
+/// How often a directory may be removed meanwhile, by the deletion of its last object, before that is an error.
 const CREATE_ATTEMPTS: usize = 16;
-/// What most file systems allow for one name.
+/// The most bytes that most file systems allow in a name.
 const NAME_BYTES_MAX: usize = 255;
 
 pub(super) struct Directory {
@@ -59,7 +59,7 @@ impl Directory {
         }
     }
 
-    /// Can a file have this name?
+    /// Checks that a file can have this name.
     pub(super) fn check_key(&self, key: &str) -> S3Result<()> {
         if relative(key).is_none() {
             return Err(s3_error!(
@@ -115,7 +115,7 @@ impl Directory {
         blocking(move || {
             let written = place.file_of(&payload).map_err(|err| io_error("writing", &place.target, &err))?;
             let identity = this.publish(&key, &written, &place.target, &condition)?;
-            // Parts that were concatenated are of no use any more, whoever still holds them. One that was renamed is gone.
+            // Concatenated parts are of no use any more, whoever still holds them. A part that was renamed is gone already.
             for piece in &payload.pieces {
                 if let Piece::File(part) = piece {
                     part.remove();
@@ -134,7 +134,7 @@ impl Directory {
     /// Renames `written` to `target`, or leaves it as it is.
     fn publish(&self, key: &str, written: &SpoolFile, target: &Path, condition: &WriteCondition) -> S3Result<Identity> {
         let failed = |err: &io::Error| io_error("writing", target, err);
-        // Held open, so that what is described in the end is this file whatever happens to its name.
+        // Kept open, so that it is this file that is described in the end, whatever happens to its name.
         let file = File::open(written.path()).map_err(|err| failed(&err))?;
         let _stripe = self.lock(key);
         let current = stat(target, key).ok().map(|identity| identity.etag());
@@ -202,8 +202,8 @@ fn link_new(written: &SpoolFile, target: &Path) -> io::Result<()> {
             written.keep();
             Ok(())
         }
-        // Not every file system can; a hard link is refused as surely. Its other name goes now: were it to go later, it
-        // would change the file's change time, and the ETag with it.
+        // Not every file system can do this; a hard link is refused as surely. The link's other name is removed now: removing
+        // it later would change the file's change time, and the ETag with it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             fs::hard_link(written.path(), target).inspect(|()| written.remove())
         }
@@ -211,7 +211,7 @@ fn link_new(written: &SpoolFile, target: &Path) -> io::Result<()> {
     }
 }
 
-/// A hidden file in the directory of what it is to become, so that renaming it crosses no file system.
+/// A hidden file in the directory of its target, so that renaming it crosses no file system.
 pub(super) struct Beside {
     root: PathBuf,
     target: PathBuf,
@@ -244,8 +244,8 @@ impl Place for Beside {
 }
 
 impl Beside {
-    /// The payload as one file beside the target: mostly the very one it was received into. Several parts are
-    /// concatenated into a new one: until the object stands, the upload must keep its parts as they are.
+    /// Returns the payload as one file next to the target: mostly the very file it was received into. Several parts are
+    /// concatenated into a new file, as the upload must keep its parts as they are until the object exists.
     fn file_of(&self, payload: &Payload) -> io::Result<Arc<SpoolFile>> {
         if let [Piece::File(file)] = payload.pieces.as_slice()
             && file.path().parent() == self.target.parent()

@@ -1,4 +1,4 @@
-//! The errors S3 would give, and those that only a local disk can.
+//! The errors that S3 would give, and those that only a local disk can.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(super) fn read_only(key: &str) -> S3Error {
     s3_error!(AccessDenied, "{key:?} lies in a local input, which is served read-only")
 }
 
-/// A code of our own. S3 has none for what the sentence says.
+/// Returns an error with a code of our own, where S3 has none.
 pub(super) fn custom(code: &str, status: StatusCode, message: String) -> S3Error {
     let code = S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
     let mut err = S3Error::with_message(code, message);
@@ -30,14 +30,14 @@ pub(super) fn invalid_range(size_bytes: u64) -> S3Error {
     err
 }
 
-/// An error of the file system, named by what was being done to which file.
+/// Returns an error of the file system that names the action and the file.
 pub(super) fn io_error(action: &str, path: &Path, err: &io::Error) -> S3Error {
     use io::ErrorKind as E;
     let message = format!("{action} {}: {err}", path.display());
     match err.kind() {
         E::PermissionDenied | E::ReadOnlyFilesystem => s3_error!(AccessDenied, "{message}"),
-        // S3 never runs full, so it has no code for this. A 5xx is retried by every SDK, here to no purpose: it would
-        // turn a clear error into a wait and the same error. Hence a client error, which none retries.
+        // S3 never runs full, so it has no code for this. SDKs retry a 5xx, here in vain: a clear error would only come
+        // later. So this is a client error, which none retries.
         E::StorageFull | E::QuotaExceeded | E::FileTooLarge => {
             custom("InsufficientStorage", StatusCode::BAD_REQUEST, message)
         }
@@ -49,14 +49,14 @@ pub(super) fn io_error(action: &str, path: &Path, err: &io::Error) -> S3Error {
     }
 }
 
-/// True where the error means that there is no such object, whatever stands in its way.
+/// Returns whether the error means that there is no such object, whatever is in its place.
 pub(super) fn is_absent(err: &io::Error) -> bool {
     use io::ErrorKind as E;
     matches!(err.kind(), E::NotFound | E::NotADirectory | E::InvalidFilename)
         || err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
-/// Runs `work`, which may block on a disk, where that holds up no other request.
+/// Runs `work`, which may block on a disk, on a thread where it holds up no other request.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<T> + Send + 'static) -> S3Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

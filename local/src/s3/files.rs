@@ -1,8 +1,7 @@
 //! A `Files` bucket: a directory of the user's, or one file of it, served in place and never written.
 //!
-//! An object's ETag is the file's [`Identity`], so that pinning an input costs a `stat` and not a read of it. The
-//! identity is taken from the open descriptor, against which `If-Match` is then checked: between the check and the
-//! read there is no path to be swapped.
+//! An object's ETag is the file's [`Identity`], so that pinning an input costs a `stat` and no read. The identity is taken
+//! from the open descriptor, and `If-Match` is checked against that: between the check and the read no path can be swapped.
 
 use std::fs::{self, File};
 use std::io;
@@ -72,7 +71,7 @@ fn info(identity: &Identity) -> Info {
     }
 }
 
-/// The identity of the regular file at `path`.
+/// Returns the identity of the regular file at `path`.
 pub(super) fn stat(path: &Path, key: &str) -> S3Result<Identity> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => Ok(Identity::of(&meta)),
@@ -94,7 +93,7 @@ pub(super) fn open(path: PathBuf, key: &str) -> S3Result<(Identity, Reader)> {
 }
 
 fn open_regular(path: &Path) -> io::Result<Option<(File, Identity)>> {
-    // Without waiting, should the file have become a pipe since it was looked up.
+    // Does not wait if the file has become a pipe since it was looked up.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;

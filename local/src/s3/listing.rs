@@ -8,17 +8,17 @@ use super::paging::{After, Entry, PAGE_KEYS_MAX, Page, Query};
 use super::service::Service;
 use super::{BucketKind, CreateBucketError, read, write};
 
-/// What S3 leaves as it is under `encoding-type=url`.
+/// The characters that S3 leaves unencoded under `encoding-type=url`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*');
 
-/// The two versions of the operation share all of this.
+/// What the two versions of the operation share.
 struct Listed {
     contents: ObjectList,
     common_prefixes: CommonPrefixList,
     truncated: bool,
 }
 
-/// Writes keys as the client asked for.
+/// Writes keys in the encoding that the client asked for.
 struct Encoding(bool);
 
 impl Encoding {
@@ -89,7 +89,7 @@ impl Service {
         let bucket = self.bucket(&input.bucket)?;
         let encoding = Encoding::of(input.encoding_type.as_ref())?;
         let mut query = query(input.prefix.clone(), input.delimiter.clone(), input.max_keys)?;
-        // A marker that ends in the delimiter is the common prefix that the page before it ended with.
+        // A marker that ends in the delimiter is the common prefix at the end of the previous page.
         query.after = input.marker.clone().filter(|marker| !marker.is_empty()).map(|key| After {
             rolled_up: query.delimiter.as_deref().is_some_and(|end| !end.is_empty() && key.ends_with(end)),
             key,

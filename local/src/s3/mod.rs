@@ -93,16 +93,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// Aborts all multipart uploads. For a directory of the user's, that removes their hidden files; dropping the store does
-    /// so too, but requests under way may hold it a while longer.
+    /// Aborts all multipart uploads, which removes their hidden files from a user's directory. Dropping the store does so
+    /// too, but requests in progress may hold the store for a while.
     pub fn abort_uploads(&self) {
         self.uploads.abandon();
     }
 
-    /// A store without buckets that keeps its blobs in a new directory under `dir`, removed when the store is dropped.
+    /// Returns a store without buckets. It keeps its blobs in a new directory under `dir`, which is removed when the store is
+    /// dropped.
     ///
     /// # Errors
-    /// If the directory cannot be created.
+    /// Returns an error if the directory cannot be created.
     pub fn open(dir: &Path) -> io::Result<Arc<Store>> {
         Ok(Arc::new(Store {
             buckets: RwLock::default(),
@@ -114,7 +115,7 @@ impl Store {
     /// Adds a bucket.
     ///
     /// # Errors
-    /// If the name breaks S3's rules or is taken.
+    /// Returns an error if the name breaks S3's rules or is taken.
     pub fn create_bucket(&self, name: &str, kind: BucketKind) -> Result<(), CreateBucketError> {
         if !s3s::path::check_bucket_name(name) {
             return Err(CreateBucketError::InvalidName(name.to_owned()));
@@ -136,7 +137,7 @@ impl Store {
     }
 }
 
-/// A panic while a lock was held is a bug of ours; it should fail its request and not every later one.
+/// A panic while a lock was held is a bug of ours; it should fail its own request and not every later one.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,12 @@
 //! Multipart uploads.
 //!
-//! Parts lie where the bucket receives its objects: in the store's own directory, or hidden beside the file that they are
-//! to become. A completed `Blobs` object consists of them, with nothing copied. In a `Directory` one part is renamed, and
-//! several are concatenated into one file.
+//! Parts lie where the bucket receives its objects: in the store's own directory, or hidden next to the file that they will
+//! become. A completed `Blobs` object consists of its parts, and nothing is copied. In a `Directory`, a single part is
+//! renamed, and several are concatenated into one file.
 //!
-//! An upload ends once: it is completed or aborted, and never both. Who wants to end it takes its [`Turn`], which one has
-//! at a time. So an abort that was acknowledged means that no object comes of the upload any more, and a completion that
-//! fails leaves it for the next.
+//! An upload ends once: it is completed or aborted, never both. A request that wants to end it takes its [`Turn`], of which
+//! there is one. So after an acknowledged abort no object can come of the upload, and a completion that fails leaves the
+//! upload to the next request.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,11 +20,11 @@ use super::bucket::Attributes;
 use super::checksums::{by_name, etag_of_parts};
 use super::content::{Payload, Piece};
 
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+/// The most parts of an upload. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const PARTS_MAX: i32 = 10_000;
-/// Every part but the last.
+/// The least bytes of every part but the last.
 const PART_BYTES_MIN: u64 = 5 << 20;
-/// Far more than one driver has under way; it bounds what forgotten uploads can take.
+/// The most open uploads: far more than one driver has. It bounds what forgotten uploads can take up.
 const UPLOADS_MAX: usize = 100_000;
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct State {
     by_id: HashMap<String, Upload>,
 }
 
-/// An upload that was neither completed nor aborted yet.
+/// An upload that is neither completed nor aborted.
 #[derive(Clone)]
 pub(super) struct Upload {
     pub(super) bucket: String,
@@ -52,7 +52,7 @@ pub(super) struct Upload {
 /// The right to end an upload.
 pub(super) struct Turn {
     id: String,
-    /// As it stood when the turn came. A part that is added later is no longer in time.
+    /// The upload as it was when the turn was taken. A part added later comes too late.
     pub(super) upload: Upload,
     _guard: OwnedMutexGuard<()>,
 }
@@ -70,7 +70,7 @@ impl Uploads {
             return Err(s3_error!(InvalidRequest, "{UPLOADS_MAX} multipart uploads are under way; abort some"));
         }
         state.last_id += 1;
-        // Ids sort in the order of their beginning, as listings want them.
+        // Ids sort in the order in which uploads began, as listings need them.
         let id = format!("upload-{:016x}", state.last_id);
         let (begun, parts, turn) = (SystemTime::now(), BTreeMap::new(), Arc::default());
         let upload = Upload { bucket, key, begun, attributes, parts, turn };
@@ -78,12 +78,12 @@ impl Uploads {
         Ok(id)
     }
 
-    /// The upload as it stands.
+    /// Returns the upload as it is now.
     pub(super) fn get(&self, id: &str, bucket: &str, key: &str) -> S3Result<Upload> {
         self.lock().by_id.get(id).filter(|upload| upload.is(bucket, key)).cloned().ok_or_else(|| no_such_upload(id))
     }
 
-    /// Adds a part, in place of an earlier one of its number.
+    /// Adds a part, replacing an earlier one of the same number.
     pub(super) fn add(&self, id: &str, number: i32, part: Part) -> S3Result<()> {
         let replaced = {
             let mut state = self.lock();
@@ -94,7 +94,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Waits until nobody else is about to end the upload. It may have ended by then.
+    /// Waits until no other request is about to end the upload. The upload may have ended by then.
     pub(super) async fn turn(&self, id: &str, bucket: &str, key: &str) -> S3Result<Turn> {
         let turn = self.get(id, bucket, key)?.turn;
         let guard = turn.lock_owned().await;
@@ -102,7 +102,7 @@ impl Uploads {
         Ok(Turn { id: id.to_owned(), upload, _guard: guard })
     }
 
-    /// Ends the upload, and returns it with the parts that came until now.
+    /// Ends the upload, and returns it with all parts that have come until now.
     pub(super) fn end(&self, turn: Turn) -> Option<Upload> {
         self.lock().by_id.remove(&turn.id)
     }
@@ -113,7 +113,7 @@ impl Uploads {
         ended.values().for_each(Upload::remove_parts);
     }
 
-    /// All uploads to `bucket` under `prefix`, by key and then by id.
+    /// Lists all uploads to `bucket` under `prefix`, by key and then by id.
     pub(super) fn list(&self, bucket: &str, prefix: &str) -> Vec<(String, String, SystemTime)> {
         let mut listed: Vec<_> = self
             .lock()
@@ -152,7 +152,7 @@ impl Upload {
         }
     }
 
-    /// The object that the parts listed make up.
+    /// Assembles the object from the parts that the client lists.
     pub(super) fn assemble(&self, listed: &[CompletedPart]) -> S3Result<Payload> {
         if listed.is_empty() {
             return Err(s3_error!(MalformedXML, "completing an upload takes at least one part"));
@@ -187,7 +187,7 @@ impl Upload {
 }
 
 impl Part {
-    /// Does the part have the ETag and the checksums that completing it names?
+    /// Returns whether the part has the ETag and the checksums that the completion names.
     fn is(&self, wanted: &CompletedPart) -> bool {
         if wanted.e_tag.as_ref().is_some_and(|etag| etag.value() != self.payload.etag) {
             return false;

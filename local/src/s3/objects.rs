@@ -16,7 +16,7 @@ use super::stream::body;
 
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
-/// The parts of `$input` that are an object's attributes.
+/// Takes the parts of `$input` that are an object's attributes.
 macro_rules! attributes {
     ($input:expr) => {
         Attributes {
@@ -32,7 +32,7 @@ macro_rules! attributes {
     };
 }
 
-/// `$output` with what GET and HEAD have in common filled in.
+/// Returns `$output` with the fields that GET and HEAD share filled in.
 macro_rules! described {
     ($output:ident, $info:expr, $checksum:expr) => {{
         let (info, checksum): (&Info, Checksum) = ($info, $checksum);
@@ -58,7 +58,7 @@ macro_rules! described {
     }};
 }
 
-/// The bytes asked for, and what to say of them.
+/// The requested bytes, and what the reply says of them.
 pub(super) struct Asked {
     pub(super) start: u64,
     pub(super) end: u64,
@@ -70,13 +70,13 @@ impl Asked {
         let Some(range) = range else {
             return Ok(Self { start: 0, end: size, content_range: None });
         };
-        // A suffix of nothing is as unsatisfiable on S3 as any other range of it.
+        // On S3 a suffix of zero bytes is as unsatisfiable as any other empty range.
         let range = range.check(size).ok().filter(|range| !range.is_empty()).ok_or_else(|| invalid_range(size))?;
         let content_range = Some(format!("bytes {}-{}/{size}", range.start, range.end - 1));
         Ok(Self { start: range.start, end: range.end, content_range })
     }
 
-    /// The checksums of the whole object are of use only to who gets the whole.
+    /// Returns the checksums of the whole object, which are of use only for a reply with the whole.
     fn checksum(&self, mode: Option<&ChecksumMode>, info: &Info) -> Checksum {
         let wanted = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED) && self.content_range.is_none();
         if wanted { info.attributes.checksum.clone() } else { Checksum::default() }
@@ -141,7 +141,7 @@ impl Service {
         let bucket = match target.await {
             Ok(bucket) => bucket,
             Err(err) => {
-                // A client still sending would see its connection break instead of this error.
+                // A client that still sends would see its connection break instead of this error.
                 if let Some(body) = input.body.take() {
                     discard(body).await;
                 }
@@ -174,7 +174,7 @@ impl Service {
     }
 
     pub(super) async fn delete_many(&self, input: DeleteObjectsInput) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
+        /// The most keys of one request. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
         const KEYS_MAX: usize = 1_000;
         let bucket = self.bucket(&input.bucket)?;
         if input.delete.objects.len() > KEYS_MAX {
@@ -235,7 +235,7 @@ impl Service {
 
 pub(super) use attributes;
 
-/// The bytes of `source` once more, to become `key` of `target`; between blob buckets they are shared.
+/// Returns the bytes of `source` as a payload for `key` of `target`; blob buckets share them.
 async fn duplicate(
     bucket: &Bucket,
     source: &str,

@@ -1,13 +1,13 @@
 //! One page of a listing, from anything that can be walked in key order from a given point.
 //!
-//! Keys are ordered by their bytes, as S3 orders them, which is also how `str` compares: `a.txt` comes before `a/b`.
+//! Keys are ordered by their bytes, as on S3; `str` compares in the same way: `a.txt` comes before `a/b`.
 
 use std::ops::Bound;
 use std::time::SystemTime;
 
 use s3s::{S3Result, s3_error};
 
-/// S3's page. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
+/// The most keys of a page. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
 pub(super) const PAGE_KEYS_MAX: usize = 1_000;
 
 /// What to list.
@@ -16,17 +16,17 @@ pub(super) struct Query {
     pub(super) prefix: String,
     pub(super) delimiter: Option<String>,
     pub(super) after: Option<After>,
-    /// Keys and common prefixes together.
+    /// The most keys and common prefixes together.
     pub(super) keys_max: usize,
-    /// The walk of which this is a further page.
+    /// The walk that this page continues.
     pub(super) snapshot: Option<u64>,
 }
 
-/// Where a page begins.
+/// The point after which a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct After {
     pub(super) key: String,
-    /// `key` is a common prefix, and all keys under it were told by it.
+    /// Whether `key` is a common prefix, which has covered all keys under it.
     pub(super) rolled_up: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Opaque to the client: the walk, and where it stands.
+    /// Returns the next page's token, opaque to the client: the walk, and its position.
     pub(super) fn token(&self) -> Option<String> {
         let After { key, rolled_up } = self.next.as_ref()?;
         let token = format!("{:x}:{}:{key}", self.snapshot.unwrap_or(0), u8::from(*rolled_up));
@@ -75,7 +75,7 @@ impl Query {
     }
 }
 
-/// `scan` walks the keys from a bound on; `entry` is called for those that are on the page.
+/// Fills a page. `scan` walks the keys from a bound on; `entry` is called for those that are on the page.
 pub(super) fn page<'a, V: 'a, I: Iterator<Item = (&'a str, V)>>(
     query: &Query,
     scan: impl Fn(Bound<&str>) -> I,
@@ -123,8 +123,8 @@ pub(super) fn page<'a, V: 'a, I: Iterator<Item = (&'a str, V)>>(
     page
 }
 
-/// A point after (nearly) all keys that begin with a prefix, so that rolling them up need not walk them. Keys that
-/// continue with the last of all characters sort after it; those are skipped one by one.
+/// A point after (nearly) all keys with a prefix, so that rolling them up need not walk them. Keys that continue with the
+/// last of all characters sort after it; those are skipped one by one.
 struct Past(String);
 
 fn past(prefix: &str) -> Past {

@@ -1,7 +1,7 @@
-//! Taking in the body of an upload.
+//! Receiving the body of an upload.
 //!
-//! Small bodies stay in memory. Others go to a file in batches, each written and summed on a blocking thread while the
-//! next is received, so that an upload takes a few megabytes of memory whatever its size.
+//! Small bodies stay in memory. Others go to a file in batches, each written and summed on a blocking thread while the next
+//! is received, so that an upload takes a few megabytes of memory whatever its size.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,19 +20,19 @@ use super::content::{Payload, Piece};
 use super::errors::{blocking, io_error};
 use super::spool::{MEMORY_OBJECT_BYTES_MAX, Spool, SpoolFile};
 
-/// Written at once. One batch is written while another is received.
+/// The size of a batch. One batch is written while another is received.
 const BATCH_BYTES: usize = 1 << 20;
 /// S3's limit for one PUT and for one part.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const UPLOAD_BYTES_MAX: u64 = 5 << 30;
 
-/// Where an upload is put while it is received.
+/// Where an upload is kept while it is received.
 pub(super) trait Place: Send + 'static {
-    /// The bytes stay in memory if this says so.
+    /// Returns the bytes as a piece if they stay in memory.
     fn hold(&self, bytes: &Bytes) -> Option<Piece>;
-    /// A new file to write to.
+    /// Creates a file to write to.
     fn create(&self) -> io::Result<(SpoolFile, File)>;
-    /// What an error names: the object's own file where it will have one.
+    /// Returns the path for errors: the object's own file, if it will have one.
     fn path(&self) -> &Path;
 }
 
@@ -51,14 +51,14 @@ impl Place for Arc<Spool> {
     }
 }
 
-/// What was announced about a body.
+/// What the client announced about a body.
 pub(super) struct Announced {
     pub(super) bytes: Option<u64>,
     pub(super) claims: Claims,
 }
 
-/// Receives `body` and verifies what was claimed of it. On an error the rest of the body is read and thrown away: a
-/// client that is still sending would otherwise see its connection break instead of the error.
+/// Receives `body` and verifies the claims about it. On an error the rest of the body is read and thrown away: a client that
+/// is still sending would otherwise see its connection break instead of the error.
 pub(super) async fn receive<P: Place>(
     place: P,
     body: Option<StreamingBlob>,
@@ -74,7 +74,7 @@ pub(super) async fn receive<P: Place>(
     taken
 }
 
-/// Reads `body` to its end.
+/// Reads `body` to its end and throws it away.
 pub(super) async fn discard(mut body: StreamingBlob) {
     while let Some(Ok(_)) = body.next().await {}
 }
@@ -158,7 +158,7 @@ impl<P: Place> Writer<P> {
     }
 }
 
-/// Who has the writer: we, or the thread that writes a batch.
+/// Who has the writer: this task, or the thread that writes a batch.
 enum Turn<P> {
     Idle(Box<Writer<P>>),
     Writing(JoinHandle<S3Result<Box<Writer<P>>>>),

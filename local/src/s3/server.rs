@@ -1,6 +1,6 @@
 //! Accepting connections.
 //!
-//! HTTP/1.1 with keep-alive, as the SDKs speak it without TLS. Idle connections are never closed by us: a pool that
+//! HTTP/1.1 with keep-alive, as the SDKs speak it without TLS. The server never closes idle connections: a client's pool that
 //! finds its connection closed would have to retry a request that was never at fault.
 
 use std::convert::Infallible;
@@ -22,16 +22,16 @@ use tokio::task::JoinSet;
 use super::Store;
 use super::service::Service;
 
-/// More than all workers' pools together hold; it only keeps a runaway client from taking every descriptor.
+/// More than the pools of all workers together hold; it only keeps a runaway client from taking every descriptor.
 const CONNECTIONS_MAX: usize = 4_096;
-/// Body frames of a PUT grow up to this; larger frames mean fewer wake-ups per byte.
+/// The largest body frame of a PUT: larger frames mean fewer wake-ups per byte.
 const READ_BUFFER_BYTES_MAX: usize = 1 << 20;
-/// What requests in flight get when the server is told to stop.
+/// How long requests in flight may take when the server is told to stop.
 const DRAIN_MS_MAX: u64 = 2_000;
-/// A wait after `accept` failed, which is nearly always "too many open files".
+/// The pause after `accept` failed, which is nearly always "too many open files".
 const ACCEPT_RETRY_MS: u64 = 20;
 
-/// The one pair of keys that signs requests to this server.
+/// The one pair of keys that requests to this server are signed with.
 #[derive(Clone)]
 pub struct Keys {
     /// The access key id.
@@ -110,7 +110,7 @@ async fn connection(stream: TcpStream, service: S3Service, mut stopped: watch::R
         let service = service.clone();
         async move {
             let answered = service.call(request.map(s3s::Body::from)).await;
-            // s3s gives an error only when it cannot write a response down at all.
+            // `s3s` returns an error only if it cannot write a response at all.
             Ok::<_, Infallible>(answered.unwrap_or_else(|err| {
                 tracing::error!(?err, "writing a response of the embedded S3 server");
                 let mut response = http::Response::new(s3s::Body::empty());
@@ -134,7 +134,7 @@ async fn connection(stream: TcpStream, service: S3Service, mut stopped: watch::R
         }
     };
     if let Err(err) = ended {
-        // A client that goes away, or a body that we broke off because its file changed.
+        // A client that went away, or a body that we broke off because its file changed.
         tracing::debug!(%err, "connection to the embedded S3 server");
     }
 }

@@ -1,8 +1,8 @@
-//! Where bytes lie that no path of the user's names: blobs, parts, and uploads under way.
+//! Where bytes lie that have no path of the user's: blobs, parts, and uploads in progress.
 //!
-//! A file is named by a counter, never by its key, so that no key is too odd for the file system. Each belongs to one
-//! value that removes it when dropped: what a failed upload, a lost race or an overwritten object leaves behind goes
-//! away by itself, and a reader keeps its bytes alive for as long as it reads.
+//! A file is named by a counter, never by its key, so that no key is too odd for the file system. Each file belongs to one
+//! value that removes it when dropped: what a failed upload, a lost race or an overwritten object leaves behind is removed by
+//! itself, and a reader keeps its bytes alive for as long as it reads.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,12 +15,12 @@ use tempfile::TempDir;
 
 /// Objects of up to this size stay in memory: no file is opened for the many small ones.
 pub(super) const MEMORY_OBJECT_BYTES_MAX: usize = 64 << 10;
-/// All objects in memory together; beyond it small objects become files too.
+/// The most bytes of all objects in memory together; beyond it, small objects become files too.
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
-/// Removing a file of more than this can take long enough to be left to another thread.
+/// Removing a file larger than this can take long enough to be left to another thread.
 const REMOVE_INLINE_BYTES_MAX: u64 = 4 << 20;
 
-/// A file being written in a `Directory` bucket; listings skip names that begin so.
+/// The prefix of a file that is being written in a `Directory` bucket. Listings skip such names.
 pub const PARTIAL_PREFIX: &str = ".kinglet-partial-";
 
 /// The directory of one store's blobs.
@@ -40,7 +40,7 @@ impl Spool {
         })
     }
 
-    /// A new, empty file.
+    /// Creates a new, empty file.
     pub(super) fn create(&self) -> io::Result<(SpoolFile, File)> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         SpoolFile::create(self.dir.path().join(name), None)
@@ -56,7 +56,7 @@ impl Spool {
         if bytes.len() > MEMORY_OBJECT_BYTES_MAX {
             return None;
         }
-        // The bound is soft by what is being added at the same instant, which is harmless.
+        // Concurrent additions may exceed the bound a little, which is harmless.
         if self.memory_bytes.load(Ordering::Relaxed) + len > MEMORY_BYTES_MAX {
             return None;
         }
@@ -70,9 +70,9 @@ impl Spool {
 pub(super) struct SpoolFile {
     path: PathBuf,
     bytes: u64,
-    /// Nothing is left to remove: it was renamed or removed.
+    /// Whether the file was renamed or removed, so that nothing is left to remove.
     gone: AtomicBool,
-    /// Directories made for this file lie below this one; those left empty go with it.
+    /// Directories made for this file lie below this one; those left empty are removed with it.
     made_below: Option<PathBuf>,
 }
 
@@ -90,17 +90,17 @@ impl SpoolFile {
         self.bytes
     }
 
-    /// Counts what was appended.
+    /// Counts appended bytes.
     pub(super) fn grow(&mut self, bytes: u64) {
         self.bytes += bytes;
     }
 
-    /// The file was renamed: there is nothing to remove.
+    /// Notes that the file was renamed: there is nothing to remove.
     pub(super) fn keep(&self) {
         self.gone.store(true, Ordering::Relaxed);
     }
 
-    /// Removes the file on this thread, and not when its last owner goes.
+    /// Removes the file on this thread now, and not when its last owner is dropped.
     pub(super) fn remove(&self) {
         if !self.gone.swap(true, Ordering::Relaxed) {
             remove(&self.path, self.made_below.as_deref());
@@ -123,7 +123,7 @@ impl Drop for SpoolFile {
 }
 
 fn remove(path: &Path, made_below: Option<&Path>) {
-    // Not being there any more is as good; anything else leaves a file that the store's own end removes.
+    // A missing file is as good; after any other error, the end of the store removes the file.
     let _ = fs::remove_file(path);
     if let (Some(below), Some(parent)) = (made_below, path.parent()) {
         prune(parent, below);

@@ -1,11 +1,11 @@
 //! A response body that streams a [`Reader`].
 //!
-//! Input lies mostly in the page cache: it was written a moment ago, or is read by one mapper after another. So a chunk
-//! is first asked for without waiting (`RWF_NOWAIT`), on the connection's own task and with no hop to another thread.
-//! Once a read would have to wait for the disk, the body changes to a blocking thread, one chunk ahead of the client.
+//! Input lies mostly in the page cache: it was written a moment ago, or one mapper after another reads it. So a chunk is
+//! first read without waiting (`RWF_NOWAIT`), on the connection's own task and with no hop to another thread. Once a read
+//! would have to wait for the disk, the body changes to a blocking thread, one chunk ahead of the client.
 //!
-//! Buffers are reused: fresh ones of this size come from the kernel as unmapped pages, and faulting those in costs
-//! about as much as the copy.
+//! Buffers are reused: fresh ones of this size come from the kernel as unmapped pages, and faulting those in costs about as
+//! much as the copy.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -21,12 +21,12 @@ use tokio::task::JoinHandle;
 
 use super::content::{Reader, Wait};
 
-/// A chunk stays within a core's second-level cache between being read and being sent.
+/// The size of a chunk, which stays within a core's second-level cache between being read and being sent.
 const CHUNK_BYTES: usize = 256 << 10;
-/// Buffers kept for reuse: 16 MiB.
+/// The most buffers kept for reuse: 16 MiB together.
 const SPARE_BUFFERS_MAX: usize = 64;
 
-/// The bytes of `reader` from `start` to `end` (exclusive).
+/// Returns a body of the bytes of `reader` from `start` to `end` (exclusive).
 pub(super) fn body(reader: Reader, start: u64, end: u64) -> StreamingBlob {
     if start >= end {
         return StreamingBlob::from(Body::empty());
@@ -39,9 +39,9 @@ pub(super) fn body(reader: Reader, start: u64, end: u64) -> StreamingBlob {
 
 struct ReaderBody {
     state: State,
-    /// What is being read starts here.
+    /// The position of the next byte to read.
     pos: u64,
-    /// What the client still gets starts here.
+    /// The position of the next byte that the client gets.
     sent: u64,
     end: u64,
 }
@@ -71,7 +71,7 @@ impl ReaderBody {
         Poll::Ready(Some(Ok(chunk)))
     }
 
-    /// The body breaks off, so that the client sees fewer bytes than were announced and knows it.
+    /// Breaks the body off, so that the client sees fewer bytes than were announced and notices.
     fn fail(&mut self, err: io::Error) -> Poll<Option<Result<Bytes, StdError>>> {
         tracing::warn!(%err, "a response body broke off");
         self.state = State::Ended;
@@ -130,7 +130,7 @@ impl ByteStream for ReaderBody {
 
 static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
-/// A chunk-sized buffer that goes back to the spare ones when its last byte was sent.
+/// A chunk-sized buffer that returns to the spare ones when its last byte was sent.
 struct Buffer {
     bytes: Box<[u8]>,
     len: usize,

@@ -98,8 +98,8 @@ impl Service {
         Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
     }
 
-    /// In a task of its own: a client that hangs up must not end this between the object's appearance and the upload's end,
-    /// nor give the turn away while a thread still writes.
+    /// Completes an upload in a task of its own: a client that hangs up must not end this between the object's appearance and
+    /// the upload's end, nor give the turn away while a thread still writes.
     pub(super) async fn complete_upload(
         &self,
         input: CompleteMultipartUploadInput,
@@ -127,7 +127,7 @@ impl Service {
             return Err(s3_error!(InvalidRequest, "the parts have {bytes} bytes and not the {said} announced"));
         }
         let info = bucket.put(&key, payload, turn.upload.attributes.clone(), condition).await?;
-        // Parts that were not listed go with it.
+        // Parts that were not listed are dropped with the upload.
         drop(self.store.uploads.end(turn));
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             location: Some(format!("/{name}/{key}")),
@@ -196,7 +196,7 @@ impl Service {
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone());
         let mut later = self.store.uploads.list(&input.bucket, &prefix).into_iter().filter(|(key, id, _)| {
-            // Without an id the marker stands for all uploads to its key.
+            // Without an upload id, the marker stands for all uploads to its key.
             *key > after.0 || (*key == after.0 && after.1.as_ref().is_some_and(|after| id > after))
         });
         let page: Vec<_> = later

@@ -1,12 +1,12 @@
 //! Listing a directory tree as the keys of a bucket.
 //!
-//! A tree has no order of its own that pages could follow (`a.txt` sorts before `a/b`, but `readdir` promises nothing),
-//! so it is walked once, sorted, and kept for the pages that follow. They then also agree with one another: a file that
-//! comes or goes between two pages neither shifts nor doubles the others.
+//! A tree has no order of its own that pages could follow (`a.txt` sorts before `a/b`, but `readdir` promises nothing), so it
+//! is walked once, sorted, and kept for the pages that follow. These then also agree with one another: a file that comes or
+//! goes between two pages neither shifts nor doubles the others.
 //!
-//! Links are followed, because users link data into place. Each real directory is entered once, by its own name before
-//! any link's: so a loop ends, and no file is counted twice because a link leads to its directory. A link that leads
-//! nowhere is passed over with a warning, and so is what is no file: a pipe would never end.
+//! Links are followed, because users link data into place. Each real directory is entered once, by its own name before any
+//! link's: so a loop ends, and no file is counted twice because a link leads to its directory. A dangling link is skipped
+//! with a warning, and so is anything that is no file: a pipe would never end.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, Metadata};
@@ -24,12 +24,12 @@ use super::errors::{blocking, custom, io_error, is_absent};
 use super::paging::{Entry, Page, Query, page};
 use super::spool::PARTIAL_PREFIX;
 
-/// Walks kept for further pages. Beyond it the oldest goes, and its next page walks again.
+/// The most walks kept for further pages. Beyond it the oldest is dropped, and its next page walks again.
 const WALKS_MAX: usize = 16;
-/// S3's limit; a longer path could be listed but never asked for.
+/// S3's limit of a key; a longer path could be listed but never asked for.
 const KEY_BYTES_MAX: usize = 1_024;
 
-/// The relative path that `key` names, unless no file below a root can have that name.
+/// Returns the relative path that `key` names, unless no file below a root can have that name.
 pub(super) fn relative(key: &str) -> Option<&Path> {
     let plain =
         |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0') && !part.starts_with(PARTIAL_PREFIX);
@@ -48,11 +48,11 @@ struct Kept {
     walks: VecDeque<(u64, Arc<Walk>)>,
 }
 
-/// Sorted by key.
+/// The files of one walk, sorted by key.
 type Walk = Vec<(String, Identity)>;
 
 impl Walks {
-    /// One page of the files that `walk` finds, or of an earlier walk that `query` continues.
+    /// Returns one page of the files that `walk` finds, or of an earlier walk that `query` continues.
     pub(super) async fn page(
         &self,
         mut query: Query,
@@ -110,12 +110,12 @@ impl Walks {
     }
 }
 
-/// All files below `root` whose key begins with `prefix`, and perhaps some that do not. `None` if `root` is not there.
+/// Returns all files below `root` whose key begins with `prefix`, and perhaps some others; `None` if `root` does not exist.
 pub(super) fn walk(root: &Path, prefix: &str) -> S3Result<Option<Walk>> {
     if let Err(err) = fs::metadata(root) {
         return if is_absent(&err) { Ok(None) } else { Err(io_error("listing", root, &err)) };
     }
-    // Only the directory that the prefix names in full need be entered.
+    // Only the directory that the prefix names in full must be entered.
     let (start, within) = match prefix.rsplit_once('/') {
         None => (root.to_owned(), ""),
         Some((dir, _)) => match relative(dir) {
@@ -125,7 +125,7 @@ pub(super) fn walk(root: &Path, prefix: &str) -> S3Result<Option<Walk>> {
     };
     let mut walker = Walker { found: Walk::new(), entered: HashSet::new(), dirs: Vec::new(), linked: Vec::new() };
     walker.dirs.push((start, within.to_owned()));
-    // Depth first over real directories; links to directories only when none is left.
+    // Depth first over real directories; links to directories only when no real one is left.
     while let Some((dir, within)) = walker.dirs.pop().or_else(|| walker.linked.pop()) {
         match walker.enter(&dir, &within) {
             Ok(()) => {}
@@ -187,7 +187,7 @@ impl Walker {
                 },
                 Ok(meta) if meta.is_dir() => self.dirs.push((entry.path(), format!("{key}/"))),
                 Ok(meta) => self.file(key, &entry.path(), &meta),
-                // Removed since its name was read.
+                // It was removed after its name was read.
                 Err(err) if is_absent(&err) => {}
                 Err(err) => return Err(err.into()),
             }
