@@ -18,18 +18,18 @@ use std::{
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// One attempt: what is run, and what is done to it.
+/// An attempt: what is run, and what fault is injected.
 pub(super) struct Attempt<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) invocation: &'a Invocation,
     pub(super) fault: Option<Fault>,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub(super) struct Done {
     pub(super) outcome: Outcome,
     pub(super) report: InvocationReport,
-    /// For a caller who waits.
+    /// The end of the log, for a caller who waits.
     pub(super) log_tail: Vec<u8>,
 }
 
@@ -37,20 +37,20 @@ pub(super) struct Done {
 enum Ended {
     /// The worker answered and is ready again.
     Answered(Outcome),
-    /// The worker is gone, or must go, with or without an answer.
+    /// The worker is gone, or must be ended, with or without an answer.
     Spent(Outcome),
     /// The worker was gone before it fetched the invocation, so nothing has run.
     Unfetched(ExitStatus),
 }
 
 impl Attempt<'_> {
-    /// Runs in a warm environment or a new one, which comes back if it can serve again.
+    /// Runs in a warm environment or a new one. Returns the environment if it can serve again.
     pub(super) async fn run(&self, mut warm: Option<Lease>) -> (Done, Option<Lease>) {
         for _ in 0..WARM_TRIES_MAX {
             let Some(mut lease) = warm.take() else { break };
             let (ended, took) = self.run_in(&mut lease).await;
             match ended {
-                // An idle worker that died a moment ago. It may have a sibling.
+                // An idle worker died a moment ago. Another may be idle.
                 Ended::Unfetched(_) => warm = lock(&self.shared.pool).take_idle(self.invocation.function),
                 ended => return self.done(lease, ended, took),
             }
@@ -78,7 +78,7 @@ impl Attempt<'_> {
         self.done(lease, ended, took)
     }
 
-    /// The init phase: until the process asks for its first event.
+    /// Waits for the end of the init phase: the process's first request for an event.
     async fn init(&self, lease: &mut Lease) -> Result<(), Outcome> {
         let timeout = self.shared.options.init_timeout;
         match timeout_at(Instant::now() + timeout, lease.events.recv()).await {
@@ -95,8 +95,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Delivers, and waits until the worker is ready again or spent. The answer alone is not the end: only a worker that
-    /// asks for the next event can have it, and a caller who comes back at once should find it warm.
+    /// Delivers the invocation, and waits until the worker is ready again or spent. The answer alone is not the end: only a
+    /// worker that asks for the next event can be given it, and a caller who comes back at once should find it warm.
     async fn run_in(&self, lease: &mut Lease) -> (Ended, Duration) {
         let function = &self.shared.functions[self.invocation.function];
         let environment = lease.environment.clone();
@@ -134,7 +134,7 @@ impl Attempt<'_> {
             };
             match event {
                 Some(Event::Ready) => {
-                    // Only an answer can come before it; see `runtime_api`.
+                    // The channel has nothing but an answer before it; see `runtime_api`.
                     if let Some(outcome) = outcome {
                         break Ended::Answered(outcome);
                     }

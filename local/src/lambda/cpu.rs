@@ -1,11 +1,11 @@
 //! Lambda's CPU share, with a control group for each environment.
 //!
-//! A function has CPU in proportion to its memory, 1,769 MB for one vCPU. Version 1 of cgroups has `cpu.cfs_quota_us`,
-//! version 2 `cpu.max`; both allow so much time in each period. Groups are made only below the host's own group and
-//! removed with their environment. On version 2 a group that holds processes cannot pass controllers on to ordinary
-//! children, so ours are *threaded* ones, for which `cpu` is exempt from that rule
-//! (<https://docs.kernel.org/admin-guide/cgroup-v2.html#threads>).
-//! Whatever cannot be had is reported in words and does without.
+//! A function has CPU in proportion to its memory, one vCPU for 1,769 MB. Version 1 of cgroups has `cpu.cfs_quota_us`,
+//! version 2 `cpu.max`; both allow a certain time in each period. Groups are made only below the host's own group, and are
+//! removed with their environment. On version 2 a group that holds processes cannot pass controllers on to ordinary children,
+//! so these are *threaded* groups, for which `cpu` is exempt from that rule
+//! (<https://docs.kernel.org/admin-guide/cgroup-v2.html#threads>). If something is not available, the host says so in words
+//! and does without.
 
 use super::limits::MEMORY_MB_PER_VCPU;
 use std::{
@@ -35,7 +35,7 @@ pub(super) struct CpuGroup {
 }
 
 impl CpuGroups {
-    /// Finds the group we are in, or says why there is none to use.
+    /// Finds the group of this process, or says why there is none to use.
     pub(super) fn find() -> Result<Self, String> {
         let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("reading {path}: {error}"));
         let (version, own) = own_group(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?)
@@ -49,7 +49,7 @@ impl CpuGroups {
         Ok(groups)
     }
 
-    /// Makes a group for an environment of so much memory.
+    /// Makes a group for an environment with this much memory.
     pub(super) fn create(&self, number: u64, memory_mb: u32) -> Result<CpuGroup, String> {
         let dir = self.own.join(format!("kinglet-{}-{number}", std::process::id()));
         fs::create_dir(&dir).map_err(|error| format!("creating {}: {error}", dir.display()))?;
@@ -86,7 +86,7 @@ impl CpuGroup {
         write(&self.dir.join("cgroup.procs"), &pid.to_string())
     }
 
-    /// Removes the group, which takes a moment after its last process is gone. Blocks for at most 0.2 s.
+    /// Removes the group, which takes a moment after its last process has ended. Blocks for at most 0.2 s.
     pub(super) fn remove(self) {
         for _ in 0..20 {
             match fs::remove_dir(&self.dir) {
@@ -102,7 +102,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("writing {text:?} to {}: {error}", path.display()))
 }
 
-/// The directory of the group that we are in, from `/proc/self/cgroup` (lines `id:controllers:path`) and
+/// Returns the directory of this process's group, from `/proc/self/cgroup` (lines `id:controllers:path`) and
 /// `/proc/self/mountinfo` (`… root mountpoint … - type source options`).
 fn own_group(cgroup: &str, mountinfo: &str) -> Option<(Version, PathBuf)> {
     let line = |version: Version| {
@@ -116,7 +116,7 @@ fn own_group(cgroup: &str, mountinfo: &str) -> Option<(Version, PathBuf)> {
             fits.then_some(path)
         })
     };
-    // A machine with both has the cpu controller in only one, and then it is the first.
+    // A machine with both versions has the cpu controller in only one; then it is version 1.
     let (version, path) =
         line(Version::One).map(|path| (Version::One, path)).or(line(Version::Two).map(|path| (Version::Two, path)))?;
     mountinfo.lines().find_map(|line| {

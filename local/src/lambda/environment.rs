@@ -1,8 +1,8 @@
 //! One execution environment: a process, its `/tmp`, its log, and a Runtime API of its own.
 //!
-//! An environment belongs to one owner at a time, as a [`Lease`]: the pool while it is idle, or the invocation that it
-//! runs. It tells its owner what happens by [`Event`]s in a channel, so that nothing has to be looked up and nobody waits
-//! under a lock. A port for each environment, rather than a path on a common one, is what every runtime understands.
+//! An environment belongs to one owner at a time, as a [`Lease`]: the pool while it is idle, or the invocation that it runs.
+//! It reports to its owner by [`Event`]s in a channel, so that nothing has to be looked up and nobody waits under a lock.
+//! Each environment has a port, not a path on a common port, because every runtime understands that.
 
 use super::{
     cpu::CpuGroup,
@@ -36,11 +36,11 @@ use tokio::{
     time::Instant,
 };
 
-/// What an environment tells its owner. A process can cause only a few of them for each invocation: one `Ready`, one
-/// answer, one end. That bounds the channel, though its type does not.
+/// What an environment tells its owner. A process can cause only a few events for each invocation: one `Ready`, one answer,
+/// one end. That bounds the channel, though its type does not.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The process asks for an event: its init phase, or the last invocation, is over.
+    /// The process asks for an event: its init phase or its last invocation is over.
     Ready,
     Response(Bytes),
     /// The response had too many bytes.
@@ -53,7 +53,7 @@ pub(super) enum Event {
         document: Bytes,
         error_type: Option<String>,
     },
-    /// The process is gone. Comes once and last.
+    /// The process is gone. Sent once, as the last event.
     Exited(ExitStatus),
 }
 
@@ -79,17 +79,17 @@ pub(super) struct Environment {
 
 #[derive(Default)]
 struct Life {
-    /// The process was reaped; its number may belong to another one by now.
+    /// Whether the process was reaped; its number may belong to another process by now.
     gone: bool,
     killed_for_memory: bool,
     sampled_at: Option<Instant>,
 }
 
-/// The right to use an environment. One that is dropped without being given back kills it.
+/// The right to use an environment. Dropping it without giving it back kills the environment.
 pub(super) struct Lease {
     pub(super) environment: Arc<Environment>,
     pub(super) events: mpsc::UnboundedReceiver<Event>,
-    /// How long its init phase took, until that was reported.
+    /// How long the init phase took, until that was reported.
     pub(super) init: Option<Duration>,
 }
 
@@ -106,7 +106,7 @@ impl Drop for Lease {
 }
 
 impl Lease {
-    /// Waits, for a while, until a killed process is gone.
+    /// Waits, for a limited time, until a killed process is gone.
     pub(super) async fn gone(&mut self) {
         let gone = async { while self.events.recv().await.is_some_and(|event| !matches!(event, Event::Exited(_))) {} };
         if tokio::time::timeout(KILL_WAIT_MAX, gone).await.is_err() {
@@ -116,12 +116,12 @@ impl Lease {
 }
 
 impl Environment {
-    /// Ends the process and all that it started.
+    /// Kills the process and all that it started.
     pub(super) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
-    /// Says whether there was a process to signal.
+    /// Sends a signal. Returns whether there was a process to receive it.
     pub(super) fn signal(&self, signal: Signal) -> bool {
         let life = lock(&self.life);
         if !life.gone {
@@ -130,7 +130,7 @@ impl Environment {
         !life.gone
     }
 
-    /// Looks at the memory in use, and kills if it is more than a limit.
+    /// Samples the memory in use, and kills the process if it is more than a limit.
     pub(super) fn sample_memory(&self, kill_above_mb: Option<u32>) {
         let Some(now) = process::memory(self.pid) else {
             return;
@@ -143,12 +143,12 @@ impl Environment {
         }
     }
 
-    /// Peak memory in MB so far.
+    /// Returns the peak memory so far, in MB.
     pub(super) fn memory_peak_mb(&self) -> u32 {
         u32::try_from(self.memory_peak_kb.load(Relaxed).div_ceil(1024)).unwrap_or(u32::MAX)
     }
 
-    /// Looks at the memory at the end of a run, unless that was done a moment ago: a look takes as long as a small run.
+    /// Samples the memory at the end of a run, unless a sample is recent: a sample takes as long as a small run.
     pub(super) fn sample_memory_if_stale(&self) {
         if lock(&self.life).sampled_at.is_none_or(|at| at.elapsed() > MEMORY_SAMPLE_STALE) {
             self.sample_memory(None);
@@ -181,7 +181,7 @@ impl Drop for Starting<'_> {
     }
 }
 
-/// Starts a process. The lease's first event says what became of its init phase.
+/// Starts a process. The lease's first event tells how its init phase ended.
 pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<Lease> {
     let _starting = Starting::new(shared)?;
     // Numbers are unique in this process, as the names of control groups must be.
@@ -202,9 +202,9 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     let mut command = command(shared, state, &stream, &runtime_api, &tmp);
     command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
     let child = command.spawn()?;
-    // Until a child is waited for it has a number.
+    // A child has a process id until it is waited for.
     let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
-    // Ours is the last copy of the pipe's end that the process writes to.
+    // The command has our last copy of the pipe's write end.
     drop(command);
     shared.reaper.add(pid);
     if let Some(group) = &group
@@ -229,14 +229,14 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     Ok(Lease { environment, events, init: None })
 }
 
-/// What goes when the process does.
+/// What is removed when the process has ended.
 struct Belongings {
     group: Option<CpuGroup>,
     home: PathBuf,
     sender: mpsc::UnboundedSender<Event>,
 }
 
-/// The life of an environment, from the start of its process to its last trace.
+/// Lives with an environment, from the start of its process until nothing is left of it.
 async fn live(
     shared: Arc<Shared>,
     environment: Arc<Environment>,
@@ -260,7 +260,7 @@ async fn live(
     copy.abort();
     environment.log.end("");
 
-    // Nobody waits for the directory and the group, which may take a while to go.
+    // Removing the directory and the group may take a while, and nobody waits for it.
     let Belongings { group, home, sender } = belongings;
     let cleaned = tokio::task::spawn_blocking(move || {
         if let Err(error) = std::fs::remove_dir_all(&home) {
@@ -271,7 +271,7 @@ async fn live(
         }
     });
     shared.process_ended(&environment);
-    // The owner may have gone already.
+    // The owner may be gone already.
     let _ = sender.send(Event::Exited(status));
     let _ = cleaned.await;
     shared.environment_cleaned(&environment);
@@ -282,8 +282,8 @@ fn create_group(shared: &Shared, number: u64, memory_mb: u32) -> Option<CpuGroup
     groups.create(number, memory_mb).inspect_err(|why| shared.warn(format!("no cpu share: {why}"))).ok()
 }
 
-/// The command with Lambda's environment, and nothing of ours but `PATH`: a person's own `AWS_*` must not leak in
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
+/// Returns the command with Lambda's environment, and only `PATH` of this process's: a person's own `AWS_*` variables must
+/// not leak in (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
 fn command(shared: &Shared, state: &FunctionState, stream: &str, runtime_api: &str, tmp: &Path) -> Command {
     let task_root = state.program.parent().unwrap_or(Path::new("/"));
     let mut command = Command::new(&state.program);

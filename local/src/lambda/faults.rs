@@ -1,13 +1,13 @@
-//! Faults on purpose: which invocation is hurt, and how, is a pure function of a seed and a sequence number.
+//! Injected faults: which invocation is hurt, and how, is a pure function of a seed and a sequence number.
 //!
-//! A plan is a list of rules. A rule names a fault, the function it applies to, when it fires and how often at most (its
-//! budget). Every rule counts the invocations it could apply to; that count and the plan's seed alone decide, so a plan
-//! makes the same decisions in each run, whatever the clock does. Which *task* meets the n-th invocation may still
-//! differ between runs, as threads race. [`FaultCount`] says what fired, so that a test can assert that it tested something.
+//! A plan is a list of rules. A rule names a fault, the function that it applies to, when it fires and how often at most (its
+//! budget). Every rule counts the invocations that it could apply to; that count and the plan's seed alone decide, so a plan
+//! makes the same decisions in each run, whatever the clock does. Which *task* meets the n-th invocation may still differ
+//! between runs, as threads race. [`FaultCount`] tells what fired, so that a test can assert that it tested something.
 //!
-//! The faults are those of the world's Lambda: a request that is throttled or fails before any work was done; a worker
-//! that dies at its start, in the middle, or with its work done and its answer unsent; one that stalls; an event that is
-//! delivered twice (*Asynchronous invocation*: "it's possible for it to receive the same event from Lambda multiple times").
+//! The faults are those that Lambda has: a request that is throttled or fails before any work was done; a worker that dies at
+//! its start, in the middle, or with its work done and its answer unsent; a worker that stalls; an event that is delivered
+//! twice (*Asynchronous invocation*: "it's possible for it to receive the same event from Lambda multiple times").
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,14 +18,14 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The worker is killed so long after it got the invocation.
+    /// The worker is killed this long after it got the invocation.
     KillWorker {
         /// Time from delivery to the kill.
         after: Duration,
     },
     /// The worker finishes, but it is killed and its answer dropped: the work is done and nobody hears of it.
     LoseReply,
-    /// The worker is stopped so long after it got the invocation, and continued later.
+    /// The worker is stopped this long after it got the invocation, and continued later.
     FreezeWorker {
         /// Time from delivery to the stop.
         after: Duration,
@@ -41,13 +41,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the fault belongs to the Invoke call rather than to the run in a worker.
+    /// Returns whether the fault belongs to the Invoke call rather than to the run in a worker.
     fn is_of_the_call(self) -> bool {
         matches!(self, Fault::Throttle | Fault::ErrorBefore)
     }
 }
 
-/// When a rule fires, by the count of the invocations it could apply to.
+/// When a rule fires, by the count of the invocations that it could apply to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum When {
     /// At the n-th, counted from zero.
@@ -56,43 +56,43 @@ pub enum When {
     Probability(f64),
 }
 
-/// One rule of a plan.
+/// A rule of a plan.
 #[derive(Clone, Debug)]
 pub struct FaultRule {
     /// What is done.
     pub fault: Fault,
-    /// The function it is done to; any, if none is named.
+    /// The function that it applies to; any, if none is named.
     pub function: Option<String>,
     /// When it is done.
     pub when: When,
-    /// How often at most.
+    /// The most times that it is done.
     pub budget: u64,
 }
 
 impl FaultRule {
-    /// A rule for the n-th invocation (from zero) of a function, once.
+    /// Returns a rule for the n-th invocation (from zero) of a function, once.
     #[must_use]
     pub fn nth(function: impl Into<String>, nth: u64, fault: Fault) -> Self {
         Self { fault, function: Some(function.into()), when: When::Nth(nth), budget: 1 }
     }
 
-    /// A rule for each invocation of any function with a probability, and a budget.
+    /// Returns a rule for each invocation of any function, with a probability and a budget.
     #[must_use]
     pub fn randomly(probability: f64, budget: u64, fault: Fault) -> Self {
         Self { fault, function: None, when: When::Probability(probability), budget }
     }
 }
 
-/// Rules, and the seed of their choices. The first rule that fires wins.
+/// Rules, and the seed of their choices. Of several rules that could fire, the first does.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    /// Seed of the probabilities; print it in a test.
+    /// The seed of the probabilities; print it in a test.
     pub seed: u64,
     /// The rules, in order.
     pub rules: Vec<FaultRule>,
 }
 
-/// What became of one rule.
+/// What a rule has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultCount {
     /// The rule's fault.
@@ -103,7 +103,7 @@ pub struct FaultCount {
     pub fired: u64,
 }
 
-/// Whether the rule at `rule_idx` fires at its `sequence`-th chance. Pure.
+/// Returns whether the rule at `rule_idx` fires at its `sequence`-th chance. Pure.
 #[must_use]
 pub fn fires(seed: u64, rule_idx: usize, sequence: u64, when: When) -> bool {
     match when {
@@ -137,12 +137,12 @@ impl Faults {
         Self { plan, counts }
     }
 
-    /// The fault of an Invoke call, if any.
+    /// Returns the fault of an Invoke call, if any.
     pub(super) fn at_call(&self, function: &str) -> Option<Fault> {
         self.decide(function, true)
     }
 
-    /// The fault of a run in a worker, if any.
+    /// Returns the fault of a run in a worker, if any.
     pub(super) fn at_run(&self, function: &str) -> Option<Fault> {
         self.decide(function, false)
     }
@@ -154,7 +154,8 @@ impl Faults {
             if !applies || rule.fault.is_of_the_call() != of_the_call {
                 continue;
             }
-            // Every rule counts every invocation, even one that an earlier rule has taken: its sequence stays its own.
+            // Every rule counts every invocation, even one that an earlier rule has taken, so that its sequence depends on no
+            // other rule.
             let sequence = seen.fetch_add(1, Relaxed);
             if chosen.is_none()
                 && fires(self.plan.seed, rule_idx, sequence, rule.when)

@@ -1,4 +1,4 @@
-//! The host as its owner sees it: start, stop, and what there is to ask.
+//! The host as its owner sees it: starting, stopping, and asking.
 
 use super::{
     FailureRecord, FaultCount, FaultPlan, Function, HostError, HostOptions, InvocationReport,
@@ -30,16 +30,16 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts to answer on a listener. No function's process is started before it is invoked.
+    /// Starts answering on a listener. No function's process is started before the function is invoked.
     ///
     /// # Errors
     ///
-    /// [`HostError`] where a function is not one that Lambda would accept, its program is not there, or the directory
-    /// cannot be written. What is merely less than asked for is in [`warnings`](Host::warnings).
+    /// Returns [`HostError`] if Lambda would not accept a function, its program does not exist, or the directory cannot be
+    /// written. What is merely less than was asked for is in [`warnings`](Host::warnings).
     ///
     /// # Panics
     ///
-    /// Outside a Tokio runtime.
+    /// Panics outside a Tokio runtime.
     pub async fn start(
         listener: TcpListener,
         options: HostOptions,
@@ -54,7 +54,7 @@ impl Host {
         Ok(Host { endpoint: format!("http://{address}"), shared, tasks })
     }
 
-    /// The endpoint URL for the SDK.
+    /// Returns the endpoint URL for the SDK.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -73,39 +73,39 @@ impl Host {
         }
     }
 
-    /// Reports of the attempts so far, oldest first; the last 100,000.
+    /// Returns the reports of the attempts so far, oldest first; the last 100,000.
     #[must_use]
     pub fn reports(&self) -> Vec<InvocationReport> {
         lock(&self.shared.records).reports.iter().cloned().collect()
     }
 
-    /// Reports from now on.
+    /// Subscribes to the reports from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<InvocationReport> {
         self.shared.subscribers.subscribe()
     }
 
-    /// Records of the events that failed for good, oldest first; the last 10,000. All are in `failures.jsonl`.
+    /// Returns the records of the events that failed for good, oldest first; the last 10,000. All are in `failures.jsonl`.
     #[must_use]
     pub fn failures(&self) -> Vec<FailureRecord> {
         lock(&self.shared.records).failures.iter().cloned().collect()
     }
 
-    /// What the host does without, and why.
+    /// Returns what the host does without, and why.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         lock(&self.shared.warnings).clone()
     }
 
-    /// Invocations that run, and events that are queued or wait for a retry.
+    /// Returns how many invocations run, plus how many events are queued or wait for a retry.
     #[must_use]
     pub fn pending(&self) -> usize {
-        // In this order: what goes from waiting to queued between the two is counted twice rather than not at all.
+        // The order matters: an event that moves from waiting to queued meanwhile is counted twice rather than not at all.
         let waiting = self.shared.retries_waiting.load(SeqCst);
         waiting + lock(&self.shared.pool).pending()
     }
 
-    /// Process ids of the workers, idle ones included.
+    /// Returns the process ids of the workers, idle ones included.
     #[must_use]
     pub fn worker_pids(&self) -> Vec<u32> {
         lock(&self.shared.environments).values().map(|environment| environment.pid).collect()
@@ -116,8 +116,7 @@ impl Host {
         self.signal_workers(function, Signal::KILL)
     }
 
-    /// Makes the workers of a function stand still, as if their sandboxes were frozen, or lets them go on. Returns how many there
-    /// were.
+    /// Stops the workers of a function, as if their sandboxes were frozen, or continues them. Returns how many there were.
     pub fn freeze_workers(&self, function: &str, frozen: bool) -> usize {
         self.signal_workers(function, if frozen { Signal::STOP } else { Signal::CONT })
     }
@@ -127,12 +126,12 @@ impl Host {
         lock(&self.shared.environments).values().filter(is_of).filter(|worker| worker.signal(signal)).count()
     }
 
-    /// Puts a plan of faults in force, in place of any before it.
+    /// Puts a plan of faults in force, in place of the one before.
     pub fn set_faults(&self, plan: FaultPlan) {
         *lock(&self.shared.faults) = Arc::new(Faults::new(plan));
     }
 
-    /// What the rules of the plan in force have done so far, in their order.
+    /// Returns what the rules of the plan in force have done so far, in their order.
     #[must_use]
     pub fn fault_counts(&self) -> Vec<FaultCount> {
         lock(&self.shared.faults).counts()
@@ -149,18 +148,18 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.halt();
         self.shared.reaper.finish();
-        // What is left when nobody waited for the workers' own ends.
+        // Removes what is left if nobody waited for the workers' own ends.
         let _ = fs::remove_dir_all(self.shared.options.dir.join("envs"));
     }
 }
 
-/// Waits until nothing is left, which a [`Notify`] is told of, but not for ever.
+/// Waits, for a limited time, until nothing is left; `gone` is notified of each removal.
 async fn all_gone(gone: &Notify, is_empty: impl Fn() -> bool) -> bool {
     let until = Instant::now() + KILL_WAIT_MAX;
     loop {
         let told = gone.notified();
         tokio::pin!(told);
-        // Enlisted before the look, so that the last one cannot slip between the two.
+        // Enabled before the check, so that the last notification cannot slip between the two.
         told.as_mut().enable();
         if is_empty() {
             return true;

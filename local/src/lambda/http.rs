@@ -1,4 +1,4 @@
-//! The few lines of HTTP that both servers share: bodies with a limit, and JSON replies.
+//! The little HTTP that both servers share: bodies with a limit, and JSON replies.
 
 use super::limits::DRAIN_BYTES_MAX;
 use bytes::{Bytes, BytesMut};
@@ -15,14 +15,14 @@ pub(super) type Reply = Response<Full<Bytes>>;
 /// A body, or why there is none.
 pub(super) enum Body {
     Whole(Bytes),
-    /// It had this many bytes, as far as was counted.
+    /// It had at least this many bytes.
     TooLarge(usize),
     /// The connection broke.
     Broken,
 }
 
-/// Reads a body up to a limit. A longer one is read on for a while and dropped: a sender that is cut off in mid-body sees
-/// a broken pipe and not our reply.
+/// Reads a body up to a limit. A longer one is read on for a while and dropped: a sender that is cut off in mid-body sees a
+/// broken pipe and not our reply.
 pub(super) async fn read_body(mut body: Incoming, bytes_max: usize) -> Body {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
@@ -41,7 +41,7 @@ pub(super) async fn read_body(mut body: Incoming, bytes_max: usize) -> Body {
         if bytes_seen > bytes_max {
             rest.clear();
         } else if first.is_none() {
-            // Most bodies are one frame, which is then passed on without a copy.
+            // Most bodies are a single frame, which is passed on without a copy.
             first = Some(data);
         } else {
             if rest.is_empty() {
@@ -57,12 +57,12 @@ pub(super) async fn read_body(mut body: Incoming, bytes_max: usize) -> Body {
     }
 }
 
-/// A JSON reply.
+/// Returns a JSON reply.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Reply {
     json_bytes(status, serde_json::to_vec(document).unwrap_or_default().into())
 }
 
-/// A reply with a body that is JSON already.
+/// Returns a reply with a body that is JSON already.
 pub(super) fn json_bytes(status: StatusCode, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
@@ -70,7 +70,7 @@ pub(super) fn json_bytes(status: StatusCode, body: Bytes) -> Reply {
     reply
 }
 
-/// A reply with no body.
+/// Returns a reply without a body.
 pub(super) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = status;

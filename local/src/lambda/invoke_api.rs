@@ -2,8 +2,8 @@
 //! (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
 //!
 //! A request must name the known access key in a signature of version 4; otherwise it gets 403, as on AWS. The signature
-//! itself is not verified: the host listens on loopback, and what this is to catch is a request that went out unsigned or
-//! with somebody's real credentials.
+//! itself is not verified: the host listens on loopback, and the check is to catch requests that were sent unsigned or with
+//! somebody's real credentials.
 
 use super::{
     faults::Fault,
@@ -39,7 +39,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                     connections.spawn(serve_connection(stream, move |request| answer(shared.clone(), request)));
                 }
                 Err(error) => {
-                    // Too many open files, most likely: let some close.
+                    // Most likely too many open files: let some close.
                     tracing::warn!(%error, "accepting a connection");
                     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 }
@@ -146,14 +146,15 @@ fn invoke_reply(answer: Answer, with_log: bool) -> Reply {
     reply
 }
 
-/// Base64 of JSON on the way in, JSON on the way to the function.
+/// Decodes the client context: Base64 of JSON on the way in, JSON on the way to the function.
 fn client_context(header: &str) -> Result<HeaderValue, Refused> {
     let decoded = BASE64.decode(header).ok().filter(|bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok());
     let value = decoded.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok());
     value.ok_or_else(|| Refused::InvalidContent("the client context is not JSON in base64".into()))
 }
 
-/// A new trace (<https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>).
+/// Returns the header of a new trace
+/// (<https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>).
 fn trace_id() -> HeaderValue {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let random = Uuid::new_v4().simple().to_string();
@@ -161,7 +162,7 @@ fn trace_id() -> HeaderValue {
     HeaderValue::from_str(&trace).unwrap_or(HeaderValue::from_static("Sampled=0"))
 }
 
-/// Finds a function by name, partial ARN or ARN, with or without the one version there is.
+/// Finds a function by name, partial ARN or ARN, with or without its only version.
 fn resolve(shared: &Shared, name: &str, query: Option<&str>) -> Result<usize, Refused> {
     let name = percent_decode_str(name).decode_utf8_lossy();
     let found = shared.names.get(&*name).or_else(|| {
@@ -174,7 +175,7 @@ fn resolve(shared: &Shared, name: &str, query: Option<&str>) -> Result<usize, Re
     found.ok_or_else(|| Refused::NoSuchFunction(format!("{name}:{qualifier}")))
 }
 
-/// `AWS4-HMAC-SHA256 Credential=<access key>/<date>/<region>/lambda/aws4_request, …`
+/// Checks the access key in `AWS4-HMAC-SHA256 Credential=<access key>/<date>/<region>/lambda/aws4_request, …`.
 fn check_key(headers: &HeaderMap, access_key: &str) -> Result<(), Refused> {
     let authorization = headers.get(AUTHORIZATION).ok_or(Refused::NoKey)?;
     let credential = authorization.to_str().ok().and_then(|value| {
@@ -203,7 +204,7 @@ fn description(function: &FunctionState) -> Value {
     document
 }
 
-/// Without the environment variables, as they may hold credentials.
+/// Returns the function's configuration without its environment variables, which may hold credentials.
 fn configuration(function: &FunctionState) -> Value {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     json!({

@@ -1,4 +1,4 @@
-//! What AWS limits, as far as the host enforces it, and the bounds that are our own. What others need too stands in
+//! AWS's limits, as far as the host enforces them, and the bounds that are our own. Limits that others need too are in
 //! `kinglet_core::limits`.
 //!
 //! Sources, read in November 2026: *Lambda quotas*

@@ -1,9 +1,9 @@
 //! The log of one environment: everything its process writes, and the `START`, `END` and `REPORT` lines around it.
 //!
-//! Standard output and standard error share one pipe, so their order is kept. A task copies the pipe to the file; when an
-//! invocation ends, the pipe is emptied at once, past the event loop, so that what the function wrote before it
-//! answered stands before `END` and is in the tail that the caller gets. The writes are small appends to the page
-//! cache, so they are made where they arise and not handed to other threads.
+//! Standard output and standard error share one pipe, so their order is kept. A task copies the pipe to the file. When an
+//! invocation ends, the pipe is emptied at once, past the event loop, so that what the function wrote before it answered
+//! stands before `END` and is in the tail that the caller gets. The writes are small appends to the page cache, so they are
+//! made on the spot and not handed to other threads.
 
 use super::{
     limits::{LOG_FILE_BYTES_MAX, LOG_TAIL_BYTES_MAX},
@@ -49,14 +49,14 @@ impl Log {
         }
     }
 
-    /// Starts a new tail.
+    /// Starts a new tail with this line.
     pub(super) fn start(&self, line: &str) {
         let mut sink = lock(&self.sink);
         sink.tail.clear();
         sink.append(line.as_bytes());
     }
 
-    /// Takes in what the process has written until now, then adds lines of ours.
+    /// Copies what the process has written until now, then appends lines of ours.
     pub(super) fn end(&self, lines: &str) {
         let mut sink = lock(&self.sink);
         let read = sink.copy_from(|chunk| rustix::io::read(&self.pipe, chunk).map_err(io::Error::from));
@@ -66,7 +66,7 @@ impl Log {
         sink.append(lines.as_bytes());
     }
 
-    /// The last 4 KB since `start`.
+    /// Returns the last 4 KB since `start`.
     pub(super) fn tail(&self) -> Vec<u8> {
         let tail = &lock(&self.sink).tail;
         tail[tail.len().saturating_sub(LOG_TAIL_BYTES_MAX)..].to_vec()
@@ -74,7 +74,7 @@ impl Log {
 }
 
 impl Sink {
-    /// Reads until there is nothing more now (false) or ever (true).
+    /// Reads until there is nothing more for now (`false`) or for ever (`true`).
     fn copy_from(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<bool> {
         let mut chunk = std::mem::take(&mut self.chunk);
         let end = loop {

@@ -3,8 +3,8 @@
 //! It speaks Lambda's Invoke API to the SDK and the Lambda Runtime API to worker processes, so the very binaries that are
 //! deployed run here, and the driver takes the same path as on AWS: the same requests, limits, error codes and retries.
 //!
-//! An invocation comes in by `invoke_api`, is admitted by the `pool` or queued there, and `run` makes an `attempt` of it in
-//! an `environment`, warm or new, which hands it to its process through the `runtime_api`. What comes of it is a `report`.
+//! An invocation arrives through `invoke_api` and is admitted by the `pool` or queued there. `run` makes an `attempt` of it
+//! in an `environment`, warm or new, which hands it to its process through the `runtime_api`. The result is a `report`.
 //!
 //! | as on Lambda | not so |
 //! |---|---|
@@ -14,8 +14,8 @@
 //! | two retries of a failed event, then an on-failure record | events are kept in memory, without Lambda's limit of six hours |
 //! | payload limits, log tail, `REPORT` lines, billed duration | `/tmp` has no enforced size; signatures are not verified |
 //!
-//! Whatever is in the world's way is an error document or a warning; nothing here panics on it. Its name for a unit of
-//! work is Lambda's, *invocation*: it knows nothing of jobs and tasks.
+//! Whatever goes wrong outside becomes an error document or a warning; nothing here panics on it. This module calls a unit of
+//! work an *invocation*, as Lambda does: it knows nothing of jobs and tasks.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -45,10 +45,10 @@ pub use host::Host;
 pub use options::{CpuShare, Function, HostError, HostOptions};
 pub use report::{FailureRecord, InvocationError, InvocationReport, RequestContext, ResponseContext};
 
-/// Whether an environment can be given Lambda's CPU share here: makes a control group and removes it again.
+/// Checks that an environment can be given Lambda's CPU share here: makes a control group and removes it again.
 ///
 /// # Errors
-/// In words, why not.
+/// Says in words why not.
 pub fn check_cpu_share() -> Result<(), String> {
     // No environment has this number: they are counted from one.
     cpu::CpuGroups::find()?.create(0, kinglet_core::limits::MEMORY_MB_PER_VCPU).map(|group| group.remove())

@@ -1,4 +1,4 @@
-//! What the host is told: the functions, and how to run them.
+//! The options of the host: the functions, and how to run them.
 
 use super::limits;
 use std::{
@@ -13,7 +13,7 @@ use std::{
 pub struct Function {
     /// Name by which it is invoked: letters, digits, `-` and `_`, at most 64.
     pub name: String,
-    /// The executable, the very file that is deployed as `bootstrap`.
+    /// The executable: the very file that is deployed as `bootstrap`.
     pub program: PathBuf,
     /// Arguments; Lambda gives a `bootstrap` none.
     pub args: Vec<OsString>,
@@ -23,8 +23,8 @@ pub struct Function {
     pub memory_mb: u32,
     /// Longest run of one invocation, not counting the init phase.
     pub timeout: Duration,
-    /// Size of `/tmp`. The host reports it but does not enforce it: without a file system for each environment that
-    /// would mean walking the directory again and again. A worker bounds its own spills.
+    /// Size of `/tmp`. The host reports it but does not enforce it: without a file system for each environment that would
+    /// mean walking the directory again and again. A worker bounds its own spills.
     pub tmp_mb: u32,
     /// Reserved concurrency: most invocations of this function that run at once.
     pub concurrency_max: Option<u32>,
@@ -33,7 +33,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// A function with Lambda's defaults: 128 MB, 3 s, 512 MB of `/tmp`, no reserved concurrency.
+    /// Returns a function with Lambda's defaults: 128 MB, 3 s, 512 MB of `/tmp`, no reserved concurrency.
     #[must_use]
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Function {
         if self.timeout.is_zero() || self.timeout > limits::TIMEOUT_MAX {
             return Err(refuse(format!("timeout of {:?} is outside 0 to {:?}", self.timeout, limits::TIMEOUT_MAX)));
         }
-        // Made absolute, since the worker starts in another directory than ours.
+        // Made absolute, since the worker starts in another directory than this process.
         self.program.canonicalize().map_err(|source| HostError::Program {
             name: self.name.clone(),
             program: self.program.clone(),
@@ -80,8 +80,8 @@ pub enum CpuShare {
     /// Whatever the machine has.
     #[default]
     Whole,
-    /// As on Lambda, in proportion to memory: 1,769 MB is one vCPU. Needs a writable cgroup on Linux; where there is
-    /// none, the share is whole and [`Host::warnings`](super::Host::warnings) says so.
+    /// A share in proportion to memory, as on Lambda: 1,769 MB is one vCPU. Needs a writable cgroup on Linux; without one,
+    /// functions have all the CPU and [`Host::warnings`](super::Host::warnings) says so.
     ByMemory,
 }
 
@@ -109,8 +109,8 @@ pub struct HostOptions {
 }
 
 impl HostOptions {
-    /// Lambda's defaults, but short waits between the retries of events (0.2 s and 0.4 s, where Lambda waits one and
-    /// two minutes) and eight invocations at once, both of which suit a laptop.
+    /// Returns Lambda's defaults, but with short waits between the retries of events (0.2 s and 0.4 s, where Lambda waits one
+    /// and two minutes) and eight invocations at once, both of which suit a laptop.
     #[must_use]
     pub fn new(dir: impl AsRef<Path>, access_key: impl Into<String>) -> Self {
         Self {

@@ -1,8 +1,8 @@
-//! Who may run, and where: concurrency, warm environments and the queue of events, as plain data.
+//! Which invocation may run, and where: concurrency, warm environments and the queue of events, as plain data.
 //!
-//! Nothing here waits, spawns or reads a clock. Every method is a short step under one lock, and the callers act on what
-//! it returns. As on Lambda only *running* invocations count against the concurrency limits, idle environments do not;
-//! but they hold a laptop's memory, so beyond twice the concurrency the longest idle are given up.
+//! Nothing here waits, spawns or reads a clock. Every method is a short step under one lock, and the callers act on what it
+//! returns. As on Lambda, only *running* invocations count against the concurrency limits, idle environments do not. But
+//! these hold a laptop's memory, so beyond twice the concurrency the longest idle ones are given up.
 
 use super::limits::QUEUE_MAX;
 use std::collections::VecDeque;
@@ -24,22 +24,22 @@ pub(super) trait Numbered {
 struct Slot<E, J> {
     concurrency_max: Option<u32>,
     running: u32,
-    /// Idle environments, the longest idle first. Taken from the back, so that the warmest is reused.
+    /// Idle environments, the longest idle first. They are taken from the back, so that the warmest is reused.
     idle: VecDeque<(u64, E)>,
     queue: VecDeque<J>,
 }
 
-/// See the module.
+/// The state of all functions; see the module.
 pub(super) struct Pool<E, J> {
     slots: Vec<Slot<E, J>>,
     concurrency_max: u32,
     running: u32,
-    /// Processes that are not known to be gone.
+    /// The number of processes that are not known to be gone.
     processes: usize,
     queued: usize,
     /// The function whose queue is looked at first, so that none starves.
     turn: usize,
-    /// Ordinal of the next return to idleness, which orders them by age.
+    /// The number of the next return to idleness; these numbers order idle environments by age.
     returns: u64,
 }
 
@@ -51,7 +51,7 @@ impl<E: Numbered, J> Pool<E, J> {
         Self { slots, concurrency_max, running: 0, processes: 0, queued: 0, turn: 0, returns: 0 }
     }
 
-    /// Counts one more running invocation of a function, if the limits allow, and hands out a warm environment if there is one.
+    /// Counts one more running invocation of a function, if the limits allow. Returns a warm environment if there is one.
     pub(super) fn admit(&mut self, function: usize) -> Result<Option<E>, Refusal> {
         let slot = &mut self.slots[function];
         if slot.concurrency_max.is_some_and(|max| slot.running >= max) {
@@ -65,12 +65,13 @@ impl<E: Numbered, J> Pool<E, J> {
         Ok(self.take_idle(function))
     }
 
-    /// The warmest idle environment of a function that is already admitted.
+    /// Takes the warmest idle environment of a function whose invocation is already admitted.
     pub(super) fn take_idle(&mut self, function: usize) -> Option<E> {
         self.slots[function].idle.pop_back().map(|(_, environment)| environment)
     }
 
-    /// The end of an admitted invocation, with its environment if that can serve again. Returns what is to be given up.
+    /// Ends an admitted invocation, and takes its environment back if that can serve again. Returns the environments to give
+    /// up.
     #[must_use]
     pub(super) fn release(&mut self, function: usize, environment: Option<E>) -> Vec<E> {
         let slot = &mut self.slots[function];
@@ -83,14 +84,14 @@ impl<E: Numbered, J> Pool<E, J> {
         self.surplus()
     }
 
-    /// A process was started. Returns what is to be given up for it.
+    /// Counts a process that was started. Returns the environments to give up for it.
     #[must_use]
     pub(super) fn process_started(&mut self) -> Vec<E> {
         self.processes += 1;
         self.surplus()
     }
 
-    /// A process is gone; if its environment was idle, it is so no longer.
+    /// Counts a process that is gone, and removes its environment if that was idle.
     pub(super) fn process_ended(&mut self, function: usize, number: u64) {
         self.processes -= 1;
         self.slots[function].idle.retain(|(_, environment)| environment.number() != number);
@@ -123,7 +124,7 @@ impl<E: Numbered, J> Pool<E, J> {
         None
     }
 
-    /// Invocations that run or wait.
+    /// Returns how many invocations run or wait.
     pub(super) fn pending(&self) -> usize {
         self.running as usize + self.queued
     }
@@ -133,8 +134,8 @@ impl<E: Numbered, J> Pool<E, J> {
         self.processes
     }
 
-    /// The longest-idle environments beyond what we keep. Those handed out here are still counted until their process is
-    /// gone, so at most one is handed out for each process too many.
+    /// Removes and returns the longest-idle environments beyond those that are kept. They still count until their processes
+    /// are gone, so at most one is removed for each surplus process.
     fn surplus(&mut self) -> Vec<E> {
         let keep = 2 * self.concurrency_max as usize;
         let mut surplus = Vec::new();
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn the_warmest_is_reused_and_the_longest_idle_is_given_up() {
         let mut pool = pool(2, &[None, None]);
-        // Two at a time, so that the second of a pair finds nothing idle and starts anew.
+        // Two at a time, so that the second of a pair finds nothing idle and starts a new process.
         for pair in [[(0, 1), (0, 2)], [(1, 3), (1, 4)]] {
             for (function, _) in pair {
                 assert_eq!(pool.admit(function), Ok(None));

@@ -1,24 +1,24 @@
-//! Processes from outside: how much memory they use, how they ended, how to signal them.
+//! Processes from outside: how much memory they use, how they ended, and signals to them.
 //!
-//! Memory is that of the worker and of the children that it may have started; where there is no `/proc`, nothing is measured.
-//! What a limit is held against is without the pages of files.
+//! Memory is that of the worker and of the children that it may have started; without `/proc`, nothing is measured. Limits
+//! apply to the memory without file pages.
 
 use kinglet_core::process;
 use rustix::process::{Pid, Signal};
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
-/// Descendants looked at in one sample.
+/// The most descendants in one sample.
 const DESCENDANTS_MAX: usize = 64;
 
 /// Memory in KB.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Memory {
     pub(super) all_kb: u64,
-    /// Without the pages of files.
+    /// Without file pages.
     pub(super) bound_kb: u64,
 }
 
-/// Peak resident memory of a process, or, if more, what it and its descendants use together now.
+/// Returns the peak resident memory of a process, or what it and its descendants use together now, if that is more.
 pub(super) fn memory(pid: u32) -> Option<Memory> {
     let now = process::resident(pid)?;
     let descendants = process::tree(process::children(pid), DESCENDANTS_MAX);
@@ -34,16 +34,16 @@ pub(super) fn memory(pid: u32) -> Option<Memory> {
     })
 }
 
-/// Signals a worker's process group: the worker leads it, and whatever it started is in it.
+/// Signals a worker's process group: the worker leads it, and whatever the worker started is in it.
 pub(super) fn signal_group(pid: u32, signal: Signal) {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return;
     };
-    // It may be gone already, which is as good.
+    // The group may be gone already, which is as good.
     let _ = rustix::process::kill_process_group(pid, signal);
 }
 
-/// How a process ended, in the words of Lambda's messages; none for an exit with success.
+/// Returns how a process ended, in the words of Lambda's messages; `None` for a successful exit.
 pub(super) fn describe_exit(status: ExitStatus) -> Option<String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
@@ -53,7 +53,7 @@ pub(super) fn describe_exit(status: ExitStatus) -> Option<String> {
     }
 }
 
-/// Names as the Go library prints them, which is what Lambda's own supervisor is written with.
+/// Returns the name as the Go library prints it; Lambda's own supervisor is written in Go.
 fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "hangup",

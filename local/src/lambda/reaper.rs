@@ -1,12 +1,12 @@
-//! Nothing outlives the host, even one that is killed with no chance to clean up.
+//! A guard against processes that outlive the host, even if the host is killed with no chance to clean up.
 //!
-//! A worker that waits for an event ends by itself when the host dies, as its connection breaks. One that is in the
-//! middle of a long task would go on until it wants to answer. Linux has a parent-death signal, but it is bound to the
-//! *thread* that spawned (an event loop's may come and go), setting it needs code between fork and exec (`unsafe`, and
-//! off the quick path of spawning), and other systems have none.
+//! A worker that waits for an event ends by itself when the host dies, as its connection breaks. One that is in the middle of
+//! a long task would go on until it wants to answer. Linux has a parent-death signal, but it is bound to the *thread* that
+//! spawned (an event loop's threads may come and go), setting it needs code between fork and exec (`unsafe`, and off the
+//! quick path of spawning), and other systems have none.
 //!
 //! So the host keeps one shell, in a process group of its own, that reads the process groups of the workers from a pipe.
-//! When the host is gone in whatever way, the pipe closes, and the shell kills the groups that are still on its list.
+//! However the host ends, the pipe closes, and the shell kills the groups that are still on its list.
 
 use super::shared::lock;
 use std::{
@@ -16,7 +16,7 @@ use std::{
     sync::Mutex,
 };
 
-/// Uses nothing that is not built into a POSIX shell.
+/// The shell's script, which uses only what is built into a POSIX shell.
 const SCRIPT: &str = r#"
 live=' '
 while read -r op group; do
@@ -36,13 +36,13 @@ impl Reaper {
     pub(super) fn start() -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(SCRIPT).env_clear().stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Not in our group, or an interrupt from the keyboard would end it with us.
+        // In our group, an interrupt from the keyboard would end it together with the host.
         let mut child = command.process_group(0).spawn()?;
         let stdin = child.stdin.take().ok_or_else(|| io::Error::other("the shell has no standard input"))?;
         Ok(Self { shell: Mutex::new(Some((child, stdin))) })
     }
 
-    /// A host without one: still correct, as long as it is not killed.
+    /// Returns the reaper of a host without one: the host is still correct, as long as it is not killed.
     pub(super) fn none() -> Self {
         Self { shell: Mutex::new(None) }
     }
@@ -65,7 +65,7 @@ impl Reaper {
         }
     }
 
-    /// Closes the pipe and waits: by then everything on the list has been sent a kill.
+    /// Closes the pipe and waits: after this, every group on the list has been sent a kill.
     pub(super) fn finish(&self) {
         if let Some((mut child, stdin)) = lock(&self.shell).take() {
             drop(stdin);

@@ -1,4 +1,4 @@
-//! The Invoke API's errors: status, kind and document, as the SDKs parse them (API reference, *Invoke*, "Errors").
+//! The Invoke API's errors: status, type and document, as the SDKs parse them (API reference, *Invoke*, "Errors").
 
 use super::http::{Reply, json};
 use http::{HeaderValue, StatusCode};
@@ -11,7 +11,7 @@ pub(super) enum Refused {
     NoSuchFunction(String),
     /// The request is not signed.
     NoKey,
-    /// It is signed, but not with the key we know.
+    /// The request is signed, but not with the known key.
     WrongKey,
     /// The payload, or the client context, is not JSON.
     InvalidContent(String),
@@ -20,13 +20,14 @@ pub(super) enum Refused {
         bytes: usize,
         bytes_max: usize,
     },
-    /// With the reason, one of the SDK's `ThrottleReason`s.
+    /// The request is throttled, for this reason, one of the SDK's `ThrottleReason`s.
     Throttled(&'static str),
     Service(&'static str),
 }
 
 impl Refused {
-    /// The SDKs take the kind from the header and the message from the document, where AWS spells it in two ways.
+    /// Returns the reply. The SDKs take the error's type from the header and the message from the document, where AWS spells
+    /// `message` in two ways.
     pub(super) fn reply(&self) -> Reply {
         let (status, kind, document) = self.parts();
         let mut reply = json(status, &document);

@@ -1,4 +1,4 @@
-//! What is told about an invocation: the report, the `REPORT` line, the error document and the on-failure record.
+//! Reporting an invocation: the report, the `REPORT` line, the error document and the on-failure record.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -24,8 +24,8 @@ pub struct InvocationReport {
     pub duration_ms: f64,
     /// Time from the start of the process until it asked for its first event, if this invocation started it.
     pub init_ms: Option<f64>,
-    /// Peak of the resident memory of the worker and its children, over the life of its environment, sampled; zero
-    /// where the system has no `/proc`.
+    /// Peak of the resident memory of the worker and its children, over the life of its environment, sampled; zero on systems
+    /// without `/proc`.
     pub max_memory_mb: u32,
     /// What went wrong, if anything did.
     pub error: Option<InvocationError>,
@@ -36,7 +36,7 @@ pub struct InvocationReport {
 }
 
 impl InvocationReport {
-    /// The line that Lambda writes to the log.
+    /// Returns the line that Lambda writes to the log.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = format!(
@@ -55,7 +55,7 @@ impl InvocationReport {
     }
 }
 
-/// Milliseconds to bill: the whole time, rounded up.
+/// Returns the milliseconds to bill: the whole time, rounded up.
 pub(super) fn billed_ms(run: Duration, init: Option<Duration>) -> u64 {
     let nanos = (run + init.unwrap_or_default()).as_nanos();
     u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
@@ -65,30 +65,30 @@ pub(super) fn billed_ms(run: Duration, init: Option<Duration>) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InvocationError {
-    /// Such as `Sandbox.Timedout`, `Runtime.ExitError`, or what the function says of itself.
+    /// The type, such as `Sandbox.Timedout`, `Runtime.ExitError`, or what the function itself reports.
     pub error_type: String,
-    /// In words.
+    /// The message.
     pub error_message: String,
 }
 
-/// What an invocation came to.
+/// The outcome of an invocation.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
     /// The function's response.
     Response(Bytes),
-    /// A function error: what we note, and the document the caller gets.
+    /// A function error: its type and message, and the document that the caller gets.
     Error(InvocationError, Bytes),
 }
 
 impl Outcome {
-    /// An error that the host found.
+    /// Returns an error that the host found.
     pub(super) fn host_error(error_type: &str, error_message: String) -> Self {
         let error = InvocationError { error_type: error_type.into(), error_message };
         let document = serde_json::to_vec(&error).unwrap_or_default();
         Outcome::Error(error, document.into())
     }
 
-    /// An error that the function reported; its document is passed on as it came.
+    /// Returns an error that the function reported; its document is passed on unchanged.
     pub(super) fn function_error(document: Bytes, header_type: Option<&str>) -> Self {
         let parsed: Value = serde_json::from_slice(&document).unwrap_or_default();
         let field = |name: &str| parsed.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -178,7 +178,7 @@ impl FailureRecord {
     }
 }
 
-/// `2026-11-21T04:26:32.123Z`.
+/// Returns the time in the form `2026-11-21T04:26:32.123Z`.
 pub(super) fn timestamp(at: OffsetDateTime) -> String {
     let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
     let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());

@@ -23,13 +23,13 @@ pub(super) struct Invocation {
     pub(super) caller: Caller,
 }
 
-/// Who hears of the outcome.
+/// Who is told the outcome.
 pub(super) enum Caller {
     /// Somebody who waits.
     Sync(oneshot::Sender<Answer>),
-    /// Nobody, but an error is retried and then recorded.
+    /// Nobody; an error is retried and then recorded.
     Event,
-    /// Nobody: the second run of [`Fault::RunTwice`].
+    /// Nobody: this is the second run of [`Fault::RunTwice`].
     Nobody,
 }
 
@@ -49,13 +49,13 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let surplus = lock(&self.shared.pool).release(self.function, self.lease.take());
-        // Killed here, outside the lock.
+        // Dropping kills them; the lock is free by now.
         drop(surplus);
         pump(&self.shared);
     }
 }
 
-/// Starts what may run of the queued events.
+/// Starts the queued events that may run.
 pub(super) fn pump(shared: &Arc<Shared>) {
     while !shared.is_stopping() {
         let Some((invocation, warm)) = lock(&shared.pool).next_event() else {
@@ -83,7 +83,7 @@ async fn run(mut place: Place, invocation: Invocation, warm: Option<Lease>) {
     place.lease = lease;
     match invocation.caller {
         Caller::Sync(reply) => {
-            // The place is free before the caller hears of it: one who calls again at once finds it.
+            // The place is free before the caller gets the answer, so that a caller who calls again at once finds it.
             drop(place);
             // A caller who hung up is not an error.
             let _ = reply.send(Answer { outcome: done.outcome, log_tail: done.log_tail });
@@ -109,8 +109,8 @@ fn run_again(shared: &Arc<Shared>, invocation: &Invocation) {
     }
 }
 
-/// Hands the record of a failed event to the function's on-failure destination, if it has one. A destination's own
-/// failures go nowhere: they could go round for ever.
+/// Hands the record of a failed event to the function's on-failure destination, if it has one. Failures of the destination
+/// itself go nowhere: they could go round for ever.
 fn send_to_destination(shared: &Arc<Shared>, event: &Invocation, record: &FailureRecord) {
     let wanted = shared.functions[event.function].spec.on_failure.as_deref();
     let find = |name: &str| shared.functions.iter().position(|f| &*f.name == name);
@@ -132,13 +132,14 @@ fn send_to_destination(shared: &Arc<Shared>, event: &Invocation, record: &Failur
     pump(shared);
 }
 
-/// Two retries by default, then a record; see *How Lambda handles errors and retries with asynchronous invocation*.
+/// Retries a failed event, twice by default, and then records it; see *How Lambda handles errors and retries with
+/// asynchronous invocation*.
 fn settle_event(shared: &Arc<Shared>, mut event: Invocation, outcome: Outcome) {
     let Outcome::Error(_, document) = outcome else {
         return;
     };
     if shared.is_stopping() {
-        // Killed by us; nobody is left to retry for.
+        // The host is stopping and killed it; there is no point in a retry.
         return;
     }
     let Some(&delay) = shared.options.async_retry_delays.get(event.attempt as usize - 1) else {

@@ -1,7 +1,7 @@
 //! The Lambda Runtime API of one environment (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>).
 //!
-//! `next` is a long poll: its reply is the next event. When the host dies the poll breaks, and `lambda_runtime` ends
-//! the process; that is how idle workers follow us.
+//! `next` is a long poll: its reply is the next event. When the host dies the poll breaks, and `lambda_runtime` ends the
+//! process; that is how idle workers end with the host.
 
 use super::{
     environment::{Delivery, Environment, Event},
@@ -30,11 +30,11 @@ pub(super) struct State {
 
 #[derive(Default)]
 struct Progress {
-    /// It was told that the process waits.
+    /// Whether the owner was told that the process waits.
     ready: bool,
-    /// Given to the environment, not yet fetched by the process.
+    /// The invocation that was given to the environment and that the process has not fetched.
     pending: Option<Delivery>,
-    /// Fetched, not yet answered.
+    /// The request id of the invocation that the process has fetched and not answered.
     current: Option<Arc<str>>,
 }
 
@@ -54,14 +54,14 @@ impl State {
         lock(&self.progress).pending.take()
     }
 
-    /// Whether the process is in its init phase or has something to do.
+    /// Returns whether the process is in its init phase or runs an invocation.
     pub(super) fn is_busy(&self) -> bool {
         let progress = lock(&self.progress);
         !progress.ready || progress.pending.is_some()
     }
 
     fn tell(&self, event: Event) {
-        // An owner that is gone has killed us.
+        // If the owner is gone, it has killed this environment.
         let _ = self.events.send(event);
     }
 }
@@ -116,7 +116,7 @@ async fn next(state: &State) -> Reply {
         }
     }
     loop {
-        // A permit is kept for us if the delivery comes between the look and the wait.
+        // If the delivery comes between this check and the wait, the wait returns at once.
         if let Some(delivery) = fetch(state) {
             return event(delivery);
         }
@@ -135,7 +135,7 @@ fn fetch(state: &State) -> Option<Delivery> {
 fn event(delivery: Delivery) -> Reply {
     let mut reply = json_bytes(StatusCode::OK, delivery.payload);
     let headers = reply.headers_mut();
-    // Ids are ours: letters, digits and hyphens.
+    // Ids are made here, of letters, digits and hyphens.
     if let Ok(id) = HeaderValue::from_str(&delivery.request_id) {
         headers.insert("lambda-runtime-aws-request-id", id);
     }
@@ -148,7 +148,7 @@ fn event(delivery: Delivery) -> Reply {
     reply
 }
 
-/// Ends the current invocation for the process, if it is that one. Only the first answer counts.
+/// Ends the current invocation for the process, if it has this id. Only the first answer counts.
 fn settle(state: &State, id: &str) -> bool {
     let current = &mut lock(&state.progress).current;
     let is_current = current.as_deref() == Some(id);

@@ -26,23 +26,23 @@ use std::{
 };
 use tokio::sync::{Notify, broadcast};
 
-/// Reports that a slow subscriber may fall behind by.
+/// The most reports that a slow subscriber may fall behind by.
 const SUBSCRIBER_LAG_MAX: usize = 4096;
 
-/// Locks. A thread that panicked under the lock leaves plain data behind, which is still good.
+/// Locks a mutex. A thread that panicked under the lock leaves plain data behind, which is still good.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A function with what follows from its description.
+/// A function, with what follows from its description.
 #[derive(Debug)]
 pub(super) struct FunctionState {
     pub(super) name: Arc<str>,
     pub(super) arn: String,
     pub(super) arn_header: HeaderValue,
-    /// The program, absolute.
+    /// The program's absolute path.
     pub(super) program: PathBuf,
-    /// Of the program: what `CodeSize` and `LastModified` say.
+    /// The program's size and time, for `CodeSize` and `LastModified`.
     pub(super) code_bytes: u64,
     pub(super) modified: SystemTime,
     pub(super) spec: Function,
@@ -71,21 +71,21 @@ impl FunctionState {
     }
 }
 
-/// What all tasks of a host share. Each lock is held for a few steps and never while something is awaited.
+/// What all tasks of a host share. No lock is held while something is awaited.
 pub(super) struct Shared {
     pub(super) options: HostOptions,
     pub(super) functions: Vec<FunctionState>,
-    /// By name, by partial ARN and by ARN.
+    /// The functions' indexes by name, by partial ARN and by ARN.
     pub(super) names: HashMap<String, usize>,
     pub(super) pool: Mutex<Pool<Lease, Invocation>>,
     pub(super) cpu: Option<CpuGroups>,
     pub(super) reaper: Reaper,
-    /// Events that wait for their next attempt.
+    /// How many events wait for their next attempt.
     pub(super) retries_waiting: AtomicUsize,
-    /// Processes that are being started and are not in the map yet.
+    /// How many processes are being started and are not in the map yet.
     pub(super) starting: AtomicUsize,
     pub(super) environments: Mutex<HashMap<u64, Arc<Environment>>>,
-    /// Told when an environment has left the map.
+    /// Notified when an environment has left the map.
     pub(super) gone: Notify,
     pub(super) stopping: AtomicBool,
     pub(super) faults: Mutex<Arc<Faults>>,
@@ -173,7 +173,7 @@ impl Shared {
         faults.at_run(&self.functions[function].name)
     }
 
-    /// Notes a warning, once.
+    /// Records a warning, once.
     pub(super) fn warn(&self, warning: String) {
         tracing::warn!("{warning}");
         let mut warnings = lock(&self.warnings);
@@ -183,7 +183,7 @@ impl Shared {
     }
 
     pub(super) fn report(&self, report: InvocationReport) {
-        // Nobody may be listening.
+        // There may be no subscriber.
         let _ = self.subscribers.send(report.clone());
         push_bounded(&mut lock(&self.records).reports, report, REPORTS_MAX);
     }
@@ -200,9 +200,9 @@ impl Shared {
         }
     }
 
-    /// Whether no process is left or on its way.
+    /// Returns whether no process is left or being started.
     pub(super) fn is_empty(&self) -> bool {
-        // In this order: what is no longer starting is in the map.
+        // The order matters: a process that is no longer being started is in the map.
         self.starting.load(SeqCst) == 0 && lock(&self.environments).is_empty()
     }
 
@@ -211,7 +211,7 @@ impl Shared {
         lock(&self.environments).insert(environment.number, environment.clone());
         let surplus = lock(&self.pool).process_started();
         drop(surplus);
-        // A stop that came before the line above has not seen it.
+        // A stop that came before the insertion has not seen this environment.
         if self.is_stopping() {
             environment.kill();
         }
@@ -234,7 +234,7 @@ fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, len_max: usize) {
     queue.push_back(item);
 }
 
-/// Makes the host's directory, without what a killed host may have left in it.
+/// Makes the host's directory, and removes what a killed host may have left in it.
 fn prepare(dir: &Path) -> std::io::Result<File> {
     let envs = dir.join("envs");
     if envs.exists() {
@@ -245,7 +245,7 @@ fn prepare(dir: &Path) -> std::io::Result<File> {
     OpenOptions::new().append(true).create(true).open(dir.join("failures.jsonl"))
 }
 
-/// Watches the memory of the workers that have something to do.
+/// Samples the memory of the busy workers.
 pub(super) async fn sample_memory(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(MEMORY_SAMPLE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

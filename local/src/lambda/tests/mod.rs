@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Longest wait for what must come.
+/// The longest wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SIGNED: &str = "authorization: AWS4-HMAC-SHA256 Credential=test-key/20260101/us-east-1/lambda/aws4_request, \
                       SignedHeaders=host, Signature=00";
@@ -33,7 +33,7 @@ struct Rig {
     host: Host,
 }
 
-/// What came back over HTTP.
+/// An HTTP response.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -50,7 +50,7 @@ impl Answer {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The error document of a function error.
+    /// Returns the error document of a function error.
     fn function_error(&self) -> Value {
         assert_eq!((self.status, self.header("x-amz-function-error")), (200, "Unhandled"), "{self:?}");
         self.json()
@@ -61,7 +61,7 @@ impl Answer {
     }
 }
 
-/// A function that is played by the Python worker. Its time is ample, its memory enough for an interpreter.
+/// Returns a function that the Python worker plays, with ample time and enough memory for an interpreter.
 fn function(name: &str) -> Function {
     let path = std::env::var_os("PATH").unwrap();
     let python = std::env::split_paths(&path).map(|dir| dir.join("python3")).find(|file| file.exists());
@@ -73,7 +73,7 @@ fn function(name: &str) -> Function {
 }
 
 impl Rig {
-    /// A host with quick retries and a long init phase, changed as the test wants.
+    /// Starts a host with quick retries and a long init phase, changed as the test wants.
     async fn start(functions: Vec<Function>, change: impl FnOnce(&mut HostOptions)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = HostOptions::new(dir.path().join("host"), "test-key");
@@ -145,7 +145,7 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process runs; a zombie, which only waits to be noticed, does not.
+/// Returns whether a process runs. A zombie, which only waits to be reaped, does not.
 fn is_running(pid: u32) -> bool {
     let output = std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8(output.stdout).unwrap();

@@ -45,7 +45,7 @@ impl Server {
         Self { address, store, dir: Some(dir), stop: Some(stop), thread: Some(thread) }
     }
 
-    /// A server with a bucket of this kind.
+    /// Starts a server with a bucket of this kind.
     pub(super) fn with(kind: impl FnOnce(&Path) -> BucketKind) -> Self {
         let server = Self::start();
         server.store.create_bucket("test-bucket", kind(server.dir())).unwrap();
@@ -73,7 +73,7 @@ impl Server {
         self.request("PUT", key, "", headers, body)
     }
 
-    /// `query` is already in canonical form: encoded, sorted, and with a `=` for each name.
+    /// Lists with a `query` in canonical form: encoded, sorted, and with a `=` for each name.
     pub(super) fn list(&self, query: &str) -> Response {
         self.request("GET", "", query, &[], b"")
     }
@@ -158,7 +158,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    /// Up to the end of the connection, however that comes.
+    /// Reads to the end of the connection, however that comes.
     pub(super) fn read(mut stream: TcpStream) -> Self {
         let (mut all, mut buf) = (Vec::new(), vec![0; 64 << 10]);
         while let Ok(got @ 1..) = stream.read(&mut buf) {
@@ -184,7 +184,7 @@ impl Response {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    /// The contents of all elements of this name.
+    /// Returns the contents of all elements of this name.
     pub(super) fn elements(&self, name: &str) -> Vec<String> {
         let text = self.text();
         let (start, end) = (format!("<{name}>"), format!("</{name}>"));
@@ -212,7 +212,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// RFC 2104.
+/// Returns the HMAC of RFC 2104.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     if key.len() > block.len() {
