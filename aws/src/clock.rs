@@ -2,10 +2,10 @@
 //!
 //! A driver's clock may be up to five minutes off (beyond that AWS refuses its signatures), a function's by a little. The
 //! ledger's times are written by some machines and compared by others, so all must mean the same time: that of S3, DynamoDB
-//! and Lambda. These state it in the header `Date` of each reply, in whole seconds. A reply with date `D` was written while
-//! the services' time was in `D .. D + 1 s`, and this machine's time was between request and reply. So each reply bounds how
-//! far this machine's clock is off, and all replies together bound it closely (Cristian, "Probabilistic clock
-//! synchronization", 1989; Marzullo's intersection of such bounds).
+//! and Lambda, which state it in the header `Date` of each reply, in whole seconds. A reply with date `D` was written when
+//! the services' time was in `D .. D + 1 s`, and this machine's between request and reply. So each reply bounds how far this
+//! machine's clock is off, and all replies together bound it closely (Cristian, "Probabilistic clock synchronization", 1989;
+//! Marzullo's intersection of such bounds).
 //!
 //! Where this machine's own clock lies within the bounds, it is used as it is.
 //!

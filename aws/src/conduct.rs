@@ -33,7 +33,7 @@ pub struct Stack {
     pub timeout_ms: u64,
 }
 
-/// What acts for a stack's jobs: S3, the ledger, the functions, and the stack's names.
+/// Acts for the jobs of a stack: reads and writes the ledger, S3 and Lambda.
 #[derive(Clone)]
 pub struct Conductor {
     /// S3.
@@ -167,7 +167,7 @@ impl Conductor {
                 }
                 Command::Settle(Settle { of, error }) => {
                     match self.settle(job, &view.job, of, &error).await {
-                        // It would be refused each time, and the job would never end.
+                        // It would be refused each time, and nobody would know.
                         Err(error) if self.decides(&error) => {
                             self.fail_in(job, &[phase], Phase::Failed, &error).await?
                         }
@@ -298,7 +298,7 @@ impl Conductor {
                 return Ok(());
             }
             if !self.ledger.keep_turn(job, view.phase, turn.number, sent).await? {
-                return Ok(()); // Another has taken the turn, or the stage is over already.
+                return Ok(()); // Another process has the turn, or the stage is over.
             }
         }
         Ok(())

@@ -150,7 +150,7 @@ impl Objects {
         Doing::now(what).in_region(self.s3.config().region().map(ToString::to_string))
     }
 
-    /// Creates a bucket where `template.yaml` does not. An own bucket that exists already is left as it is.
+    /// Creates a bucket where `template.yaml` does not. A bucket that the account owns already is left as it is.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.

@@ -181,7 +181,7 @@ impl Conductor {
         }
         let replaces = manifest.map(replaced);
         if replaces.as_ref().is_some_and(|replaces| replaces.job == owner.job.as_str()) {
-            return Ok(()); // It is the job's own: whoever came here is late.
+            return Ok(()); // It is the job's own: this process is late.
         }
         if replaces.is_some() && !output.overwrite {
             // The claim is given back: it has changed nothing.
@@ -601,7 +601,7 @@ impl Conductor {
                 upload = view.manifest_upload.filter(|_| view.phase == Phase::Publishing);
             }
             let Some(id) = upload.clone() else {
-                return Err(over(job)); // Another has gone on to the end, whichever it was.
+                return Err(over(job)); // Another process has ended the job, one way or the other.
             };
             if round > 0 && self.claim_of(job, output).await?.is_none() {
                 return Err(lost(output));
@@ -619,7 +619,7 @@ impl Conductor {
                 Completed::Refused | Completed::Gone => {}
             }
             if self.is_published(job, output).await? {
-                return Ok(()); // By this hand, the reply lost, or by another's of this job.
+                return Ok(()); // By this request, its reply lost, or by another process.
             }
             if done == Completed::Refused {
                 return Err(changed(output));

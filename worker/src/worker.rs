@@ -128,7 +128,8 @@ impl Worker {
     }
 
     /// Returns when an invocation that came just now will be killed, by this machine's clock. The header's deadline `said` is
-    /// by another clock, so the time it leaves is taken to be more than nothing and at most the function's timeout.
+    /// by another clock: the time that it leaves is taken as the function's timeout if there is none left, and as at most
+    /// that otherwise.
     pub(crate) fn deadline(&self, said: SystemTime) -> SystemTime {
         let (now, timeout) = (SystemTime::now(), Duration::from_millis(self.conductor.stack.timeout_ms));
         let left = said.duration_since(now).unwrap_or_default();

@@ -203,7 +203,7 @@ impl Ledger {
     /// returned.
     ///
     /// # Errors
-    /// As [`Ledger::job`].
+    /// Returns the errors of [`Ledger::job`].
     pub async fn look<R: Record>(&self, job: &JobId, groups: &[u32], task_count: u32) -> Result<Look<R>> {
         let keys = groups.iter().map(|group| Key::group(job, R::STAGE, *group));
         let items = by_pk(self.items(std::iter::once(Key::job(job)).chain(keys).collect()).await?);

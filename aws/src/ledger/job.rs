@@ -80,7 +80,7 @@ impl Ledger {
     /// Reads the job's own item as it was a moment ago, for half the price: enough to see whether the job goes on.
     ///
     /// # Errors
-    /// As [`Self::job`].
+    /// Returns the errors of [`Self::job`].
     pub async fn job_lately(&self, job: &JobId) -> Result<JobView> {
         let item = self.item_lately(self.reading(job), Key::job(job)).await?;
         view(job, &item.ok_or_else(|| self.job_missing(job))?)

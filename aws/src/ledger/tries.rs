@@ -116,8 +116,8 @@ impl Ledger {
             }
             Updated::Unmet { .. } => {
                 let item = self.item(doing, place).await?;
-                // If this very write was done and its reply lost, it is unknown whether another execution had started before:
-                // `Again`.
+                // This very write may have been done and its reply lost. Whether another execution had started before is then
+                // unknown, so the answer is `Again`.
                 let mine = item.is_some_and(|item| read_number(&item, "run") == Some(run.nonce.into()));
                 Ok(if mine { Started::Again } else { Started::Elsewhere })
             }

@@ -13,7 +13,7 @@
 //! # Adding a place
 //!
 //! A place is a module next to `inline` and `object` with its `Place`, a line in `PLACES`, and a variant of [`Placement`],
-//! which is on the wire: a record's layout changes only with its version. `core/src/placement.rs` says what lies there.
+//! which is on the wire: a record's layout changes only with its version. `core/src/placement.rs` says when one lies there.
 //! [`crate::Ledger::forget`], and the code that clears a job's prefix in the work bucket, remove what is there.
 
 mod inline;
