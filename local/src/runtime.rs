@@ -108,7 +108,7 @@ pub struct Runtime {
 }
 
 /// Aborts at the end the uploads that nobody completed. Their bytes may lie hidden in a directory of the user's, and the
-/// server's own tasks may hold the store until the process ends.
+/// server's own tasks may hold the store until the process ends, so that it is never dropped.
 struct Closing(Arc<Store>);
 
 impl Drop for Closing {

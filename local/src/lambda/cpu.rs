@@ -116,7 +116,7 @@ fn own_group(cgroup: &str, mountinfo: &str) -> Option<(Version, PathBuf)> {
             fits.then_some(path)
         })
     };
-    // A machine with both versions has the cpu controller in only one; then it is version 1.
+    // A machine with both versions has the cpu controller in only one: in version 1, if that lists it.
     let (version, path) =
         line(Version::One).map(|path| (Version::One, path)).or(line(Version::Two).map(|path| (Version::Two, path)))?;
     mountinfo.lines().find_map(|line| {

@@ -2,7 +2,7 @@
 //!
 //! An environment belongs to one owner at a time, as a [`Lease`]: the pool while it is idle, or the invocation that it runs.
 //! It reports to its owner by [`Event`]s in a channel, so that nothing has to be looked up and nobody waits under a lock.
-//! Each environment has a port, not a path on a common port, because every runtime understands that.
+//! Each environment has a port of its own, and not a path on a common one: every runtime understands a port.
 
 use super::{
     cpu::CpuGroup,
