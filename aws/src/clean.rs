@@ -98,8 +98,8 @@ impl Conductor {
     /// Returns a service error when S3 or DynamoDB cannot be reached or refuses; what is left can be cleaned again.
     pub async fn forget(&self, job: &JobId, leftover: &Leftover) -> Result<u64> {
         let bucket = &self.stack.work_bucket;
-        // Attempts that ran on after the job had ended may have left something in its output. Only the spec says where that
-        // is.
+        // Attempts that ran on after the job had ended may have left something in its output. This comes before the spec is
+        // deleted, which alone says where that is.
         match self.spec(job).await {
             Ok(spec) if spec.writes_output() => {
                 let late = async {

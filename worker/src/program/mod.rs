@@ -85,7 +85,7 @@ impl Programs {
         Programs { allowed, dir: tmp.join("kinglet-programs"), memory_mb, memory_max_mb, child: Mutex::default() }
     }
 
-    /// Ends a program that waits for its next task: another task needs its memory.
+    /// Ends a program that waits for its next task: its memory is needed for something else.
     pub(crate) async fn end(&self) {
         if let Some(mut child) = self.child.lock().await.take() {
             child.kill().await;
