@@ -6,8 +6,8 @@ use crate::program::{Architecture, Program, Shipping};
 use crate::{Code, Error, Result};
 use kinglet_aws::{Conductor, Deployed, Session};
 
-/// A stack on AWS that is to be connected to. Credentials, region, profiles, SSO and endpoints are found as every AWS tool
-/// finds them: options first, then the environment, then the profile.
+/// A stack on AWS to connect to. Credentials, region, profiles, SSO and endpoints are found as every AWS tool finds them:
+/// options first, then the environment, then the profile.
 ///
 /// ```no_run
 /// # async fn connect() -> kinglet::Result<()> {
@@ -24,17 +24,17 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// The stack of this name.
+    /// Names the stack.
     pub fn new(stack: impl Into<String>) -> Self {
         Aws { stack: stack.into(), region: None, profile: None, program: Program::Itself }
     }
 
-    /// Looks in this region, whatever the environment and the profile say.
+    /// Looks for the stack in this region, whatever the environment and the profile say.
     pub fn with_region(self, region: impl Into<String>) -> Self {
         Aws { region: Some(region.into()), ..self }
     }
 
-    /// Signs in by this profile of `~/.aws/config`.
+    /// Signs in with this profile of `~/.aws/config`.
     pub fn with_profile(self, profile: impl Into<String>) -> Self {
         Aws { profile: Some(profile.into()), ..self }
     }
@@ -47,7 +47,7 @@ impl Aws {
         Session::open(self.region.as_deref(), self.profile.as_deref()).await
     }
 
-    /// Where the functions have the jobs' code from: by default this program ships itself ([`Program::Itself`]).
+    /// Sets where the functions get the jobs' code from. By default this program ships itself ([`Program::Itself`]).
     /// [`Program::Linked`] is for functions that were built and deployed with the jobs in them.
     pub fn with_program(self, program: Program) -> Self {
         Aws { program, ..self }
@@ -57,9 +57,10 @@ impl Aws {
     /// understand each other.
     ///
     /// # Errors
-    /// `region-missing`; `stack-missing`, with those that there are; `stack-state` when it is not whole; `stack-outputs` when it
-    /// is not Kinglet's; `wire-version` when it is of another version; `no-jobs`, `job-name-taken` and `driver-in-worker` as
-    /// with [`crate::Local::start`]; [a service's](crate#errors), those of credentials first of all.
+    /// `region-missing`; `stack-missing`, with the names of the stacks that there are; `stack-state` when the stack is not
+    /// whole; `stack-outputs` when it is not Kinglet's; `wire-version` when it is of another version; `no-jobs`,
+    /// `job-name-taken` and `driver-in-worker` as with [`crate::Local::start`]; [a service error](crate#errors), most often
+    /// one of credentials.
     pub async fn connect(self) -> Result<Driver> {
         crate::entry::refuse_in_worker()?;
         let jobs = crate::entry::registry()?;
@@ -79,7 +80,7 @@ impl Aws {
 }
 
 impl Driver {
-    /// Connects to the stack of this name on AWS, with the region and the credentials that every AWS tool finds; [`Aws`] has
+    /// Connects to the stack of this name on AWS, with the region and the credentials that every AWS tool finds. [`Aws`] has
     /// the choices.
     ///
     /// ```no_run

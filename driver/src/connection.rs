@@ -1,5 +1,5 @@
-//! What a driver, the handles of its jobs and the futures of its calls have in common: the clients, the place, and the jobs
-//! that end with this program.
+//! What a driver, the handles of its jobs and the futures of its calls share: the clients, the place of the servers, and the
+//! jobs that end with this program.
 
 use crate::hold::Hold;
 use crate::place::Place;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// What a driver, its jobs and its calls have in common.
+/// What a driver, its jobs and its calls share.
 pub(crate) struct Connection {
     pub(crate) conductor: Conductor,
     pub(crate) jobs: Arc<Registry>,
@@ -22,18 +22,18 @@ pub(crate) struct Connection {
     mounts: AtomicU32,
     /// The jobs that this driver's embedded runtime runs and that have not ended, as far as it knows.
     own: Mutex<Vec<Own>>,
-    /// What goes on beside the program until its driver is closed.
+    /// Background tasks that run until the driver is closed.
     tasks: Mutex<Vec<Task>>,
 }
 
 /// A job that ends with its driver.
 struct Own {
     job: JobId,
-    /// Of its output, if that is a local one.
+    /// The hold on its output, if the output is a local one.
     hold: Option<Hold>,
 }
 
-/// What goes on beside the program: following calls.
+/// A background task, which follows calls.
 struct Task {
     task: JoinHandle<()>,
     when_closed: Box<dyn FnOnce() + Send>,
@@ -42,18 +42,18 @@ struct Task {
 /// The drivers of this process whose jobs end with it.
 static DRIVERS: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
-/// How long the cancelling of jobs may keep an interrupted program from ending.
+/// How long an interrupted program may be kept from ending while its jobs are cancelled.
 const CANCEL_MAX: Duration = Duration::from_secs(3);
 
-/// Has the jobs of a driver brought to their end when the program is interrupted.
+/// Registers a driver whose jobs are brought to their end when the program is interrupted.
 fn end_with_program(shared: &Arc<Connection>) {
     let mut local = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
     local.retain(|shared| shared.strong_count() > 0);
     local.push(Arc::downgrade(shared));
 }
 
-/// Cancels the jobs of this process that would end with it; one that is publishing already is published. A job that has ended
-/// is left as it is; so is one on AWS, which goes on without its driver.
+/// Cancels the jobs of this process that would end with it; a job that publishes already is published. A job that has ended
+/// stays as it is, and so does one on AWS, which goes on without its driver.
 pub(crate) async fn cancel_local_jobs() {
     let local = std::mem::take(&mut *DRIVERS.lock().unwrap_or_else(PoisonError::into_inner));
     let cancel = local.iter().filter_map(Weak::upgrade).map(|shared| async move {
@@ -76,19 +76,19 @@ impl Connection {
         shared
     }
 
-    /// A new name for a bucket that is a file or a directory of this machine.
+    /// Makes a new name for a bucket that is a file or a directory of this machine.
     pub(crate) fn mount_name(&self, what: &str) -> String {
         format!("local-{what}-{}", self.mounts.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Has a task ended, and this called after it, when the driver is closed.
+    /// Has `task` aborted when the driver is closed, and then calls `when_closed`.
     pub(crate) fn end_at_close(&self, task: JoinHandle<()>, when_closed: impl FnOnce() + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|running| !running.task.is_finished());
         tasks.push(Task { task, when_closed: Box::new(when_closed) });
     }
 
-    /// Ends what goes on beside the program: the driver is being closed.
+    /// Ends the background tasks, as the driver is being closed.
     pub(crate) async fn end_tasks(&self) {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for Task { task, when_closed } in tasks {
@@ -98,17 +98,17 @@ impl Connection {
         }
     }
 
-    /// Takes a job for one that ends with this driver, and holds its output until then.
+    /// Notes a job that ends with this driver, and holds its output until then.
     pub(crate) fn begin(&self, job: JobId, hold: Option<Hold>) {
         self.own().push(Own { job, hold });
     }
 
-    /// Whether the servers are in this process.
+    /// Returns whether the servers are in this process.
     pub(crate) fn is_local(&self) -> bool {
         self.place.runtime().is_some()
     }
 
-    /// How many functions run at once.
+    /// Returns how many functions can run at once.
     pub(crate) async fn concurrency(&self) -> u32 {
         self.place.concurrency().await
     }
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// Brings the jobs of the embedded runtime to their end, all at once: nobody else can, once it is gone.
+    /// Brings the jobs of the embedded runtime to their end, all at once: nobody else can, once the runtime is gone.
     pub(crate) async fn end_jobs(&self) {
         let ends = self.own_jobs().into_iter().map(|job| async move {
             let error = Error::new(Code::Interrupted, format!("job {job} was interrupted"));
@@ -134,7 +134,7 @@ impl Connection {
         futures_util::future::join_all(ends).await;
     }
 
-    /// Lets go of the outputs of jobs that have ended without anybody having waited for them.
+    /// Releases the outputs of jobs that ended while nobody waited for them.
     pub(crate) async fn let_go_of_ended(&self) {
         for job in self.own_jobs() {
             if let Ok(view) = self.conductor.ledger.job(&job).await {
@@ -143,14 +143,14 @@ impl Connection {
         }
     }
 
-    /// Takes notice of a job's phase: the output of one that has ended is let go.
+    /// Takes note of a job's phase, and releases the job's output if it has ended.
     pub(crate) fn saw(&self, job: &JobId, phase: Phase) {
         if phase.is_final() {
             self.let_go(job);
         }
     }
 
-    /// Lets go of the output of a job that has ended; directories that were made for it and have nothing in them go.
+    /// Releases the output of a job that has ended, and removes directories that were made for it and are empty.
     pub(crate) fn let_go(&self, job: &JobId) {
         let mut own = self.own();
         own.iter().filter(|own| own.job == *job).filter_map(|own| own.hold.as_ref()).for_each(Hold::remove_made);
@@ -165,7 +165,7 @@ impl Connection {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records how jobs stand that nobody waited for: the runtime is about to go, and they with it.
+    /// Records the last status of jobs that nobody waited for: the runtime is about to end, and the ledger with it.
     pub(crate) async fn record_ends(&self) {
         let Some(keeper) = self.place.keeper() else { return };
         for mut status in keeper.running() {
@@ -181,7 +181,7 @@ impl Connection {
     }
 }
 
-/// A new id for a job.
+/// Makes a new id for a job.
 pub(crate) fn new_id() -> JobId {
     let random = u64::from(kinglet_aws::nonce()) << 32 | u64::from(kinglet_aws::nonce());
     JobId::new(Timestamp::now(), random)

@@ -1,4 +1,4 @@
-//! The driver: what runs jobs and calls on a stack. It keeps no state that the ledger lacks.
+//! The driver, which runs jobs and calls on a stack. It keeps no state that the ledger does not have.
 
 use crate::connection::Connection;
 use crate::place::Place;
@@ -10,7 +10,7 @@ use kinglet_core::Registry;
 use kinglet_local::{REGION, Runtime, Servers};
 use std::sync::Arc;
 
-/// Runs jobs on a stack: the embedded runtime or AWS.
+/// Runs jobs and calls functions on a stack: the embedded runtime or AWS.
 pub struct Driver {
     pub(crate) shared: Arc<Connection>,
 }
@@ -48,7 +48,7 @@ pub struct Endpoints {
 }
 
 impl From<Endpoints> for Servers {
-    /// For a second embedded runtime on the S3 and the DynamoDB of the first.
+    /// Takes what a second embedded runtime needs to use the S3 and the DynamoDB of the first.
     fn from(Endpoints { s3_url, dynamodb_url, access_key, secret_key, .. }: Endpoints) -> Self {
         Servers { s3_url, dynamodb_url, access_key, secret_key }
     }
@@ -59,7 +59,7 @@ impl Driver {
         Driver { shared: Connection::new(conductor, jobs, place, shipping) }
     }
 
-    /// The stack on AWS; `None` on the embedded runtime.
+    /// Returns the stack on AWS; `None` on the embedded runtime.
     pub fn stack(&self) -> Option<StackInfo> {
         match &self.shared.place {
             Place::Embedded { .. } | Place::Neighbour(_) => None,
@@ -72,16 +72,17 @@ impl Driver {
         }
     }
 
-    /// Removes a result in S3: its manifest, and the parts that this lists. Those of version 1 stay: nobody could tell them from
-    /// other files.
+    /// Removes a result in S3: its manifest, and the parts that the manifest lists. Parts of version 1 stay, as nobody could
+    /// tell them from other files.
     ///
     /// # Errors
-    /// `output` or `uri` when it is not an `s3://` URI; `bucket-missing`; [a service's](crate#errors).
+    /// `output` or `uri` when `output` is not an `s3://` URI; `bucket-missing`; [a service error](crate#errors).
     pub async fn remove_output(&self, output: &str) -> Result<()> {
         self.shared.conductor.remove_result(&output::in_s3(output)?).await
     }
 
-    /// Where the servers of the embedded runtime are, for any AWS client, while the driver lives; `None` on AWS.
+    /// Returns where the servers of the embedded runtime listen, for use by any AWS client while the driver lives; `None` on
+    /// AWS.
     pub fn endpoints(&self) -> Option<Endpoints> {
         let runtime = self.shared.place.runtime()?;
         let [s3_url, dynamodb_url, lambda_url] = runtime.urls().map(str::to_owned);
@@ -90,15 +91,19 @@ impl Driver {
         Some(Endpoints { s3_url, dynamodb_url, lambda_url, region: REGION.to_owned(), access_key, secret_key })
     }
 
-    /// The embedded runtime, for its Lambda host's reports, logs and faults; `None` on AWS. Its type is not part of this API.
+    /// Returns the embedded runtime, for its Lambda host's reports, logs and faults; `None` on AWS. Its type is not part of
+    /// this API.
     #[doc(hidden)]
     pub fn runtime(&self) -> Option<&Runtime> {
         self.shared.place.runtime()
     }
 
-    /// Stops the embedded runtime and waits until nothing of it is left; its jobs that have not ended are cancelled, as their
-    /// functions go, and those that publish already are published. Dropping the driver does the same without waiting, and leaves
-    /// it to the next job in their outputs to see that they are dead. Calls that have not ended by then fail with `driver-closed`.
+    /// Stops the embedded runtime and waits until nothing of it is left. Its jobs that have not ended are cancelled, as
+    /// their functions end with it; jobs that publish already are published. Calls that have not ended by then fail with
+    /// `driver-closed`.
+    ///
+    /// Dropping the driver does the same without waiting, and leaves its jobs' claims in their outputs: the next job there
+    /// finds them dead.
     pub async fn close(self) {
         self.shared.end_tasks().await;
         if let Some(runtime) = self.shared.place.runtime() {

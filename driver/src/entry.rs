@@ -7,11 +7,11 @@ use kinglet_worker::{Worker, serve, start_function_log, start_log};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-/// The jobs and the functions of this process, for drivers that are made in it.
+/// The jobs and the functions of this process, for the drivers that are made in it.
 static JOBS: OnceLock<Arc<JobRegistry>> = OnceLock::new();
 static FUNCTIONS: OnceLock<Arc<FunctionRegistry>> = OnceLock::new();
 
-/// The jobs and the functions of a program: what its workers can be asked for.
+/// The jobs and the functions of a program, which its workers can run.
 #[derive(Default)]
 #[must_use = "hand them to `kinglet::main`"]
 pub struct Registry {
@@ -20,12 +20,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// None yet.
+    /// Makes an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The built-in jobs, whose crate knows no driver and so not this type.
+    /// Takes the built-in jobs, whose crate knows no driver and therefore not this type.
     #[doc(hidden)]
     pub fn of(registry: JobRegistry) -> Self {
         Registry { jobs: registry, ..Self::default() }
@@ -36,36 +36,36 @@ impl Registry {
         Registry { jobs: self.jobs.job::<J>(), ..self }
     }
 
-    /// Adds a function for [`crate::Driver::map`] and its kin: a `fn` or `async fn`, see [`Function`]. Its name is its path in
-    /// the program without the crate's name, as `tiles::render`: driver and worker must agree on it, as they do when they are
-    /// the same program.
+    /// Adds a function for [`crate::Driver::map`] and the like: a `fn` or `async fn`, see [`Function`]. Its name is its path
+    /// in the program without the crate's name, such as `tiles::render`. Driver and worker must agree on the name, as they
+    /// do when they are the same program.
     pub fn function<M, F: Function<M>>(self, function: F) -> Self {
         Registry { functions: self.functions.function(function), ..self }
     }
 
-    /// Adds a function under a name of its own: for closures, for functions of one path, and for functions deployed in other
-    /// programs than the driver's.
+    /// Adds a function under a name of its own: for closures, for several functions with one path, and for functions that
+    /// are deployed in another program than the driver's.
     pub fn named_function<M, F: Function<M>>(self, name: &str, function: F) -> Self {
         Registry { functions: self.functions.named(name, function), ..self }
     }
 }
 
-/// Registers a program's jobs and nothing else: for programs with a `main` of their own, whose functions are built apart
-/// ([`crate::LocalFunctions::Directory`], or deployed). The first call counts; jobs are the same for the whole process.
+/// Registers a program's jobs and functions, and nothing else: for programs with a `main` of their own, whose functions are
+/// built separately ([`crate::LocalFunctions::Directory`], or deployed). The first call counts, for the whole process.
 ///
 /// # Errors
-/// `job-name-taken` or `function-name-taken` when two of either have one name.
+/// `job-name-taken` or `function-name-taken` when two jobs or two functions have one name.
 pub fn register(jobs: Registry) -> Result<()> {
     let (jobs, functions) = (Arc::new(jobs.jobs), Arc::new(jobs.functions));
     let (jobs, functions) = (JOBS.get_or_init(|| jobs), FUNCTIONS.get_or_init(|| functions));
     jobs.check().and_then(|()| functions.check())
 }
 
-/// Starts a program: registers its jobs, and runs `program` when a person started it, or a worker when a Lambda host did.
-/// Call it first thing in `main`: what stands before it also runs in every worker.
+/// Starts a program: registers its jobs and functions, then runs `program` when a person started it, or a worker when a
+/// Lambda host did. Call it first thing in `main`: what stands before it also runs in every worker.
 ///
-/// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130; its jobs on the
-/// embedded runtime are cancelled and leave nothing behind, but one that publishes already is published.
+/// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130. Its jobs on the embedded
+/// runtime are then cancelled and leave nothing behind, except that a job that publishes already is published.
 pub fn main<F>(jobs: Registry, program: F) -> ExitCode
 where
     F: AsyncFnOnce() -> Result<()>,
@@ -105,7 +105,7 @@ where
     tokio::select! {
         done = &mut program => done.map(|()| ExitCode::SUCCESS),
         () = interrupted() => {
-            // The program stands still from here on; its embedded servers go on until it is dropped.
+            // The program does not go on from here; its embedded servers run until it is dropped.
             crate::connection::cancel_local_jobs().await;
             crate::measure::restore_interrupted().await;
             Ok(ExitCode::from(130))
@@ -113,7 +113,7 @@ where
     }
 }
 
-/// Ctrl-C, or the signal by which service managers end a program.
+/// Waits for Ctrl-C, or for the signal by which service managers end a program.
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
@@ -156,17 +156,17 @@ fn fail(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The functions of this process.
+/// Returns the functions of this process.
 pub(crate) fn functions() -> Arc<FunctionRegistry> {
     FUNCTIONS.get().cloned().unwrap_or_default()
 }
 
-/// A worker that started a driver would start workers that start drivers.
+/// Refuses to start a driver in a worker: it would start workers that start drivers.
 ///
 /// # Errors
-/// [`Error::UserCode`] in a worker.
+/// `driver-in-worker` in a worker.
 pub(crate) fn refuse_in_worker() -> Result<()> {
-    // A function of the user's own, which has no role, may be a driver.
+    // A function of the user's own, which has no role, may start a driver.
     if std::env::var_os(env::RUNTIME_API).is_none() || std::env::var_os(env::ROLE).is_none() {
         return Ok(());
     }
@@ -174,7 +174,7 @@ pub(crate) fn refuse_in_worker() -> Result<()> {
         .with_hint("start drivers in the closure that `kinglet::main` is given: it does not run in functions"))
 }
 
-/// The jobs of this process.
+/// Returns the jobs of this process.
 pub(crate) fn registry() -> Result<Arc<JobRegistry>> {
     JOBS.get().cloned().ok_or_else(|| {
         Error::new(Code::NoJobs, "this program has registered no jobs")

@@ -43,17 +43,18 @@
 //! # Errors
 //!
 //! An [`Error`] has a variant for who must act, a stable [code](Error::code) for what happened, and often a
-//! [hint](Error::hint). Whatever asks S3, DynamoDB or Lambda may fail with *a service's* error:
+//! [hint](Error::hint). Every function that calls S3, DynamoDB or Lambda may return a *service error*:
 //!
 //! | code | what to do |
 //! |---|---|
-//! | `throttled`, `service`, `unreachable`, `body` | [try it again](Error::is_retryable), or look after the network: the SDK has tried several times |
+//! | `throttled`, `service`, `unreachable`, `body` | [try again](Error::is_retryable), or check the network: the SDK has already tried several times |
 //! | `credentials-missing`, `credentials-expired`, `credentials` | sign in |
 //! | `access-denied` | get the permission that the message names |
 //! | `clock` | set this machine's clock |
 //! | `resource-missing` | deploy the stack: its table or one of its functions is gone |
 //!
-//! The `# Errors` of a function name the codes that are its own besides. `docs/reference/errors.md` has all.
+//! The `# Errors` section of a function names the further codes that it may return. `docs/reference/errors.md` lists all
+//! codes.
 
 mod aws;
 mod calls;

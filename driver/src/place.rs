@@ -5,17 +5,17 @@ use kinglet_aws::{Deployed, Session};
 use kinglet_core::limits::CONCURRENCY_DEFAULT;
 use kinglet_local::Runtime;
 
-/// Where the servers are that a driver talks to.
+/// Where the servers are that a driver uses.
 pub(crate) enum Place {
     /// In this process.
     Embedded {
         runtime: Box<Runtime>,
         /// How many functions run at once.
         concurrency: u32,
-        /// Records its jobs for other programs.
+        /// Records the driver's jobs for other programs.
         keeper: Option<Keeper>,
     },
-    /// In another program of this machine, for one of its jobs.
+    /// In another program of this machine, whose job this is.
     Neighbour(Neighbour),
     /// On AWS, or on what `AWS_ENDPOINT_URL` names.
     Aws(Box<Cloud>),
@@ -36,7 +36,7 @@ impl Place {
         }
     }
 
-    /// How many functions of a job run at once.
+    /// Returns how many functions of a job can run at once.
     pub(crate) async fn concurrency(&self) -> u32 {
         match self {
             Place::Embedded { concurrency, .. } => *concurrency,
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// What a driver on AWS knows of where it is.
+/// What a driver on AWS knows about its stack.
 #[derive(Clone)]
 pub(crate) struct Cloud {
     pub(crate) session: Session,
@@ -54,8 +54,8 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// How many functions of a job can run at once: what the stack reserves, else what the account has left, as far as this
-    /// user may know.
+    /// Returns how many functions of a job can run at once: what the stack reserves, or else what the account has left, as
+    /// far as this user may ask.
     pub(crate) async fn concurrency(&self) -> u32 {
         if self.deployed.reserved_concurrency > 0 {
             return self.deployed.reserved_concurrency;

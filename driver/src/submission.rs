@@ -1,6 +1,6 @@
-//! Submitting a job: its inputs and its output are resolved and checked, its spec is uploaded, the ledger gets it, its output is
-//! taken, and the splitter is started, in this order. Until the ledger has it, whatever fails leaves nothing behind; from then
-//! on the job comes to an end by itself.
+//! Submitting a job, in this order: its inputs and its output are resolved and checked, its spec is uploaded, the ledger
+//! gets it, its output is taken, and the splitter is started. A failure before the ledger has the job leaves nothing behind;
+//! after that the job comes to an end by itself.
 
 use crate::connection::{Connection, new_id};
 use crate::driver::Driver;
@@ -23,7 +23,7 @@ use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::s3::BucketKind;
 use std::path::PathBuf;
 
-/// A job as its type and its fields describe it.
+/// A job, described by its type and its fields.
 struct Described {
     name: &'static str,
     signature: String,
@@ -31,30 +31,30 @@ struct Described {
     params: Vec<u8>,
 }
 
-/// An input that is made.
+/// An input that the driver makes.
 struct MadeInput {
     items: Made,
-    /// Where the items are the inputs of calls: which, and what becomes of their results.
+    /// When the items are the inputs of calls: the calls, and what becomes of their results.
     calls: Option<CallsSpec>,
 }
 
-/// What a job reads and writes, where its functions find it.
+/// What a job reads and writes, as its functions find it.
 struct Places {
     inputs: Vec<InputSpec>,
     output: OutputSpec,
-    /// The output's directory, where it is one of this machine.
+    /// The output's directory, if it is on this machine.
     directory: Option<PathBuf>,
 }
 
-/// A job that is being submitted. Nothing of it is left where that ends before the ledger has it.
+/// A job that is being submitted. Nothing of it is left if the submission ends before the ledger has the job.
 struct Submission<'a> {
     shared: &'a Connection,
     job: JobId,
-    /// Whether nobody else of this machine can be at work in the output, as this driver has locked its directory.
+    /// Whether no other program of this machine can be at work in the output, as this driver has locked its directory.
     alone: bool,
-    /// What this driver had sent before.
+    /// The requests that this driver had sent before.
     before: Requests,
-    /// Whether the ledger may have it.
+    /// Whether the ledger may have the job.
     created: bool,
 }
 
@@ -62,7 +62,7 @@ impl Driver {
     /// Runs a job to its end.
     ///
     /// # Errors
-    /// As [`Driver::submit`] and [`JobHandle::wait`]. Then there is no output.
+    /// As [`Driver::submit`] and [`JobHandle::wait`]. After an error there is no output.
     pub async fn run<J: Job, I>(&self, job: &J, inputs: I, output: impl Into<String>) -> Result<Report>
     where
         I: IntoIterator,
@@ -71,13 +71,13 @@ impl Driver {
         self.submit(job, Submit::new(inputs, output)).await?.wait().await
     }
 
-    /// Submits a job and does not wait for it. On AWS it goes on without this program.
+    /// Submits a job and returns at once. On AWS the job goes on without this program.
     ///
     /// # Errors
-    /// What can be seen from here: `input-missing` or `input-unreadable`; `output-exists` without
-    /// [`Submit::with_overwrite`]; `output-taken` when another job writes there; `output-unwritable`; `output-inside-input`;
-    /// `local-path` on AWS; `job-not-registered` when [`crate::main`] was not given the job; what does not
-    /// [fit](crate::Program) the functions (`program-…`); [a service's](crate#errors).
+    /// What the driver can see: `input-missing` or `input-unreadable`; `output-exists` without [`Submit::with_overwrite`];
+    /// `output-taken` when another job writes there; `output-unwritable`; `output-inside-input`; `local-path` on AWS;
+    /// `job-not-registered` when [`crate::main`] was not given the job; `program-…` when the [program](crate::Program) does
+    /// not fit the functions; [a service error](crate#errors).
     pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
         if job.input().framing() == Framing::Prefixed {
@@ -90,7 +90,7 @@ impl Driver {
         self.start(described, None, submit).await
     }
 
-    /// Runs a job whose input is made, not read, to its end: one record for each of `items`, cut into map tasks evenly.
+    /// Runs a job whose input is made, not read, to its end: one record for each of `items`, cut evenly into map tasks.
     ///
     /// ```no_run
     /// # use kinglet::{Driver, Emitter, Items, Job, Sink, UserResult, Values};
@@ -108,7 +108,7 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// As [`Driver::submit_items`] and [`JobHandle::wait`]. Then there is no output.
+    /// As [`Driver::submit_items`] and [`JobHandle::wait`]. After an error there is no output.
     pub async fn run_items<J, T>(
         &self,
         job: &J,
@@ -122,8 +122,8 @@ impl Driver {
         self.submit_items(job, items, Submit::to(output)).await?.wait().await
     }
 
-    /// Submits a job whose input is made, not read, and does not wait for it. The items are written to the stack's work bucket,
-    /// one object whatever their number, and are gone with the job's other intermediate data.
+    /// Submits a job whose input is made, not read, and returns at once. The items are written to the stack's work bucket as
+    /// one object, whatever their number, and are removed with the job's other intermediate data.
     ///
     /// ```no_run
     /// # use kinglet::{Driver, Emitter, Items, Job, JobHandle, Sink, Submit, UserResult, Values};
@@ -140,8 +140,9 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// `input-missing` when there is no item; `value-encode` when one does not serialise; `items` when they make more than
-    /// 100,000 tasks; `items-per-split` and `item-weights` when they cannot be cut so; all else as [`Driver::submit`].
+    /// `input-missing` when there is no item; `value-encode` when an item does not serialise; `items` when they make more
+    /// than 100,000 tasks; `items-per-split` and `item-weights` when the items cannot be cut so; otherwise as
+    /// [`Driver::submit`].
     pub async fn submit_items<J, T>(
         &self,
         job: &J,
@@ -155,7 +156,7 @@ impl Driver {
         self.submit_made(job, items, submit, None).await
     }
 
-    /// Submits a job whose input is made, of items that it reads itself or that calls make its pairs of.
+    /// Submits a job whose input is made: of items that it reads itself, or of inputs of calls that return its pairs.
     pub(crate) async fn submit_made<J: Job, T: Value>(
         &self,
         job: &J,
@@ -173,7 +174,7 @@ impl Driver {
         self.start(described, Some(MadeInput { items, calls }), submit).await
     }
 
-    /// For how many functions that run at once a job's input is cut.
+    /// Returns for how many functions that run at once the job's input is cut.
     async fn concurrency(&self, submit: &Submit) -> u32 {
         match submit.concurrency {
             Some(functions) => functions,
@@ -200,7 +201,7 @@ impl Driver {
         Ok(handle)
     }
 
-    /// Says all that workers must know of a job, its program and its items being in S3 by then.
+    /// Makes the spec, which says all that workers must know of a job. Its program and its items are in S3 by then.
     async fn spec(
         &self,
         submission: &Submission<'_>,
@@ -235,7 +236,8 @@ impl Described {
 }
 
 impl Places {
-    /// Resolves what a submission names; what is of this machine becomes buckets of the embedded runtime.
+    /// Resolves the inputs and the output that a submission names. Those on this machine become buckets of the embedded
+    /// runtime.
     fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
         let mut resolved = Vec::new();
         for input in &submit.inputs {
@@ -261,7 +263,7 @@ impl Places {
 }
 
 impl<'a> Submission<'a> {
-    /// Gives the job its id, and locks its output where that is a directory of this machine.
+    /// Gives the job its id, and locks its output if that is a directory of this machine.
     async fn begin(shared: &'a Connection, places: &Places, before: Requests) -> Result<Self> {
         let hold = match &places.directory {
             Some(path) => {
@@ -289,8 +291,8 @@ impl<'a> Submission<'a> {
     /// Hands the job to the ledger, takes its output and starts the splitter.
     async fn create(&mut self, spec: &JobSpec) -> Result<()> {
         let (conductor, job) = (&self.shared.conductor, &self.job);
-        // From here on the job ends, whatever becomes of this program. So the output is taken only now, as nobody else could
-        // tell whether a job that the ledger does not know is dead.
+        // From here on the job ends, whatever becomes of this program. The output is taken only now: before, nobody else
+        // could tell whether a job that the ledger does not know is dead.
         self.created = true;
         let started = async {
             conductor.ledger.create_job(job, spec, conductor.stack.timeout_ms).await?;
@@ -298,7 +300,7 @@ impl<'a> Submission<'a> {
             conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
         };
         let Err(error) = started.await else { return Ok(()) };
-        // Else the sweeper would start later what this call says has failed.
+        // Otherwise the sweeper would later start what this call reports as failed.
         Err(match conductor.fail(job, Phase::Failed, &error).await {
             Err(why) if !why.is(Code::JobMissing) => {
                 tracing::warn!(%job, error = %why, "ending a job that could not be started");

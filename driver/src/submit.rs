@@ -1,4 +1,4 @@
-//! What a submission says: what a job reads and writes, and the choices that are Kinglet's unless it makes them.
+//! What a submission says: what a job reads and writes, and the choices that Kinglet makes unless the submission does.
 
 use crate::items::ItemCuts;
 use crate::program::Program;
@@ -7,7 +7,7 @@ use kinglet_core::limits;
 use kinglet_core::wire::spec::OptionsSpec;
 use std::time::Duration;
 
-/// What a job reads and writes, and how it is run: for [`crate::Driver::submit`] and its kin.
+/// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
 ///
 /// ```no_run
 /// use kinglet::Submit;
@@ -33,7 +33,8 @@ pub struct Submit {
 }
 
 impl Submit {
-    /// Reads `inputs` (files, directories, patterns, `s3://` URIs) and writes to `output` (a directory or an `s3://` prefix).
+    /// Reads `inputs` (files, directories, patterns, `s3://` URIs) and writes to `output` (a directory or an `s3://`
+    /// prefix).
     pub fn new<I>(inputs: I, output: impl Into<String>) -> Self
     where
         I: IntoIterator,
@@ -56,78 +57,78 @@ impl Submit {
         }
     }
 
-    /// Writes to `output` and reads nothing: for a job whose input is made, [`crate::Driver::submit_items`].
+    /// Writes to `output` and reads nothing: for a job whose input is made ([`crate::Driver::submit_items`]).
     pub fn to(output: impl Into<String>) -> Self {
         Submit::new([""; 0], output)
     }
 
-    /// Replaces the result that the output may hold already. That stays until the new one is whole, then what its manifest lists
-    /// is removed; other files stay as they are.
+    /// Replaces the result that the output may already hold. The old result stays until the new one is whole; then what the
+    /// old manifest lists is removed. Other files stay as they are.
     pub fn with_overwrite(self) -> Self {
         Submit { overwrite: true, ..self }
     }
 
-    /// Makes so many reduce partitions, and so parts, from 1 to 10,000. By default as many as suit the input's size and the
-    /// number of functions.
+    /// Sets the number of reduce partitions, and so of parts, from 1 to 10,000. By default it follows from the input's size
+    /// and the number of functions.
     pub fn with_partitions(self, partitions: u32) -> Self {
         Submit { partitions: Some(partitions), ..self }
     }
 
-    /// Gives each map task about so many bytes to read. By default so many that every function has work, within bounds.
+    /// Sets about how many bytes each map task reads. By default every function has work, within bounds.
     pub fn with_split_bytes(self, bytes: u64) -> Self {
         Submit { split_bytes: Some(bytes), ..self }
     }
 
-    /// Gives each map task so many items. By default they are spread evenly over four tasks for each function that can run at
-    /// once.
+    /// Sets how many items each map task gets. By default items are spread evenly over four tasks for each function that can
+    /// run at once.
     pub fn with_items_per_split(self, items: usize) -> Self {
         Submit { cuts: ItemCuts::PerSplit(items), ..self }
     }
 
     /// Says how much work each item is, in any unit, in the order of the items: map tasks get about the same amount each. An
-    /// item that is more than that is a task of its own.
+    /// item heavier than that amount is a task of its own.
     pub fn with_item_weights(self, weights: impl IntoIterator<Item = u64>) -> Self {
         Submit { cuts: ItemCuts::Weights(weights.into_iter().collect()), ..self }
     }
 
-    /// Cuts the input for so many functions that run at once. By default for as many as the stack has: [`crate::Local`]'s
-    /// concurrency, or what Lambda gives the stack. It does not limit how many run.
+    /// Cuts the input for this many functions that run at once. By default that is what the stack has: [`crate::Local`]'s
+    /// concurrency, or what Lambda gives the stack. It does not limit how many functions run.
     pub fn with_concurrency(self, functions: u32) -> Self {
         Submit { concurrency: Some(functions.max(1)), ..self }
     }
 
-    /// Stores what mappers hand to reducers in this way. [`Compression::Lz4`] by default.
+    /// Sets how runs, which mappers hand to reducers, are compressed: by default with [`Compression::Lz4`].
     pub fn with_compression(self, compression: Compression) -> Self {
         Submit { compression: Some(compression), ..self }
     }
 
-    /// Keeps what a map task hands to reducers in DynamoDB where that is at most so many bytes, and in S3 where it is more. By
-    /// default it lies where that is cheaper.
+    /// Keeps the runs of a map task in DynamoDB when they have at most this many bytes, and in S3 when they have more. By
+    /// default they go where that is cheaper.
     pub fn with_inline_bytes(self, bytes: u64) -> Self {
         Submit { inline_bytes: Some(bytes), ..self }
     }
 
-    /// Tries a task so often, 4 times by default, before the job fails. What another try cannot mend, as an error of the job's own
-    /// code, fails the job at once.
+    /// Sets how often a task is tried before the job fails: 4 times by default. An error that another try cannot mend, such
+    /// as one of the job's own code, fails the job at once.
     pub fn with_tries(self, tries: u16) -> Self {
         Submit { tries: Some(tries.max(1)), ..self }
     }
 
-    /// Gives the job so long in all, in whole milliseconds: 24 h by default, 6 days at most. Time that it waits for functions
-    /// counts. Then it fails with `job-too-long`.
+    /// Sets how long the job may take in all, in whole milliseconds: 24 h by default, 6 days at most. The time that it waits
+    /// for functions counts. After that it fails with `job-too-long`.
     ///
     /// How long one invocation may run is the function's timeout: [`crate::Local::with_timeout`], or the stack's.
     pub fn with_job_timeout(self, timeout: Duration) -> Self {
         Submit { job_timeout: Some(timeout), ..self }
     }
 
-    /// Lets a map task run for so long, in whole milliseconds, before it commits what it has and leaves the rest to the next
-    /// task. By default, and at most, for what its function's timeout allows.
+    /// Sets how long a map task runs, in whole milliseconds, before it commits what it has and leaves the rest to the next
+    /// piece. The default, and the most, is what its function's timeout allows.
     pub fn with_map_time(self, time: Duration) -> Self {
         Submit { map_time: Some(time), ..self }
     }
 
-    /// Ships this program to the functions, where the job is not in the one that the driver ships for its other jobs.
+    /// Ships this program to the functions, for a job that is not in the program that the driver ships for its other jobs.
     pub fn with_program(self, program: Program) -> Self {
         Submit { program: Some(program), ..self }
     }
@@ -146,7 +147,7 @@ impl Submit {
         }
     }
 
-    /// The choices as workers read them, on a stack that runs so many functions at once.
+    /// Returns the choices as workers read them, on a stack that runs `concurrency` functions at once.
     pub(crate) fn options(&self, concurrency: u32) -> OptionsSpec {
         let defaults = OptionsSpec::for_concurrency(concurrency);
         OptionsSpec {
