@@ -1,4 +1,4 @@
-//! A job that was submitted: its progress, its end, its report.
+//! A submitted job: its progress, its end, its report.
 
 use crate::connection::Connection;
 use crate::output;
@@ -13,25 +13,25 @@ use kinglet_core::wire::spec::JobSpec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A job under way.
+/// A submitted job.
 pub struct JobHandle {
     pub(crate) shared: Arc<Connection>,
     pub(crate) job: JobId,
     pub(crate) spec: JobSpec,
-    /// What this driver had sent before it submitted the job.
+    /// The requests that this driver had sent before it submitted the job.
     pub(crate) before: Requests,
 }
 
-/// How often somebody who waits does what.
+/// How often a waiting driver does what.
 struct Pace {
-    /// The shortest pause between two looks at the job's own item, and the longest. Between them it is [`POLL_SHARE`].
+    /// The shortest and the longest pause between two reads of the job's own item. Between them the pause is [`POLL_SHARE`].
     poll_min: Duration,
     poll_max: Duration,
     /// How often the tasks of a stage are counted.
     progress: Duration,
-    /// How often the ledger is asked what is to be done, in case that a worker died before it could.
+    /// How often the ledger is asked what is to be done, in case a worker died before it could ask.
     conduct: Duration,
-    /// How long looks may fail before waiting is given up: time enough to be connected, or signed in, again.
+    /// How long reads may fail before waiting is given up: enough time to be connected, or signed in, again.
     failing_max: Duration,
 }
 
@@ -44,15 +44,15 @@ const LOCAL: Pace = Pace {
     failing_max: Duration::from_secs(10),
 };
 
-/// Between two looks at a job passes this part of the time that it has been in its phase: what is noticed late is a small part
-/// of what was waited for.
+/// The pause between two reads is the time that the job has been in its phase, divided by this. So a change is noticed late
+/// only by a small part of the time that was waited for it.
 const POLL_SHARE: u32 = 8;
 
-/// How often whoever waits renews the job's claim to its output, in case that nobody else does: those who cannot ask the job's
-/// ledger take it for dead after an hour.
+/// How often a waiting driver renews the job's claim to its output, in case nobody else does: those who cannot ask the job's
+/// ledger take the job for dead after an hour.
 const RENEW_EVERY: Duration = Duration::from_secs(600);
 
-/// AWS does neither; and there a schedule looks after every job each minute.
+/// A request to AWS takes longer and costs money; and there a schedule looks after every job each minute.
 const AWS: Pace = Pace {
     poll_min: Duration::from_millis(200),
     poll_max: Duration::from_secs(2),
@@ -66,15 +66,15 @@ impl JobHandle {
         JobHandle { shared, job, spec, before }
     }
 
-    /// Its id.
+    /// Returns the job's id.
     pub fn id(&self) -> &JobId {
         &self.job
     }
 
-    /// The bytes of a part of its output, once it has succeeded.
+    /// Reads a part of the job's output, once the job has succeeded.
     ///
     /// # Errors
-    /// `part-missing` when the job has not written that part, or not yet; [a service's](crate#errors).
+    /// `part-missing` when the job has not written that part, or not yet; [a service error](crate#errors).
     pub async fn part(&self, partition: u32) -> Result<Vec<u8>> {
         let (objects, output) = (&self.shared.conductor.objects, &self.spec.output);
         let key = output.part_key(partition, &self.job);
@@ -92,10 +92,10 @@ impl JobHandle {
         Ok(bytes)
     }
 
-    /// Everything that is known of it.
+    /// Returns everything that is known about the job.
     ///
     /// # Errors
-    /// `job-missing` when the job was cleaned; [a service's](crate#errors).
+    /// `job-missing` when the job was cleaned; [a service error](crate#errors).
     pub async fn status(&self) -> Result<JobStatus> {
         let conductor = &self.shared.conductor;
         let view = conductor.ledger.job(&self.job).await?;
@@ -109,17 +109,17 @@ impl JobHandle {
         Ok(JobStatus { progress: self.progress_of(&view).await?, report, ..status })
     }
 
-    /// How far it is now.
+    /// Returns how far the job has come.
     ///
     /// # Errors
-    /// `job-missing` when the job was cleaned; [a service's](crate#errors).
+    /// `job-missing` when the job was cleaned; [a service error](crate#errors).
     pub async fn progress(&self) -> Result<Progress> {
         let view = self.shared.conductor.ledger.job(&self.job).await?;
         self.shared.saw(&self.job, view.phase);
         self.progress_of(&view).await
     }
 
-    /// How far a job is that looks so, with the tasks of the stage counted.
+    /// Returns the progress of a job with this item, with the tasks of its stage counted.
     pub(crate) async fn progress_of(&self, view: &JobView) -> Result<Progress> {
         let ledger = &self.shared.conductor.ledger;
         let mut progress = Progress::of(view);
@@ -139,20 +139,22 @@ impl JobHandle {
         Ok(progress)
     }
 
-    /// Waits for its end. Whoever waits also looks after the job now and then; that nobody does costs it no more than time.
+    /// Waits for the job's end. While it waits, the driver also looks after the job now and then; without a driver the job
+    /// only takes longer.
     ///
-    /// On AWS a poll is one read of one item, two seconds apart in the end: waiting for an hour costs $0.0003.
+    /// On AWS a poll is one read of one item, and polls are two seconds apart in the end: waiting for an hour costs $0.0003.
     ///
     /// # Errors
     /// Why the job failed (`map-failed`, `out-of-memory`, `job-too-long`, `output-exists`, …) or was cancelled (`cancelled`,
-    /// `interrupted`); then its output holds what it held before. [A service's](crate#errors), when no look at it has succeeded
-    /// for 5 minutes, on the embedded runtime 10 s: on AWS the job goes on, and [`crate::Driver::attach`] finds it again.
+    /// `interrupted`); its output then holds what it held before. [A service error](crate#errors), when no read of the job
+    /// has succeeded for 5 minutes, on the embedded runtime for 10 s: on AWS the job goes on, and [`crate::Driver::attach`]
+    /// finds it again.
     pub async fn wait(&self) -> Result<Report> {
         self.wait_until_end(None).await
     }
 
-    /// Waits for its end and tells how far it is: at each new phase, and in between a few times a second on the embedded
-    /// runtime, every few seconds on AWS, where counting committed tasks costs a read of 32 of them together.
+    /// Waits for the job's end and calls `tell` with its progress: at each new phase, and in between a few times a second on
+    /// the embedded runtime. On AWS it is every few seconds, as counting committed tasks costs a read for every 32 of them.
     ///
     /// # Errors
     /// As [`JobHandle::wait`].
@@ -165,11 +167,11 @@ impl JobHandle {
         tokio::select! {
             biased;
             done = self.follow(tell) => match done {
-                // Its servers were gone before they had answered.
+                // The servers were gone before they had answered.
                 Err(_) if !neighbour.is_running() => neighbour.outcome(&self.job),
                 done => done,
             },
-            // Its program has seen the end, and took its servers with it: what it wrote down is what there is.
+            // The job's program has seen the end and taken its servers with it: its record is all there is.
             () = neighbour.gone() => neighbour.outcome(&self.job),
         }
     }
@@ -184,7 +186,7 @@ impl JobHandle {
             let view = match conductor.ledger.job(&self.job).await {
                 Ok(view) => view,
                 Err(error) => {
-                    // The job goes on; that one look fails says nothing of it.
+                    // The job goes on: a failed read says nothing about it.
                     let since = *failing.get_or_insert_with(Instant::now);
                     if !passes(&error) || since.elapsed() > pace.failing_max {
                         return Err(error);
@@ -221,7 +223,7 @@ impl JobHandle {
                 Phase::Failed | Phase::Cancelled => {
                     self.record_end(&view, None);
                     let error = view.error.unwrap_or_else(|| Error::new(Code::Failed, "the job failed without a word"));
-                    // There no role is in the way, but the file system.
+                    // On this machine it is the file system that refuses, not a role.
                     let local = self.shared.place.runtime().is_some();
                     return Err(if local && error.is(Code::AccessDenied) {
                         output::check_permissions(error)
@@ -233,7 +235,7 @@ impl JobHandle {
             }
             if conducted.elapsed() > next {
                 next = pace.conduct;
-                // Somebody else may have it in hand: the job's own item is what says how it goes on.
+                // Another process may have it in hand: the job's own item says how the job goes on.
                 if let Err(error) = conductor.conduct(&self.job).await {
                     tracing::warn!(job = %self.job, %error, "looking after the job");
                 }
@@ -255,7 +257,7 @@ impl JobHandle {
         }
     }
 
-    /// Writes down how it ended, where this program runs it.
+    /// Records how the job ended, if this program runs it.
     fn record_end(&self, view: &JobView, report: Option<&Report>) {
         let Some(keeper) = self.shared.place.keeper() else { return };
         let mut status = JobStatus::submitted(&self.job, &self.spec);
@@ -263,11 +265,11 @@ impl JobHandle {
         keeper.end(JobStatus { report: report.cloned(), ..status });
     }
 
-    /// Cancels it: what is running is told within seconds, and nothing of it is published. One whose result is just being made
-    /// visible ends as it would have.
+    /// Cancels the job: its workers are told within seconds, and nothing of it is published. A job that is already
+    /// publishing goes on to succeed.
     ///
     /// # Errors
-    /// `job-missing` when the job was cleaned; [a service's](crate#errors); it may be called again.
+    /// `job-missing` when the job was cleaned; [a service error](crate#errors), after which it may be called again.
     pub async fn cancel(&self) -> Result<()> {
         let error = Error::new(Code::Cancelled, format!("job {} was cancelled", self.job));
         let conductor = &self.shared.conductor;
@@ -279,7 +281,7 @@ impl JobHandle {
     }
 }
 
-/// Whether an error of looking at a job may pass by itself.
+/// Returns whether an error of reading a job may pass by itself.
 pub(crate) fn passes(error: &Error) -> bool {
     error.is_retryable() || error.known_code().is_some_and(Code::is_of_credentials)
 }

@@ -1,12 +1,12 @@
-//! Holding a local output: what tells other programs of this machine that the job that has claimed it is alive.
+//! The lock on a local output, which tells other programs of this machine that the job that has claimed it is alive.
 //!
-//! A claim ([`kinglet_core::wire::owner`]) says which job has the output. On AWS the ledger tells whether that job is alive; an
-//! embedded runtime's ledger is gone with its program. So the driver also locks the output's directory (`flock`), for as long
-//! as the job runs. The system gives the lock back when the program ends, however it does: whoever has the lock knows that a
-//! claim he finds there is a dead job's.
+//! A claim ([`kinglet_core::wire::owner`]) says which job has the output. On AWS the ledger tells whether that job is alive,
+//! but an embedded runtime's ledger is gone with its program. So the driver also locks the output's directory (`flock`), for
+//! as long as the job runs. The system releases the lock when the program ends, in whichever way: a program that gets the
+//! lock knows that a claim it finds there is a dead job's.
 //!
-//! A file system that other machines use as well, as NFS, keeps the locks of directories on each machine. There, and where there
-//! are no locks, a claim that was not renewed for an hour is taken for dead, as in S3.
+//! On a file system that other machines use too, such as NFS, the locks of directories are kept on each machine. There, and
+//! where there are no locks, a claim that was not renewed for an hour is taken for a dead job's, as in S3.
 
 use crate::output::Directories;
 use crate::{Code, Error, Result};
@@ -19,7 +19,7 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// How often a directory may be removed by another while it is being locked.
+/// How often a directory may be removed by another program while it is being locked.
 const TRIES_MAX: u32 = 16;
 
 /// A lock on the directory of an output.
@@ -27,15 +27,15 @@ pub(crate) struct Hold {
     dir: File,
     path: PathBuf,
     made: Option<Directories>,
-    /// Whether the lock counts: the file system has locks, and all that use it see them.
+    /// Whether the lock counts: the file system has locks, and every program that uses the file system sees them.
     locked: bool,
 }
 
 impl Hold {
-    /// Makes the directory where it is not there, and locks it. May wait for a second, to name who has it.
+    /// Makes the directory if it is missing, and locks it. May wait for a second, to name the job that has it.
     ///
     /// # Errors
-    /// [`Error::Input`] with `output-taken` when a job of this machine has it.
+    /// `output-taken` when a job of this machine has it.
     pub(crate) fn take(path: &Path, shown: &str) -> Result<Self> {
         let unwritable = |e: std::io::Error| {
             crate::output::check_permissions(Error::new(Code::OutputUnwritable, format!("writing {shown}: {e}")))
@@ -68,12 +68,12 @@ impl Hold {
             .with_hint("choose another output"))
     }
 
-    /// Whether it is surely the only one that holds the output.
+    /// Returns whether nobody else can hold the output.
     pub(crate) fn is_locked(&self) -> bool {
         self.locked
     }
 
-    /// Whether the directory that is locked is the one of this path: another may have been made in its place.
+    /// Returns whether the locked directory is still the one at this path: another may have been made in its place.
     fn is_current(&self) -> bool {
         let id = |meta: &std::fs::Metadata| (meta.dev(), meta.ino());
         match (self.dir.metadata(), std::fs::metadata(&self.path)) {
@@ -82,7 +82,7 @@ impl Hold {
         }
     }
 
-    /// Removes the hidden files of uploads whose runtime was killed: nobody else writes here now.
+    /// Removes the hidden files of uploads whose runtime was killed. Nobody else writes here now.
     fn remove_partial(&self) {
         let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX)) {
@@ -92,7 +92,7 @@ impl Hold {
         }
     }
 
-    /// Removes the directories that were made for the output, as far as nothing is in them.
+    /// Removes the directories that were made for the output, as far as they are empty.
     pub(crate) fn remove_made(&self) {
         if let Some(made) = self.made.as_ref().filter(|_| self.is_current() || !self.path.exists()) {
             made.remove_empty();
@@ -100,8 +100,9 @@ impl Hold {
     }
 }
 
-/// The file systems whose locks of directories other machines may not see, or which may stand for one of these, by the numbers of
-/// Linux (`linux/magic.h` and the file systems' own headers): NFS, SMB (three of them), FUSE, Ceph, 9P, AFS, Coda, Lustre, GPFS.
+/// The file systems whose locks of directories other machines may not see, or which may stand for one of these, by their
+/// numbers in Linux (`linux/magic.h` and the file systems' own headers): NFS, SMB (three of them), FUSE, Ceph, 9P, AFS,
+/// Coda, Lustre, GPFS.
 const SHARED: [u32; 11] = [
     0x6969,
     0x517b,
@@ -116,12 +117,13 @@ const SHARED: [u32; 11] = [
     0x4750_4653,
 ];
 
-/// Whether a file system is one of [`SHARED`], or cannot be told.
+/// Returns whether a file system is one of [`SHARED`], or cannot be told.
 fn is_shared(dir: &File) -> bool {
     rustix::fs::fstatfs(dir).map_or(true, |found| SHARED.contains(&(found.f_type as u32)))
 }
 
-/// Removes what a dead job has left in its output, if nobody has that now: its claim, and parts of a result that was not whole.
+/// Removes what a dead job has left in its output, if nobody has the output now: its claim, and parts of a result that was
+/// not whole.
 pub(crate) fn clear_after(path: &Path, job: &JobId) {
     let owner = |path: &Path| Owner::read(&std::fs::read(path.join(OWNER)).ok()?, "").ok();
     if owner(path).is_none_or(|owner| owner.job != *job) {
@@ -132,14 +134,14 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         read => match read.ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok()) {
             Some(manifest) => Some(manifest.job),
-            // Whose result is there cannot be told: the next job in the output will say so.
+            // It cannot be told whose result this is: the next job in the output will say so.
             None => return,
         },
     };
     let is_of_whole = |of: &JobId| whole.as_deref() == Some(of.as_str());
     let is_whole = is_of_whole(job);
     let Some(owner) = owner(path).filter(|owner| owner.job == *job) else { return };
-    // What had replaced a result before its program died has still to remove that.
+    // If the job's result had replaced another before its program died, that other result is still to be removed.
     let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
     let is_part = |name: &str| name.starts_with(PART) && !name.contains('/');
     let replaced: Vec<_> = replaced.map(|part| part.name).filter(|name| is_part(name)).collect();
@@ -157,7 +159,7 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     }
 }
 
-/// Who locks an output claims it within so many looks, as a rule.
+/// How often the claim is looked for: a program that locks an output normally claims it within this time, a second in all.
 const LOOKS_MAX: u32 = 50;
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -199,7 +201,7 @@ mod tests {
         assert!(error.to_string().contains("just being started"), "{error}");
         hold.remove_made();
         assert!(!dir.path().join("a").exists());
-        // The directory that was locked is gone: it stands in nobody's way.
+        // The locked directory is gone, so its lock hinders nobody.
         let next = Hold::take(&out, "a/b").unwrap();
         drop(hold);
         assert!(Hold::take(&out, "a/b").is_err());

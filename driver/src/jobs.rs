@@ -12,7 +12,7 @@ use kinglet_core::ids::{JobId, Timestamp};
 use std::collections::BTreeMap;
 
 impl Driver {
-    /// The jobs that the ledger keeps, oldest first.
+    /// Lists the jobs that the ledger keeps, oldest first.
     ///
     /// # Errors
     /// [A service's](crate#errors).
@@ -29,10 +29,10 @@ impl Driver {
         Ok(jobs)
     }
 
-    /// The job that somebody means by its id, by the start of one of the id's halves, or by the word `last`.
+    /// Finds a job by its id, by the start of one of the id's halves, or by the word `last`.
     ///
     /// # Errors
-    /// `job-missing` or `job-ambiguous` when no job or several jobs are meant; [a service's](crate#errors).
+    /// `job-missing` when no job is meant, `job-ambiguous` when several are; [a service error](crate#errors).
     pub async fn find_job(&self, wanted: &str) -> Result<JobId> {
         if wanted.len() == ID_CHARS {
             return wanted.parse();
@@ -40,19 +40,19 @@ impl Driver {
         pick(&self.jobs().await?, wanted, &format!("in table {}", self.shared.conductor.stack.table))
     }
 
-    /// Goes on with a job that was submitted before, by whichever program: to wait for it, to cancel it.
+    /// Attaches to a job that any program submitted before: to wait for it or to cancel it.
     ///
     /// # Errors
     /// `job-missing`; `frame-version` when another version of Kinglet submitted it; [a service's](crate#errors).
     pub async fn attach(&self, job: &JobId) -> Result<JobHandle> {
-        // That of a missing job is the better error than that of its missing spec.
+        // For a missing job, the error of the ledger is better than that of the missing spec.
         self.shared.conductor.ledger.job(job).await?;
         let spec = self.shared.conductor.spec(job).await?;
         let before = self.shared.conductor.clients.meter.totals();
         Ok(JobHandle::new(self.shared.clone(), job.clone(), spec, before))
     }
 
-    /// What [`Driver::clean`] would remove. Nothing is removed.
+    /// Returns what [`Driver::clean`] would remove. Nothing is removed.
     ///
     /// # Errors
     /// [A service's](crate#errors).
@@ -62,12 +62,12 @@ impl Driver {
         Ok(found)
     }
 
-    /// Removes what jobs left in the work bucket, in the ledger and, of uploads that came too late, in their outputs, and that were
-    /// over before a time. Results stay. A job that runs is left alone, whatever the time; so is one that a driver submits just
-    /// now, and what [`Driver::share`] has written, for as long as the stack keeps it.
+    /// Removes what jobs that were over before a time have left: in the work bucket, in the ledger, and uploads in their
+    /// outputs that came too late. Results stay. A job that runs is left alone, whatever the time, and so is one that is
+    /// just being submitted. What [`Driver::share`] has written stays for as long as the stack keeps it.
     ///
     /// # Errors
-    /// As [`Driver::leftovers`]; what was removed by then stays so.
+    /// As [`Driver::leftovers`]. What was removed before the error stays removed.
     pub async fn clean(&self, before: Timestamp) -> Result<Leftovers> {
         let mut cleaned = Leftovers::default();
         for (job, left) in self.over_before(before).await? {
@@ -77,7 +77,7 @@ impl Driver {
         Ok(cleaned)
     }
 
-    /// What is left of jobs that were over before a time.
+    /// Finds what is left of jobs that were over before a time.
     async fn over_before(&self, before: Timestamp) -> Result<BTreeMap<JobId, Leftover>> {
         let conductor = &self.shared.conductor;
         let mut found = conductor.leftovers().await?;
@@ -85,7 +85,7 @@ impl Driver {
         Ok(found)
     }
 
-    /// Everything that is known of a job.
+    /// Returns everything that is known about a job.
     ///
     /// # Errors
     /// As [`Driver::attach`].
@@ -93,11 +93,11 @@ impl Driver {
         self.attach(job).await?.status().await
     }
 
-    /// What the functions wrote of a job, in order; at most [`LOG_LINES_MAX`] lines. CloudWatch has a line some seconds after
-    /// it was written.
+    /// Returns the lines that the functions logged about a job, in order: at most [`LOG_LINES_MAX`]. CloudWatch has a line
+    /// some seconds after it was written.
     ///
     /// # Errors
-    /// `job-missing`; [a service's](crate#errors), that of CloudWatch Logs among them.
+    /// `job-missing`; [a service error](crate#errors), also from CloudWatch Logs.
     pub async fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
         let functions = &self.shared.conductor.stack.functions;
         let large = functions.mapper_large.iter();

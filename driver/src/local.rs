@@ -21,12 +21,12 @@ pub enum LocalFunctions {
     /// This very program, started again as splitter, mapper and reducer.
     #[default]
     Itself,
-    /// The built functions in a directory, each as `NAME/bootstrap`, as `sam build` lays them out, or as `kinglet-NAME`, as
-    /// cargo does; the names are `splitter`, `mapper` and `reducer`. Jobs must be linked into them.
+    /// The built functions in a directory: each as `NAME/bootstrap`, as `sam build` lays them out, or as `kinglet-NAME`, as
+    /// cargo does. The names are `splitter`, `mapper` and `reducer`. The jobs must be linked into them.
     Directory(PathBuf),
 }
 
-/// The embedded runtime, as it is to be started.
+/// The embedded runtime, with the choices that it is started with.
 ///
 /// ```no_run
 /// # async fn start() -> kinglet::Result<()> {
@@ -55,7 +55,7 @@ const TABLE: &str = "kinglet";
 const WORK_BUCKET: &str = "kinglet-work";
 
 impl Local {
-    /// As many functions at once as there are cores, each with the memory that brings one vCPU.
+    /// Runs as many functions at once as there are cores, each with the memory that brings one vCPU.
     pub fn new() -> Self {
         Local {
             concurrency: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
@@ -74,20 +74,20 @@ impl Local {
         }
     }
 
-    /// How many functions run at once.
+    /// Sets how many functions run at once.
     pub fn with_concurrency(self, concurrency: u32) -> Self {
         Local { concurrency: concurrency.max(1), ..self }
     }
 
-    /// The memory of each function in MB, 128 to 10,240. It sets the number of threads, one for each 1,769 MB, and how much a
-    /// mapper holds before it spills.
+    /// Sets the memory of each function in MB, from 128 to 10,240. It decides the number of threads, one for each 1,769 MB,
+    /// and how much a mapper holds before it spills.
     pub fn with_memory_mb(self, memory_mb: u32) -> Self {
         Local { memory_mb, ..self }
     }
 
-    /// The memory in MB, 128 to 10,240, of the larger mapper: map tasks that died of memory are tried again on it. By default
-    /// four times that of the other functions, at most 10,240. Nothing is taken before it is needed, and as a rule nothing
-    /// dies of memory unless [memory is enforced](Local::with_memory_enforced).
+    /// Sets the memory of the larger mapper in MB, from 128 to 10,240. Map tasks that died of memory are tried again on it.
+    /// The default is four times the memory of the other functions, at most 10,240 MB. The memory is only used when it is
+    /// needed, and tasks seldom die of memory unless [memory is enforced](Local::with_memory_enforced).
     pub fn with_mapper_large_memory_mb(self, memory_mb: u32) -> Self {
         Local { mapper_large_memory_mb: Some(memory_mb), ..self }
     }
@@ -97,35 +97,35 @@ impl Local {
         Local { enforce_memory: true, ..self }
     }
 
-    /// Gives each function the part of a CPU that Lambda gives for its memory, where control groups can be written.
+    /// Gives each function the share of a CPU that Lambda gives for its memory, where control groups can be written.
     pub fn with_cpu_share(self) -> Self {
         Local { cpu: CpuShare::ByMemory, ..self }
     }
 
-    /// How long one invocation may run, at most 900 s.
+    /// Sets how long one invocation may run, at most 900 s.
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Local { timeout, ..self }
     }
 
-    /// Where intermediate data goes, in a directory of its own that is removed at the end; the system's temporary directory
-    /// by default.
+    /// Sets the directory for intermediate data, the system's temporary directory by default. The data lie in a directory of
+    /// their own below it, which is removed at the end.
     pub fn with_data_dir(self, dir: impl Into<PathBuf>) -> Self {
         Local { data_dir: Some(dir.into()), ..self }
     }
 
-    /// What the functions run.
+    /// Sets what the functions run.
     pub fn with_functions(self, functions: LocalFunctions) -> Self {
         Local { functions, ..self }
     }
 
-    /// Ships this program to the functions as on AWS: it is checked, stripped, uploaded to the embedded S3, fetched from there
-    /// and run as the functions' child. To try that out, as it is slower than the default: there the functions hold the
-    /// program, as they are it.
+    /// Ships this program to the functions as on AWS: it is checked, stripped, uploaded to the embedded S3, fetched from
+    /// there and run as the functions' child. This is for trying out shipping. It is slower than the default, where the
+    /// functions are this program.
     pub fn with_shipped_program(self) -> Self {
         self.with_program(Program::Itself)
     }
 
-    /// Where the functions have the jobs' code from: by default they hold it ([`Program::Linked`]).
+    /// Sets where the functions get the jobs' code from. By default the code is linked into them ([`Program::Linked`]).
     pub fn with_program(self, program: Program) -> Self {
         Local { program, ..self }
     }
@@ -135,31 +135,31 @@ impl Local {
         Local { shipping_allowed: false, ..self }
     }
 
-    /// Uses S3 and DynamoDB servers that run already instead of the embedded ones: emulators, or S3-compatible stores. Inputs
-    /// and outputs must then be `s3://` URIs.
+    /// Uses running S3 and DynamoDB servers instead of the embedded ones: emulators, or S3-compatible stores. Inputs and
+    /// outputs must then be `s3://` URIs.
     pub fn with_servers(self, servers: Servers) -> Self {
         Local { servers: Some(servers), ..self }
     }
 
-    /// Where its jobs are recorded, so that `kinglet jobs` and [`crate::Machine`] know of them: `$KINGLET_STATE_DIR`, else
-    /// `$XDG_STATE_HOME/kinglet`, else `~/.local/state/kinglet` by default. The newest 200 are kept.
+    /// Sets where jobs are recorded, so that `kinglet jobs` and [`crate::Machine`] know them. The default is
+    /// `$KINGLET_STATE_DIR`, else `$XDG_STATE_HOME/kinglet`, else `~/.local/state/kinglet`. The newest 200 are kept.
     pub fn with_state_dir(self, dir: impl Into<PathBuf>) -> Self {
         Local { state_dir: Some(dir.into()), ..self }
     }
 
-    /// Puts [gates](kinglet_local::gate) before S3 and DynamoDB, at which tests refuse, lose and hold requests:
-    /// `driver.runtime()` has them.
+    /// Puts [gates](kinglet_local::gate) before S3 and DynamoDB, at which tests refuse, lose and hold requests.
+    /// `driver.runtime()` returns them.
     #[doc(hidden)]
     pub fn with_gates(self) -> Self {
         Local { gates: true, ..self }
     }
 
-    /// Starts it.
+    /// Starts the embedded runtime and connects to it.
     ///
     /// # Errors
-    /// `no-jobs` when nothing is registered, `job-name-taken` when two jobs have one name; `driver-in-worker` inside a function;
-    /// `function-missing` when a function's program is not built; `local-start` when loopback or the directory for data cannot
-    /// be used.
+    /// `no-jobs` when nothing is registered; `job-name-taken` when two jobs have one name; `driver-in-worker` inside a
+    /// function; `function-missing` when a function's program is not built; `local-start` when loopback or the data
+    /// directory cannot be used.
     pub async fn start(self) -> Result<Driver> {
         let began = std::time::Instant::now();
         crate::entry::refuse_in_worker()?;
@@ -263,7 +263,7 @@ impl Default for Local {
 }
 
 impl Driver {
-    /// Starts the embedded runtime with its defaults; [`Local`] has the choices.
+    /// Starts the embedded runtime with its defaults. [`Local`] has the choices.
     ///
     /// # Errors
     /// As [`Local::start`].

@@ -1,7 +1,7 @@
-//! The jobs of this machine: those that programs ran, or run right now, on their embedded runtimes.
+//! The jobs of this machine: those that programs run, or have run, on their embedded runtimes.
 //!
-//! While such a program runs, its S3, its DynamoDB and its Lambda host listen on loopback, and its record says where and by
-//! which keys. So other programs of the same user look after its jobs in the way that they look after jobs on AWS.
+//! While such a program runs, its S3, its DynamoDB and its Lambda host listen on loopback, and its record holds their
+//! addresses and keys. So other programs of the same user can look after its jobs as they look after jobs on AWS.
 
 use crate::driver::Driver;
 use crate::handle::JobHandle;
@@ -18,7 +18,7 @@ use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_local::REGION;
 use std::path::{Path, PathBuf};
 
-/// The jobs of embedded runtimes on this machine, of this user.
+/// This user's jobs on embedded runtimes of this machine.
 ///
 /// ```no_run
 /// # async fn list() -> kinglet::Result<()> {
@@ -32,15 +32,14 @@ pub struct Machine {
     dir: PathBuf,
 }
 
-/// What the names of embedded runtimes' directories start with.
+/// The start of the names of embedded runtimes' directories.
 const RUNTIME: &str = "kinglet-";
 
 impl Machine {
-    /// The jobs of this user: those recorded in `$KINGLET_STATE_DIR`, else `$XDG_STATE_HOME/kinglet`, else
-    /// `~/.local/state/kinglet`.
+    /// Opens this user's records, in `$KINGLET_STATE_DIR`, else `$XDG_STATE_HOME/kinglet`, else `~/.local/state/kinglet`.
     ///
     /// # Errors
-    /// `state-dir` when none of these is set.
+    /// `state-dir` when there is no such directory to use: `KINGLET_STATE_DIR` is empty, or the user has no home.
     pub fn open() -> Result<Self> {
         let dir = state_dir().ok_or_else(|| {
             Error::new(Code::StateDir, "there is no directory for the records of this machine's jobs")
@@ -49,12 +48,12 @@ impl Machine {
         Ok(Machine::at(dir))
     }
 
-    /// The jobs recorded in this state directory.
+    /// Opens the records in this state directory.
     pub fn at(state_dir: impl Into<PathBuf>) -> Self {
         Machine { dir: state_dir.into() }
     }
 
-    /// The state directory.
+    /// Returns the state directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -79,7 +78,7 @@ impl Machine {
         Ok(jobs)
     }
 
-    /// The recorded jobs, oldest first. A record that cannot be read is left out, and logged.
+    /// Lists the recorded jobs, oldest first. A record that cannot be read is left out, and logged.
     ///
     /// # Errors
     /// `state-dir` when the state directory cannot be read.
@@ -100,10 +99,11 @@ impl Machine {
         Ok(jobs)
     }
 
-    /// The job that somebody means by its id, by the start of one of the id's halves, or by the word `last`.
+    /// Finds a job by its id, by the start of one of the id's halves, or by the word `last`.
     ///
     /// # Errors
-    /// `job-missing` or `job-ambiguous` when no job or several jobs are meant; `state-dir`.
+    /// `job-missing` when no job is meant, `job-ambiguous` when several are; `state-dir` when the state directory cannot be
+    /// read.
     pub async fn find_job(&self, wanted: &str) -> Result<JobId> {
         let summary = |job: JobId| JobSummary {
             job,
@@ -126,16 +126,17 @@ impl Machine {
         })
     }
 
-    /// Everything that is known of a job. One whose program is gone without a word has failed with `driver-lost`.
+    /// Returns everything that is known about a job. A job whose program is gone without recording its end has failed with
+    /// `driver-lost`.
     ///
     /// # Errors
-    /// `job-missing`; `record-unreadable` when its record cannot be read, as one of another version.
+    /// `job-missing`; `record-unreadable` when the job's record cannot be read, for example one of another version.
     pub async fn status(&self, job: &JobId) -> Result<JobStatus> {
         if let Some(handle) = self.reach(job).await? {
             let neighbour = Neighbour { dir: self.job_dir(job) };
             tokio::select! {
                 status = handle.status() => return status,
-                // It has ended meanwhile, and its servers with it.
+                // The job has ended meanwhile, and its servers with it.
                 () = neighbour.ended() => {}
             }
         }
@@ -157,7 +158,7 @@ impl Machine {
         }
     }
 
-    /// Goes on with a job that another program of this machine runs: to wait for it, to cancel it.
+    /// Attaches to a job that another program of this machine runs: to wait for it or to cancel it.
     ///
     /// # Errors
     /// `job-missing`; `job-ended` when it no longer runs: [`Machine::status`] says how it ended.
@@ -168,10 +169,10 @@ impl Machine {
         })
     }
 
-    /// What the functions wrote of a job, in order.
+    /// Returns the lines that the functions logged about a job, in order.
     ///
     /// # Errors
-    /// `job-missing`; `record-unreadable` when its record cannot be read, as one of another version.
+    /// `job-missing`; `record-unreadable` when the job's record cannot be read, for example one of another version.
     pub fn logs(&self, job: &JobId, filter: &LogFilter) -> Result<Vec<LogLine>> {
         let (dir, record) = (self.job_dir(job), self.record(job)?);
         if let Some(servers) = record.servers {
@@ -183,8 +184,8 @@ impl Machine {
         Ok(Record::read_log(&dir).into_iter().filter(|line| filter.takes(line)).collect())
     }
 
-    /// Removes the data of the embedded runtime that ran a job, where its program was killed before it could; not while another
-    /// of its jobs runs.
+    /// Removes the data of the embedded runtime that ran a job, if its program was killed before it could. Data that another
+    /// running job uses stay.
     fn remove_data(&self, dir: &Path) {
         let Ok(Some(Record { servers: Some(servers), .. })) = Record::read(dir) else { return };
         let in_use = self.recorded().unwrap_or_default().iter().map(|job| self.job_dir(job)).any(|other| {
@@ -205,7 +206,7 @@ impl Machine {
         }
     }
 
-    /// What [`Machine::clean`] would remove. Nothing is removed.
+    /// Returns what [`Machine::clean`] would remove. Nothing is removed.
     ///
     /// # Errors
     /// `state-dir` when the state directory cannot be read.
@@ -215,7 +216,7 @@ impl Machine {
         Ok(found)
     }
 
-    /// Forgets jobs that ended before a time, and removes what is left of them. Jobs that run are left alone.
+    /// Forgets the jobs that ended before a time, and removes what is left of them. Jobs that run are left alone.
     ///
     /// # Errors
     /// `state-dir` when the state directory cannot be read, or a record in it cannot be removed.
@@ -223,7 +224,7 @@ impl Machine {
         let mut cleaned = Leftovers::default();
         for job in self.ended_before(before)? {
             let dir = self.job_dir(&job);
-            // Of a program that was killed, the record still says where its servers and its output were.
+            // If the program was killed, the record still says where its servers and its output were.
             let output = Record::read(&dir).ok().flatten().and_then(|record| record.servers?.output);
             if let Some(output) = output {
                 crate::hold::clear_after(&output, &job);
@@ -238,7 +239,8 @@ impl Machine {
         Ok(cleaned)
     }
 
-    /// The jobs that do not run and ended before a time. A record that cannot be read is of no use, and counts as one of old.
+    /// Returns the jobs that do not run and ended before a time. A record that cannot be read is of no use, and counts as an
+    /// old one.
     fn ended_before(&self, before: Timestamp) -> Result<Vec<JobId>> {
         let mut jobs = self.recorded()?;
         jobs.retain(|job| {
@@ -261,7 +263,7 @@ impl Machine {
     }
 }
 
-/// A driver that talks to the servers of another program.
+/// Makes a driver that uses the servers of another program.
 fn connect(at: RuntimeAddress, neighbour: Neighbour) -> Result<Driver> {
     let [s3, dynamodb, lambda] = at.urls;
     let endpoints = Endpoints { s3, dynamodb, lambda, region: REGION.to_owned(), keys: at.keys };
@@ -270,7 +272,7 @@ fn connect(at: RuntimeAddress, neighbour: Neighbour) -> Result<Driver> {
     let stack = Stack { table: at.table, work_bucket: at.work_bucket, functions, timeout_ms: at.timeout_ms };
     let jobs = crate::entry::registry()?;
     let conductor = Conductor::new(Clients::at(&endpoints), stack);
-    // It starts no jobs.
+    // This driver starts no jobs.
     let shipping = Shipping::new(Program::Linked, Architecture::here(), false);
     Ok(Driver::new(conductor, jobs, Place::Neighbour(neighbour), shipping))
 }

@@ -1,5 +1,5 @@
-//! What `kinglet bench` and `kinglet tune` need of a stack besides running jobs on it: its functions as Lambda describes them,
-//! the mapper's memory changed for a while, data brought to where it can be read, and what a run leaves removed.
+//! What `kinglet bench` and `kinglet tune` need of a stack besides running jobs: its functions as Lambda describes them,
+//! another memory for the mapper for a while, data copied to where it can be read, and the removal of what a run leaves.
 
 use crate::connection::Connection;
 use crate::driver::Driver;
@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// A stack that is measured on.
+/// A stack on which something is measured.
 ///
 /// ```no_run
 /// # async fn describe(driver: kinglet::Driver) -> kinglet::Result<()> {
@@ -29,18 +29,18 @@ pub struct Measure<'a> {
     shared: &'a Connection,
 }
 
-/// What this process has changed, and what it was before the first change, by the stack's id: two stacks may have functions of
-/// one name, in two regions or accounts.
+/// What this process has changed, by the stack's id, and the memory from before the first change. Two stacks in two regions
+/// or accounts may have functions of one name, so names alone would not do.
 static CHANGED: Mutex<BTreeMap<String, (Functions, u32)>> = Mutex::new(BTreeMap::new());
 
-/// How long setting things right again may keep an interrupted program from ending.
+/// How long an interrupted program may be kept from ending while the memory is restored.
 const RESTORE_MAX: Duration = Duration::from_secs(60);
 
 fn changed() -> std::sync::MutexGuard<'static, BTreeMap<String, (Functions, u32)>> {
     CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives all mappers back the memory that they had, at the same time, in a program that was interrupted.
+/// Restores the memory of all mappers at the same time, in a program that was interrupted.
 pub(crate) async fn restore_interrupted() {
     let all = std::mem::take(&mut *changed());
     let restore = |(stack, (functions, memory_mb)): (String, (Functions, u32))| async move {
@@ -55,26 +55,27 @@ pub(crate) async fn restore_interrupted() {
 }
 
 impl<'a> Measure<'a> {
-    /// Measures on the stack of a driver.
+    /// Measures on the stack of this driver.
     pub fn on(driver: &'a Driver) -> Self {
         Measure { shared: &driver.shared }
     }
 
-    /// The memory of the stack's mapper in MB.
+    /// Returns the memory of the stack's mapper in MB.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn mapper_memory_mb(&self) -> Result<u32> {
         self.shared.conductor.functions.mapper_memory_mb().await
     }
 
-    /// Gives the stack's mapper so much memory, for every job that runs on the stack, until [`Measure::restore_mapper_memory`]
-    /// or Ctrl-C gives it back what it had. A program that is killed leaves it as it is.
+    /// Sets the memory of the stack's mapper, for every job that runs on the stack, until [`Measure::restore_mapper_memory`]
+    /// or Ctrl-C restores it. A program that is killed leaves it changed.
+    ///
+    /// This needs the permissions `lambda:GetFunctionConfiguration` and `lambda:UpdateFunctionConfiguration`.
     ///
     /// # Errors
-    /// `not-a-stack` on the embedded runtime, whose memory is chosen when it is started; `function-update` when Lambda does not
-    /// make the change; [a service's](crate#errors): this needs the
-    /// permissions `lambda:GetFunctionConfiguration` and `lambda:UpdateFunctionConfiguration`.
+    /// `not-a-stack` on the embedded runtime, whose memory is chosen when it is started; `function-update` when Lambda does
+    /// not make the change; [a service error](crate#errors).
     pub async fn set_mapper_memory_mb(&self, memory_mb: u32) -> Result<()> {
         let Place::Aws(cloud) = &self.shared.place else {
             return Err(Error::new(Code::NotAStack, "the embedded runtime's memory is chosen when it is started")
@@ -86,10 +87,10 @@ impl<'a> Measure<'a> {
         if before == memory_mb { Ok(()) } else { functions.set_mapper_memory_mb(memory_mb).await }
     }
 
-    /// Undoes what [`Measure::set_mapper_memory_mb`] has done to this stack in this program, through whichever driver.
+    /// Undoes what [`Measure::set_mapper_memory_mb`] did to this stack in this program, through any driver.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn restore_mapper_memory(&self) -> Result<()> {
         let Place::Aws(cloud) = &self.shared.place else { return Ok(()) };
         let before = changed().get(&cloud.deployed.id).cloned();
@@ -103,7 +104,7 @@ impl<'a> Measure<'a> {
     /// Copies the parts of an output from one `s3://` prefix to another, within S3.
     ///
     /// # Errors
-    /// `output` or `uri` when either is not an `s3://` URI; `bucket-missing`; [a service's](crate#errors).
+    /// `output` or `uri` when either is not an `s3://` URI; `bucket-missing`; [a service error](crate#errors).
     pub async fn copy_parts(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (output::in_s3(from)?, output::in_s3(to)?);
         let objects = &self.shared.conductor.objects;
@@ -116,7 +117,7 @@ impl<'a> Measure<'a> {
         Ok(())
     }
 
-    /// Removes what [`Measure::copy_parts`] has put somewhere.
+    /// Removes the parts that [`Measure::copy_parts`] copied to `to`.
     ///
     /// # Errors
     /// As [`Measure::copy_parts`].
@@ -130,11 +131,11 @@ impl<'a> Measure<'a> {
         objects.delete_versions(&to.bucket, parts).await
     }
 
-    /// Removes what a job that has ended has left in the stack's work bucket; what stands of it in the ledger goes by itself.
+    /// Removes what a job that has ended left in the stack's work bucket; its items in the ledger expire by themselves.
     /// Nobody can attach to the job after that.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn remove_intermediates(&self, job: &JobId) -> Result<()> {
         let Conductor { objects, stack, .. } = &self.shared.conductor;
         let listed = objects.list(&stack.work_bucket, &Conductor::prefix(job)).await?;
@@ -142,10 +143,10 @@ impl<'a> Measure<'a> {
         objects.delete(&stack.work_bucket, &keys).await
     }
 
-    /// The stack's functions: splitter, mapper, larger mapper and reducer, as Lambda describes them.
+    /// Returns the stack's functions as Lambda describes them: splitter, mapper, larger mapper and reducer.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn functions(&self) -> Result<Vec<FunctionInfo>> {
         self.shared.conductor.functions.describe().await
     }

@@ -1,4 +1,4 @@
-//! What can be known of a job: plain structs, which `--json` prints as they are.
+//! What can be known about a job: plain structs, which `--json` prints as they are.
 
 use crate::{Code, Error, Phase, Report, Result};
 use kinglet_core::ids::{JobId, Timestamp};
@@ -14,7 +14,7 @@ pub struct JobSummary {
     pub job: JobId,
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
     /// When it was submitted.
     pub submitted_at: Timestamp,
@@ -22,7 +22,7 @@ pub struct JobSummary {
     pub ended_at: Option<Timestamp>,
 }
 
-/// Everything that is known of a job.
+/// Everything that is known about a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobStatus {
@@ -30,16 +30,16 @@ pub struct JobStatus {
     pub job: JobId,
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
-    /// What it reads, as it was named.
+    /// Its inputs, as they were named.
     pub inputs: Vec<String>,
-    /// Where it writes, as it was named.
+    /// Its output, as it was named.
     pub output: String,
-    /// When it came how far.
+    /// When it reached each step.
     #[serde(rename = "phase_at")]
     pub times: JobTimes,
-    /// How far it is.
+    /// How far it has come.
     pub progress: Progress,
     /// Why it failed or was cancelled.
     pub error: Option<Error>,
@@ -47,18 +47,18 @@ pub struct JobStatus {
     pub report: Option<Report>,
 }
 
-/// When a job came how far; `None` for what it has not come to. In JSON, a list of the four.
+/// When a job reached each step; `None` for a step that it has not reached. In JSON, a list of the four.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[Option<Timestamp>; 4]", into = "[Option<Timestamp>; 4]")]
 #[non_exhaustive]
 pub struct JobTimes {
     /// When it was submitted.
     pub submitted_at: Option<Timestamp>,
-    /// When its plan stood: since then it maps.
+    /// When its plan was made, from which time on it maps.
     pub planned_at: Option<Timestamp>,
-    /// When its last map task was committed: since then it reduces.
+    /// When its last map task was committed, from which time on it reduces.
     pub mapped_at: Option<Timestamp>,
-    /// When it ended, well or not.
+    /// When it ended, in whichever way.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -81,7 +81,7 @@ impl From<JobTimes> for [Option<Timestamp>; 4] {
 }
 
 impl JobStatus {
-    /// A job that was submitted just now.
+    /// Makes the status of a job that was submitted just now.
     pub(crate) fn submitted(job: &JobId, spec: &JobSpec) -> Self {
         JobStatus {
             job: job.clone(),
@@ -96,7 +96,7 @@ impl JobStatus {
         }
     }
 
-    /// Takes in what the job's own item says.
+    /// Updates the status from the job's own item in the ledger.
     pub(crate) fn see(&mut self, view: &JobView) {
         self.phase = view.phase;
         self.times = JobTimes::of(view.phase_at);
@@ -104,7 +104,7 @@ impl JobStatus {
         self.error.clone_from(&view.error);
     }
 
-    /// Notes an end that the ledger does not know of.
+    /// Records an end that the ledger does not know.
     pub(crate) fn end_without_success(&mut self, phase: Phase, error: Error) {
         self.phase = phase;
         self.progress.phase = phase;
@@ -113,31 +113,31 @@ impl JobStatus {
     }
 }
 
-/// What jobs have left behind: what cleaning would remove, or has removed.
+/// What jobs have left behind, which cleaning would remove or has removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Leftovers {
     /// The jobs.
     pub jobs: Vec<JobId>,
-    /// How many objects, unfinished uploads or files they had left.
+    /// How many objects, unfinished uploads or files the jobs left.
     pub objects: u64,
-    /// The bytes of these; what an unfinished upload holds is not counted.
+    /// Their bytes, without those of unfinished uploads.
     pub bytes: u64,
-    /// How many items of the ledger they had left; 0 when nothing was removed.
+    /// How many items the jobs left in the ledger; 0 when nothing was removed.
     pub items: u64,
 }
 
-/// How far a job is.
+/// How far a job has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
-    /// Map tasks, committed and all.
+    /// Map tasks: those that are committed, and all.
     pub maps: Tally,
-    /// Reduce tasks, committed and all.
+    /// Reduce tasks: those that are committed, and all.
     pub reduces: Tally,
-    /// Bytes, read by committed map tasks and all.
+    /// Bytes of input: those that committed map tasks have read, and all.
     pub bytes: Tally,
 }
 
@@ -147,12 +147,12 @@ pub struct Progress {
 pub struct Tally {
     /// What is done.
     pub done: u64,
-    /// All there is; 0 while that is not known.
+    /// All there is; 0 while that is unknown.
     pub all: u64,
 }
 
 impl Tally {
-    /// All, or nothing of it.
+    /// Returns all of it as done, or none.
     fn of(all: impl Into<u64>, is_done: bool) -> Self {
         let all = all.into();
         Tally { done: if is_done { all } else { 0 }, all }
@@ -172,12 +172,12 @@ impl From<Tally> for (u64, u64) {
 }
 
 impl Progress {
-    /// Of a job that has no plan yet.
+    /// Returns the progress of a job that has no plan yet.
     pub(crate) fn of_none(phase: Phase) -> Self {
         Progress { phase, maps: Tally::default(), reduces: Tally::default(), bytes: Tally::default() }
     }
 
-    /// As far as the job's own item says: the tasks of the stage it is in are not counted.
+    /// Returns as much as the job's own item says: the tasks of its present stage are not counted.
     pub(crate) fn of(view: &JobView) -> Self {
         let mapped = matches!(view.phase, Phase::Reducing | Phase::Publishing | Phase::Succeeded);
         let reduced = matches!(view.phase, Phase::Publishing | Phase::Succeeded);
@@ -190,11 +190,11 @@ impl Progress {
     }
 }
 
-/// How many characters a job's id has.
+/// The number of characters of a job's id.
 pub(crate) const ID_CHARS: usize = 24;
 
-/// The job that somebody means: by its whole id, by the start of the id or of its random half, or as the `last` submitted.
-/// `jobs` are those there are, oldest first.
+/// Finds the job that `wanted` means: a whole id, the start of an id or of its random half, or `last` for the one submitted
+/// last. `jobs` are sorted, oldest first.
 pub(crate) fn pick(jobs: &[JobSummary], wanted: &str, place: &str) -> Result<JobId> {
     let list = "`kinglet jobs` lists them; they are kept for 7 days";
     if wanted == "last" {
