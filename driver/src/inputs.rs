@@ -1,4 +1,4 @@
-//! From what a user calls an input to objects of a bucket: `s3://` URIs, and local paths that are served in place.
+//! Turns what a user calls an input into objects of a bucket: `s3://` URIs, and local paths that are served in place.
 
 use crate::{Code, Error, Result};
 use kinglet_core::wire::spec::{InputSpec, Objects};
@@ -6,18 +6,18 @@ use kinglet_local::s3::BucketKind;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// An input, and the bucket that must be made for it, if it is local.
+/// An input and, if it is local, the bucket that must be made for it.
 pub(crate) struct Resolved {
     pub(crate) spec: InputSpec,
     pub(crate) mount: Option<BucketKind>,
-    /// The local path, absolute.
+    /// The absolute path, if it is local.
     pub(crate) path: Option<PathBuf>,
 }
 
-/// What makes a name a pattern.
+/// The characters that make a name a pattern.
 const WILD: [char; 4] = ['*', '?', '[', '{'];
 
-/// Bucket and key of an `s3://` URI.
+/// Returns the bucket and the key of an `s3://` URI; `None` for anything else.
 pub(crate) fn s3_uri(uri: &str) -> Option<Result<(String, String)>> {
     let rest = uri.strip_prefix("s3://")?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -27,7 +27,7 @@ pub(crate) fn s3_uri(uri: &str) -> Option<Result<(String, String)>> {
     Some(Ok((bucket.to_owned(), key.to_owned())))
 }
 
-/// Resolves one input. `mounted` names the bucket that a local input gets.
+/// Resolves one input. `mounted` is the name of the bucket that a local input gets.
 pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
     if let Some(parsed) = s3_uri(shown) {
         let (bucket, key) = parsed?;

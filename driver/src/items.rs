@@ -1,4 +1,4 @@
-//! Items that a driver makes: encoded, cut into splits, and written to the work bucket.
+//! Items that a driver makes: they are encoded, cut into splits, and written to the work bucket.
 
 use crate::{Code, Error, Result, Value};
 use bytes::Bytes;
@@ -13,30 +13,30 @@ use kinglet_core::wire::spec::{InputSpec, ItemsSpec, Objects};
 /// How items are cut into splits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ItemCuts {
-    /// Into about as many for each task as make [`WAVES`] tasks for each function that can run at once.
+    /// Evenly, into about [`WAVES`] tasks for each function that can run at once.
     Even,
-    /// Into so many for each task.
+    /// This many for each task.
     PerSplit(usize),
-    /// Into tasks of about the same weight each.
+    /// Tasks of about the same weight.
     Weights(Vec<u64>),
 }
 
-/// How much of the object is handed to the upload at once.
+/// How many bytes of the object are handed to the upload at once.
 const PUSH_BYTES: usize = 8 << 20;
 
-/// Items, ready to be written.
+/// Encoded items, ready to be written.
 pub(crate) struct Made {
     writer: Writer,
     /// The last item of each split.
     last: Vec<usize>,
 }
 
-/// Items that were written.
+/// Items that are written.
 pub(crate) struct Written {
-    /// As a job's input.
+    /// The items as a job's input.
     pub(crate) input: InputSpec,
     pub(crate) spec: ItemsSpec,
-    /// Behind the last byte of each split.
+    /// The end of each split: the position after its last byte.
     pub(crate) ends: Vec<u64>,
 }
 
@@ -49,7 +49,7 @@ impl Made {
         Self::of(writer, cuts, concurrency)
     }
 
-    /// Items that are encoded already.
+    /// Takes items that are already encoded, and cuts them.
     pub(crate) fn of(writer: Writer, cuts: &ItemCuts, concurrency: u32) -> Result<Self> {
         if writer.count() == 0 {
             return Err(Error::new(Code::InputMissing, "there are no items").with_hint("give it at least one"));
@@ -65,7 +65,7 @@ impl Made {
         Ok(Made { writer, last })
     }
 
-    /// Writes the object, and says where it is.
+    /// Writes the object, and returns where it is.
     pub(crate) async fn write(self, conductor: &Conductor, job: &JobId) -> Result<Written> {
         let items = self.writer.count() as u64;
         let items_bytes = self.writer.ends().last().copied().unwrap_or(0);
@@ -84,11 +84,11 @@ impl Made {
     }
 }
 
-/// The last item of each split.
+/// Returns the last item of each split.
 fn cut(count: usize, cuts: &ItemCuts, concurrency: u32) -> Result<Vec<usize>> {
     let tasks = (concurrency.max(1) as usize).saturating_mul(WAVES as usize).min(count);
     match cuts {
-        // Not `count / tasks` each and a short rest: sizes differ by one at most.
+        // Sizes differ by one at most; `count / tasks` each would leave a short last split.
         ItemCuts::Even => Ok((1..=tasks).map(|n| n * count / tasks - 1).collect()),
         ItemCuts::PerSplit(0) => Err(Error::new(Code::ItemsPerSplit, "a split of 0 items holds nothing")
             .with_hint("put one item or more into a split, or leave the choice to Kinglet")),
@@ -101,8 +101,8 @@ fn cut(count: usize, cuts: &ItemCuts, concurrency: u32) -> Result<Vec<usize>> {
     }
 }
 
-/// Splits of whole items, in order, none heavier than it must be: the lightest heaviest split that `tasks` of them allow, found
-/// by halving the interval that it lies in.
+/// Cuts items into at most `tasks` splits of whole items, in order, so that the heaviest split is as light as possible. Its
+/// weight is found by halving the interval that it lies in.
 fn cut_by_weight(weights: &[u64], tasks: usize) -> Vec<usize> {
     let fill = |most: u128| {
         let (mut last, mut held) = (Vec::new(), 0);
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(cut(10, ItemCuts::PerSplit(4)), [3, 7, 9]);
         assert_eq!(cut(4, ItemCuts::PerSplit(4)), [3]);
         assert_eq!(cut(3, ItemCuts::PerSplit(usize::MAX)), [2]);
-        // Weights that grow: later splits hold fewer items.
+        // Weights that grow, so later splits hold fewer items.
         let last = cut(100, ItemCuts::Weights((1..=100).collect()));
         assert_eq!((last.len(), last.last()), (8, Some(&99)));
         assert!(last.windows(3).all(|w| w[2] - w[1] <= w[1] - w[0]), "{last:?}");

@@ -1,4 +1,4 @@
-//! What the functions wrote of a job: from CloudWatch Logs for one on AWS, from files for one on this machine.
+//! What the functions logged about a job: from CloudWatch Logs on AWS, from files on this machine.
 
 use kinglet_core::ids::{JobId, Stage, Timestamp};
 use serde_json::{Map, Value};
@@ -6,21 +6,21 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// One line of a function's log. Lines of Kinglet's own are JSON objects; `core/src/wire/log.rs` draws them.
+/// A line of a function's log. Kinglet's own lines are JSON objects, whose members `docs/reference/logs.md` lists.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// When it was written, as far as that is known.
+    /// When it was written, if that is known.
     pub at: Option<Timestamp>,
     /// The function that wrote it.
     pub function: String,
-    /// As it was written.
+    /// The line as it was written.
     pub text: String,
-    /// Its members, when it is a JSON object.
+    /// Its members, if it is a JSON object.
     pub members: Map<String, Value>,
 }
 
-/// Which lines of a job's log: all, as far as nothing is said.
+/// Which lines of a job's log to read: by default all.
 ///
 /// ```
 /// use kinglet::{LogFilter, Stage};
@@ -30,19 +30,20 @@ pub struct LogLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogFilter {
-    /// Those of this task, of either stage.
+    /// Only lines of this task, of either stage.
     pub task: Option<u32>,
-    /// Those of this stage.
+    /// Only lines of this stage.
     pub stage: Option<Stage>,
-    /// Those written since then.
+    /// Only lines written since this time.
     pub since: Option<Timestamp>,
 }
 
-/// The most lines that are read of one job. A large job writes more; a task, a stage or a time narrows them down.
+/// The most lines that are read of one job's log. A large job writes more; a task, a stage or a time narrows them down.
 pub const LOG_LINES_MAX: usize = 100_000;
 
 impl LogLine {
-    /// A line that `function` wrote, at a time that the log keeps beside it, or else the line itself says.
+    /// Parses a line that `function` wrote. `at` is the time that the log keeps for the line; without it the time is read
+    /// from the line itself.
     pub(crate) fn parse(function: &str, at: Option<Timestamp>, text: &str) -> Self {
         let members = match serde_json::from_str(text) {
             Ok(Value::Object(members)) => members,
@@ -55,12 +56,12 @@ impl LogLine {
         LogLine { at: at.or_else(said), function: function.to_owned(), text: text.to_owned(), members }
     }
 
-    /// The text of a member.
+    /// Returns the text of a member.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.members.get(name)?.as_str()
     }
 
-    /// Whether it is of this job, as far as it says of which it is.
+    /// Returns whether the line is of this job, as far as the line says which job it is of.
     pub(crate) fn is_of(&self, job: &JobId) -> bool {
         match self.member("job") {
             Some(of) => of == job.as_str(),
@@ -70,19 +71,19 @@ impl LogLine {
 }
 
 impl LogFilter {
-    /// Takes only those of this task, of either stage.
+    /// Takes only lines of this task, of either stage.
     #[must_use]
     pub fn with_task(self, task: u32) -> Self {
         LogFilter { task: Some(task), ..self }
     }
 
-    /// Takes only those of this stage.
+    /// Takes only lines of this stage.
     #[must_use]
     pub fn with_stage(self, stage: Stage) -> Self {
         LogFilter { stage: Some(stage), ..self }
     }
 
-    /// Takes only those written since then.
+    /// Takes only lines written since this time.
     #[must_use]
     pub fn with_since(self, since: Timestamp) -> Self {
         LogFilter { since: Some(since), ..self }
@@ -97,7 +98,7 @@ impl LogFilter {
 }
 
 impl std::fmt::Display for LogLine {
-    /// For people: time, function, task, and what happened.
+    /// Writes the line for people: time, function, task, and what happened.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(at) =
             self.at.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000).ok())
@@ -127,7 +128,7 @@ impl std::fmt::Display for LogLine {
     }
 }
 
-/// Members that stand elsewhere in a line for people, or say what they know already.
+/// Members that are shown elsewhere in a line for people, or that they know already.
 const SHOWN: [&str; 14] = [
     "timestamp",
     "level",
@@ -145,7 +146,7 @@ const SHOWN: [&str; 14] = [
     "JobName",
 ];
 
-/// Puts lines in the order of their times; a line without one stays behind the line it came after.
+/// Sorts lines by time. A line without a time stays behind the line it came after.
 pub(crate) fn in_order(lines: Vec<LogLine>) -> Vec<LogLine> {
     let mut last: BTreeMap<String, Timestamp> = BTreeMap::new();
     let mut keyed: Vec<_> = lines

@@ -1,17 +1,17 @@
-//! From what a user calls an output to a place in a bucket, and the checks before anything is written.
+//! Turns what a user calls an output into a place in a bucket, with the checks before anything is written.
 
 use crate::inputs::{self, Resolved};
 use crate::{Code, Error, Result};
 use kinglet_core::wire::spec::{Objects as Which, OutputSpec};
 use std::path::{Component, Path, PathBuf};
 
-/// An output and, where it is local, its absolute path.
+/// An output and, if it is local, its absolute path.
 pub(crate) struct Output {
     pub(crate) spec: OutputSpec,
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Resolves an output. `mounted` names the bucket that a local one gets.
+/// Resolves an output. `mounted` is the name of the bucket that a local output gets.
 pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool) -> Result<Output> {
     if let Some(parsed) = inputs::s3_uri(shown) {
         let (bucket, mut prefix) = parsed?;
@@ -35,7 +35,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool) -> Result<Out
     Ok(Output { spec, path: Some(path) })
 }
 
-/// Refuses a directory in which nothing can be made, before a job has done its work for nothing.
+/// Refuses a directory in which nothing can be made, before a job works in vain.
 fn check_writable(path: &Path, shown: &str) -> Result<()> {
     let Some(there) = path.ancestors().find(|path| path.exists()) else { return Ok(()) };
     rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|e| {
@@ -44,25 +44,25 @@ fn check_writable(path: &Path, shown: &str) -> Result<()> {
     })
 }
 
-/// The way out where the file system is what refuses.
+/// Adds the hint for an error where the file system is what refuses.
 pub(crate) fn check_permissions(error: Error) -> Error {
     error.with_hint("check the permissions of the file or directory, or name another")
 }
 
-/// The directories that a job makes for its output: from the first that is not there yet to the output itself.
+/// The directories that a job makes for its output: from the first missing one to the output itself.
 pub(crate) struct Directories {
     output: PathBuf,
     first: PathBuf,
 }
 
 impl Directories {
-    /// `None` when the output is there.
+    /// Returns `None` when the output exists.
     pub(crate) fn missing(output: &Path) -> Option<Self> {
         let first = output.ancestors().take_while(|path| !path.exists()).last()?.to_owned();
         Some(Directories { output: output.to_owned(), first })
     }
 
-    /// Removes them as far as they are empty: what a job leaves that has failed.
+    /// Removes the directories as far as they are empty, after a job that failed.
     pub(crate) fn remove_empty(&self) {
         for dir in self.output.ancestors().take_while(|dir| dir.starts_with(&self.first)) {
             match std::fs::remove_dir(dir) {
@@ -74,7 +74,7 @@ impl Directories {
     }
 }
 
-/// An output that must be in S3.
+/// Resolves an output that must be in S3.
 pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
     let output = resolve(shown, "", false)?;
     match output.path {
@@ -84,7 +84,7 @@ pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
     }
 }
 
-/// The absolute path of what may not exist yet, links resolved as far as it does.
+/// Returns the absolute path of something that may not exist yet, with links resolved as far as it does.
 fn absolute(path: &Path) -> Result<PathBuf> {
     let bad = |e: std::io::Error| {
         Error::new(Code::Output, format!("resolving {}: {e}", path.display()))
@@ -117,7 +117,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(whole)
 }
 
-/// Refuses an output that lies in an input, or an input that lies in the output: the job would read what it writes, or
+/// Refuses an output that lies in an input, and an input that lies in the output: the job would read what it writes, or
 /// remove what it reads.
 pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
     for input in inputs {

@@ -1,14 +1,14 @@
 //! The log files of an embedded runtime: one for each environment, named after its function and a number, with the lines of
 //! every job that ran in it.
 //!
-//! An invocation's lines stand between `START RequestId: …` and the next such line. Those that say of which job they are say it
-//! for all the others of the same invocation: what a job's own code prints, and Lambda's `REPORT`.
+//! An invocation's lines stand between `START RequestId: …` and the next such line. Some of them name the job; that holds
+//! for all other lines of the invocation too: what a job's own code prints, and Lambda's `REPORT`.
 
 use crate::logs::{LOG_LINES_MAX, LogFilter, LogLine, in_order};
 use kinglet_core::ids::JobId;
 use std::path::Path;
 
-/// The lines of a job, in order, that `filter` takes. Files that cannot be read, or are removed meanwhile, have none.
+/// Returns the lines of a job that `filter` takes, in order. Files that cannot be read, or are removed meanwhile, give none.
 pub(crate) fn lines(dir: &Path, job: &JobId, filter: &LogFilter) -> Vec<LogLine> {
     let mut lines = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -32,13 +32,13 @@ fn of_job(function: &str, text: &str, job: &JobId, filter: &LogFilter, found: &m
             return invocation.clear();
         };
         let named = invocation[ours].members.clone();
-        // What has no time of its own was written after the line before it; what comes first, before the first.
+        // A line without a time was written after the line before it; lines before the first time count as of that time.
         let mut at = invocation.iter().find_map(|line| line.at);
         for mut line in invocation.drain(..) {
             at = line.at.or(at);
             line.at = at;
             if line.members.is_empty() {
-                // What it is about, for the filter: the text stays as it is.
+                // Members are added so that the filter knows what the line is about; the text stays as it is.
                 for name in ["stage", "task", "attempt"] {
                     line.members.extend(named.get(name).map(|value| (name.to_owned(), value.clone())));
                 }

@@ -1,5 +1,5 @@
-//! Writes the records of the jobs that this program runs. A state directory that cannot be written costs the record, not the
-//! job.
+//! Writes the records of the jobs that this program runs. If the state directory cannot be written, the record is lost, not
+//! the job.
 
 use super::files;
 use super::record::{Record, RuntimeAddress};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) struct Keeper {
-    /// `jobs/` of the state directory.
+    /// The directory `jobs/` of the state directory.
     dir: PathBuf,
     running: Mutex<Vec<Running>>,
 }
@@ -29,7 +29,7 @@ impl Keeper {
         Keeper { dir: state_dir.join("jobs"), running: Mutex::default() }
     }
 
-    /// A job begins.
+    /// Makes the record of a job that begins.
     pub(crate) fn begin(&self, status: JobStatus, servers: RuntimeAddress) {
         let dir = self.dir.join(status.job.as_str());
         let record = Record::new(status, servers);
@@ -42,7 +42,7 @@ impl Keeper {
         }
     }
 
-    /// A job has ended so. The first call counts.
+    /// Records how a job ended. The first call counts.
     pub(crate) fn end(&self, status: JobStatus) {
         let Some(Running { mut record, lock }) = self.take(&status.job) else { return };
         let dir = self.dir.join(status.job.as_str());
@@ -56,7 +56,7 @@ impl Keeper {
         drop(lock);
     }
 
-    /// The jobs that have begun and not ended, as they were last seen.
+    /// Returns the jobs that have begun and not ended, as they were last seen.
     pub(crate) fn running(&self) -> Vec<JobStatus> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.iter().map(|running| running.record.status.clone()).collect()
@@ -68,7 +68,7 @@ impl Keeper {
         Some(running.swap_remove(at))
     }
 
-    /// Ids sort by time: the first are the oldest.
+    /// Removes the oldest records beyond the number that is kept. Ids sort by time, so the first are the oldest.
     fn forget_oldest(&self) -> io::Result<()> {
         let mut names: Vec<_> = std::fs::read_dir(&self.dir)?.flatten().map(|entry| entry.file_name()).collect();
         if names.len() <= LOCAL_JOBS_KEPT {

@@ -9,33 +9,33 @@ use std::time::Duration;
 
 /// A job that another program of this machine runs.
 pub(crate) struct Neighbour {
-    /// Of its record.
+    /// The directory of its record.
     pub(crate) dir: PathBuf,
 }
 
-/// How often a neighbour's record is looked at while its job is waited for.
+/// How often a job's record is looked at while the job is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Neighbour {
-    /// Whether the program lives and has not seen the end of the job.
+    /// Returns whether the program lives and has not seen the end of the job.
     pub(crate) fn is_running(&self) -> bool {
         Record::is_running(&self.dir)
     }
 
-    /// Comes back some time after [`Neighbour::ended`]: what the servers were asked before is answered by then, or never.
+    /// Waits a little longer than [`Neighbour::ended`]: requests sent to the servers before are answered by then, or never.
     pub(crate) async fn gone(&self) {
         self.ended().await;
         tokio::time::sleep(2 * LOOK_EVERY).await;
     }
 
-    /// Comes back when the job has ended or its program is gone.
+    /// Waits until the job has ended or its program is gone.
     pub(crate) async fn ended(&self) {
         while Record::is_running(&self.dir) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// How a job that no longer runs was last seen.
+    /// Returns the last status of a job that no longer runs.
     pub(crate) fn last_status(&self, job: &JobId) -> Result<JobStatus> {
         let record = Record::read(&self.dir)?
             .ok_or_else(|| Error::new(Code::JobMissing, format!("there is no job {job} on this machine")))?;
@@ -49,7 +49,7 @@ impl Neighbour {
         Ok(status)
     }
 
-    /// What became of a job that no longer runs.
+    /// Returns the report or the error of a job that no longer runs.
     pub(crate) fn outcome(&self, job: &JobId) -> Result<Report> {
         let status = self.last_status(job)?;
         let error = status.error.unwrap_or_else(|| Error::new(Code::Failed, "the job failed without a word"));

@@ -1,6 +1,6 @@
-//! What a program leaves on disk of a job that it ran on its embedded runtime, so that `kinglet jobs` knows of it when the
-//! program is gone, and other programs can reach it while it runs. A directory for each job, below `jobs/` of the state
-//! directory, for its owner's eyes only:
+//! The record that a program leaves on disk of a job on its embedded runtime: `kinglet jobs` lists the job when the program
+//! is gone, and other programs can reach it while it runs. Each job has a directory below `jobs/` of the state directory,
+//! which only its owner can read:
 //!
 //! | file | holds |
 //! |---|---|
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 const VERSION: u32 = 1;
 
-/// See the module.
+/// A job's record; the module's header says how it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     version: u32,
@@ -33,27 +33,27 @@ pub(crate) struct Record {
     pub(crate) pid: u32,
     /// The job as the program last saw it.
     pub(crate) status: JobStatus,
-    /// How to reach the job, while it runs.
+    /// How to reach the job while it runs.
     pub(crate) servers: Option<RuntimeAddress>,
 }
 
-/// The embedded runtime of a running program.
+/// How to reach the embedded runtime of a running program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RuntimeAddress {
-    /// S3, DynamoDB and Lambda.
+    /// The URLs of S3, DynamoDB and Lambda.
     pub(crate) urls: [String; 3],
-    /// Access key id and secret.
+    /// The access key id and the secret key.
     pub(crate) keys: (String, String),
     /// The ledger's table and the work bucket.
     pub(crate) table: String,
     pub(crate) work_bucket: String,
-    /// Splitter, mapper, larger mapper and reducer.
+    /// The names of splitter, mapper, larger mapper and reducer.
     pub(crate) functions: [String; 4],
-    /// Their timeout.
+    /// The functions' timeout.
     pub(crate) timeout_ms: u64,
-    /// The directory of their log files.
+    /// The directory of the functions' log files.
     pub(crate) logs: PathBuf,
-    /// The job's output, where it is a directory: what the job has left there if its program is killed, cleaning removes.
+    /// The job's output, if it is a directory: cleaning removes what the job left there if its program was killed.
     #[serde(default)]
     pub(crate) output: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct RuntimeAddress {
 struct StoredLine {
     function: String,
     text: String,
-    /// When it was written and what it is about, where the text does not say so itself.
+    /// When the line was written and what it is about, where the text does not say so itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -74,7 +74,7 @@ const RUNNING: &str = "running";
 const LOG: &str = "log.jsonl";
 
 impl RuntimeAddress {
-    /// How other programs reach a runtime of this one.
+    /// Returns how other programs reach `runtime`, which is this program's.
     pub(crate) fn of(runtime: &Runtime, stack: &Stack, output: Option<PathBuf>) -> Self {
         let (id, secret) = runtime.keys();
         let FunctionNames { splitter, mapper, mapper_large, reducer } = stack.functions.clone();
@@ -96,7 +96,7 @@ impl Record {
         Record { version: VERSION, pid: std::process::id(), status, servers: Some(servers) }
     }
 
-    /// Makes a job's directory with this record in it. The job counts as running until what comes back is dropped.
+    /// Makes a job's directory with this record in it. The job counts as running until the returned file is dropped.
     pub(crate) fn create(&self, dir: &Path) -> io::Result<File> {
         DirBuilder::new().mode(0o700).recursive(true).create(dir)?;
         let running = private().create(true).truncate(true).open(dir.join(RUNNING))?;
@@ -128,17 +128,17 @@ impl Record {
         }
         let mut newest = &text[text.len().saturating_sub(LOCAL_LOG_BYTES_MAX)..];
         if newest.len() < text.len() {
-            // The first line is cut.
+            // The first line is cut off somewhere, so it is dropped.
             let cut = newest.iter().position(|byte| *byte == b'\n').map_or(newest.len(), |at| at + 1);
             newest = &newest[cut..];
         }
         private().create(true).truncate(true).open(dir.join(LOG))?.write_all(newest)
     }
 
-    /// Reads a job's record; `None` where there is none.
+    /// Reads a job's record; `None` if there is none.
     ///
     /// # Errors
-    /// One that cannot be read, or is of another version.
+    /// `record-unreadable` when the record cannot be read, or is of another version.
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(RECORD);
         let unreadable = |why: String| {
@@ -169,14 +169,14 @@ impl Record {
         lines.map(read).collect()
     }
 
-    /// Whether the program that runs the job lives and has not seen its end.
+    /// Returns whether the program that runs the job lives and has not seen the job's end.
     pub(crate) fn is_running(dir: &Path) -> bool {
         let Ok(running) = File::open(dir.join(RUNNING)) else { return false };
         matches!(running.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
     }
 }
 
-/// A file for its owner's eyes only.
+/// Opens a file that only its owner can read.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);

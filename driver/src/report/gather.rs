@@ -1,4 +1,4 @@
-//! Puts a job's report together from the ledger.
+//! Makes a job's report from the ledger.
 
 use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 use kinglet_aws::Conductor;
@@ -11,7 +11,7 @@ use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{self, MapRecord, Placement, ReduceRecord, Usage};
 use kinglet_core::wire::spec::JobSpec;
 
-/// The report of a job that succeeded, on whose behalf this driver has sent requests since its totals were `before`.
+/// Makes the report of a job that succeeded. `before` are this driver's totals of requests before it submitted the job.
 pub(crate) async fn report(
     conductor: &Conductor,
     job: &JobId,
@@ -31,10 +31,10 @@ pub(crate) async fn report(
     let attempts = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
     let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
     usages().for_each(|usage| requests += Requests::counted(usage.requests));
-    // Every attempt was invoked once, by whomever; and so was the splitter.
+    // Every attempt was invoked once, by whichever function or program; and so was the splitter.
     requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries;
     let mut failed = Vec::new();
-    // Without a retry there is nothing to find, and a large job has many groups to look in.
+    // Without a retry there is nothing to find, and a large job has many groups to search.
     if retries > 0 {
         for (stage, tasks) in [(Stage::Map, view.map_tasks), (Stage::Reduce, view.partitions)] {
             failed.extend(conductor.ledger.failed_tries(job, stage, tasks).await?);
@@ -82,11 +82,13 @@ pub(crate) async fn report(
     })
 }
 
-/// About the bytes of a group's item besides its records, and of a record besides itself: keys, names, the time to live.
+/// About the bytes of a group's item without its records, and of a record's attribute without the record: keys, names, the
+/// time to live.
 const ITEM_BYTES: u64 = 100;
 const NAME_BYTES: u64 = 10;
 
-/// What the commits themselves took, which no attempt can have counted: a write each, of the group's item as it has grown.
+/// Returns what the commits themselves took, which no attempt can have counted: a write each, of the group's item as it has
+/// grown.
 fn commits<R: Record>(tasks: &Committed<R>) -> Result<Requests> {
     let mut requests = Requests::default();
     for group in tasks.chunks(TASKS_PER_GROUP as usize) {

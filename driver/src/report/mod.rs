@@ -1,4 +1,5 @@
-//! The report: what a job did, how long it took and what it would cost on AWS. Plain fields; `--json` prints it as it is.
+//! A job's report: what it did, how long it took and what it would cost on AWS. Plain fields, which `--json` prints as they
+//! are.
 
 mod gather;
 
@@ -24,7 +25,7 @@ pub struct Report {
     pub phase: Phase,
     /// Where the output is.
     pub output: String,
-    /// Wall time.
+    /// Wall time by phase.
     pub wall: Wall,
     /// Objects read.
     pub objects: u64,
@@ -32,18 +33,18 @@ pub struct Report {
     pub bytes_in: u64,
     /// Records read.
     pub records_in: u64,
-    /// Records left out as not valid.
+    /// Records left out because they are not valid.
     pub rejected: u64,
     /// Pairs that `map` emitted.
     pub pairs_emitted: u64,
-    /// Pairs after combining, as they travelled.
+    /// Pairs after combining, which were shuffled.
     pub pairs_shuffled: u64,
-    /// Their bytes.
+    /// Bytes of the runs, which were shuffled.
     pub shuffle_bytes: u64,
     /// Where the runs of the map attempts lay.
     #[serde(rename = "runs_inline_object_empty")]
     pub runs: RunPlaces,
-    /// How often a mapper's memory was full.
+    /// How often a mapper's tables were full and were spilled.
     pub spills: u64,
     /// Records written.
     pub records_out: u64,
@@ -51,26 +52,26 @@ pub struct Report {
     pub bytes_out: u64,
     /// Parts written.
     pub parts: u64,
-    /// Committed map tasks, pieces counted.
+    /// Committed map tasks; each piece of a split counts.
     pub map_tasks: u64,
     /// Committed reduce tasks.
     pub reduce_tasks: u64,
     /// Attempts beyond the first of each task.
     pub retries: u64,
-    /// Of the committed attempts and the splitter, how many were their environment's first.
+    /// How many of the committed attempts and the splitter were the first invocation of their environment.
     pub cold_starts: u64,
-    /// How long these took to start, together, in milliseconds.
+    /// How long these environments took to start, in total, in milliseconds.
     pub init_ms: u64,
     /// How long the committed map attempts ran, in milliseconds.
     pub map_ms: Spread,
     /// How long the committed reduce attempts ran, in milliseconds.
     pub reduce_ms: Spread,
-    /// Requests of the splitter, of the committed attempts with their commits, of those who took the job from stage to stage and
-    /// published it, and of this driver from the submission on. Of failed attempts only the invocations are in it, and nothing of
-    /// what the schedule looks after each minute.
+    /// Requests of the splitter, of the committed attempts with their commits, of the processes that moved the job from
+    /// phase to phase and published it, and of this driver since the submission. Of failed attempts only the invocations are
+    /// counted, and of the schedule's checks each minute nothing.
     pub requests: Requests,
-    /// Function time times memory, in GB-seconds, of the splitter, the committed attempts, and those that failed after they
-    /// had started.
+    /// Function time times memory, in GB-seconds: of the splitter, of the committed attempts, and of those that failed after
+    /// they had started.
     pub gb_seconds: f64,
     /// What that would cost on AWS (us-east-1, x86_64), in US dollars.
     pub cost: Cost,
@@ -84,23 +85,23 @@ pub struct Wall {
     pub split_ms: u64,
     /// From the plan to the last map commit.
     pub map_ms: u64,
-    /// From there to the job's end: its result is published.
+    /// From the last map commit to the job's end, when its result is published.
     pub reduce_ms: u64,
     /// From submission to the job's end.
     pub total_ms: u64,
 }
 
-/// Several numbers in a few.
+/// A summary of several numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Spread {
     /// The smallest.
     pub min: u64,
-    /// The one in the middle.
+    /// The median.
     pub median: u64,
     /// The largest.
     pub max: u64,
-    /// All together.
+    /// The sum.
     pub sum: u64,
 }
 
@@ -113,7 +114,7 @@ pub struct RunPlaces {
     pub inline: u64,
     /// In S3.
     pub object: u64,
-    /// Nowhere: there was no pair.
+    /// Nowhere, as there was no pair.
     pub empty: u64,
 }
 
@@ -129,7 +130,7 @@ impl From<RunPlaces> for (u64, u64, u64) {
     }
 }
 
-/// Requests, by what they cost.
+/// Requests, by how they are billed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Requests {
@@ -141,13 +142,13 @@ pub struct Requests {
     pub s3_delete: u64,
     /// DynamoDB requests.
     pub dynamodb: u64,
-    /// DynamoDB write units in thousandths.
+    /// DynamoDB write units, in thousandths.
     pub write_milliunits: u64,
-    /// DynamoDB read units in thousandths.
+    /// DynamoDB read units, in thousandths.
     pub read_milliunits: u64,
     /// Lambda invocations.
     pub lambda: u64,
-    /// Of all these, how many were sent again by the SDK.
+    /// How many of all these requests were retries by the SDK.
     pub again: u64,
 }
 
@@ -165,7 +166,7 @@ impl AddAssign for Requests {
 }
 
 impl Requests {
-    /// What attempts and drivers count: this type's twin on the wire, which changes only with a version.
+    /// Converts the counts of attempts and drivers: their type is the wire's, which changes only with a version.
     pub(crate) fn counted(counted: record::Requests) -> Self {
         let record::Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again } =
             counted;
@@ -174,7 +175,7 @@ impl Requests {
 }
 
 impl Spread {
-    /// Of these numbers; zeros of none.
+    /// Summarises these numbers; all zero if there are none.
     pub(crate) fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
         let mut numbers: Vec<_> = numbers.into_iter().collect();
         numbers.sort_unstable();
@@ -183,7 +184,7 @@ impl Spread {
     }
 }
 
-/// An estimate, in US dollars.
+/// An estimate of the cost, in US dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Cost {
@@ -193,12 +194,12 @@ pub struct Cost {
     pub dynamodb: f64,
     /// S3: requests.
     pub s3: f64,
-    /// All.
+    /// The sum.
     pub total: f64,
 }
 
 impl Cost {
-    /// The cost of function time and requests.
+    /// Returns the cost of this function time and these requests.
     pub(crate) fn of(gb_seconds: f64, requests: &Requests) -> Self {
         let lambda = gb_seconds * prices::LAMBDA_GB_SECOND_X86 + requests.lambda as f64 * prices::LAMBDA_REQUEST;
         let dynamodb = requests.write_milliunits as f64 / 1e3 * prices::DYNAMODB_WRITE_UNIT
@@ -209,7 +210,7 @@ impl Cost {
 }
 
 impl fmt::Display for Report {
-    /// One fact a line, for people.
+    /// Writes the report for people, one fact a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (wall, requests, cost) = (&self.wall, &self.requests, &self.cost);
         let seconds = |ms: u64| format!("{:.2} s", ms as f64 / 1e3);
@@ -237,7 +238,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A number with a comma between thousands.
+/// Formats a number with a comma between thousands.
 fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -250,7 +251,7 @@ fn count(n: u64) -> String {
     text
 }
 
-/// A number of bytes in the largest unit that leaves it above one: KB is 1,000.
+/// Formats a number of bytes in the largest unit in which it is at least one. A KB is 1,000 bytes.
 fn bytes(n: u64) -> String {
     let mut scaled = n as f64;
     for unit in ["B", "KB", "MB", "GB", "TB"] {
