@@ -15,7 +15,7 @@ impl Driver {
     /// Lists the jobs that the ledger keeps, oldest first.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn jobs(&self) -> Result<Vec<JobSummary>> {
         let summary = |entry: kinglet_aws::ledger::JobEntry| JobSummary {
             job: entry.job,
@@ -43,7 +43,7 @@ impl Driver {
     /// Attaches to a job that any program submitted before: to wait for it or to cancel it.
     ///
     /// # Errors
-    /// `job-missing`; `frame-version` when another version of Kinglet submitted it; [a service's](crate#errors).
+    /// `job-missing`; `frame-version` when another version of Kinglet submitted it; [a service error](crate#errors).
     pub async fn attach(&self, job: &JobId) -> Result<JobHandle> {
         // For a missing job, the error of the ledger is better than that of the missing spec.
         self.shared.conductor.ledger.job(job).await?;
@@ -55,7 +55,7 @@ impl Driver {
     /// Returns what [`Driver::clean`] would remove. Nothing is removed.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn leftovers(&self, before: Timestamp) -> Result<Leftovers> {
         let mut found = Leftovers::default();
         self.over_before(before).await?.into_iter().for_each(|(job, left)| found.add(job, &left));

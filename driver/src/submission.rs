@@ -76,8 +76,8 @@ impl Driver {
     /// # Errors
     /// What the driver can see: `input-missing` or `input-unreadable`; `output-exists` without [`Submit::with_overwrite`];
     /// `output-taken` when another job writes there; `output-unwritable`; `output-inside-input`; `local-path` on AWS;
-    /// `job-not-registered` when [`crate::main`] was not given the job; `program-…` when the [program](crate::Program) does
-    /// not fit the functions; [a service error](crate#errors).
+    /// `job-not-registered` when [`crate::main`] was not given the job; `shipping-forbidden` when the stack runs no shipped
+    /// programs; `program-…` when the [program](crate::Program) does not fit the functions; [a service error](crate#errors).
     pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
         if job.input().framing() == Framing::Prefixed {

@@ -1,4 +1,4 @@
-//! Going on with calls that were sent before, by this program or by another: the ledger and the specs say all that is needed.
+//! Attaching to calls that this program or another sent before: the ledger and the specs say all that is needed.
 
 use super::futures::{CallFuture, Calls};
 use super::state::{State, follow};
@@ -20,9 +20,9 @@ struct Sent {
 }
 
 impl Driver {
-    /// Goes on with a map that was sent before, by whichever program, once with [`Driver::map`]: to wait for its results, of
-    /// which those that are there already come at once, or to cancel it. It takes all of the ids that [`Calls::jobs`] gave, in
-    /// any order: with one of two missing, calls are numbered from the first of those that are named.
+    /// Attaches to a map that any program sent before with [`Driver::map`]: to wait for its results, of which those that are
+    /// there come at once, or to cancel it. Give it all of the ids that [`Calls::jobs`] returned, in any order. If one of
+    /// two is missing, calls are numbered from the first call of the job that is named.
     ///
     /// ```no_run
     /// # async fn run(driver: kinglet::Driver, jobs: Vec<kinglet::JobId>) -> kinglet::Result<()> {
@@ -31,9 +31,9 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// `job-missing`; `jobs-missing` when no job is named; `job-kind` when one is not of a map; `jobs-of-two-maps`; `output-type`
-    /// when the function returns another type; `frame-version` when another version of Kinglet sent it;
-    /// [a service's](crate#errors). That the map was cancelled is the error of the calls that it ended.
+    /// `job-missing`; `jobs-missing` when no job is named; `job-kind` when a job is not one of a map; `jobs-of-two-maps`;
+    /// `output-type` when the function returns another type; `frame-version` when another version of Kinglet sent the map;
+    /// [a service error](crate#errors). If the map was cancelled, that is the error of the calls that were ended by it.
     pub async fn attach_map<O: Value>(&self, jobs: &[JobId]) -> Result<Calls<O>> {
         // Ids sort by time, and a map sends its calls in order.
         let mut jobs = jobs.to_vec();
@@ -75,11 +75,11 @@ impl Driver {
         Ok(Calls::new(state))
     }
 
-    /// Goes on with a [`Driver::map_reduce`] that was sent before, by whichever program: to wait for its result, which comes at
-    /// once if it is there already, or to cancel it. [`CallFuture::report`] names its job.
+    /// Attaches to a [`Driver::map_reduce`] that any program sent before: to wait for its result, which comes at once if it
+    /// is there, or to cancel it. [`CallFuture::report`] names its job.
     ///
     /// # Errors
-    /// As [`Driver::attach_map`]; the type is what the function that reduces returns.
+    /// As [`Driver::attach_map`]; the type is what the reducing function returns.
     pub async fn attach_map_reduce<O: Value>(&self, job: &JobId) -> Result<CallFuture<O>> {
         let sent = self.sent(job.clone()).await?;
         let Then::Reduce(reducer) = &sent.calls.then else {
@@ -92,7 +92,7 @@ impl Driver {
         Ok(CallFuture::new(state, 0))
     }
 
-    /// Fetches what has ended already, and goes on with the rest.
+    /// Fetches the results that are there, and follows the other calls.
     async fn follow(&self, state: &Arc<State>) -> Result<()> {
         state.look(&self.shared.conductor).await?;
         follow(&self.shared, state);
@@ -100,7 +100,7 @@ impl Driver {
     }
 
     async fn sent(&self, job: JobId) -> Result<Sent> {
-        // That of a missing job is the better error than that of its missing spec.
+        // For a missing job, the error of the ledger is better than that of the missing spec.
         self.shared.conductor.ledger.job(&job).await?;
         let spec = self.shared.conductor.spec(&job).await?;
         let made = spec.inputs.first().and_then(|input| match &input.objects {
@@ -127,7 +127,7 @@ fn other_kind(job: &JobId, spec: &JobSpec, wanted: &str) -> Error {
     Error::new(Code::JobKind, format!("job {job} ({}) is {is}, not {wanted}", spec.job)).with_hint(hint)
 }
 
-/// Results are read as what the program says they are: of another type, they would be read as something else.
+/// Checks the type that the program expects: results of another type would be misread.
 fn check_output<O>(job: &JobId, function: &FunctionSpec) -> Result<()> {
     if returns::<O>(&function.signature) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What a map and a call give: results that are still to come.
+//! What a map and a call return: results that are still to come.
 
 use super::state::{Ended, State};
 use super::stats::{CallStats, CallsReport};
@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The calls of a map: their results in the order of the inputs or as they come, waiting for some or all of them, cancelling,
-/// and what they took.
+/// The calls of a map: results in the order of the inputs or as they come, waiting for some or all, cancelling, and what the
+/// calls took.
 ///
 /// A call that fails does not touch the others: its result is its error.
 ///
@@ -30,7 +30,7 @@ use std::time::Duration;
 /// # Ok(()) }
 /// ```
 ///
-/// Dropping it does not end the calls; [`Calls::cancel`] does. Results are kept here until it and all futures of it are
+/// Dropping it does not end the calls; [`Calls::cancel`] does. Results are kept in memory until it and all futures of it are
 /// dropped.
 #[must_use = "the calls run whether or not they are waited for; to end them, cancel them"]
 pub struct Calls<O> {
@@ -45,59 +45,59 @@ impl<O: Value> Calls<O> {
         Calls { state, given: 0, output: PhantomData }
     }
 
-    /// How many calls there are.
+    /// Returns the number of calls.
     pub fn len(&self) -> usize {
         self.state.len()
     }
 
-    /// Whether there are none, which cannot be.
+    /// Returns `false`, as there is always a call.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many have ended, with a value or an error.
+    /// Returns how many calls have ended, with a value or an error.
     pub fn done(&self) -> usize {
         self.state.done()
     }
 
-    /// The future of one call, by the position of its input.
+    /// Returns the future of one call, by the position of its input.
     ///
     /// # Panics
-    /// When there is no such input.
+    /// If there is no such input.
     pub fn future(&self, call: usize) -> CallFuture<O> {
         assert!(call < self.len(), "there are {} calls, and none has the number {call}", self.len());
         CallFuture::new(self.state.clone(), call)
     }
 
-    /// The futures of all calls, in the order of the inputs.
+    /// Returns the futures of all calls, in the order of the inputs.
     pub fn futures(&self) -> impl Iterator<Item = CallFuture<O>> + use<O> {
         let state = self.state.clone();
         (0..state.len()).map(move |call| CallFuture::new(state.clone(), call))
     }
 
-    /// Waits for all calls, or for the first that fails: the values in the order of the inputs.
+    /// Waits for all calls, or for the first that fails, and returns the values in the order of the inputs.
     ///
     /// # Errors
-    /// That of the first call that failed, in time, as soon as it is known. The others go on: [`Calls::cancel`] ends them, and
-    /// [`Calls::outcomes`] waits for them all.
+    /// The error of the call that fails first, as soon as it is known. The other calls go on: [`Calls::cancel`] ends them,
+    /// and [`Calls::outcomes`] waits for them all.
     pub async fn results(&self) -> Result<Vec<O>> {
         let all = self.len();
         let failed = self.state.wait(|state| match state.first_failed() {
             None => (state.done() >= all).then_some(None),
             failed => Some(failed),
         });
-        // The error of the one that failed ends the list before it begins.
+        // The error of the call that failed comes first, so the list ends before it begins.
         failed.await.into_iter().chain(0..all).map(|call| value(&self.state, call)).collect()
     }
 
-    /// Waits for all calls: the value or the error of each, in the order of the inputs.
+    /// Waits for all calls and returns the value or the error of each, in the order of the inputs.
     pub async fn outcomes(&self) -> Vec<Result<O>> {
         self.wait_all().await;
         (0..self.len()).map(|call| value(&self.state, call)).collect()
     }
 
-    /// Waits for the next call to end that this has not given yet: the position of its input and its result. `None` when it has
-    /// given all.
+    /// Waits for the next call that ends and that this method has not returned yet; returns the position of its input and
+    /// its result. `None` once it has returned all.
     pub async fn next(&mut self) -> Option<(usize, Result<O>)> {
         if self.given == self.len() {
             return None;
@@ -113,53 +113,53 @@ impl<O: Value> Calls<O> {
         self.state.wait(|state| (state.done() >= all).then_some(())).await;
     }
 
-    /// Waits until any call has ended: which.
+    /// Waits until any call has ended, and returns which.
     pub async fn wait_any(&self) -> usize {
         self.state.wait(|state| state.nth_ended(0)).await
     }
 
-    /// Waits until so many calls have ended, or all if there are fewer: which, in the order in which they did.
+    /// Waits until `n` calls have ended, or all if there are fewer, and returns which, in the order in which they ended.
     pub async fn wait_n(&self, n: usize) -> Vec<usize> {
         let n = n.min(self.len());
         self.state.wait(|state| (state.done() >= n).then_some(())).await;
         self.ended()
     }
 
-    /// [`Calls::wait_n`], but no longer than `timeout`: those that have ended by then.
+    /// Waits as [`Calls::wait_n`], but no longer than `timeout`, and returns the calls that have ended by then.
     pub async fn wait_n_for(&self, n: usize, timeout: Duration) -> Vec<usize> {
-        // What has ended is what counts, in time or not.
+        // The calls that have ended count, whether or not the time is up.
         let _ = tokio::time::timeout(timeout, self.wait_n(n)).await;
         self.ended()
     }
 
-    /// The calls that have ended, in the order in which they did.
+    /// Returns the calls that have ended, in the order in which they ended.
     pub fn ended(&self) -> Vec<usize> {
         (0..).map_while(|nth| self.state.nth_ended(nth)).collect()
     }
 
-    /// Ends all calls that have not ended: those that run are told ([`crate::Context::is_cancelled`]) within about two seconds,
-    /// the others never begin. Results that are there stay.
+    /// Ends all calls that have not ended: calls that run are told ([`crate::Context::is_cancelled`]) within about two
+    /// seconds, the others never begin. Results that are there stay.
     ///
     /// # Errors
-    /// [A service's](crate#errors); it may be called again.
+    /// [A service error](crate#errors), after which it may be called again.
     pub async fn cancel(&self) -> Result<()> {
         self.state.cancel().await
     }
 
-    /// How far each call is that has said so with [`crate::Context::progress`], from 0 to 1.
+    /// Returns how far calls have come, from 0 to 1, for those that say so with [`crate::Context::progress`].
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn progress(&self) -> Result<Vec<(usize, f32)>> {
         progress(&self.state).await
     }
 
-    /// What the map took so far.
+    /// Returns what the map has taken so far.
     pub fn report(&self) -> CallsReport {
         self.state.report()
     }
 
-    /// The map's jobs in the ledger, by which [`crate::Driver::attach_map`] finds it again.
+    /// Returns the map's jobs in the ledger, by which [`crate::Driver::attach_map`] finds the map again.
     pub fn jobs(&self) -> Vec<JobId> {
         self.state.jobs()
     }
@@ -171,7 +171,7 @@ impl<O> fmt::Debug for Calls<O> {
     }
 }
 
-/// A call whose result is still to come, or there. It can be awaited: `let value = future.await?`.
+/// A call whose result is there or still to come. It can be awaited: `let value = future.await?`.
 ///
 /// Three methods ask for the result: [`CallFuture::done`] looks, [`CallFuture::try_result`] takes what is there, and
 /// [`CallFuture::result`] waits.
@@ -193,17 +193,17 @@ impl<O: Value> CallFuture<O> {
         CallFuture { state, call, output: PhantomData }
     }
 
-    /// The position of its input in its map.
+    /// Returns the position of the call's input in its map.
     pub fn call(&self) -> usize {
         self.call
     }
 
-    /// Whether the call has ended, with a value or an error.
+    /// Returns whether the call has ended, with a value or an error.
     pub fn done(&self) -> bool {
         self.state.is_done(self.call)
     }
 
-    /// The result, if the call has ended.
+    /// Returns the result, if the call has ended.
     pub fn try_result(&self) -> Option<Result<O>> {
         self.done().then(|| value(&self.state, self.call))
     }
@@ -212,19 +212,20 @@ impl<O: Value> CallFuture<O> {
     ///
     /// # Errors
     /// Why the call failed: [`Error::UserCode`] with `call-failed` or `panic`; [`Error::Limit`] with `out-of-memory` or
-    /// `result-too-large`; [`Error::Service`] with `crashed` or `timed-out`; [`Error::Cancelled`]; what else went wrong. A call that
-    /// ends its shipped program fails with [`Error::UserCode`] and `exited` or `stack-overflow` too.
+    /// `result-too-large`; [`Error::Service`] with `crashed` or `timed-out`; [`Error::Cancelled`]; or another error. A call
+    /// that ends its shipped program may also fail with [`Error::UserCode`] and `exited` or `stack-overflow`.
     pub async fn result(&self) -> Result<O> {
         self.state.wait(|state| state.is_done(self.call).then_some(())).await;
         value(&self.state, self.call)
     }
 
-    /// Ends the call, if it has not ended: if it runs it is told ([`crate::Context::is_cancelled`]) within about two seconds, and
-    /// if it has not begun it never will. That of [`crate::Driver::map_reduce`] ends all calls of the map.
+    /// Ends the call, unless it has ended: a call that runs is told ([`crate::Context::is_cancelled`]) within about two
+    /// seconds, and one that has not begun never does. Cancelling the call of [`crate::Driver::map_reduce`] ends all calls
+    /// of the map.
     ///
     /// # Errors
-    /// `calls-cancelled` when 50,000 calls of the map were cancelled one by one already: [`Calls::cancel`] ends them all;
-    /// [a service's](crate#errors).
+    /// `calls-cancelled` when 50,000 calls of the map were already cancelled one by one: [`Calls::cancel`] ends them all; [a
+    /// service error](crate#errors).
     pub async fn cancel(&self) -> Result<()> {
         let (Some(shared), Some((job, number))) = (self.state.shared(), self.state.place_of(self.call)) else {
             return Ok(());
@@ -240,10 +241,11 @@ impl<O: Value> CallFuture<O> {
         Ok(())
     }
 
-    /// How far the call says it is, from 0 to 1; `None` when it has said nothing, as the call that reduces always does.
+    /// Returns how far the call says it has come, from 0 to 1; `None` if it has said nothing, as is always so of a reduce
+    /// call.
     ///
     /// # Errors
-    /// [A service's](crate#errors).
+    /// [A service error](crate#errors).
     pub async fn progress(&self) -> Result<Option<f32>> {
         if self.state.is_reduced() {
             return Ok(None);
@@ -252,17 +254,17 @@ impl<O: Value> CallFuture<O> {
         Ok(all.into_iter().find(|(call, _)| *call == self.call).map(|(_, done)| done))
     }
 
-    /// What the call took, once it has ended.
+    /// Returns what the call took, once it has ended.
     pub fn stats(&self) -> Option<CallStats> {
         self.state.ended(self.call).map(|ended| ended.stats)
     }
 
-    /// What all calls of its map took so far, its own among them: requests, time and cost.
+    /// Returns what all calls of its map have taken so far, this one included: requests, time and cost.
     pub fn report(&self) -> CallsReport {
         self.state.report()
     }
 
-    /// What the call logged with [`crate::Context::log`], once it has ended.
+    /// Returns what the call logged with [`crate::Context::log`], once it has ended.
     pub fn log(&self) -> Option<Vec<String>> {
         self.state.ended(self.call).map(|ended| ended.log)
     }
@@ -283,7 +285,7 @@ impl<O> fmt::Debug for CallFuture<O> {
     }
 }
 
-/// The result of a call that has ended.
+/// Returns the result of a call that has ended.
 fn value<O: Value>(state: &State, call: usize) -> Result<O> {
     match state.ended(call) {
         Some(ended) => codec::decode_foreign(&ended.value?).map_err(|e| {

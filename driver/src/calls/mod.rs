@@ -1,12 +1,12 @@
-//! Functions called on a stack: `map`, `call`, `map_reduce`, and the futures that these give.
+//! Functions called on a stack: `map`, `call`, `map_reduce`, and the futures that they return.
 //!
 //! A map is a job in the ledger whose input is made: each call's input is an item, a batch of calls is a map task, and the
-//! results are what the task commits. So that a call counts once, whatever crashes, is the ledger's doing; what is here cuts
-//! inputs into batches, starts them, and reads the results as tasks commit.
+//! results are what the task commits. The ledger makes every call count once, whatever crashes. This module cuts inputs into
+//! batches, starts them, and reads the results as tasks commit.
 //!
-//! How many calls a batch makes is measured, unless it is said: a first small wave of calls, one a batch, shows how long one
-//! takes, and the rest goes out in batches of about [`BATCH_MS_LOCAL`] or [`BATCH_MS_AWS`]. A map therefore is one job in the
-//! ledger or two.
+//! How many calls a batch makes is measured, unless the caller says it. A small first wave, one call a batch, shows how long
+//! a call takes; the rest goes out in batches of about [`BATCH_MS_LOCAL`] or [`BATCH_MS_AWS`]. A map is therefore one or two
+//! jobs in the ledger.
 
 mod attach;
 mod futures;
@@ -29,31 +29,31 @@ use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, Then};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// About how much work a batch of short calls is, in milliseconds: enough to make the cost of an invocation small beside it,
-/// and little enough that all functions have work and results come soon.
+/// About how much work a batch of short calls is, in milliseconds: enough to make the cost of an invocation small next to
+/// it, and little enough that all functions have work and results come soon.
 const BATCH_MS_LOCAL: f64 = 50.0;
 const BATCH_MS_AWS: f64 = 200.0;
 
-/// The most calls that are put into one batch by measure.
+/// The most calls that a measured batch has.
 const BATCH_CALLS_MAX: usize = 2_000;
 
-/// A map of fewer calls than this is sent at once, one call a batch: there is nothing to gain by measuring.
+/// A map of fewer calls than this is sent at once, one call a batch, as measuring would gain nothing.
 const PROBE_WORTH: usize = 16;
 
 /// The most calls of the first wave.
 const PROBE_CALLS_MAX: usize = 16;
 
-/// How long the first wave is waited for. When none of its calls is done by then, calls are long, and the rest is sent one a
-/// batch.
+/// How long the first wave is waited for. If fewer than half of its calls are done by then, calls are long, and the rest is
+/// sent one a batch.
 const PROBE_WAIT_LOCAL: Duration = Duration::from_millis(400);
 const PROBE_WAIT_AWS: Duration = Duration::from_secs(3);
 
 impl Driver {
-    /// Calls a function once for each input, on as many functions at once as the stack has, and gives a future for each call.
-    /// Returns as soon as all calls are sent; they run whether or not anybody waits.
+    /// Calls a function once for each input, on as many functions at once as the stack has, and returns a future for each
+    /// call. Returns as soon as all calls are sent; they run whether or not anybody waits.
     ///
-    /// The driver fetches the results, so keep it until they are there: in `let calls = Driver::local().await?.map(…).await?;`
-    /// it is dropped at the end of the line, and the calls end with `driver-closed`.
+    /// The driver fetches the results, so keep it until they are there: in `let calls =
+    /// Driver::local().await?.map(…).await?;` it is dropped at the end of the line, and the calls end with `driver-closed`.
     ///
     /// ```no_run
     /// use kinglet::{Driver, Registry};
@@ -72,13 +72,15 @@ impl Driver {
     /// }
     /// ```
     ///
-    /// A call may run more than once, as after a crash, and even twice at the same time; one result counts. Short calls are
-    /// sent many to an invocation, by how long the first ones take; [`Driver::map_with`] can say how many.
+    /// A call may run more than once, for example after a crash, and even twice at the same time; one result counts. Short
+    /// calls are sent many to an invocation; how many follows from how long the first ones take, unless [`Driver::map_with`]
+    /// is told.
     ///
     /// # Errors
-    /// `function-not-registered` when [`crate::main`] was not given the function; `no-inputs`; `value-encode` when an input does
-    /// not serialise; what does not [fit](crate::Program) the functions (`program-…`); [a service's](crate#errors). What goes
-    /// wrong with a call is that call's result.
+    /// `function-not-registered` when [`crate::main`] was not given the function; `no-inputs`; `value-encode` when an input
+    /// does not serialise; `shipping-forbidden` when the stack runs no shipped programs; `program-…` when the
+    /// [program](crate::Program) does not fit the functions; [a service error](crate#errors). What goes wrong with a call is
+    /// that call's result.
     pub async fn map<M, F: Function<M>>(
         &self,
         function: F,
@@ -87,10 +89,10 @@ impl Driver {
         self.map_with(function, inputs, CallOptions::new()).await
     }
 
-    /// [`Driver::map`] with choices.
+    /// Does what [`Driver::map`] does, with choices.
     ///
     /// # Errors
-    /// As [`Driver::map`].
+    /// `calls-per-batch` and `calls-at-once` when a choice makes no sense; otherwise as [`Driver::map`].
     pub async fn map_with<M, F: Function<M>>(
         &self,
         function: F,
@@ -101,7 +103,7 @@ impl Driver {
         submit::map(self, function, inputs.into_iter().collect(), &options).await
     }
 
-    /// Calls a function once. The future can be awaited, or asked.
+    /// Calls a function once. The returned future can be awaited, or asked.
     ///
     /// ```no_run
     /// # fn square(n: u64) -> u64 { n * n }
@@ -117,9 +119,9 @@ impl Driver {
         Ok(self.map_with(function, [input], options).await?.future(0))
     }
 
-    /// Calls a function once for each input, and then, where the results are, another once with all of them, as a list in the
-    /// order of the inputs. Only what that returns comes back to the driver. When a call fails, so does the reduce call, with
-    /// that call's error.
+    /// Calls a function once for each input, and then another function once with all results, as a list in the order of the
+    /// inputs. The second call runs where the results are, and only what it returns comes back to the driver. When a call
+    /// fails, the reduce call fails with that call's error.
     ///
     /// ```no_run
     /// # fn square(n: u64) -> u64 { n * n }
@@ -132,11 +134,11 @@ impl Driver {
     /// # Ok(()) }
     /// ```
     ///
-    /// The list must fit into the memory of a reducer. Where it does not, let the function emit pairs and give them to a job's
-    /// `reduce`: [`Driver::map_into`].
+    /// The list must fit into the memory of a reducer. If it does not, let the function return pairs and give them to a
+    /// job's `reduce` with [`Driver::map_into`].
     ///
     /// # Errors
-    /// As [`Driver::map`], of either function.
+    /// As [`Driver::map`], for either function.
     pub async fn map_reduce<M, F, N, R>(
         &self,
         function: F,
@@ -150,10 +152,10 @@ impl Driver {
         self.map_reduce_with(function, inputs, reducer, CallOptions::new()).await
     }
 
-    /// [`Driver::map_reduce`] with choices.
+    /// Does what [`Driver::map_reduce`] does, with choices.
     ///
     /// # Errors
-    /// As [`Driver::map_reduce`].
+    /// As [`Driver::map_with`], for either function.
     pub async fn map_reduce_with<M, F, N, R>(
         &self,
         function: F,
@@ -169,8 +171,8 @@ impl Driver {
         submit::map_reduce(self, function, inputs.into_iter().collect(), reducer, &options).await
     }
 
-    /// Calls a function once for each input and hands the pairs that it returns to a job's `reduce`, shuffled and sorted, as if
-    /// the job's own `map` had emitted them. The job's `map` is not called.
+    /// Calls a function once for each input and hands the pairs that it returns to a job's `reduce`, shuffled and sorted, as
+    /// if the job's own `map` had emitted them. The job's `map` is not called.
     ///
     /// A call that fails fails the job, as a record does.
     ///
@@ -193,8 +195,8 @@ impl Driver {
         self.submit_made::<J, F::Input>(job, inputs, submit, Some(calls)).await
     }
 
-    /// Sends a value to the stack once, for any number of calls to read: put the handle into their inputs. It is kept for
-    /// 7 days.
+    /// Sends a value to the stack once, for any number of calls to read: put the returned handle into their inputs. The
+    /// value is kept for 7 days.
     ///
     /// ```no_run
     /// use kinglet::{Context, Driver, Shared, UserResult};
@@ -210,10 +212,10 @@ impl Driver {
     /// ```
     ///
     /// # Errors
-    /// `value-encode` when it does not serialise; [a service's](crate#errors).
+    /// `value-encode` when the value does not serialise; [a service error](crate#errors).
     pub async fn share<T: Value + Sync>(&self, value: &T) -> Result<Shared<T>> {
         let conductor = &self.shared.conductor;
-        // A key of its own below `jobs/`, where the stack keeps things for 7 days.
+        // Shared values have keys of their own below `jobs/`, where the stack keeps things for 7 days.
         let key = format!("jobs/{}/shared", new_id());
         Shared::put(&conductor.objects, &conductor.stack.work_bucket, &key, value).await
     }
@@ -228,7 +230,7 @@ fn functions() -> Arc<Functions> {
     crate::entry::functions()
 }
 
-/// No input is an error, as with every other kind of input.
+/// Returns the error of a map without inputs; every other kind of input refuses that too.
 fn no_inputs(function: &FunctionSpec) -> Error {
     Error::new(Code::NoInputs, format!("there are no inputs for {}", function.name)).with_hint("give it at least one")
 }

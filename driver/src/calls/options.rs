@@ -1,10 +1,10 @@
-//! How calls are made.
+//! Choices of how calls are made.
 
 use crate::{Code, Error, Result};
 use kinglet_core::limits::CALLS_AT_ONCE_MAX;
 use kinglet_core::wire::spec::OptionsSpec;
 
-/// How the calls of a map are made; see [`crate::Driver::map_with`] and [`crate::Driver::map_reduce_with`].
+/// How the calls of a map are made: for [`crate::Driver::map_with`] and [`crate::Driver::map_reduce_with`].
 #[derive(Clone, Debug, Default)]
 #[must_use = "hand it to `map_with`"]
 pub struct CallOptions {
@@ -14,36 +14,38 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// Batches by measure; four tries.
+    /// Measures how many calls a batch has, and tries a batch four times.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many calls go into one invocation, one after the other on each of its threads. By default that is measured: a few
-    /// calls go ahead, and the rest in batches of some tens or hundreds of milliseconds of work.
+    /// Sets how many calls share an invocation; each of its threads makes them one after the other. By default that is
+    /// measured: a few calls go ahead, and the rest follows in batches of some tens or hundreds of milliseconds of work.
     pub fn with_calls_per_batch(self, calls: usize) -> Self {
         CallOptions { per_batch: Some(calls), ..self }
     }
 
-    /// How many calls of a batch run at once in an invocation, from 1 to 512. By default as many as it has threads, which is
-    /// right for calls that compute. More are for calls that wait, as for objects or other services; fewer for calls that
-    /// need much memory each, or that use all threads themselves.
+    /// Sets how many calls of a batch run at once in an invocation, from 1 to 512. By default that is the number of its
+    /// threads, which is right for calls that compute. Choose more for calls that wait, for objects or other services;
+    /// choose fewer for calls that need much memory each, or that use all threads themselves.
     ///
-    /// How large a batch is it does not say: small maps, and calls that take long, go alone unless
+    /// This does not set the size of a batch: small maps, and calls that take long, go alone unless
     /// [`CallOptions::with_calls_per_batch`] puts them together.
     pub fn with_calls_at_once(self, calls: usize) -> Self {
         CallOptions { at_once: Some(calls), ..self }
     }
 
-    /// How often a batch is tried that fails for no fault of its calls, as when a service does. 4 by default. A batch whose
-    /// worker dies is halved instead, until the call that kills it is alone; that one is tried twice, once when it was out of
-    /// time, and no more often than this.
+    /// Sets how often a batch is tried that fails through no fault of its calls, for example when a service fails: 4 times
+    /// by default. A batch whose worker dies is halved instead, until the call that kills it is alone. That call is tried
+    /// twice, or once if it ran out of time, but no more often than this.
     pub fn with_tries(self, tries: u16) -> Self {
         CallOptions { tries: Some(tries.max(1)), ..self }
     }
 
+    /// Checks the choices.
+    ///
     /// # Errors
-    /// [`Error::Input`] when a choice makes no sense.
+    /// `calls-per-batch` or `calls-at-once` when a choice makes no sense.
     pub(super) fn check(&self) -> Result<()> {
         if self.per_batch == Some(0) {
             return Err(Error::new(Code::CallsPerBatch, "a batch of 0 calls does nothing")
@@ -55,7 +57,7 @@ impl CallOptions {
         Err(Error::new(Code::CallsAtOnce, message).with_hint(hint))
     }
 
-    /// How many calls run at once, of options that were checked.
+    /// Returns how many calls run at once, for choices that were checked.
     pub(super) fn at_once(&self) -> Option<u16> {
         self.at_once.and_then(|calls| u16::try_from(calls).ok())
     }

@@ -1,8 +1,9 @@
 //! The results of a map as they come in, and the task that fetches them.
 //!
-//! The task holds the driver only while it asks: a driver that is closed or dropped ends it, and what is still open then ends
-//! with an error that says so. How often it asks grows with the time that the map has run, so that a long map costs few
-//! requests: one each time, on AWS 40 of them in the first two seconds and about 90 each time the map has run ten times as long.
+//! The task holds the driver only while it asks. A driver that is closed or dropped ends the task, and the calls that are
+//! still open end with an error that says so. The longer a map has run, the less often the task asks, so that a long map
+//! costs few requests: one each time, on AWS 40 of them in the first two seconds and about 90 each time the map has run ten
+//! times as long.
 
 use super::stats::{CallStats, CallsReport};
 use crate::connection::Connection;
@@ -24,18 +25,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often a map is looked at.
+/// How often a map's results are looked for.
 struct Pace {
-    /// The shortest pause between two looks, and the longest. Between them it is [`PAUSE_SHARE`].
+    /// The shortest and the longest pause between two looks. Between them the pause is [`PAUSE_SHARE`].
     pause_min: Duration,
     pause_max: Duration,
-    /// How often the ledger is asked what is to be done, in case that a worker died before it could.
+    /// How often the ledger is asked what is to be done, in case a worker died before it could ask.
     conduct_every: Duration,
-    /// How long looks may fail before the map is given up: time enough to be connected, or signed in, again.
+    /// How long looks may fail before the map is given up: enough time to be connected, or signed in, again.
     failing_max: Duration,
 }
 
-/// Between two looks passes this part of the time since the map began.
+/// The pause between two looks is the time since the map began, divided by this.
 const PAUSE_SHARE: u32 = 40;
 
 const LOCAL: Pace = Pace {
@@ -52,7 +53,7 @@ const AWS: Pace = Pace {
     failing_max: Duration::from_secs(300),
 };
 
-/// What a call came to.
+/// How a call ended.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
     pub(super) value: Result<Bytes>,
@@ -60,13 +61,13 @@ pub(super) struct Ended {
     pub(super) log: Vec<String>,
 }
 
-/// A job of a map: which calls it makes, and what is still to come.
+/// One job of a map: which calls it makes, and which results are still to come.
 struct Wave {
     job: JobId,
-    /// The map's numbers of its calls.
+    /// Its calls, by their numbers in the map.
     calls: Range<usize>,
     sent_at: Timestamp,
-    /// How many pieces of each task were read.
+    /// How many pieces of each task have been read.
     read: Vec<u16>,
     open_groups: Vec<u32>,
     ended: bool,
@@ -77,7 +78,7 @@ struct Inner {
     ended: Vec<Option<Ended>>,
     done: usize,
     failed: u64,
-    /// Calls in the order in which they ended.
+    /// The calls in the order in which they ended.
     order: Vec<usize>,
     /// The first of these that failed.
     first_failed: Option<usize>,
@@ -92,7 +93,7 @@ pub(super) struct State {
     function: String,
     shared: Weak<Connection>,
     before: record::Requests,
-    /// Whether the calls are reduced: then there is one result, of the reduce call.
+    /// Whether the calls are reduced; then the only result is the reduce call's.
     reduced: bool,
 }
 
@@ -139,7 +140,7 @@ impl State {
         self.lock().ended.get(call).cloned().flatten()
     }
 
-    /// The call that ended as the `nth`.
+    /// Returns the call that ended as the `nth`.
     pub(super) fn nth_ended(&self, nth: usize) -> Option<usize> {
         self.lock().order.get(nth).copied()
     }
@@ -156,7 +157,7 @@ impl State {
         self.reduced
     }
 
-    /// Ends all that has not ended, whatever became of sending it.
+    /// Ends all calls that have not ended, even if only some were sent.
     pub(super) async fn cancel(&self) -> Result<()> {
         let Some(shared) = self.shared() else { return Ok(()) };
         for job in self.jobs() {
@@ -171,14 +172,14 @@ impl State {
         self.lock().waves.iter().filter(|wave| !wave.ended).map(|wave| wave.job.clone()).collect()
     }
 
-    /// The job that makes a call, and its number there.
+    /// Returns the job that makes a call, and the call's number there.
     pub(super) fn place_of(&self, call: usize) -> Option<(JobId, u32)> {
         let inner = self.lock();
         let wave = inner.waves.iter().find(|wave| wave.calls.contains(&call))?;
         Some((wave.job.clone(), (call - wave.calls.start) as u32))
     }
 
-    /// The map's number of a job's call.
+    /// Returns the map's number of a job's call.
     pub(super) fn call_of(&self, job: &JobId, number: u32) -> Option<usize> {
         let inner = self.lock();
         inner.waves.iter().find(|wave| wave.job == *job).map(|wave| wave.calls.start + number as usize)
@@ -219,7 +220,7 @@ impl State {
         self.changed.send_modify(|n| *n += 1);
     }
 
-    /// Ends all calls that have not ended with this error.
+    /// Ends with this error all of these calls that have not ended.
     pub(super) fn end_open(&self, calls: Range<usize>, error: impl Fn(usize) -> Error) {
         let open: Vec<usize> = {
             let inner = self.lock();
@@ -229,7 +230,7 @@ impl State {
         self.end_all(open.into_iter().map(|call| (call, ended(call))).collect());
     }
 
-    /// Waits until `until` says something about what has ended.
+    /// Waits until `until`, called after each call that ends, returns a value.
     pub(super) async fn wait<T>(&self, mut until: impl FnMut(&Self) -> Option<T>) -> T {
         let mut changed = self.changed.subscribe();
         loop {
@@ -237,7 +238,7 @@ impl State {
             if let Some(found) = until(self) {
                 return found;
             }
-            // The sender is this state's own: it cannot be gone.
+            // The sender is this state's own, so it cannot be gone.
             let _ = changed.changed().await;
         }
     }
@@ -249,7 +250,7 @@ impl State {
         self.lock().waves.push(Wave { job, calls, sent_at, read, open_groups, ended: false });
     }
 
-    /// Fetches what has ended of all waves.
+    /// Fetches the results of all waves that are there.
     pub(super) async fn look(&self, conductor: &Conductor) -> Result<()> {
         let open: Vec<(usize, JobId, Vec<u32>, usize)> = {
             let inner = self.lock();
@@ -275,7 +276,7 @@ impl State {
         Ok(())
     }
 
-    /// Fetches the results of what is committed and was not read before.
+    /// Fetches the committed results that were not read before.
     async fn take(
         &self,
         conductor: &Conductor,
@@ -374,7 +375,7 @@ impl State {
         Ok(())
     }
 
-    /// A wave's job has ended: what it has not brought it never will.
+    /// Ends the open calls of a wave whose job has ended: their results will never come.
     fn end_wave(&self, wave: usize, error: &Error) {
         let calls = {
             let mut inner = self.lock();
@@ -390,7 +391,7 @@ impl State {
     }
 }
 
-/// Starts to fetch a map's results, until its driver is closed.
+/// Starts to fetch a map's results. The task ends with its driver.
 pub(super) fn follow(shared: &Connection, state: &Arc<State>) {
     let weak = Arc::downgrade(state);
     let task = tokio::spawn(fetch(weak.clone(), shared.is_local()));
@@ -414,7 +415,7 @@ async fn fetch(state: Weak<State>, local: bool) {
     let (mut conducted, mut failing) = (Instant::now(), None);
     loop {
         tokio::time::sleep((began.elapsed() / PAUSE_SHARE).clamp(pace.pause_min, pace.pause_max)).await;
-        // Nobody can ask any more when all futures are gone; the calls run on.
+        // Nobody can ask any more when all futures are gone; the calls go on.
         let Some(state) = state.upgrade() else { return };
         let Some(shared) = state.shared.upgrade() else {
             return state.end_open(0..state.len(), |call| driver_gone(&state, call));

@@ -6,25 +6,25 @@ use kinglet_core::prices::{LAMBDA_GB_SECOND_X86, LAMBDA_REQUEST};
 use kinglet_core::wire::record::MapRecord;
 use std::time::Duration;
 
-/// What one call took. Of a call that shared its invocation with others, what was the invocation's is its share.
+/// What one call took. Where it shared its invocation with other calls, its share of the invocation is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallStats {
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// From then to the start of the function, in milliseconds by the clocks of driver and worker.
+    /// How long it waited from then until the function was called, in milliseconds, by the clocks of driver and worker.
     pub queued_ms: u64,
     /// When the function was called.
     pub started_at: Timestamp,
     /// How long it ran.
     pub ran: Duration,
-    /// What Lambda bills for it: the invocation's time, init included, divided by its calls.
+    /// What Lambda bills for it: the invocation's time, init included, divided by the number of its calls.
     pub billed: Duration,
     /// Whether the invocation had to start a worker.
     pub cold: bool,
     /// How many calls the invocation made.
     pub calls_in_batch: u32,
-    /// The worker's memory in MB; 0 for a call that failed for a worker that died.
+    /// The worker's memory in MB; 0 for a call that failed because its worker died.
     pub memory_mb: u32,
     /// How many tries of its batch there were before.
     pub retries: u16,
@@ -47,8 +47,9 @@ impl CallStats {
         }
     }
 
-    /// What Lambda charges for it (us-east-1, x86_64), in US dollars: its billed time, and its share of the invocation's
-    /// request. What S3 and DynamoDB charge is in [`CallsReport::cost`]. 0 for a call that failed for a worker that died.
+    /// Returns what Lambda charges for the call (us-east-1, x86_64), in US dollars: its billed time, and its share of the
+    /// invocation's request. [`CallsReport::cost`] also has what S3 and DynamoDB charge. 0 for a call that failed because
+    /// its worker died.
     pub fn lambda_usd(&self) -> f64 {
         if self.calls_in_batch == 0 {
             return 0.0;
@@ -58,21 +59,21 @@ impl CallStats {
     }
 }
 
-/// What a map took so far.
+/// What a map has taken so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallsReport {
-    /// Its jobs in the ledger, one or two.
+    /// Its jobs in the ledger: one or two.
     pub jobs: Vec<JobId>,
-    /// All calls.
+    /// The number of calls.
     pub calls: u64,
-    /// Those that have ended, however.
+    /// How many have ended, with a value or an error.
     pub done: u64,
-    /// Those that have failed.
+    /// How many have failed.
     pub failed: u64,
-    /// Committed batches, which are invocations that counted.
+    /// Committed batches, each of which is an invocation that counted.
     pub batches: u64,
-    /// Requests of the batches and of this driver since the map began; what else the driver did meanwhile is in it.
+    /// Requests of the batches, and of this driver since the map began, including what else the driver did meanwhile.
     pub requests: Requests,
     /// Function time times memory, in GB-seconds, of the committed batches.
     pub gb_seconds: f64,
@@ -86,7 +87,7 @@ impl CallsReport {
         self.gb_seconds += record.usage.gb_seconds();
         let lambda = self.requests.lambda;
         self.requests += Requests::counted(record.usage.requests);
-        // Each batch was invoked once and again for each retry, by whomever.
+        // Each batch was invoked once, and once more for each retry, by whichever function or program.
         let retries = if record.attempt.number == u16::MAX { 0 } else { record.attempt.number };
         self.requests.lambda = lambda + 1 + u64::from(retries);
     }

@@ -1,5 +1,5 @@
-//! Sending calls: inputs become items, items batches, batches the tasks of a job, which the driver plans itself, as it holds
-//! the inputs. Should it die before the plan stands, the splitter plans the same from what is stored.
+//! Sending calls: inputs become items, items are put into batches, and batches are the tasks of a job. The driver plans the
+//! job itself, as it holds the inputs. If it dies before the plan stands, the splitter plans the same from what is stored.
 
 use super::futures::{CallFuture, Calls};
 use super::options::CallOptions;
@@ -23,18 +23,18 @@ use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, JobSpec, OutputSpec, The
 use kinglet_splitter::Plan;
 use std::sync::Arc;
 
-/// Some calls of a map that go out as one job.
+/// Calls of a map that are sent as one job.
 struct Wave {
     writer: Writer,
     first_call: usize,
     per_batch: usize,
 }
 
-/// What calls run on.
+/// What the calls run on.
 struct Stack {
-    /// Whether functions are this machine's cores.
+    /// Whether the functions share this machine's cores.
     local: bool,
-    /// How many functions run at once.
+    /// How many functions can run at once.
     concurrency: usize,
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn map<I: Value, O: Value>(
         None if inputs.len() >= PROBE_WORTH => concurrency.clamp(1, PROBE_CALLS_MAX).min(inputs.len() / 8),
         _ => 0,
     };
-    // All of them before the first is sent: an input that does not serialise stops the map before it starts.
+    // All inputs are encoded before the first is sent: one that does not serialise stops the map before it starts.
     let (first, rest) = inputs.split_at(probes);
     let (first, rest) = (encode(first, 0)?, encode(rest, probes)?);
     let state = State::new(shared, &function.name, inputs.len(), false);
@@ -73,7 +73,7 @@ pub(super) async fn map<I: Value, O: Value>(
         all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
         follow(shared, &state);
         let together = usize::from(options.at_once().unwrap_or(1));
-        // Long calls go alone, but for those that there are too many of.
+        // Long calls go alone, unless they are more than a job may have tasks.
         let least = rest.count().div_ceil(MAP_TASKS_MAX as usize);
         let stack = Stack { local, concurrency };
         per_batch = measure(&state, probes, rest.count(), together, stack).await.max(least);
@@ -86,7 +86,8 @@ pub(super) async fn map<I: Value, O: Value>(
     Ok(Calls::new(state))
 }
 
-/// How many calls to put into a batch in which so many run together, by how long the first ones take.
+/// Returns how many calls to put into a batch, by how long the first ones take; `together` is how many of a batch run at
+/// once.
 async fn measure(
     state: &State,
     probes: usize,
@@ -106,7 +107,7 @@ async fn measure(
     let median_ms = ran_ms.get(ran_ms.len() / 2).copied().unwrap_or(f64::MAX);
     let batch_ms = if local { BATCH_MS_LOCAL } else { BATCH_MS_AWS };
     let by_time = ((batch_ms / median_ms.max(1e-3) * together as f64) as usize).clamp(1, BATCH_CALLS_MAX);
-    // Where functions are this machine's cores, each should have some.
+    // Where the functions share this machine's cores, each should have some of the calls.
     if local { by_time.min(rest.div_ceil(concurrency.max(1))).max(1) } else { by_time }
 }
 
@@ -131,7 +132,7 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
     Ok(CallFuture::new(state, 0))
 }
 
-/// Ends all of a map of which a part could not be sent: nobody is given its futures.
+/// Ends the whole map if a part of it could not be sent, as nobody gets its futures.
 async fn all_or_none(state: &State, sending: impl Future<Output = Result<()>>) -> Result<()> {
     let sent = sending.await;
     if sent.is_err()
@@ -142,7 +143,7 @@ async fn all_or_none(state: &State, sending: impl Future<Output = Result<()>>) -
     sent
 }
 
-/// Sends some calls as one job.
+/// Sends calls as one job.
 async fn send(
     shared: &Arc<Connection>,
     state: &Arc<State>,
@@ -191,6 +192,6 @@ async fn send(
     let view = CallsView { count: calls as u64, per_task };
     state.add_wave(job.clone(), wave.first_call..wave.first_call + slots, splits.len(), now);
     let plan = Plan { splits, inputs, partitions, calls: Some(view), program };
-    // Where the splitter was faster, it has planned the same.
+    // If the splitter was faster, it has planned the same.
     kinglet_splitter::begin(conductor, &job, &plan, None).await.map(drop)
 }

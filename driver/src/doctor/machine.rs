@@ -1,4 +1,4 @@
-//! The checks of this machine: what the embedded runtime needs of it.
+//! Checks of this machine: what the embedded runtime needs of it.
 
 use super::Finding;
 use crate::machine::Machine;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Below this, even small jobs may run out of room for intermediate data.
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
-/// Every worker, and every request under way, takes a few.
+/// Every worker, and every open request, takes a few.
 const FILES_MIN: u64 = 1_024;
 
 /// Checks everything that the embedded runtime needs of this machine: loopback, room for data, processors and memory, control
@@ -73,7 +73,7 @@ fn files() -> Finding {
     }
 }
 
-/// What is free, against what as many functions as there are cores may use. Linux only.
+/// Compares the free memory with what one function for each core may use. Linux only.
 fn memory() -> Option<Finding> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

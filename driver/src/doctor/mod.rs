@@ -1,4 +1,4 @@
-//! `kinglet doctor`: whether everything is there that jobs need, tried and not guessed; each finding says what to do.
+//! `kinglet doctor`: checks that all that jobs need is there, by trying it. Each finding says what to do.
 
 mod machine;
 mod stack;
@@ -8,7 +8,7 @@ pub use machine::examine_machine;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How bad a finding is, the worst last.
+/// How bad a finding is, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -23,17 +23,17 @@ pub enum Level {
     Problem,
 }
 
-/// What one check came to.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was checked: stable, for programs.
+    /// The name of the check: stable, for programs.
     pub check: String,
     /// How bad it is.
     pub level: Level,
     /// What was found.
     pub message: String,
-    /// What to do, where there is something.
+    /// What to do, if there is something to do.
     pub hint: Option<String>,
 }
 
@@ -54,12 +54,12 @@ impl Finding {
         Finding { level: Level::Problem, ..Self::note(check, message, hint) }
     }
 
-    /// Something that failed; its message and hint are the error's.
+    /// Reports a failure; its message and hint are the error's.
     pub(crate) fn failed(check: &str, level: Level, error: &Error) -> Self {
         Finding { check: check.to_owned(), level, message: error.to_string(), hint: error.hint().map(str::to_owned) }
     }
 
-    /// `good`, or the error as a problem.
+    /// Reports `good`, or the error as a problem.
     pub(crate) fn of(check: &str, done: crate::Result<()>, good: impl Into<String>) -> Self {
         match done {
             Ok(()) => Self::ok(check, good),

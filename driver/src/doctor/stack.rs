@@ -1,4 +1,4 @@
-//! The checks of a stack on AWS. One that fails does not keep the others from being made, as far as they can be.
+//! Checks of a stack on AWS. A check that fails does not keep the others from being made, as far as they can be.
 
 use super::{Finding, Level};
 use crate::aws::Aws;
@@ -12,24 +12,24 @@ use kinglet_core::wire;
 use kinglet_core::wire::spec::{PART, part_job};
 use std::collections::BTreeMap;
 
-/// A clock that is further off than this is worth a word, in milliseconds; AWS refuses what is 5 minutes off.
+/// A clock that is off by more than this is reported, in milliseconds. AWS refuses requests that are 5 minutes off.
 const CLOCK_NOTE_MS: i64 = 5_000;
 const CLOCK_PROBLEM_MS: i64 = 300_000;
 
-/// What new accounts are given, until they ask for more.
+/// The concurrency that new accounts are given until they ask for more.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
 const NEW_ACCOUNT_CONCURRENCY: u32 = 10;
 const NEW_ACCOUNT_MEMORY_MB: u32 = 3_008;
 
-/// A job that has not ended after so long has most likely been forgotten, in milliseconds.
+/// A job that has not ended after this time has most likely been forgotten, in milliseconds.
 const FORGOTTEN_MS: u64 = 24 * 3_600_000;
 
-/// Outputs of how many failed jobs are looked at.
+/// How many failed jobs have their outputs looked at.
 const OUTPUTS_MAX: usize = 10;
 
 impl Aws {
-    /// Checks everything that jobs need of AWS: who asks, the clock, the stack, permissions, functions, quotas, settings, and
-    /// what is left of earlier jobs. A few objects and items are written and removed again; each function is run once, and has
+    /// Checks all that jobs need of AWS: who asks, the clock, the stack, permissions, functions, quotas, settings, and what
+    /// is left of earlier jobs. It writes a few objects and items and removes them again; it runs each function once, with
     /// nothing to do.
     pub async fn examine(&self) -> Vec<Finding> {
         let mut found = Vec::new();
@@ -132,7 +132,7 @@ async fn functions(conductor: &Conductor, found: &mut Vec<Finding>) -> Vec<(Stri
             found.push(Finding::failed("functions", Level::Problem, &error));
             continue;
         }
-        // A function can be invoked that cannot run: without a bootstrap, for another architecture, of another version.
+        // A function may be invocable and still not run: without a bootstrap, for another architecture, of another version.
         match conductor.functions.ping(name).await {
             Ok(None) => {}
             Ok(Some(error)) => {
@@ -328,7 +328,7 @@ fn some(names: &[&str]) -> String {
     if names.len() > 5 { format!("{shown}, …") } else { shown }
 }
 
-/// Outputs of the newest jobs that failed which hold parts of theirs, and how many.
+/// Returns the outputs of the newest failed jobs that still hold parts of theirs, and how many parts.
 async fn unmarked(conductor: &Conductor, left: &BTreeMap<JobId, Leftover>) -> BTreeMap<String, usize> {
     let failed = left.iter().rev().filter(|(_, left)| {
         left.entry.as_ref().is_some_and(|entry| matches!(entry.phase, Phase::Failed | Phase::Cancelled))
@@ -343,7 +343,7 @@ async fn unmarked(conductor: &Conductor, left: &BTreeMap<JobId, Leftover>) -> BT
             Ok((output.shown, its))
         }
         .await;
-        // A job without a spec, or an output that may not be listed, tells nothing.
+        // A job without a spec, or an output that may not be listed, says nothing.
         if let Ok((shown, parts)) = looked
             && parts > 0
         {

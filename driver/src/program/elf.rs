@@ -1,5 +1,5 @@
-//! What an ELF file says of the system that it needs, as the loader reads it: from the program headers and the dynamic
-//! section, which a stripped file has too. <https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html>
+//! What an ELF file says it needs of the system, as the loader reads it: from the program headers and the dynamic section,
+//! which a stripped file has too. <https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html>
 
 use object::LittleEndian;
 use object::elf::{
@@ -9,35 +9,35 @@ use object::elf::{
 use object::pod::from_bytes;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
-/// An executable for Linux of 64 bits.
+/// A 64-bit executable for Linux.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Executable {
     /// `e_machine`.
     pub(super) machine: u16,
-    /// The loader that it names; a static one has none.
+    /// The loader that it names; a static executable has none.
     pub(super) interpreter: Option<String>,
     /// The shared libraries that it names.
     pub(super) libraries: Vec<String>,
     /// The versions of symbols that it needs, by library.
     pub(super) versions: Vec<(String, String)>,
-    /// Where the last byte lies that is loaded or says how.
+    /// The position after the last byte that is loaded, or that says how to load.
     pub(super) end: u64,
     /// Whether it says that it is a program that can be loaded anywhere.
     pub(super) pie: bool,
 }
 
-/// Why a file is none.
+/// Why a file is not such an executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Other {
-    /// A program for this system.
+    /// It is a program for this other system.
     System(&'static str),
-    /// ELF, but not for this kind of machine, or no program.
+    /// It is ELF, but not for this kind of machine, or not a program.
     Elf(&'static str),
-    /// A shared library, or the loader.
+    /// It is a shared library, or the loader.
     Library,
     /// It starts like an ELF file, but does not go on like one.
     Damaged(&'static str),
-    /// Something else.
+    /// It is something else.
     Unknown,
 }
 
@@ -87,7 +87,7 @@ impl Executable {
                 _ => {}
             }
         }
-        // What names no loader must bring all that it needs, and say that it is no library.
+        // A program that names no loader must bring all that it needs, and must say that it is not a library.
         let is_dynamic = segments.iter().any(|segment| segment.p_type(LittleEndian) == PT_DYNAMIC);
         let is_program = executable.libraries.is_empty() && (kind == ET_EXEC || executable.pie || !is_dynamic);
         if executable.interpreter.is_none() && !is_program {
@@ -142,7 +142,7 @@ const NAMES_MAX: usize = 10_000;
 /// Linux's `PATH_MAX`.
 const NAME_BYTES_MAX: usize = 4_096;
 
-/// Where in the file an address lies once it is loaded.
+/// Returns the position in the file of an address in memory.
 fn offset_of(segments: &[Segment], address: u64) -> Option<u64> {
     segments.iter().filter(|segment| segment.p_type(LittleEndian) == PT_LOAD).find_map(|segment| {
         let behind = address.checked_sub(segment.p_vaddr(LittleEndian))?;
@@ -160,15 +160,15 @@ fn read<T: object::Pod>(file: &[u8], offset: u64) -> Option<&T> {
     Some(from_bytes(file.get(usize::try_from(offset).ok()?..)?).ok()?.0)
 }
 
-/// What stands before the first zero.
+/// Returns the text before the first zero byte.
 fn text(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(NAME_BYTES_MAX)];
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// The file without what lies behind all that is loaded: symbols, debug information and the sections' headers, which is most
-/// of what `cargo build` writes. A file that has data of its own behind these stays as it is.
+/// Returns the file without what lies behind all that is loaded: symbols, debug information and section headers, which are
+/// most of what `cargo build` writes. A file that has data of its own behind these stays as it is.
 pub(super) fn strip(file: &[u8], executable: &Executable) -> Vec<u8> {
     let end = usize::try_from(executable.end).unwrap_or(usize::MAX);
     match sections_end(file) {
@@ -184,7 +184,7 @@ pub(super) fn strip(file: &[u8], executable: &Executable) -> Vec<u8> {
     }
 }
 
-/// Where the last of the sections and of their headers ends.
+/// Returns where the last section, or the section headers, end.
 fn sections_end(file: &[u8]) -> Option<u64> {
     let header = Header::parse(file).ok()?;
     let sections = header.section_headers(LittleEndian, file).ok()?;
@@ -199,7 +199,8 @@ mod tests {
     use super::*;
     use object::elf::{EM_X86_64, PF_R};
 
-    /// The smallest file that has all that is read: header, code, a dynamic section, the names in it, and a section's header.
+    /// Makes the smallest file that has all that is read: header, code, a dynamic section, the names in it, and a section
+    /// header.
     fn smallest(kind: u16, interpreter: bool, flags_1: u64, library: bool) -> Vec<u8> {
         const DYNAMIC_AT: u64 = 64 + 3 * 56;
         const NAMES_AT: u64 = DYNAMIC_AT + 7 * 16;
@@ -241,7 +242,7 @@ mod tests {
         // Static programs.
         assert!(parsed(&smallest(ET_EXEC.0, false, 0, false)).is_ok());
         assert!(parsed(&smallest(ET_DYN.0, false, DF_1_PIE.0, false)).is_ok());
-        // What needs a library and names no loader; what says nowhere that it is a program.
+        // An executable that needs a library and names no loader; one that nowhere says that it is a program.
         assert_eq!(parsed(&smallest(ET_EXEC.0, false, 0, true)), Err(Other::Library));
         assert_eq!(parsed(&smallest(ET_DYN.0, false, DF_1_PIE.0, true)), Err(Other::Library));
         assert_eq!(parsed(&smallest(ET_DYN.0, false, 0, false)), Err(Other::Library));

@@ -1,11 +1,11 @@
-//! Whether an executable fits the functions: Lambda's `provided.al2023` on one of its two architectures. What does not is
-//! refused before anything is uploaded, and the refusal says how to build what does.
+//! Whether an executable fits the functions: Lambda's `provided.al2023` on one of its two architectures. One that does not
+//! fit is refused before anything is uploaded, and the refusal says how to build one that does.
 
 use super::elf::{Executable, Other};
 use kinglet_core::limits::{GLIBC_MAX, Glibc};
 use kinglet_core::{Code, Error, Result};
 
-/// The processors that Lambda has.
+/// Lambda's processor architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Architecture {
     /// `x86_64`.
@@ -15,12 +15,12 @@ pub(crate) enum Architecture {
 }
 
 impl Architecture {
-    /// The one of the driver itself, if Lambda has it.
+    /// Returns the driver's own architecture, if Lambda has it.
     pub(crate) fn here() -> Result<Self> {
         Self::of(std::env::consts::ARCH)
     }
 
-    /// By the name that Lambda or Rust gives it.
+    /// Finds an architecture by the name that Lambda or Rust gives it.
     pub(crate) fn of(name: &str) -> Result<Self> {
         match name {
             "x86_64" => Ok(Architecture::X86_64),
@@ -30,7 +30,7 @@ impl Architecture {
         }
     }
 
-    /// `e_machine` in ELF headers.
+    /// Returns its `e_machine` in ELF headers.
     pub(super) fn machine(self) -> u16 {
         match self {
             Architecture::X86_64 => 62,
@@ -38,7 +38,7 @@ impl Architecture {
         }
     }
 
-    /// As in the names of Rust's targets.
+    /// Returns its name in Rust's targets.
     fn rust(self) -> &'static str {
         match self {
             Architecture::X86_64 => "x86_64",
@@ -46,7 +46,7 @@ impl Architecture {
         }
     }
 
-    /// As Lambda calls it.
+    /// Returns Lambda's name for it.
     fn lambda(self) -> &'static str {
         match self {
             Architecture::X86_64 => "x86_64",
@@ -76,8 +76,10 @@ const LIBRARIES: [&str; 9] = [
     "ld-linux-aarch64.so.1",
 ];
 
+/// Checks that an executable fits functions of this architecture.
+///
 /// # Errors
-/// [`Error::Input`] with `program-architecture`, `program-glibc`, `program-library` or `program-loader`.
+/// `program-architecture`, `program-glibc`, `program-library` or `program-loader`.
 pub(super) fn check(executable: &Executable, architecture: Architecture) -> Result<()> {
     let rebuild = || rebuild(architecture);
     if executable.machine != architecture.machine() {
@@ -102,7 +104,7 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
         let hint = "link the library statically (most `-sys` crates have a feature `vendored` or `static` for it)";
         return Err(Error::new(Code::ProgramLibrary, message).with_hint(hint));
     }
-    // Marks of features of glibc 2.36 and later, which is the first that has any.
+    // These mark features of glibc 2.36 and later, the first versions that have such marks.
     if let Some((_, mark)) = executable.versions.iter().find(|(_, name)| name.starts_with("GLIBC_ABI_")) {
         let message = format!("it needs a glibc with {mark}, the functions have {GLIBC_MAX}");
         let hint = match &mark[..] {
@@ -121,13 +123,13 @@ pub(super) fn check(executable: &Executable, architecture: Architecture) -> Resu
     Ok(())
 }
 
-/// `GLIBC_2.34` as numbers; `GLIBC_PRIVATE` and other libraries' versions are none.
+/// Parses `GLIBC_2.34` into numbers. `GLIBC_PRIVATE` and other libraries' versions give none.
 fn glibc(version: &str) -> Option<Glibc> {
     let mut numbers = version.strip_prefix("GLIBC_")?.split('.').map(str::parse);
     Some(Glibc { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()? })
 }
 
-/// Why a file is no executable that could fit.
+/// Says why a file is no executable that could fit.
 pub(super) fn refusal(other: &Other, architecture: Architecture) -> Error {
     let (code, message) = match other {
         Other::System(system) => (Code::ProgramSystem, format!("it is built for {system}, the functions run Linux")),

@@ -1,4 +1,4 @@
-//! Programs that a driver ships to the functions: which one, whether it fits, and that it is in S3.
+//! Programs that a driver ships to the functions: it chooses one, checks that it fits, and makes sure that it is in S3.
 
 mod elf;
 mod fit;
@@ -17,41 +17,41 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Mutex;
 
-/// Where the functions have the job's code from.
+/// Where the functions get the job's code from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Program {
-    /// They were built and deployed with it. Nothing is shipped.
+    /// The functions were built and deployed with the code. Nothing is shipped.
     #[default]
     Linked,
-    /// This very program is shipped: uploaded once, fetched and run by the functions. It must be built for their system; the
-    /// driver checks that, and says what to do when it is not.
+    /// This very program is shipped: uploaded once, fetched and run by the functions. It must be built for the functions'
+    /// system. The driver checks that, and says what to do if it is not.
     Itself,
-    /// This executable is shipped: the same program, built for the functions' system where that is not the driver's.
+    /// This executable is shipped: the same program, built for the functions' system where that differs from the driver's.
     File(PathBuf),
 }
 
 /// What a driver ships to one stack's functions.
 pub(crate) struct Shipping {
-    /// What jobs run that say nothing else.
+    /// The program of jobs that name no other.
     program: Program,
-    /// The functions' own.
+    /// The functions' architecture.
     architecture: Result<Architecture>,
     /// Whether the functions run shipped programs.
     allowed: bool,
-    /// What was looked at and uploaded already, and when that was.
+    /// What has been checked and uploaded already, and when.
     shipped: Mutex<HashMap<Executable, (ProgramId, Instant)>>,
 }
 
-/// For how long a driver takes it that a program is in S3. S3 keeps one for days longer than any job lives.
+/// How long a driver assumes that a program it has uploaded is in S3. S3 keeps a program for days longer than any job lives.
 const SHIPPED_FOR: Duration = Duration::from_secs(3600);
 
 /// What is shipped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Executable {
-    /// The program that runs, which stays what it is when its file is built anew.
+    /// The running program, which stays the same when its file is built anew.
     Running,
-    /// A file as it was: one that was built anew meanwhile is another program.
+    /// A file as it was. One that was built anew meanwhile is another program.
     File { path: PathBuf, bytes: u64, modified: Option<SystemTime> },
 }
 
@@ -60,10 +60,10 @@ impl Shipping {
         Shipping { program, architecture, allowed, shipped: Mutex::default() }
     }
 
-    /// The id under which the functions find a job's program, if it is to be shipped.
+    /// Ships a job's program and returns the id under which the functions find it; `None` if nothing is to be shipped.
     ///
     /// # Errors
-    /// Why it is not: forbidden by the stack, not fit for the functions, not uploaded.
+    /// `shipping-forbidden`; `program-…` when the program does not fit the functions; an error of reading or uploading it.
     pub(crate) async fn ship(&self, of_job: Option<&Program>, conductor: &Conductor) -> Result<Option<ProgramId>> {
         self.ship_at(Instant::now(), of_job, conductor).await
     }
@@ -86,7 +86,7 @@ impl Shipping {
         }
         let architecture = self.architecture.clone()?;
         let executable = executable.map_or(Ok(Executable::Running), |path| Executable::of_file(path))?;
-        // Held until it is uploaded: of jobs that are submitted at once, one uploads.
+        // Held until the program is uploaded: of several jobs submitted at once, one uploads it.
         let mut shipped = self.shipped.lock().await;
         if let Some((program, at)) = shipped.get(&executable)
             && now.saturating_duration_since(*at) < SHIPPED_FOR
@@ -108,7 +108,7 @@ impl Executable {
     fn path(&self) -> Result<PathBuf> {
         match self {
             Executable::File { path, .. } => Ok(path.clone()),
-            // This is the file that runs, even when it was removed and another has its path.
+            // This is the file that runs, even if it was removed and another file has its path.
             Executable::Running if cfg!(target_os = "linux") => Ok("/proc/self/exe".into()),
             Executable::Running => std::env::current_exe()
                 .map_err(|e| Error::new(Code::Program, format!("finding this program's own file: {e}"))),
@@ -149,14 +149,14 @@ async fn publish_file(executable: Executable, architecture: Architecture, conduc
     Ok(program)
 }
 
-/// Runs what takes a tenth of a second or more beside the async threads.
+/// Runs work of a tenth of a second or more outside the async threads.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Error::new(Code::Program, format!("reading the program to ship: {e}")))?
 }
 
-/// The executable without what is only for debuggers and linkers, if it fits the functions.
+/// Reads an executable, checks that it fits the functions, and returns it without what only debuggers and linkers need.
 fn read(path: &Path, shown: &str, architecture: Architecture) -> Result<Vec<u8>> {
     let file = std::fs::read(path).map_err(|e| unreadable(shown, &e))?;
     let about = |e: Error| e.context(format!("{shown} does not fit the functions"));
@@ -205,7 +205,7 @@ mod tests {
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o700)).unwrap();
         let listed = std::process::Command::new(&copy).arg("--list").output().unwrap();
         assert!(String::from_utf8(listed.stdout).unwrap().contains("a_stripped_program_is_smaller_and_runs"));
-        // Stripped again it is the same: its name does not depend on how often that was done.
+        // Stripping it again changes nothing, so its name does not depend on how often that was done.
         assert_eq!(read(&copy, "it", Architecture::here().unwrap()).unwrap(), stripped);
     }
 
@@ -220,7 +220,7 @@ mod tests {
         assert!(read(&path).len() < whole.len());
     }
 
-    /// The embedded S3, and what this test's own executable is shipped by.
+    /// The embedded S3, and what ships this test's own executable.
     async fn embedded() -> (Runtime, Conductor, Shipping) {
         let options = Options {
             data_dir: None,
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!((ship(59 * minute).await, is_there().await), (program, false), "S3 was asked within the hour");
         assert_eq!((ship(61 * minute).await, is_there().await), (program, true));
 
-        // Damaged, by another program than this one: of another size, and of the same.
+        // Damaged, as by another program: once with another size, once with the same.
         for damaged in [whole.slice(..whole.len() / 2), vec![0; whole.len()].into()] {
             conductor.objects.put("work", &key, damaged, Replace::Yes).await.unwrap();
             assert_eq!(ship(200 * minute).await, program);
