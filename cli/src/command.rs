@@ -1,8 +1,8 @@
 //! What a command is: one file with its arguments, their help and what it does, and one line in a list.
 //!
-//! To add `kinglet NAME`, write `commands/NAME.rs` as `commands/doctor.rs` is written, and name it in `commands/mod.rs`: as a module
-//! and in the list, where the help has it. A job of `kinglet run` is added likewise in `commands/run/`, and one of `kinglet tune` in
-//! `commands/tune/`.
+//! To add `kinglet NAME`, write `commands/NAME.rs` in the manner of `commands/doctor.rs`, and name it in `commands/mod.rs`:
+//! as a module, and in the list, in the order of the help. A job of `kinglet run` is added likewise in `commands/run/`, and
+//! one of `kinglet tune` in `commands/tune/`.
 
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
@@ -10,16 +10,16 @@ use kinglet::Result;
 
 /// The arguments of a command, and what it does with them.
 pub(crate) trait Command: Args {
-    /// The first option given that says nothing to a stack.
+    /// Returns the first of the given options that means nothing to a stack.
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
         None
     }
 
-    /// Does it: on the stack that is named, or on this machine.
+    /// Runs the command: on the stack that is named, or on this machine.
     async fn run(self, cloud: &Cloud) -> Result<()>;
 }
 
-/// Makes a list of commands what stands on the command line: `MODULE::TYPE`, in the order of the help.
+/// Makes the commands of the command line from a list: `MODULE::TYPE`, in the order of the help.
 macro_rules! commands {
     ($(#[$attribute:meta])* $List:ident { $($module:ident::$Command:ident,)* }) => {
         $(#[$attribute])*

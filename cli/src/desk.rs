@@ -1,4 +1,4 @@
-//! Where jobs are looked after: at a stack, or on this machine. The commands are the same.
+//! The place where jobs are looked after, a stack or this machine, with the same commands.
 
 use crate::options::Cloud;
 use kinglet::{

@@ -1,4 +1,4 @@
-//! How far a job is: a bar on a terminal, plain lines where stderr is none.
+//! How far a job has come: a bar on a terminal, plain lines where stderr is not one.
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use kinglet::{Phase, Progress};

@@ -26,7 +26,7 @@ impl Command for Cancel {
         }
         desk.attach(&job).await?.cancel().await?;
         let after = desk.status(&job).await?.phase;
-        // It may have come to its end first, or be as good as there.
+        // The job may have ended first, or be about to.
         match after {
             Phase::Publishing => eprintln!("job {job} is publishing its result: it is too late to cancel it"),
             Phase::Undoing => eprintln!("job {job} is being undone"),

@@ -45,7 +45,7 @@ impl Command for Jobs {
     }
 }
 
-/// How far a job is that runs; nothing where that cannot be read, as when it has just been cleaned.
+/// Returns how far a running job has come; nothing if that cannot be read, for example when the job has just been cleaned.
 async fn progress_of(desk: &Desk, job: &JobSummary) -> String {
     let status = desk.status(&job.job).await;
     status.map_or(String::new(), |status| progress::counts(&status.progress))

@@ -71,7 +71,8 @@ impl Command for Logs {
         (filter.task, filter.stage, filter.since) = (self.task, self.stage.map(Into::into), since);
         let mut shown: HashSet<(String, Option<Timestamp>, String)> = HashSet::new();
         loop {
-            // Asked before the lines: those of a job that had ended by then are all there are, but for CloudWatch's delay.
+            // The phase is read before the lines: if the job had ended by then, its lines are all there are, except for
+            // CloudWatch's delay.
             let over = !self.follow || desk.status(&job).await?.phase.is_final();
             for line in desk.logs(&job, &filter).await? {
                 if !self.follow || shown.insert((line.function.clone(), line.at, line.text.clone())) {
@@ -92,7 +93,7 @@ impl Command for Logs {
 fn print_line(line: &LogLine, json: bool) -> Result<()> {
     match json {
         false => println!("{line}"),
-        // What is JSON already goes out as it was written.
+        // Lines that are JSON go out as they were written.
         true if line.text.starts_with('{') => println!("{}", line.text),
         true => println!("{}", serde_json::json!({ "function": line.function, "message": line.text })),
     }

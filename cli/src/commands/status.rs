@@ -48,7 +48,7 @@ fn print_status(status: &JobStatus) {
         }
     }
     if let Some(done) = &status.report {
-        // The job and its output stand above.
+        // The job and its output are printed above.
         for line in done.to_string().lines().filter(|line| !line.starts_with("job ")) {
             println!("{line}");
         }

@@ -21,7 +21,7 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// The stack to connect to, where one is named.
     pub(crate) fn aws(&self) -> Option<Aws> {
-        // What the command runs, the functions of the template hold themselves.
+        // The functions of the template hold the jobs that this command runs.
         let mut aws = Aws::new(self.stack.as_ref()?).with_program(Program::Linked);
         if let Some(region) = &self.region {
             aws = aws.with_region(region);

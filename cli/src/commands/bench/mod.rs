@@ -1,7 +1,7 @@
-//! `kinglet bench`: the benchmark set, on the stack that is named or on the embedded runtime.
+//! `kinglet bench`: runs the benchmark set, on the stack that is named or on the embedded runtime.
 //!
-//! The functions make their own corpus, so that nothing is uploaded: writing it is the first thing that is measured. What is
-//! made goes again at the end, whether or not all went well.
+//! The functions make their own corpus, so nothing is uploaded: writing it is the first thing that is measured. All that was
+//! made is removed at the end, whether or not every benchmark succeeded.
 
 mod results;
 
@@ -174,17 +174,17 @@ async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
     for name in set.outputs() {
         left = left.and(place.remove(driver, &name).await);
         if let Some(reads) = &reads {
-            // There is no manifest with them, and nobody may look for one.
+            // The copies have no manifest, and nobody may look for one.
             left = left.and(Measure::on(driver).remove_copied_parts(&reads.at(&name)).await);
         }
     }
-    // The embedded runtime takes it all with it.
+    // The embedded runtime removes everything with it.
     if driver.stack().is_some() {
         for job in &set.jobs {
             left = left.and(Measure::on(driver).remove_intermediates(job).await);
         }
     }
-    // What went wrong first is what is said.
+    // The first error is the one that is reported.
     measured?;
     left?;
     Ok(set.results)
@@ -275,7 +275,7 @@ impl Set<'_> {
     async fn write(&self, size: u64) -> Result<JobHandle> {
         let bytes = STRETCH_BYTES.min(size);
         let partitions = u32::try_from(size.div_ceil(PART_BYTES)).unwrap_or(u32::MAX);
-        // Of what this job shuffles, the corpus's compression says nothing.
+        // `--compression` is for the runs of the word counts: this job shuffles next to nothing.
         let submit = self.submit([], &corpus(size)).with_compression(Compression::Lz4);
         let submit = submit.with_partitions(partitions.min(1_000));
         let job = BenchWrite { bytes: bytes as u32 };
@@ -288,7 +288,7 @@ impl Set<'_> {
         if from == to {
             return Ok(());
         }
-        // Those of a run that was broken off have other names, and would be read with these.
+        // The parts of a run that was broken off have other names, and would be read with these.
         Measure::on(self.driver).remove_copied_parts(&to).await?;
         Measure::on(self.driver).copy_parts(&from, &to).await
     }

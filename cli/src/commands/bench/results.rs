@@ -1,4 +1,4 @@
-//! What was measured: plain structs, which `--json` prints as they are, and a table for people.
+//! The results: plain structs, which `--json` prints as they are, and a table for people.
 
 use kinglet::measure::FunctionInfo;
 use kinglet::{Cost, Report, Requests, StackInfo};

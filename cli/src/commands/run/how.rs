@@ -1,4 +1,4 @@
-//! What all jobs of `kinglet run` can be told, and how they are run.
+//! The options that all jobs of `kinglet run` share, and how the jobs are run.
 
 use crate::options::{Cloud, CompressionArg, Embedded};
 use crate::{progress, report};

@@ -60,7 +60,7 @@ impl Command for Primes {
         let Primes { range, how } = self;
         let job = range.job(how.partitions)?;
         let driver = start(&how, cloud).await?;
-        // Without the option there is one part, but for a list.
+        // Without the option there is one part, except for a list.
         let how = How { partitions: Some(how.partitions.unwrap_or(job.parts)), ..how };
         let submit = submit(Submit::to(&how.output), &how);
         let (stretches, submit) = match range.stretches {

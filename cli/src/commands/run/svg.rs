@@ -18,9 +18,9 @@ pub(crate) fn draw(part: &[u8]) -> Result<String> {
         all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
     };
     let ((x_min, x_max), (y_min, y_max)) = (extent(0), extent(1));
-    // Halves, so that the widest hull that can be has a width.
+    // Halves, so that even the widest hull has a finite width.
     let longer = (x_max / 2.0 - x_min / 2.0).max(y_max / 2.0 - y_min / 2.0);
-    // Where a point lies in the picture, whose y goes down.
+    // The place of a point in the picture, whose y axis points down.
     let along = |x: f64, from: f64| if longer > 0.0 { (x / 2.0 - from / 2.0) / longer * SIZE } else { 0.0 };
     let (width, height) = (along(x_max, x_min), along(y_max, y_min));
     let place = |v: &[f64; 2]| (MARGIN + along(v[0], x_min), MARGIN + height - along(v[1], y_min));

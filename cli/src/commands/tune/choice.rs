@@ -1,4 +1,4 @@
-//! What the runs say: outliers left out, means, and which size is best for what.
+//! What the runs show: outliers left out, means, and which size is best for what.
 
 use kinglet::prices;
 use serde::Serialize;

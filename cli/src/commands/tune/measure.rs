@@ -1,4 +1,4 @@
-//! The runs of a job over memory sizes, and what is printed of them.
+//! Runs a job over memory sizes and prints the results.
 
 use super::choice::{self, Choices, Run, Size};
 use super::svg;
@@ -98,7 +98,7 @@ pub(super) async fn sizes(
         };
         match runs {
             Ok(runs) => sizes.push(Size::of(memory_mb, &runs)),
-            // Too little memory is something to find out, and no reason to stop; what is wrong with every size is.
+            // That a size has too little memory is a result, and no reason to stop; what is wrong with every size is one.
             Err(error) if is_of_size(&error) && how.memory.len() > 1 => failed.push((memory_mb, error)),
             Err(error) => {
                 all = Err(error.context(format!("at {memory_mb} MB")));
@@ -107,7 +107,7 @@ pub(super) async fn sizes(
         }
     }
     if let Some(stack) = stack {
-        // What was measured is shown all the same.
+        // What has been measured is shown in any case.
         match Measure::on(&stack.driver).restore_mapper_memory().await {
             Ok(()) => notes.push(stack.note()),
             Err(error) => notes.push(format!(
@@ -176,7 +176,7 @@ async fn measure(
     for n in 1..=how.runs {
         let report = submit(&driver, &output).await?.wait().await?;
         let Some(runtime) = driver.runtime() else { break };
-        // The last worker asks for its next event, which ends its billed time, after the job's end.
+        // After the job's end the last worker asks for its next event, which ends its billed time.
         while runtime.host().pending() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

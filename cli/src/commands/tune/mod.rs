@@ -1,4 +1,5 @@
-//! `kinglet tune`: a job over memory sizes, several times each; what is the cheapest, the fastest and the balanced size.
+//! `kinglet tune`: runs a job over memory sizes, several times each, and names the cheapest, the fastest and the balanced
+//! size.
 //!
 //! Times are *billed* times, as Lambda would bill each invocation, and costs follow from them by Lambda's prices. On the
 //! embedded host a control group gives each function the CPU share of its memory, so the times are this machine's at that

@@ -1,4 +1,4 @@
-//! Time against cost, as a picture: a point for each size, joined in the order of memory.
+//! A picture of time against cost: a point for each size, joined in the order of memory.
 
 use super::choice::{Choices, Size};
 use std::fmt::Write;
@@ -60,7 +60,7 @@ pub(super) fn draw(name: &str, sizes: &[Size], choices: &Choices) -> String {
             ("#c03030", format!(", {}", titles.join(", ")))
         };
         let (x, y) = (x(size.time_s), y(size.usd * 1e3));
-        // To the left of the point where there is no room to the right.
+        // To the left of the point if there is no room to the right.
         let (anchor, text_x) = if x > WIDTH * 0.7 { ("end", x - 8.0) } else { ("start", x + 8.0) };
         let _ = writeln!(
             svg,
