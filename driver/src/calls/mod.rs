@@ -52,8 +52,9 @@ impl Driver {
     /// Calls a function once for each input, on as many functions at once as the stack has, and returns a future for each
     /// call. Returns as soon as all calls are sent; they run whether or not anybody waits.
     ///
-    /// The driver fetches the results, so keep it until they are there: in `let calls =
-    /// Driver::local().await?.map(…).await?;` it is dropped at the end of the line, and the calls end with `driver-closed`.
+    /// The driver fetches the results, so keep it until they are there. In
+    /// `let calls = Driver::local().await?.map(…).await?;` it is dropped at the end of the line, and the calls end with
+    /// `driver-closed`.
     ///
     /// ```no_run
     /// use kinglet::{Driver, Registry};
