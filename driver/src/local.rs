@@ -107,8 +107,8 @@ impl Local {
         Local { timeout, ..self }
     }
 
-    /// Sets the directory for intermediate data, the system's temporary directory by default. The data lie in a directory of
-    /// their own below it, which is removed at the end.
+    /// Sets the directory for intermediate data, the system's temporary directory by default. The data lies in a directory
+    /// of its own below it, which is removed at the end.
     pub fn with_data_dir(self, dir: impl Into<PathBuf>) -> Self {
         Local { data_dir: Some(dir.into()), ..self }
     }

@@ -185,7 +185,7 @@ impl Machine {
     }
 
     /// Removes the data of the embedded runtime that ran a job, if its program was killed before it could. Data that another
-    /// running job uses stay.
+    /// running job uses stays.
     fn remove_data(&self, dir: &Path) {
         let Ok(Some(Record { servers: Some(servers), .. })) = Record::read(dir) else { return };
         let in_use = self.recorded().unwrap_or_default().iter().map(|job| self.job_dir(job)).any(|other| {
