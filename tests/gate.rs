@@ -1,6 +1,6 @@
 //! The gates between the real SDK and the embedded servers: each strike does what it says, and is counted.
 
-use kinglet_aws::conduct::Stack;
+use kinglet_aws::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_local::gate::{Gates, Held, Rule, Service, Strike};
 use kinglet_local::lambda::CpuShare;

@@ -3,8 +3,8 @@
 
 use crate::programs;
 use kinglet::{Driver, Local, LocalFunctions, Registry, Report};
-use kinglet_aws::conduct::{Conductor, Stack};
 use kinglet_aws::{Clients, Clock, Endpoints, FunctionNames};
+use kinglet_aws::{Conductor, Stack};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::spec::{JobSpec, OptionsSpec, OutputSpec};

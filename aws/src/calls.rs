@@ -1,7 +1,7 @@
 //! Batches of calls in the ledger: the failure of a call whose worker died; cancelling; progress; the result of a reduce
 //! function.
 
-use crate::conduct::Conductor;
+use crate::conductor::Conductor;
 use crate::ledger::{
     Commit, INLINE_ITEM_BYTES, Key, Ledger, Updated, binary, number, progress_pk, read_binary, read_text, result_pk,
 };

@@ -3,7 +3,7 @@
 //! What it writes lies below `jobs/doctor-…` of the work bucket, where a driver may write, and `doctor#…` of the table, and
 //! is removed again. What a killed doctor leaves, `kinglet clean` takes for a job that is over.
 
-use crate::conduct::Conductor;
+use crate::conductor::Conductor;
 use crate::errors::{Doing, code};
 use crate::ledger::{Ledger, text};
 use crate::objects::{Objects, Put, Replace};

@@ -7,7 +7,7 @@
 //! for at most [`SUBMIT_MS_MAX`]; or to calls that share a value ([`SHARED`]), for as long as the stack keeps it. Neither is
 //! removed. S3 says how old an object is.
 
-use crate::conduct::Conductor;
+use crate::conductor::Conductor;
 use crate::ledger::JobEntry;
 use crate::objects::{LeftUpload, Page};
 use kinglet_core::Result;

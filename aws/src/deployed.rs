@@ -1,6 +1,6 @@
 //! A deployed stack as CloudFormation describes it, checked before anything is asked of its parts.
 
-use crate::conduct::Stack;
+use crate::conductor::Stack;
 use crate::errors::{Doing, code};
 use crate::functions::FunctionNames;
 use crate::session::Session;

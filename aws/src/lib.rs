@@ -12,6 +12,7 @@ pub mod clean;
 pub mod clients;
 mod clock;
 pub mod conduct;
+mod conductor;
 #[cfg(feature = "driver")]
 pub mod deployed;
 mod errors;
@@ -32,7 +33,7 @@ pub mod upload;
 
 pub use clients::{Clients, Endpoints};
 pub use clock::Clock;
-pub use conduct::Conductor;
+pub use conductor::{Conductor, Stack};
 #[cfg(feature = "driver")]
 pub use deployed::Deployed;
 pub use errors::causes;

@@ -31,7 +31,7 @@
 //! sequence, finds its uploads used up and the ETags that it demands gone. A reducer's late upload is no object. So nothing
 //! late changes what a reader sees.
 
-use crate::conduct::Conductor;
+use crate::conductor::Conductor;
 use crate::objects::{Completed, Put, Replace, Version};
 use crate::upload::Upload;
 use futures_util::{StreamExt, TryStreamExt, stream};

@@ -1,6 +1,6 @@
 //! Shipped programs in the work bucket; [`kinglet_core::wire::program`] draws the object's layout.
 
-use crate::conduct::Conductor;
+use crate::conductor::Conductor;
 use crate::errors::{Doing, code};
 use crate::objects::Replace;
 use kinglet_core::ids::{ProgramId, Timestamp};

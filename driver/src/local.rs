@@ -5,7 +5,7 @@ use crate::place::Place;
 use crate::program::{Architecture, Program, Shipping};
 use crate::records::{Keeper, state_dir};
 use crate::{Code, Error, Result};
-use kinglet_aws::conduct::Stack;
+use kinglet_aws::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::{budget, env, limits};
 pub use kinglet_local::Servers;

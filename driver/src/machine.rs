@@ -11,7 +11,7 @@ use crate::program::{Architecture, Program, Shipping};
 use crate::records::{Neighbour, Record, RuntimeAddress, files, state_dir};
 use crate::status::{JobStatus, JobSummary, Leftovers, pick};
 use crate::{Code, Error, Phase, Result};
-use kinglet_aws::conduct::Stack;
+use kinglet_aws::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
 use kinglet_core::env;
 use kinglet_core::ids::{JobId, Timestamp};

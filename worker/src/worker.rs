@@ -4,8 +4,8 @@
 use crate::journal::Journal;
 use crate::program::{Programs, Task};
 use kinglet_aws::clients::Clients;
-use kinglet_aws::conduct::{Conductor, Stack};
 use kinglet_aws::functions::FunctionNames;
+use kinglet_aws::{Conductor, Stack};
 use kinglet_core::ids::ProgramId;
 use kinglet_core::wire::event::Event;
 use kinglet_core::{Code, Error, Result, env, limits};

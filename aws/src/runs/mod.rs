@@ -19,7 +19,7 @@
 mod inline;
 mod object;
 
-use crate::conduct::Conductor;
+use crate::conductor::Conductor;
 use crate::ledger::Committed;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};

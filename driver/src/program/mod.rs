@@ -177,7 +177,7 @@ fn read(path: &Path, shown: &str, architecture: Architecture) -> Result<Vec<u8>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinglet_aws::conduct::Stack;
+    use kinglet_aws::Stack;
     use kinglet_aws::objects::Replace;
     use kinglet_aws::{Clients, Endpoints, FunctionNames};
     use kinglet_local::lambda::CpuShare;

@@ -11,7 +11,7 @@
 use crate::logs::LogLine;
 use crate::status::JobStatus;
 use kinglet_aws::FunctionNames;
-use kinglet_aws::conduct::Stack;
+use kinglet_aws::Stack;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::limits::LOCAL_LOG_BYTES_MAX;
 use kinglet_core::{Code, Error, Result};
