@@ -1,4 +1,4 @@
-//! What a user writes: a job, its `map`, its `reduce`, and the handles these are given.
+//! What a user writes: a job with its `map` and `reduce`, and the handles through which these read and write.
 
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Row};
@@ -8,7 +8,7 @@ use crate::value::{Combiner, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A MapReduce job. The struct's fields are the job's parameters; they travel to every function with it.
+/// A MapReduce job. The fields of the type that implements it are the job's parameters; they travel to every function.
 ///
 /// ```
 /// use kinglet_core::{Combiner, Emitter, Job, Lines, Sink, UserResult, Values};
@@ -39,7 +39,7 @@ use serde::de::DeserializeOwned;
 /// }
 /// ```
 ///
-/// A key of another type than the job's does not compile:
+/// Emitting a key of another type than the job's does not compile:
 ///
 /// ```compile_fail
 /// use kinglet_core::{Emitter, UserResult};
@@ -48,63 +48,67 @@ use serde::de::DeserializeOwned;
 /// }
 /// ```
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Names the job in the registry and in reports. Must be unique in a program.
+    /// The job's name in the registry and in reports. It must be unique in a program.
     const NAME: &'static str;
-    /// How the input is cut into records: [`Lines`](crate::Lines), [`ByteLines`](crate::ByteLines), …
+    /// The input format, which cuts the input into records: [`Lines`](crate::Lines), [`ByteLines`](crate::ByteLines), …
     type Input: Format;
-    /// Pairs are grouped and sorted by this.
+    /// The key of a pair. Pairs are grouped and sorted by it.
     type Key: Key;
-    /// What travels with a key.
+    /// The value of a pair, which travels with the key.
     type Value: Value;
-    /// A record of the result.
+    /// One record of the result.
     type Output: Row;
 
-    /// The input's format, with what the job's parameters say of it: a delimiter, the names of columns. By default it is the
-    /// format's own default.
+    /// Returns the input format, set up from the job's parameters: with a delimiter, with the names of columns. The default
+    /// is the format's own `Default`.
     fn input(&self) -> Self::Input {
         Self::Input::default()
     }
 
-    /// Called once for each record, on all threads.
+    /// Maps one record to any number of pairs. The engine calls it once for each record of an attempt, from all threads.
     ///
     /// # Errors
-    /// An error fails the job: it names the record's place and is not tried again.
+    /// An error fails the job with the code `map-failed` and names the record's place; the task is not tried again. A panic
+    /// does the same with the code `panic`. A Kinglet error that is passed on with `?` keeps its own code.
     fn map(
         &self,
         record: <Self::Input as Format>::Record<'_>,
         out: &mut Emitter<'_, Self::Key, Self::Value>,
     ) -> UserResult;
 
-    /// How two values of one key become one before they travel, if they can. It is applied any number of times, in any order,
-    /// so it must be associative and commutative, and `reduce` must give the same result with and without it.
+    /// Returns the function that combines two values of one key before they travel, if there is one. The engine applies it
+    /// any number of times and in any order, so it must be associative and commutative, and `reduce` must give the same
+    /// result with and without it.
     fn combiner(&self) -> Option<Combiner<Self::Value>> {
         None
     }
 
-    /// Keys between which partitions lie, in ascending order, for a job whose parts are to be in order one behind the other:
-    /// partition n gets the keys from bound n − 1 on, and before bound n. With fewer partitions than that the last takes the
-    /// rest. By default there are none, and keys are spread evenly by their hash.
+    /// Returns the keys at which one partition ends and the next begins, in ascending order. With bounds, the parts are
+    /// sorted across partitions: partition n gets the keys from bound n − 1 (included) to bound n (excluded). When there are
+    /// fewer partitions than the bounds make, the last one takes the rest. By default there are no bounds, and keys are
+    /// spread evenly by their hash.
     fn bounds(&self) -> Vec<Self::Key> {
         Vec::new()
     }
 
-    /// Called once for each key, keys in ascending order within a partition.
+    /// Reduces one key and its values to any number of records. The engine calls it once for each key of a partition, in
+    /// ascending order of the keys.
     ///
     /// # Errors
-    /// An error fails the job and is not tried again.
+    /// An error fails the job with the code `reduce-failed`, a panic with `panic`; the task is not tried again.
     fn reduce(&self, key: Self::Key, values: Values<'_, Self::Value>, out: &mut Sink<'_, Self::Output>) -> UserResult;
 
-    /// Called in place of `reduce` for a partition that no pair came to: as a rule nothing is to be done. A job of one
-    /// partition, whose input may turn out to be empty, can write its result or its error here.
+    /// Runs instead of `reduce` for a partition that received no pair. Most jobs have nothing to do then, which is the
+    /// default. A job of one partition whose input may turn out to be empty can write its result here, or return an error.
     ///
     /// # Errors
-    /// An error fails the job and is not tried again.
+    /// As [`Job::reduce`].
     fn reduce_nothing(&self, _out: &mut Sink<'_, Self::Output>) -> UserResult {
         Ok(())
     }
 }
 
-/// Where `map` puts its pairs.
+/// The handle through which `map` emits its pairs.
 pub struct Emitter<'a, K, V> {
     shard: &'a mut Shard<V>,
     scratch: Vec<u8>,
@@ -119,7 +123,9 @@ impl<'a, K: Key, V: Value> Emitter<'a, K, V> {
     /// Emits one pair.
     ///
     /// # Errors
-    /// When the key or the value cannot be encoded, or the function's memory and `/tmp` are both full; pass it on with `?`.
+    /// Returns an error when the key or the value cannot be encoded (`key-encode`, `value-encode`) or is longer than 512 MiB
+    /// (`key-too-long`, `value-too-long`), or when pairs must be spilled and `/tmp` is full (`tmp-full`) or cannot be written
+    /// (`tmp`). Pass it on with `?`.
     #[inline]
     pub fn emit<Q: AsKey<K>>(&mut self, key: Q, value: V) -> UserResult {
         let encoded = key.encoded(&mut self.scratch)?;
@@ -128,8 +134,8 @@ impl<'a, K: Key, V: Value> Emitter<'a, K, V> {
     }
 }
 
-/// The values of one key, in no particular order, read as the iterator advances: a key may have more values than memory
-/// holds. What `reduce` leaves unread is skipped.
+/// An iterator over the values of one key, in no particular order. It reads them as it advances, so a key may have more
+/// values than fit into memory. Values that `reduce` does not read are skipped.
 pub struct Values<'a, V> {
     source: &'a mut dyn Iterator<Item = V>,
 }
@@ -149,7 +155,7 @@ impl<V> Iterator for Values<'_, V> {
     }
 }
 
-/// Where `reduce` puts the records of the result.
+/// The handle through which `reduce` writes the records of the result.
 pub struct Sink<'a, O> {
     out: &'a mut Vec<u8>,
     records: u64,
@@ -168,7 +174,7 @@ impl<'a, O: Row> Sink<'a, O> {
     /// Writes one record of the result.
     ///
     /// # Errors
-    /// When the record cannot be written in the output's format.
+    /// Returns no error today; an output format that cannot write every record would return one here.
     #[inline]
     pub fn push(&mut self, record: &O) -> UserResult {
         record.write_text(self.out);
@@ -177,18 +183,18 @@ impl<'a, O: Row> Sink<'a, O> {
     }
 }
 
-/// A job's parameters as they travel.
+/// Encodes a job's parameters.
 ///
 /// # Errors
-/// [`Error::UserCode`] when the job's `Serialize` fails.
+/// Returns [`Error::UserCode`] (`value-encode`) when the job's `Serialize` fails.
 pub fn encode_params<J: Job>(job: &J) -> Result<Vec<u8>> {
     crate::codec::encode(job).map_err(|e| e.context(format!("encoding the parameters of job {}", J::NAME)))
 }
 
-/// Reads a job's parameters.
+/// Decodes a job's parameters.
 ///
 /// # Errors
-/// [`Error::StaleDeployment`] when they were written by another version of the job.
+/// Returns [`Error::StaleDeployment`] (`job-params`) when another version of the job wrote them.
 pub(crate) fn decode_params<J: Job>(bytes: &[u8]) -> Result<J> {
     crate::codec::decode(bytes).map_err(|e| {
         Error::new(Code::JobParams, format!("reading the parameters of job {}: {e}", J::NAME))

@@ -1,16 +1,16 @@
-//! Keys are encoded memcomparably: the order of the encoded bytes is the order of the keys, so sorting and merging compare
-//! bytes and never decode.
+//! Keys. Their encoding is memcomparable: encoded bytes sort as the keys do, so sorting and merging compare bytes and never
+//! decode.
 //!
-//! A run stores each key with its length, so a key that is one string needs no escaping: its bytes are its encoding.
-//! Integers are big-endian, the signed ones with the sign bit flipped. Everything else goes through the `memcomparable`
-//! crate, whose encoding of tuples and structs keeps the order of the fields.
+//! A run stores each key with its length, so a key that is a single string needs no escaping: its bytes are its encoding.
+//! Integers are big-endian, and signed ones have the sign bit flipped. Everything else goes through the `memcomparable`
+//! crate, whose encoding of tuples and structs sorts field by field.
 
 use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A type that can be a key. For a type of your own, derive `Serialize`, `Deserialize` and `Ord` in the same order of fields
-/// and write `impl Key for MyKey {}`.
+/// A type that can be a key. For a type of your own, derive `Serialize`, `Deserialize` and `Ord`, which must see the fields in
+/// the same order, and write `impl Key for MyKey {}`.
 ///
 /// ```
 /// use kinglet_core::Key;
@@ -33,19 +33,19 @@ use serde::de::DeserializeOwned;
     note = "keys are `String`, `Vec<u8>`, integers, `bool`, `char`, tuples of these, or your own type with `impl Key for T {{}}`"
 )]
 pub trait Key: Serialize + DeserializeOwned + Ord + Send + 'static {
-    /// Appends the encoding.
+    /// Appends the key's encoding to `out`.
     ///
     /// # Errors
-    /// [`Error::UserCode`] when the type's `Serialize` fails.
+    /// Returns [`Error::UserCode`] (`key-encode`) when the type's `Serialize` fails.
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut serializer = memcomparable::Serializer::new(out);
         self.serialize(&mut serializer).map_err(|e| Error::new(Code::KeyEncode, format!("encoding a key: {e}")))
     }
 
-    /// Reads a key back.
+    /// Decodes a key.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the bytes are not an encoding of this type.
+    /// Returns [`Error::Corrupt`] (`key-decode`) when the bytes are not an encoding of this type.
     fn decode(bytes: &[u8]) -> Result<Self> {
         memcomparable::from_slice(bytes).map_err(|e| Error::new(Code::KeyDecode, format!("decoding a key: {e}")))
     }
@@ -109,7 +109,7 @@ impl<A: Key, B: Key> Key for (A, B) {}
 impl<A: Key, B: Key, C: Key> Key for (A, B, C) {}
 impl<A: Key, B: Key, C: Key, D: Key> Key for (A, B, C, D) {}
 
-/// What may be given to `emit` as a key of type `K`: the key, a reference to it, or a borrowed form (`&str` for `String`,
+/// A type that `emit` accepts as a key of type `K`: `K` itself, a reference to it, or its borrowed form (`&str` for `String`,
 /// `&[u8]` for `Vec<u8>`), which costs no allocation.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` was emitted as a key, but the job's `Key` is `{K}`",
@@ -117,7 +117,7 @@ impl<A: Key, B: Key, C: Key, D: Key> Key for (A, B, C, D) {}
     note = "emit a `{K}`, a `&{K}`, or change `type Key` of the job"
 )]
 pub trait AsKey<K> {
-    /// The encoding: the value's own bytes, or `scratch` filled with it.
+    /// Returns the encoding: the value's own bytes, or `scratch` filled with them.
     ///
     /// # Errors
     /// As [`Key::encode`].

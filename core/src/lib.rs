@@ -1,11 +1,11 @@
 //! The heart of Kinglet: vocabulary, the job traits, formats, the engine, and everything that crosses a boundary as bytes.
 //!
-//! This crate names no AWS crate and does no network I/O. Users depend on the crate `kinglet`, which gives them what they
+//! This crate names no AWS crate and does no network I/O. Users depend on the crate `kinglet`, which re-exports what they
 //! need of this one.
 //!
 //! **Vocabulary.** A *job* reads *input*, cut into *splits*. A *task* handles one split (map) or one *partition* (reduce); an
-//! *attempt* is one execution of a task. A map attempt writes one sorted *run* a partition; a reduce attempt merges runs into
-//! one *part*. The *ledger* records which attempt's output counts: that is its *commit*.
+//! *attempt* is one execution of a task. A map attempt writes one sorted *run* for each partition. A reduce attempt merges
+//! the runs of one partition into one *part*. The *ledger* records which attempt's output counts: that is its *commit*.
 
 pub mod budget;
 pub mod codec;

@@ -1,4 +1,4 @@
-//! Every limit stands here once, with its source and the date it was read.
+//! Every limit, once, with its source and the date on which that was read.
 
 /// The largest payload of a synchronous invocation and of its response, in bytes (6 MB).
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
@@ -10,17 +10,17 @@ pub const INVOKE_ASYNC_BYTES_MAX: usize = 1 << 20;
 /// The longest a function may run, in milliseconds (900 s). Same page.
 pub const FUNCTION_TIMEOUT_MS_MAX: u64 = 900_000;
 
-/// The most memory that a function can have, in MB. Same page.
+/// The most memory that a function can have, in MB (10 GB). Same page.
 pub const FUNCTION_MEMORY_MB_MAX: u32 = 10_240;
 
-/// How many functions an account may run at once by default, unless it is new. Same page.
+/// How many functions an account may run at once by default; new accounts may run fewer. Same page.
 pub const CONCURRENCY_DEFAULT: u32 = 1_000;
 
-/// The memory that brings one vCPU, in MB.
+/// The memory with which a function gets one vCPU, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>, 2026-11.
 pub const MEMORY_MB_PER_VCPU: u32 = 1_769;
 
-/// The largest DynamoDB item, in bytes (400 KB), names included.
+/// The largest DynamoDB item, in bytes (400 KB), including the names of its attributes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>, 2026-11.
 pub const ITEM_BYTES_MAX: usize = 400 << 10;
 
@@ -30,7 +30,7 @@ pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
 /// The most keys in one `BatchGetItem`. Same page.
 pub const BATCH_GET_KEYS_MAX: usize = 100;
 
-/// The smallest part of a multipart upload but for the last, in bytes (5 MiB).
+/// The smallest part of a multipart upload, except the last, in bytes (5 MiB).
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, 2026-11.
 pub const UPLOAD_PART_BYTES_MIN: usize = 5 << 20;
 
@@ -40,16 +40,16 @@ pub const UPLOAD_PARTS_MAX: usize = 10_000;
 /// The most keys in one `DeleteObjects`. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>, 2026-11.
 pub const DELETE_OBJECTS_MAX: usize = 1_000;
 
-/// The newest glibc symbols that programs may need on the functions' runtime, `provided.al2023`: Amazon Linux 2023 has
+/// The newest glibc whose symbols a program may need on the functions' runtime, `provided.al2023`: Amazon Linux 2023 keeps
 /// glibc 2.34 for all its life. <https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html>, 2026-11.
 pub const GLIBC_MAX: Glibc = Glibc { major: 2, minor: 34 };
 
 /// A version of glibc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Glibc {
-    /// What stands before the dot.
+    /// The number before the dot.
     pub major: u32,
-    /// What stands behind it.
+    /// The number after it.
     pub minor: u32,
 }
 
@@ -61,42 +61,42 @@ impl std::fmt::Display for Glibc {
 
 // Kinglet's own.
 
-/// The largest program that is shipped, stripped and not compressed, in bytes. It must fit into the smallest `/tmp`, 512 MB,
-/// with room for spills.
+/// The largest program that can be shipped, in bytes (256 MiB), stripped and not compressed. It must fit into the smallest
+/// `/tmp`, 512 MB, and leave room for spills.
 pub const PROGRAM_BYTES_MAX: u64 = 256 << 20;
 
-/// How long S3 keeps a shipped program after it was uploaded, in seconds (30 days); `template.yaml` says the same.
+/// How long S3 keeps a shipped program after its upload, in seconds (30 days); `template.yaml` says the same.
 pub const PROGRAM_KEPT_S: u64 = 30 * 24 * 3600;
 
-/// A program that was uploaded longer ago than this is uploaded again before a job starts, in seconds (22 days): what is left
-/// is longer than a job lives.
+/// The age of an uploaded program from which a driver uploads it again before a job starts, in seconds (22 days). The 8 days
+/// that a younger one has left are longer than a job lives.
 pub const PROGRAM_RENEWED_S: u64 = PROGRAM_KEPT_S - JOB_KEPT_S - 24 * 3600;
 
-/// The longest encoded key, in bytes.
+/// The longest encoded key, in bytes (512 MiB).
 pub const KEY_BYTES_MAX: usize = 512 << 20;
 
-/// The longest encoded value, in bytes.
+/// The longest encoded value, in bytes (512 MiB).
 pub const VALUE_BYTES_MAX: usize = 512 << 20;
 
-/// The largest value that a call may return, encoded, in bytes.
+/// The largest value that a call may return, encoded, in bytes (128 MiB).
 pub const CALL_RESULT_BYTES_MAX: usize = 128 << 20;
 
-/// How many calls may run at once in one invocation. Each is a thread, of which a function may have about 1,000:
+/// How many calls may run at once in one invocation. Each takes a thread, and a function may have about 1,000 of them:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>, 2026-11.
 pub const CALLS_AT_ONCE_MAX: usize = 512;
 
-/// The longest first record of an object, where it names the columns of the others, in bytes.
+/// The longest first record of an object that describes the other records, such as by naming columns, in bytes (1 MiB).
 pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 
-/// The most calls of a map that are cancelled one by one. Their numbers are a set in the job's item; one of ten digits takes 6
-/// bytes, so that 300 KB of the item's 400 are theirs, and there is room for the job's end.
+/// The most calls of a map that can be cancelled one by one. Their numbers are a set in the job's item. A number of ten digits
+/// takes 6 bytes, so the set takes up to 300 KB of the item's 400 and leaves room for what the job's end writes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>, 2026-11.
 pub const CALLS_CANCELLED_MAX: usize = 50_000;
 
-/// The longest message of an error in the ledger, in bytes: an item of it holds 400 KB, and several tries.
+/// The longest message of an error in the ledger, in bytes (8 KiB): one item holds several tries in 400 KB.
 pub const ERROR_BYTES_MAX: usize = 8 << 10;
 
-/// The most map tasks of a job: more would make the barrier's root item large.
+/// The most map tasks of a job: more would make the ledger's root item large.
 pub const MAP_TASKS_MAX: u64 = 100_000;
 
 /// The most reduce partitions of a job.
@@ -105,19 +105,19 @@ pub const PARTITIONS_MAX: u32 = 10_000;
 /// How many tasks share one group item of the ledger.
 pub const TASKS_PER_GROUP: u32 = 32;
 
-/// A stack renews the claims of its jobs to their outputs every ten minutes. One that was not renewed for so long, in milliseconds
-/// (an hour, by S3's clock), is taken for dead by other stacks, which cannot ask its ledger.
+/// How old the claim to an output may be before other stacks, which cannot ask its ledger, take its job for dead, in
+/// milliseconds (an hour, by S3's clock). A stack renews the claims of its jobs every ten minutes.
 pub const OUTPUT_LEASE_MS: u64 = 3_600_000;
 
-/// How many parts of an output are made visible at once: 10,000 of them take about 10 s then, and S3's 3,500 writes a second to
-/// a prefix are not reached.
+/// How many uploads of an output's parts are completed at once. With 64, 10,000 parts take about 10 s, and S3's limit of 3,500
+/// writes a second to a prefix is not reached.
 pub const UPLOADS_COMPLETED_AT_ONCE: usize = 64;
 
-/// How long a job may take unless it is told otherwise, in milliseconds (24 hours): a job that a day does not end was meant
-/// otherwise, as a rule, and its functions cost money meanwhile.
+/// How long a job may take by default, in milliseconds (24 hours). A job that runs longer than a day is most likely a mistake,
+/// and its functions cost money meanwhile.
 pub const JOB_MS_MAX: u64 = 24 * 3_600_000;
 
-/// The longest that a job can be given, in milliseconds (6 days): the ledger forgets it a day later.
+/// The longest time that a job can be given, in milliseconds (6 days): the ledger forgets a job a day later.
 pub const JOB_MS_CAP: u64 = (JOB_KEPT_S - 24 * 3600) * 1000;
 
 /// How long a job's ledger items and intermediate objects are kept, in seconds (7 days).
@@ -126,5 +126,5 @@ pub const JOB_KEPT_S: u64 = 7 * 24 * 3600;
 /// The most jobs of embedded runtimes that a machine keeps records of.
 pub const LOCAL_JOBS_KEPT: usize = 200;
 
-/// How much of the functions' logs is kept of each of these, in bytes: the end of them.
+/// How much of the functions' logs is kept for each of these jobs, in bytes (1 MiB): the end of them.
 pub const LOCAL_LOG_BYTES_MAX: usize = 1 << 20;

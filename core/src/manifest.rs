@@ -1,5 +1,5 @@
-//! The manifest: what a finished job read and wrote, and the proof that it reconciles. Written beside the parts as
-//! `_manifest.json`, last of all: an output without one is not whole.
+//! The manifest: what a finished job read and wrote, and the proof that the sums agree. It lies next to the parts as
+//! `_manifest.json` and is written last of all: an output without a manifest is not whole.
 
 use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
@@ -9,10 +9,10 @@ use crate::wire::record::{MapRecord, ReduceRecord};
 use crate::wire::spec::{InputSpec, JobSpec, part_name};
 use serde::{Deserialize, Serialize};
 
-/// See the module.
+/// A job's manifest; see the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// 2; of version 1, parts were named without the job and listed without their ETags.
+    /// The version of the layout, 2. Version 1 named parts without the job's id and listed no ETags.
     pub version: u32,
     /// The job's id.
     pub job: String,
@@ -20,11 +20,11 @@ pub struct Manifest {
     pub name: String,
     /// Objects of the input, empty ones included.
     pub objects: u64,
-    /// Bytes listed, which are the bytes assigned and the bytes read.
+    /// Bytes of the input: the bytes listed, assigned and read, which are equal.
     pub bytes: u64,
     /// Records given to `map`.
     pub records: u64,
-    /// Records that were not valid and were left out.
+    /// Records that were not valid and were skipped.
     pub rejected: u64,
     /// Pairs shuffled.
     pub pairs: u64,
@@ -32,28 +32,28 @@ pub struct Manifest {
     pub records_out: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// What was written, in the order of the partitions.
+    /// The parts that were written, in the order of the partitions.
     pub parts: Vec<PartEntry>,
-    /// What was read, in the order of the input.
+    /// The splits that were read, piece by piece, in the order of the input.
     pub splits: Vec<SplitEntry>,
-    /// Objects without a byte.
+    /// Empty objects.
     pub empty: Vec<String>,
 }
 
-/// One part.
+/// One part of the output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartEntry {
     /// Its name within the output.
     pub name: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Its records.
+    /// How many records it has.
     pub records: u64,
-    /// CRC-32 of its bytes.
+    /// The CRC-32 of its bytes.
     pub crc32: u32,
     /// The attempt that wrote it.
     pub attempt: String,
-    /// Its ETag in S3, quotes included.
+    /// Its ETag in S3, with its quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
 }
@@ -67,25 +67,25 @@ pub struct SplitEntry {
     pub piece: u16,
     /// The attempt that was committed.
     pub attempt: String,
-    /// The objects it read, by name, with the bytes from and to in each.
+    /// The objects that it read: the name of each, and where in it the piece began and ended (half open).
     pub ranges: Vec<(String, u64, u64)>,
-    /// Bytes of its records.
+    /// Bytes read.
     pub bytes: u64,
-    /// Its records.
+    /// Records given to `map`.
     pub records: u64,
-    /// Its rejected records.
+    /// Records that were not valid and were skipped.
     pub rejected: u64,
-    /// CRC-32 of the bytes read, in order.
+    /// The CRC-32 of the bytes read, in order.
     pub crc32: u32,
 }
 
 /// A task's committed pieces, in order.
 pub type Pieces = Vec<MapRecord>;
 
-/// Checks that everything adds up, and writes it down.
+/// Checks that all sums agree and returns the manifest.
 ///
 /// # Errors
-/// [`Error::Corrupt`] with the code `unreconciled`, naming the first sum that does not agree.
+/// Returns [`Error::Corrupt`] (`unreconciled`), which names the first sum that does not agree.
 pub fn reconcile(
     job: &JobId,
     spec: &JobSpec,
@@ -116,7 +116,7 @@ pub fn reconcile(
         None => key.to_owned(),
     };
     let mut entries = Vec::new();
-    // Within an object, what the splits took must lie end to end: a gap or an overlap could hide in a sum.
+    // Within an object, the ranges that the splits took must lie end to end: sums alone could hide a gap and an overlap.
     let mut end: Option<End<'_>> = None;
     for (task, (split, pieces)) in splits.iter().zip(maps).enumerate() {
         for (piece, record) in pieces.iter().enumerate() {
@@ -160,7 +160,7 @@ pub fn reconcile(
         records: record.records_out,
         crc32: record.crc32,
         attempt: record.attempt.to_string(),
-        // S3 has yet to make the object and to say.
+        // The object does not exist yet: S3 names its ETag when the upload is completed.
         etag: None,
     });
     Ok(Manifest {
@@ -275,7 +275,7 @@ mod tests {
         ObjectRange { input_idx, key: key.into(), etag: "e".into(), size: 10, from, to }
     }
 
-    /// What lies end to end does so within one object, of one input.
+    /// Ranges lie end to end within one object of one input, not across objects.
     #[test]
     fn an_object_begins_at_its_first_byte_whatever_was_read_before() {
         let job: JobId = "id".parse().unwrap();
@@ -295,7 +295,7 @@ mod tests {
             assert_eq!(ranges, [(shown((0, "k")), 0, 10), (shown(second), 0, 5), (shown(third), 5, 10)]);
             assert_eq!((manifest.objects, manifest.bytes, manifest.records, manifest.pairs), (2, 20, 3, 3));
             assert_eq!(manifest.empty, [shown((1, "none"))]);
-            // As many bytes, from the wrong place.
+            // The right number of bytes, from the wrong place.
             let error = go(1, 5).unwrap_err();
             assert!(error.to_string().contains("the end of one split and the start of the next"), "{error}");
         }
@@ -306,7 +306,7 @@ mod tests {
         let job: JobId = "id".parse().unwrap();
         let splits = [Split { ranges: (0..4).map(|n| range(0, &n.to_string(), 0, 10)).collect() }];
         let inputs = Inputs { objects: 4, bytes: 40, empty: vec![] };
-        // Handed back behind the fourth byte of the third range: that is listed with the second piece.
+        // Handed back after the fourth byte of the third range, which is therefore listed with the second piece.
         let record = |read: u64, remainder| MapRecord { bytes_read: read, taken: None, remainder, ..map(0, 0, 0) };
         let handed_back = Some(crate::wire::record::Position { range_idx: 2, offset: 4 });
         let first = MapRecord { bytes_assigned: 40, ..record(24, handed_back) };

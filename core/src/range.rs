@@ -1,19 +1,19 @@
-//! Bytes of an object, named by where they begin and end.
+//! A range of an object's bytes.
 
 use serde::{Deserialize, Serialize};
 
-/// The bytes `from..to` of an object or a file: half open. It is written as a pair.
+/// The bytes `from..to` of an object or a file, half open. It is serialised as a pair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "(u64, u64)", into = "(u64, u64)")]
 pub struct ByteRange {
-    /// The first byte.
+    /// The offset of the first byte.
     pub from: u64,
-    /// Behind the last byte.
+    /// The offset after the last byte.
     pub to: u64,
 }
 
 impl ByteRange {
-    /// How many bytes there are.
+    /// Returns how many bytes the range has.
     pub fn bytes(self) -> u64 {
         self.to.saturating_sub(self.from)
     }

@@ -1,32 +1,32 @@
-//! What travels with a key, and how two of it become one.
+//! Values, which travel with keys, and combiners, which make one value of two.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What can travel with a key: anything that serde can write and read.
+/// A type that can travel with a key: anything that serde can write and read.
 pub trait Value: Serialize + DeserializeOwned + Send + 'static {}
 impl<T: Serialize + DeserializeOwned + Send + 'static> Value for T {}
 
-/// Folds the second value into the first.
+/// A combiner: a function that folds the second value of a key into the first.
 #[derive(Clone, Copy)]
 pub struct Combiner<V>(pub(crate) fn(&mut V, V));
 
 impl<V> Combiner<V> {
-    /// A combiner of your own: fold the second value into the first.
+    /// Makes a combiner of your own function, which folds the second value into the first.
     pub fn new(fold: fn(&mut V, V)) -> Self {
         Combiner(fold)
     }
 }
 
 impl<V: std::ops::AddAssign> Combiner<V> {
-    /// Adds.
+    /// Adds the values.
     pub fn sum() -> Self {
         Combiner(|a, b| *a += b)
     }
 }
 
 impl<V: Ord> Combiner<V> {
-    /// Keeps the smaller.
+    /// Keeps the smaller value.
     pub fn min() -> Self {
         Combiner(|a, b| {
             if b < *a {
@@ -35,7 +35,7 @@ impl<V: Ord> Combiner<V> {
         })
     }
 
-    /// Keeps the larger.
+    /// Keeps the larger value.
     pub fn max() -> Self {
         Combiner(|a, b| {
             if b > *a {

@@ -1,28 +1,29 @@
 //! The one table of error codes.
 //!
-//! To add a code, add one entry below, to the group of who must act and whether the task is tried again: the code's name, its
-//! text, what it means, and the way out. The text is the name in kebab-case; once released, it stays. Nothing else is to be
-//! done: `Error::new(Code::ItsName, message)` takes all the rest from here, and so does `docs/reference/errors.md`, which the
-//! tests write anew with `KINGLET_UPDATE_GOLDEN=1`. A code that nothing uses any more fails a test.
+//! To add a code, add one entry below: its name, its text, what it means, and the way out. The group it stands in says who
+//! must act and whether the task is tried again. The text is the name in kebab-case and never changes once released. Nothing
+//! else is to be done: `Error::new(Code::ItsName, message)` takes the rest from here, and so does `docs/reference/errors.md`,
+//! which the tests rewrite with `KINGLET_UPDATE_GOLDEN=1`. A code that nothing uses any more fails a test.
 //!
-//! A code says what a program, or a person who searches for it, would act upon. Two errors that mean the same to them share
-//! one, and the messages tell them apart. What differs in who must act, or in whether it is tried again, has two.
+//! A code says what a program, or a person who searches for it, would act upon. Errors that call for the same action share a
+//! code, and their messages tell them apart. Errors that differ in who must act, or in whether the task is tried again, have
+//! different codes.
 
 use super::ErrorKind;
 
-/// Whether a task that failed with an error is tried again, with nothing changed by a person.
+/// Whether a task that failed with an error is tried again without anybody changing anything.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// It would fail again.
+    /// Not tried again: it would fail again.
     Never,
-    /// As it is.
+    /// Tried again as it is.
     AsItIs,
-    /// With less to do, or with more memory.
+    /// Tried again with less to do or with more memory.
     Relieved,
 }
 
-/// What the table says of a code.
+/// A code's entry in the table.
 pub(super) struct Entry {
     pub(super) text: &'static str,
     pub(super) kind: ErrorKind,
@@ -35,7 +36,7 @@ macro_rules! codes {
     ($($kind:ident, $again:ident {
         $($name:ident = $text:literal, $meaning:literal, $way_out:literal;)*
     })*) => {
-        /// What went wrong, for programs. The page "Errors" of the reference lists each with its way out.
+        /// An error code: what went wrong, for programs. The reference page "Errors" lists each code with its way out.
         #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
@@ -46,10 +47,10 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// All codes, in the order of the table.
+            /// All codes in the order of the table.
             pub const ALL: &'static [Code] = &[$($(Code::$name,)*)*];
 
-            /// The code of this text, if this version knows it.
+            /// Returns the code of this text, if this version knows it.
             pub fn of(text: &str) -> Option<Self> {
                 match text {
                     $($($text => Some(Code::$name),)*)*
@@ -73,32 +74,32 @@ macro_rules! codes {
 }
 
 impl Code {
-    /// The text: stable, in kebab-case.
+    /// Returns the code's text: stable, in kebab-case.
     pub const fn as_str(self) -> &'static str {
         self.entry().text
     }
 
-    /// Who must act.
+    /// Returns who must act.
     pub const fn kind(self) -> ErrorKind {
         self.entry().kind
     }
 
-    /// Whether a task that failed with it is tried again.
+    /// Returns whether a task that failed with this code is tried again.
     pub const fn again(self) -> Again {
         self.entry().again
     }
 
-    /// What it means, as a sentence.
+    /// Returns what the code means, as a sentence.
     pub const fn meaning(self) -> &'static str {
         self.entry().meaning
     }
 
-    /// The way out, as a sentence.
+    /// Returns the way out, as a sentence.
     pub const fn way_out(self) -> &'static str {
         self.entry().way_out
     }
 
-    /// Whether there were no AWS credentials to ask with, or AWS did not take them.
+    /// Returns whether AWS credentials are missing, expired or refused.
     pub const fn is_of_credentials(self) -> bool {
         matches!(
             self,

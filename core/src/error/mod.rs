@@ -1,10 +1,10 @@
-//! One error type, sorted by who must act, structural across Lambda: a stable code, a message, a way out.
+//! The one error type: a stable code, a message and a way out, sorted by who must act.
 //!
-//! Messages are lower case with no full stop and name the operation and the object. Nothing parses them: what a program
-//! needs to know is in the code, and all codes stand in one table, [`Code`], which also says who must act.
+//! Messages are lower case with no full stop, and name the operation and the object. Nothing parses them: what a program
+//! needs to know is in the code. All codes stand in one table, [`Code`], which also says who must act.
 //!
-//! An error travels as its variant, the code's text, the message and the hint. Its code may be one that the reader does not
-//! know, when it was written by another version; then the variant still says who must act.
+//! An error stays structured when it travels: it is stored as its variant, the code's text, the message and the hint. When
+//! another version wrote it, the reader may not know the code; the variant still says who must act.
 
 mod codes;
 #[cfg(test)]
@@ -13,17 +13,17 @@ mod page;
 pub use codes::{Again, Code};
 use serde::{Deserialize, Serialize};
 
-/// What went wrong, sorted by who must act.
+/// An error, sorted by who must act.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
-    /// The input, the output or an argument: the user mends it.
+    /// The input, the output or an argument is wrong: the user must change it.
     #[error("{0}")]
     Input(Fault),
-    /// The job's own code returned an error or panicked: the job's author mends it.
+    /// The job's own code returned an error or panicked: the job's author must change it.
     #[error("{0}")]
     UserCode(Fault),
-    /// The deployed functions and the driver do not fit each other: deploy again.
+    /// The deployed functions and the driver are of versions that do not fit: deploy again.
     #[error("{0}")]
     StaleDeployment(Fault),
     /// A limit of AWS, of the machine or of Kinglet was met.
@@ -60,30 +60,31 @@ pub enum ErrorKind {
     Corrupt,
 }
 
-/// The parts that every error has. Only [`Error::new`] and [`Error::relayed`] make them, so that no other code is invented
-/// beside the table.
+/// The parts that every error has. Only [`Error::new`] and [`Error::relayed`] make them, so that every code comes from the
+/// table.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Fault {
-    /// Stable, kebab-case, for programs: `input-missing`, `object-changed`.
+    /// The stable code in kebab-case, for programs: `input-missing`, `object-changed`.
     pub code: String,
-    /// For people: names the operation and the object.
+    /// The message for people, which names the operation and the object.
     pub message: String,
-    /// The way out, where there is one.
+    /// What to do about it, if known.
     pub hint: Option<String>,
 }
 
-/// A result with Kinglet's error.
+/// A result whose error is [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of this code, of the variant that the table has for it.
+    /// Makes an error with this code, of the variant that the table has for it.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self::of(code.kind(), code.as_str(), message.into())
     }
 
-    /// What another program says went wrong, in its own code, which may be unknown here. Trying again may help.
+    /// Makes an [`Error::Service`] of what another program reports under its own code, which may be unknown here. Trying again
+    /// may help.
     pub fn relayed(code: &str, message: impl Into<String>) -> Self {
         Self::of(ErrorKind::Service, code, message.into())
     }
@@ -101,14 +102,14 @@ impl Error {
         }
     }
 
-    /// Adds the way out.
+    /// Adds a hint: what to do about the error.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.fault_mut().hint = Some(hint.into());
         self
     }
 
-    /// Puts what was being done in front of the message.
+    /// Puts what was being done before the message.
     #[must_use]
     pub fn context(mut self, doing: impl std::fmt::Display) -> Self {
         let fault = self.fault_mut();
@@ -116,7 +117,7 @@ impl Error {
         self
     }
 
-    /// Puts what else is known behind the message.
+    /// Appends what else is known to the message.
     #[must_use]
     pub fn followed_by(mut self, more: impl std::fmt::Display) -> Self {
         let fault = self.fault_mut();
@@ -124,8 +125,8 @@ impl Error {
         self
     }
 
-    /// Itself, its message cut where it is longer than a ledger's item should hold: an error may quote what it met, and that
-    /// may be megabytes.
+    /// Cuts the message to [`ERROR_BYTES_MAX`](crate::limits::ERROR_BYTES_MAX), which a ledger's item can hold. An error may
+    /// quote what it met, and that may be megabytes.
     #[must_use]
     pub fn shortened(mut self) -> Self {
         let fault = self.fault_mut();
@@ -138,7 +139,7 @@ impl Error {
         self
     }
 
-    /// The parts.
+    /// Returns the parts of the error.
     pub fn fault(&self) -> &Fault {
         match self {
             Error::Input(f)
@@ -163,22 +164,22 @@ impl Error {
         }
     }
 
-    /// The stable code, as a text: it may be one that this version does not know.
+    /// Returns the stable code as text. It may be one that this version does not know.
     pub fn code(&self) -> &str {
         &self.fault().code
     }
 
-    /// The code, where this version knows it.
+    /// Returns the code, if this version knows it.
     pub fn known_code(&self) -> Option<Code> {
         Code::of(self.code())
     }
 
-    /// Whether it has this code.
+    /// Returns whether the error has this code.
     pub fn is(&self, code: Code) -> bool {
         self.code() == code.as_str()
     }
 
-    /// Who must act.
+    /// Returns who must act.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Input(_) => ErrorKind::Input,
@@ -191,14 +192,14 @@ impl Error {
         }
     }
 
-    /// The way out, where there is one.
+    /// Returns what to do about the error, if known.
     pub fn hint(&self) -> Option<&str> {
         self.fault().hint.as_deref()
     }
 
-    /// Whether running the task again as it is may succeed with nothing changed by a person.
+    /// Returns whether the same task may succeed when it is run again as it is, without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
-        // One that was relayed is of another variant than its code's, and one of another version may have a code unknown here.
+        // A relayed error may be of another variant than its code's, and another version's error may have a code unknown here.
         match self.known_code().filter(|code| code.kind() == self.kind()) {
             Some(code) => code.again() == Again::AsItIs,
             None => matches!(self.kind(), ErrorKind::Service | ErrorKind::Corrupt),
@@ -206,29 +207,30 @@ impl Error {
     }
 }
 
-/// What a job's `map` and `reduce` return: any error converts with `?`.
+/// The result of a job's `map` and `reduce`. Any error converts into it with `?`.
 pub type UserResult<T = ()> = std::result::Result<T, UserError>;
 
-/// An error from a job's own code. Like `anyhow::Error`, it takes in every error and is none itself.
+/// An error from a job's own code. Like `anyhow::Error`, it converts from every error type and does not implement
+/// `std::error::Error` itself.
 #[derive(Debug)]
 pub struct UserError(Box<dyn std::error::Error + Send + Sync>);
 
 impl UserError {
-    /// An error that is only words.
+    /// Makes an error of a message.
     pub fn new(message: impl Into<String>) -> Self {
         UserError(message.into().into())
     }
 
-    /// The error of this type that it was made of, if it was.
+    /// Returns the error of type `E` that it was made of.
     ///
     /// # Errors
-    /// Itself, when it was made of another.
+    /// Returns itself when it was made of another type.
     pub fn downcast<E: std::error::Error + 'static>(self) -> Result<E, Self> {
         self.0.downcast().map(|error| *error).map_err(UserError)
     }
 }
 
-/// An error of one record, on its way through the format and the job's `map`.
+/// An error with the place of its record, on its way out through the job's `map` and the format.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 struct Placed {
@@ -237,7 +239,7 @@ struct Placed {
 }
 
 impl UserError {
-    /// Says where in its `Extent` the record starts that the error is of; the first place that is said counts.
+    /// Adds the offset in its `Extent` at which the failed record starts. If that was added before, the earlier one counts.
     #[must_use]
     pub fn at(self, at: usize) -> Self {
         match self.downcast::<Placed>() {
@@ -246,7 +248,7 @@ impl UserError {
         }
     }
 
-    /// As an error of this code; one of ours that travelled through user code by `?` comes out as it went in.
+    /// Converts it into an [`Error`] with this code. A Kinglet error that passed through user code with `?` comes out unchanged.
     pub fn into_error(self, code: Code) -> Error {
         // The place is of a format that the user's code read with: it means nothing here.
         let (_, error) = self.take_place();
@@ -256,7 +258,7 @@ impl UserError {
         }
     }
 
-    /// The place and the error.
+    /// Returns the offset of the failed record, 0 if none was added, and the error without it.
     pub(crate) fn take_place(self) -> (usize, Self) {
         match self.downcast::<Placed>() {
             Ok(placed) => (placed.at, placed.error),
@@ -287,7 +289,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for UserError {
 mod tests {
     use super::*;
 
-    /// An error as another version may have written it.
+    /// Makes an error as another version may have written it.
     fn foreign(variant: fn(Fault) -> Error) -> Error {
         variant(Fault { code: "from-the-future".into(), message: String::new(), hint: None })
     }

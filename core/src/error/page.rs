@@ -1,4 +1,4 @@
-//! What keeps the table, the sources and the page of the reference together.
+//! Tests that keep the table of codes, the sources and the reference page in agreement.
 
 use super::codes::Again;
 use super::{Code, ErrorKind};
@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Between these marks the page is the table's.
+/// The marks between which the page is generated from the table.
 const MARKS: [&str; 2] = ["<!-- codes: generated -->\n", "<!-- codes: end -->\n"];
 
-/// The kinds in the order of the page, with what stands above each.
+/// The kinds in the order of the page, each with its title.
 const SECTIONS: [(ErrorKind, &str); 7] = [
     (ErrorKind::Input, "The user: `Input`"),
     (ErrorKind::UserCode, "The job's author: `UserCode`"),
@@ -25,7 +25,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The workspace's sources with their names, but this module's own.
+/// Returns the workspace's sources with their paths, without those of the error module.
 fn sources() -> Vec<(PathBuf, String)> {
     let (mut found, mut dirs) = (Vec::new(), vec![root()]);
     while let Some(dir) = dirs.pop() {
@@ -43,7 +43,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// What is not for tests: these pin the texts of codes.
+/// Returns the source up to its tests, which may name the texts of codes.
 fn without_tests(text: &str) -> &str {
     text.split_once("#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code)
 }

@@ -1,13 +1,13 @@
-//! Many records at once, for jobs that compute on slices: a kernel is called once for some hundred kilobytes of input, not
-//! once for each record.
+//! Many records at once, for jobs that compute on slices: a kernel is called once for some hundred kilobytes of input
+//! instead of once for each record.
 
 use super::{Extent, Format, Framing};
 use crate::error::UserResult;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// `map` is given many records of `F` at once: a [`Batch`] at a time, each record in one batch, batches of about
-/// the size of a network read.
+/// A format that gives `map` many records of `F` at once, as a [`Batch`]. Each record is in exactly one batch, and a batch
+/// is about as large as a network read.
 ///
 /// ```
 /// use kinglet_core::{Batch, Batches, Combiner, Emitter, Job, Lines, Sink, UserResult, Values};
@@ -48,7 +48,7 @@ pub struct Batches<F>(
     pub F,
 );
 
-/// An extent of whole records of the format `F`.
+/// Many whole records of the format `F`.
 pub struct Batch<'a, F> {
     extent: Extent<'a>,
     read: Rc<Cell<u64>>,
@@ -56,15 +56,15 @@ pub struct Batch<'a, F> {
 }
 
 impl<'a, F: Format> Batch<'a, F> {
-    /// Its bytes, where they lie in the object, and the object's head where the format has one.
+    /// Returns the batch's bytes, where they lie in the object, and the object's head if the format has one.
     pub fn extent(&self) -> Extent<'a> {
         self.extent
     }
 
-    /// Calls `each` for every record. What the job's report counts as records are those that were read here.
+    /// Calls `each` for every record. The job's report counts as records those that are read here.
     ///
     /// # Errors
-    /// The error of `each`, or of a record that is not valid; passed on with `?` it names the record's place.
+    /// Returns the error of `each`, or one for a record that is not valid. Passed on with `?`, it names the record's place.
     pub fn for_each(&self, mut each: impl FnMut(F::Record<'a>) -> UserResult) -> UserResult {
         let count = self.format.for_each(self.extent, |at, record| each(record).map_err(|error| error.at(at)))?;
         self.read.set(self.read.get() + count);

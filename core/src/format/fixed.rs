@@ -3,7 +3,8 @@
 use super::{Extent, Format, Framing};
 use crate::error::{Code, Error, UserError, UserResult};
 
-/// Records of `N` bytes. An object whose length is no multiple of that fails the job at its last, broken record.
+/// Records of `N` bytes. An object whose length is not a multiple of `N` fails the job at its last, incomplete record
+/// (`record-cut`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fixed<const N: usize>;
 

@@ -1,4 +1,5 @@
-//! Items: values of one type that the driver made, not objects that were listed. [`crate::wire::items`] draws how they lie.
+//! Items: values of one type that the driver made, in place of objects that were listed. [`crate::wire::items`] draws their
+//! layout.
 
 use super::{Extent, Format, Framing};
 use crate::error::{Code, Error, UserError, UserResult};
@@ -6,11 +7,11 @@ use crate::value::Value;
 use crate::wire::items;
 use std::marker::PhantomData;
 
-/// A job's input that is made, not read: values of `T`, handed to the driver, one record each. They travel in the encoding of
-/// [`crate::codec`], so `T` is anything that serde can write and read.
+/// A format for input that the program hands to the driver instead of naming objects: values of `T`, one record each. They
+/// travel in the encoding of [`crate::codec`], so `T` is anything that serde can write and read.
 ///
-/// The driver cuts them into splits, at items only; within a split each thread takes one item at a time, so one item may be
-/// hours of work or a microsecond. A job with this input is started by `Driver::run_items` and `Driver::submit_items`.
+/// The driver cuts the items into splits. Within a split each thread takes one item at a time, so an item may be hours of work
+/// or a microsecond. `Driver::run_items` and `Driver::submit_items` start a job with this input.
 ///
 /// ```
 /// use kinglet_core::{Combiner, Emitter, Items, Job, Sink, UserResult, Values};
@@ -81,7 +82,7 @@ impl<T: Value> Format for Items<T> {
             let here = |error: Error| UserError::from(error).at(at);
             let item = items::read(&extent.bytes[at..]).map_err(here)?;
             let value = crate::codec::decode_foreign::<T>(item.payload).map_err(|e| {
-                // The checksum was right: the bytes are what somebody wrote, as another type.
+                // The checksum is right, so the bytes are as they were written, but as another type.
                 here(
                     Error::new(Code::ItemType, format!("reading item {}: {e}", item.number))
                         .with_hint("driver and functions hold different versions of the item's type: deploy again"),

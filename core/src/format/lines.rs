@@ -1,11 +1,11 @@
-//! Lines, ended by a line feed. A carriage return before it is part of the line ending for [`Lines`] and part of the line for
-//! [`ByteLines`]. The last line need not be ended. An empty line is a record.
+//! Lines, each ended by a line feed. A carriage return before it is part of the line ending for [`Lines`], and part of the
+//! line for [`ByteLines`]. The last line needs no line feed. An empty line is a record.
 
 use super::{Extent, Format};
 use crate::error::{UserError, UserResult};
 
-/// Lines of UTF-8 text, without their `\n` or `\r\n`. A line that is not UTF-8 fails the job by its place; where that may
-/// happen, use [`ByteLines`].
+/// Lines of UTF-8 text, without their `\n` or `\r\n`. A line that is not UTF-8 fails the job with an error that names its
+/// place; use [`ByteLines`] where that may happen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;
 
@@ -44,8 +44,9 @@ impl Format for ByteLines {
     }
 }
 
-/// Lines of any bytes, of which the first of each object is a head that speaks of the others, such as the names of columns:
-/// it is no record, and every [`Extent`] comes with it. Meant for [`Batches`](super::Batches), which hand it to the job.
+/// Lines of any bytes, where the first line of each object is a head that describes the others, such as the names of columns.
+/// The head is not a record; every [`Extent`] carries it. Use it with [`Batches`](super::Batches), which give the head to the
+/// job.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadedLines;
 
@@ -64,7 +65,7 @@ impl Format for HeadedLines {
     }
 }
 
-/// Calls `each` for every line from the byte `first` on.
+/// Calls `each` for every line from the offset `first` on.
 #[inline]
 fn for_each_line<'a>(
     bytes: &'a [u8],

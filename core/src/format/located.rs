@@ -1,9 +1,9 @@
-//! Records that know where they came from, for jobs that index or report places.
+//! Records with the place where they lie, for jobs that index or report places.
 
 use super::{Extent, Format, Framing};
 use crate::error::UserResult;
 
-/// `map` is given each record of `F` with the object that it came from and its place there.
+/// A format that gives `map` each record of `F` with the object it comes from and its offset there.
 ///
 /// ```
 /// use kinglet_core::{Emitter, Job, Lines, Located, LocatedRecord, Sink, UserResult, Values};
@@ -41,14 +41,14 @@ pub struct Located<F>(
     pub F,
 );
 
-/// A record, and where it lies.
+/// A record and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocatedRecord<'a, R> {
     /// The record.
     pub record: R,
-    /// The name of the object that it came from: `s3://bucket/key`.
+    /// The name of the object that it comes from: `s3://bucket/key`.
     pub object: &'a str,
-    /// Where in the object it starts, in bytes.
+    /// The offset in the object at which it starts, in bytes.
     pub offset: u64,
 }
 

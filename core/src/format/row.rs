@@ -1,8 +1,9 @@
-//! Text output: the fields of a record separated by a tab, the record ended by a line feed.
+//! Text output: the fields of a record are separated by tabs, and a line feed ends the record.
 
 use std::io::Write;
 
-/// A record of a result. Tuples write their fields tab by tab; strings and byte strings are written raw, numbers in decimal.
+/// A record of a result. The fields of a tuple are separated by tabs; strings and byte strings are written raw, numbers in
+/// decimal.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a record of a job's output",
     note = "outputs are strings, byte strings, numbers, `bool`, tuples of these, or your own type with `impl Row`"

@@ -1,6 +1,6 @@
-//! Words: the maximal runs of bytes that are not ASCII white space (space, tab, line feed, form feed, carriage return; not
-//! the vertical tab). Of any bytes: text that is not UTF-8 has words too. Input may be cut at any white space, so a line of
-//! any length is read in parallel and in bounded memory.
+//! Words: the maximal runs of bytes that are not ASCII white space (space, tab, line feed, form feed, carriage return, but
+//! not the vertical tab). A word may have any bytes, so text that is not UTF-8 has words too. The input may be cut at any
+//! white space, so a line of any length is read in parallel and in bounded memory.
 
 use super::{Extent, Format};
 use crate::error::UserResult;
