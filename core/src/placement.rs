@@ -1,24 +1,24 @@
 //! Where the runs of a map attempt lie: inline in DynamoDB, or in one S3 object.
 //!
-//! DynamoDB costs about a thousand times as much a byte as S3 but nothing much a request, and answers in a few
-//! milliseconds; S3 costs by the request, one PUT a mapper and one GET a mapper and partition, and takes tens. So small runs
-//! lie inline and large ones in S3, and the rule is the arithmetic of the two bills, with the waiting time that DynamoDB
-//! saves put on the bill of S3.
+//! DynamoDB charges about a thousand times as much for a byte as S3 but little for a request, and answers in a few
+//! milliseconds. S3 charges for requests (one PUT for each mapper, and one GET for each mapper and partition) and answers in
+//! tens of milliseconds. So small runs lie inline and large ones in S3. The rule compares the two bills, where S3's also
+//! includes the time that functions wait longer for it.
 
 use crate::prices;
 use crate::wire::record::Placement;
 
-/// What an S3 request takes longer than a DynamoDB request, in seconds: about 20 ms against 5 ms for small ones.
+/// How much longer an S3 request takes than a DynamoDB request, in seconds: small ones take about 20 ms and 5 ms.
 const S3_WAIT_S: f64 = 0.015;
 
-/// The memory that waits, in GB.
+/// The memory of the function that waits, in GB.
 const WAITING_GB: f64 = 1.73;
 
-/// What lies inline is at most this, in bytes, whatever the bills say: a partition of DynamoDB takes 1,000 KB a second.
+/// The longest run that lies inline whatever the bills say, in bytes (256 KiB): a partition of DynamoDB takes 1,000 KB a second.
 pub const INLINE_RUN_BYTES_MAX: u64 = 256 << 10;
 
-/// Decides for runs of these lengths, one a partition; a run without pairs has length 0. `bytes_max` overrides the rule: all
-/// runs together lie inline when they hold at most so many bytes.
+/// Decides where runs of these lengths lie, one for each partition; a run without pairs has length 0. `bytes_max` overrides
+/// the rule: the runs lie inline if they have at most that many bytes together.
 pub fn place(run_bytes: &[u64], bytes_max: Option<u64>) -> Placement {
     let total: u64 = run_bytes.iter().sum();
     if total == 0 {
@@ -41,7 +41,7 @@ fn inline_cost(run_bytes: &[u64]) -> f64 {
 fn object_cost(run_bytes: &[u64]) -> f64 {
     let reads = run_bytes.iter().filter(|n| **n > 0).count() as f64;
     let wait = S3_WAIT_S * WAITING_GB * prices::LAMBDA_GB_SECOND_X86;
-    // The PUT, the item that points to the object, and a GET a partition.
+    // The PUT, the item that points to the object, and one GET for each partition.
     prices::S3_PUT + prices::DYNAMODB_WRITE_UNIT + wait + reads * (prices::S3_GET + wait)
 }
 

@@ -99,7 +99,7 @@ impl Code {
         self.entry().way_out
     }
 
-    /// Returns whether AWS credentials are missing, expired or refused.
+    /// Returns whether AWS credentials could not be had, have expired or were refused.
     pub const fn is_of_credentials(self) -> bool {
         matches!(
             self,

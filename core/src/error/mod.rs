@@ -248,7 +248,7 @@ impl UserError {
         }
     }
 
-    /// Converts it into an [`Error`] with this code. A Kinglet error that passed through user code with `?` comes out unchanged.
+    /// Converts it into an [`Error`] with this code. A Kinglet error that came through user code with `?` stays as it was.
     pub fn into_error(self, code: Code) -> Error {
         // The place is of a format that the user's code read with: it means nothing here.
         let (_, error) = self.take_place();

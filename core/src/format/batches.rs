@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// ```
 /// use kinglet_core::{Batch, Batches, Combiner, Emitter, Job, Lines, Sink, UserResult, Values};
 ///
-/// /// The largest number of all lines.
+/// /// Finds the largest number of all lines.
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Largest;
 ///

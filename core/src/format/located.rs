@@ -8,7 +8,7 @@ use crate::error::UserResult;
 /// ```
 /// use kinglet_core::{Emitter, Job, Lines, Located, LocatedRecord, Sink, UserResult, Values};
 ///
-/// /// Says where the lines are that have a word in them.
+/// /// Finds the lines that contain a word.
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Find { word: String }
 ///

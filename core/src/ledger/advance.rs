@@ -1,9 +1,9 @@
-//! `advance`: from what the ledger says and the time, what is to be done. It does no I/O and reads no clock, so that a
+//! `advance` decides what is to be done, from the ledger and the time. It does no I/O and reads no clock, so that a
 //! simulation can drive it through years of bad luck in a second.
 //!
-//! Anyone may call it at any time, several at once: the splitter after splitting, a worker whose commit completes a stage or
-//! whose attempt failed, the driver as it polls, the sweeper. Whoever carries a command out first claims it with a
-//! conditional write; the others find it claimed.
+//! Anyone may call it at any time, and several may at once: the splitter after splitting, a worker whose commit completes a
+//! stage or whose attempt failed, the driver as it polls, the sweeper. Before one of them carries a command out, it claims
+//! the command with a conditional write; the others find it claimed.
 //!
 //! **Waiting is not dying.** Lambda keeps an event that it cannot run yet for up to six hours. So a try that has not started
 //! has not failed, and silence means something only where a sign of life was due:
@@ -11,13 +11,13 @@
 //! | what is silent | a sign was due | what is done |
 //! |---|---|---|
 //! | a try that started | every [`HEARTBEAT_MS`] | after [`SILENCE_MS`] it counts as failed, and the next try is sent |
-//! | a try that was claimed, and Lambda is not known to have taken it | at once | after [`CLAIM_MS`] the *same* try is sent again |
-//! | a piece whose predecessor was to send it | at once | after [`HANDOVER_MS`] the same |
-//! | a try that Lambda has taken | when a function is free | while others run, nothing; in an idle stage the *same* try is sent again after [`RESEND_MS`], twice as long each time |
-//! | whoever moved the job into its phase | every few seconds | after [`TURN_MS`] another goes on from where that one was |
+//! | a try that was claimed, and that Lambda is not known to have accepted | at once | after [`CLAIM_MS`] the *same* try is sent again |
+//! | a piece that its predecessor's worker was to send | at once | after [`HANDOVER_MS`] the *same* try is sent again |
+//! | a try that Lambda has accepted | when a function is free | nothing while other tries run; in an idle stage the *same* try is sent again after [`RESEND_MS`], and after twice as long each further time |
+//! | the process that moved the job into its phase, or took its turn | every few seconds | after [`TURN_MS`] another process takes the turn and goes on where that one stopped |
 //!
-//! A try that is sent again is no further try: of its executions the first to start does the work, and the others see that it
-//! has and leave. So sending again costs a request, never a run, and can fail no job.
+//! Sending a try again is not another try: of its executions the first to start does the work, and the others see that and
+//! leave. So sending again costs a request but never a second run, and cannot fail a job.
 
 use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::failures::{counts, is_death, is_out_of_memory};
@@ -27,89 +27,91 @@ use crate::error::{Code, Error};
 use crate::ids::{Piece, TaskIdx, Timestamp};
 use crate::wire::record::Position;
 
-/// What is to be done.
+/// Something that is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Claim a sending of a try, and invoke it.
+    /// Claim the sending of a try, and invoke its function.
     Invoke(Invoke),
-    /// Claim the turn after this one, and go on with what whoever had it seems to have left.
+    /// Claim the turn after this one, and go on with what its holder seems to have left undone.
     TakeTurn {
         /// The turn that has fallen silent.
         turn: u64,
     },
-    /// All map tasks are committed: go on to reducing.
+    /// Go on to reducing: all map tasks are committed.
     StartReducing,
-    /// All tasks are committed: reconcile, publish, and be done.
+    /// Reconcile, publish and end the job: all tasks are committed.
     Finish,
-    /// Commit, in the name of a piece's first call, that it failed, and go on behind it.
+    /// Commit on behalf of a piece's first call that it failed, and go on with the call after it.
     Settle(Settle),
-    /// Give the job up.
+    /// Give the job up with this error.
     Fail(Error),
 }
 
-/// A piece of a task of the stage that the job is in, and where it starts.
+/// A piece of a task in the job's current stage, and where it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PieceAt {
     /// The task.
     pub task: TaskIdx,
-    /// Which piece.
+    /// Which piece of the task.
     pub piece: Piece,
-    /// Where the piece starts, when it is not the first.
+    /// Where the piece starts, if it is not the first.
     pub start: Option<Position>,
 }
 
 /// A try that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invoke {
-    /// Of which piece.
+    /// The piece that is tried.
     pub of: PieceAt,
-    /// Which try.
+    /// The number of the try, from 0.
     pub number: u16,
     /// How often the try was claimed before.
     pub sends: u16,
-    /// What it is given, because tries before it died of memory.
+    /// What the earlier tries that died mean for this one: less work or more memory.
     pub relief: Relief,
 }
 
-/// A call that killed its worker when it was alone: the first of a piece.
+/// A call that killed its worker while it was the only one: the first call of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settle {
-    /// Of which piece.
+    /// The piece that starts with the call.
     pub of: PieceAt,
     /// How the worker died.
     pub error: Error,
 }
 
-/// How often a piece's tries have died of memory. The next one gets [`Relief::eased`] work.
+/// How often a piece's tries have died of memory. [`Relief::eased`] says what the next try is given.
 ///
-/// A map task reads as a stream and spills, so what kills it is a record or a table that the job's own code holds: less input
-/// may help, and more memory helps. A reduce task has neither: it merges as a stream in bounded memory, its values are the
-/// job's, and one that dies is only tried again.
+/// A map task reads as a stream and spills, so what fills its memory is a record, or a table that the job's own code holds:
+/// less input may help, and more memory helps. A reduce task can be given neither. It merges as a stream in bounded memory,
+/// and the values that it holds are the job's own, so one that dies is only tried again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relief {
-    /// On the mapper.
+    /// Deaths on the mapper.
     pub died: u16,
-    /// On the larger mapper.
+    /// Deaths on the larger mapper.
     pub died_larger: u16,
-    /// Where the piece holds calls: how few of them the next try makes.
+    /// If the piece holds calls: how few of them the next try makes.
     pub fewer: Option<Fewer>,
 }
 
-/// Where a try runs and how much it takes on.
+/// Where a try runs and how much of its piece it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Eased {
-    /// Whether on the larger mapper.
+    /// Whether it runs on the larger mapper.
     pub larger: bool,
-    /// How many bytes to take at most before the rest is handed back.
+    /// How many bytes it takes at most before it hands the rest back.
     pub bytes_max: Option<u64>,
 }
 
-/// Half of a piece of an object below this is not worth a function. Of items, which may be any amount of work, one is.
+/// The size down to which a piece of an object is halved, in bytes (1 MiB): less is not worth a function. A piece of items,
+/// each of which may be any amount of work, is halved down to one item.
 pub const HALF_BYTES_MIN: u64 = 1 << 20;
 
 impl Relief {
-    /// Half of the piece first; then, or when it is too small for that, the whole on the larger mapper; then half there, and so
-    /// on. Without a larger mapper: half, a quarter, an eighth.
+    /// Returns what the next try is given after deaths of memory. First, half of the piece; then, or at once if the piece is
+    /// too small to be halved, the whole piece on the larger mapper; then half of it there, and so on. Without a larger
+    /// mapper: half, a quarter, an eighth, and so on.
     pub fn eased(self, piece_bytes: u64, half_bytes_min: u64, has_larger: bool) -> Eased {
         let can_halve = piece_bytes > half_bytes_min;
         let larger = has_larger && (self.died_larger > 0 || self.died > 1 || self.died > 0 && !can_halve);
@@ -119,45 +121,46 @@ impl Relief {
     }
 }
 
-/// How often a worker that runs for long gives a sign of life, in milliseconds: a write of the ledger each time, so that most
-/// tasks, which take less, write none.
+/// How often a running worker gives a sign of life, in milliseconds (40 s). Each costs a write to the ledger; most tasks are
+/// shorter and write none.
 pub const HEARTBEAT_MS: u64 = 40_000;
 
-/// A worker that has given no sign for so long, in milliseconds, is lost: three heartbeats and some seconds more, as a request
-/// may be slow.
+/// How long a worker may give no sign of life before it counts as lost, in milliseconds (130 s): three heartbeats and some
+/// seconds more, as a request may be slow.
 pub const SILENCE_MS: u64 = 130_000;
 
-/// The same of a splitter: there is one a job, whom nobody else speaks for when it dies.
+/// The [`HEARTBEAT_MS`] of a splitter (10 s). It is shorter because a job has only one splitter, and nobody reports its death.
 pub const SPLIT_HEARTBEAT_MS: u64 = 10_000;
-/// See [`SPLIT_HEARTBEAT_MS`].
+/// The [`SILENCE_MS`] of a splitter (40 s); see [`SPLIT_HEARTBEAT_MS`].
 pub const SPLIT_SILENCE_MS: u64 = 40_000;
 
-/// A worker that has given no sign for this long beyond its function's timeout is lost whatever it says, in milliseconds.
+/// How long after its function's timeout a worker counts as lost whatever signs of life it gave, in milliseconds (15 s).
 const LOST_GRACE_MS: u64 = 15_000;
 
-/// After so long, in milliseconds, a try that somebody claimed to send, and did not say that Lambda has taken it, is sent again.
+/// How long after the claim to send it a try is sent again, if Lambda is not known to have accepted it, in milliseconds (20 s).
 pub const CLAIM_MS: u64 = 20_000;
 
-/// After so long, in milliseconds, a piece that its predecessor's worker was to send is sent by another: if that one died, it
-/// was between two requests.
+/// How long the worker of one piece has to send the next piece before another process sends it, in milliseconds (60 s). A
+/// worker that has not sent it by then died between two requests.
 pub const HANDOVER_MS: u64 = 60_000;
 
-/// When no try of a stage runs, and so long after it was sent, in milliseconds, a try is sent again, after twice as long each
-/// time. Lambda waits up to 5 minutes before it tries a throttled event again:
+/// How long after it was sent a try is sent again while no try of the stage runs, in milliseconds (15 minutes); the wait
+/// doubles each time. Lambda waits up to 5 minutes before it tries a throttled event again:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>, 2026-11.
 pub const RESEND_MS: u64 = 900_000;
 
-/// Lambda gives an event up after 6 hours at most; after so long, in milliseconds, nothing can be left of it. Same page.
+/// The age from which an event cannot be left in Lambda's queue, in milliseconds (6 hours and 10 minutes): Lambda gives an
+/// event up after 6 hours at most. Same page.
 pub const EVENT_AGE_MS_MAX: u64 = 6 * 3_600_000 + 600_000;
 
-/// How many tries are sent again at once for being silent in Lambda's queue: enough to find out whether it moves.
+/// How many of the tries that are silent in Lambda's queue are sent again at once: enough to see whether the queue moves.
 const RESENDS_MAX: usize = 64;
 
-/// Whoever moved a job into a phase gives a sign of life every few seconds until that is done. After so long without one, in
-/// milliseconds, another goes on.
+/// How long the process that moved a job into a phase may give no sign of life before another takes its turn, in milliseconds
+/// (10 s). It gives one every few seconds until the phase's work is done.
 pub const TURN_MS: u64 = 10_000;
 
-/// What is to be done now. The order does not matter; an empty list says: wait.
+/// Returns what is to be done now. The order of the commands does not matter; an empty list means to wait.
 pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     let job = &view.job;
     let is_silent = now.since_ms(job.turn_at) >= TURN_MS;
@@ -170,7 +173,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
         _ if taken_ms > job.ms_max => vec![Command::Fail(took_too_long(job.ms_max))],
         Phase::Splitting => advance_stage(view, now),
         Phase::Mapping if view.tasks.iter().all(|task| task.done) => match job.partitions {
-            // Calls whose results are read by the driver.
+            // A map of calls: the driver reads the results.
             0 => vec![Command::Finish],
             _ => vec![Command::StartReducing],
         },
@@ -190,13 +193,13 @@ fn took_too_long(ms_max: u64) -> Error {
         .with_hint("give it more time (--job-timeout; `Submit::with_job_timeout`), or less to do")
 }
 
-/// What the decisions about a stage's tasks have in common.
+/// What the decisions about the tasks of a stage share.
 struct Stage<'a> {
     view: &'a LedgerView,
     now: Timestamp,
-    /// How long the tasks took that are done, once enough of them are.
+    /// The median time of the tasks that are done, once enough of them are.
     sibling_ms: Option<u64>,
-    /// Whether no try runs.
+    /// Whether no try of the stage runs.
     is_idle: bool,
 }
 
@@ -229,7 +232,7 @@ impl Stage<'_> {
         t.started_at.is_some() && t.failed.is_none() && !self.is_lost(t)
     }
 
-    /// Whether a try that started has given no sign when one was due.
+    /// Returns whether a try has started and has given no sign of life for too long.
     fn is_lost(&self, t: &TryView) -> bool {
         t.failed.is_none()
             && t.started_at.is_some_and(|started_at| {
@@ -244,7 +247,7 @@ impl Stage<'_> {
         let job = &self.view.job;
         let failures: Vec<_> =
             task.tries.iter().filter_map(|t| t.failed.as_ref()).filter(|f| counts(&f.error)).collect();
-        // The call that reduces them is no batch: it is a task like any other.
+        // The call that reduces the results is not a batch: it is a task like any other.
         let batches = job.calls.filter(|_| job.phase == Phase::Mapping);
         let is_fatal = |error: &Error| match batches {
             Some(_) => !error.is_retryable() && !is_death(error),
@@ -256,7 +259,7 @@ impl Stage<'_> {
         let lost = |t: &TryView| self.is_lost(t);
         let live: Vec<_> = task.tries.iter().filter(|t| t.failed.is_none() && !lost(t)).collect();
         let tried = failures.len() + task.tries.iter().filter(|t| lost(t)).count();
-        // The first try leaves no trace until it starts: without one, it is on its way.
+        // The first try leaves no trace in the ledger until it starts. Without a trace, it is on its way.
         let next = task.tries.iter().map(|t| t.number + 1).max().unwrap_or(0).max(1);
         let deaths = calls::deaths(task, lost);
         let of = PieceAt { task: task.task, piece: task.piece, start: task.start };
@@ -289,14 +292,14 @@ impl Stage<'_> {
                 Patience::Lasts => None,
             };
         }
-        // Pieces that hold calls are halved, which is no failure of theirs: the calls are then tried on their own.
+        // Halving a piece of calls costs tries that are not failures of its other calls, so such a piece has more tries.
         let tries_max = job.tries_max.saturating_add(if batches.is_some() { HALVINGS_MAX } else { 0 });
         let ran = live.iter().filter_map(|t| t.started_at).map(|at| self.now.since_ms(at)).max().unwrap_or(0);
         let straggles = self.sibling_ms.is_some_and(|ms| ran > (ms * STRAGGLER_FACTOR).max(STRAGGLER_MS_MIN));
         (straggles && live.len() == 1 && next < tries_max).then(|| Decision::Do(invoke(next, 0)))
     }
 
-    /// Whether to wait on for a try that has not started; without a trace, for the first.
+    /// Returns whether to keep waiting for a try that has not started. `waiting` is `None` for a first try without a trace.
     fn patience(&self, task: &TaskView, waiting: Option<&TryView>) -> Patience {
         let job = &self.view.job;
         let in_queue = |since: Timestamp, sends: u16| {
@@ -311,10 +314,10 @@ impl Stage<'_> {
         match waiting.and_then(|t| Some((t, t.sent_at?))) {
             Some((t, sent_at)) if t.accepted => in_queue(sent_at, t.sends.saturating_sub(1)),
             Some((_, sent_at)) => over_after(sent_at, CLAIM_MS),
-            // Whoever submitted the job was to send it, and may have died before that.
+            // The driver that submitted the job was to send it, and may have died before it did.
             None if job.phase == Phase::Splitting => over_after(task.since, CLAIM_MS),
             None if task.piece.0 > 0 => over_after(task.since, HANDOVER_MS),
-            // Whoever has the turn has yet to send it.
+            // The process that has the turn has yet to send it.
             None if task.task.0 >= job.sent => Patience::Lasts,
             None => in_queue(task.since.max(job.turn_at), 0),
         }
@@ -331,7 +334,7 @@ enum Patience {
 
 fn relief(tries: &[TryView]) -> Relief {
     let died = |larger: bool| {
-        // A program also aborts when the system refuses it memory.
+        // A program also aborts when the system refuses to give it memory.
         let starved = |error: &Error| is_out_of_memory(error) || error.is(Code::Aborted);
         let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| starved(&f.error));
         u16::try_from(tries.iter().filter(died).count()).unwrap_or(u16::MAX)
@@ -364,7 +367,7 @@ fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
     }
 }
 
-/// The way out for a task that died of memory wherever it ran.
+/// Returns the hint for a task whose tries all died of memory.
 fn more_memory(phase: Phase) -> &'static str {
     match phase {
         Phase::Reducing => {
@@ -378,7 +381,7 @@ fn more_memory(phase: Phase) -> &'static str {
     }
 }
 
-/// How long the siblings that are done took, once enough of them are.
+/// Returns the median time of the tasks that are done, once enough of them are.
 fn median_ran_ms(tasks: &[TaskView]) -> Option<u64> {
     let mut done: Vec<_> = tasks.iter().filter(|t| t.done).map(|t| t.ran_ms).collect();
     if done.is_empty() || done.len() * 100 < tasks.len() * STRAGGLER_DONE_PERCENT {

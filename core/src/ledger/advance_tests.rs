@@ -1,11 +1,11 @@
-//! `advance` under a simulated clock: workers that die, fall silent, come twice or crawl; several deciders at once.
+//! `advance` under a simulated clock: workers die, fall silent, start twice or crawl, and several deciders act at once.
 
 use super::super::view::{Failure, InputSize, JobView};
 use super::*;
 use crate::Code;
 use std::collections::BTreeMap;
 
-/// A small generator, so that a seed is all a failure needs to come again (splitmix64).
+/// A small random generator (splitmix64), so that a seed is enough to repeat a failure.
 struct Dice(u64);
 
 impl Dice {
@@ -18,14 +18,14 @@ impl Dice {
     }
 }
 
-/// How bad the luck is, in percent of attempts.
+/// How often things go wrong, in percent of attempts.
 #[derive(Clone, Copy)]
 struct Luck {
     crash: u64,
     silent: u64,
     /// Lambda loses the event, which it should not.
     undelivered: u64,
-    /// Whoever claimed to send a try dies before it has.
+    /// The process that claimed to send a try dies before it sends it.
     unsent: u64,
     slow: u64,
     twice: u64,
@@ -45,10 +45,10 @@ struct World {
     dice: Dice,
     luck: Luck,
     invoked: u64,
-    /// Executions of tries that another has started already: they leave.
+    /// Executions that leave because another execution has already started their try.
     left: u64,
     commits_refused: u64,
-    /// What a task's try needs so as not to die of memory.
+    /// What the tries of a task need so as not to die of memory.
     hungry: BTreeMap<u32, Hunger>,
     /// What each try of a hungry task was given.
     given: BTreeMap<(u32, u16), Eased>,
@@ -206,7 +206,7 @@ impl World {
         None
     }
 
-    /// Runs until the stage ends. Panics when it never does.
+    /// Runs until the stage ends; panics if it never does.
     fn run(&mut self) -> Result<(), Error> {
         while self.now < 48 * 3_600_000 {
             let until = self.now + if self.due.is_empty() { 60_000 } else { 1_000 };
@@ -290,7 +290,7 @@ fn a_task_that_fits_nowhere_fails_the_job_with_the_memory_it_had() {
     assert!(error.hint().unwrap().contains("MapperLargeMemory"));
     assert_eq!(world.invoked, 10 + 3);
 
-    // A reducer has no larger twin: it is tried again as it is, and what is said is about reducers.
+    // There is no larger reducer: a reduce task is tried again as it is, and the hint is about reducers.
     let mut world = World::new(1, 1, FINE);
     world.view.job.phase = Phase::Reducing;
     let failed = Some(Failure { error: Error::new(Code::OutOfMemory, "killed"), at: Timestamp(5) });
@@ -421,7 +421,7 @@ fn tasks_wait_in_lambdas_queue_for_as_long_as_it_takes() {
             (t.done, t.ran_ms) = (true, 150_000);
         }
     }
-    // Another job has all functions, for hours: the same tries are sent again, few at once, and none is a failure.
+    // Another job occupies all functions for hours: the same tries are sent again, a few at once, and none counts as a failure.
     let mut world = World::new(1_000, 1, FINE);
     assert_eq!(advance(&world.view, Timestamp(RESEND_MS - 1)), []);
     let again = advance(&world.view, Timestamp(RESEND_MS));
@@ -435,7 +435,7 @@ fn tasks_wait_in_lambdas_queue_for_as_long_as_it_takes() {
             |ms| advance(&world.view, Timestamp(RESEND_MS + ms)).into_iter().find(|c| *c == invoke(0, 0, sends));
         assert_eq!((first(waits_ms - 1), first(waits_ms)), (None, Some(invoke(0, 0, sends))), "{sends}");
     }
-    // While one runs, the others wait behind it.
+    // While one try runs, the others wait for their turn.
     world.view.tasks[999].tries = vec![TryView { alive_at: Some(Timestamp(RESEND_MS)), ..started(RESEND_MS - 1_000) }];
     world.view.job.timeout_ms = 900_000;
     world.view.tasks[0].tries.clear();
@@ -461,7 +461,7 @@ fn a_worker_that_shows_no_sign_is_lost_and_one_that_does_is_not() {
     assert_eq!(advance(&world.view, now(SILENCE_MS + 1)), [invoke(0, 1, 0)]);
     world.view.tasks[0].tries[0].alive_at = Some(now(HEARTBEAT_MS));
     assert_eq!(advance(&world.view, now(SILENCE_MS + HEARTBEAT_MS)), []);
-    // What it says after its function's end was said by none.
+    // A worker cannot have given a sign of life after its function's end.
     world.view.tasks[0].tries[0].alive_at = Some(now(900_000));
     assert_eq!(advance(&world.view, now(900_000 + LOST_GRACE_MS)), []);
     assert_eq!(advance(&world.view, now(900_000 + LOST_GRACE_MS + 1)), [invoke(0, 1, 0)]);

@@ -1,25 +1,26 @@
-//! Batches of calls in [`super::advance`]: a call that kills its worker takes its batch with it, so the batch is halved until that
-//! call is alone, and then it fails alone.
+//! Batches of calls in [`super::advance`]. A call that kills its worker takes its batch with it, so the batch is halved until
+//! that call is alone; then only that call fails.
 
 use super::failures::{counts, is_death, is_out_of_memory};
 use super::view::{LedgerView, TaskView, TryView};
 use crate::budget::ALONE_TRIES_MAX;
 use crate::error::{Code, Error};
 
-/// How often a batch can be halved: 2^20 calls are more than it holds.
+/// How often a batch can be halved: no batch holds as many as 2^20 calls.
 pub(super) const HALVINGS_MAX: u16 = 20;
 
-/// How few calls the next try makes, and where.
+/// How few calls the next try makes, and where it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fewer {
-    /// At most so many; the rest is handed back.
+    /// How many calls it makes at most; it hands the rest back.
     pub calls_max: u32,
-    /// On the larger mapper, if there is one.
+    /// Whether it runs on the larger mapper, if there is one.
     pub larger: bool,
 }
 
-/// How many calls the next piece makes at first, when a try was given fewer than its piece held and did them. After a death the
-/// call that killed is in as many as were just done, most likely: so half of them. After none, twice as many.
+/// Returns how many calls the first try of the next piece makes, after a try that was given `calls_max` of its piece's calls
+/// has done them. If a try died before that one, the call that killed is most likely among the next `calls_max`, so the next
+/// makes half as many. If none died, it makes twice as many.
 pub fn calls_after(try_number: u16, calls_max: u32) -> u32 {
     if try_number > 0 { (calls_max / 2).max(1) } else { calls_max.saturating_mul(2) }
 }
@@ -29,7 +30,7 @@ pub fn calls_after(try_number: u16, calls_max: u32) -> u32 {
 pub(super) struct Death {
     error: Option<Error>,
     larger: bool,
-    /// How many calls it was given.
+    /// How many calls the try was given.
     calls: u64,
 }
 
@@ -39,7 +40,7 @@ pub(super) enum Verdict {
     GiveUp,
 }
 
-/// The tries of a piece whose workers died, without a word or with one of [`is_death`].
+/// Returns the tries of a piece whose workers died: those that were lost, and those with an error that [`is_death`].
 pub(super) fn deaths(task: &TaskView, lost: impl Fn(&TryView) -> bool) -> Vec<Death> {
     let died = |t: &&TryView| match &t.failed {
         Some(failure) => is_death(&failure.error),
@@ -53,16 +54,16 @@ pub(super) fn deaths(task: &TaskView, lost: impl Fn(&TryView) -> bool) -> Vec<De
     task.tries.iter().filter(died).map(death).collect()
 }
 
-/// How few calls the next try makes.
+/// Returns how few calls the next try makes.
 pub(super) fn fewer(task: &TaskView, deaths: &[Death]) -> Fewer {
-    // Not the last but the least: a try that nobody heard of may have been given all.
+    // The fewest that any of them was given, not what the last one was: a try without a trace may have been given all.
     let least = deaths.iter().map(|death| death.calls).min();
     let calls = least.map_or(task.calls, |least| (least / 2).max(1));
     let starved = deaths.last().is_some_and(|d| d.larger || d.error.as_ref().is_some_and(is_out_of_memory));
     Fewer { calls_max: u32::try_from(calls).unwrap_or(u32::MAX), larger: least == Some(1) && starved }
 }
 
-/// What becomes of a piece none of whose tries lives.
+/// Decides what becomes of a piece of which no try lives.
 pub(super) fn verdict(view: &LedgerView, task: &TaskView, deaths: &[Death]) -> Verdict {
     let alone = deaths.iter().filter(|death| death.calls == 1).count();
     let last = deaths.last().map(|death| death.error.clone());
@@ -98,8 +99,8 @@ mod tests {
         }
     }
 
-    /// Plays a batch of so many calls of which some kill their workers, and returns which calls failed, by name, and how many
-    /// workers died.
+    /// Plays a batch of `calls` calls of which those in `kills` kill their workers. Returns which calls failed, by number, and
+    /// how many workers died.
     fn play(calls: u32, kills: &[u32], error: &Error) -> (Vec<u32>, usize) {
         let (at, job) = (Some(Timestamp(0)), job(calls));
         let fresh = |piece, calls| TaskView { task: TaskIdx(0), piece: Piece(piece), calls, ..TaskView::default() };
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn a_call_that_kills_its_worker_fails_alone() {
         let (crash, timeout) = (Error::new(Code::Crashed, "exit"), Error::new(Code::TimedOut, "3 s"));
-        // What a shipped program does to itself is the fault of its code, which no other try would mend; of one call's, here.
+        // Errors that a shipped program brings on itself are not retryable; in a batch, they fail only the call that did it.
         for code in [Code::Exited, Code::StackOverflow, Code::Panic] {
             assert_eq!(play(64, &[9, 40], &Error::new(code, "its own doing")).0, [9, 40], "{code}");
         }

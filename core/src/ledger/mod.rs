@@ -1,4 +1,4 @@
-//! The job's truth, and the one function that decides what follows from it.
+//! The ledger, which is the truth about a job, and the one function that decides what follows from it.
 
 mod advance;
 mod calls;

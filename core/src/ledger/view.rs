@@ -5,36 +5,36 @@ use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
 use crate::wire::record::{Position, Usage};
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands. It only ever goes forward.
+/// The phase of a job. A job only ever moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The driver has written the job; the splitter is at work or about to be.
+    /// The driver has written the job; the splitter runs or is about to.
     Splitting,
-    /// The plan stands; mappers are at work.
+    /// The plan stands; mappers run.
     Mapping,
-    /// All map tasks are committed; reducers are at work.
+    /// All map tasks are committed; reducers run.
     Reducing,
-    /// All reduce tasks are committed and their sums agree; the parts and the manifest are being made visible. From here on the
-    /// job succeeds, unless somebody else has changed its output, or it cannot be written any more.
+    /// All reduce tasks are committed and the sums agree; the parts and the manifest are being made visible. From here on
+    /// the job succeeds, unless somebody else has changed its output or the output can no longer be written.
     Publishing,
-    /// The job will have failed or been cancelled once everything that it put into its output is gone.
+    /// Everything that the job put into its output is being removed; then the job has failed or is cancelled.
     Undoing,
     /// The manifest is written, everything that it lists is there, and the output is free again.
     Succeeded,
-    /// A task failed for good, or the input or output did not do.
+    /// A task failed for good, or the input or output cannot be used.
     Failed,
     /// Someone cancelled it.
     Cancelled,
 }
 
 impl Phase {
-    /// Whether nothing more will happen.
+    /// Returns whether the job has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Phase::Succeeded | Phase::Failed | Phase::Cancelled)
     }
 
-    /// The word that stands in the ledger.
+    /// Returns the phase's name in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Phase::Splitting => "splitting",
@@ -48,14 +48,14 @@ impl Phase {
         }
     }
 
-    /// The phase of a word.
+    /// Returns the phase with this name.
     pub fn parse(word: &str) -> Option<Self> {
         use Phase::{Cancelled, Failed, Mapping, Publishing, Reducing, Splitting, Succeeded, Undoing};
         let all = [Splitting, Mapping, Reducing, Publishing, Undoing, Succeeded, Failed, Cancelled];
         all.into_iter().find(|p| p.as_str() == word)
     }
 
-    /// The kind of task that is at work in it.
+    /// Returns the stage whose tasks run in this phase, if any do.
     pub fn stage(self) -> Option<Stage> {
         match self {
             Phase::Splitting => Some(Stage::Split),
@@ -66,22 +66,22 @@ impl Phase {
     }
 }
 
-/// The job's own item.
+/// A job's own item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobView {
-    /// Where it stands.
+    /// The phase it is in.
     pub phase: Phase,
-    /// Since when.
+    /// When it came into its phases.
     pub phase_at: PhaseTimes,
-    /// Map tasks, once the plan stands.
+    /// How many map tasks it has, once the plan stands.
     pub map_tasks: u32,
-    /// Reduce tasks, once the plan stands.
+    /// How many reduce tasks it has, once the plan stands.
     pub partitions: u32,
-    /// How large the input is, once the plan stands.
+    /// The size of the input, once the plan stands.
     pub input: InputSize,
-    /// How many calls there are and how many a task makes, when its map tasks are batches of calls and the plan stands.
+    /// How its calls are spread over its tasks, if its map tasks are batches of calls and once the plan stands.
     pub calls: Option<CallsView>,
-    /// Calls that were cancelled one by one.
+    /// The numbers of the calls that were cancelled one by one.
     pub cancelled: Vec<u32>,
     /// How often a task may be tried.
     pub tries_max: u16,
@@ -89,30 +89,31 @@ pub struct JobView {
     pub timeout_ms: u64,
     /// How long the job may take in all, in milliseconds.
     pub ms_max: u64,
-    /// Which of the plans that splitters may have written is the job's.
+    /// The plan that counts, of those that splitters may have written.
     pub plan: Option<String>,
     /// Whether it writes an output, which it then owns.
     pub writes_output: bool,
-    /// Whose turn it is to take the job through its phase: raised by whoever takes the turn from one that seems dead.
+    /// The number of the turn. One process has the turn and takes the job through its phase; another that takes the turn
+    /// because that one seems dead raises the number.
     pub turn: u64,
-    /// When whoever has the turn last gave a sign of life.
+    /// When the process that has the turn last gave a sign of life.
     pub turn_at: Timestamp,
-    /// How many of the stage's tasks, from the first on, were sent to their functions.
+    /// How many of the stage's tasks, counted from the first, were sent to their functions.
     pub sent: u32,
     /// The upload of the manifest, while the job is publishing.
     pub manifest_upload: Option<String>,
-    /// What it comes to once it is undone.
+    /// The phase in which it ends once it is undone.
     pub ending: Option<Phase>,
     /// The shipped program that runs its tasks.
     pub program: Option<ProgramId>,
     /// Why it failed.
     pub error: Option<Error>,
-    /// Time and requests that belong to no task: of the splitter up to its plan, and of those who took the job from mapping to
-    /// reducing and to its end.
+    /// Time and requests that belong to no task: those of the splitter up to its plan, and of the processes that moved the
+    /// job from mapping to reducing and to its end.
     pub beside: Vec<Usage>,
 }
 
-/// When a job came into its phases, as far as it came. It is written as a list of four.
+/// When a job came into the phases that it has reached. It is serialised as a list of four.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[Option<Timestamp>; 4]", into = "[Option<Timestamp>; 4]")]
 pub struct PhaseTimes {
@@ -138,7 +139,7 @@ impl From<PhaseTimes> for [Option<Timestamp>; 4] {
     }
 }
 
-/// How large a job's input is.
+/// The size of a job's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InputSize {
     /// How many objects.
@@ -147,17 +148,17 @@ pub struct InputSize {
     pub bytes: u64,
 }
 
-/// The calls of a map, spread over its tasks in order, the same number on each but perhaps fewer on the last.
+/// How the calls of a map are spread over its tasks: in order, the same number for each, except that the last may have fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallsView {
-    /// All of them.
+    /// How many calls there are in all.
     pub count: u64,
-    /// Of each task.
+    /// How many each task makes.
     pub per_task: u32,
 }
 
 impl JobView {
-    /// A job that was created just now: nobody has done anything for it yet.
+    /// Makes the view of a job that has just come into this phase and for which nothing has been done yet.
     pub fn new(phase: Phase) -> Self {
         JobView {
             phase,
@@ -185,7 +186,7 @@ impl JobView {
 }
 
 impl CallsView {
-    /// How many calls a task makes.
+    /// Returns how many calls a task makes.
     pub fn of(&self, task: TaskIdx) -> u64 {
         let from = u64::from(task.0) * u64::from(self.per_task);
         self.count.saturating_sub(from).min(self.per_task.into())
@@ -197,11 +198,11 @@ impl CallsView {
 pub struct LedgerView {
     /// The job.
     pub job: JobView,
-    /// The tasks of the stage, in order; while splitting the one of splitting, and none at the end.
+    /// The tasks of the stage, in order. While splitting it is the one task of splitting; in the last phases there are none.
     pub tasks: Vec<TaskView>,
 }
 
-/// One task.
+/// One task of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskView {
     /// Which one.
@@ -210,48 +211,48 @@ pub struct TaskView {
     pub done: bool,
     /// How long its committed pieces ran, in milliseconds.
     pub ran_ms: u64,
-    /// The piece that is to be done, when it is not done.
+    /// The piece that is next to be committed, unless the task is done.
     pub piece: Piece,
-    /// Where that piece starts, when it is not the first.
+    /// Where that piece starts, if it is not the first.
     pub start: Option<Position>,
-    /// How many calls that piece holds, when it holds calls.
+    /// How many calls that piece holds, if it holds calls.
     pub calls: u64,
-    /// When that piece could first be run: when the stage began, or the piece before it was committed.
+    /// When that piece could first run: when the stage began, or when the piece before it was committed.
     pub since: Timestamp,
-    /// The tries of that piece that the ledger knows of. The first is invoked without a trace; it shows once it has started.
+    /// The tries of that piece that the ledger knows. The first try is sent without a trace and appears once it has started.
     pub tries: Vec<TryView>,
 }
 
-/// One try.
+/// One try of a piece.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TryView {
-    /// From 0.
+    /// The number of the try, from 0.
     pub number: u16,
-    /// How often somebody has claimed to send it; 0 when only whoever moved the job on has sent it.
+    /// How often somebody has claimed to send it. It is 0 if it was only sent by the process that moved the job on.
     pub sends: u16,
-    /// When the last of these claims was.
+    /// When it was last claimed.
     pub sent_at: Option<Timestamp>,
-    /// Whether Lambda has taken what was sent last, as far as whoever sent it could still say so.
+    /// Whether the sender has noted that Lambda accepted what it sent last. A sender that died may not have noted it.
     pub accepted: bool,
-    /// When a worker began.
+    /// When a worker started it.
     pub started_at: Option<Timestamp>,
-    /// When that worker last gave a sign of life, if it has run for long enough to give one.
+    /// When that worker last gave a sign of life, if it has run long enough to give one.
     pub alive_at: Option<Timestamp>,
-    /// The memory of that worker's function in MB.
+    /// The memory of that worker's function, in MB.
     pub memory_mb: Option<u32>,
-    /// Whether that was the larger mapper.
+    /// Whether that function is the larger mapper.
     pub larger: bool,
-    /// Where the piece holds calls: how many of them it was given at most, if not all.
+    /// How many calls it was given at most, if the piece holds calls and it was not given all of them.
     pub calls_max: Option<u32>,
-    /// How it ended, when it failed.
+    /// How it failed, if it did.
     pub failed: Option<Failure>,
 }
 
-/// A try that failed.
+/// The failure of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Why.
+    /// Why it failed.
     pub error: Error,
-    /// When.
+    /// When it failed.
     pub at: Timestamp,
 }
