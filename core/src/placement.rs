@@ -14,7 +14,7 @@ const S3_WAIT_S: f64 = 0.015;
 /// The memory of the function that waits, in GB.
 const WAITING_GB: f64 = 1.73;
 
-/// The longest run that lies inline whatever the bills say, in bytes (256 KiB): a partition of DynamoDB takes 1,000 KB a second.
+/// The longest run that lies inline, whatever the bills say, in bytes (256 KiB): a DynamoDB partition takes 1,000 KB a second.
 pub const INLINE_RUN_BYTES_MAX: u64 = 256 << 10;
 
 /// Decides where runs of these lengths lie, one for each partition; a run without pairs has length 0. `bytes_max` overrides

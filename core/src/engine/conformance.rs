@@ -1,5 +1,5 @@
-//! The laws of a format, which every one of ours keeps and every one of a user's should: wherever an object is cut into splits,
-//! and however its bytes arrive, the same records come out once, in order, each with its place.
+//! The laws of a format, which Kinglet's formats keep and a user's own should: wherever an object is cut into splits, and
+//! however its bytes arrive, the same records come out, once, in order, each with its place.
 
 use super::cut::{Chunk, Cuts, Cutter, Wants};
 use crate::format::{Extent, Format, Framing};
@@ -7,11 +7,12 @@ use bytes::Bytes;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Checks a format's laws on one object: reads it as a whole, and then in the splits that `cuts` (offsets in the object, in any
-/// order) make of it, each in blocks of `block_bytes`, as a mapper does. `see` makes of a record what is compared. Records that
-/// carry their length are cut where the records start that the cuts lie in, as nothing else is ever done to them.
+/// Checks a format's laws on one object. It reads the object as a whole, and then in the splits that `cuts` (offsets in the
+/// object, in any order) make of it, in blocks of `block_bytes` as a mapper does, and compares what `see` returns for each
+/// record. Records that carry their length are only ever cut where one starts, so a cut within such a record moves to its
+/// start.
 ///
-/// [`Batches`](crate::Batches) are not for it, as their records are what came together; what they are made of is.
+/// Do not check [`Batches`](crate::Batches), whose records depend on how the bytes arrive, but the format that they hold.
 ///
 /// ```
 /// use kinglet_core::{Lines, check_format};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 /// ```
 ///
 /// # Panics
-/// When a law does not hold, saying which; when the object is not valid in the format.
+/// Panics when a law does not hold, saying which, or when the object is not valid in the format.
 pub fn check_format<F: Format, T: PartialEq + Debug>(
     format: F,
     object: &[u8],
@@ -126,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Says that lines may be cut at blanks, too.
+    /// A wrong format, which says that lines may also be cut at blanks.
     #[derive(Default)]
     struct Torn;
 

@@ -1,8 +1,8 @@
 //! Cuts a stream of blocks into chunks of whole records.
 //!
 //! A record belongs to the split in which its first byte lies. For the split `from..to` of an object, the reader fetches from
-//! one byte *before* `from` (that byte tells whether a record starts at `from`) and feeds the blocks in order; when the record
-//! that crosses `to` is not at its end yet, the cutter asks for more. Blocks may have any size, and so may records.
+//! one byte *before* `from` (that byte tells whether a record starts at `from`) and feeds the blocks in order. The cutter asks
+//! for more bytes until the record that crosses `to` has ended. Blocks may have any size, and so may records.
 //!
 //! ```text
 //!            from-1 from                         to
@@ -11,30 +11,31 @@
 //!                skipped up to the first cut
 //! ```
 //!
-//! Records that carry their length are found only from the start of one on: their splits start and end at records, nothing is
-//! read before or beyond them, and each record is a chunk of its own, as one may take hours and the next be another thread's.
+//! Records that carry their length can only be found from the start of one. Their splits start and end at records, and
+//! nothing is read before or after them. Each record is a chunk of its own, as one may take hours while another thread takes
+//! the next.
 //!
-//! Most chunks are slices of a block and cost no copy; only a record that crosses two blocks is put together.
+//! Most chunks are slices of a block and cost no copy; only a record that crosses blocks is copied together.
 
 use crate::format::{Format, Framing};
 use crate::range::ByteRange;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Whole records, as one thread is given them.
+/// Some whole records, as one thread is given them.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// The records.
     pub bytes: Bytes,
-    /// The position in the split's list of ranges.
+    /// The position of its object in the split's list of ranges.
     pub range_idx: u32,
-    /// Where in the object the first byte lies.
+    /// The offset in the object of the first byte.
     pub offset: u64,
-    /// The object's first record, where the format wants it with every chunk; the cutter leaves it empty.
+    /// The object's first record, if the format wants it with every chunk; the cutter leaves it empty.
     pub head: Bytes,
 }
 
-/// Finds cuts; a [`Format`] without its type, asked once for each block.
+/// Finds the cuts of a [`Format`] whose type is hidden. It is called once for each block.
 #[derive(Clone)]
 pub struct Cuts {
     separators: Arc<dyn Separators>,
@@ -43,7 +44,7 @@ pub struct Cuts {
     head: bool,
 }
 
-/// Where a format's separators are.
+/// Finds a format's separators.
 trait Separators: Send + Sync {
     fn first(&self, bytes: &[u8]) -> Option<usize>;
     fn last(&self, bytes: &[u8]) -> Option<usize>;
@@ -60,7 +61,7 @@ impl<F: Format> Separators for F {
 }
 
 impl Cuts {
-    /// The cuts of a format.
+    /// Makes the cuts of a format.
     pub fn of<F: Format>(format: F) -> Self {
         Self::shared(Arc::new(format))
     }
@@ -74,17 +75,17 @@ impl Cuts {
         Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, head }
     }
 
-    /// Whether records carry their length; see [`Framing::Prefixed`].
+    /// Returns whether records carry their length; see [`Framing::Prefixed`].
     pub fn framed(&self) -> bool {
         self.framed
     }
 
-    /// Whether every chunk needs its object's first record.
+    /// Returns whether every chunk needs its object's first record.
     pub fn head(&self) -> bool {
         self.head
     }
 
-    /// The first cut in the bytes that start at `offset` of their object.
+    /// Returns the first cut in the bytes that start at `offset` of their object.
     pub fn first(&self, bytes: &[u8], offset: u64) -> Option<usize> {
         match self.record_bytes {
             Some(each) => Some((each - offset % each) as usize).filter(|at| *at <= bytes.len()),
@@ -92,7 +93,7 @@ impl Cuts {
         }
     }
 
-    /// The last cut in the bytes that start at `offset` of their object.
+    /// Returns the last cut in the bytes that start at `offset` of their object.
     pub fn last(&self, bytes: &[u8], offset: u64) -> Option<usize> {
         match self.record_bytes {
             Some(each) => {
@@ -104,7 +105,7 @@ impl Cuts {
     }
 }
 
-/// What the cutter wants next.
+/// What a cutter wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// The bytes that follow.
@@ -113,7 +114,7 @@ pub enum Wants {
     Nothing,
 }
 
-/// One object range being cut.
+/// Cuts one range of an object into chunks.
 pub struct Cutter {
     cuts: Cuts,
     range_idx: u32,
@@ -126,14 +127,14 @@ pub struct Cutter {
     skipping: bool,
     carry: Vec<u8>,
     carry_at: u64,
-    /// This split's whole records, so far.
+    /// The range of this split's whole records so far.
     taken: Option<ByteRange>,
     done: bool,
 }
 
 impl Cutter {
-    /// A cutter of the range `from..to` of an object of `size` bytes; `from < to <= size`. Feed it from
-    /// [`Cutter::reads_from`] on.
+    /// Makes a cutter of the range `from..to` of an object of `size` bytes, where `from < to <= size`. Feed it the object's
+    /// bytes from [`Cutter::reads_from`] on.
     pub fn new(cuts: Cuts, range_idx: u32, from: u64, to: u64, size: u64) -> Self {
         let at = if cuts.framed { from } else { from.saturating_sub(1) };
         Cutter {
@@ -150,25 +151,25 @@ impl Cutter {
         }
     }
 
-    /// The offset in the object of the next byte to feed.
+    /// Returns the offset in the object of the next byte to feed.
     pub fn reads_from(&self) -> u64 {
         self.at
     }
 
-    /// Whether bytes beyond the split's end are wanted, to finish its last record.
+    /// Returns whether bytes beyond the split's end are wanted, to finish its last record.
     pub fn in_tail(&self) -> bool {
         !self.done && self.at >= self.to
     }
 
-    /// The bytes of the object that this split's records fill: `None` when no record starts in the split.
+    /// Returns the bytes of the object that this split's records fill, or `None` if no record starts in the split.
     pub fn taken(&self) -> Option<ByteRange> {
         self.taken
     }
 
-    /// Takes the next block and gives its chunks to `out`, in order.
+    /// Takes the next block and gives its chunks to `out` in order.
     pub fn feed(&mut self, mut block: Bytes, out: &mut impl FnMut(Chunk)) -> Wants {
         while !self.done && !block.is_empty() {
-            // A block is looked at in two parts: up to the byte that decides about the split's end, and beyond.
+            // A block is handled in two parts: up to the byte that decides where the split ends, and the rest.
             let head = if self.at < self.to { block.len().min((self.to - self.at) as usize) } else { block.len() };
             let part = block.split_to(head);
             self.part(part, out);
@@ -179,15 +180,15 @@ impl Cutter {
         if self.done { Wants::Nothing } else { Wants::More }
     }
 
-    /// Records that carry their length, one a chunk. What is left at the split's end is handed on as it is, for its reader to
-    /// say that it is cut short.
+    /// Cuts records that carry their length, one to a chunk. What is left at the split's end is handed on as it is, so that
+    /// the format reports that it is cut short.
     fn framed(&mut self, part: Bytes, start: u64, out: &mut impl FnMut(Chunk)) {
         let (mut left, mut start) = match self.carry.is_empty() {
             true => (part, start),
             false => {
                 let mut whole = std::mem::take(&mut self.carry);
                 whole.extend_from_slice(&part);
-                // Only once it is whole, as a long record comes in many parts.
+                // A long record comes in many parts: it is handed on once it is whole.
                 if self.cuts.first(&whole, self.carry_at).is_none() && self.at < self.to {
                     self.carry = whole;
                     return;

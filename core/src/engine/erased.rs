@@ -1,4 +1,4 @@
-//! A job without its types: handlers know jobs by name only, and dispatch once a task, never once a record.
+//! A job without its types: handlers know jobs only by name, and dispatch once for each task, never for each record.
 
 use super::cut::Cuts;
 use super::map::{Chunks, MapOptions, Mapped, PairsOf};
@@ -9,24 +9,27 @@ use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A job value, its types hidden.
+/// A job whose types are hidden.
 pub trait ErasedJob: Send + Sync {
-    /// The job's name.
+    /// Returns the job's name.
     fn name(&self) -> &'static str;
 
-    /// Where its input may be cut.
+    /// Returns what finds where its input may be cut.
     fn cuts(&self) -> Cuts;
 
     /// Runs a map task.
     ///
     /// # Errors
-    /// What the input, the job's code or `/tmp` reports.
+    /// Passes on the errors of `chunks`. Returns [`Error::UserCode`] when the job's code fails (`map-failed`, `panic`,
+    /// `bounds`, …), [`Error::Cancelled`] when the task was stopped, and [`Error::Limit`] when `/tmp` cannot be written
+    /// (`tmp-full`, `tmp`).
     fn map(&self, pool: &rayon::ThreadPool, options: &Arc<MapOptions>, chunks: &dyn Chunks) -> Result<Mapped>;
 
-    /// Runs a map task whose pairs a function gives in place of the job's `map`: from a chunk, an encoded list of them.
+    /// Runs a map task whose pairs come from a function instead of the job's `map`: it makes an encoded list of pairs of each
+    /// chunk.
     ///
     /// # Errors
-    /// What the input, the function or `/tmp` reports.
+    /// As [`ErasedJob::map`], with the errors of the function in place of those of the job's `map`.
     fn map_by(
         &self,
         pool: &rayon::ThreadPool,
@@ -35,13 +38,15 @@ pub trait ErasedJob: Send + Sync {
         pairs_of: &PairsOf,
     ) -> Result<Mapped>;
 
-    /// The pairs' types, as [`signature`] of a function that returns a list of them writes it.
+    /// Returns the type of a list of the job's pairs, as the signature of a function that returns one has it.
     fn pairs(&self) -> String;
 
-    /// Runs a reduce task, giving the part's bytes to `out` in order.
+    /// Runs a reduce task, and gives the part's bytes to `out` in order.
     ///
     /// # Errors
-    /// What the runs, the job's code or `out` reports.
+    /// Passes on the errors of `runs` and `out`. Returns [`Error::UserCode`] when the job's code fails (`reduce-failed`,
+    /// `panic`), [`Error::Cancelled`] when the task was stopped, and [`Error::Limit`] when `/tmp` cannot be written
+    /// (`tmp-full`, `tmp`).
     fn reduce(
         &self,
         options: &ReduceOptions,
@@ -105,12 +110,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry without jobs.
+    /// Makes a registry without jobs.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a job. Two jobs of one name are an error, which every use of the registry reports.
+    /// Adds a job. Two jobs of the same name are an error, which [`Registry::check`] and [`Registry::open`] report.
     #[must_use]
     pub fn job<J: Job>(mut self) -> Self {
         let registered = Registered {
@@ -132,24 +137,25 @@ impl Registry {
         self
     }
 
-    /// The names, in order.
+    /// Returns the names of the jobs, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.jobs.keys().copied()
     }
 
-    /// Reports two jobs of one name.
+    /// Checks that no two jobs have the same name.
     ///
     /// # Errors
-    /// [`Error::Input`] with the code `job-name-taken`.
+    /// Returns [`Error::Input`] (`job-name-taken`) when two have.
     pub fn check(&self) -> Result<()> {
         self.clash.clone().map_or(Ok(()), Err)
     }
 
-    /// The job of this name with these parameters.
+    /// Returns the job of this name with these parameters.
     ///
     /// # Errors
-    /// [`Error::Input`] when no job has the name; [`Error::StaleDeployment`] when the types or the parameters are those of
-    /// another version.
+    /// Returns [`Error::Input`] when no job has the name (`job-not-registered`) or two have the same (`job-name-taken`).
+    /// Returns [`Error::StaleDeployment`] when the types (`job-types`) or the parameters (`job-params`) are those of another
+    /// version.
     pub fn open(&self, name: &str, signature: &str, params: &[u8]) -> Result<Box<dyn ErasedJob>> {
         self.check()?;
         let Some(found) = self.jobs.get(name) else {
@@ -173,7 +179,7 @@ impl Registry {
     }
 }
 
-/// The job's types as text, by which a driver and a function see whether they mean the same job.
+/// Returns the job's types as text, by which a driver and a function see whether they mean the same job.
 pub fn signature<J: Job>() -> String {
     use std::any::type_name;
     format!(

@@ -1,17 +1,17 @@
-//! What a task does about the job's own code: its panics become errors, and it is not called again once nobody wants the task.
+//! The guard between a task and the job's own code: panics become errors, and a task that nobody wants any more is stopped.
 
 use crate::error::{Code, Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs user code; a panic becomes an error.
+/// Runs the job's code and turns a panic into an error.
 pub(super) fn catch<T>(code: impl FnOnce() -> T) -> Result<T> {
     catch_as("the job's code", code)
 }
 
-/// Runs user code that `whose` names; a panic becomes an error.
+/// Runs user code and turns a panic into an error; `whose` names the code in its message.
 ///
 /// # Errors
-/// [`Error::UserCode`] with the code `panic` and the panic's message.
+/// Returns [`Error::UserCode`] (`panic`) with the panic's message.
 pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let said = payload
@@ -19,7 +19,7 @@ pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
             .map(|s| (*s).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        // It may be anything, and panic when it is dropped.
+        // The payload may be of any type, and may panic when it is dropped.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(again);
         }
@@ -27,7 +27,7 @@ pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
-/// What ends a task that was told to stop.
+/// Makes the error that ends a task that was told to stop.
 pub(super) fn stopped() -> Error {
     Error::new(Code::Cancelled, "the job ended while the task ran")
 }

@@ -1,4 +1,4 @@
-//! One map task: chunks in, one sorted run a partition out, on all threads.
+//! One map task: it takes chunks and makes one sorted run for each partition, on all threads.
 
 use super::cut::Chunk;
 use super::guard::{catch, stopped};
@@ -19,19 +19,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tempfile::SpooledTempFile;
 
-/// Where the threads of a task get their chunks from. `None` ends the task.
+/// The source from which the threads of a task get their chunks.
 pub trait Chunks: Sync {
-    /// The next chunk; waits for it.
+    /// Waits for the next chunk and returns it; `None` ends the task.
     ///
     /// # Errors
-    /// What kept the input from being read.
+    /// Returns the error that kept the input from being read.
     fn next(&self) -> Result<Option<Chunk>>;
 
-    /// Says in an error where a chunk came from: `s3://bucket/key`.
+    /// Returns the name, in errors, of the object that a chunk came from: `s3://bucket/key`.
     fn name(&self, range_idx: u32) -> &str;
 }
 
-/// What gives pairs in place of a job's `map`.
+/// A function that makes an encoded list of pairs of a chunk, in place of a job's `map`.
 pub type PairsOf = dyn Fn(&[u8]) -> Result<Vec<u8>> + Send + Sync;
 
 /// How a map task is run.
@@ -47,15 +47,15 @@ pub struct MapOptions {
     pub tmp: PathBuf,
     /// Whether runs are compressed.
     pub compression: Compression,
-    /// Set when nobody wants what comes of it any more: `map` is not called again.
+    /// Set when nobody wants the result any more; `map` is then not called again.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What came of a map task.
+/// The result of a map task.
 pub struct Mapped {
-    /// One run a partition.
+    /// One run for each partition.
     pub runs: Vec<Run>,
-    /// What was done for them.
+    /// What the task did.
     pub counts: MapCounts,
 }
 
@@ -68,7 +68,7 @@ pub struct MapCounts {
     pub pairs_emitted: u64,
     /// Pairs in the runs, after combining.
     pub pairs_out: u64,
-    /// How often memory was full.
+    /// How often a thread's tables were spilled to `/tmp`.
     pub spills: u64,
     /// Bytes written to `/tmp`.
     pub spill_bytes: u64,
@@ -77,26 +77,26 @@ pub struct MapCounts {
 /// One finished run.
 pub struct Run {
     file: SpooledTempFile,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Its pairs.
+    /// How many pairs it has.
     pub pairs: u64,
 }
 
 impl Run {
-    /// Reads the whole run from its start.
+    /// Reads the whole run and appends it to `out`.
     ///
     /// # Errors
-    /// When `/tmp` cannot be read.
+    /// Returns the I/O error when `/tmp` cannot be read.
     pub fn read_to(mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.read_to_end(out).map(|_| ())
     }
 
-    /// The run as a reader that stands at its start.
+    /// Turns the run into a reader that stands at its start.
     ///
     /// # Errors
-    /// When `/tmp` cannot be read.
+    /// Returns the I/O error when `/tmp` cannot be read.
     pub fn into_reader(mut self) -> std::io::Result<impl Read + Send + 'static> {
         self.file.seek(SeekFrom::Start(0))?;
         Ok(self.file)
@@ -118,7 +118,7 @@ pub(super) fn run<J: Job>(
     })
 }
 
-/// Runs a map task whose chunks, one item each, a function makes pairs of in place of the job's `map`.
+/// Runs a map task in which a function makes the pairs instead of the job's `map`. Each chunk is one item.
 pub(super) fn run_by<J: Job>(
     job: &J,
     pool: &rayon::ThreadPool,
@@ -138,7 +138,7 @@ pub(super) fn run_by<J: Job>(
     })
 }
 
-/// Makes a chunk into pairs, and says of how many records.
+/// Maps a chunk to pairs, and returns how many records it had.
 type MapChunk<'a, J> = dyn Fn(&Chunk, &mut Emitter<'_, <J as Job>::Key, <J as Job>::Value>) -> Result<u64> + Sync + 'a;
 
 fn run_with<J: Job>(
@@ -190,7 +190,7 @@ fn run_with<J: Job>(
                     for spill in &spills {
                         readers.push(spill.open(partition)?.boxed());
                     }
-                    // What is still in memory becomes one more run to merge; it is smaller than a spill.
+                    // The pairs still in memory become one more run to merge, which is smaller than a spill.
                     let mut rest = RunFile::new(options);
                     rest.take_tables(tables, fold)?;
                     let rest = rest.finish()?;
@@ -206,7 +206,7 @@ fn run_with<J: Job>(
     Ok(Mapped { runs, counts })
 }
 
-/// The job's bounds as keys travel.
+/// Returns the job's bounds as encoded keys.
 fn encoded_bounds<J: Job>(job: &J) -> Result<Arc<[Vec<u8>]>> {
     let encode = |bound: &J::Key| {
         let mut bytes = Vec::new();
@@ -245,7 +245,7 @@ fn map_extent<J: Job>(
 ) -> Result<u64> {
     let mapped = catch(|| {
         input.for_each(extent, |at, record| {
-            // A look at a line of the cache that nobody writes: nothing beside the record.
+            // This reads a cache line that nobody writes, which costs nothing compared to the record.
             let mapped = if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
             mapped.map_err(|error| error.at(at))
         })
@@ -261,7 +261,7 @@ fn map_extent<J: Job>(
     }
 }
 
-/// A run on its way to memory or, when large, to `/tmp`.
+/// A run being written to memory or, when it grows large, to `/tmp`.
 struct RunFile<'a> {
     file: SpooledTempFile,
     bytes: u64,
@@ -269,7 +269,7 @@ struct RunFile<'a> {
     options: &'a MapOptions,
 }
 
-/// How much is gathered before it is written.
+/// How many bytes are gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
 impl<'a> RunFile<'a> {

@@ -1,8 +1,9 @@
-//! The engine: from blocks of input to sorted runs, and from sorted runs to parts. Plain synchronous code on slices; it knows
-//! no S3, no DynamoDB and no Lambda.
+//! The engine: from blocks of input to sorted runs, and from sorted runs to parts. It is plain synchronous code on slices and
+//! knows no S3, no DynamoDB and no Lambda.
 //!
-//! [`cut`] finds record boundaries, and [`conformance`] checks that a format does; [`map`] and [`reduce`] run one task, with what
-//! `pairs` knows of tables and runs, and with [`guard`] between them and the job's own code; [`erased`] hides the job's types.
+//! [`cut`] finds record boundaries, and [`conformance`] checks that a format finds them correctly. [`map`] and [`reduce`] run
+//! one task on the tables and runs of `pairs`, with [`guard`] between them and the job's own code. [`erased`] hides the job's
+//! types.
 
 pub mod conformance;
 pub mod cut;

@@ -1,4 +1,4 @@
-//! One reduce task: sorted runs in, one sorted part out, as a stream.
+//! One reduce task: it merges sorted runs into one sorted part, as a stream.
 
 use super::guard::{catch, stopped};
 use crate::Code;
@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct ReduceOptions {
     /// How many runs may be open at once; more are merged in several passes through `/tmp`.
     pub fan_in_max: usize,
-    /// How many bytes of output are given on at once.
+    /// How many bytes of output are handed on at once.
     pub output_bytes: usize,
-    /// Where the passes go.
+    /// Where the passes write.
     pub tmp: PathBuf,
-    /// Set when nobody wants what comes of it any more: `reduce` is not called again.
+    /// Set when nobody wants the result any more; `reduce` is then not called again.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -34,23 +34,23 @@ pub struct ReduceCounts {
     pub keys: u64,
     /// Records that `reduce` wrote.
     pub records_out: u64,
-    /// Bytes of them.
+    /// Bytes of these records.
     pub bytes_out: u64,
 }
 
-/// The runs of a partition, opened as they are needed: there may be more than can be open at once.
+/// The runs of a partition, which are opened as they are needed: there may be more than can be open at once.
 pub trait Runs {
-    /// How many.
+    /// Returns how many runs there are.
     fn count(&self) -> usize;
 
-    /// Opens some of them, all at once, so that they can be fetched in parallel.
+    /// Opens some of the runs, all at once, so that they can be fetched in parallel.
     ///
     /// # Errors
-    /// What keeps a run from being read.
+    /// Returns the error that keeps a run from being read.
     fn open(&mut self, which: std::ops::Range<usize>) -> Result<Vec<AnyRun>>;
 }
 
-/// Runs a reduce task. `out` is given the part's bytes in order.
+/// Runs a reduce task and gives the part's bytes to `out` in order.
 pub(super) fn run<J: Job>(
     job: &J,
     options: &ReduceOptions,
@@ -105,7 +105,7 @@ fn place<J: Job>(key: &[u8]) -> String {
     format!("reducing key {shown:?} (job {})", J::NAME)
 }
 
-/// Opens all runs, or, where they are too many, brings them together in `/tmp` first until they are not.
+/// Opens all runs. If there are too many, it merges some into runs in `/tmp` first, until few enough are left.
 fn open_all(runs: &mut dyn Runs, options: &ReduceOptions) -> Result<Vec<AnyRun>> {
     let fan_in = options.fan_in_max.max(2);
     let count = runs.count();

@@ -1,5 +1,5 @@
-//! The engine's laws, on a whole job: whatever the threads, partitions, memory, fan-in and combiner, the result is the naive
-//! one, and each part is sorted.
+//! The engine's laws, on a whole job: whatever the threads, partitions, memory, fan-in and combiner, the result is that of a
+//! naive program, and each part is sorted.
 
 use super::cut::Chunk;
 use super::erased::ErasedJob;
@@ -116,7 +116,7 @@ fn map_chunks(job: &dyn ErasedJob, shape: &Shape, chunks: &dyn Chunks) -> Result
     job.map(&pool, &options, chunks)
 }
 
-/// Maps each text as a task, reduces all, and gives the parts.
+/// Maps each text as a task, reduces all, and returns the parts.
 fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
     let job = open(&Gather { combine: shape.combine, ordered: shape.ordered, fail_on: None, panic_on: None });
     let mut partitions: Vec<Taken> = (0..shape.partitions).map(|_| Taken(vec![])).collect();

@@ -1,12 +1,12 @@
-//! A small direct-mapped cache in front of the tables, for the keys that come again and again: in text a few thousand words
-//! are most of what is read. A hit costs one comparison and no table lookup; a miss sends what lay in the slot on its way.
+//! A small direct-mapped cache in front of the tables, for the keys that come again and again: a few thousand words make up
+//! most of a text. A hit costs one comparison and no table lookup; a miss evicts the pair in the slot to its table.
 
 use super::table::{HEAD_BYTES, Head};
 
-/// Sized to stay within a core's second-level cache beside everything else.
+/// How many slots there are: few enough to stay in a core's second-level cache along with everything else.
 const SLOTS: usize = 8192;
 
-/// A pair, with the hash of its key.
+/// A pair with the hash of its key.
 pub(super) struct Slot<V> {
     pub(super) head: Head,
     pub(super) hash: u64,
@@ -19,9 +19,9 @@ pub(super) struct Front<V> {
 
 /// What became of a pair that was offered.
 pub(super) enum Offered<V> {
-    /// It was combined with its like, or lies in a slot that was free.
+    /// It was combined with a pair of the same key, or lies in a slot that was free.
     Taken,
-    /// It lies in the slot now; the pair that lay there must go on.
+    /// It lies in the slot now, and the pair that lay there must go to its table.
     Evicted(Slot<V>),
 }
 
@@ -30,7 +30,7 @@ impl<V> Front<V> {
         Front { slots: (0..SLOTS).map(|_| None).collect() }
     }
 
-    /// Whether keys of this length can be offered: those that a head holds in full.
+    /// Returns whether keys of this length can be offered: only those that a head holds in full.
     #[inline(always)]
     pub(super) fn holds(len: usize) -> bool {
         len <= HEAD_BYTES
@@ -51,13 +51,13 @@ impl<V> Front<V> {
         }
     }
 
-    /// Takes everything out.
+    /// Takes all pairs out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Slot<V>> {
         self.slots.iter_mut().filter_map(Option::take)
     }
 }
 
-/// The half of a hash that a table goes by, which is not the one that [`partition`] goes by.
+/// Returns the half of a hash that tables use. The other half decides the partition.
 #[inline(always)]
 pub(super) fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32

@@ -1,4 +1,4 @@
-//! Runs that are merged, key by key.
+//! Walks merged runs key by key.
 
 use super::merge::Merge;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::value::Value;
 use std::io::Read;
 use std::marker::PhantomData;
 
-/// Walks a merge key by key, and within a key value by value.
+/// A walk through a merge, key by key, and within a key value by value.
 pub(crate) struct Groups<V, R> {
     merge: Merge<R>,
     key: Vec<u8>,
@@ -20,12 +20,12 @@ impl<V: Value, R: Read> Groups<V, R> {
         Groups { merge, key: Vec::new(), pairs: 0, failed: None, value: PhantomData }
     }
 
-    /// How many pairs were read or skipped.
+    /// Returns how many pairs were read or skipped.
     pub(crate) fn pairs(&self) -> u64 {
         self.pairs
     }
 
-    /// Goes to the next key, skipping what is left of this one, and writes it to `key`.
+    /// Goes to the next key, skipping the values that are left of this one, and writes it to `key`.
     pub(crate) fn next_key(&mut self, key: &mut Vec<u8>) -> Result<bool> {
         match self.merge.top() {
             None => Ok(false),
@@ -38,7 +38,7 @@ impl<V: Value, R: Read> Groups<V, R> {
         }
     }
 
-    /// Reports what [`Self::next_value`] could not.
+    /// Returns the error that [`Self::next_value`] met, if any.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.failed.take().map_or(Ok(()), Err)
     }
@@ -56,7 +56,7 @@ impl<V: Value, R: Read> Groups<V, R> {
         Ok(Some(value))
     }
 
-    /// Skips what `reduce` left unread.
+    /// Skips the values that `reduce` did not read.
     pub(crate) fn skip_rest(&mut self) -> Result<()> {
         while let Some(top) = self.merge.top() {
             if top.key() != self.key {
@@ -68,7 +68,7 @@ impl<V: Value, R: Read> Groups<V, R> {
         Ok(())
     }
 
-    /// The key's next value. `None` also when reading failed: see [`Self::check`].
+    /// Returns the key's next value. It returns `None` also when reading failed: see [`Self::check`].
     #[inline]
     pub(crate) fn next_value(&mut self) -> Option<V> {
         if self.failed.is_some() {

@@ -1,5 +1,5 @@
-//! A streaming merge of sorted runs: a tree of losers over the runs' heads, one comparison a level for each pair. Memory is
-//! one block a run, whatever the runs hold.
+//! A streaming merge of sorted runs: a tree of losers over the runs' first pairs, with one comparison per level for each
+//! pair. It holds one block of each run, however long the runs are.
 
 use crate::error::Result;
 use crate::wire::run::RunReader;
@@ -24,7 +24,7 @@ impl<R: Read> Head<R> {
     }
 }
 
-/// Several runs as one.
+/// Several runs, read as one.
 pub(crate) struct Merge<R> {
     heads: Vec<Head<R>>,
     /// `losers[0]` is the winner; `losers[n]` lost the match at node `n`.
@@ -32,7 +32,7 @@ pub(crate) struct Merge<R> {
 }
 
 impl<R: Read> Merge<R> {
-    /// Stands on the smallest pair, if there is one.
+    /// Starts a merge, which then stands on the smallest pair, if there is one.
     ///
     /// # Errors
     /// As [`RunReader::advance`].
@@ -50,7 +50,7 @@ impl<R: Read> Merge<R> {
         Ok(merge)
     }
 
-    /// Whether head `a` comes before head `b`; a run that is done comes last, equal keys go by the run's position.
+    /// Returns whether head `a` comes before head `b`. A run that is done comes last; equal keys are ordered by their runs.
     #[inline(always)]
     fn before(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.heads[a], &self.heads[b]);
@@ -86,14 +86,14 @@ impl<R: Read> Merge<R> {
         self.losers[0] = winner as u32;
     }
 
-    /// The reader that stands on the smallest pair; `None` when all are done.
+    /// Returns the reader that stands on the smallest pair, or `None` when all are done.
     #[inline]
     pub(crate) fn top(&self) -> Option<&RunReader<R>> {
         let head = self.heads.get(self.losers[0] as usize)?;
         if head.done { None } else { Some(&head.reader) }
     }
 
-    /// Goes on behind the smallest pair.
+    /// Goes on to the pair after the smallest.
     ///
     /// # Errors
     /// As [`RunReader::advance`].

@@ -1,8 +1,9 @@
 //! Pairs on their way from `map` to `reduce`: plain synchronous code on slices, which knows no job, no format and no service.
 //!
-//! In the order they travel: [`shard`] takes one thread's pairs and combines them, through a small cache (`front`) and one
-//! `table` for each partition; `sort` orders a partition, [`crate::wire::run`] writes it, `spill` does so early when memory is
-//! full; `merge` brings runs together again, and `groups` walks them key by key. [`crate::engine`] puts these to work for a task.
+//! In the order in which pairs travel: [`shard`] takes one thread's pairs and combines them, through a small cache (`front`)
+//! and one `table` for each partition. `sort` sorts a partition and [`crate::wire::run`] writes it as a run; `spill` does so
+//! early when memory is full. `merge` merges runs, and `groups` walks them key by key. [`crate::engine`] uses all of these to
+//! run a task.
 
 mod front;
 mod groups;

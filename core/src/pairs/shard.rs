@@ -1,6 +1,7 @@
-//! One thread's share of a map task: it takes pairs, sends each to its partition's table, and combines equal keys on the way.
+//! A shard: one thread's share of a map task. It takes pairs, puts each into its partition's table, and combines the pairs
+//! of equal keys.
 //!
-//! A shard's memory is bounded: when its tables hold more than their budget, they are sorted, written to a spill file in the
+//! A shard's memory is bounded: when its tables exceed their budget, they are sorted, written to a spill file in the
 //! function's `/tmp`, and emptied.
 
 use super::front::{Front, Offered, Slot, tag};
@@ -12,12 +13,12 @@ use crate::wire::run::Compression;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How shards take pairs.
+/// How shards work.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardOptions {
     /// How many partitions the pairs go to.
     pub(crate) partitions: u32,
-    /// What one shard may hold before it spills, in bytes.
+    /// How much one shard may hold before it spills, in bytes.
     pub(crate) memory_bytes: usize,
     /// Where spill files go.
     pub(crate) tmp: PathBuf,
@@ -25,13 +26,13 @@ pub(crate) struct ShardOptions {
     pub(crate) compression: Compression,
 }
 
-/// The partition of a key's hash.
+/// Returns the partition of a key's hash.
 #[inline(always)]
 fn partition(hash: u64, partitions: u32) -> usize {
     (((hash & 0xffff_ffff) * u64::from(partitions)) >> 32) as usize
 }
 
-/// The hash that all mappers of a job share: stable across versions and machines, as the partition of a key depends on it.
+/// Returns the hash of a key. It decides the key's partition, so it must be the same in all versions and on all machines.
 #[inline(always)]
 pub(crate) fn hash(key: &[u8]) -> u64 {
     rapidhash::v3::rapidhash_v3_nano_inline::<true, false>(key, &rapidhash::v3::DEFAULT_RAPID_SECRETS)
@@ -50,18 +51,18 @@ pub(crate) struct Shard<V> {
     emitted: u64,
 }
 
-/// How many pairs may come between two looks at the memory held; a long key and what a value owns count as one more for each
-/// of these bytes, so that no more than 9 MB come unseen, but for the last pair.
+/// How many pairs may come between two checks of the memory held. A key counts as one more pair for each `CHECK_KEY_BYTES`, and
+/// the memory that a value owns for each `CHECK_HEAP_BYTES`. So at most 9 MB come in between, not counting the last pair.
 const CHECK_EVERY: usize = 8192;
 const CHECK_KEY_BYTES: usize = 64;
 const CHECK_HEAP_BYTES: usize = 1024;
 
-/// The most that one shard holds before it spills.
+/// The most bytes that one shard holds before it spills (3 GiB).
 const BUDGET_BYTES_MAX: usize = 3 << 30;
 
-/// What an arena may grow beyond the budget: by what came since the last look, which ends with a key of any length, and by the
-/// batch that waits when the pairs end. It is still no longer than offsets reach. The index of a table numbers its entries in 32
-/// bits, too; as each has 24 bytes or more, far fewer fit into the budget.
+/// Checks that offsets of 32 bits reach all of an arena. It may grow beyond the budget by what comes between two checks, which
+/// ends with a key of any length, and by the batch that waits when the pairs end. A table's index numbers its entries in 32
+/// bits, too; as an entry has 24 bytes or more, far fewer fit into the budget.
 const _: () = assert!(
     BUDGET_BYTES_MAX
         + CHECK_EVERY * CHECK_KEY_BYTES
@@ -71,7 +72,8 @@ const _: () = assert!(
 );
 
 impl<V: Value> Shard<V> {
-    /// `bounds` are encoded keys in ascending order, between which partitions lie; without any, keys are spread by their hash.
+    /// Makes an empty shard. `bounds` are the encoded keys, in ascending order, at which partitions begin; without any, keys
+    /// are spread by their hash.
     pub(crate) fn new(options: Arc<ShardOptions>, fold: Option<fn(&mut V, V)>, bounds: Arc<[Vec<u8>]>) -> Self {
         let budget_bytes = options.memory_bytes.min(BUDGET_BYTES_MAX);
         Shard {
@@ -184,7 +186,7 @@ impl<V: Value> Shard<V> {
         Ok(())
     }
 
-    /// Ends the taking of pairs: what is still in memory, by partition, and what was spilled.
+    /// Ends the shard, and returns what is still in memory, by partition, and what was spilled.
     pub(crate) fn finish(mut self) -> Finished<V> {
         self.drain_front();
         Finished { tables: self.tables, spills: self.spills, emitted: self.emitted }

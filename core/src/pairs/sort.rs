@@ -1,4 +1,4 @@
-//! Orders the entries of one partition by key.
+//! Sorts the entries of one partition by key.
 
 use super::table::{Entry, HEAD_BYTES, Table, Weigh};
 use std::cmp::Ordering;
@@ -22,13 +22,13 @@ fn compare_tails<V>((a, arena_a): (&Entry<V>, &[u8]), (b, arena_b): (&Entry<V>, 
     a.tail(arena_a).cmp(b.tail(arena_b)).then(la.cmp(&lb))
 }
 
-/// The pairs of a table in the order of their keys, of which some may have been taken.
+/// The pairs of a table, sorted by key; some may have been taken already.
 pub(super) struct Sorted<V> {
     pub(super) entries: std::vec::IntoIter<Entry<V>>,
     pub(super) arena: Vec<u8>,
 }
 
-/// Orders the pairs of a table by key; equal keys in no order.
+/// Sorts the pairs of a table by key. Pairs of equal keys are in no particular order.
 pub(super) fn sorted<V: Weigh>(mut table: Table<V>) -> Sorted<V> {
     table.drop_index();
     let (entries, arena) = (&mut table.entries, &table.arena);

@@ -1,4 +1,4 @@
-//! Spilling: sorted runs, one a partition, written behind one another to an unnamed file in the function's `/tmp`.
+//! Spilling: sorted runs, one for each partition, written one after the other to an unnamed file in the function's `/tmp`.
 
 use super::sort::{Sorted, compare, sorted};
 use super::table::{Entry, Table};
@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How much is written at once.
+/// How many bytes are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// A spill file being written.
@@ -23,7 +23,7 @@ pub(crate) struct Spill {
     tmp: std::path::PathBuf,
 }
 
-/// A spill file, written.
+/// A spill file that is written.
 pub(crate) struct Spilled {
     file: Arc<File>,
     ends: Vec<u64>,
@@ -63,20 +63,20 @@ impl Spill {
 }
 
 impl Spilled {
-    /// The run of one partition.
+    /// Opens the run of one partition.
     pub(crate) fn open(&self, partition: usize) -> Result<RunReader<io::BufReader<FileRange>>> {
         let at = if partition == 0 { 0 } else { self.ends[partition - 1] };
         let run = FileRange { file: self.file.clone(), at, end: self.ends[partition] };
         RunReader::open(io::BufReader::with_capacity(64 << 10, run), format!("spill of partition {partition}"))
     }
 
-    /// The bytes of all runs.
+    /// Returns the length of all runs, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
     }
 }
 
-/// Some bytes of a file, read by position, so that several threads may read one file.
+/// A range of a file, read by position so that several threads can read one file.
 pub(crate) struct FileRange {
     file: Arc<File>,
     at: u64,
@@ -92,8 +92,8 @@ impl Read for FileRange {
     }
 }
 
-/// Sorts tables and writes their pairs as one run, combining equal neighbours, which stand there when the tables of several
-/// threads were brought together. `after` is called after each pair.
+/// Sorts tables and writes their pairs as one run. It combines neighbours with equal keys, which the tables of several
+/// threads bring in. It calls `after` after each pair.
 pub(crate) fn write_tables<V: Value>(
     tables: Vec<Table<V>>,
     fold: Option<fn(&mut V, V)>,
@@ -125,8 +125,8 @@ pub(crate) fn write_tables<V: Value>(
     write(&current, &tables[at].arena)
 }
 
-/// Takes the smallest pair, and says from which table. There is one, but for tables that could not be brought together, which
-/// are a handful: a heap would be no faster.
+/// Takes the smallest pair and returns it with the number of its table. There is one table, or a handful if they could not be
+/// joined, so a heap would be no faster.
 #[inline]
 fn next<V>(tables: &mut [Sorted<V>]) -> Option<(Entry<V>, usize)> {
     let from = if tables.len() == 1 { 0 } else { smallest(tables)? };
@@ -139,7 +139,7 @@ fn smallest<V>(tables: &[Sorted<V>]) -> Option<usize> {
     smallest.map(|(n, _)| n)
 }
 
-/// An error of the function's `/tmp`, with the way out.
+/// Makes an error of the function's `/tmp` with a hint.
 pub(crate) fn tmp_error(doing: &str, tmp: &Path, e: &io::Error) -> Error {
     let message = format!("{doing} in {}: {e}", tmp.display());
     match e.kind() {
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn keys_come_back_whole_when_the_threads_arenas_are_longer_than_offsets_reach() {
-        // Nobody touches the zeros, so that they take addresses and no memory.
+        // Nobody touches the zeros, so they take addresses but no memory.
         let sparse = |key: &[u8]| {
             let mut table = Table::new();
             table.arena = vec![0; 3 << 30];

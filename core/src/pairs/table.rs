@@ -1,26 +1,26 @@
-//! The pairs of one partition on one thread.
+//! A table: the pairs of one partition on one thread.
 //!
-//! An entry holds the first 16 bytes of its key as two big-endian numbers, so that most comparisons touch no other memory;
-//! the bytes beyond stand in an arena. With a combiner, an open-addressing index finds the entry of a key. Lookups are made
-//! in batches, in three passes (touch the slots, touch the entries, then look up), so that the cache misses of a batch
-//! overlap instead of queueing up: a table is far larger than the caches, and its misses are most of its cost.
+//! An entry holds the first 16 bytes of its key as two big-endian numbers, so that most comparisons touch no other memory; the
+//! rest of the key, its tail, lies in an arena. With a combiner, an open-addressing index finds the entry of a key. Lookups
+//! are made in batches, in three passes (touch the slots, touch the entries, then look up), so that the cache misses of a
+//! batch overlap instead of queueing up: a table is far larger than the caches, and its misses are most of its cost.
 //!
-//! Where a key's tail lies is said in 32 bits, which keeps an entry without a value at 24 bytes. A shard spills before one of
-//! its arenas is longer than that, and [`together`] keeps arenas apart that would be: in a mapper of 10 GB, those of all
-//! threads can be.
+//! The offset of a tail in its arena has 32 bits, which keeps an entry without a value at 24 bytes. A shard spills before one
+//! of its arenas is longer than that. [`together`] does not join tables whose arenas would be longer together, as those of all
+//! threads of a mapper of 10 GB can be.
 
 use crate::value::Value;
 
 /// How many pairs wait before they are looked up together.
 pub(super) const BATCH: usize = 512;
 
-/// Long keys fill a batch early.
+/// How many bytes of keys' tails fill a batch before it has [`BATCH`] pairs (1 MiB).
 pub(super) const WAITING_ARENA_BYTES: usize = 1 << 20;
 
-/// The longest arena: an entry has 32 bits for where its tail starts.
+/// The longest arena, in bytes: an entry has 32 bits for the offset of its tail.
 pub(crate) const ARENA_BYTES_MAX: usize = u32::MAX as usize;
 
-/// A key of up to 16 bytes in full, or the first 16 bytes of a longer one, with its length.
+/// The head of a key: its first 16 bytes, or all of a shorter key, and its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Head {
     pub(super) first: u64,
@@ -42,7 +42,7 @@ impl Head {
         }
     }
 
-    /// Writes the bytes that the head holds to the front of `buffer`.
+    /// Appends the bytes that the head holds to `buffer`.
     #[inline]
     pub(super) fn write(&self, buffer: &mut Vec<u8>) {
         let mut bytes = [0; HEAD_BYTES];
@@ -57,7 +57,7 @@ impl Head {
     }
 }
 
-/// Up to eight bytes as a big-endian number, padded with zeros on the right.
+/// Returns up to eight bytes as a big-endian number, padded with zeros on the right.
 #[inline(always)]
 fn word(bytes: &[u8]) -> u64 {
     let n = bytes.len();
@@ -82,7 +82,7 @@ fn word(bytes: &[u8]) -> u64 {
 /// One pair, or the combination of all pairs of its key.
 pub(super) struct Entry<V> {
     pub(super) head: Head,
-    /// Where the bytes beyond the head lie in the arena.
+    /// The offset in the arena of the bytes after the head.
     pub(super) tail: u32,
     pub(super) value: V,
 }
@@ -94,7 +94,7 @@ struct Waiting<V> {
 }
 
 impl<V> Entry<V> {
-    /// The bytes beyond the head.
+    /// Returns the bytes after the head.
     #[inline]
     pub(super) fn tail<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
         match self.head.tail_len() {
@@ -110,14 +110,14 @@ impl<V> Entry<V> {
         buffer.extend_from_slice(self.tail(arena));
     }
 
-    /// Whether this key and another, each with its arena, are the same.
+    /// Returns whether this key and another, each with its arena, are the same.
     #[inline]
     pub(super) fn same_key(&self, arena: &[u8], other: &Entry<V>, others_arena: &[u8]) -> bool {
         self.head == other.head && self.tail(arena) == other.tail(others_arena)
     }
 }
 
-/// The weight of a value beyond its own size.
+/// The memory that a value owns beyond its own size.
 pub(crate) trait Weigh {
     const HAS_HEAP: bool;
     fn heap_bytes(&self) -> usize;
@@ -126,7 +126,7 @@ pub(crate) trait Weigh {
 impl<V: Value> Weigh for V {
     const HAS_HEAP: bool = std::mem::needs_drop::<V>();
 
-    /// What owns memory is weighed by its encoding, twice: an estimate, but one that grows with the value.
+    /// Estimates the memory that the value owns as twice its encoding, which grows with the value.
     #[inline(always)]
     fn heap_bytes(&self) -> usize {
         if Self::HAS_HEAP { 2 * crate::codec::encoded_len(self) } else { 0 }
@@ -158,7 +158,7 @@ impl<V: Weigh> Table<V> {
         }
     }
 
-    /// The memory held, in bytes.
+    /// Returns the memory held, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<V>>()
             + self.arena.capacity()
@@ -167,7 +167,7 @@ impl<V: Weigh> Table<V> {
             + self.heap_bytes
     }
 
-    /// Adds a pair as it is. Returns what its value weighs.
+    /// Adds a pair as it is. Returns the memory that its value owns.
     #[inline]
     pub(super) fn push(&mut self, head: Head, tail: &[u8], value: V) -> usize {
         let heap_bytes = value.heap_bytes();
@@ -178,7 +178,7 @@ impl<V: Weigh> Table<V> {
         heap_bytes
     }
 
-    /// Adds a pair that will be combined with its like. Returns whether a batch is full: then call [`Self::settle`].
+    /// Adds a pair that will be combined with pairs of its key. Returns whether a batch is full: then call [`Self::settle`].
     #[inline]
     pub(super) fn wait(&mut self, tag: u32, head: Head, tail: &[u8], value: V) -> bool {
         let at = self.waiting_arena.len() as u32;
@@ -189,7 +189,7 @@ impl<V: Weigh> Table<V> {
         self.waiting.len() >= BATCH || self.waiting_arena.len() >= WAITING_ARENA_BYTES
     }
 
-    /// Looks up what waits, and combines or inserts it.
+    /// Looks up the pairs that wait, and combines or inserts each.
     pub(super) fn settle(&mut self, fold: fn(&mut V, V)) {
         if self.waiting.is_empty() {
             return;
@@ -249,7 +249,7 @@ impl<V: Weigh> Table<V> {
         self.slots[at] = u64::from(pair.tag) << 32 | self.entries.len() as u64;
     }
 
-    /// Doubles the index. Slots are in the order of their tags, but for collisions, so both sides are walked in order.
+    /// Doubles the index. Slots are in the order of their tags, except after collisions, so both indexes are walked in order.
     fn grow(&mut self) {
         let len = (self.slots.len() * 2).max(1024);
         let old = std::mem::replace(&mut self.slots, vec![0; len]);
@@ -264,8 +264,8 @@ impl<V: Weigh> Table<V> {
         }
     }
 
-    /// Takes in another thread's pairs of the same partition; keys may stand twice afterwards. The arenas are at most
-    /// [`ARENA_BYTES_MAX`] together: [`together`] sees to it.
+    /// Takes in another thread's pairs of the same partition; a key may occur twice afterwards. Both arenas together must not
+    /// be longer than [`ARENA_BYTES_MAX`], which [`together`] ensures.
     fn absorb(&mut self, mut other: Table<V>) {
         debug_assert!(self.arena.len() + other.arena.len() <= ARENA_BYTES_MAX, "offsets are 32 bits wide");
         let base = self.arena.len() as u32;
@@ -280,15 +280,15 @@ impl<V: Weigh> Table<V> {
         }));
     }
 
-    /// Lets go of the index, which is of no use once the pairs are in another order.
+    /// Drops the index, which is of no use once the pairs are in another order.
     pub(super) fn drop_index(&mut self) {
         self.slots = Vec::new();
     }
 }
 
-/// Brings the tables of a partition's threads together: into one, unless their tails are more than `arena_bytes_max`, which is
-/// [`ARENA_BYTES_MAX`] but in tests; then into as few as take them in order. Wider offsets would make every entry of every job
-/// larger for the sake of these few, whose tables are merged as they are written instead.
+/// Joins the tables that the threads have of one partition into one table. If their tails are longer than `arena_bytes_max`
+/// together, which is [`ARENA_BYTES_MAX`] except in tests, it joins them in order into as few tables as hold them. These are
+/// merged as they are written; wider offsets would avoid that, but make every entry of every job larger.
 pub(crate) fn together<V: Weigh>(tables: Vec<Table<V>>, arena_bytes_max: usize) -> Vec<Table<V>> {
     let mut together: Vec<Table<V>> = Vec::new();
     for table in tables {
