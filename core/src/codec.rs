@@ -1,5 +1,5 @@
-//! Values as bytes. The only module that names the encoder, so that it can be replaced: bincode 2.0.1, with serde, in its
-//! standard configuration (little-endian, variable-length integers).
+//! The encoding of values: bincode 2.0.1, with serde, in its standard configuration (little-endian, variable-length
+//! integers). Only this module names the encoder, so that it can be replaced.
 
 use crate::error::{Code, Error, Result};
 use serde::Serialize;
@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 
 const CONFIG: bincode::config::Configuration = bincode::config::standard();
 
-/// Appends the encoding of `value`.
+/// Appends the encoding of `value` to `out`.
 ///
 /// # Errors
-/// [`Error::UserCode`] when the type's `Serialize` fails.
+/// Returns [`Error::UserCode`] (`value-encode`) when the type's `Serialize` fails.
 #[inline]
 pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     match bincode::serde::encode_into_std_write(value, out, CONFIG) {
@@ -19,20 +19,20 @@ pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-/// The encoding of `value`.
+/// Returns the encoding of `value`.
 ///
 /// # Errors
-/// [`Error::UserCode`] when the type's `Serialize` fails.
+/// As [`encode_into`].
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     encode_into(value, &mut out)?;
     Ok(out)
 }
 
-/// Reads a value that fills `bytes` exactly.
+/// Decodes a value that fills `bytes` exactly.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the bytes are not an encoding of `T`, or more than one.
+/// Returns [`Error::Corrupt`] (`value-decode`) when the bytes are not an encoding of `T`, or more than one.
 #[inline]
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     match bincode::serde::decode_from_slice(bytes, CONFIG) {
@@ -45,8 +45,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// Reads a value that fills `bytes` exactly, if it is one: the bytes may be of another type, as when two versions of a program
-/// meet, and what they then seem to say of lengths is not believed.
+/// Decodes a value that fills `bytes` exactly and may be of another type, as when two versions of a program meet. Lengths in
+/// the bytes are not trusted.
 ///
 /// # Errors
 /// As [`decode`].
@@ -59,10 +59,10 @@ pub fn decode_foreign<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Err(Error::new(Code::ValueDecode, message))
 }
 
-/// Reads a value from the start of `bytes`, and how many of them it took.
+/// Decodes a value from the start of `bytes`, and returns it with how many of them it took.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the bytes do not start with an encoding of `T`.
+/// Returns [`Error::Corrupt`] (`value-decode`) when the bytes do not start with an encoding of `T`.
 pub fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize)> {
     // An item has less than 4 GB.
     bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<{ u32::MAX as usize }>())
@@ -74,7 +74,7 @@ fn cannot_encode<T>(e: &bincode::error::EncodeError) -> Error {
     Error::new(Code::ValueEncode, format!("encoding a {}: {e}", std::any::type_name::<T>()))
 }
 
-/// How many bytes the encoding of `value` takes; 0 when it cannot be encoded.
+/// Returns how many bytes the encoding of `value` takes, or 0 if it cannot be encoded.
 pub fn encoded_len<T: Serialize>(value: &T) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {

@@ -16,17 +16,17 @@ use std::str::FromStr;
 pub struct JobId(String);
 
 impl JobId {
-    /// An id that sorts by time of creation: milliseconds since 1970 and 48 random bits, both in hexadecimal.
+    /// Makes an id that sorts by time of creation: milliseconds since 1970 and 48 random bits, both in hexadecimal.
     pub fn new(now: Timestamp, random: u64) -> Self {
         JobId(format!("{:011x}-{:012x}", now.0, random & 0xffff_ffff_ffff))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// When it was made, where it was made by [`JobId::new`].
+    /// Returns when the id was made, if [`JobId::new`] made it.
     pub fn created_at(&self) -> Option<Timestamp> {
         let (time, random) = self.0.split_once('-')?;
         let made = time.len() == 11 && random.len() == 12;
@@ -62,22 +62,22 @@ impl FromStr for JobId {
 pub struct ProgramId([u8; 32]);
 
 impl ProgramId {
-    /// The id of an executable of these bytes.
+    /// Returns the id of an executable with these bytes.
     pub fn of(executable: &[u8]) -> Self {
         Self::finish(Sha256::new_with_prefix(executable))
     }
 
-    /// The id of an executable whose bytes were hashed one after the other.
+    /// Returns the id of an executable whose bytes were hashed in order.
     pub fn finish(hashed: Sha256) -> Self {
         ProgramId(hashed.finalize().into())
     }
 
-    /// Of these bytes.
+    /// Makes an id of its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         ProgramId(bytes)
     }
 
-    /// As bytes.
+    /// Returns the id as bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -135,12 +135,12 @@ pub struct TaskIdx(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Partition(pub u32);
 
-/// Which consecutive piece of a task's split this is: a task that hands its remainder back goes on as the next piece.
+/// A piece of a task's split, numbered from 0: when a task hands its remainder back, that becomes the next piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Piece(pub u16);
 
-/// One execution of one task. The number says which try it is; the nonce keeps two executions of the same try apart, as
-/// when Lambda delivers one asynchronous event twice.
+/// One execution of one task. The number says which try it is. The nonce tells executions of the same try apart, such as when
+/// Lambda delivers an asynchronous event twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AttemptId {
     /// 0 for the first try.
@@ -180,28 +180,28 @@ impl fmt::Display for Stage {
 /// Names one try of one piece of one of a job's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TryKey {
-    /// Of which kind of task.
+    /// The kind of task.
     pub stage: Stage,
-    /// The task; the first, of splitting.
+    /// The task; for splitting, 0.
     pub task: TaskIdx,
-    /// Which piece of it; the first, but of map tasks.
+    /// The piece of a map task; for other tasks, 0.
     pub piece: Piece,
     /// Which try, from 0.
     pub number: u16,
 }
 
 impl TryKey {
-    /// A try of splitting.
+    /// Names a try of splitting.
     pub fn split(number: u16) -> Self {
         TryKey { stage: Stage::Split, task: TaskIdx(0), piece: Piece(0), number }
     }
 
-    /// A try of a map task's piece.
+    /// Names a try of a piece of a map task.
     pub fn map(task: TaskIdx, piece: Piece, number: u16) -> Self {
         TryKey { stage: Stage::Map, task, piece, number }
     }
 
-    /// A try of a reduce task.
+    /// Names a try of a reduce task.
     pub fn reduce(task: TaskIdx, number: u16) -> Self {
         TryKey { stage: Stage::Reduce, task, piece: Piece(0), number }
     }
@@ -221,14 +221,14 @@ impl fmt::Display for TryKey {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// This machine's wall clock, for what people read. What the ledger keeps and decisions are made by is the services' time,
-    /// which all machines agree on.
+    /// Returns the time of this machine's wall clock, for what people read. The ledger and all decisions use the services'
+    /// time, on which all machines agree.
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(since.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)).unwrap_or(0))
     }
 
-    /// Milliseconds from `earlier` to this; 0 when the clock went back.
+    /// Returns the milliseconds from `earlier` to this, or 0 if the clock went back.
     pub fn since_ms(self, earlier: Timestamp) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

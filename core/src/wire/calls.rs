@@ -1,5 +1,5 @@
-//! What the calls of a batch came to: one result for each, in the order in which they ended. Small batches lie inline in
-//! DynamoDB, large ones in one S3 object; which, and how many bytes, stands in the batch's record. All integers little-endian.
+//! The results of a batch of calls, in the order in which the calls ended. Small results lie inline in DynamoDB, large ones in
+//! one S3 object; the batch's record says which, and how many bytes they have. All integers are little-endian.
 //!
 //! ```text
 //! result × calls
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What stands before the value of a call.
+/// The head of a call's result, before the value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallHead {
     /// Why it failed, if it did.
@@ -28,12 +28,12 @@ pub struct CallHead {
     pub log: Vec<String>,
 }
 
-/// One result, as read.
+/// One result, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallResult<'a> {
-    /// Which call.
+    /// The number of the call in its map, from 0.
     pub number: u32,
-    /// How it went.
+    /// How the call went.
     pub head: CallHead,
     /// What the function returned, encoded.
     pub value: &'a [u8],
@@ -42,7 +42,7 @@ pub struct CallResult<'a> {
 /// Appends one result.
 ///
 /// # Errors
-/// When it has 4 GB or more.
+/// Returns [`Error::Limit`](crate::Error::Limit) (`item-too-large`) when the result has 4 GB or more.
 pub fn write(number: u32, head: &CallHead, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
     items::frame_into(out, number, |out| {
         crate::codec::encode_into(head, out)?;
@@ -51,10 +51,10 @@ pub fn write(number: u32, head: &CallHead, value: &[u8], out: &mut Vec<u8>) -> R
     })
 }
 
-/// Reads all results of a batch; `name` says in errors which one.
+/// Reads all results of a batch; `name` names the batch in errors.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the bytes are damaged.
+/// Returns [`Error::Corrupt`] (`items-corrupt`, `value-decode`) when the bytes are damaged.
 pub fn read<'a>(bytes: &'a [u8], name: &str) -> Result<Vec<CallResult<'a>>> {
     let named = |e: Error| e.context(format!("reading {name}"));
     let (mut results, mut at) = (Vec::new(), 0);

@@ -1,20 +1,20 @@
-//! The rules of CloudWatch's embedded metric format, as its specification and the page on `MetricDatum` give them, 2026-11:
+//! The rules of CloudWatch's embedded metric format, from its specification and the page on `MetricDatum`, 2026-11:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>,
-//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>. CloudWatch drops the metrics of a
-//! line that breaks them without a word, so the tests hold every line of [`super::log`] against them.
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>. CloudWatch silently drops the
+//! metrics of a line that breaks a rule, so the tests check every line of [`super::log`] against them.
 
 use serde_json::Value;
 
-/// The longest name of a metric, of a namespace, and the longest value of a dimension.
+/// The longest name of a metric or a namespace, and the longest value of a dimension, in characters.
 pub const NAME_CHARS_MAX: usize = 1_024;
 
 /// The most metrics of one line.
 const METRICS_MAX: usize = 100;
 
-/// Checks a line against the specification of the embedded metric format, and says what is wrong with it.
+/// Checks a line against the specification of the embedded metric format.
 ///
 /// # Errors
-/// The first rule that is broken.
+/// Returns the first rule that the line breaks.
 pub fn check(line: &str) -> Result<(), String> {
     let root: Value = serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))?;
     let short = |text: &str, max: usize| (1..=max).contains(&text.chars().count());
@@ -27,7 +27,7 @@ pub fn check(line: &str) -> Result<(), String> {
         return Err(format!("{} bytes are more than 256 KB", line.len()));
     }
     let metadata = at(&root, "_aws")?;
-    // Milliseconds since 1970; seconds would be read as a day in 1970 and the metrics be dropped.
+    // Milliseconds since 1970. Seconds would be taken for a day in 1970, and the metrics would be dropped.
     at(&metadata, "Timestamp")?
         .as_u64()
         .filter(|ms| *ms > 1_000_000_000_000)

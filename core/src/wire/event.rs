@@ -1,4 +1,4 @@
-//! What a function is invoked with: a JSON object with one key, which says what to do.
+//! Events, with which functions are invoked: a JSON object with one key, which says what to do.
 //!
 //! ```json
 //! {"split": {"job": "0193…", "number": 0}}
@@ -10,9 +10,9 @@
 //! {"ping": {}}
 //! ```
 //!
-//! Tasks of a job whose program was shipped have its id besides: `"program": "9f86d0…"`.
+//! Events for tasks of a job with a shipped program also have its id: `"program": "9f86d0…"`.
 //!
-//! Lambda itself invokes the splitter with a record of an asynchronous invocation that failed, which has the keys
+//! Lambda itself invokes the splitter with the record of an asynchronous invocation that failed. It has the keys
 //! `requestContext`, `requestPayload` and `responsePayload`.
 
 use super::record::Position;
@@ -20,7 +20,7 @@ use crate::ids::{JobId, Piece, ProgramId, TaskIdx};
 use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
 
-/// What to do.
+/// What a function is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
@@ -30,14 +30,14 @@ pub enum Event {
     Map(MapEvent),
     /// Run a reduce task.
     Reduce(ReduceEvent),
-    /// Look after jobs that nobody looks after.
+    /// Go on with jobs that nobody else takes care of.
     Sweep(SweepEvent),
-    /// Say that the function is there and which version it is of.
+    /// Answer that the function works, and with its version.
     Ping(PingEvent),
 }
 
 impl Event {
-    /// The job it is about.
+    /// Returns the job that the event is about, if any.
     pub fn job(&self) -> Option<&JobId> {
         match self {
             Event::Split(event) => Some(&event.job),
@@ -70,16 +70,16 @@ pub struct MapEvent {
     pub number: u16,
     /// Where the split lies in the plan.
     pub plan: ByteRange,
-    /// Where the piece starts, when it is not the first.
+    /// Where the piece starts, if it is not the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Position>,
-    /// How many bytes to take at most before the rest is handed back: set after an attempt died of memory.
+    /// How many bytes to take at most before handing back the rest: set after an attempt died of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<u64>,
-    /// How many calls to make at most before the rest is handed back: set after an attempt at a batch of calls died.
+    /// How many calls to make at most before handing back the rest: set after an attempt at a batch of calls died.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_max: Option<u32>,
-    /// Whether the larger mapper is to run it: set after attempts died of memory on the other one.
+    /// Whether the larger mapper runs it: set after attempts died of memory on the other one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub larger: bool,
     /// The shipped program that is to run it; without one, the function itself.
@@ -88,7 +88,7 @@ pub struct MapEvent {
 }
 
 impl MapEvent {
-    /// The first try of a task, from the start of its split and with nothing to go easy on.
+    /// Makes the event of a task's first try: from the start of its split, with nothing limited.
     pub fn first(job: JobId, task: TaskIdx, plan: ByteRange, program: Option<ProgramId>) -> Self {
         MapEvent {
             job,
@@ -132,12 +132,12 @@ pub struct PingEvent {}
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureRecord {
-    /// What was sent.
+    /// The event that was sent.
     pub request_payload: serde_json::Value,
-    /// What came back: `errorType` and `errorMessage`.
+    /// What the function answered: `errorType` and `errorMessage`.
     #[serde(default)]
     pub response_payload: serde_json::Value,
-    /// Why it is a failure.
+    /// Why Lambda counts it as failed.
     #[serde(default)]
     pub request_context: serde_json::Value,
 }

@@ -1,4 +1,4 @@
-//! The frame around every record that is not a run. All integers little-endian.
+//! The frame around the records that this module stores one by one. All integers are little-endian.
 //!
 //! ```text
 //! 0   "KNGL"
@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a frame holds. The numbers are stored: they are never given anew.
+/// What a frame holds. The numbers are stored, so a number is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -37,9 +37,9 @@ pub enum Kind {
 
 /// A type that is stored in a frame.
 pub trait Framed: Serialize + DeserializeOwned {
-    /// Which one it is.
+    /// The kind of record.
     const KIND: Kind;
-    /// Raised with every change of the layout.
+    /// The version of the layout; raise it with every change.
     const VERSION: u8;
 }
 
@@ -50,10 +50,10 @@ impl Framed for Error {
 
 const HEADER_BYTES: usize = 12;
 
-/// The bytes of `record`.
+/// Returns `record` in a frame.
 ///
 /// # Errors
-/// When it cannot be encoded.
+/// Returns [`Error::UserCode`] (`value-encode`) when the record cannot be encoded.
 pub fn write<T: Framed>(record: &T) -> Result<Vec<u8>> {
     let mut out = vec![b'K', b'N', b'G', b'L', T::KIND as u8, T::VERSION, 0, 0, 0, 0, 0, 0];
     crate::codec::encode_into(record, &mut out)?;
@@ -62,10 +62,11 @@ pub fn write<T: Framed>(record: &T) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Reads a record; `name` says in errors which one.
+/// Reads a record; `name` names it in errors.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the bytes are damaged, [`Error::StaleDeployment`] when they are of another version.
+/// Returns [`Error::Corrupt`] (`frame-corrupt`, `value-decode`) when the bytes are damaged, and [`Error::StaleDeployment`]
+/// (`frame-version`) when they are of another version.
 pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
     let corrupt = |what: &str| Err(Error::new(Code::FrameCorrupt, format!("reading {name}: {what}")));
     let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {

@@ -1,5 +1,5 @@
-//! Items that the driver made, as one S3 object, `jobs/<job>/items`, so that a task reads its split with one ranged GET and
-//! the splitter learns the cuts with another. All integers little-endian.
+//! Items that the driver made. They are one S3 object, `jobs/<job>/items`, so that a task reads its split with one ranged GET,
+//! and the splitter reads the cuts with another. All integers are little-endian.
 //!
 //! ```text
 //! 0            item × items
@@ -13,24 +13,24 @@
 //! ...          crc32:u32               of all from "KITM" on
 //! ```
 //!
-//! The items start at 0, so that a split's bytes are its place in the object, as those of any other input.
+//! The items start at byte 0, so that a split is a range of the object as with any other input.
 
 use crate::error::{Code, Error, Result};
 use serde::Serialize;
 
-/// What stands before each value.
+/// The length of what stands before each value, in bytes.
 pub const HEADER_BYTES: usize = 12;
 const INDEX_HEADER_BYTES: usize = 16;
 const MAGIC: [u8; 8] = *b"KITM\x01\0\0\0";
 
-/// One item as it lies.
+/// One item as it lies in the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item<'a> {
     /// Which item of the job.
     pub number: u32,
     /// Its value, encoded.
     pub payload: &'a [u8],
-    /// What it takes, header included.
+    /// How many bytes the item takes, header included.
     pub bytes: usize,
 }
 
@@ -38,13 +38,13 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// The end of the item that starts at the first of these bytes, if the bytes hold all of it.
+/// Returns the end of the item that starts at the first of these bytes, if the bytes hold all of it.
 pub fn first_end(bytes: &[u8]) -> Option<usize> {
     let end = HEADER_BYTES + u32_at(bytes, 0)? as usize;
     (end <= bytes.len()).then_some(end)
 }
 
-/// What stands in front of an item.
+/// What stands before an item's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// How many bytes the item takes, header included.
@@ -53,12 +53,12 @@ pub struct Header {
     pub number: u32,
 }
 
-/// The header of the item that starts at the first of these bytes.
+/// Returns the header of the item that starts at the first of these bytes.
 pub fn header(bytes: &[u8]) -> Option<Header> {
     Some(Header { bytes: HEADER_BYTES + u32_at(bytes, 0)? as usize, number: number(bytes)? })
 }
 
-/// The number of the item that starts at the first of these bytes.
+/// Returns the number of the item that starts at the first of these bytes.
 pub fn number(bytes: &[u8]) -> Option<u32> {
     u32_at(bytes, 4)
 }
@@ -66,7 +66,7 @@ pub fn number(bytes: &[u8]) -> Option<u32> {
 /// Reads the item that starts at the first of these bytes.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when it is not whole or damaged.
+/// Returns [`Error::Corrupt`] (`items-corrupt`) when the item is damaged or not whole.
 pub fn read(bytes: &[u8]) -> Result<Item<'_>> {
     let corrupt = |what: &str| Error::new(Code::ItemsCorrupt, format!("reading an item: {what}"));
     let end = first_end(bytes).ok_or_else(|| corrupt("it is cut short"))?;
@@ -85,10 +85,10 @@ fn checksum(number: u32, payload: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Appends one item, whose value `write` appends; nothing when that fails.
+/// Appends one item, whose value `write` appends. Appends nothing when that fails.
 ///
 /// # Errors
-/// What `write` reports; [`Error::Limit`] when it has written 4 GB or more.
+/// Returns the error of `write`, or [`Error::Limit`] (`item-too-large`) when it wrote 4 GB or more.
 pub fn frame_into(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
     let start = out.len();
     out.extend([0; HEADER_BYTES]);
@@ -121,21 +121,22 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// No item yet.
+    /// Makes a writer without items.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one.
+    /// Adds an item.
     ///
     /// # Errors
-    /// [`Error::UserCode`] when it does not serialise, [`Error::Limit`] when its encoding has 4 GB or more.
+    /// Returns [`Error::UserCode`] (`value-encode`) when it does not serialise, and [`Error::Limit`] when its encoding has 4 GB
+    /// or more (`item-too-large`) or there are 4,294,967,296 items already (`items`).
     pub fn push<T: Serialize>(&mut self, value: &T) -> Result<()> {
         let number = self.ends.len();
         self.push_named(value, format_args!("item {number}"))
     }
 
-    /// Adds one that errors call by another name.
+    /// Adds an item that errors call by this name.
     ///
     /// # Errors
     /// As [`Writer::push`].
@@ -147,22 +148,22 @@ impl Writer {
         Ok(())
     }
 
-    /// How many there are.
+    /// Returns how many items there are.
     pub fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// Behind the last byte of each.
+    /// Returns the offset after the last byte of each item.
     pub fn ends(&self) -> &[u64] {
         &self.ends
     }
 
-    /// All of them, without an index.
+    /// Returns the items without an index.
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
-    /// The object: the items, and the index of splits, of which each ends behind the item with this position.
+    /// Returns the object: the items, and the index of the splits. `last_items` has the position of each split's last item.
     pub fn finish(mut self, last_items: &[usize]) -> Vec<u8> {
         let start = self.out.len();
         self.out.extend(MAGIC);
@@ -176,15 +177,15 @@ impl Writer {
     }
 }
 
-/// How many bytes an index of so many splits has.
+/// Returns how many bytes an index of this many splits has.
 pub fn index_bytes(splits: u32) -> u64 {
     INDEX_HEADER_BYTES as u64 + 8 * u64::from(splits) + 4
 }
 
-/// Reads the index: the end of each split.
+/// Reads an index and returns the end of each split.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when these bytes are not one.
+/// Returns [`Error::Corrupt`] (`items-corrupt`) when these bytes are not an index.
 pub fn read_index(bytes: &[u8], items_bytes: u64) -> Result<Vec<u64>> {
     let corrupt = |what: &str| Error::new(Code::ItemsCorrupt, format!("reading the index of items: {what}"));
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| corrupt("too short"))?;

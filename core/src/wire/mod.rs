@@ -1,5 +1,5 @@
-//! Everything that crosses a boundary as bytes: the only module that knows their layout. Each kind has a version, a checksum
-//! and a golden file in `core/tests/golden/`.
+//! Everything that crosses a boundary as bytes. Only this module knows the layouts. Each kind has a version, a checksum and a
+//! golden file in `core/tests/golden/`.
 //!
 //! | module | what | where it lies |
 //! |---|---|---|
@@ -15,12 +15,12 @@
 //! | [`trace`] | which trace an invocation belongs to | header of an invocation |
 //! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |
 
-/// The version of everything that drivers and functions tell each other. A stack says its own in the output `Wire` of
-/// `template.yaml`, and a driver does not run jobs on a stack that has another.
+/// The version of everything that drivers and functions tell each other. A stack tells its version in the output `Wire` of
+/// `template.yaml`, and a driver does not run jobs on a stack of another version.
 ///
-/// Raise it, in both places, with every change by which an older side would misread a newer one or the other way round: a
-/// raised version or kind of any [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. What
-/// an older side ignores and a newer one can do without, as a further optional member of an event, leaves it as it is.
+/// Raise it, in both places, with every change that makes an older side misread a newer one or the other way round: a new
+/// version or kind of a [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. Leave it for
+/// what an older side ignores and a newer one can do without, such as another optional member of an event.
 pub const VERSION: u32 = 4;
 
 pub mod calls;
