@@ -23,8 +23,8 @@
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its part of the output
 //! ```
 //!
-//! The rest is for the code, the allocator, the sockets, and what the job itself holds. A shipped program holds all of this while
-//! the worker runs next to it, and is ended when both use [`PROGRAM_PERCENT`].
+//! The rest is for the code, the allocator, the sockets, and what the job itself holds. A shipped program holds all of this
+//! while the worker runs next to it, and is ended when both together use [`PROGRAM_PERCENT`].
 //!
 //! The times after which silence means something are not here: they stand in `ledger/advance.rs`, with the table that says
 //! what they mean.
@@ -53,8 +53,8 @@ pub const PARTITION_INPUT_BYTES: u64 = 128 << 20;
 /// The most partitions that the splitter chooses by the input's size: each mapper writes a run for each partition.
 pub const PARTITIONS_CHOSEN_MAX: u32 = 1_000;
 
-/// The most partitions that the splitter chooses so that reducing runs on as many functions as mapping. It does so when the input
-/// is too small for more, or consists of items, whose size does not tell how much data they become.
+/// The most partitions that the splitter chooses so that reducing runs on as many functions as mapping. It does so when the
+/// input is too small for more, or consists of items, whose size does not tell how much data they become.
 pub const PARTITIONS_SPREAD_MAX: u32 = 8;
 
 // How often a task is tried.

@@ -42,7 +42,7 @@ pub struct CallResult<'a> {
 /// Appends one result.
 ///
 /// # Errors
-/// Returns [`Error::Limit`](crate::Error::Limit) (`item-too-large`) when the result has 4 GB or more.
+/// Returns [`Error::Limit`] (`item-too-large`) when the result has 4 GB or more.
 pub fn write(number: u32, head: &CallHead, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
     items::frame_into(out, number, |out| {
         crate::codec::encode_into(head, out)?;

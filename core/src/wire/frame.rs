@@ -1,4 +1,4 @@
-//! The frame around the records that this module stores one by one. All integers are little-endian.
+//! The frame around stored records of the kinds in [`Kind`]. All integers are little-endian.
 //!
 //! ```text
 //! 0   "KNGL"

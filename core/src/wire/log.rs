@@ -1,5 +1,5 @@
-//! What a function writes of a task into its log: one line as it starts, one as it ends. Each is one JSON object, so that
-//! CloudWatch Logs Insights, a subscription filter and `kinglet logs` find the lines of a job by `job`. Version 1.
+//! What a function logs about a task: one line when it starts and one when it ends. Each is one JSON object, so that CloudWatch
+//! Logs Insights, a subscription filter and `kinglet logs` find the lines of a job by `job`. Version 1.
 //!
 //! ```json
 //! {"timestamp":"2026-11-21T07:14:52.208Z","level":"INFO","message":"task started","requestId":"8f50…","traceId":"1-6920…",
@@ -11,11 +11,11 @@
 //! ```
 //!
 //! All other lines of an invocation have `timestamp`, `level`, `message`, `target` and the same fields from `requestId` to
-//! `attempt`; those of an error have `code`, `error` and `hint`.
+//! `attempt`; the lines of errors also have `code`, `error` and `hint`.
 //!
-//! The line of the end is in CloudWatch's *embedded metric format*: `_aws` tells CloudWatch which members are metrics, and by
-//! which they are told apart. These are the function and the job's name, of which there are few; the job's id and the task are
-//! members that no metric is kept by.
+//! The line at the end is in CloudWatch's *embedded metric format*: `_aws` tells CloudWatch which members are metrics, and which
+//! are their dimensions. The dimensions are the function and the job's name, of which there are few; the job's id and the task
+//! are not dimensions.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>,
 //! 2026-11.
 //!
@@ -38,7 +38,7 @@ use serde_json::{Map, Value, json};
 /// The namespace of the metrics.
 pub const NAMESPACE: &str = "Kinglet";
 
-/// What is known of an invocation before it runs: the members that all its lines have.
+/// What is known about an invocation before it runs: the members that all its lines have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
@@ -66,7 +66,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// What an event is about.
+    /// Returns what an event is about.
     pub fn of(event: &Event) -> Self {
         match event {
             Event::Split(event) => {
@@ -92,7 +92,7 @@ impl Subject {
         }
     }
 
-    /// The members, in the order of the fields.
+    /// Returns the members, in the order of the fields.
     pub fn members(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(members)) => members,
@@ -109,24 +109,24 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
-/// What a task did, as far as it came.
+/// What a task did before it ended; the table in the module's header says what each number means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Did {
-    /// See the module.
+    /// The metric `Records`.
     pub records: u64,
-    /// See the module.
+    /// The metric `Bytes`.
     pub bytes: u64,
-    /// See the module.
+    /// The metric `Spills`.
     pub spills: u64,
 }
 
-/// How a task ended. `None`: not known, as of a function that died; then it is no metric.
+/// How a task ended. A field is `None` if it is not known, as of a function that died; then it becomes no metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended<'a> {
-    /// In one word: `committed`, `lost` (another attempt was first), `skipped` (another execution was at it or had done it,
-    /// or nobody wanted it any more), `failed`, `died`.
+    /// The outcome in one word: `committed`, `lost` (another attempt was first), `skipped` (another execution was doing it or
+    /// had done it, or nobody wanted it any more), `failed` or `died`.
     pub outcome: &'a str,
-    /// The code of the error.
+    /// The code of the error, if it failed.
     pub code: Option<&'a str>,
     /// The function's name.
     pub function: &'a str,
@@ -134,24 +134,24 @@ pub struct Ended<'a> {
     pub job_name: &'a str,
     /// What it did.
     pub did: Option<Did>,
-    /// From the event to the answer, in milliseconds.
+    /// The time from the event to the answer, in milliseconds.
     pub duration_ms: Option<f64>,
-    /// The function's memory.
+    /// The function's memory, in MB.
     pub memory_mb: Option<u32>,
-    /// The peak of the memory in use.
+    /// The peak of the memory in use, in MB.
     pub memory_peak_mb: Option<u64>,
     /// Whether it was the environment's first invocation.
     pub cold: Option<bool>,
 }
 
-/// The line of a start: the members behind `message`.
+/// Returns the members that follow `message` in the line of a start.
 pub fn started(subject: &Subject, function: &str, memory_mb: u32, cold: bool) -> Map<String, Value> {
     let mut line = subject.members();
     line.extend(members(json!({ "function": function, "memoryMb": memory_mb, "cold": cold })));
     line
 }
 
-/// The line of an end: the members behind `message`, with or without what makes metrics of them.
+/// Returns the members that follow `message` in the line of an end, with or without those that make metrics of them.
 pub fn ended(subject: &Subject, ended: &Ended<'_>, now_ms: u64, with_metrics: bool) -> Map<String, Value> {
     let count = |n: u64| json!(n);
     let failed = matches!(ended.outcome, "failed" | "died");
@@ -191,7 +191,7 @@ fn members(value: Value) -> Map<String, Value> {
     }
 }
 
-/// One line of a log: `timestamp`, `level` and `message` first, then the other members in alphabetical order.
+/// Returns one line of a log: `timestamp`, `level` and `message` first, then the other members in alphabetical order.
 pub fn line(timestamp: &str, level: &str, message: &str, members: &Map<String, Value>) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let mut line = format!("{{\"timestamp\":{},\"level\":{}", quoted(timestamp), quoted(level));

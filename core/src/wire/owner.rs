@@ -1,5 +1,5 @@
-//! Who owns an output, and what becomes of what lies there. Stored in the output itself, beside the parts, as `_owner.json`:
-//! it is there while a job is under way, and says so to whoever looks. JSON, version 1:
+//! The claim to an output: which job owns it, and what becomes of what lies there. It lies in the output itself, next to the
+//! parts, as `_owner.json`, for as long as a job writes there, and tells others so. JSON, version 1:
 //!
 //! ```json
 //! {"version": 1, "job": "19aa…-0123…", "name": "word-count", "ledger": "eu-west-1/kinglet-work-1abc",
@@ -7,9 +7,9 @@
 //!  "inherits": [{"job": "19a9…", "replaces": null}]}
 //! ```
 //!
-//! It is written by a conditional PUT, so of several jobs one has the output, and replaced by one that demands its ETag. Whoever
-//! finds a job's claim and knows that the job is dead replaces it by its own, which says whom it inherits from: what that job
-//! had left there is then the heir's to remove, whoever of the heir's functions comes to it.
+//! A conditional PUT writes it, so that only one of several jobs gets the output, and a PUT that demands its ETag replaces it. A
+//! job that finds the claim of a dead job replaces it with its own, which names the dead job in `inherits`. The heir must then
+//! remove what the dead job left there; any of the heir's functions may do so.
 
 use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
@@ -30,17 +30,17 @@ pub struct Owner {
     pub job: JobId,
     /// That job's name.
     pub name: String,
-    /// Where it can be asked how that job stands: the region and the work bucket of its stack; where S3 is not AWS's, its URL in
-    /// place of the region.
+    /// The ledger that knows the job: the region and the work bucket of its stack. If S3 is not AWS's, its URL stands in place
+    /// of the region.
     pub ledger: String,
-    /// The result that the job's own is to replace.
+    /// The result that the job's own result replaces.
     pub replaces: Option<Replaced>,
-    /// Jobs that had the output before, and died without having put it in order.
+    /// The jobs that had the output before and died without cleaning it up.
     #[serde(default)]
     pub inherits: Vec<Heritage>,
 }
 
-/// A result that another is to replace: what its manifest lists, and nothing besides.
+/// A result that another replaces: what its manifest lists, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     /// The job that made it.
@@ -51,29 +51,29 @@ pub struct Replaced {
     pub parts: Vec<ReplacedPart>,
 }
 
-/// A part of a result that is to go.
+/// A part of a result that is replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplacedPart {
     /// Its name within the output.
     pub name: String,
-    /// Its ETag, where the manifest has it: another object of that name is not removed.
+    /// Its ETag, if the manifest has it. An object of that name with another ETag is not removed.
     pub etag: Option<String>,
 }
 
 /// What a dead job had claimed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heritage {
-    /// That job.
+    /// The dead job.
     pub job: JobId,
-    /// What it was to replace.
+    /// The result that it was to replace.
     pub replaces: Option<Replaced>,
 }
 
 impl Owner {
-    /// The claim as it is stored.
+    /// Returns the claim as it is stored.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// Returns [`Error::Corrupt`] (`owner`) when it cannot be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Code::Owner, format!("writing the claim of job {}: {e}", self.job)))?;
@@ -81,11 +81,11 @@ impl Owner {
         Ok(text)
     }
 
-    /// A claim as it was stored; `shown` names it in errors.
+    /// Reads a stored claim; `shown` names it in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] with `output-taken` when the bytes are no claim that this version knows: then nobody can tell whose the
-    /// output is.
+    /// Returns [`Error::Input`] (`output-taken`) when the bytes are not a claim that this version knows: then nobody can tell
+    /// whose the output is.
     pub fn read(bytes: &[u8], shown: &str) -> Result<Self> {
         let owner: Option<Owner> = serde_json::from_slice(bytes).ok();
         owner.filter(|owner| owner.version == VERSION).ok_or_else(|| {
@@ -94,7 +94,7 @@ impl Owner {
         })
     }
 
-    /// This claim and what it has inherited, for whoever comes after it.
+    /// Returns this claim and those that it inherited, for the claim of its heir.
     pub fn heritage(self) -> Vec<Heritage> {
         let own = Heritage { job: self.job, replaces: self.replaces };
         self.inherits.into_iter().chain([own]).collect()

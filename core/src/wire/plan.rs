@@ -1,5 +1,5 @@
-//! The plan: what the splitter found and how it cut it. One S3 object, `jobs/<job>/plan`, so that a task reads its split, and
-//! whoever writes the manifest all splits, with one or two ranged GETs. All integers little-endian.
+//! The plan: the objects that the splitter found and how it cut them. It is one S3 object, so that one or two ranged GETs read
+//! the split of a task, or all splits for the manifest. All integers are little-endian.
 //!
 //! ```text
 //! 0            "KPLN" version:u16=1 0:u16
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// What one map task reads: either a range of one object, or whole objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
-    /// At least one, in the order of the input.
+    /// The ranges, at least one, in the order of the input.
     pub ranges: Vec<ObjectRange>,
 }
 
@@ -28,7 +28,7 @@ impl Framed for Split {
 }
 
 impl Split {
-    /// The bytes of all ranges.
+    /// Returns how many bytes all ranges have.
     pub fn bytes(&self) -> u64 {
         self.ranges.iter().map(|r| r.to - r.from).sum()
     }
@@ -41,28 +41,28 @@ pub struct ObjectRange {
     pub input_idx: u32,
     /// The key in that input's bucket.
     pub key: String,
-    /// As listed, quotes included; every read demands it.
+    /// The ETag when it was listed, quotes included; every read demands it.
     pub etag: String,
     /// The object's size.
     pub size: u64,
-    /// The first byte.
+    /// The offset of the first byte.
     pub from: u64,
-    /// Behind the last byte.
+    /// The offset after the last byte.
     pub to: u64,
 }
 
-/// All that was listed.
+/// The objects that were listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inputs {
     /// How many objects.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The objects without a byte, which are in no split.
+    /// The empty objects, which are in no split.
     pub empty: Vec<EmptyObject>,
 }
 
-/// An object without a byte.
+/// An empty object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmptyObject {
     /// Which of the job's inputs it belongs to.
@@ -79,10 +79,10 @@ impl Framed for Inputs {
 const HEADER_BYTES: usize = 16;
 const MAGIC: [u8; 8] = *b"KPLN\x01\0\0\0";
 
-/// The bytes of a plan.
+/// Returns the bytes of a plan.
 ///
 /// # Errors
-/// When something cannot be encoded.
+/// As [`frame::write`].
 pub fn write(splits: &[Split], inputs: &Inputs) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     let mut offsets = Vec::with_capacity(splits.len() + 1);
@@ -102,12 +102,12 @@ pub fn write(splits: &[Split], inputs: &Inputs) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Where the splits lie in a plan.
+/// The index of a plan: where the splits lie in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanIndex(Vec<u64>);
 
 impl PlanIndex {
-    /// How many bytes from a plan's start hold its index.
+    /// Returns how many bytes the index of a plan of this many splits takes, from the plan's start.
     pub fn bytes(splits: u32) -> u64 {
         HEADER_BYTES as u64 + 8 * (u64::from(splits) + 1)
     }
@@ -115,7 +115,7 @@ impl PlanIndex {
     /// Reads the index from the first bytes of a plan; more may follow them.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when these are not the first bytes of a plan.
+    /// Returns [`Error::Corrupt`] (`plan-corrupt`) when these are not the first bytes of a plan.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let corrupt = || Error::new(Code::PlanCorrupt, "reading the plan: its index is not whole");
         let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(corrupt)?;
@@ -129,13 +129,13 @@ impl PlanIndex {
         if offsets.is_sorted() { Ok(PlanIndex(offsets)) } else { Err(corrupt()) }
     }
 
-    /// Where the split of a task lies in the plan.
+    /// Returns where the split of a task lies in the plan.
     pub fn split(&self, task: TaskIdx) -> Option<ByteRange> {
         let at = task.0 as usize;
         Some(ByteRange { from: *self.0.get(at)?, to: *self.0.get(at + 1)? })
     }
 
-    /// Where the record of the inputs starts.
+    /// Returns where the record of the inputs starts.
     pub fn inputs(&self) -> u64 {
         self.0.last().copied().unwrap_or(0)
     }
@@ -144,7 +144,7 @@ impl PlanIndex {
 /// Reads a whole plan.
 ///
 /// # Errors
-/// As [`frame::read`].
+/// As [`PlanIndex::read`] and [`frame::read`].
 pub fn read(bytes: &[u8]) -> Result<(Vec<Split>, Inputs)> {
     let index = PlanIndex::read(bytes)?;
     let part = |from: u64, to: u64| {

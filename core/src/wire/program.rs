@@ -1,5 +1,5 @@
-//! A program that a driver ships: its executable in blocks, compressed, so that a function of little memory unpacks it as it
-//! comes. One S3 object, `programs/<sha256>`. All integers little-endian.
+//! A shipped program: its executable in compressed blocks, so that a function with little memory can unpack it as it arrives.
+//! One S3 object, `programs/<sha256>`. All integers are little-endian.
 //!
 //! ```text
 //! 0   "KPGM"
@@ -13,22 +13,22 @@
 //!
 //! block:
 //! 0   packed:u32
-//! 4   packed bytes: an lz4 block of the next min(4 MiB, what is left) bytes of the executable; those bytes themselves where
-//!     `packed` is their number, as lz4 would not have made them fewer
+//! 4   packed bytes: an lz4 block of the next min(4 MiB, what is left) bytes of the executable; or those bytes themselves if
+//!     `packed` is their number, as lz4 would not make them fewer
 //! ```
 //!
-//! The object's metadata `kinglet-program` is `<sha256> <bytes of the object>`: what lacks it or does not fit it was written by
-//! something else, and the next driver uploads the program again.
+//! The object's metadata `kinglet-program` is `<sha256> <bytes of the object>`. An object without it, or that does not fit it,
+//! was written by something else, and the next driver uploads the program again.
 //!
-//! zstd would make of a release build's 31 MB, stripped, 12 MB instead of 17: a twentieth of a second less in a function, once
-//! for each program and environment. That is not worth a C library in every function.
+//! zstd would pack the 31 MB of a stripped release build into 12 MB instead of 17, which saves a function a twentieth of a
+//! second, once for each program and environment. That is not worth a C library in every function.
 
 use crate::ids::ProgramId;
 use crate::limits::PROGRAM_BYTES_MAX;
 use crate::{Code, Error, Result};
 use sha2::{Digest, Sha256};
 
-/// What the objects' keys start with.
+/// The prefix of the keys of all programs.
 pub const PREFIX: &str = "programs/";
 
 const MAGIC: [u8; 4] = *b"KPGM";
@@ -36,27 +36,27 @@ const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 56;
 const BLOCK_BYTES: usize = 4 << 20;
 
-/// The key of a program in the work bucket.
+/// Returns the key of a program in the work bucket.
 pub fn key(program: &ProgramId) -> String {
     format!("{PREFIX}{program}")
 }
 
-/// The name of the metadata.
+/// The name of the object's metadata.
 pub const METADATA: &str = "kinglet-program";
 
-/// The metadata of a program's object of so many bytes.
+/// Returns the metadata of a program's object with this many bytes.
 pub fn metadata(program: &ProgramId, bytes: u64) -> String {
     format!("{program} {bytes}")
 }
 
-/// What stands in front of the blocks.
+/// What stands before the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The executable's `e_machine`.
     pub machine: u16,
-    /// The executable's size.
+    /// The executable's size in bytes.
     pub bytes: u64,
-    /// The executable's name.
+    /// The executable's id.
     pub program: ProgramId,
 }
 
@@ -100,7 +100,7 @@ fn corrupt(what: impl Into<String>) -> Error {
     Error::new(Code::ProgramCorrupt, what)
 }
 
-/// The object of an executable.
+/// Packs an executable and returns the object.
 pub fn pack(machine: u16, executable: &[u8], program: ProgramId) -> Vec<u8> {
     let header = Header { machine, bytes: executable.len() as u64, program };
     let mut out = Vec::with_capacity(HEADER_BYTES + executable.len() * 2 / 3);
@@ -115,11 +115,11 @@ pub fn pack(machine: u16, executable: &[u8], program: ProgramId) -> Vec<u8> {
     out
 }
 
-/// Unpacks an object as its bytes come, in memory for one block, and checks all of it.
+/// Unpacks an object as its bytes arrive, in memory for one block, and checks all of it.
 pub struct Unpacker {
     wanted: ProgramId,
     header: Option<Header>,
-    /// What has come and makes no whole block yet.
+    /// The bytes that have arrived and are not a whole block yet.
     pending: Vec<u8>,
     block: Vec<u8>,
     hash: Sha256,
@@ -127,21 +127,22 @@ pub struct Unpacker {
 }
 
 impl Unpacker {
-    /// For the object of this program.
+    /// Makes an unpacker for the object of this program.
     pub fn new(wanted: ProgramId) -> Self {
         let (header, hash) = (None, Sha256::new());
         Unpacker { wanted, header, pending: Vec::new(), block: Vec::new(), hash, unpacked: 0 }
     }
 
-    /// The header, once it has come.
+    /// Returns the header, once it has arrived.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// Takes the object's next bytes and hands on what they bring of the executable.
+    /// Takes the object's next bytes and gives the bytes of the executable that they complete to `write`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when they are not what was packed; what `write` returns.
+    /// Returns [`Error::Corrupt`] (`program-corrupt`) when the bytes are not what was packed, [`Error::StaleDeployment`]
+    /// (`program-version`) when another version packed them, or the error of `write`.
     pub fn push(&mut self, bytes: &[u8], write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.pending.extend_from_slice(bytes);
         let mut at = 0;
@@ -180,10 +181,10 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Says whether the whole executable has come.
+    /// Checks that the whole executable has arrived, and returns its header.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when something is missing, or the executable has not the SHA-256 that it is named by.
+    /// Returns [`Error::Corrupt`] (`program-corrupt`) when something is missing, or the executable's SHA-256 is not its id.
     pub fn finish(self) -> Result<Header> {
         let header = self.header.ok_or_else(|| corrupt("it is too short"))?;
         if self.unpacked != header.bytes || !self.pending.is_empty() {

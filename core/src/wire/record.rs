@@ -1,5 +1,5 @@
-//! What a commit says of the attempt whose output counts. Stored in a frame, in an attribute of a group item. A map record is of
-//! version 1, a reduce record of version 2.
+//! Records: what a commit says about the attempt whose output counts. A record is stored in a frame, in an attribute of a group
+//! item. Map records have version 1, reduce records version 2.
 
 use super::frame::{Framed, Kind};
 use crate::ids::{AttemptId, Timestamp};
@@ -13,20 +13,20 @@ pub enum Placement {
     Inline,
     /// In one S3 object, with its [`RunIndex`] in DynamoDB.
     Object,
-    /// Nowhere: there is no pair.
+    /// Nowhere: there are no pairs.
     Nowhere,
 }
 
-/// Where a map task stopped before its split's end: its next piece goes on there.
+/// Where a map task stopped before its split's end, and its next piece starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The position in the split's list of ranges.
+    /// The position of the object in the split's list of ranges.
     pub range_idx: u32,
-    /// The offset in that object.
+    /// The offset in that object, in bytes.
     pub offset: u64,
 }
 
-/// The requests an attempt sent, by what they cost.
+/// How many requests an attempt sent, by what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     /// S3: PUT, COPY, POST and LIST.
@@ -43,7 +43,7 @@ pub struct Requests {
     pub read_milliunits: u64,
     /// Lambda invocations.
     pub lambda: u64,
-    /// Of all these, how many were sent again by the SDK.
+    /// How many of these requests were repeats by the SDK.
     pub again: u64,
 }
 
@@ -65,18 +65,18 @@ impl std::ops::AddAssign for Requests {
 pub struct Usage {
     /// When the handler started.
     pub started_at: Timestamp,
-    /// From then to the commit, in milliseconds.
+    /// The time from then to the commit, in milliseconds.
     pub ran_ms: u64,
-    /// The function's start, when this was its first invocation, in milliseconds.
+    /// How long the function took to start, if this was its first invocation, in milliseconds.
     pub init_ms: u64,
     /// The function's memory in MB.
     pub memory_mb: u32,
-    /// Up to the commit, which is not in it; of what belongs to no task, all.
+    /// The requests before the commit, without the commit itself. For work that belongs to no task, all requests.
     pub requests: Requests,
 }
 
 impl Usage {
-    /// What Lambda bills for it: init and run, times memory, in GB-seconds.
+    /// Returns what Lambda bills for it, in GB-seconds: the time of init and run, times the memory.
     pub fn gb_seconds(&self) -> f64 {
         (self.ran_ms + self.init_ms) as f64 / 1e3 * f64::from(self.memory_mb) / 1024.0
     }
@@ -90,21 +90,20 @@ impl Framed for Usage {
 /// A committed map attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapRecord {
-    /// Which one.
+    /// The attempt that was committed.
     pub attempt: AttemptId,
-    /// Bytes assigned to this piece; what it hands back not counted.
+    /// Bytes assigned to this piece, without those that it handed back.
     pub bytes_assigned: u64,
-    /// Where this piece's whole records lie in the object, for a split that is one range. `None` when no record
-    /// starts in it.
+    /// Where this piece's whole records lie in the object, if the split is one range. `None` if no record starts in it.
     pub taken: Option<ByteRange>,
     /// Bytes of the records read.
     pub bytes_read: u64,
-    /// CRC-32 of these bytes, in order.
+    /// The CRC-32 of these bytes, in order.
     pub crc32: u32,
     /// Records given to `map`.
     pub records: u64,
-    /// Records that were not valid and were left out: none yet, as every format fails the job at such a record. Formats that may
-    /// reject records will count them here.
+    /// Records that were not valid and were skipped: always 0 so far, as every format fails the job at such a record. Formats
+    /// that skip such records will count them here.
     pub rejected: u64,
     /// Pairs that `map` emitted.
     pub pairs_emitted: u64,
@@ -112,11 +111,11 @@ pub struct MapRecord {
     pub pairs_out: u64,
     /// Bytes of the runs.
     pub run_bytes: u64,
-    /// Where they lie.
+    /// Where the runs lie.
     pub placement: Placement,
-    /// How often memory was full.
+    /// How often a thread's tables were spilled to `/tmp`.
     pub spills: u64,
-    /// What is left for the next piece.
+    /// Where the next piece starts, if the attempt handed the rest of its split back.
     pub remainder: Option<Position>,
     /// Time and requests.
     pub usage: Usage,
@@ -130,7 +129,7 @@ impl Framed for MapRecord {
 /// A committed reduce attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReduceRecord {
-    /// Which one.
+    /// The attempt that was committed.
     pub attempt: AttemptId,
     /// Runs merged.
     pub runs: u64,
@@ -142,9 +141,9 @@ pub struct ReduceRecord {
     pub records_out: u64,
     /// Bytes of the part.
     pub bytes_out: u64,
-    /// CRC-32 of the part.
+    /// The CRC-32 of the part.
     pub crc32: u32,
-    /// The upload that will become the part, where the job writes an output.
+    /// The upload that will become the part, if the job writes an output.
     pub upload: Option<OpenUpload>,
     /// Time and requests.
     pub usage: Usage,
@@ -155,31 +154,31 @@ impl Framed for ReduceRecord {
     const VERSION: u8 = 2;
 }
 
-/// A multipart upload of which all bytes are sent, and which nobody has completed: until then it is no object. It can be
-/// completed once or aborted once, and never both, so whoever holds it can make its object appear once and not again.
+/// A multipart upload whose bytes are all sent but which nobody has completed: it is not an object yet. It can be completed or
+/// aborted once, and never both, so whoever holds its id can make its object appear once, and not again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenUpload {
-    /// S3's name for it.
+    /// S3's id of the upload.
     pub id: String,
-    /// The ETags of its parts, in order; none where they are more than [`ETAGS_MAX`], and S3 has to be asked for them.
+    /// The ETags of its parts, in order. It is empty if there are more than [`ETAGS_MAX`]; then S3 must be asked for them.
     pub etags: Vec<String>,
 }
 
 impl OpenUpload {
-    /// The upload as a record holds it.
+    /// Returns the upload as a record holds it: with at most [`ETAGS_MAX`] ETags.
     #[must_use]
     pub fn bounded(self) -> Self {
         if self.etags.len() > ETAGS_MAX { OpenUpload { etags: vec![], ..self } } else { self }
     }
 }
 
-/// How many ETags a record holds, so that 32 of them fit into the 400 KB of an item by far.
+/// How many ETags a record holds at most, so that 32 records easily fit into the 400 KB of an item.
 pub const ETAGS_MAX: usize = 64;
 
 /// Where the run of each partition lies in a map attempt's object: run `n` is the bytes `ends[n-1]..ends[n]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunIndex {
-    /// Behind the last byte of each run.
+    /// The offset after the last byte of each run.
     pub ends: Vec<u64>,
 }
 
@@ -189,7 +188,7 @@ impl Framed for RunIndex {
 }
 
 impl RunIndex {
-    /// The bytes of one partition's run.
+    /// Returns where the run of one partition lies.
     pub fn range(&self, partition: u32) -> Option<ByteRange> {
         let at = partition as usize;
         let from = if at == 0 { 0 } else { *self.ends.get(at - 1)? };

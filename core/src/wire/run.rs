@@ -1,4 +1,4 @@
-//! A run: the pairs of one partition from one map attempt, sorted by key. Version 1. All integers little-endian.
+//! A run: the pairs of one partition from one map attempt, sorted by key. Version 1. All integers are little-endian.
 //!
 //! ```text
 //! run      = header block* end
@@ -14,37 +14,37 @@
 //! varint   = seven bits a byte, low bits first, the high bit set on all but the last
 //! ```
 //!
-//! A reader that meets the end of its bytes before `end` reports a truncated run; it never takes it for a short one.
+//! A reader whose bytes end before `end` reports a truncated run; it never takes that for a short run.
 //! The golden file is `core/tests/golden/run-v1.bin`.
 
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 
-/// Where a block ends, unless one pair alone is larger. Small enough that a merge of many runs fits in memory, large enough
-/// that the header and the seam cost nothing.
+/// The size at which a block ends, in bytes (128 KiB), unless a single pair is larger. It is small enough that a merge of many
+/// runs fits into memory, and large enough that the header and the start of a new block cost nothing.
 pub const BLOCK_BYTES: usize = 128 << 10;
 
 const MAGIC: [u8; 8] = *b"KRUN\x01\x00\x00\x00";
 const BLOCK_HEADER_BYTES: usize = 12;
 
-/// A block may hold one pair of the largest size, and no more.
+/// The largest block that a reader accepts, in bytes: a block may hold one pair of the largest size.
 const BLOCK_BYTES_MAX: usize = crate::limits::KEY_BYTES_MAX + crate::limits::VALUE_BYTES_MAX + (1 << 20);
 
 /// How the blocks of a run are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// As they are.
+    /// Not compressed.
     None,
-    /// LZ4 block format, where it makes them smaller.
+    /// In LZ4 block format, if that makes them smaller.
     #[default]
     Lz4,
 }
 
 /// Writes one run into a buffer that the caller may drain at any time.
 pub struct RunWriter {
-    /// What is written so far and not drained.
+    /// The bytes that are written and not drained yet.
     pub out: Vec<u8>,
     compression: Compression,
     block: Vec<u8>,
@@ -64,20 +64,21 @@ impl RunWriter {
         }
     }
 
-    /// Adds a pair; keys must come in ascending order. `key` is exchanged for the buffer of the key before it, so that a
-    /// caller that fills it anew each time allocates nothing.
+    /// Adds a pair; keys must come in ascending order. `key` is swapped with the buffer of the key before it, so that a caller
+    /// that refills it each time allocates nothing.
     ///
     /// # Errors
-    /// When the value cannot be encoded.
+    /// Returns [`Error::UserCode`] (`value-encode`) when the value cannot be encoded, and [`Error::Limit`] (`value-too-long`)
+    /// when its encoding is longer than 512 MiB.
     #[inline]
     pub fn push<V: Serialize>(&mut self, key: &mut Vec<u8>, value: &V) -> Result<()> {
         self.push_with(key, |block| crate::codec::encode_into(value, block))
     }
 
-    /// Adds a pair whose value is encoded already.
+    /// Adds a pair whose value is already encoded.
     ///
     /// # Errors
-    /// When the value is too long.
+    /// Returns [`Error::Limit`] (`value-too-long`) when the value is longer than 512 MiB.
     pub fn push_encoded(&mut self, key: &mut Vec<u8>, value: &[u8]) -> Result<()> {
         self.push_with(key, |block| {
             block.extend_from_slice(value);
@@ -130,7 +131,7 @@ impl RunWriter {
         let mut stored_bytes = raw_bytes;
         if self.compression == Compression::Lz4 {
             self.out.resize(stored_at + lz4_flex::block::get_maximum_output_size(raw_bytes), 0);
-            // The output is as large as it can get: compression cannot fail; if it does, the block is stored as it is.
+            // The output buffer has the largest size possible, so compression cannot fail. If it did, the block would be stored raw.
             stored_bytes = lz4_flex::block::compress_into(&self.block, &mut self.out[stored_at..]).unwrap_or(raw_bytes);
             self.out.truncate(stored_at + stored_bytes);
         }
@@ -145,7 +146,7 @@ impl RunWriter {
         self.block.clear();
     }
 
-    /// Ends the run. Returns what is not drained and the number of pairs.
+    /// Ends the run. Returns the bytes that are not drained yet and the number of pairs.
     pub fn finish(mut self) -> (Vec<u8>, u64) {
         self.end_block();
         let pairs = self.pairs.to_le_bytes();
@@ -211,7 +212,7 @@ fn read_varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
     None
 }
 
-/// Reads one run, pair by pair, from anything that reads: it holds one block at a time.
+/// Reads one run, pair by pair, from any source. It holds one block at a time.
 pub struct RunReader<R> {
     source: R,
     name: String,
@@ -223,11 +224,11 @@ pub struct RunReader<R> {
     pairs: u64,
 }
 
-/// A run that can be read from anywhere.
+/// A reader of a run whose source has any type.
 pub type AnyRun = RunReader<Box<dyn Read + Send>>;
 
 impl<R: Read + Send + 'static> RunReader<R> {
-    /// Forgets what it reads from.
+    /// Hides the type of the source.
     pub fn boxed(self) -> AnyRun {
         RunReader {
             source: Box::new(self.source),
@@ -243,10 +244,12 @@ impl<R: Read + Send + 'static> RunReader<R> {
 }
 
 impl<R: Read> RunReader<R> {
-    /// Opens a run; `name` says in errors which one it is. Stands before the first pair: call [`Self::advance`].
+    /// Opens a run, which `name` names in errors. The reader then stands before the first pair: call [`Self::advance`].
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when these are not the bytes of a run of this version; what `source` reports.
+    /// Returns [`Error::Corrupt`] when these are not the bytes of a run (`run-magic`, `run-truncated`),
+    /// [`Error::StaleDeployment`] (`run-version`) when the run is of another version, and [`Error::Service`] (`run-read`) when
+    /// `source` cannot be read.
     pub fn open(mut source: R, name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let mut magic = [0; 8];
@@ -274,10 +277,11 @@ impl<R: Read> RunReader<R> {
         })
     }
 
-    /// Goes to the next pair; `false` at the end of the run.
+    /// Goes to the next pair. Returns `false` at the end of the run.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when a checksum, a length or the number of pairs is wrong, or the run ends early.
+    /// Returns [`Error::Corrupt`] when a checksum, a length or the number of pairs is wrong (`run-corrupt`) or the run ends
+    /// early (`run-truncated`), and [`Error::Service`] (`run-read`) when the source cannot be read.
     #[inline]
     pub fn advance(&mut self) -> Result<bool> {
         if self.at == self.block.len() && !self.next_block()? {
@@ -354,13 +358,13 @@ impl<R: Read> RunReader<R> {
         Ok(true)
     }
 
-    /// The key of the pair it stands on.
+    /// Returns the key of the pair that it stands on.
     #[inline(always)]
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// The encoded value of the pair it stands on.
+    /// Returns the encoded value of the pair that it stands on.
     #[inline(always)]
     pub fn value(&self) -> &[u8] {
         &self.block[self.value.clone()]

@@ -1,4 +1,4 @@
-//! The job as the driver submits it. Stored in a frame, version 5.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 5.
 
 use super::frame::{Framed, Kind};
 use super::owner::OWNER;
@@ -7,7 +7,7 @@ use crate::budget::TRIES_MAX;
 use crate::ids::{JobId, ProgramId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Everything that a worker must know of a job.
+/// Everything that a worker must know about a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// [`crate::Job::NAME`].
@@ -16,37 +16,37 @@ pub struct JobSpec {
     pub signature: String,
     /// The job's fields, encoded.
     pub params: Vec<u8>,
-    /// What to read.
+    /// What it reads.
     pub inputs: Vec<InputSpec>,
-    /// Where to write.
+    /// Where it writes.
     pub output: OutputSpec,
-    /// How.
+    /// How it runs.
     pub options: OptionsSpec,
-    /// The shipped program that holds the job; without one, the functions hold it themselves.
+    /// The shipped program that has the job; without one, the functions have it themselves.
     pub program: Option<ProgramId>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When map tasks are batches of calls of a function, one an item: which, and what becomes of their results.
+    /// If map tasks are batches of calls of a function, one for each item: which function, and what becomes of the results.
     pub calls: Option<CallsSpec>,
 }
 
 impl JobSpec {
-    /// Whether it writes an output; the results of calls are fetched by the driver.
+    /// Returns whether the job writes an output. Of a map of calls, the driver fetches the results instead.
     pub fn writes_output(&self) -> bool {
         self.calls.as_ref().is_none_or(|calls| calls.then == Then::Job)
     }
 }
 
-/// Calls of a function. The job that `job` names then is none, but for [`Then::Job`]: the name is the function's.
+/// The calls of a function. Except with [`Then::Job`] there is no job then, and [`JobSpec::job`] is the function's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallsSpec {
-    /// What is called.
+    /// The function that is called.
     pub function: FunctionSpec,
-    /// What follows.
+    /// What becomes of the results.
     pub then: Then,
-    /// How many calls each task makes, but perhaps for the last.
+    /// How many calls each task makes; the last may make fewer.
     pub per_task: u32,
-    /// How many of them run at once, where that is not as many as the function has threads.
+    /// How many calls of a task run at once. By default, as many as the function has threads.
     pub at_once: Option<u16>,
 }
 
@@ -64,10 +64,10 @@ pub struct FunctionSpec {
 pub enum Then {
     /// The driver reads them. There is no reduce task and no output.
     Collect,
-    /// One reduce task calls another function with all of them, as a list in the order of the inputs; the driver reads what that
-    /// returns. There is no output.
+    /// One reduce task calls another function with all of them, as a list in the order of the inputs, and the driver reads
+    /// what it returns. There is no output.
     Reduce(FunctionSpec),
-    /// They are lists of the job's pairs and go to its reduce, in place of what its `map` emits.
+    /// They are lists of the job's pairs and go to its `reduce`, in place of the pairs that its `map` would emit.
     Job,
 }
 
@@ -83,7 +83,7 @@ pub struct InputSpec {
     pub bucket: String,
     /// Which of its objects.
     pub objects: Objects,
-    /// What the user calls it: a path or an `s3://` URI. With a key of the bucket behind it, it names one object.
+    /// What the user calls it: a path or an `s3://` URI. With a key of the bucket appended, it names one object.
     pub shown: String,
 }
 
@@ -92,11 +92,12 @@ pub struct InputSpec {
 pub enum Objects {
     /// The object with this key.
     One(String),
-    /// All objects whose keys start so.
+    /// All objects whose keys start with this.
     Prefix(String),
-    /// All objects whose keys match: `*` and `?` match within a segment, `**` across segments, `[…]` and `{a,b}` as in a shell.
+    /// All objects whose keys match this pattern: `*` and `?` match within a segment, `**` across segments, `[…]` and `{a,b}`
+    /// as in a shell.
     Glob(String),
-    /// The object with this key, or, where there is none, all objects below it as a folder.
+    /// The object with this key, or, if there is none, all objects below it as a folder.
     OneOrFolder(String),
     /// Items that the driver made, in an object that it wrote.
     Items(ItemsSpec),
@@ -107,18 +108,18 @@ pub enum Objects {
 pub struct ItemsSpec {
     /// Its key.
     pub key: String,
-    /// As it was written, quotes included; every read demands it.
+    /// Its ETag when it was written, quotes included; every read demands it.
     pub etag: String,
     /// How many items it holds.
     pub items: u64,
-    /// Their bytes, behind which the index of splits starts.
+    /// How many bytes the items have; the index of splits starts after them.
     pub items_bytes: u64,
     /// How many splits they are cut into.
     pub splits: u32,
 }
 
 impl InputSpec {
-    /// How many items the driver made for it; 0 when it was not made but listed.
+    /// Returns how many items the driver made, or 0 for objects that are listed.
     pub fn items(&self) -> u64 {
         match &self.objects {
             Objects::Items(made) => made.items,
@@ -126,7 +127,7 @@ impl InputSpec {
         }
     }
 
-    /// What the user calls the object with this key.
+    /// Returns what the user calls the object with this key.
     pub fn shown_key(&self, key: &str) -> String {
         match (&self.objects, self.shown.strip_prefix("s3://")) {
             (_, Some(_)) => format!("s3://{}/{key}", self.bucket),
@@ -145,51 +146,51 @@ impl InputSpec {
 pub struct OutputSpec {
     /// The bucket.
     pub bucket: String,
-    /// In front of every key: empty, or ending in `/`.
+    /// The prefix of every key: empty, or ending in `/`.
     pub prefix: String,
     /// What the user calls it.
     pub shown: String,
-    /// Whether the result that is there may be replaced.
+    /// Whether a result that is already there may be replaced.
     pub overwrite: bool,
 }
 
 /// The name of the manifest within an output.
 pub const MANIFEST: &str = "_manifest.json";
 
-/// What the names of parts start with.
+/// The prefix of the names of parts.
 pub const PART: &str = "part-";
 
-/// The name of a part within an output: it carries the job, so that no two jobs ever write to one key.
+/// Returns the name of a part within an output. It contains the job's id, so that no two jobs ever write to the same key.
 pub fn part_name(partition: u32, job: &JobId) -> String {
     format!("{PART}{partition:05}-{job}")
 }
 
-/// The job whose part a name within an output is, if it is a part's.
+/// Returns the job whose part has this name within an output, if it is the name of a part.
 pub fn part_job(name: &str) -> Option<JobId> {
     let (partition, job) = name.strip_prefix(PART)?.split_once('-')?;
     let is_number = partition.len() >= 5 && partition.bytes().all(|b| b.is_ascii_digit());
-    // Another file of the user's may be called part-2024-01: an id has its own form.
+    // A file of the user's may be called part-2024-01, which has no job's id.
     let job: JobId = job.parse().ok().filter(|_| is_number)?;
     job.created_at().map(|_| job)
 }
 
 impl OutputSpec {
-    /// The key of a job's part.
+    /// Returns the key of a job's part.
     pub fn part_key(&self, partition: u32, job: &JobId) -> String {
         format!("{}{}", self.prefix, part_name(partition, job))
     }
 
-    /// The key of the claim to it.
+    /// Returns the key of the claim to the output.
     pub fn owner_key(&self) -> String {
         format!("{}{OWNER}", self.prefix)
     }
 
-    /// The key of the manifest.
+    /// Returns the key of the manifest.
     pub fn manifest_key(&self) -> String {
         format!("{}{MANIFEST}", self.prefix)
     }
 
-    /// What the user calls one of its objects.
+    /// Returns what the user calls the object of the output with this key.
     pub fn shown_key(&self, key: &str) -> String {
         format!("{}/{}", self.shown.trim_end_matches('/'), key.strip_prefix(&self.prefix).unwrap_or(key))
     }
@@ -202,24 +203,24 @@ pub struct OptionsSpec {
     pub split_bytes: Option<u64>,
     /// How many reduce partitions, and so parts, there are.
     pub partitions: Option<u32>,
-    /// How many functions can run at once; splits are sized so that all have work.
+    /// How many functions can run at once; splits are sized so that all of them have work.
     pub concurrency: u32,
     /// How runs are stored.
     pub compression: Compression,
     /// How often a task may be tried.
     pub tries_max: u16,
-    /// How long the job may take in all, in milliseconds; [`crate::limits::JOB_MS_MAX`] by default. A job that waits behind another
-    /// for Lambda's functions takes time as well.
+    /// How long the job may take in all, in milliseconds; [`crate::limits::JOB_MS_MAX`] by default. The time that it waits for
+    /// functions that another job occupies counts as well.
     pub ms_max: Option<u64>,
-    /// Runs of a task that hold at most this many bytes together lie in DynamoDB. `None`: where that is cheaper.
+    /// The runs of a task lie in DynamoDB if they have at most this many bytes together. `None`: if that is cheaper.
     pub inline_bytes_max: Option<u64>,
-    /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most what its
-    /// function's timeout allows.
+    /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most as long as
+    /// its function's timeout allows.
     pub map_ms_max: Option<u64>,
 }
 
 impl OptionsSpec {
-    /// Leaves every choice to the splitter, on a stack that runs so many functions at once.
+    /// Returns options that leave every choice to the splitter, on a stack that runs `concurrency` functions at once.
     pub fn for_concurrency(concurrency: u32) -> Self {
         OptionsSpec {
             split_bytes: None,

@@ -1,5 +1,5 @@
-//! X-Ray's tracing header, by which the logs and segments of all functions of a job belong together. All of a job have one
-//! root, which is made of the job's id, so that nobody has to store or hand on more than that.
+//! X-Ray's tracing header, which ties together the logs and segments of all functions of a job. All invocations of a job have
+//! the same root, which is made of the job's id, so that nothing else has to be stored or handed on.
 //!
 //! ```text
 //! X-Amzn-Trace-Id: Root=1-6920116c-019aa5440eb0f0a9c3d5e7ab;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:5fd2c4a1:0
@@ -9,10 +9,10 @@
 //!                       └ version
 //! ```
 //!
-//! A function that invokes another hands on the header it was given, as it was given, when it is of the same job: then
-//! X-Ray knows who asked whom, and the decision whether to record stays what it was. Others (the driver, the sweeper) send the
-//! root alone. With no decision in it, Lambda asks X-Ray for one where tracing is active, which is the splitter's first
-//! invocation as a rule, and does not record where it is not.
+//! A function that invokes another hands on the header that it was given, unchanged, if it is of the same job: then X-Ray knows
+//! who invoked whom, and the decision whether to record stays the same. Others (the driver, the sweeper) send only the root. A
+//! header without a decision makes Lambda ask X-Ray for one if tracing is active for the function, and not record if it is not;
+//! usually that is the splitter's first invocation.
 //! <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html>, 2026-11.
 
@@ -21,21 +21,22 @@ use crate::ids::JobId;
 /// The header's name in requests.
 pub const HEADER: &str = "x-amzn-trace-id";
 
-/// The trace of a job: `1-6920116c-019aa5440eb0f0a9c3d5e7ab`.
+/// Returns the root of a job's trace: `1-6920116c-019aa5440eb0f0a9c3d5e7ab`.
 pub fn root_of(job: &JobId) -> String {
-    // An id that is not of a driver's making still gets a trace of its own, by its last hexadecimal digits.
+    // An id that no driver made still gets a trace of its own, by its last hexadecimal digits.
     let digits: String = job.as_str().chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
     let ms = job.as_str().split_once('-').and_then(|(ms, _)| u64::from_str_radix(ms, 16).ok()).unwrap_or(0);
     let unique = &digits[digits.len().saturating_sub(24)..];
     format!("1-{:08x}-{unique:0>24}", (ms / 1000) as u32)
 }
 
-/// The root in a header.
+/// Returns the root in a header.
 pub fn root(header: &str) -> Option<&str> {
     header.split(';').find_map(|field| field.trim().strip_prefix("Root="))
 }
 
-/// The header for invoking a function of a job, by one that was itself invoked with the header `given`, if any.
+/// Returns the header with which to invoke a function of a job. `given` is the header with which the caller itself was invoked,
+/// if it was.
 pub fn header(job: &JobId, given: Option<&str>) -> String {
     let own = root_of(job);
     let sendable = |header: &&str| header.bytes().all(|b| (b' '..=b'~').contains(&b));
