@@ -1,4 +1,4 @@
-//! What a call is given beside its input: who it is, how long it has, S3, what is shared, and ways to say how far it is.
+//! The context that a call is given along with its input: its identity, its deadline, S3, shared data, its log, its progress.
 
 use bytes::Bytes;
 use kinglet_aws::objects::Replace;
@@ -14,39 +14,42 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::{Handle, Runtime};
 
-/// The most that one call may log, in bytes; what is beyond is left out.
+/// The most that one call may log, in bytes (64 KiB); lines beyond that are dropped.
 const LOG_BYTES_MAX: usize = 64 << 10;
 
-/// Where a batch of calls runs.
+/// The place where a batch of calls runs.
 pub struct CallPlace {
     /// The map that the calls belong to.
     pub job: JobId,
     /// The function's name.
     pub function: String,
-    /// Which execution of the batch.
+    /// The execution of the batch.
     pub attempt: AttemptId,
-    /// When Lambda will kill it.
+    /// When Lambda will kill the function.
     pub deadline: SystemTime,
     /// The function's memory in MB.
     pub memory_mb: u32,
-    /// How many threads that brings.
+    /// How many threads the function runs.
     pub threads: usize,
-    /// Where it may write.
+    /// The directory in which it may write.
     pub tmp: PathBuf,
-    /// S3.
+    /// The client for S3.
     pub objects: Objects,
     /// The bucket for intermediate data.
     pub work_bucket: String,
     /// The services' time.
     pub clock: Clock,
-    /// What drives the worker itself.
+    /// The Tokio runtime of the worker itself.
     pub worker: Handle,
-    /// What its calls say and are told while they run.
+    /// What its calls report and are told while they run.
     pub ends: CallEnds,
 }
 
 impl CallPlace {
-    /// A try of a task that calls this function. Must be called where a Tokio runtime runs.
+    /// Makes the place of a try of a task that calls this function.
+    ///
+    /// # Panics
+    /// Panics outside of a Tokio runtime.
     pub fn of(task: &Try<'_>, function: &str, ends: CallEnds) -> Self {
         let Worker { conductor, memory_mb, threads, tmp, .. } = &**task.worker;
         CallPlace {
@@ -65,8 +68,8 @@ impl CallPlace {
         }
     }
 
-    /// What drives the futures of calls, once there are any: not what the worker's own signs of life need, as the tasks that a
-    /// future starts may keep their threads for long.
+    /// Returns the Tokio runtime that runs the futures of calls, which starts when it is first needed. It is not the worker's
+    /// own, which must send signs of life: the tasks that a future starts may block their threads for long.
     fn runtime(&self) -> Handle {
         static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
         let start = || {
@@ -81,7 +84,7 @@ impl CallPlace {
     }
 }
 
-/// What passes between the calls of a batch and whoever runs it, while they run.
+/// What passes between the calls of a batch and the worker while they run.
 #[derive(Clone, Default)]
 pub struct CallEnds(Arc<Ends>);
 
@@ -97,30 +100,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl CallEnds {
-    /// Tells all calls that nobody waits for them any more.
+    /// Tells all calls that nobody waits for their results any more.
     pub fn cancel_all(&self) {
         self.0.all_cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Tells some calls that nobody waits for them any more.
+    /// Tells some calls that nobody waits for their results any more.
     pub fn cancel(&self, calls: &[u32]) {
         lock(&self.0.cancelled).extend(calls);
     }
 
-    /// Whether nobody waits for a call any more.
+    /// Returns whether nobody waits for a call's result any more.
     pub fn is_cancelled(&self, call: u32) -> bool {
         self.0.all_cancelled.load(Ordering::Relaxed) || lock(&self.0.cancelled).contains(&call)
     }
 
-    /// How far each call is that has said so.
+    /// Returns the progress of each call that has reported any, from 0 to 1.
     pub fn progress(&self) -> BTreeMap<u32, f32> {
         lock(&self.0.progress).clone()
     }
 }
 
-/// What a function is given that asks for it: the call's identity, its deadline, S3, shared data, its log and its progress.
+/// The context of a call, for a function that takes one: the call's identity, its deadline, S3, shared data, its log and its
+/// progress.
 ///
-/// A plain function takes `&Context`, an `async fn` takes `Context`, which is cheap to clone. Whatever waits comes in two
+/// A plain function takes `&Context`; an `async fn` takes `Context`, which is cheap to clone. Methods that wait come in two
 /// forms, an `async` one and a `blocking_` one for plain functions.
 #[derive(Clone)]
 pub struct Context {
@@ -130,69 +134,72 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context of one call.
+    /// Makes the context of one call.
     pub fn new(place: Arc<CallPlace>, call: u32) -> Self {
         Context { place, call, log: Arc::default() }
     }
 
-    /// Which call of its map this is, from 0: the position of its input.
+    /// Returns the number of this call in its map, from 0: the position of its input.
     pub fn call(&self) -> u32 {
         self.call
     }
 
-    /// The map's id in the ledger.
+    /// Returns the map's id in the ledger.
     pub fn job(&self) -> &JobId {
         &self.place.job
     }
 
-    /// The function's name.
+    /// Returns the function's name.
     pub fn function(&self) -> &str {
         &self.place.function
     }
 
-    /// Which try of its batch this is, from 0. A call may run more than once, as after a crash, even at the same time; one
-    /// result counts.
+    /// Returns which execution of its batch this is; its `number` counts the tries from 0. A call may run more than once, such
+    /// as after a crash, and even twice at the same time; only one result counts.
     pub fn attempt(&self) -> AttemptId {
         self.place.attempt
     }
 
-    /// When the function will be killed.
+    /// Returns when Lambda will kill the function.
     pub fn deadline(&self) -> SystemTime {
         self.place.deadline
     }
 
-    /// How long that is from now.
+    /// Returns how long it is until the deadline.
     pub fn time_left(&self) -> Duration {
         self.place.deadline.duration_since(SystemTime::now()).unwrap_or_default()
     }
 
-    /// The function's memory in MB.
+    /// Returns the function's memory in MB.
     pub fn memory_mb(&self) -> u32 {
         self.place.memory_mb
     }
 
-    /// How many threads that brings. As many calls of a batch run at once.
+    /// Returns how many threads the function runs. By default, that many calls of a batch run at once.
     pub fn threads(&self) -> usize {
         self.place.threads
     }
 
-    /// Where it may write files: the function's `/tmp`, which later calls may find as it was left.
+    /// Returns the directory in which the call may write files: the function's `/tmp`. Later calls may find there what this
+    /// one leaves.
     pub fn tmp(&self) -> &Path {
         &self.place.tmp
     }
 
-    /// Whether nobody waits for the result any more. It is looked up every 1.25 to 1.75 s, so a call of some length may ask often.
-    /// The progress of a function that reduces, or whose pairs go to a job's `reduce`, is not seen.
+    /// Returns whether nobody waits for the result any more. The worker looks it up every 1.25 to 1.75 s, and this only reads
+    /// what it found, so a long call may ask often.
     pub fn is_cancelled(&self) -> bool {
         self.place.ends.is_cancelled(self.call)
     }
 
-    /// Says how far the call is, from 0 to 1. The driver sees it within a few seconds.
+    /// Reports how far the call is, from 0 to 1. The driver sees it within a few seconds, except for a function that reduces
+    /// or whose pairs go to a job's `reduce`.
     pub fn progress(&self, done: f32) {
         lock(&self.place.ends.0.progress).insert(self.call, done.clamp(0.0, 1.0));
     }
 
-    /// Adds a line to the call's log, which comes back with its result, up to 64 KB.
+    /// Adds a line to the call's log, which comes back with its result. A line that would make the log longer than 64 KiB is
+    /// left out of it.
     pub fn log(&self, line: impl Into<String>) {
         let line = line.into();
         tracing::info!(job = %self.place.job, call = self.call, "{line}");
@@ -202,21 +209,23 @@ impl Context {
         }
     }
 
-    /// What was logged.
+    /// Takes the lines that were logged.
     pub fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.log))
     }
 
-    /// Reads a whole object of S3.
+    /// Reads a whole object from S3.
     ///
     /// # Errors
-    /// [`Error::Input`] when the URI is none, when there is no such object or the function's role may not read it.
+    /// Returns [`Error::Input`] when the URI names no object (`uri`), the object or its bucket is missing (`object-missing`,
+    /// `bucket-missing`), or the function's role may not read it (`access-denied`). Otherwise returns a service error
+    /// (`throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn get(&self, uri: &str) -> Result<Bytes> {
         let (bucket, key) = bucket_and_key(uri)?;
         self.place.objects.get(bucket, key, None).await
     }
 
-    /// [`Context::get`] for plain functions.
+    /// Does what [`Context::get`] does, for plain functions.
     ///
     /// # Errors
     /// As [`Context::get`].
@@ -224,17 +233,19 @@ impl Context {
         self.wait(self.get(uri))
     }
 
-    /// Writes an object to S3, in place of what is there. A call may run twice: what it writes should have the same name and
+    /// Writes an object to S3, and replaces one that is there. A call may run twice, so it should write the same name and
     /// content each time.
     ///
     /// # Errors
-    /// [`Error::Input`] when the URI is none, or the function's role may not write there.
+    /// Returns [`Error::Input`] when the URI names no object (`uri`), the bucket is missing (`bucket-missing`), or the
+    /// function's role may not write there (`access-denied`). Otherwise returns a service error (`throttled`, `unreachable`,
+    /// …) when S3 cannot be reached or refuses.
     pub async fn put(&self, uri: &str, body: impl Into<Bytes>) -> Result<()> {
         let (bucket, key) = bucket_and_key(uri)?;
         self.place.objects.put(bucket, key, body.into(), Replace::Yes).await.map(drop)
     }
 
-    /// [`Context::put`] for plain functions.
+    /// Does what [`Context::put`] does, for plain functions.
     ///
     /// # Errors
     /// As [`Context::put`].
@@ -242,8 +253,8 @@ impl Context {
         self.wait(self.put(uri, body))
     }
 
-    /// The URI of an object that is the map's own: it goes with the map's other data after 7 days. `name` must be the same
-    /// each time the call runs, and another for each call.
+    /// Returns the URI of an object that belongs to the map and is deleted with the map's other data after 7 days. `name` must
+    /// be the same each time the call runs, and different for each call.
     pub fn scratch_uri(&self, name: &str) -> String {
         format!("s3://{}/jobs/{}/objects/{name}", self.place.work_bucket, self.place.job)
     }

@@ -1,5 +1,5 @@
-//! Which Rust functions can be called: every combination of plain or async, with or without a [`Context`], returning a value or
-//! a [`UserResult`].
+//! The Rust functions that can be called: plain or async, with or without a [`Context`], returning a value or a
+//! [`UserResult`].
 
 use crate::context::Context;
 use kinglet_core::Value;
@@ -8,8 +8,8 @@ use std::future::Future;
 
 /// A function that can be called on a stack.
 ///
-/// It takes one input, and perhaps a [`Context`] before it, and returns a value or a [`UserResult`] of one. It may be `async`:
-/// then it takes its `Context` by value. Inputs and values are anything that serde can write and read.
+/// It takes one input, optionally with a [`Context`] before it, and returns a value or a [`UserResult`] of one. It may be
+/// `async`; then it takes its `Context` by value. Inputs and values are anything that serde can write and read.
 ///
 /// ```
 /// # use kinglet_calls::{Context, Function};
@@ -31,7 +31,8 @@ use std::future::Future;
 /// # is(square); is(parse); is(count); is(size);
 /// ```
 ///
-/// A function item or a closure that captures nothing, not a function pointer: the function is known by its type.
+/// It must be a function item or a closure that captures nothing, not a function pointer, as it is known by its type. Its input
+/// and its value must be able to travel:
 ///
 /// ```compile_fail
 /// # use kinglet_calls::Function;
@@ -42,22 +43,22 @@ use std::future::Future;
 /// is(no_value); // an `Rc` cannot travel
 /// ```
 ///
-/// `M` only tells the kinds of function apart; it is always inferred.
+/// `M` only tells the kinds of function apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be called on a stack",
     note = "it needs to be a `fn` or `async fn` of one input, with or without a `Context` before it (`&Context`, or `Context` for an `async fn`)",
     note = "its input and what it returns must be serialisable values, or it returns `UserResult` of one"
 )]
 pub trait Function<M>: Copy + Send + Sync + 'static {
-    /// What it takes.
+    /// The type of its input.
     type Input: Value;
-    /// What it returns, when it does not fail.
+    /// The type of the value that it returns if it does not fail.
     type Output: Value;
 
-    /// Calls it and waits for it, on this thread.
+    /// Calls the function on this thread and waits for it.
     ///
     /// # Errors
-    /// What the function returns as one.
+    /// Returns the error that the function returns.
     fn call(self, context: &Context, input: Self::Input) -> UserResult<Self::Output>;
 }
 

@@ -1,10 +1,10 @@
-//! Functions: what a plain `fn` or `async fn` is to Kinglet, how a program registers it, and what it is given beside its
-//! input.
+//! Functions: which plain `fn` or `async fn` can be called, how a program registers it, and the [`Context`] that a call is
+//! given along with its input.
 //!
 //! A function is called by its *name*, which travels in the spec of a map with its *signature*, the types of its input and
-//! output; the worker looks the name up in its program's [`Functions`] and refuses another signature. A call takes one item
-//! of the map's input, encoded, and gives one encoded value or an error. What calls are batched, retried and committed as is
-//! not known here: the mapper does that.
+//! output. The worker looks the name up in its program's [`Functions`] and refuses another signature. A call takes one encoded
+//! item of the map's input, and returns one encoded value or an error. This crate does not know how calls are batched, retried
+//! and committed: the mapper does that.
 
 mod context;
 mod function;

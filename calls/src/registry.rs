@@ -7,7 +7,7 @@ use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// A function without its types: an encoded input in, an encoded value out.
+/// A function without its types: it takes an encoded input and returns an encoded value.
 pub type Body = dyn Fn(&Context, &[u8]) -> Result<Vec<u8>> + Send + Sync;
 
 struct Registered {
@@ -19,8 +19,8 @@ struct Registered {
 /// A function as a worker calls it.
 pub type Opened = Arc<Body>;
 
-/// The functions of a program. Each has a name that is its own: its path in the program, without the crate's name, or one that
-/// was given.
+/// The functions of a program. Each has a unique name: its path in the program without the crate's name, or one that was
+/// given.
 #[derive(Default)]
 pub struct Functions {
     by_name: BTreeMap<String, Registered>,
@@ -28,7 +28,8 @@ pub struct Functions {
     clash: Option<Error>,
 }
 
-/// Functions are told apart by their types, and a function pointer's says nothing of the function.
+/// Rejects function pointers at compile time: functions are told apart by their types, and a pointer's type does not tell which
+/// function it points to.
 const fn is_a_function_of_its_own_type<F>() {
     assert!(
         size_of::<F>() == 0,
@@ -37,12 +38,12 @@ const fn is_a_function_of_its_own_type<F>() {
 }
 
 impl Functions {
-    /// None yet.
+    /// Makes a registry without functions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a function under its own name.
+    /// Adds a function under its path in the program.
     #[must_use]
     pub fn function<M, F: Function<M>>(self, function: F) -> Self {
         let path = type_name::<F>();
@@ -50,7 +51,7 @@ impl Functions {
         self.named(&name, function)
     }
 
-    /// Adds a function under a name of its own.
+    /// Adds a function under this name.
     #[must_use]
     pub fn named<M, F: Function<M>>(mut self, name: &str, function: F) -> Self {
         const { is_a_function_of_its_own_type::<F>() };
@@ -75,23 +76,24 @@ impl Functions {
         self
     }
 
-    /// The names, in order.
+    /// Returns the names of the functions, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
 
-    /// Reports two functions of one name.
+    /// Checks that no two functions have the same name.
     ///
     /// # Errors
-    /// [`Error::Input`] with the code `function-name-taken`.
+    /// Returns [`Error::Input`] (`function-name-taken`) when two have.
     pub fn check(&self) -> Result<()> {
         self.clash.clone().map_or(Ok(()), Err)
     }
 
-    /// The name and the signature of a function.
+    /// Returns the name and the signature of a function.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is not registered.
+    /// Returns [`Error::Input`] when the function is not registered (`function-not-registered`) or two have the same name
+    /// (`function-name-taken`).
     pub fn find<M, F: Function<M>>(&self, _: F) -> Result<(String, String)> {
         const { is_a_function_of_its_own_type::<F>() };
         self.check()?;
@@ -102,10 +104,11 @@ impl Functions {
         Ok((name.clone(), signature::<M, F>()))
     }
 
-    /// The function of this name.
+    /// Returns the function of this name.
     ///
     /// # Errors
-    /// [`Error::Input`] when no function has the name; [`Error::StaleDeployment`] when its types are those of another version.
+    /// Returns [`Error::Input`] when no function has the name (`function-not-registered`) or two have the same
+    /// (`function-name-taken`), and [`Error::StaleDeployment`] (`function-types`) when its types are those of another version.
     pub fn open(&self, name: &str, signature: &str) -> Result<Opened> {
         self.check()?;
         let Some(found) = self.by_name.get(name) else {
@@ -124,13 +127,13 @@ impl Functions {
     }
 }
 
-/// A function's types as text, by which a driver and a worker see whether they mean the same.
+/// Returns a function's types as text, by which a driver and a worker see whether they mean the same function.
 fn signature<M, F: Function<M>>() -> String {
     format!("fn({}) -> {}", type_name::<F::Input>(), type_name::<F::Output>())
 }
 
-/// Whether a function of this signature returns an `O`. A worker compares whole signatures; who reads results only needs to
-/// know this.
+/// Returns whether a function of this signature returns an `O`. A worker compares whole signatures; a reader of results only
+/// needs to know the type of these.
 pub fn returns<O>(signature: &str) -> bool {
     signature.ends_with(&format!(") -> {}", type_name::<O>()))
 }

@@ -1,4 +1,4 @@
-//! Data that all calls read: sent once, and kept by warm workers.
+//! Data that many calls read: it is sent once, and kept by warm workers.
 
 use crate::context::Context;
 use kinglet_aws::Objects;
@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// A value that was sent to the stack once, for any number of calls to read. The handle is small and travels in the calls'
-/// inputs; a worker fetches the value when a call first asks for it, and keeps it for the calls that follow.
+/// A value that is sent to the stack once, for any number of calls to read. This handle is small and travels in the inputs of
+/// calls. A worker fetches the value when a call first asks for it, and keeps it for later calls.
 ///
 /// ```
 /// # use kinglet_calls::{Context, Shared};
@@ -38,21 +38,24 @@ impl<T> Clone for Shared<T> {
     }
 }
 
-/// One value that is kept.
+/// A value that is kept.
 struct Kept {
     key: String,
     value: Arc<dyn Any + Send + Sync>,
     bytes: u64,
 }
 
-/// What this process keeps, the latest used last. The lock is held while a value is fetched: each is fetched once.
+/// The values that this process keeps, the most recently used last. The lock is held while a value is fetched, so that each is
+/// fetched once.
 static KEPT: tokio::sync::Mutex<VecDeque<Kept>> = tokio::sync::Mutex::const_new(VecDeque::new());
 
 impl<T: Value + Sync> Shared<T> {
-    /// Writes a value, under a key of its own.
+    /// Writes a value to S3, under a key of its own.
     ///
     /// # Errors
-    /// [`Error::UserCode`] when it does not serialise; what S3 reports.
+    /// Returns [`Error::UserCode`] (`value-encode`) when the value does not serialise, and [`Error::Limit`] (`item-too-large`)
+    /// when its encoding has 4 GB or more. Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3
+    /// cannot be reached or refuses.
     pub async fn put(objects: &Objects, bucket: &str, key: &str, value: &T) -> Result<Self> {
         let mut body = Vec::new();
         items::frame_into(&mut body, 0, |out| codec::encode_into(value, out))?;
@@ -61,10 +64,12 @@ impl<T: Value + Sync> Shared<T> {
         Ok(Shared { bucket: bucket.to_owned(), key: key.to_owned(), bytes, marker: PhantomData })
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
-    /// What S3 reports; [`Error::StaleDeployment`] when the functions know another type of it than the driver.
+    /// Returns [`Error::StaleDeployment`] (`shared-type`) when the driver's type of the value is not the function's, and
+    /// [`Error::Input`] (`object-missing`) when the value is no longer there. Returns a service error (`access-denied`,
+    /// `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn get(&self, context: &Context) -> Result<Arc<T>> {
         let mut kept = KEPT.lock().await;
         if let Some(at) = kept.iter().position(|kept| kept.key == self.key)
@@ -85,7 +90,7 @@ impl<T: Value + Sync> Shared<T> {
         Ok(value)
     }
 
-    /// [`Shared::get`] for plain functions.
+    /// Does what [`Shared::get`] does, for plain functions.
     ///
     /// # Errors
     /// As [`Shared::get`].

@@ -9,7 +9,7 @@
 //!                12  value             bincode 2, standard configuration
 //! items_bytes  "KITM" version:u16=1 0:u16
 //! +8           splits:u64
-//! +16          end:u64 × splits        behind the last byte of each split: a split is at least one item
+//! +16          end:u64 × splits        after the last byte of each split: a split is at least one item
 //! ...          crc32:u32               of all from "KITM" on
 //! ```
 //!

@@ -13,9 +13,9 @@
 //! All other lines of an invocation have `timestamp`, `level`, `message`, `target` and the same fields from `requestId` to
 //! `attempt`; the lines of errors also have `code`, `error` and `hint`.
 //!
-//! The line at the end is in CloudWatch's *embedded metric format*: `_aws` tells CloudWatch which members are metrics, and which
-//! are their dimensions. The dimensions are the function and the job's name, of which there are few; the job's id and the task
-//! are not dimensions.
+//! The line at the end is in CloudWatch's *embedded metric format*: `_aws` tells CloudWatch which members are metrics, and
+//! which are their dimensions. The dimensions are the function and the job's name, of which there are few; the job's id and the
+//! task are no dimensions.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>,
 //! 2026-11.
 //!

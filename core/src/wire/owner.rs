@@ -7,9 +7,9 @@
 //!  "inherits": [{"job": "19a9…", "replaces": null}]}
 //! ```
 //!
-//! A conditional PUT writes it, so that only one of several jobs gets the output, and a PUT that demands its ETag replaces it. A
-//! job that finds the claim of a dead job replaces it with its own, which names the dead job in `inherits`. The heir must then
-//! remove what the dead job left there; any of the heir's functions may do so.
+//! A conditional PUT writes it, so that only one of several jobs gets the output, and a PUT that demands its ETag replaces it.
+//! A job that finds the claim of a dead job replaces it with its own, which names the dead job in `inherits`. The heir must
+//! then remove what the dead job left there; any of the heir's functions may do so.
 
 use crate::error::{Code, Error, Result};
 use crate::ids::JobId;

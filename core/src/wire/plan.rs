@@ -1,5 +1,5 @@
-//! The plan: the objects that the splitter found and how it cut them. It is one S3 object, so that one or two ranged GETs read
-//! the split of a task, or all splits for the manifest. All integers are little-endian.
+//! The plan: the objects that the splitter found and how it cut them. It is one S3 object, `jobs/<job>/plan/<splitter>`, so
+//! that one or two ranged GETs read the split of a task, or all splits for the manifest. All integers are little-endian.
 //!
 //! ```text
 //! 0            "KPLN" version:u16=1 0:u16

@@ -131,7 +131,7 @@ impl RunWriter {
         let mut stored_bytes = raw_bytes;
         if self.compression == Compression::Lz4 {
             self.out.resize(stored_at + lz4_flex::block::get_maximum_output_size(raw_bytes), 0);
-            // The output buffer has the largest size possible, so compression cannot fail. If it did, the block would be stored raw.
+            // The buffer is as large as the output can get, so compression cannot fail; if it did, the block would be raw.
             stored_bytes = lz4_flex::block::compress_into(&self.block, &mut self.out[stored_at..]).unwrap_or(raw_bytes);
             self.out.truncate(stored_at + stored_bytes);
         }
