@@ -1,10 +1,10 @@
-//! Does nothing with its items, whatever they hold: what is left is the cost of the tasks themselves. `kinglet bench` gives it
-//! a thousand empty items, each in a split of its own.
+//! Does nothing with its items, so that only the cost of the tasks themselves is left to measure. `kinglet bench` gives it a
+//! thousand empty items, each in a split of its own.
 
 use kinglet_core::{Emitter, Items, Job, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
-/// See the module. Without parameters.
+/// The job, without parameters; see the module.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct BenchEmpty;
 

@@ -1,13 +1,13 @@
-//! Reads its input and does nothing with it: how fast mappers read from S3, with the checksum that every input gets.
+//! Reads its input and does nothing with it, to measure how fast mappers read from S3, with the checksum of every input.
 
 use kinglet_core::{Emitter, Extent, Format, Job, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
-/// See the module. Without parameters.
+/// The job, without parameters; see the module.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct BenchRead;
 
-/// Bytes as they come, cut anywhere: a record is what one read brought.
+/// Bytes as they arrive, cut anywhere: a record is what one read brought.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Blocks;
 

@@ -1,16 +1,17 @@
-//! Writes text that is made up: how fast reducers write to S3, and a corpus for the benchmarks that read. For each number of its
-//! input a reducer writes one stretch of words, the same for the same number.
+//! Writes made-up text, to measure how fast reducers write to S3, and to make a corpus for the benchmarks that read. For each
+//! number of its input a reducer writes one stretch of words, always the same for the same number.
 //!
-//! The words are `a`, `b`, … `z`, `ba`, `bb`, … to the 50,000th; the word of rank *r* comes about *1/r* of the time, as in text.
+//! The words are `a`, `b`, … `z`, `ba`, `bb`, … up to the 50,000th. As in real text, how often a word comes is about
+//! proportional to *1/r*, where *r* is its rank.
 
 use kinglet_core::{Emitter, Items, Job, Sink, UserError, UserResult, Values};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
-/// See the module.
+/// The job; see the module.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct BenchWrite {
-    /// How many bytes are written for each number, the line feed at the end included.
+    /// How many bytes are written for each number, including the line feed at the end.
     pub bytes: u32,
 }
 
@@ -36,10 +37,11 @@ impl Job for BenchWrite {
 /// How many words there are.
 const WORDS: usize = 50_000;
 
-/// So many ranks are drawn from, each as often as it should come: enough that the rarest word has one.
+/// The size of the table from which ranks are drawn, in which each stands as often as it should come: large enough that the
+/// rarest word has an entry.
 const DRAWN: usize = 1 << 20;
 
-/// The words one after the other, each with a blank behind it, and where a drawn one lies among them.
+/// The words one after the other, each followed by a blank, and where a drawn word lies among them.
 struct Words {
     letters: Vec<u8>,
     drawn: Vec<(u32, u32)>,
@@ -70,11 +72,11 @@ impl Words {
     }
 }
 
-/// So many bytes of text, by seed.
+/// Returns `bytes` bytes of text, the same for the same seed.
 fn text(seed: u64, bytes: usize) -> Vec<u8> {
     static ALL: OnceLock<Words> = OnceLock::new();
     let words = ALL.get_or_init(Words::new);
-    // splitmix64 (Steele, Lea and Flood, 2014); two words from each of its numbers.
+    // splitmix64 (Steele, Lea and Flood, 2014); each of its numbers draws two words.
     let mut state = seed;
     let mut out = Vec::with_capacity(bytes + 16);
     while out.len() < bytes {

@@ -1,4 +1,4 @@
-//! The jobs that come with Kinglet, one file each, and the kernels that compute.
+//! The built-in jobs, one file or folder each, and the kernels that compute for them.
 
 mod bench_empty;
 mod bench_read;
@@ -17,7 +17,7 @@ pub use word_count::WordCount;
 
 use kinglet_core::Registry;
 
-/// All of them.
+/// Returns the registry of all built-in jobs.
 pub fn registry() -> Registry {
     Registry::new()
         .job::<WordCount>()

@@ -1,7 +1,7 @@
-//! Primes in a range: how many, their sum, or all of them. A job whose input is made, not read: its records are stretches of
-//! the range, and [`Primes::stretches`] makes them, of about equal cost. The kernel, [`crate::kernels::primes`], does the work.
+//! Primes in a range: how many, their sum, or all of them. The job's input is items: stretches of the range of about equal cost,
+//! which [`Primes::stretches`] makes. The kernel, [`crate::kernels::primes`], does the work.
 //!
-//! Counts and sums are one line. The list is one prime a line, in order within a part and from part to part.
+//! A count or a sum is one line. A list has one prime a line, in order within a part and from part to part.
 
 use crate::kernels::primes;
 use kinglet_core::{Code, Combiner, Emitter, Error, Items, Job, Result, Sink, UserResult, Values, limits};
@@ -19,27 +19,30 @@ pub enum PrimesOf {
     List,
 }
 
-/// See the module.
+/// The job; see the module.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Primes {
     /// The first number.
     pub from: u64,
-    /// The last number, itself in the range.
+    /// The last number, which is in the range.
     pub to: u64,
     /// What is wanted.
     pub of: PrimesOf,
-    /// Into how many parts a list goes, by range.
+    /// How many parts a list has, each with the primes of one range.
     pub parts: u32,
-    /// How often each stretch is computed, from the start each time: a load to measure functions with.
+    /// How often each stretch is computed, each time from the start: a load with which to measure functions.
     pub repeat: u32,
 }
 
-/// From this first number to this last.
+/// A stretch of the range: its first number and its last.
 pub type Stretch = (u64, u64);
 
 impl Primes {
+    /// Makes a job over the range from `from` to `to`, both included.
+    ///
     /// # Errors
-    /// [`Error::Input`] when the range ends before it begins, or its list would be longer than 1.28 TB.
+    /// Returns [`Error::Input`] when the range ends before it begins (`range-reversed`), or its list would be longer than
+    /// 1.28 TB (`list-too-long`).
     pub fn new(from: u64, to: u64, of: PrimesOf) -> Result<Self> {
         primes::check(from, to)?;
         let bytes = list_bytes(from, to);
@@ -54,33 +57,34 @@ impl Primes {
         Ok(Primes { from, to, of, parts: 1, repeat: 1 })
     }
 
-    /// A list in so many parts, each with about as many numbers of the range.
+    /// Writes a list in this many parts, each for about the same share of the range.
     #[must_use]
     pub fn with_parts(self, parts: u32) -> Self {
         Primes { parts: parts.max(1), ..self }
     }
 
-    /// Computes each stretch so many times.
+    /// Computes each stretch this many times.
     #[must_use]
     pub fn with_repeat(self, repeat: u32) -> Self {
         Primes { repeat: repeat.max(1), ..self }
     }
 
-    /// How many parts the list of a range makes by default: each has some 100 MB of text, and 2 to 8 from 16 MB on.
+    /// Returns how many parts the list of a range has by default: each has some 100 MB of text, and from 16 MB on there are at
+    /// least 2 to 8.
     pub fn parts_for(from: u64, to: u64) -> u32 {
         let bytes = list_bytes(from, to);
         let parts = (bytes / PART_BYTES).ceil().max((bytes / 8e6).floor().min(8.0));
         parts.clamp(1.0, f64::from(limits::PARTITIONS_MAX)) as u32
     }
 
-    /// How many stretches are worth while: each task goes through all primes up to the square root of its end, which must not
-    /// cost more than its sieving.
+    /// Returns how many stretches are worthwhile: each task goes through all primes up to the square root of its end, which
+    /// must not cost more than its sieving.
     pub fn stretches_max(&self) -> u32 {
         let least = self.to.isqrt().saturating_mul(2).max(1 << 20);
         ((self.to - self.from) / least).clamp(1, 4_096) as u32
     }
 
-    /// The range cut into at most `count` stretches of about equal cost, in order.
+    /// Cuts the range into at most `count` stretches of about equal cost, in order.
     pub fn stretches(&self, count: u32) -> Vec<Stretch> {
         let count = u64::from(count.max(1));
         let total = cost(self.from, self.to);
@@ -98,7 +102,7 @@ impl Primes {
         stretches
     }
 
-    /// The number up to which the range costs `wanted`, by halving.
+    /// Returns the number up to which the range costs `wanted`, by bisection.
     fn where_cost_is(&self, wanted: f64) -> u64 {
         let (mut low, mut high) = (self.from, self.to);
         while low < high {
@@ -109,21 +113,21 @@ impl Primes {
     }
 }
 
-/// How much text a part of a list has by default.
+/// How much text a part of a list has by default, in bytes (128 MB).
 const PART_BYTES: f64 = 128e6;
 
-/// The longest list, in bytes of text: 1.28 TB, as many parts as there can be, each of the size that they have by default.
+/// The longest list, in bytes of text (1.28 TB): as many parts as there can be, each of the default size.
 const LIST_BYTES_MAX: f64 = PART_BYTES * limits::PARTITIONS_MAX as f64;
 
-/// About how much text a list is.
+/// Estimates how much text a list has, in bytes.
 fn list_bytes(from: u64, to: u64) -> f64 {
-    // The density of primes near x is 1 / ln x; each is a line of so many digits.
+    // The density of primes near x is 1 / ln x, and each prime takes a line with its digits.
     (to - from) as f64 / (to as f64).max(3.0).ln() * ((to as f64).max(1.0).log10() + 2.0)
 }
 
-/// What it costs to sieve a range, in numbers sieved near 0. A number high up costs more, since more primes strike it and most
-/// of those through buckets: about three times as much at 10^15 and five times at 2^64, measured; in between it grows with
-/// the logarithm. What a function pays once, to make the sieving primes, is the same for all stretches and left out.
+/// Estimates what it costs to sieve a range, in numbers sieved near 0. A large number costs more, as more primes strike it, and
+/// most of them through buckets: about three times as much at 10^15 and five times at 2^64, measured. In between the cost grows
+/// with the logarithm. What a function pays once to make the sieving primes is the same for all stretches and left out.
 fn cost(from: u64, to: u64) -> f64 {
     // The integral of 1 + c·ln(1 + x / 10^9), with c so that the factor is 5 at 2^64.
     const SCALE: f64 = 1e9;
@@ -138,7 +142,7 @@ fn cost(from: u64, to: u64) -> f64 {
 impl Job for Primes {
     const NAME: &'static str = "primes";
     type Input = Items<Stretch>;
-    /// The prime in a list; else 0.
+    /// The prime, for a list; otherwise 0.
     type Key = u64;
     type Value = u128;
     type Output = u128;
@@ -149,7 +153,7 @@ impl Job for Primes {
             match self.of {
                 PrimesOf::Count => value = u128::from(primes::count(from, to)?),
                 PrimesOf::Sum => value = primes::sum(from, to)?,
-                // Some at a time: a list takes 8 bytes a prime, and the pairs take more. Their order does not matter.
+                // Some primes at a time: a list takes 8 bytes a prime, and the pairs take more. The order does not matter.
                 PrimesOf::List => primes::for_each_slice(from, to, |listed| {
                     if last {
                         listed.iter().try_for_each(|&prime| out.emit(prime, 0))
@@ -182,19 +186,19 @@ impl Job for Primes {
 }
 
 /// Reads a whole number as people write large ones: `1000000`, `1_000_000`, `1,000,000`, `1e12`, `2.5e9`, `10^12`, and one of
-/// these plus or minus another: `2^64-1`. Commas and spaces stand between groups of three digits and nowhere else, so that a
-/// comma that is meant as a decimal point is no part of a number.
+/// these plus or minus another: `2^64-1`. Commas and spaces may stand only between groups of three digits, so that a comma
+/// meant as a decimal point is refused.
 ///
 /// # Errors
-/// [`Error::Input`] naming the text when it is no number, no whole number, or beyond 2^64 − 1, or when one of two numbers is
-/// beyond 2^128 − 1.
+/// Returns [`Error::Input`] (`not-a-number`), which names the text, when it is not a whole number or is beyond 2^64 − 1, or when
+/// one of two numbers is beyond 2^128 − 1.
 pub fn parse_number(text: &str) -> Result<u64> {
     let bad = |why: &str| {
         Error::new(Code::NotANumber, format!("{text:?} {why}"))
             .with_hint("write a whole number from 0 to 2^64-1, such as 1000000, 1_000_000, 1e12, 10^12 or 2^64-1")
     };
     let term = |text: &str| term(text.trim_ascii()).ok_or_else(|| bad("is not a whole number"));
-    // An operator is a sign that does not open the text or an exponent.
+    // An operator is a sign that starts neither the text nor an exponent.
     let operator = text.char_indices().skip(1).find(|&(at, c)| "+-".contains(c) && !text[..at].ends_with(['e', 'E']));
     let value = match operator {
         None => term(text)?,
@@ -210,8 +214,8 @@ pub fn parse_number(text: &str) -> Result<u64> {
     value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| bad("is larger than 2^64-1"))
 }
 
-/// Digits, a power or a decimal with an exponent: `None` when it is none of these and no whole number, `Some(None)` when it is
-/// beyond `u128`.
+/// Reads digits, a power or a decimal with an exponent. Returns `None` if the text is none of these or not a whole number, and
+/// `Some(None)` if the number is beyond `u128`.
 fn term(text: &str) -> Option<Option<u128>> {
     if let Some((base, exponent)) = text.split_once('^') {
         return Some(power(digits(&plain(base)?), digits(&plain(exponent)?)));
@@ -235,13 +239,13 @@ fn term(text: &str) -> Option<Option<u128>> {
     }
 }
 
-/// The digits of a number, which may have single underscores between them.
+/// Returns the digits of a number, which may have single underscores between them.
 fn plain(text: &str) -> Option<String> {
     let good = |group: &str| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit());
     text.split('_').all(good).then(|| text.replace('_', ""))
 }
 
-/// The digits of a number, which may also have commas or spaces between groups of three.
+/// Returns the digits of a number, which may also have commas or spaces between groups of three.
 fn grouped(text: &str) -> Option<String> {
     let Some(separator) = [',', ' '].into_iter().find(|separator| text.contains(*separator)) else {
         return plain(text);
@@ -252,14 +256,14 @@ fn grouped(text: &str) -> Option<String> {
     (three && all.bytes().all(|b| b.is_ascii_digit())).then_some(all)
 }
 
-/// What digits say; `None` beyond `u128`.
+/// Returns the number that digits stand for, or `None` beyond `u128`.
 fn digits(text: &str) -> Option<u128> {
     text.bytes().try_fold(0_u128, |n, b| n.checked_mul(10)?.checked_add(u128::from(b - b'0')))
 }
 
-/// A power; `None` beyond `u128`.
+/// Returns a power, or `None` beyond `u128`.
 fn power(base: Option<u128>, exponent: Option<u128>) -> Option<u128> {
-    // Beyond `u32`, and beyond `u128` too, an exponent makes no difference: 0 and 1 stay, and all others are too large.
+    // An exponent beyond `u32`, or even beyond `u128`, can be taken for the largest: 0 and 1 stay, all others are too large.
     base?.checked_pow(exponent.and_then(|exponent| exponent.try_into().ok()).unwrap_or(u32::MAX))
 }
 
@@ -307,7 +311,7 @@ mod tests {
             "", "ten", "-1", "1.5", "1.55e1", "0x10", "1e", "^3", "2^", "1e-3", "2^64-", "--1", "1..0e3", "٣",
             "2^64-1+1",
         ];
-        // A comma or a space that is no separator of thousands is no part of a number: it may be meant as a decimal point.
+        // A comma or a space that does not separate thousands is refused: it may be meant as a decimal point.
         let no_groups = [
             "2,5e3",
             "1,5",

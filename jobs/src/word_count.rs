@@ -1,12 +1,12 @@
 //! Counts words: the maximal runs of bytes that are not ASCII white space.
 //!
-//! Words are byte strings, so that text that is not UTF-8 counts right too. The result is `word<TAB>count`, sorted by word
-//! within a part.
+//! Words are byte strings, so that text that is not UTF-8 is counted correctly too. The result is `word<TAB>count`, sorted by
+//! word within a part.
 
 use kinglet_core::{Combiner, Emitter, Job, Sink, UserResult, Values, Words};
 use serde::{Deserialize, Serialize};
 
-/// See the module. Without parameters.
+/// The job, without parameters; see the module.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct WordCount;
 

@@ -1,4 +1,4 @@
-//! What travels: points whose hull is the hull of all points that they stand for.
+//! Fragments, the values of the hull job: points whose hull is the hull of all points that they stand for.
 
 use crate::kernels::hull::{hull_2d, hull_3d};
 use serde::{Deserialize, Serialize};
@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Fragment {
     dimensions: u8,
     coordinates: Vec<f64>,
-    /// How many coordinates there were when a hull was last made of them.
+    /// How many coordinates were left when a hull was last made of them.
     settled: usize,
 }
 
-/// So many coordinates may come together before a hull is made of them, beside twice what the last one left.
+/// How many coordinates may be held, on top of twice those that the last hull left, before the next hull is made.
 const UNSETTLED_MAX: usize = 1 << 12;
 
 impl Fragment {
-    /// The vertices of a hull.
+    /// Makes a fragment of the vertices of a hull.
     pub(super) fn of<const D: usize>(vertices: Vec<[f64; D]>) -> Self {
         let coordinates = vertices.into_flattened();
         Fragment { dimensions: D as u8, settled: coordinates.len(), coordinates }
@@ -26,13 +26,13 @@ impl Fragment {
         self.coordinates.is_empty()
     }
 
-    /// The points, of as many coordinates as they have.
+    /// Returns the points, which must have `D` coordinates.
     pub(super) fn points<const D: usize>(&self) -> &[[f64; D]] {
         self.coordinates.as_chunks().0
     }
 
-    /// Puts two together. A hull is made only when they hold more than twice what the last one left: so each point is looked
-    /// at a number of times that grows with the logarithm of how many there are.
+    /// Merges a fragment into another. A hull is made only when they hold more than twice what the last hull left, so the
+    /// number of times that a point is looked at grows only with the logarithm of the number of points.
     pub(super) fn merge(into: &mut Fragment, from: Fragment) {
         if into.is_empty() {
             *into = from;
@@ -41,7 +41,7 @@ impl Fragment {
         into.settled = into.settled.max(from.settled);
         into.coordinates.extend(from.coordinates);
         if into.coordinates.len() > 2 * into.settled + UNSETTLED_MAX {
-            // Coordinates were checked where they were read: what cannot be settled stays as it is, and is named at the end.
+            // Coordinates were checked when they were read. Points of which no hull can be made stay, and the reducer names them.
             let vertices = match into.dimensions {
                 3 => hull_3d(into.points()).map(|hull| hull.vertices.into_flattened()),
                 _ => hull_2d(into.points()).map(|hull| hull.into_flattened()),

@@ -1,14 +1,14 @@
 //! The convex hull of points in the plane or in space.
 //!
-//! `map` takes a batch of rows at a time, parses them, and emits the hull of the batch: the kernel sees slices, and what goes
-//! on is a few points. Fragments that meet are put together, and hulls are made of them whenever that may halve what is held:
-//! so the hull of n fragments costs a tree of merges and not n times the growing whole, in mappers by the combiner and in the
-//! reducer alike. There is one key and one partition, and so one part.
+//! `map` parses a batch of rows at a time and emits the hull of the batch, so that the kernel sees slices and only a few points
+//! travel. Fragments are merged in the combiner and in the reducer. A hull of them is made only when that may halve the points
+//! that are held, so the hull of n fragments costs a tree of merges instead of n passes over a growing set. There is one key
+//! and one partition, and so one part.
 //!
-//! The part has the vertices in counter-clockwise order, from the one with the lowest x (of these the lowest y), as lines
-//! `x<TAB>y`. In space it is an OFF file: a line `OFF`, a line `VERTICES FACETS 0`, the vertices as lines `x y z`, the facets as
-//! lines `3 a b c`, which count vertices from 0 and go round counter-clockwise as seen from outside.
-//! Numbers are written with as few digits as give the same number when they are read again.
+//! The part has the vertices in counter-clockwise order, from the one with the lowest x (of these, the lowest y), as lines
+//! `x<TAB>y`. In space it is an OFF file: a line `OFF`, a line `VERTICES FACETS 0`, the vertices as lines `x y z`, and the
+//! facets as lines `3 a b c`, which number vertices from 0 and go counter-clockwise as seen from outside.
+//! Numbers are written with as few digits as are read back as the same number.
 
 mod fragment;
 mod points;
@@ -21,7 +21,7 @@ use kinglet_core::{Batch, Batches, Code, Combiner, Emitter, Error, Job, Row, Sin
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
-/// See the module.
+/// The job; see the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hull {
     /// How points are written.
@@ -79,7 +79,7 @@ pub enum HullRow {
     Plane(Point2),
     /// The first line of an OFF file.
     Off,
-    /// Its second: vertices and facets.
+    /// The second line of an OFF file: the numbers of vertices and facets.
     Counts(usize, usize),
     /// A vertex in space.
     Space(Point3),
@@ -114,7 +114,7 @@ impl Row for HullRow {
     }
 }
 
-/// The shorter of `0.0001` and `1e-4`, each with as few digits as give the same number again.
+/// Writes a number with as few digits as are read back as the same number, as `0.0001` or as `1e-4`, whichever is shorter.
 fn write_number(number: f64, out: &mut Vec<u8>) {
     let (plain, powers) = (number.to_string(), format!("{number:e}"));
     let shorter = if powers.len() < plain.len() { powers } else { plain };

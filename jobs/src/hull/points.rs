@@ -5,26 +5,26 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How points are written: an input format, whose records are the rows as they stand there. The coordinates are two, or three in
+/// How points are written: an input format whose records are the rows as they are. A point has two coordinates, or three in
 /// space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PointFormat {
-    /// Rows of fields. A field may stand in quotes, with a quote in it doubled, but must end on its line. Empty lines, and
-    /// lines of white space that is no delimiter, are left out.
+    /// Rows of fields. A field may be quoted, with quotes in it doubled, but must end on its line. Empty lines, and lines of
+    /// white space that is not the delimiter, are skipped.
     Csv {
-        /// Between fields.
+        /// The byte between fields.
         delimiter: u8,
-        /// Where the coordinates stand. If any is named, the first line of each object has the names.
+        /// The columns of the coordinates. If any is given by name, the first line of each object has the names.
         columns: Vec<Column>,
     },
-    /// An object a line, with a number for each of these fields. Empty lines are left out.
+    /// One JSON object per line, with a number for each of these fields. Empty lines are skipped.
     JsonLines {
-        /// The coordinates' fields.
+        /// The fields of the coordinates.
         fields: Vec<String>,
     },
-    /// The coordinates of a point as 64-bit floating-point numbers, least byte first, end to end.
+    /// The coordinates of each point as 64-bit floating-point numbers, little-endian, end to end.
     Binary {
-        /// 2 or 3.
+        /// How many coordinates a point has: 2 or 3.
         dimensions: u8,
     },
 }
@@ -32,9 +32,9 @@ pub enum PointFormat {
 /// A column of a CSV.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Column {
-    /// By its name in the first line.
+    /// The column with this name in the first line.
     Name(String),
-    /// By its position, from 1.
+    /// The column at this position, from 1.
     Number(u32),
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Column {
 const AXES: [&str; 3] = ["x", "y", "z"];
 
 impl PointFormat {
-    /// How many coordinates a point has.
+    /// Returns how many coordinates a point has.
     pub fn dimensions(&self) -> u8 {
         match self {
             PointFormat::Csv { columns, .. } => columns.len() as u8,
@@ -59,7 +59,7 @@ impl PointFormat {
         }
     }
 
-    /// The points of a batch.
+    /// Returns the points of a batch.
     pub(super) fn points<const D: usize>(&self, batch: &Batch<'_, PointFormat>) -> UserResult<Vec<[f64; D]>> {
         let mut points = Vec::new();
         match self {
@@ -85,7 +85,7 @@ impl PointFormat {
     }
 }
 
-/// Points in the plane, in rows of `x,y` below these names.
+/// The default is points in the plane, in CSV with the columns `x` and `y`.
 impl Default for PointFormat {
     fn default() -> Self {
         PointFormat::Csv { delimiter: b',', columns: ["x", "y"].map(|name| Column::Name(name.to_owned())).to_vec() }
@@ -94,7 +94,7 @@ impl Default for PointFormat {
 
 impl Format for PointFormat {
     type Record<'a> = &'a [u8];
-    /// As driver and functions see it, rows are bytes; the job's parameters say what stands in them.
+    /// To driver and functions, rows are lines of bytes; the job's parameters say what they contain.
     const NAME: &'static str = ByteLines::NAME;
 
     fn framing(&self) -> Framing {
@@ -105,7 +105,7 @@ impl Format for PointFormat {
         }
     }
 
-    /// Whether objects start with the names of their columns.
+    /// Returns whether objects start with the names of their columns.
     fn has_head(&self) -> bool {
         match self {
             PointFormat::Csv { columns, .. } => columns.iter().any(|column| matches!(column, Column::Name(_))),
@@ -150,7 +150,7 @@ fn binary<const D: usize>(record: &[u8]) -> Result<[f64; D], Error> {
     Ok(point)
 }
 
-/// The fields of a line, their quotes still on them.
+/// The fields of a line, still with their quotes.
 struct Fields<'a> {
     rest: Option<&'a [u8]>,
     delimiter: u8,
@@ -163,7 +163,7 @@ impl<'a> Iterator for Fields<'a> {
         let rest = self.rest?;
         let mut end = 0;
         if rest.trim_ascii_start().first() == Some(&b'"') {
-            // A doubled quote leaves the field and enters it again.
+            // A doubled quote ends the quoted part and starts it again.
             let mut quoted = false;
             end = rest.len();
             for (at, byte) in rest.iter().enumerate() {
@@ -193,7 +193,7 @@ fn fields(line: &[u8], delimiter: u8) -> Fields<'_> {
     Fields { rest: Some(line), delimiter }
 }
 
-/// What a field says: without its quotes and the white space around.
+/// Returns the text of a field, without its quotes and the white space around it.
 fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
     let field = field.trim_ascii();
     match field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\"")) {
@@ -202,7 +202,7 @@ fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// As much of a text as an error says: what is in the wrong format may be one text of megabytes.
+/// Returns as much of a text as an error quotes: in a file of another format, one line may have megabytes.
 fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -212,12 +212,12 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// A first line without the mark of UTF-8 that some programs put at a file's start.
+/// Returns a first line without the UTF-8 byte order mark that some programs put at the start of a file.
 fn unmarked(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
-/// Where the coordinates' columns stand, from 0.
+/// Returns the positions of the coordinates' columns, from 0.
 fn places<const D: usize>(columns: &[Column], head: &[u8], delimiter: u8) -> Result<[usize; D], Error> {
     let head = without_end(unmarked(head));
     let names = fields(head, delimiter).map(|field| field.map(text)).collect::<Result<Vec<_>, _>>()?;
@@ -249,7 +249,7 @@ fn places<const D: usize>(columns: &[Column], head: &[u8], delimiter: u8) -> Res
     Ok(places)
 }
 
-/// The point of a row; none of an empty one.
+/// Returns the point of a row, or none if the row is empty.
 fn row<const D: usize>(
     line: &[u8],
     delimiter: u8,
@@ -257,7 +257,7 @@ fn row<const D: usize>(
     columns: &[Column],
 ) -> Result<Option<[f64; D]>, Error> {
     let line = without_end(line);
-    // White space that is the delimiter makes a row of empty fields.
+    // A delimiter may be white space, so a row of delimiters is not empty: it has empty fields.
     if line.iter().all(|byte| byte.is_ascii_whitespace() && *byte != delimiter) {
         return Ok(None);
     }
@@ -291,7 +291,7 @@ fn number(axis: usize, field: &[u8]) -> Result<f64, Error> {
     }
 }
 
-/// The point of a JSON object.
+/// Returns the point of a JSON object.
 fn object<const D: usize>(line: &[u8], fields: &[String]) -> Result<[f64; D], Error> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let read = Picked::<D>(fields).deserialize(&mut json).and_then(|point| json.end().map(|()| point));
@@ -333,7 +333,7 @@ impl<'de, const D: usize> Visitor<'de> for Picked<'_, D> {
         }
         let mut point = [0.0; D];
         for (axis, name) in self.0.iter().enumerate().take(D) {
-            // A field that is named for two axes was found for the first of them.
+            // A field that two axes name was found for the first of them.
             let there = found[axis].or_else(|| found[self.0.iter().position(|field| field == name)?]);
             point[axis] = there.ok_or_else(|| M::Error::custom(format!("there is no field {name:?}")))?;
         }
@@ -341,7 +341,7 @@ impl<'de, const D: usize> Visitor<'de> for Picked<'_, D> {
     }
 }
 
-/// Which of some fields a key is.
+/// Finds which of some fields a key is.
 struct Place<'a>(&'a [String]);
 
 impl<'de> DeserializeSeed<'de> for Place<'_> {

@@ -1,5 +1,5 @@
-//! What surely lies inside a convex polygon, looked up in a table: the polygon's height is cut into bands, and each band has
-//! the interval of x that is inside wherever in the band one is.
+//! A table that tells which points surely lie inside a convex polygon. The polygon's height is cut into bands, and each band
+//! has the interval of x that is inside at every y of the band.
 //!
 //! ```text
 //!        ┌───╮        band 3   no interval: it reaches the top
@@ -10,20 +10,21 @@
 
 use super::sign::Point2;
 
-/// So many fit a core's second-level cache beside the points that stream by, and waste 0.1 % of the polygon.
+/// How many bands there are. They fit into a core's second-level cache along with the points that stream by, and waste 0.1 % of
+/// the polygon.
 const BANDS: usize = 2048;
 
 pub(super) struct Bands {
     y_min: f64,
     per_y: f64,
-    /// Before the first and behind the last band there is one that nothing lies in.
+    /// The intervals, by band. Before the first and after the last band there is one in which nothing is inside.
     inside: Vec<[f64; 2]>,
 }
 
 const NOTHING: [f64; 2] = [f64::INFINITY, f64::NEG_INFINITY];
 
 impl Bands {
-    /// The table of a polygon in counter-clockwise order; `None` where rounding would make it worthless.
+    /// Makes the table of a polygon in counter-clockwise order, or `None` if rounding would make it worthless.
     pub(super) fn new(polygon: &[Point2]) -> Option<Self> {
         let low_high = |axis: usize| {
             polygon
@@ -37,14 +38,14 @@ impl Bands {
             return None;
         }
         let band = height / BANDS as f64;
-        // What rounding may move y by, relative to a band's edges, and x, relative to the polygon's sides; generously.
+        // Upper bounds of how far rounding may move y relative to a band's edges, and x relative to the polygon's sides.
         let y_slack = band * 1e-6 + 8.0 * f64::EPSILON * y_min.abs().max(y_max.abs());
         let x_slack = 64.0 * f64::EPSILON * (width + x_min.abs().max(x_max.abs()));
         if y_slack > band / 4.0 || x_slack > width / 4.0 {
             return None;
         }
         let edges = || polygon.iter().zip(polygon.iter().cycle().skip(1));
-        // In counter-clockwise order the left side is walked downwards.
+        // In counter-clockwise order the left side goes downwards.
         let mut left: Vec<_> = edges().filter(|(p, q)| q[1] < p[1]).map(|(p, q)| (*q, *p)).collect();
         let mut right: Vec<_> = edges().filter(|(p, q)| q[1] > p[1]).map(|(p, q)| (*p, *q)).collect();
         let upwards = |a: &(Point2, Point2), b: &(Point2, Point2)| a.0[1].total_cmp(&b.0[1]);
@@ -69,10 +70,10 @@ impl Bands {
         Some(Bands { y_min, per_y: BANDS as f64 / height, inside })
     }
 
-    /// Whether a point surely lies inside. Never of one that is not finite.
+    /// Returns whether a point surely lies inside; `false` for a point that is not finite.
     #[inline(always)]
     pub(super) fn contains(&self, point: &Point2) -> bool {
-        // NaN becomes 0, and what is beyond the table its first or last entry.
+        // NaN becomes 0, and a point beyond the table gets its first or last entry.
         let at = ((point[1] - self.y_min) * self.per_y + 1.0) as usize;
         let [from, to] = self.inside[at.min(BANDS + 1)];
         from < point[0] && point[0] < to

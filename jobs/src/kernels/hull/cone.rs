@@ -1,5 +1,5 @@
-//! What surely lies inside a convex polyhedron, looked up in a table: directions from an inner point are cut into bins, like
-//! a cube's faces into squares, and each bin has the length up to which everything in it is inside.
+//! A table that tells which points surely lie inside a convex polyhedron. Directions from an inner point are sorted into bins,
+//! as a cube's faces are cut into squares, and each bin has the length up to which everything in it is inside.
 //!
 //! ```text
 //!    ╭───────────╮      A direction is (1, u, v) with the largest coordinate first; a bin is a square of u and v.
@@ -13,25 +13,26 @@ use super::sign::Point3;
 use super::space::Hull3;
 use rayon::prelude::*;
 
-/// Bins along each edge of the cube: six faces fit a core's second-level cache beside the points that stream by.
+/// The number of bins along each edge of the cube: six faces fit into a core's second-level cache along with the points that
+/// stream by.
 const BINS: usize = 64;
 
-/// Rows of a face's table, and entries of a row. The first of each is what NaN finds, and has nothing inside.
+/// The number of rows of a face's table, and of entries of a row. NaN finds the first of each, where nothing is inside.
 const ROWS: usize = BINS + 1;
 
-/// Kept from every length, beyond all rounding of a direction or a bin.
+/// The margin by which every length is shortened, which is larger than all rounding of a direction or a bin.
 const MARGIN: f64 = 1e-8;
 
 pub(super) struct Cone {
     center: Point3,
-    /// One over the extent of each axis: a flat set is made as high as it is wide.
+    /// One over the extent of each axis, which makes a flat set as high as it is wide.
     scale: Point3,
     /// By face, then row, then entry: the largest coordinate up to which points are inside.
     inside: Vec<f64>,
 }
 
 impl Cone {
-    /// The table of a polyhedron; `None` where it is flat, or rounding would make the table worthless.
+    /// Makes the table of a polyhedron, or `None` if it is flat or rounding would make the table worthless.
     pub(super) fn new(hull: &Hull3) -> Option<Self> {
         if hull.dimension != 3 {
             return None;
@@ -79,7 +80,7 @@ impl Cone {
         [0, 1, 2].map(|axis| (point[axis] - self.center[axis]) * self.scale[axis])
     }
 
-    /// Whether a point surely lies inside. Never of one that is not finite.
+    /// Returns whether a point surely lies inside; `false` for a point that is not finite.
     #[inline(always)]
     pub(super) fn contains(&self, point: &Point3) -> bool {
         let d = self.relative(point);
@@ -93,14 +94,14 @@ impl Cone {
         };
         let (u, v) = (d[(axis + 1) % 3], d[(axis + 2) % 3]);
         let per = (BINS / 2) as f64 / size[axis];
-        // NaN becomes 0, where nothing is inside: the largest coordinate may seem to be another, which is finite.
+        // NaN becomes 0, where nothing is inside. It can come here because the largest coordinate may seem to be a finite one.
         let bin = |x: f64| ((x * per + (BINS / 2 + 1) as f64) as usize).min(BINS);
         let face = 2 * axis + usize::from(d[axis] < 0.0);
         size[axis] < self.inside[(face * ROWS + bin(u)) * ROWS + bin(v)]
     }
 }
 
-/// The direction of a corner of a bin.
+/// Returns the direction of a corner of a bin.
 fn direction(face: usize, iu: usize, iv: usize) -> Point3 {
     let (axis, along) = (face / 2, if face.is_multiple_of(2) { 1.0 } else { -1.0 });
     let at = |i: usize| i as f64 / (BINS / 2) as f64 - 1.0;
@@ -111,8 +112,8 @@ fn direction(face: usize, iu: usize, iv: usize) -> Point3 {
     direction
 }
 
-/// The plane of a facet as the vector whose product with an inner point is below 1, the facet drawn inwards by what rounding
-/// may have moved it. `None` when the center is not well inside of it.
+/// Returns the plane of a facet as the vector whose dot product with an inner point is below 1. The facet is moved inwards by
+/// as much as rounding may have moved it. Returns `None` if the center is not well inside of it.
 fn plane(a: Point3, b: Point3, c: Point3) -> Option<Point3> {
     let (u, v) = ([0, 1, 2].map(|i| b[i] - a[i]), [0, 1, 2].map(|i| c[i] - a[i]));
     let (mut normal, mut size) = ([0.0; 3], 0.0);
@@ -122,7 +123,7 @@ fn plane(a: Point3, b: Point3, c: Point3) -> Option<Point3> {
         *normal = left - right;
         size += left.abs() + right.abs();
     }
-    // Smaller ones may have lost bits to underflow.
+    // A smaller normal may have lost bits to underflow.
     if size < 1e-140 {
         return None;
     }
@@ -132,7 +133,7 @@ fn plane(a: Point3, b: Point3, c: Point3) -> Option<Point3> {
     (away > 1e-4 * length && length > 0.0).then(|| normal.map(|x| x / away))
 }
 
-/// How far along a direction the polyhedron reaches.
+/// Returns how far the polyhedron reaches along a direction.
 fn reach(planes: &[Point3], [x, y, z]: Point3) -> f64 {
     let mut most = [0.0_f64; 4];
     let mut quads = planes.chunks_exact(4);

@@ -7,16 +7,16 @@ use kinglet_core::Result;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
-/// How large the sample is whose hull filters: its hull leaves out less than a hundredth of points of any usual shape.
+/// The size of the sample: of the points of any usual shape, its hull leaves less than a hundredth outside.
 const SAMPLE: usize = 1 << 14;
 
-/// Below so many points a stretch of a chain is not worth a thread.
+/// The number of points below which a stretch of a chain is not worth a thread.
 const STRETCH_MIN: usize = 1 << 13;
 
-/// The vertices of the convex hull in counter-clockwise order, from the one with the lowest x (of these, the lowest y).
+/// Returns the vertices of the convex hull in counter-clockwise order, from the one with the lowest x (of these, the lowest y).
 ///
-/// Every vertex is strict: the polygon turns left at each. One point, or all points equal, give that point; points on one
-/// line give its two ends; no points give none. Coordinates of any size are handled exactly.
+/// Every vertex is strict: the polygon turns left at each. If all points are equal, the hull is that point; if they lie on one
+/// line, its two ends; without points it is empty. Coordinates of any size are handled exactly.
 ///
 /// ```
 /// use kinglet_jobs::kernels::hull::hull_2d;
@@ -25,12 +25,12 @@ const STRETCH_MIN: usize = 1 << 13;
 /// ```
 ///
 /// # Errors
-/// `not-finite` when a coordinate is NaN or infinite: names the first such point.
+/// Returns `not-finite` when a coordinate is NaN or infinite, and names the first such point.
 pub fn hull_2d(points: &[Point2]) -> Result<Vec<Point2>> {
     let bands = if points.len() < FILTERED_MIN {
         None
     } else {
-        // A sample of a few thousand for small inputs: finding its hull must cost less than the pass.
+        // Small inputs have a smaller sample, as finding its hull must cost less than the pass.
         Bands::new(&hull_of(sample(points, SAMPLE.min(points.len() / 8))))
     };
     let mut left = match bands {
@@ -45,7 +45,7 @@ pub fn hull_2d(points: &[Point2]) -> Result<Vec<Point2>> {
     Ok(hull)
 }
 
-/// The hull of finite points whose zeros have one sign.
+/// Returns the hull of finite points whose zeros have one sign.
 pub(super) fn hull_of(points: Vec<Point2>) -> Vec<Point2> {
     let ends = points.par_chunks(STRETCH_MIN).filter_map(|part| {
         let less = |a: &&Point2, b: &&Point2| lexicographic(a, b);
@@ -63,7 +63,7 @@ pub(super) fn hull_of(points: Vec<Point2>) -> Vec<Point2> {
     if first == last {
         return vec![first];
     }
-    // What lies on the line from the first to the last point is no vertex, but for these two.
+    // Of the points on the line from the first to the last point, only these two are vertices.
     let split = |part: &[Point2]| {
         let (mut below, mut above) = (Vec::new(), Vec::new());
         for point in part {
@@ -92,8 +92,8 @@ pub(super) fn hull_of(points: Vec<Point2>) -> Vec<Point2> {
     hull
 }
 
-/// From the lowest to the highest point along the side on which every turn is `bend`: the lower side bends left, the upper
-/// side right. Halved as often as it takes to give all threads work.
+/// Returns the chain from the lowest to the highest point on the side where every turn is `bend`: the lower side bends left,
+/// the upper side right. The points are halved as often as it takes to give all threads work.
 fn chain(points: &mut [Point2], bend: Ordering, ways: usize) -> Vec<Point2> {
     if ways < 2 || points.len() < 2 * STRETCH_MIN {
         points.sort_unstable_by(lexicographic);
@@ -124,7 +124,7 @@ fn chain_sorted(sorted: &[Point2], bend: Ordering) -> Vec<Point2> {
     chain
 }
 
-/// Joins two chains, all of the one before all of the other: from both ends that meet, points are given up until the edge
+/// Joins two chains, of which one lies wholly before the other: it drops points from the two ends that meet until the edge
 /// between them is a bridge.
 fn join(mut left: Vec<Point2>, mut right: &[Point2], bend: Ordering) -> Vec<Point2> {
     if left.last() == right.first() {

@@ -1,6 +1,7 @@
-//! Quickhull in space. The surface is a mesh of triangles that know their neighbours; each has a list of points that lie
-//! beyond it. The furthest point of a list takes the place of all triangles that it can see, and their points go to the new
-//! triangles. A point in the plane of a triangle does not see it: so no new triangle is flat, and several may share a plane.
+//! Quickhull in space. The surface is a mesh of triangles that know their neighbours. Each triangle has a list of points that
+//! lie beyond it. The furthest point of a list becomes a vertex: new triangles at it replace all triangles that it sees and
+//! take over their points. A point in the plane of a triangle does not see it, so no new triangle is flat, and several may
+//! share a plane.
 
 use super::lexicographic;
 use super::sign::{Point3, collinear, side};
@@ -8,46 +9,46 @@ use super::space::Hull3;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
-/// What a set of points is.
+/// What a set of points spans.
 pub(super) enum Start {
     /// No points.
     Nothing,
-    /// All are this one.
+    /// All points equal this one.
     Point(Point3),
-    /// All lie between these two.
+    /// All points lie between these two.
     Line(Point3, Point3),
-    /// All lie in the plane of these three.
+    /// All points lie in the plane of these three.
     Plane([Point3; 3]),
-    /// These four make a body.
+    /// These four points span a body.
     Body([u32; 4]),
 }
 
 const NONE: u32 = u32::MAX;
 
-/// Below this a bound may have lost bits to underflow.
+/// The magnitude below which a bound may have lost bits to underflow.
 const TRUSTED_MIN: f64 = 1e-270;
 
 /// A triangle of the surface. Its edge `k` goes from corner `k` to the next.
 struct Facet {
     corners: [u32; 3],
-    /// Across each edge.
+    /// The neighbour across each edge.
     beyond: [u32; 3],
     /// A point of its plane, and its normal, which points outwards.
     at: Point3,
     normal: Point3,
-    /// A height above this is above the plane, a height below its negative below, whatever was rounded.
+    /// The bound of rounding: a larger height is above the plane, and a height below its negative is below the plane.
     slack: f64,
-    /// The points that lie beyond it and are no other facet's.
+    /// The points that lie beyond it and are in no other facet's list.
     outside: Vec<u32>,
     furthest: (u32, f64),
-    /// Which point looked at it last, and whether it saw it.
+    /// Which point looked at it last, and whether that point saw it.
     looked: (u32, bool),
 }
 
 /// The surface.
 pub(super) struct Mesh {
     points: Vec<Point3>,
-    /// How far apart points are, by axis.
+    /// The extent of the points along each axis.
     extent: Point3,
     facets: Vec<Facet>,
     free: Vec<u32>,
@@ -65,15 +66,15 @@ fn cross(u: &Point3, v: &Point3) -> Point3 {
     [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
 }
 
-/// The position of the largest; NaN counts as nothing.
+/// Returns the position of the largest point by `size`; NaN counts as nothing.
 fn largest(points: &[Point3], size: impl Fn(&Point3) -> f64 + Sync + Send) -> usize {
     let sized = points.par_iter().map(size).enumerate().filter(|(_, size)| !size.is_nan());
-    // Of equals the first: the choice must not hang on threads.
+    // Of equal ones the first, so that the choice does not depend on threads.
     sized.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map_or(0, |(at, _)| at)
 }
 
 impl Mesh {
-    /// Looks for four points that span a body. Rounding may choose badly among them, but never wrongly.
+    /// Looks for four points that span a body. Rounding may choose four that are less than ideal, but never wrong ones.
     pub(super) fn start(points: &[Point3]) -> Start {
         let enumerated = || points.par_iter().enumerate();
         let first = enumerated().min_by(|p, q| lexicographic(p.1, q.1).then(p.0.cmp(&q.0)));
@@ -108,7 +109,7 @@ impl Mesh {
         Start::Body(if above { [first, third, last, fourth] } else { [first, last, third, fourth] })
     }
 
-    /// The hull of the points, from a body of four of them.
+    /// Returns the hull of the points, grown from a body of four of them.
     pub(super) fn grow(points: Vec<Point3>, corners: [u32; 4]) -> Mesh {
         let mut extent = [0.0; 3];
         for (axis, extent) in extent.iter_mut().enumerate() {
@@ -148,7 +149,7 @@ impl Mesh {
             let (j, k) = ((i + 1) % 3, (i + 2) % 3);
             let (left, right) = (u[j] * v[k], u[k] * v[j]);
             *normal = left - right;
-            // A product that vanishes is wrong by less than the least number there is, and an extent makes that large again.
+            // A product that underflows is off by less than the least normal number, but is multiplied by an extent.
             slack += (left.abs() + right.abs() + f64::MIN_POSITIVE) * self.extent[i];
         }
         // Shewchuk's bound for this formula is 3.5 of these, of smaller sizes.
@@ -168,7 +169,7 @@ impl Mesh {
         }
     }
 
-    /// How high a point lies above a facet, if it does.
+    /// Returns how high a point lies above a facet, if it does.
     #[inline]
     fn above(&self, facet: &Facet, point: &Point3) -> Option<f64> {
         let height = dot(&facet.normal, &minus(point, &facet.at));
@@ -184,11 +185,11 @@ impl Mesh {
     #[cold]
     fn above_exact(&self, facet: &Facet, point: &Point3, height: f64) -> Option<f64> {
         let [a, b, c] = facet.corners.map(|at| self.points[at as usize]);
-        // A height that is nothing, or no number, still lies above.
+        // The point is above even if its computed height is zero or NaN.
         (side(a, b, c, *point) == Ordering::Greater).then(|| height.max(f64::MIN_POSITIVE))
     }
 
-    /// Gives each point to the first of some facets that it lies beyond. What lies beyond none is inside.
+    /// Gives each point to the first of some facets that it lies beyond. Points that lie beyond none are inside.
     fn share(&mut self, points: &[u32], facets: &[u32]) {
         for at in points {
             let point = self.points[*at as usize];
@@ -240,7 +241,7 @@ impl Mesh {
         }
         for facet in &*seen {
             let facet = &mut self.facets[*facet as usize];
-            // A vertex would only meet planes that it lies in, which take the longest to decide.
+            // The new vertex lies in the planes of all new facets, which would take longest to decide.
             orphans.extend(facet.outside.drain(..).filter(|at| *at != top));
             facet.furthest = (NONE, 0.0);
         }
@@ -249,7 +250,7 @@ impl Mesh {
             let mut facet = self.facet([*a, *b, top], [*other, NONE, NONE]);
             let new = match self.free.pop() {
                 Some(place) => {
-                    // The list's memory serves again.
+                    // This reuses the list's memory.
                     facet.outside = std::mem::take(&mut self.facets[place as usize].outside);
                     self.facets[place as usize] = facet;
                     place
@@ -279,8 +280,8 @@ impl Mesh {
         live
     }
 
-    /// The hull in the form that depends on nothing but the set: triangles in one plane become one facet, corners that are
-    /// none vanish, and vertices and triangles are put in order.
+    /// Returns the hull in a form that depends only on the set: triangles in one plane become one facet, corners that are not
+    /// strict vertices are dropped, and vertices and triangles are sorted.
     pub(super) fn finish(self) -> Hull3 {
         let live = self.live();
         let level = |facet: &Facet, edge: usize| {
@@ -304,7 +305,7 @@ impl Mesh {
         self.in_order(&polygons)
     }
 
-    /// The facets as polygons of true corners.
+    /// Returns the facets as polygons of strict vertices.
     fn merged(&self, live: &[bool], levels: &[[bool; 3]]) -> Vec<Vec<u32>> {
         let mut plane_of = vec![NONE; self.facets.len()];
         let mut planes: Vec<Vec<u32>> = Vec::new();
@@ -327,7 +328,7 @@ impl Mesh {
             }
             planes.push(found);
         }
-        // A true corner has three planes; one on an edge has two, one within a facet one.
+        // A strict vertex lies in three planes, a corner on an edge in two, and a corner within a facet in one.
         let mut around: Vec<(u32, u32)> = Vec::new();
         for facet in (0..self.facets.len()).filter(|at| live[*at]) {
             around.extend(self.facets[facet].corners.map(|corner| (corner, plane_of[facet])));
@@ -385,19 +386,19 @@ impl Mesh {
     }
 }
 
-/// What raising a point needs, kept from one to the next.
+/// The buffers for raising a point, reused from one point to the next.
 #[derive(Default)]
 struct Scratch {
     seen: Vec<u32>,
-    /// Edges between what is seen and what is not, with the facet that is not.
+    /// The edges between facets that are seen and facets that are not, with the facet that is not seen.
     horizon: Vec<(u32, u32, u32)>,
     orphans: Vec<u32>,
     made: Vec<u32>,
-    /// By vertex: the new facet whose edge on the horizon starts there.
+    /// For each vertex, the new facet whose edge on the horizon starts there.
     starts_at: Vec<u32>,
 }
 
-/// Above so many, points are put in an order in which neighbours in space are neighbours in memory.
+/// The number of points above which they are sorted so that neighbours in space are neighbours in memory.
 const ORDERED_MIN: usize = 1 << 14;
 
 fn near_each_other(points: Vec<Point3>, corners: [u32; 4], extent: &Point3) -> (Vec<Point3>, [u32; 4]) {
@@ -421,7 +422,7 @@ fn near_each_other(points: Vec<Point3>, corners: [u32; 4], extent: &Point3) -> (
     (order.iter().map(|(_, from)| points[*from as usize]).collect(), place)
 }
 
-/// The lowest ten bits, two zeros between each (Z-order, G. M. Morton, 1966).
+/// Returns the lowest ten bits with two zeros between each (Z-order, G. M. Morton, 1966).
 fn spread(x: u64) -> u64 {
     let mut x = x & 0x3ff;
     x = (x | x << 16) & 0x0300_00ff;

@@ -1,9 +1,9 @@
 //! On which side of a line or a plane a point lies, exactly, for every finite coordinate.
 //!
-//! Three steps, each asked only where the one before it cannot tell: plain arithmetic with an error bound; Shewchuk's adaptive
-//! predicates (the crate `robust`), which are exact as long as no product overflows or underflows; and, outside of that range,
-//! a sum of products in a fixed-point number wide enough for any: 2,200 bits before the point and as many behind for each
-//! factor, so nothing is ever rounded.
+//! There are three steps, each used only where the one before it cannot tell. First, plain arithmetic with an error bound. Then
+//! Shewchuk's adaptive predicates (the crate `robust`), which are exact as long as no product overflows or underflows. Outside
+//! of that range, a sum of products in a fixed-point number with 3 × 1024 bits before the point and 3 × 1074 after it, which is
+//! wide enough for any product of three factors, so nothing is ever rounded.
 //!
 //! Sources: J. R. Shewchuk, *Adaptive Precision Floating-Point Arithmetic and Fast Robust Geometric Predicates* (1997);
 //! U. Kulisch, *Computer Arithmetic and Validity* (2008), for the wide accumulator.
@@ -20,25 +20,25 @@ pub type Point3 = [f64; 3];
 /// Half a unit in the last place of 1.
 const EPS: f64 = f64::EPSILON / 2.0;
 
-/// Below this a bound may have lost bits to underflow, and says nothing.
+/// The magnitude below which a bound may have lost bits to underflow and says nothing.
 const TRUSTED_MIN: f64 = 1e-270;
 
-/// Within this range of magnitudes, or zero, no intermediate result of the adaptive predicates overflows or underflows: the
-/// range that Shewchuk gives for all of his.
+/// The magnitudes for which, as for zero, no intermediate result of the adaptive predicates overflows or underflows: the range
+/// that Shewchuk gives for all of his predicates.
 const ADAPTIVE: std::ops::RangeInclusive<f64> = 1.8e-43..=1.6e60;
 
 fn adaptive(coordinates: &[f64]) -> bool {
     coordinates.iter().all(|x| *x == 0.0 || ADAPTIVE.contains(&x.abs()))
 }
 
-/// `Greater` when `c` lies to the left of the line from `a` to `b`, `Less` when to the right, `Equal` when on it.
+/// Returns `Greater` if `c` lies to the left of the line from `a` to `b`, `Less` if to the right, `Equal` if on the line.
 #[inline]
 pub fn turn(a: Point2, b: Point2, c: Point2) -> Ordering {
     let left = (a[0] - c[0]) * (b[1] - c[1]);
     let right = (a[1] - c[1]) * (b[0] - c[0]);
     let det = left - right;
     let bound = (3.0 + 16.0 * EPS) * EPS * (left.abs() + right.abs());
-    // Infinities and NaN compare false and go on.
+    // With infinities and NaN the comparisons are false, and the exact predicate decides.
     if det.abs() > bound && bound > TRUSTED_MIN && bound.is_finite() { order(det) } else { turn_exact(a, b, c) }
 }
 
@@ -56,8 +56,8 @@ fn turn_exact(a: Point2, b: Point2, c: Point2) -> Ordering {
     sum.sign()
 }
 
-/// `Greater` when `d` lies on the side of the plane through `a`, `b` and `c` from which these appear in counter-clockwise
-/// order, `Less` when on the other, `Equal` when on the plane.
+/// Returns `Greater` if `d` lies on the side of the plane through `a`, `b` and `c` from which these appear in counter-clockwise
+/// order, `Less` if on the other side, `Equal` if on the plane.
 pub fn side(a: Point3, b: Point3, c: Point3, d: Point3) -> Ordering {
     let all = [a, b, c, d];
     if adaptive(all.as_flattened()) {
@@ -77,7 +77,7 @@ pub fn side(a: Point3, b: Point3, c: Point3, d: Point3) -> Ordering {
     sum.sign()
 }
 
-/// Whether three points of space lie on one line.
+/// Returns whether three points of space lie on one line.
 pub(super) fn collinear(a: Point3, b: Point3, c: Point3) -> bool {
     let flat = |i: usize, j: usize| turn([a[i], a[j]], [b[i], b[j]], [c[i], c[j]]) == Ordering::Equal;
     flat(0, 1) && flat(1, 2) && flat(2, 0)
@@ -94,10 +94,10 @@ fn order(sign: f64) -> Ordering {
     }
 }
 
-/// The least exponent of a product of three: each factor is an integer times at least 2^-1074.
+/// The least exponent of a product of three factors, each of which is an integer times at least 2^-1074.
 const LEAST: i32 = -3 * 1074;
 
-/// Bits from there to the largest product, 3 × 1024 above zero, and room for the sum and its sign.
+/// The number of 64-bit limbs from there to the largest product, 2^(3 × 1024), with room for the sum and its sign.
 const LIMBS: usize = ((3 * 1024 - LEAST) as usize + 64).div_ceil(64);
 
 /// A fixed-point number in two's complement, least limb first, in units of 2^[`LEAST`].
@@ -147,7 +147,7 @@ impl Wide {
     }
 }
 
-/// A finite number as sign, integer and the power of two that it is to be multiplied with.
+/// Splits a finite number into its sign, an integer, and the power of two that the integer is multiplied by.
 fn parts(x: f64) -> (bool, u64, i32) {
     let bits = x.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as i32;
@@ -156,7 +156,7 @@ fn parts(x: f64) -> (bool, u64, i32) {
 }
 
 #[cfg(test)]
-/// A number as a multiple of 2^-1074.
+/// Returns a number as a multiple of 2^-1074.
 pub(super) fn exact(x: f64) -> num_bigint::BigInt {
     let (negative, integer, exponent) = parts(x);
     let size = num_bigint::BigInt::from(integer) << (exponent + 1074) as usize;

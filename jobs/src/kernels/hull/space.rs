@@ -1,4 +1,4 @@
-//! The hull in space: a filter, quickhull with exact decisions, and facets put in a form that depends on nothing but the set.
+//! The hull in space: a filter, quickhull with exact decisions, and facets in a form that depends only on the set.
 //!
 //! Source: C. B. Barber, D. P. Dobkin, H. Huhdanpaa, *The Quickhull Algorithm for Convex Hulls* (1996). Where Qhull merges
 //! facets that rounding may have bent, here every side is decided exactly, so no facet is ever bent.
@@ -11,25 +11,25 @@ use kinglet_core::Result;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
-/// The most points whose hull filters.
+/// The largest sample.
 const SAMPLE: usize = 1 << 15;
 
 /// The hull of points in space.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hull3 {
-    /// The strict vertices by x, then y, then z. Of points in one plane: in the order of the polygon, which is
-    /// counter-clockwise as seen from where the triangles' normal points to, from the lowest vertex. Of points on one line:
-    /// its two ends.
+    /// The strict vertices, sorted by x, then y, then z. For points in one plane they are in the order of the polygon, from the
+    /// lowest vertex, counter-clockwise as seen from the side to which the triangles' normal points. For points on one line
+    /// they are its two ends.
     pub vertices: Vec<Point3>,
     /// Triangles of positions in `vertices`, counter-clockwise as seen from outside, each from its lowest position, in
-    /// ascending order. A facet with more corners is cut in a fan from its lowest vertex. Of points in one plane: that
-    /// polygon's fan, once, the first component of its normal that is not zero being positive.
+    /// ascending order. A facet with more corners is cut into a fan from its lowest vertex. For points in one plane this is
+    /// the polygon's fan, once; the first component of its normal that is not zero is positive.
     pub triangles: Vec<[u32; 3]>,
     /// 3 for a body, 2 for points in one plane, 1 for points on one line, 0 for one point or none.
     pub dimension: u8,
 }
 
-/// The convex hull of points in space: strict vertices, and triangles that face outwards.
+/// Returns the convex hull of points in space: strict vertices, and triangles that face outwards.
 ///
 /// Coordinates of any size, and points in one plane or on one line, are handled exactly: see [`Hull3`].
 ///
@@ -41,14 +41,14 @@ pub struct Hull3 {
 /// ```
 ///
 /// # Errors
-/// `not-finite` when a coordinate is NaN or infinite: names the first such point.
+/// Returns `not-finite` when a coordinate is NaN or infinite, and names the first such point.
 pub fn hull_3d(points: &[Point3]) -> Result<Hull3> {
     let cone = if points.len() < FILTERED_MIN {
         None
     } else {
         let sample = sample(points, SAMPLE.min(points.len() / 16));
         let hull = hull_3d(&sample)?;
-        // Where most points are vertices, as on a sphere, there is nothing to throw out.
+        // If most points are vertices, as on a sphere, there is nothing to throw out.
         if hull.vertices.len() * 2 > sample.len() { None } else { Cone::new(&hull) }
     };
     let left = match cone {
@@ -58,7 +58,7 @@ pub fn hull_3d(points: &[Point3]) -> Result<Hull3> {
     Ok(hull_of(left))
 }
 
-/// The hull of finite points whose zeros have one sign.
+/// Returns the hull of finite points whose zeros have one sign.
 pub(super) fn hull_of(mut points: Vec<Point3>) -> Hull3 {
     let back = rescale(&mut points);
     let mut hull = match Mesh::start(&points) {
@@ -74,9 +74,9 @@ pub(super) fn hull_of(mut points: Vec<Point3>) -> Hull3 {
     hull
 }
 
-/// The hull of points in one plane: the polygon, found in the plane of two of the axes.
+/// Returns the hull of points in one plane: the polygon, found in the plane of two of the axes.
 fn flat(points: &[Point3], [a, b, c]: [Point3; 3]) -> Hull3 {
-    // Seen along an axis that does not lie in the plane no two points fall together.
+    // Seen along an axis that is not parallel to the plane, no two points coincide.
     let axes = [(1, 2), (2, 0), (0, 1)];
     let seen = axes.into_iter().find(|(i, j)| turn([a[*i], a[*j]], [b[*i], b[*j]], [c[*i], c[*j]]) != Ordering::Equal);
     let (i, j) = seen.unwrap_or((0, 1));

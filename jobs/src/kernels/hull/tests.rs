@@ -1,4 +1,4 @@
-//! The hulls against naive twins in exact integers, and what must hold of every hull.
+//! The hulls against naive twins in exact integers, and what must hold for every hull.
 
 use super::sign::{Point2, Point3, exact};
 use super::{Hull3, hull_2d, hull_3d};
@@ -13,7 +13,8 @@ fn cross2(a: &Int2, b: &Int2, c: &Int2) -> BigInt {
     (&b[0] - &a[0]) * (&c[1] - &a[1]) - (&b[1] - &a[1]) * (&c[0] - &a[0])
 }
 
-/// Gift wrapping: from the lowest point always to the one that has all others to its left; of several, the furthest.
+/// Gift wrapping: it starts at the lowest point and always goes to the one that has all others to its left, or of several such
+/// points to the furthest.
 fn naive_2d(points: &[Point2]) -> Vec<Point2> {
     let points: Vec<(Point2, Int2)> = points.iter().map(|p| (p.map(|x| x + 0.0), p.map(exact))).collect();
     let Some(start) = points.iter().map(|(_, at)| at).min() else { return vec![] };
@@ -47,8 +48,8 @@ fn dot(u: &Int3, v: &Int3) -> BigInt {
     (0..3).map(|i| &u[i] * &v[i]).sum()
 }
 
-/// Every plane through three points that has all others on one side, with the points on it: what a body's facets are. A
-/// vertex is a point on three of them whose normals are independent.
+/// Finds a body's facets: every plane through three points that has all others on one side, with the points on it. A vertex is
+/// a point on three of them whose normals are independent.
 fn naive_3d(points: &[Point3]) -> (BTreeSet<[u64; 3]>, Vec<Vec<usize>>) {
     let ints: Vec<Int3> = points.iter().map(|p| p.map(exact)).collect();
     let mut facets: BTreeMap<Vec<usize>, Int3> = BTreeMap::new();
@@ -85,7 +86,8 @@ fn naive_3d(points: &[Point3]) -> (BTreeSet<[u64; 3]>, Vec<Vec<usize>>) {
     (vertices, facets.into_keys().collect())
 }
 
-/// What must hold of a body's hull: every point on or below every triangle, Euler's formula, every edge once each way.
+/// Checks a body's hull: every point lies on or below every triangle, Euler's formula holds, and every edge occurs once in
+/// each direction.
 fn holds(points: &[Point3], hull: &Hull3) {
     assert_eq!(hull.dimension, 3);
     let (v, f) = (hull.vertices.len(), hull.triangles.len());
@@ -128,7 +130,7 @@ fn same_as_naive(points: &[Point3]) {
     assert!(triangles.iter().all(|left| *left == 0));
 }
 
-/// Coordinates that fall together, lie in rows, almost do, or have any size.
+/// Coordinates that coincide, lie in rows or nearly so, or have any size.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![
         4 => (-3i64..3).prop_map(|n| n as f64),
@@ -199,7 +201,7 @@ fn random(seed: u64) -> impl FnMut() -> f64 {
     }
 }
 
-/// Sets that are large enough for the filter, by name.
+/// Returns sets that are large enough for the filter, by name.
 fn large(n: usize) -> Vec<(&'static str, Vec<Point3>)> {
     let mut r = random(7);
     let mut of = |make: &mut dyn FnMut(&mut dyn FnMut() -> f64) -> Point3| -> Vec<Point3> {
@@ -264,7 +266,7 @@ fn large(n: usize) -> Vec<(&'static str, Vec<Point3>)> {
     ]
 }
 
-/// The hull without the filter: chunks that are too small for it, and then their vertices.
+/// Chunks that are too small for the filter, and then their vertices, give the hull without it.
 #[test]
 fn the_filter_changes_nothing_and_neither_do_threads() {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -309,7 +311,7 @@ fn few_points_and_zeros_of_both_signs() {
     assert_eq!(hull.triangles, [[0, 1, 2], [0, 2, 3]]);
 }
 
-/// The product of two tiny numbers vanishes, and what it was is large again along an axis of huge numbers.
+/// The product of two tiny numbers underflows to zero, but along an axis of huge numbers it would be large.
 #[test]
 fn a_body_as_long_as_it_is_thin_keeps_its_corners() {
     let (huge, tiny) = (6.2e184, f64::from_bits(1));
@@ -330,7 +332,7 @@ fn a_cube_with_points_on_its_edges_and_faces_has_eight_corners() {
     holds(&grid, &hull);
 }
 
-/// The filters look numbers up in tables, and one that is none must not be thrown out with what lies inside.
+/// The filters look numbers up in tables, and must not throw out a NaN with what lies inside.
 #[test]
 fn no_filter_throws_out_what_is_not_finite() {
     let mut r = random(5);

@@ -1,22 +1,22 @@
 //! Primes in a range: how many, their sum, or all of them, up to 2^64 − 1.
 //!
-//! A segmented sieve of Eratosthenes, eight bits for thirty numbers (`wheel.rs` draws them). What strikes a composite depends
-//! on how often its prime hits a segment: patterns for the smallest (`pattern.rs`), rounds without branches (`rounds.rs`),
-//! single steps (`steps.rs`), and buckets for the primes that skip most segments (`buckets.rs`). The methods are those of
+//! A segmented sieve of Eratosthenes, with eight bits for thirty numbers (`wheel.rs` draws them). How a prime strikes its
+//! multiples depends on how often it hits a segment: by patterns for the smallest (`pattern.rs`), in rounds without branches
+//! (`rounds.rs`), in single steps (`steps.rs`), and from buckets if it skips most segments (`buckets.rs`). The methods are those of
 //! Kim Walisch's primesieve (<https://github.com/kimwalisch/primesieve/blob/master/doc/ALGORITHMS.md>) and Tomás Oliveira e
-//! Silva (<http://sweet.ua.pt/tos/software/prime_sieve.html>); `bench/README.md` has the figures beside primesieve.
+//! Silva (<http://sweet.ua.pt/tos/software/prime_sieve.html>); `bench/README.md` compares its figures with primesieve's.
 //!
-//! Ranges are inclusive at both ends, so that the largest `u64` can be in one. They are cut into stretches, one thread
-//! works on a stretch, and the result does not depend on the cuts.
+//! Ranges are inclusive at both ends, so that a range can contain the largest `u64`. They are cut into stretches, each of which
+//! one thread sieves, and the result does not depend on the cuts.
 //!
-//! Why own code: the crate `primal` works on one thread and always begins at 0, so it can neither share the work nor look at
-//! a range high up. It counts the primes up to 10^9 in 0.12 s, and this on one thread in 0.053 s (medians of five runs in turns
-//! on a quiet machine, primal-sieve 0.3.7, AMD EPYC with 2 cores, 2026-11-21). In the tests both must agree. primesieve is
-//! C++, and a function would have to bring it along.
+//! Why not a library: the crate `primal` works on one thread and always begins at 0, so it can neither share the work nor sieve
+//! a range high up. It counts the primes up to 10^9 in 0.12 s, and this sieve on one thread in 0.053 s (medians of five runs in
+//! turns on a quiet machine, primal-sieve 0.3.7, AMD EPYC with 2 cores, 2026-11-21). In the tests both must agree. primesieve
+//! is C++, and every function would have to carry it.
 //!
-//! Memory, for a range that ends at b: a bit for 3.75 numbers up to √b (143 MB at the top), and in each thread about 1 MB,
-//! plus 8 bytes for each prime up to √b that hits the thread's stretch: 0.4 GB near 10^18, 1.6 GB at the top of `u64`,
-//! in proportion less for a stretch that is short beside √b.
+//! Memory, for a range that ends at b: a bit for 3.75 numbers up to √b (143 MB at the top of `u64`), and for each thread about
+//! 1 MB plus 8 bytes for each prime up to √b that hits the thread's stretch: 0.4 GB near 10^18, 1.6 GB at the top of `u64`, and
+//! proportionally less for a stretch that is short compared to √b.
 
 mod buckets;
 mod pattern;
@@ -35,7 +35,7 @@ use seeds::Seeds;
 use segments::{Segments, WAYS, chunks};
 use wheel::RESIDUES;
 
-/// How many primes p have `from` ≤ p ≤ `to`.
+/// Returns how many primes p have `from` ≤ p ≤ `to`.
 ///
 /// ```
 /// assert_eq!(kinglet_jobs::kernels::primes::count(0, 1_000_000)?, 78_498);
@@ -43,13 +43,13 @@ use wheel::RESIDUES;
 /// ```
 ///
 /// # Errors
-/// [`Error::Input`] when `from` is greater than `to`.
+/// Returns [`Error::Input`] (`range-reversed`) when `from` is greater than `to`.
 pub fn count(from: u64, to: u64) -> Result<u64> {
     let counted = each(from, to, 0, |_, bits, sum| *sum += read::count(bits))?;
     Ok(counted.into_iter().sum::<u64>() + without_bit(from, to).count() as u64)
 }
 
-/// The sum of the primes p with `from` ≤ p ≤ `to`.
+/// Returns the sum of the primes p with `from` ≤ p ≤ `to`.
 ///
 /// # Errors
 /// As [`count`].
@@ -58,8 +58,8 @@ pub fn sum(from: u64, to: u64) -> Result<u128> {
     Ok(summed.into_iter().sum::<u128>() + without_bit(from, to).map(u128::from).sum::<u128>())
 }
 
-/// The primes p with `from` ≤ p ≤ `to`, in order. They take 8 bytes each, and twice that for a moment on several threads; for
-/// more than memory holds, there is [`for_each_slice`].
+/// Returns the primes p with `from` ≤ p ≤ `to`, in order. They take 8 bytes each, and twice that for a moment on several
+/// threads. Use [`for_each_slice`] for more primes than fit into memory.
 ///
 /// # Errors
 /// As [`count`].
@@ -76,8 +76,8 @@ pub fn list(from: u64, to: u64) -> Result<Vec<u64>> {
 
 /// Calls `each` with all primes p with `from` ≤ p ≤ `to`, some hundred thousand at a time, so that a range of any length takes
 /// little memory: a bit for 3.75 numbers up to √`to`, and for each thread some 10 MB up to 10^15 and 0.4 GB at the top of `u64`.
-/// A slice is in order; on several threads the slices are not, since each thread goes through a stretch of 250 million numbers,
-/// and the slices of the stretches take turns.
+/// The primes of a slice are in order. On several threads the slices are not, as each thread goes through a stretch of 250
+/// million numbers and the slices of different stretches alternate.
 ///
 /// ```
 /// use kinglet_jobs::kernels::primes::for_each_slice;
@@ -91,7 +91,7 @@ pub fn list(from: u64, to: u64) -> Result<Vec<u64>> {
 /// ```
 ///
 /// # Errors
-/// The first that `each` returns; and as [`count`].
+/// Returns the first error of `each`, or the error of [`count`].
 pub fn for_each_slice<E: From<Error>>(
     from: u64,
     to: u64,
@@ -135,17 +135,17 @@ pub fn for_each_slice<E: From<Error>>(
     Ok(())
 }
 
-/// How many bytes of the sieve a thread goes in one way where primes are listed, so that few of the largest sieving primes hit
-/// it and lie in its buckets: 250 million numbers. The way costs a look at all sieving primes.
+/// The length of a thread's stretch when primes are listed, in bytes of the sieve: 250 million numbers. It is so short that few
+/// of the largest sieving primes hit it and lie in its buckets; but each stretch costs a look at all sieving primes.
 const LISTED_BYTES: u64 = 1 << 23;
 
-/// From so many primes on, a slice is full: 2 MB. The segment that fills it may have another million primes.
+/// The number of primes from which a slice is full (2 MB). The segment that fills it may add another million primes.
 const SLICE: usize = 1 << 18;
 
-/// Whether there is such a range.
+/// Checks that a range does not end before it begins.
 ///
 /// # Errors
-/// [`Error::Input`] when `from` is greater than `to`.
+/// Returns [`Error::Input`] (`range-reversed`) when `from` is greater than `to`.
 pub fn check(from: u64, to: u64) -> Result<()> {
     if from <= to {
         return Ok(());
@@ -154,12 +154,13 @@ pub fn check(from: u64, to: u64) -> Result<()> {
         .with_hint("both ends are in the range: the first is the smaller"))
 }
 
-/// What the wheel leaves out.
+/// Returns the primes of the range that have no bit on the wheel: 2, 3 and 5.
 fn without_bit(from: u64, to: u64) -> impl Iterator<Item = u64> {
     [2, 3, 5].into_iter().filter(move |prime| (from..=to).contains(prime))
 }
 
-/// Sieves the range in stretches, folding the segments of each into a value that begins as `start`; the values in order.
+/// Sieves the range in stretches, and folds the segments of each into a value that begins as `start`. Returns the values in
+/// order.
 fn each<T: Clone + Send + Sync>(
     from: u64,
     to: u64,
@@ -182,7 +183,7 @@ fn each<T: Clone + Send + Sync>(
     Ok(folded.collect())
 }
 
-/// Takes out of a segment what lies in the range's first and last byte but not in the range.
+/// Clears the bits of a segment that lie in the range's first or last byte but not in the range.
 fn clip(from: u64, to: u64, at: u64, bits: &mut [u8]) {
     if at == from / 30 {
         bits[0] &= kept(|residue| residue >= from % 30);
@@ -193,7 +194,7 @@ fn clip(from: u64, to: u64, at: u64, bits: &mut [u8]) {
     }
 }
 
-/// The bits of a byte whose residues are wanted.
+/// Returns the bits of a byte whose residues are wanted.
 fn kept(wanted: impl Fn(u64) -> bool) -> u8 {
     RESIDUES.iter().enumerate().map(|(bit, &residue)| u8::from(wanted(u64::from(residue))) << bit).sum()
 }

@@ -1,5 +1,6 @@
-//! The smallest primes, by pattern: the multiples of two to four of them repeat after as many bytes as their product, so
-//! their bits are worked out once in a process and laid over every segment, 16 bytes to an instruction.
+//! Patterns, which strike the multiples of the smallest primes. The multiples of two to four primes repeat after as many bytes as
+//! the product of the primes, so their bits are computed once in a process and laid over every segment, 16 bytes an
+//! instruction.
 
 use super::wheel::{RESIDUES, mask};
 use std::sync::OnceLock;
@@ -7,7 +8,8 @@ use std::sync::OnceLock;
 /// The largest prime that is in a pattern.
 pub(super) const PATTERN_MAX: u64 = 163;
 
-/// What shares a pattern: products of about equal, middling size, so that all of them lie in a part of the L2 cache.
+/// The primes that share a pattern. Their products are of about the same, medium size, so that all patterns fit into a part of
+/// the L2 cache.
 const GROUPS: [&[usize]; 16] = [
     &[7, 11, 13, 17],
     &[19, 23, 29],
@@ -27,7 +29,7 @@ const GROUPS: [&[usize]; 16] = [
     &[89, 97],
 ];
 
-/// How much is laid at a time. Each pattern goes on for so long behind its period, so that no copy meets its end.
+/// How many bytes are laid at a time. Each pattern goes on for this long after its period, so that no copy meets its end.
 const STRETCH: usize = 2 << 10;
 
 struct Pattern {
@@ -39,7 +41,7 @@ struct Pattern {
 pub(super) struct Patterns(Vec<Pattern>);
 
 impl Patterns {
-    /// Those of this process.
+    /// Returns the patterns, which are computed once in a process.
     pub(super) fn get() -> &'static Patterns {
         static PATTERNS: OnceLock<Patterns> = OnceLock::new();
         PATTERNS.get_or_init(|| Patterns(GROUPS.iter().map(|primes| Pattern::of(primes)).collect()))
@@ -60,7 +62,7 @@ impl Patterns {
                 }
             }
         }
-        // The patterns strike the primes they are made of, and not the 1.
+        // The patterns strike the primes that they are made of, but not the 1.
         for &prime in GROUPS.iter().copied().flatten() {
             let byte = (prime as u64 / 30).checked_sub(base).and_then(|at| segment.get_mut(at as usize));
             byte.into_iter().for_each(|byte| *byte |= !mask(prime));
@@ -71,7 +73,7 @@ impl Patterns {
     }
 }
 
-/// Lays eight patterns over `out`, on what is there or anew.
+/// Lays eight patterns over `out`: over the bits that are there, or, if `ANEW`, in place of them.
 #[inline]
 fn lay<const ANEW: bool>(patterns: &[Pattern], at: &[usize], out: &mut [u8]) {
     let n = out.len();

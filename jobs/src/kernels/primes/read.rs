@@ -1,8 +1,8 @@
-//! Reading a sieved segment: how many bits, the sum of their numbers, the numbers themselves.
+//! Reading a sieved segment: how many bits are set, the sum of their numbers, and the numbers themselves.
 
 use super::wheel::RESIDUES;
 
-/// The number of bit `bit` of a word of eight bytes, less the word's first number.
+/// Returns the number of bit `bit` of a word of eight bytes, relative to the word's first number.
 #[inline]
 pub(super) fn place(bit: u32) -> u64 {
     const PLACES: [u8; 64] = {
@@ -24,15 +24,16 @@ fn words(bits: &[u8]) -> (impl Iterator<Item = u64>, u64) {
     (whole.iter().map(|word| u64::from_le_bytes(*word)), u64::from_le_bytes(last))
 }
 
-/// The set bits. Portable: without a `popcnt` instruction, as in a build for every x86-64, the compiler makes vector code of it.
+/// Returns how many bits are set. In a build for every x86-64, which has no `popcnt` instruction, the compiler makes vector code
+/// of it.
 pub(super) fn count(bits: &[u8]) -> u64 {
     let (whole, last) = words(bits);
     whole.map(|word| u64::from(word.count_ones())).sum::<u64>() + u64::from(last.count_ones())
 }
 
-/// The sum of the numbers whose bits are set.
+/// Returns the sum of the numbers whose bits are set.
 pub(super) fn sum(base: u64, bits: &[u8]) -> u128 {
-    /// For a byte: how many bits, and the sum of their residues.
+    /// For each byte, how many bits are set, and the sum of their residues.
     const BYTES: [(u16, u16); 256] = {
         let mut table = [(0, 0); 256];
         let mut byte = 0;
@@ -66,7 +67,7 @@ pub(super) fn list(base: u64, bits: &[u8], out: &mut Vec<u64>) {
     out.reserve(count(bits) as usize);
     for mut word in whole.chain([last]) {
         while word != 0 {
-            // Not beyond `u64`: a bit that is set is the number of a prime in the range.
+            // This does not overflow: a bit that is set stands for a prime in the range.
             out.push(first + place(word.trailing_zeros()));
             word &= word - 1;
         }

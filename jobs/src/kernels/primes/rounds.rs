@@ -1,20 +1,20 @@
-//! Primes that go round the wheel several times in a stretch of the sieve: eight hits without a branch.
+//! Rounds, for primes that go round the wheel several times in a stretch of the sieve: eight hits without a branch.
 //!
 //! A prime always stands at a cofactor ≡ 1 (mod 30) and strikes a whole round, of p bytes, while its first hit lies in the
-//! stretch. What is struck behind the end is right too, only early: within a segment it is the next stretch's, and behind
-//! the segment is a margin that the next segment takes over. So there is one loop with one exit for a prime and a stretch,
+//! stretch. Hits after the stretch's end are correct too, only early: within a segment they belong to the next stretch, and
+//! after the segment comes a margin that the next segment takes over. So a prime needs one loop with one exit in a stretch,
 //! and no tail.
 //!
-//! The bounds of the eight hits are checked once before the loop (`last` is the largest), which the compiler sees: in the
-//! loop only the round's slice is checked, and the code has no `unsafe`.
+//! The bounds of the eight hits are checked once before the loop (`last` is the largest), which the compiler sees. In the loop
+//! only the round's slice is checked, so the code needs no `unsafe`.
 
 use super::wheel::{BIT, CARRY, MASK, RESIDUES, first_multiple, mask};
 
 #[derive(Clone, Copy)]
 struct Walker {
-    /// The prime over 30; its class says the rest.
+    /// The prime divided by 30, rounded down; its class is the rest.
     a: u32,
-    /// The byte of its next round, from the segment's start.
+    /// The byte at which its next round starts, from the segment's start.
     at: u32,
 }
 
@@ -23,7 +23,7 @@ struct Walker {
 pub(super) struct Rounds([Vec<Walker>; 8]);
 
 impl Rounds {
-    /// Takes a prime. `sieve` is the segment from `low` on and its margin, of at least `prime` bytes: the hits up to the
+    /// Takes in a prime. `sieve` is the segment from `low` on and its margin of at least `prime` bytes. The hits up to the
     /// first whole round are struck at once.
     pub(super) fn add(&mut self, prime: u64, low: u64, sieve: &mut [u8]) {
         let (mut cofactor, mut behind) = first_multiple(prime, low);

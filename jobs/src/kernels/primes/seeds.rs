@@ -1,4 +1,4 @@
-//! The sieving primes: all up to the square root of the range's end, as bits on the wheel, at most 143 MB for the top of
+//! The sieving primes: all primes up to the square root of the range's end, as bits on the wheel, at most 143 MB for the top of
 //! `u64`. They are made once for all threads; each thread walks over them as its segments need them.
 
 use super::pattern::PATTERN_MAX;
@@ -6,18 +6,18 @@ use super::segments::{Segments, WAYS, chunks};
 use super::wheel::{BIT, RESIDUES, mask};
 use rayon::prelude::*;
 
-/// Up to here a plain sieve makes them.
+/// The largest number up to which a plain sieve makes them.
 const PLAIN_MAX: u64 = 1 << 12;
 
 /// The sieving primes.
 pub(super) struct Seeds {
-    /// As in [`super::wheel`], from 0 on; a whole number of words.
+    /// Bits as in [`super::wheel`], from 0 on; a whole number of words.
     bits: Vec<u8>,
     max: u64,
 }
 
 impl Seeds {
-    /// All primes up to `max`, which is below 2^32.
+    /// Makes all primes up to `max`, which is below 2^32.
     pub(super) fn up_to(max: u64) -> Seeds {
         let bytes = (max / 30 + 1) as usize;
         let mut bits = vec![0xff; bytes.next_multiple_of(8)];
@@ -47,12 +47,12 @@ impl Seeds {
         Seeds { bits, max }
     }
 
-    /// How many there are at most.
+    /// Returns how many sieving primes there are at most.
     pub(super) fn count_max(&self) -> usize {
         super::read::count(&self.bits) as usize
     }
 
-    /// Those that are in no pattern, in order.
+    /// Returns a walk over the primes that are in no pattern, in order.
     pub(super) fn walk(&self) -> Walk<'_> {
         let mut walk = Walk { seeds: self, word: 0, bits: 0, at: 0, now: 0 };
         walk.load(0);
@@ -63,7 +63,7 @@ impl Seeds {
     }
 }
 
-/// A place among the sieving primes.
+/// A walk over the sieving primes.
 pub(super) struct Walk<'a> {
     seeds: &'a Seeds,
     word: usize,
@@ -73,13 +73,13 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The prime here; past the last, a number that is larger than all of them.
+    /// Returns the current prime, or, after the last, a number that is larger than all of them.
     #[inline]
     pub(super) fn now(&self) -> u64 {
         self.now
     }
 
-    /// Goes on.
+    /// Goes on to the next prime.
     #[inline]
     pub(super) fn next(&mut self) {
         while self.bits == 0 {

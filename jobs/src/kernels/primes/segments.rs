@@ -1,7 +1,7 @@
 //! One thread's way through a stretch of numbers: segment by segment, each sieved by patterns, rounds, steps and buckets.
 //!
-//! The sizes: a segment and its patterns stay in a core's L2 cache; within it the smallest primes work on stretches of half
-//! the size of an L1 cache.
+//! A segment and its patterns stay in a core's L2 cache. Within a segment the smallest primes work on pieces that fit into an L1
+//! cache.
 
 use super::buckets::Buckets;
 use super::pattern::Patterns;
@@ -9,20 +9,20 @@ use super::rounds::Rounds;
 use super::seeds::{Seeds, Walk};
 use super::steps::Steps;
 
-/// What the smallest primes strike at a time: fits every L1 cache with room for the rest.
+/// How many bytes the smallest primes strike at a time (32 KiB): they fit into every L1 cache with room for the rest.
 const L1_BYTES: usize = 32 << 10;
-/// Primes up to here strike in such stretches, …
+/// The largest prime that strikes in such pieces, …
 const L1_PRIME_MAX: u64 = 20_000;
-/// … up to here in rounds over the segment, …
+/// … the largest that strikes in rounds over the segment, …
 const ROUND_PRIME_MAX: u64 = 512 << 10;
-/// … and up to so many times its bytes in steps; the rest are in buckets.
+/// … and the largest that strikes in steps, in multiples of the segment's bytes; larger ones are in buckets.
 const STEP_PRIMES: u64 = 3;
-/// The largest segment, a power of two: half of the L2 cache of a core, or of a vCPU that shares one.
+/// The largest segment, in bytes as a power of two: half of the L2 cache of a core, or of a vCPU that shares one.
 const SEGMENT_BITS_MAX: u32 = 19;
-/// How many ways a thread goes, one after the other, at most; see [`chunks`].
+/// How many ways a thread goes at most, one after the other; see [`chunks`].
 pub(super) const WAYS: u64 = 16;
 
-/// The way: what of it lies ahead.
+/// The part of the way that lies ahead.
 pub(super) struct Segments<'a> {
     /// The byte where the next segment starts.
     at: u64,
@@ -31,17 +31,17 @@ pub(super) struct Segments<'a> {
     walk: Walk<'a>,
     sieve: Sieve,
     buffer: Vec<u8>,
-    /// What the segments before struck behind their ends.
+    /// What earlier segments struck after their ends.
     carried: Vec<u8>,
 }
 
 impl<'a> Segments<'a> {
-    /// From byte `from` to before byte `to`; `seeds` has the primes up to the square root of its last number.
+    /// Starts a way over the bytes `from..to`; `seeds` has the primes up to the square root of the last number.
     pub(super) fn new(seeds: &'a Seeds, from: u64, to: u64) -> Self {
         Segments::with_spare(seeds, from, to, Vec::new())
     }
 
-    /// The same with what was [left](Segments::into_spare) of another way.
+    /// Starts a way with the memory [left](Segments::into_spare) of another.
     pub(super) fn with_spare(seeds: &'a Seeds, from: u64, to: u64, spare: Vec<u64>) -> Self {
         let bytes = to - from;
         let last = to.saturating_mul(30);
@@ -72,7 +72,7 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// The next segment and its first byte's number. A bit is set exactly if its number is a prime.
+    /// Sieves the next segment and returns it with the number of its first byte. A bit is set exactly if its number is prime.
     pub(super) fn next(&mut self) -> Option<(u64, &mut [u8])> {
         let Segments { at, to, segment_bits, walk, sieve, buffer, carried } = self;
         if at == to {
@@ -92,12 +92,12 @@ impl<'a> Segments<'a> {
         Some((start, &mut buffer[..length]))
     }
 
-    /// Memory for another way.
+    /// Returns the memory, for another way to use.
     pub(super) fn into_spare(self) -> Vec<u64> {
         self.sieve.buckets.map_or_else(Vec::new, Buckets::into_spare)
     }
 
-    /// Goes all of it, calling `each` with each segment.
+    /// Goes to the end and calls `each` with each segment.
     pub(super) fn run(mut self, each: &mut dyn FnMut(u64, &mut [u8])) {
         while let Some((at, bits)) = self.next() {
             each(at, bits);
@@ -105,8 +105,8 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// How many bytes a thread should go in one way, of all from byte `from` to byte `to`: up to `most` ways for each thread, so
-/// that all end together, but not so short that the sieving primes, which each way looks through, cost more than the sieving.
+/// Returns how many of the bytes `from..to` a thread should go in one way. Each thread gets up to `most` ways, so that all threads
+/// end together. But a way is long enough that looking through the sieving primes does not cost more than the sieving.
 pub(super) fn chunks(from: u64, to: u64, most: u64) -> u64 {
     let threads = rayon::current_num_threads() as u64;
     let bytes = (to - from).max(1);
@@ -114,7 +114,7 @@ pub(super) fn chunks(from: u64, to: u64, most: u64) -> u64 {
         return bytes;
     }
     let root = to.saturating_mul(30).isqrt();
-    // A sieving prime costs a way about as much as two bytes do, and there is about one for twenty numbers.
+    // A sieving prime costs a way about as much as two bytes, and about one number in twenty is one.
     let least = (root * 2).max(L1_BYTES as u64 * 2);
     let ways = (bytes / least / threads).clamp(1, most) * threads;
     bytes.div_ceil(ways).max(L1_BYTES as u64)
@@ -129,11 +129,11 @@ struct Sieve {
 }
 
 impl Sieve {
-    /// Takes the sieving primes whose squares begin to matter.
+    /// Takes in the sieving primes whose squares lie in the segment.
     fn take(&mut self, walk: &mut Walk<'_>, at: u64, buffer: &mut [u8], length: usize) {
         let low = at * 30;
         let end = (at + length as u64).saturating_mul(30);
-        // Past the last prime the product saturates.
+        // After the last prime the product saturates.
         while walk.now().saturating_mul(walk.now()) < end {
             let prime = walk.now();
             if prime <= L1_PRIME_MAX {

@@ -1,10 +1,10 @@
-//! Primes with a few hits in a segment: one hit after the other, by the table of the wheel of 210.
+//! Steps, for primes with a few hits in a segment: one hit after the other, by the table of the wheel of 210.
 
 use super::wheel::{STEPS, first_hit_210};
 
 #[derive(Clone, Copy)]
 struct Walker {
-    /// The prime over 30; the state knows the rest.
+    /// The prime divided by 30, rounded down; the state knows the rest.
     a: u32,
     /// The byte of the next hit, from the segment's start.
     at: u32,
@@ -16,7 +16,7 @@ struct Walker {
 pub(super) struct Steps(Vec<Walker>);
 
 impl Steps {
-    /// Takes a prime, at the segment that starts with `low`.
+    /// Takes in a prime at the segment that starts with `low`.
     pub(super) fn add(&mut self, prime: u64, low: u64) {
         let (at, state) = first_hit_210(prime, low);
         self.0.push(Walker { a: (prime / 30) as u32, at: at as u32, state });

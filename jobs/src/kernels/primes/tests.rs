@@ -1,10 +1,10 @@
-//! The kernel beside its naive twin.
+//! The kernel compared with its naive twin.
 
 use super::*;
 use kinglet_core::Code;
 use proptest::prelude::*;
 
-/// Whether `n` is a prime, by Miller and Rabin; these bases decide it for all of `u64` (Sorenson and Webster, 2015).
+/// Returns whether `n` is prime, by Miller and Rabin; these bases decide it for all of `u64` (Sorenson and Webster, 2015).
 fn is_prime(n: u64) -> bool {
     const BASES: [u64; 12] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37];
     if n < 2 || BASES.iter().any(|&p| n != p && n.is_multiple_of(p)) {
@@ -84,7 +84,8 @@ fn squares_and_products_of_sieving_primes_are_struck() {
     }
 }
 
-/// What [`for_each_slice`] gives on so many threads; its slices must be in order, none empty, and together in order on one.
+/// Returns what [`for_each_slice`] gives on this many threads. Each slice must be sorted and not empty, and on one thread the
+/// slices must be in order, too.
 fn in_slices(from: u64, to: u64, threads: usize) -> Vec<u64> {
     let mut all = Vec::new();
     let each = |slice: &[u64]| -> Result<()> {
@@ -110,7 +111,7 @@ fn slices_are_bounded_and_all_of_the_list() {
     }
 }
 
-/// Longer than a thread goes in one way: the ways meet.
+/// The range is longer than one way of a thread, so several ways meet.
 #[test]
 fn slices_of_a_long_range_are_all_of_it_in_order() {
     let (from, to) = (7, 600_000_000);
@@ -138,7 +139,7 @@ fn the_first_error_ends_the_slices() {
     assert_eq!(for_each_slice(3, 2, |_| Ok::<(), Error>(())).unwrap_err().code(), "range-reversed");
 }
 
-/// Beside another sieve, written by others.
+/// Compared with a sieve that others wrote.
 #[test]
 fn the_same_primes_as_primal() {
     const END: u64 = 1 << 26;

@@ -5,16 +5,16 @@
 //!         │ 30k+1 │ 30k+7 │ 30k+11 │ 30k+13 │ 30k+17 │ 30k+19 │ 30k+23 │ 30k+29 │
 //! ```
 //!
-//! The eight residues of 30 that are coprime to it have a bit each; multiples of 2, 3 and 5 have none. A byte's number is
-//! its first number over 30, so all of `u64` has byte numbers below 2^60 and positions never overflow.
+//! The eight residues of 30 that are coprime to it have a bit each; multiples of 2, 3 and 5 have none. A byte's number is its
+//! first number divided by 30, so all of `u64` has byte numbers below 2^60, and positions never overflow.
 //!
-//! A prime p = 30a + r meets the numbers p·q with q coprime to the wheel. From one q to the next, q + g, the byte number
-//! grows by a·g + ⌊(p·q mod 30 + r·g) / 30⌋, and the bit depends only on r and q mod 30: all of it is a small table.
+//! A prime p = 30a + r hits the numbers p·q with q coprime to the wheel. From one q to the next, q + g, the byte number grows
+//! by a·g + ⌊(p·q mod 30 + r·g) / 30⌋, and the bit depends only on r and q mod 30, so a small table holds all of it.
 
 /// The residues of 30 that have a bit, by bit.
 pub(super) const RESIDUES: [u8; 8] = [1, 7, 11, 13, 17, 19, 23, 29];
 
-/// The bit of a residue; 8 where it has none.
+/// The bit of each residue; 8 if it has none.
 pub(super) const BIT: [u8; 30] = {
     let mut bit = [8; 30];
     let mut n = 0;
@@ -25,13 +25,13 @@ pub(super) const BIT: [u8; 30] = {
     bit
 };
 
-/// Clears the bit of `number`.
+/// Returns the mask that clears the bit of `number`.
 pub(super) const fn mask(number: usize) -> u8 {
     !(1 << BIT[number % 30])
 }
 
 /// One round of a prime of class `i` (p = 30a + RESIDUES[i]) over the wheel of 30, from q ≡ 1: its eight hits lie at the
-/// bytes `a * (RESIDUES[j] - 1) + CARRY[i][j]` behind the first, and clear the bits of `MASK[i][j]`.
+/// bytes `a * (RESIDUES[j] - 1) + CARRY[i][j]` after the first, and clear the bits with `MASK[i][j]`.
 pub(super) const CARRY: [[usize; 8]; 8] = {
     let mut carry = [[0; 8]; 8];
     let mut i = 0;
@@ -61,20 +61,21 @@ pub(super) const MASK: [[u8; 8]; 8] = {
     masks
 };
 
-/// One hit of a larger prime on the wheel of 210, which leaves out the multiples of 7 too, and the way to the next.
+/// One hit of a larger prime on the wheel of 210, which also leaves out the multiples of 7, and the way to the next hit.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
-    /// The state after it.
+    /// The state after the hit.
     pub(super) next: u16,
-    /// Clears the bit.
+    /// The mask that clears the bit.
     pub(super) mask: u8,
-    /// To the next hit it is `a * gap + carry` bytes.
+    /// The next hit is `a * gap + carry` bytes away.
     pub(super) gap: u8,
     /// See `gap`.
     pub(super) carry: u8,
 }
 
-/// States are `48 * class of p + place of q among the 48 residues`; the table is filled up so that nine bits always fit.
+/// The bits of a state, which is `48 * class of p + place of q among the 48 residues`. The table is filled up to 2^9 entries so that
+/// any nine bits are an index.
 pub(super) const STATE_BITS: u32 = 9;
 
 /// The steps, by state.
@@ -101,7 +102,7 @@ pub(super) static STEPS: [Step; 1 << STATE_BITS] = {
     steps
 };
 
-/// For each residue of 210: how far it is to the next one coprime to 210, and that one's place among the 48.
+/// For each residue of 210, how far it is to the next one that is coprime to 210, and the place of that one among the 48.
 pub(super) static NEXT_210: [(u8, u8); 210] = {
     let mut next = [(0, 0); 210];
     let (mut place, mut q) = (0, 0);
@@ -124,15 +125,15 @@ const fn to_coprime_210(from: usize) -> usize {
     n - from
 }
 
-/// The first multiple of `prime` at or behind `low` (a multiple of 30) whose cofactor is not below the prime itself: the
-/// cofactor, and how far behind `low` it lies. Exact up to the top of `u64` and for one step beyond.
+/// Finds the first multiple of `prime` from `low` (a multiple of 30) on whose cofactor is not below the prime itself. Returns the
+/// cofactor, and how far after `low` the multiple lies. It is exact up to the top of `u64` and for one step beyond.
 #[inline]
 pub(super) fn first_multiple(prime: u64, low: u64) -> (u64, u64) {
     let cofactor = low.div_ceil(prime).max(prime);
     (cofactor, cofactor.wrapping_mul(prime).wrapping_sub(low))
 }
 
-/// Where a prime first hits on the wheel of 210: the byte behind `low`, and the state.
+/// Returns where a prime first hits on the wheel of 210: how many bytes after `low`, and the state.
 #[inline]
 pub(super) fn first_hit_210(prime: u64, low: u64) -> (u64, u16) {
     let (cofactor, behind) = first_multiple(prime, low);
