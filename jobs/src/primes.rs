@@ -1,5 +1,5 @@
-//! Primes in a range: how many, their sum, or all of them. The job's input is items: stretches of the range of about equal cost,
-//! which [`Primes::stretches`] makes. The kernel, [`crate::kernels::primes`], does the work.
+//! Primes in a range: how many, their sum, or all of them. The job's input is items: stretches of the range of about equal
+//! cost, which [`Primes::stretches`] makes. The kernel, [`crate::kernels::primes`], does the work.
 //!
 //! A count or a sum is one line. A list has one prime a line, in order within a part and from part to part.
 
@@ -190,8 +190,8 @@ impl Job for Primes {
 /// meant as a decimal point is refused.
 ///
 /// # Errors
-/// Returns [`Error::Input`] (`not-a-number`), which names the text, when it is not a whole number or is beyond 2^64 − 1, or when
-/// one of two numbers is beyond 2^128 − 1.
+/// Returns [`Error::Input`] (`not-a-number`), which names the text, when it is not a whole number or is beyond 2^64 − 1, or
+/// when one of two numbers is beyond 2^128 − 1.
 pub fn parse_number(text: &str) -> Result<u64> {
     let bad = |why: &str| {
         Error::new(Code::NotANumber, format!("{text:?} {why}"))

@@ -41,7 +41,7 @@ impl Fragment {
         into.settled = into.settled.max(from.settled);
         into.coordinates.extend(from.coordinates);
         if into.coordinates.len() > 2 * into.settled + UNSETTLED_MAX {
-            // Coordinates were checked when they were read. Points of which no hull can be made stay, and the reducer names them.
+            // Coordinates were checked when they were read. If no hull can be made, the points stay, and the reducer says why.
             let vertices = match into.dimensions {
                 3 => hull_3d(into.points()).map(|hull| hull.vertices.into_flattened()),
                 _ => hull_2d(into.points()).map(|hull| hull.into_flattened()),

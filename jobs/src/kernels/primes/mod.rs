@@ -2,7 +2,7 @@
 //!
 //! A segmented sieve of Eratosthenes, with eight bits for thirty numbers (`wheel.rs` draws them). How a prime strikes its
 //! multiples depends on how often it hits a segment: by patterns for the smallest (`pattern.rs`), in rounds without branches
-//! (`rounds.rs`), in single steps (`steps.rs`), and from buckets if it skips most segments (`buckets.rs`). The methods are those of
+//! (`rounds.rs`), in single steps (`steps.rs`), or from buckets if it skips most segments (`buckets.rs`). The methods are of
 //! Kim Walisch's primesieve (<https://github.com/kimwalisch/primesieve/blob/master/doc/ALGORITHMS.md>) and Tomás Oliveira e
 //! Silva (<http://sweet.ua.pt/tos/software/prime_sieve.html>); `bench/README.md` compares its figures with primesieve's.
 //!
@@ -75,7 +75,7 @@ pub fn list(from: u64, to: u64) -> Result<Vec<u64>> {
 }
 
 /// Calls `each` with all primes p with `from` ≤ p ≤ `to`, some hundred thousand at a time, so that a range of any length takes
-/// little memory: a bit for 3.75 numbers up to √`to`, and for each thread some 10 MB up to 10^15 and 0.4 GB at the top of `u64`.
+/// little memory: a bit for 3.75 numbers up to √`to`, and for each thread some 10 MB up to 10^15, 0.4 GB at the top of `u64`.
 /// The primes of a slice are in order. On several threads the slices are not, as each thread goes through a stretch of 250
 /// million numbers and the slices of different stretches alternate.
 ///

@@ -1,5 +1,5 @@
-//! Patterns, which strike the multiples of the smallest primes. The multiples of two to four primes repeat after as many bytes as
-//! the product of the primes, so their bits are computed once in a process and laid over every segment, 16 bytes an
+//! Patterns, which strike the multiples of the smallest primes. The multiples of two to four primes repeat after as many bytes
+//! as the product of the primes, so their bits are computed once in a process and laid over every segment, 16 bytes an
 //! instruction.
 
 use super::wheel::{RESIDUES, mask};

@@ -24,8 +24,7 @@ fn words(bits: &[u8]) -> (impl Iterator<Item = u64>, u64) {
     (whole.iter().map(|word| u64::from_le_bytes(*word)), u64::from_le_bytes(last))
 }
 
-/// Returns how many bits are set. In a build for every x86-64, which has no `popcnt` instruction, the compiler makes vector code
-/// of it.
+/// Returns how many bits are set. In a build for every x86-64, which cannot use `popcnt`, the compiler makes vector code of it.
 pub(super) fn count(bits: &[u8]) -> u64 {
     let (whole, last) = words(bits);
     whole.map(|word| u64::from(word.count_ones())).sum::<u64>() + u64::from(last.count_ones())

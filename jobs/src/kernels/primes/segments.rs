@@ -1,7 +1,7 @@
 //! One thread's way through a stretch of numbers: segment by segment, each sieved by patterns, rounds, steps and buckets.
 //!
-//! A segment and its patterns stay in a core's L2 cache. Within a segment the smallest primes work on pieces that fit into an L1
-//! cache.
+//! A segment and its patterns stay in a core's L2 cache. Within a segment the smallest primes work on pieces that fit into an
+//! L1 cache.
 
 use super::buckets::Buckets;
 use super::pattern::Patterns;
@@ -9,7 +9,7 @@ use super::rounds::Rounds;
 use super::seeds::{Seeds, Walk};
 use super::steps::Steps;
 
-/// How many bytes the smallest primes strike at a time (32 KiB): they fit into every L1 cache with room for the rest.
+/// How many bytes the smallest primes strike at a time (32 KiB): they fit into an L1 cache.
 const L1_BYTES: usize = 32 << 10;
 /// The largest prime that strikes in such pieces, …
 const L1_PRIME_MAX: u64 = 20_000;
@@ -105,8 +105,8 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// Returns how many of the bytes `from..to` a thread should go in one way. Each thread gets up to `most` ways, so that all threads
-/// end together. But a way is long enough that looking through the sieving primes does not cost more than the sieving.
+/// Returns how many of the bytes `from..to` a thread should go in one way. Each thread gets up to `most` ways, so that all
+/// threads end together. But a way is long enough that looking through the sieving primes does not cost more than the sieving.
 pub(super) fn chunks(from: u64, to: u64, most: u64) -> u64 {
     let threads = rayon::current_num_threads() as u64;
     let bytes = (to - from).max(1);
@@ -129,7 +129,7 @@ struct Sieve {
 }
 
 impl Sieve {
-    /// Takes in the sieving primes whose squares lie in the segment.
+    /// Takes in the next sieving primes, as long as their squares lie before the segment's end.
     fn take(&mut self, walk: &mut Walk<'_>, at: u64, buffer: &mut [u8], length: usize) {
         let low = at * 30;
         let end = (at + length as u64).saturating_mul(30);

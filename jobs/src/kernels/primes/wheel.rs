@@ -74,8 +74,8 @@ pub(super) struct Step {
     pub(super) carry: u8,
 }
 
-/// The bits of a state, which is `48 * class of p + place of q among the 48 residues`. The table is filled up to 2^9 entries so that
-/// any nine bits are an index.
+/// The bits of a state, which is `48 * class of p + place of q among the 48 residues`. The table is filled up to 2^9 entries,
+/// so that any nine bits are an index.
 pub(super) const STATE_BITS: u32 = 9;
 
 /// The steps, by state.
@@ -125,8 +125,8 @@ const fn to_coprime_210(from: usize) -> usize {
     n - from
 }
 
-/// Finds the first multiple of `prime` from `low` (a multiple of 30) on whose cofactor is not below the prime itself. Returns the
-/// cofactor, and how far after `low` the multiple lies. It is exact up to the top of `u64` and for one step beyond.
+/// Finds the first multiple of `prime` at or after `low` (a multiple of 30) whose cofactor is not below the prime itself.
+/// Returns the cofactor, and how far after `low` the multiple lies. It is exact up to the top of `u64` and one step beyond.
 #[inline]
 pub(super) fn first_multiple(prime: u64, low: u64) -> (u64, u64) {
     let cofactor = low.div_ceil(prime).max(prime);
