@@ -140,8 +140,8 @@ const LOST_GRACE_MS: u64 = 15_000;
 /// How long after the claim to send it a try is sent again, if Lambda is not known to have accepted it, in milliseconds (20 s).
 pub const CLAIM_MS: u64 = 20_000;
 
-/// How long the worker of one piece has to send the next piece before another process sends it, in milliseconds (60 s). A
-/// worker that has not sent it by then died between two requests.
+/// How long the worker of one piece has to send the next piece before another process sends it, in milliseconds (60 s). If that
+/// worker died, it was between two requests.
 pub const HANDOVER_MS: u64 = 60_000;
 
 /// How long after it was sent a try is sent again while no try of the stage runs, in milliseconds (15 minutes); the wait
@@ -232,7 +232,7 @@ impl Stage<'_> {
         t.started_at.is_some() && t.failed.is_none() && !self.is_lost(t)
     }
 
-    /// Returns whether a try has started and has given no sign of life for too long.
+    /// Returns whether a try has started, and has given no sign of life for too long or must have run out of time.
     fn is_lost(&self, t: &TryView) -> bool {
         t.failed.is_none()
             && t.started_at.is_some_and(|started_at| {
@@ -367,7 +367,7 @@ fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
     }
 }
 
-/// Returns the hint for a task whose tries all died of memory.
+/// Returns the hint for a task that is given up because it died of memory.
 fn more_memory(phase: Phase) -> &'static str {
     match phase {
         Phase::Reducing => {
