@@ -1,4 +1,4 @@
-//! Every environment variable that Kinglet reads or sets, once. Only binaries read them.
+//! The names of all environment variables that Kinglet reads or sets. Only binaries read them.
 
 /// Set by Lambda, and by the embedded host, in a worker: where the Runtime API listens.
 pub const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Gathers, for each word, the sorted list of the lengths of the words that came with it: values that own memory.
+/// Gathers for each word the sorted list of the lengths of the words that came with it: its values own memory.
 #[derive(Serialize, Deserialize)]
 struct Gather {
     combine: bool,

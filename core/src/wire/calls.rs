@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// The bytes of the second result.
+    /// Returns the length of the second result.
     fn results_len(bytes: &[u8]) -> usize {
         bytes.len() - items::first_end(bytes).unwrap()
     }

@@ -1,4 +1,4 @@
-//! The frame around stored records of the kinds in [`Kind`]. All integers are little-endian.
+//! The frame around every stored record that is listed in [`Kind`]. All integers are little-endian.
 //!
 //! ```text
 //! 0   "KNGL"

@@ -25,9 +25,9 @@
 //! | `Bytes` | Bytes | of these |
 //! | `Spills` | Count | how often a mapper's memory was full |
 //! | `Duration` | Milliseconds | from the event to the answer |
-//! | `MemoryPeak` | Megabytes | the most that the environment has had in memory so far |
+//! | `MemoryPeak` | Megabytes | the most memory that the environment has used so far |
 //! | `ColdStart` | Count | 1 for an environment's first invocation, else 0 |
-//! | `Failed` | Count | 1 for an attempt that failed, else 0; of one that died of memory or time the splitter writes it |
+//! | `Failed` | Count | 1 for an attempt that failed, else 0; for one that died of memory or time the splitter writes it |
 
 use crate::ids::{JobId, Piece, Stage, TaskIdx};
 use crate::wire::emf::NAME_CHARS_MAX;

@@ -8,9 +8,9 @@
 //! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan/<splitter>` |
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
-//! | [`record`] | what a commit says of an attempt | DynamoDB, an attribute of a group item |
-//! | [`calls`] | what the calls of a batch came to | DynamoDB item or S3 object |
-//! | [`owner`] | whose an output is | S3, `_owner.json` of the output, JSON |
+//! | [`record`] | what a commit says about an attempt | DynamoDB, an attribute of a group item |
+//! | [`calls`] | the results of a batch of calls | DynamoDB item or S3 object |
+//! | [`owner`] | which job owns an output | S3, `_owner.json` of the output, JSON |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
 //! | [`trace`] | which trace an invocation belongs to | header of an invocation |
 //! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |

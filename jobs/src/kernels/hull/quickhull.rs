@@ -149,10 +149,10 @@ impl Mesh {
             let (j, k) = ((i + 1) % 3, (i + 2) % 3);
             let (left, right) = (u[j] * v[k], u[k] * v[j]);
             *normal = left - right;
-            // A product that underflows is off by less than the least normal number, but is multiplied by an extent.
+            // A product that underflows is off by less than the least positive number, which an extent may make large again.
             slack += (left.abs() + right.abs() + f64::MIN_POSITIVE) * self.extent[i];
         }
-        // Shewchuk's bound for this formula is 3.5 of these, of smaller sizes.
+        // Shewchuk's bound for this formula is 3.5 epsilons instead of 8, of smaller sizes.
         slack *= 8.0 * f64::EPSILON;
         if !(TRUSTED_MIN..f64::INFINITY).contains(&slack) {
             slack = f64::INFINITY;

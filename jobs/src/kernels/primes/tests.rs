@@ -68,7 +68,7 @@ fn the_powers_of_two() {
     }
 }
 
-/// The largest prime below 2^64 is 2^64 − 59. Once only: there are 203 million sieving primes.
+/// The largest prime below 2^64 is 2^64 − 59. This sieves only once, as there are 203 million sieving primes.
 #[test]
 fn the_top() {
     let (from, to) = (u64::MAX - 20_000, u64::MAX);
@@ -145,7 +145,7 @@ fn the_same_primes_as_primal() {
     const END: u64 = 1 << 26;
     let primal = primal_sieve::Sieve::new(END as usize);
     let before = |n: u64| if n == 0 { 0 } else { primal.prime_pi(n as usize - 1) };
-    // Mostly short, some of millions, anywhere on a scale of powers of two.
+    // Mostly short ranges, some of millions, starting anywhere on a scale of powers of two.
     let range = (0..26_u32, any::<u64>(), 0..24_u32, any::<u64>());
     proptest!(ProptestConfig::with_cases(200), |((bits, low, length_bits, length) in range)| {
         let from = (1 << bits | low) % (2 << bits);
@@ -200,7 +200,7 @@ fn powers_of_ten() {
     }
 }
 
-/// Long enough for several segments with primes in buckets. Counted by primesieve 11.0.
+/// The ranges are long enough for several segments with primes in buckets. primesieve 11.0 counted them.
 #[test]
 fn long_ranges_high_up() {
     assert_eq!(count(1_000_000_000_000_000, 1_000_000_100_000_000).unwrap(), 2_893_937);
