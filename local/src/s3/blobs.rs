@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use s3s::S3Result;
 
-use super::bucket::{Attributes, Info};
 use super::conditions::WriteCondition;
 use super::content::{Payload, Piece};
 use super::errors::no_such_key;
+use super::info::{Attributes, Info};
 use super::paging::{Entry, Page, Query, page};
 use super::spool::Spool;
 use super::{read, write};

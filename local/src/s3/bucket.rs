@@ -1,13 +1,13 @@
 //! One bucket, of any kind.
 //!
-//! The kinds differ only in where bytes lie and in what makes a write atomic. So this is an enum that dispatches, not a
-//! trait: the set is closed, and each method shows all three answers side by side.
+//! The kinds differ in where bytes lie and in what makes a write atomic, and in nothing else; so this is an enum that
+//! dispatches, not a trait: the set is closed, and each method shows all three answers side by side.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use s3s::dto::{Checksum, Metadata, Timestamp};
+use s3s::dto::Checksum;
 use s3s::{S3Result, s3_error};
 
 use super::blobs::Blobs;
@@ -16,33 +16,10 @@ use super::content::{Payload, Piece, Reader};
 use super::directory::Directory;
 use super::errors::read_only;
 use super::files::Files;
+use super::info::{Attributes, Info};
 use super::paging::{Page, Query};
 use super::receive::{Announced, receive};
 use super::spool::Spool;
-
-/// The attributes that a client gives an object and gets back with it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Attributes {
-    pub(super) content_type: Option<String>,
-    pub(super) content_encoding: Option<String>,
-    pub(super) content_language: Option<String>,
-    pub(super) content_disposition: Option<String>,
-    pub(super) cache_control: Option<String>,
-    pub(super) expires: Option<Timestamp>,
-    pub(super) user: Option<Metadata>,
-    /// The checksums that came with the upload and were verified.
-    pub(super) checksum: Checksum,
-}
-
-/// An object without its bytes.
-#[derive(Debug, Clone)]
-pub(super) struct Info {
-    pub(super) bytes: u64,
-    /// The ETag, without quotes.
-    pub(super) etag: String,
-    pub(super) modified: SystemTime,
-    pub(super) attributes: Arc<Attributes>,
-}
 
 pub(super) struct Bucket {
     pub(super) created: SystemTime,
@@ -70,7 +47,7 @@ impl Kind {
 }
 
 impl Bucket {
-    /// Returns the object as it is now, or `NoSuchKey`.
+    /// The object as it is now, or `NoSuchKey`.
     pub(super) async fn info(&self, key: &str) -> S3Result<Info> {
         match &self.kind {
             Kind::Blobs(blobs) => blobs.info(key),
@@ -79,7 +56,7 @@ impl Bucket {
         }
     }
 
-    /// Opens the object. Its bytes stay as they are or fail to be read, whatever happens to the object.
+    /// The object and its bytes, which stay as they are or fail to be read, whatever happens to the object.
     pub(super) async fn open(&self, key: &str) -> S3Result<(Info, Reader)> {
         match &self.kind {
             Kind::Blobs(blobs) => blobs.pieces(key).map(|(info, pieces)| (info, Reader::of_pieces(&pieces))),
@@ -88,7 +65,7 @@ impl Bucket {
         }
     }
 
-    /// Returns the object's pieces, if another object can share them.
+    /// The object's pieces, where another object can share them.
     pub(super) fn pieces(&self, key: &str) -> Option<S3Result<(Info, Vec<Piece>)>> {
         match &self.kind {
             Kind::Blobs(blobs) => Some(blobs.pieces(key)),
@@ -96,7 +73,7 @@ impl Bucket {
         }
     }
 
-    /// Fails early if `key` cannot be written, or not under `condition`.
+    /// Fails early where `key` cannot be written, or not under `condition`.
     pub(super) async fn check_write(&self, key: &str, condition: &WriteCondition) -> S3Result<()> {
         let current = match &self.kind {
             Kind::Files(_) => return Err(read_only(key)),
@@ -112,7 +89,7 @@ impl Bucket {
         condition.check(key, current.ok().map(|info| info.etag).as_deref())
     }
 
-    /// Receives bytes that are to become `key`.
+    /// Takes in bytes that are to become `key`.
     pub(super) async fn receive(
         &self,
         key: &str,
@@ -150,7 +127,7 @@ impl Bucket {
         }
     }
 
-    /// Returns one page of the listing.
+    /// One page of the listing.
     pub(super) async fn page(&self, query: Query) -> S3Result<Page> {
         match &self.kind {
             Kind::Blobs(blobs) => Ok(blobs.page(&query)),
@@ -159,7 +136,7 @@ impl Bucket {
         }
     }
 
-    /// Checks that the bucket itself may be removed: it must be empty, and must not show a directory of the user's.
+    /// May the bucket itself be removed? Only one that is empty, and none that shows a directory of the user's.
     pub(super) fn check_removable(&self) -> S3Result<()> {
         match &self.kind {
             Kind::Blobs(blobs) if blobs.is_empty() => Ok(()),

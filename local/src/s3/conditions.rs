@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderValue};
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 use s3s::{S3Result, s3_error};
 
-use super::bucket::Info;
 use super::errors::no_such_key;
+use super::info::Info;
 
 /// What a write requires of the object it replaces or deletes.
 #[derive(Debug, Clone, Default)]

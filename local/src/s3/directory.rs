@@ -20,11 +20,11 @@ use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use s3s::{S3Result, s3_error};
 
-use super::bucket::{Attributes, Info};
 use super::conditions::WriteCondition;
 use super::content::{Identity, Payload, Piece, Reader};
 use super::errors::{blocking, io_error, no_such_key};
 use super::files::{open, stat};
+use super::info::{Attributes, Info};
 use super::paging::{Page, Query};
 use super::receive::Place;
 use super::spool::{PARTIAL_PREFIX, SpoolFile, prune};

@@ -6,6 +6,10 @@ use std::path::Path;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
+pub(super) fn no_such_bucket(name: &str) -> S3Error {
+    s3_error!(NoSuchBucket, "the bucket {name:?} does not exist")
+}
+
 pub(super) fn no_such_key(key: &str) -> S3Error {
     s3_error!(NoSuchKey, "the key {key:?} does not exist")
 }

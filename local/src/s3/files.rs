@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use s3s::{S3Result, s3_error};
 
-use super::bucket::{Attributes, Info};
 use super::content::{Identity, Reader};
 use super::errors::{blocking, io_error, is_absent, no_such_key};
+use super::info::{Attributes, Info};
 use super::paging::{Page, Query};
 use super::walk::{Walks, relative, walk};
 

@@ -4,6 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
 
+use super::errors::no_such_bucket;
 use super::paging::{After, Entry, PAGE_KEYS_MAX, Page, Query};
 use super::service::Service;
 use super::{BucketKind, CreateBucketError, read, write};
@@ -140,10 +141,6 @@ impl Service {
             .collect();
         S3Response::new(ListBucketsOutput { buckets: Some(buckets), ..Default::default() })
     }
-}
-
-pub(super) fn no_such_bucket(name: &str) -> s3s::S3Error {
-    s3_error!(NoSuchBucket, "the bucket {name:?} does not exist")
 }
 
 fn query(prefix: Option<String>, delimiter: Option<String>, max_keys: Option<i32>) -> S3Result<Query> {

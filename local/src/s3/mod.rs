@@ -11,8 +11,8 @@
 //! | `Directory` | `root/key`, in place                         | everyone; each object appears atomically |
 //!
 //! In reading order: `server` accepts connections; `service` maps operations to `objects`, `listing` and
-//! `multipart`; `bucket` chooses among `blobs`, `files` and `directory`; `receive` and `content` move bytes in and
-//! out; `conditions`, `checksums` and `errors` say what S3 would.
+//! `multipart`; `bucket` chooses among `blobs`, `files` and `directory`; `info` is what they know of an object; `receive` and
+//! `content` move bytes in and out; `conditions`, `checksums` and `errors` say what S3 would.
 //!
 //! **Absent on purpose:** versions, ACLs, encryption, tags, lifecycle, virtual-hosted addressing. The index of a `Blobs`
 //! bucket lives and dies with the [`Store`].
@@ -25,6 +25,7 @@ mod content;
 mod directory;
 mod errors;
 mod files;
+mod info;
 mod listing;
 mod multipart;
 mod objects;

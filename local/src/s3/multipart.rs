@@ -16,9 +16,9 @@ use s3s::dto::{Checksum, CompletedPart};
 use s3s::{S3Result, s3_error};
 use tokio::sync::OwnedMutexGuard;
 
-use super::bucket::Attributes;
 use super::checksums::{by_name, etag_of_parts};
 use super::content::{Payload, Piece};
+use super::info::Attributes;
 
 /// The most parts of an upload. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const PARTS_MAX: i32 = 10_000;

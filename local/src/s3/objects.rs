@@ -5,11 +5,12 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::bucket::{Attributes, Bucket, Info};
+use super::bucket::Bucket;
 use super::checksums::Claims;
 use super::conditions::{ReadCondition, WriteCondition};
 use super::content::Payload;
 use super::errors::invalid_range;
+use super::info::{Attributes, Info};
 use super::receive::{Announced, discard};
 use super::service::Service;
 use super::stream::body;

@@ -8,7 +8,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::bucket::Bucket;
-use super::listing::no_such_bucket;
+use super::errors::no_such_bucket;
 use super::{Store, read};
 
 type Answer<T> = S3Result<S3Response<T>>;

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::bucket::Attributes;
 use super::checksums::Claims;
 use super::conditions::{ReadCondition, WriteCondition};
 use super::errors::blocking;
+use super::info::Attributes;
 use super::multipart::{Part, Upload, check_number};
 use super::objects::{Asked, attributes};
 use super::paging::PAGE_KEYS_MAX;
