@@ -1,13 +1,16 @@
 //! One attempt of an invocation in an environment: delivery, wait, and how it can end.
 
 use super::{
-    environment::{self, Delivery, Event, Lease},
+    environment::Lease,
     faults::Fault,
+    invocation::{Caller, Invocation},
+    launch,
     limits::{SYNC_PAYLOAD_BYTES_MAX, WARM_TRIES_MAX},
+    lock::lock,
+    messages::{Delivery, Event},
     process::describe_exit,
     report::{InvocationReport, Outcome, billed_ms, timestamp},
-    run::{Caller, Invocation},
-    shared::{Shared, lock},
+    shared::Shared,
 };
 use rustix::process::Signal;
 use std::{
@@ -57,7 +60,7 @@ impl Attempt<'_> {
         }
         drop(warm);
         let started = Instant::now();
-        let mut lease = match environment::start(self.shared, self.invocation.function).await {
+        let mut lease = match launch::start(self.shared, self.invocation.function).await {
             Ok(lease) => lease,
             Err(error) => {
                 let message = self.message(&format!("starting the worker: {error}"));

@@ -6,7 +6,8 @@ use super::{
     faults::Faults,
     invoke_api,
     limits::KILL_WAIT_MAX,
-    shared::{Shared, lock, sample_memory},
+    lock::lock,
+    shared::{Shared, sample_memory},
 };
 use rustix::process::Signal;
 use std::{

@@ -8,12 +8,14 @@
 use super::{
     faults::Fault,
     http::{Body, Reply, empty, json, json_bytes, read_body, serve as serve_connection},
+    invocation::{Answer, Caller, Invocation},
     limits::{EVENT_PAYLOAD_BYTES_MAX, SYNC_PAYLOAD_BYTES_MAX},
+    lock::lock,
     pool::Refusal,
     refusals::Refused,
     report::{Outcome, timestamp},
-    run::{self, Answer, Caller, Invocation},
-    shared::{FunctionState, Shared, lock},
+    run,
+    shared::{FunctionState, Shared},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;

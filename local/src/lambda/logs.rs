@@ -7,7 +7,7 @@
 
 use super::{
     limits::{LOG_FILE_BYTES_MAX, LOG_TAIL_BYTES_MAX},
-    shared::lock,
+    lock::lock,
 };
 use std::{
     fs::File,

@@ -3,8 +3,9 @@
 //! It speaks Lambda's Invoke API to the SDK and the Lambda Runtime API to worker processes, so the very binaries that are
 //! deployed run here, and the driver takes the same path as on AWS: the same requests, limits, error codes and retries.
 //!
-//! An invocation arrives through `invoke_api` and is admitted by the `pool` or queued there. `run` makes an `attempt` of it
-//! in an `environment`, warm or new, which hands it to its process through the `runtime_api`. The result is a `report`.
+//! An invocation comes in by `invoke_api`, is admitted by the `pool` or queued there, and `run` makes an `attempt` of it in
+//! an `environment`, warm or one that `launch` starts, which hands it to its process through the `runtime_api`. What comes
+//! of it is a `report`.
 //!
 //! | as on Lambda | not so |
 //! |---|---|
@@ -25,9 +26,13 @@ mod environment;
 pub mod faults;
 mod host;
 mod http;
+mod invocation;
 mod invoke_api;
+mod launch;
 pub mod limits;
+mod lock;
 mod logs;
+mod messages;
 mod options;
 mod pool;
 mod process;

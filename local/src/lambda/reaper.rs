@@ -8,7 +8,7 @@
 //! So the host keeps one shell, in a process group of its own, that reads the process groups of the workers from a pipe.
 //! However the host ends, the pipe closes, and the shell kills the groups that are still on its list.
 
-use super::shared::lock;
+use super::lock::lock;
 use std::{
     io::{self, Write as _},
     os::unix::process::CommandExt as _,

@@ -4,10 +4,10 @@
 //! process; that is how idle workers end with the host.
 
 use super::{
-    environment::{Delivery, Environment, Event},
     http::{Body, Reply, json, json_bytes, read_body, serve as serve_connection},
     limits::SYNC_PAYLOAD_BYTES_MAX,
-    shared::lock,
+    lock::lock,
+    messages::{Delivery, Event},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -67,14 +67,14 @@ impl State {
 }
 
 /// Serves the process until the task is dropped, with all its connections.
-pub(super) async fn serve(listener: TcpListener, environment: Arc<Environment>) {
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let environment = environment.clone();
-                    connections.spawn(serve_connection(stream, move |request| answer(environment.clone(), request)));
+                    let state = state.clone();
+                    connections.spawn(serve_connection(stream, move |request| answer(state.clone(), request)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a worker's connection");
@@ -86,12 +86,12 @@ pub(super) async fn serve(listener: TcpListener, environment: Arc<Environment>) 
     }
 }
 
-async fn answer(environment: Arc<Environment>, request: Request<Incoming>) -> Reply {
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
         return not_found();
     };
-    let state = &environment.runtime;
+    let state = &*state;
     match (head.method, path) {
         (Method::GET, "invocation/next") => next(state).await,
         (Method::POST, "init/error") => init_error(state, &head.headers, body).await,

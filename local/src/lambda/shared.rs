@@ -5,12 +5,13 @@ use super::{
     cpu::CpuGroups,
     environment::{Environment, Lease},
     faults::Faults,
+    invocation::Invocation,
     limits::{FAILURES_MAX, MEMORY_SAMPLE_EVERY, REPORTS_MAX, WARNINGS_MAX},
+    lock::lock,
     options::CpuShare,
     pool::Pool,
     process,
     reaper::Reaper,
-    run::Invocation,
 };
 use http::HeaderValue;
 use std::{
@@ -19,7 +20,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::SystemTime,
@@ -29,12 +30,7 @@ use tokio::sync::{Notify, broadcast};
 /// The most reports that a slow subscriber may fall behind by.
 const SUBSCRIBER_LAG_MAX: usize = 4096;
 
-/// Locks a mutex. A thread that panicked under the lock leaves plain data behind, which is still good.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A function, with what follows from its description.
+/// A function with what follows from its description.
 #[derive(Debug)]
 pub(super) struct FunctionState {
     pub(super) name: Arc<str>,
