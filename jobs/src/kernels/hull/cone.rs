@@ -9,8 +9,8 @@
 //!    │    c      │
 //! ```
 
+use super::polyhedron::Hull3;
 use super::sign::Point3;
-use super::space::Hull3;
 use rayon::prelude::*;
 
 /// The number of bins along each edge of the cube: six faces fit into a core's second-level cache along with the points that

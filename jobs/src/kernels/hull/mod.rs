@@ -21,6 +21,7 @@
 mod bands;
 mod cone;
 mod plane;
+mod polyhedron;
 mod quickhull;
 pub mod sign;
 mod space;
@@ -28,8 +29,9 @@ mod space;
 mod tests;
 
 pub use plane::hull_2d;
+pub use polyhedron::Hull3;
 pub use sign::{Point2, Point3};
-pub use space::{Hull3, hull_3d};
+pub use space::hull_3d;
 
 use kinglet_core::{Code, Error, Result};
 use rayon::prelude::*;

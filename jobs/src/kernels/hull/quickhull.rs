@@ -4,8 +4,8 @@
 //! share a plane.
 
 use super::lexicographic;
+use super::polyhedron::Hull3;
 use super::sign::{Point3, collinear, side};
-use super::space::Hull3;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 

@@ -4,6 +4,7 @@
 //! facets that rounding may have bent, here every side is decided exactly, so no facet is ever bent.
 
 use super::cone::Cone;
+use super::polyhedron::Hull3;
 use super::quickhull::{Mesh, Start};
 use super::sign::{Point3, turn};
 use super::{FILTERED_MIN, lexicographic, outside, plane, rescale, sample};
@@ -14,22 +15,7 @@ use std::cmp::Ordering;
 /// The largest sample.
 const SAMPLE: usize = 1 << 15;
 
-/// The hull of points in space.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Hull3 {
-    /// The strict vertices, sorted by x, then y, then z. For points in one plane they are in the order of the polygon, from the
-    /// lowest vertex, counter-clockwise as seen from the side to which the triangles' normal points. For points on one line
-    /// they are its two ends.
-    pub vertices: Vec<Point3>,
-    /// Triangles of positions in `vertices`, counter-clockwise as seen from outside, each from its lowest position, in
-    /// ascending order. A facet with more corners is cut into a fan from its lowest vertex. For points in one plane this is
-    /// the polygon's fan, once; the first component of its normal that is not zero is positive.
-    pub triangles: Vec<[u32; 3]>,
-    /// 3 for a body, 2 for points in one plane, 1 for points on one line, 0 for one point or none.
-    pub dimension: u8,
-}
-
-/// Returns the convex hull of points in space: strict vertices, and triangles that face outwards.
+/// The convex hull of points in space: strict vertices, and triangles that face outwards.
 ///
 /// Coordinates of any size, and points in one plane or on one line, are handled exactly: see [`Hull3`].
 ///
