@@ -18,6 +18,7 @@
 //! 1 MB plus 8 bytes for each prime up to √b that hits the thread's stretch: 0.4 GB near 10^18, 1.6 GB at the top of `u64`, and
 //! proportionally less for a stretch that is short compared to √b.
 
+mod bootstrap;
 mod buckets;
 mod pattern;
 mod read;
@@ -29,9 +30,9 @@ mod steps;
 mod tests;
 mod wheel;
 
+use bootstrap::seeds_up_to;
 use kinglet_core::{Code, Error, Result};
 use rayon::prelude::*;
-use seeds::Seeds;
 use segments::{Segments, WAYS, chunks};
 use wheel::RESIDUES;
 
@@ -99,7 +100,7 @@ pub fn for_each_slice<E: From<Error>>(
 ) -> Result<(), E> {
     check(from, to)?;
     let (first, end) = (from / 30, to / 30 + 1);
-    let seeds = Seeds::up_to(to.isqrt());
+    let seeds = seeds_up_to(to.isqrt());
     let small: Vec<u64> = without_bit(from, to).collect();
     if !small.is_empty() {
         each(&small)?;
@@ -169,7 +170,7 @@ fn each<T: Clone + Send + Sync>(
 ) -> Result<Vec<T>> {
     check(from, to)?;
     let (first, end) = (from / 30, to / 30 + 1);
-    let seeds = Seeds::up_to(to.isqrt());
+    let seeds = seeds_up_to(to.isqrt());
     let length = chunks(first, end, WAYS);
     let starts: Vec<u64> = (first..end).step_by(length as usize).collect();
     let folded = starts.par_iter().map(|&base| {
