@@ -10,9 +10,10 @@
 //! | `Files`     | the user's own files, in place               | nobody: an input is never copied        |
 //! | `Directory` | `root/key`, in place                         | everyone; each object appears atomically |
 //!
-//! In reading order: `server` accepts connections; `service` maps operations to `objects`, `listing` and
-//! `multipart`; `bucket` chooses among `blobs`, `files` and `directory`; `info` is what they know of an object; `receive` and
-//! `content` move bytes in and out; `conditions`, `checksums` and `errors` say what S3 would.
+//! In reading order: `server` accepts connections; `operations` maps S3's to what `objects`, `listing` and `uploads` add to
+//! `service`; `multipart` keeps uploads that are open; `bucket` chooses among `blobs`, `files` and `directory`; `info` is
+//! what they know of an object; `receive` and `content` move bytes in and out; `conditions`, `checksums` and `errors` say
+//! what S3 would.
 //!
 //! **Absent on purpose:** versions, ACLs, encryption, tags, lifecycle, virtual-hosted addressing. The index of a `Blobs`
 //! bucket lives and dies with the [`Store`].
@@ -29,6 +30,7 @@ mod info;
 mod listing;
 mod multipart;
 mod objects;
+mod operations;
 mod paging;
 mod receive;
 mod server;
