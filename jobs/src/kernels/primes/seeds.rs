@@ -11,7 +11,7 @@ pub(super) struct Seeds {
 }
 
 impl Seeds {
-    /// Takes all primes up to `max` as bits, of the form that `bits` has.
+    /// Takes all primes up to `max` as bits; the field of that name says in which form.
     pub(super) fn new(bits: Vec<u8>, max: u64) -> Seeds {
         Seeds { bits, max }
     }
