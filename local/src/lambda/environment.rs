@@ -81,7 +81,7 @@ impl Environment {
         lock(&self.life).gone = true;
     }
 
-    /// Ends the process and all that it started.
+    /// Kills the process and all that it started.
     pub(super) fn kill(&self) {
         self.signal(Signal::KILL);
     }

@@ -17,11 +17,11 @@ pub(super) struct Invocation {
     pub(super) caller: Caller,
 }
 
-/// Who hears of the outcome.
+/// Who is told the outcome.
 pub(super) enum Caller {
     /// Somebody who waits.
     Sync(oneshot::Sender<Answer>),
-    /// Nobody, but an error is retried and then recorded.
+    /// Nobody; an error is retried and then recorded.
     Event,
     /// Nobody: the second run of [`Fault::RunTwice`](super::faults::Fault::RunTwice).
     Nobody,

@@ -49,7 +49,7 @@ impl Drop for Starting<'_> {
     }
 }
 
-/// Starts a process. The lease's first event says what became of its init phase.
+/// Starts a process. The lease's first event tells how its init phase ended.
 pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<Lease> {
     let _starting = Starting::new(shared)?;
     // Numbers are unique in this process, as the names of control groups must be.
@@ -70,9 +70,9 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     let mut command = command(shared, state, &stream, &runtime_api, &tmp);
     command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
     let child = command.spawn()?;
-    // Until a child is waited for it has a number.
+    // A child has a process id until it is waited for.
     let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
-    // Ours is the last copy of the pipe's end that the process writes to.
+    // The command has our last copy of the pipe's write end.
     drop(command);
     shared.reaper.add(pid);
     if let Some(group) = &group
@@ -90,14 +90,14 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     Ok(Lease { environment, events, init: None })
 }
 
-/// What goes when the process does.
+/// What is removed when the process has ended.
 struct Belongings {
     group: Option<CpuGroup>,
     home: PathBuf,
     sender: mpsc::UnboundedSender<Event>,
 }
 
-/// The life of an environment, from the start of its process to its last trace.
+/// Lives with an environment, from the start of its process until nothing is left of it.
 async fn live(
     shared: Arc<Shared>,
     environment: Arc<Environment>,
@@ -121,7 +121,7 @@ async fn live(
     copy.abort();
     environment.log.end("");
 
-    // Nobody waits for the directory and the group, which may take a while to go.
+    // Removing the directory and the group may take a while, and nobody waits for it.
     let Belongings { group, home, sender } = belongings;
     let cleaned = tokio::task::spawn_blocking(move || {
         if let Err(error) = std::fs::remove_dir_all(&home) {
@@ -132,7 +132,7 @@ async fn live(
         }
     });
     shared.process_ended(&environment);
-    // The owner may have gone already.
+    // The owner may be gone already.
     let _ = sender.send(Event::Exited(status));
     let _ = cleaned.await;
     shared.environment_cleaned(&environment);
@@ -143,8 +143,8 @@ fn create_group(shared: &Shared, number: u64, memory_mb: u32) -> Option<CpuGroup
     groups.create(number, memory_mb).inspect_err(|why| shared.warn(format!("no cpu share: {why}"))).ok()
 }
 
-/// The command with Lambda's environment, and nothing of ours but `PATH`: a person's own `AWS_*` must not leak in
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
+/// Returns the command with Lambda's environment, and only `PATH` of this process's: a person's own `AWS_*` variables must
+/// not leak in (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
 fn command(shared: &Shared, state: &FunctionState, stream: &str, runtime_api: &str, tmp: &Path) -> Command {
     let task_root = state.program.parent().unwrap_or(Path::new("/"));
     let mut command = Command::new(&state.program);

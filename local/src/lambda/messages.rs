@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 use std::{process::ExitStatus, sync::Arc};
 
-/// What an environment tells its owner. A process can cause only a few of them for each invocation: one `Ready`, one
-/// answer, one end. That bounds the channel, though its type does not.
+/// What an environment tells its owner. A process can cause only a few events for each invocation: one `Ready`, one answer,
+/// one end. That bounds the channel, though its type does not.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The process asks for an event: its init phase, or the last invocation, is over.
+    /// The process asks for an event: its init phase or its last invocation is over.
     Ready,
     Response(Bytes),
     /// The response had too many bytes.
@@ -21,7 +21,7 @@ pub(super) enum Event {
         document: Bytes,
         error_type: Option<String>,
     },
-    /// The process is gone. Comes once and last.
+    /// The process is gone. Sent once, as the last event.
     Exited(ExitStatus),
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::{Notify, broadcast};
 /// The most reports that a slow subscriber may fall behind by.
 const SUBSCRIBER_LAG_MAX: usize = 4096;
 
-/// A function with what follows from its description.
+/// A function, with what follows from its description.
 #[derive(Debug)]
 pub(super) struct FunctionState {
     pub(super) name: Arc<str>,

@@ -1,7 +1,7 @@
 //! One bucket, of any kind.
 //!
-//! The kinds differ in where bytes lie and in what makes a write atomic, and in nothing else; so this is an enum that
-//! dispatches, not a trait: the set is closed, and each method shows all three answers side by side.
+//! The kinds differ only in where bytes lie and in what makes a write atomic. So this is an enum that dispatches, not a
+//! trait: the set is closed, and each method shows all three answers side by side.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Kind {
 }
 
 impl Bucket {
-    /// The object as it is now, or `NoSuchKey`.
+    /// Returns the object as it is now, or `NoSuchKey`.
     pub(super) async fn info(&self, key: &str) -> S3Result<Info> {
         match &self.kind {
             Kind::Blobs(blobs) => blobs.info(key),
@@ -56,7 +56,7 @@ impl Bucket {
         }
     }
 
-    /// The object and its bytes, which stay as they are or fail to be read, whatever happens to the object.
+    /// Opens the object. Its bytes stay as they are or fail to be read, whatever happens to the object.
     pub(super) async fn open(&self, key: &str) -> S3Result<(Info, Reader)> {
         match &self.kind {
             Kind::Blobs(blobs) => blobs.pieces(key).map(|(info, pieces)| (info, Reader::of_pieces(&pieces))),
@@ -65,7 +65,7 @@ impl Bucket {
         }
     }
 
-    /// The object's pieces, where another object can share them.
+    /// Returns the object's pieces, if another object can share them.
     pub(super) fn pieces(&self, key: &str) -> Option<S3Result<(Info, Vec<Piece>)>> {
         match &self.kind {
             Kind::Blobs(blobs) => Some(blobs.pieces(key)),
@@ -73,7 +73,7 @@ impl Bucket {
         }
     }
 
-    /// Fails early where `key` cannot be written, or not under `condition`.
+    /// Fails early if `key` cannot be written, or not under `condition`.
     pub(super) async fn check_write(&self, key: &str, condition: &WriteCondition) -> S3Result<()> {
         let current = match &self.kind {
             Kind::Files(_) => return Err(read_only(key)),
@@ -89,7 +89,7 @@ impl Bucket {
         condition.check(key, current.ok().map(|info| info.etag).as_deref())
     }
 
-    /// Takes in bytes that are to become `key`.
+    /// Receives bytes that are to become `key`.
     pub(super) async fn receive(
         &self,
         key: &str,
@@ -127,7 +127,7 @@ impl Bucket {
         }
     }
 
-    /// One page of the listing.
+    /// Returns one page of the listing.
     pub(super) async fn page(&self, query: Query) -> S3Result<Page> {
         match &self.kind {
             Kind::Blobs(blobs) => Ok(blobs.page(&query)),
@@ -136,7 +136,7 @@ impl Bucket {
         }
     }
 
-    /// May the bucket itself be removed? Only one that is empty, and none that shows a directory of the user's.
+    /// Checks that the bucket itself may be removed: it must be empty, and must not show a directory of the user's.
     pub(super) fn check_removable(&self) -> S3Result<()> {
         match &self.kind {
             Kind::Blobs(blobs) if blobs.is_empty() => Ok(()),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use s3s::dto::{Checksum, Metadata, Timestamp};
 
-/// What the client says of an object and gets back with it.
+/// The attributes that a client gives an object and gets back with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attributes {
     pub(super) content_type: Option<String>,
@@ -15,7 +15,7 @@ pub(super) struct Attributes {
     pub(super) cache_control: Option<String>,
     pub(super) expires: Option<Timestamp>,
     pub(super) user: Option<Metadata>,
-    /// The checksums that came with the upload and were right.
+    /// The checksums that came with the upload and were verified.
     pub(super) checksum: Checksum,
 }
 

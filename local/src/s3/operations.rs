@@ -1,5 +1,5 @@
-//! The operations, one line each, in the order S3's reference lists them by purpose. What is not here is answered
-//! `NotImplemented` by `s3s`.
+//! The operations, one line each, in the order in which S3's reference lists them by purpose. `s3s` answers all others with
+//! `NotImplemented`.
 
 use async_trait::async_trait;
 use s3s::dto::*;

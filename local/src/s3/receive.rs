@@ -23,7 +23,7 @@ use super::spool::{MEMORY_OBJECT_BYTES_MAX, Spool, SpoolFile};
 /// The size of a batch. One batch is written while another is received.
 const BATCH_BYTES: usize = 1 << 20;
 /// S3's limit for one PUT and for one part.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+/// The most parts of an upload. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const UPLOAD_BYTES_MAX: u64 = 5 << 30;
 
 /// Where an upload is kept while it is received.

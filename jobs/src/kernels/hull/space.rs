@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 /// The largest sample.
 const SAMPLE: usize = 1 << 15;
 
-/// The convex hull of points in space: strict vertices, and triangles that face outwards.
+/// Returns the convex hull of points in space: strict vertices, and triangles that face outwards.
 ///
 /// Coordinates of any size, and points in one plane or on one line, are handled exactly: see [`Hull3`].
 ///

@@ -6,7 +6,7 @@ use super::segments::{Segments, WAYS, chunks};
 use super::wheel::{BIT, RESIDUES, mask};
 use rayon::prelude::*;
 
-/// Up to here a plain sieve makes them.
+/// The largest number up to which a plain sieve makes them.
 const PLAIN_MAX: u64 = 1 << 12;
 
 /// All primes up to `max`, which is below 2^32.
