@@ -187,4 +187,66 @@ mod tests {
             assert_eq!(view.tasks[0].tries.len(), tries, "{code}");
         }
     }
+
+    #[test]
+    fn after_a_death_half_as_many_calls_are_made_and_after_none_twice_as_many() {
+        assert_eq!([1, 2, 3, 8].map(|calls| calls_after(0, calls)), [2, 4, 6, 16]);
+        assert_eq!([1, 2, 3, 8].map(|calls| calls_after(1, calls)), [1, 1, 1, 4]);
+        assert_eq!(calls_after(0, u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_call_that_kills_is_tried_twice_alone_but_once_when_its_time_was_up_or_the_job_allows_no_more() {
+        let (crash, timeout) = (Error::new(Code::Crashed, "exit"), Error::new(Code::TimedOut, "3 s"));
+        let verdict_of = |error: &Error, deaths: u16, tries_max: u16| {
+            let died = |number| TryView {
+                number,
+                started_at: Some(Timestamp(0)),
+                failed: Some(Failure { error: error.clone(), at: Timestamp(1) }),
+                ..TryView::default()
+            };
+            let task = TaskView { calls: 1, tries: (0..deaths).map(died).collect(), ..TaskView::default() };
+            let view = LedgerView { job: JobView { tries_max, ..job(1) }, tasks: vec![task] };
+            match &advance(&view, Timestamp(2))[..] {
+                [Command::Invoke(_)] => "again",
+                [Command::Settle(_)] => "settled",
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((verdict_of(&crash, 1, 4), verdict_of(&crash, 2, 4)), ("again", "settled"));
+        assert_eq!(verdict_of(&crash, 1, 1), "settled");
+        assert_eq!(verdict_of(&timeout, 1, 4), "settled");
+    }
+
+    #[test]
+    fn a_call_whose_worker_is_lost_without_a_word_fails_as_lost() {
+        let started = |number| TryView { number, started_at: Some(Timestamp(0)), ..TryView::default() };
+        let task = TaskView { calls: 1, tries: vec![started(0), started(1)], ..TaskView::default() };
+        let view = LedgerView { job: job(1), tasks: vec![task] };
+        let commands = advance(&view, Timestamp(1_000_000));
+        assert!(matches!(&commands[..], [Command::Settle(settle)] if settle.error.is(Code::TaskLost)), "{commands:?}");
+    }
+
+    /// A batch whose tries fail, and whose workers do not die, is no call's fault: the job fails as any other.
+    #[test]
+    fn a_batch_that_fails_again_and_again_is_given_up_whatever_died_in_between() {
+        let failed = |number, error: &Error| TryView {
+            number,
+            started_at: Some(Timestamp(0)),
+            failed: Some(Failure { error: error.clone(), at: Timestamp(1) }),
+            ..TryView::default()
+        };
+        let (slow, crash) = (Error::new(Code::Service, "slow down"), Error::new(Code::Crashed, "exit"));
+        let mut tries = vec![failed(0, &crash), failed(1, &slow), failed(2, &slow), failed(3, &slow)];
+        let task = |tries| TaskView { calls: 8, tries, ..TaskView::default() };
+        let decide = |tries: &[TryView]| {
+            advance(&LedgerView { job: job(8), tasks: vec![task(tries.to_vec())] }, Timestamp(2)).pop()
+        };
+        assert!(
+            matches!(decide(&tries), Some(Command::Invoke(Invoke { number: 4, .. }))),
+            "three of four tries are spent"
+        );
+        tries.push(failed(4, &slow));
+        assert!(matches!(decide(&tries), Some(Command::Fail(error)) if error.is(Code::Service)));
+    }
 }

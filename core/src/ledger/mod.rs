@@ -1,6 +1,8 @@
 //! The ledger, which is the truth about a job, and the one function that decides what follows from it.
 
 mod advance;
+#[cfg(test)]
+mod advance_borders_tests;
 mod calls;
 mod failures;
 mod view;

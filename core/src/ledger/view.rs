@@ -256,3 +256,35 @@ pub struct Failure {
     /// When it failed.
     pub at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_has_its_word_its_stage_and_whether_it_is_the_last() {
+        use Phase::{Cancelled, Failed, Mapping, Publishing, Reducing, Splitting, Succeeded, Undoing};
+        for (phase, word, stage, is_final) in [
+            (Splitting, "splitting", Some(Stage::Split), false),
+            (Mapping, "mapping", Some(Stage::Map), false),
+            (Reducing, "reducing", Some(Stage::Reduce), false),
+            (Publishing, "publishing", None, false),
+            (Undoing, "undoing", None, false),
+            (Succeeded, "succeeded", None, true),
+            (Failed, "failed", None, true),
+            (Cancelled, "cancelled", None, true),
+        ] {
+            assert_eq!((phase.as_str(), phase.stage(), phase.is_final()), (word, stage, is_final));
+            assert_eq!(Phase::parse(word), Some(phase));
+        }
+        assert_eq!([Phase::parse(""), Phase::parse("Mapping")], [None, None]);
+    }
+
+    #[test]
+    fn the_calls_of_all_tasks_are_all_calls_and_the_last_task_may_have_fewer() {
+        let calls = CallsView { count: 10, per_task: 4 };
+        assert_eq!([0, 1, 2, 3].map(|task| calls.of(TaskIdx(task))), [4, 4, 2, 0]);
+        let even = CallsView { count: 8, per_task: 4 };
+        assert_eq!([0, 1, 2].map(|task| even.of(TaskIdx(task))), [4, 4, 0]);
+    }
+}
