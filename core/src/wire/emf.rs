@@ -104,3 +104,75 @@ const UNITS: [&str; 27] = [
     "Count/Second",
     "None",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A line with these dimensions and metrics, and members of their names.
+    fn line(dimensions: usize, metrics: usize) -> Value {
+        let names = |what: &str, count: usize| (0..count).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
+        let (dimensions, metrics) = (names("Dimension", dimensions), names("Metric", metrics));
+        let definitions: Vec<_> = metrics.iter().map(|name| json!({ "Name": name, "Unit": "Count" })).collect();
+        let directive = json!({ "Namespace": "Kinglet", "Dimensions": [dimensions], "Metrics": definitions });
+        let mut line = json!({ "_aws": { "Timestamp": 1_763_709_292_208u64, "CloudWatchMetrics": [directive] } });
+        for name in &dimensions {
+            line[name] = "value".into();
+        }
+        for name in &metrics {
+            line[name] = 1.into();
+        }
+        line
+    }
+
+    fn said(line: &Value) -> String {
+        check(&line.to_string()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_line_may_be_as_large_as_cloudwatch_takes_and_no_larger() {
+        let mut good = line(1, 1);
+        let room = (256 << 10) - good.to_string().len() - r#","more":"""#.len();
+        good["more"] = "x".repeat(room).into();
+        assert_eq!((good.to_string().len(), said(&good)), (256 << 10, String::new()));
+        good["more"] = "x".repeat(room + 1).into();
+        assert_eq!(said(&good), "262145 bytes are more than 256 KB");
+    }
+
+    #[test]
+    fn a_line_may_have_30_dimensions_and_100_metrics_and_no_more() {
+        assert_eq!(said(&line(30, 100)), "");
+        assert_eq!(said(&line(31, 100)), "more than 30 dimensions");
+        assert_eq!(said(&line(30, 101)), "101 metrics are more than 100");
+        assert_eq!(said(&line(0, 0)), "");
+    }
+
+    #[test]
+    fn seconds_are_not_taken_for_milliseconds() {
+        let at = |timestamp: Value| {
+            let mut line = line(1, 1);
+            line["_aws"]["Timestamp"] = timestamp;
+            said(&line)
+        };
+        assert_eq!(at(json!(1_000_000_000_001u64)), "");
+        for wrong in [json!(1_000_000_000_000u64), json!(1_763_709_292), json!("2026-11-21T07:14:52Z")] {
+            assert_eq!(at(wrong), "Timestamp is not in milliseconds");
+        }
+    }
+
+    #[test]
+    fn a_metric_is_a_number_or_1_to_100_of_them() {
+        let with = |value: Value| {
+            let mut line = line(1, 1);
+            line["Metric0"] = value;
+            said(&line)
+        };
+        for good in [json!(0.5), json!([1]), json!(vec![1; 100])] {
+            assert_eq!(with(good), "");
+        }
+        for bad in [json!("1"), json!([]), json!(vec![1; 101]), json!([1, "2"])] {
+            assert_eq!(with(bad), "Metric0 is no number");
+        }
+    }
+}

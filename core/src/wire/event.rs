@@ -179,4 +179,39 @@ mod tests {
             assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
         }
     }
+
+    #[test]
+    fn the_event_of_a_task_names_its_job_and_others_name_none() {
+        let job: JobId = "0193-ab".parse().unwrap();
+        let of_job = [
+            Event::Split(SplitEvent { job: job.clone(), number: 0 }),
+            Event::Map(MapEvent::first(job.clone(), TaskIdx(0), (0, 1).into(), None)),
+            Event::Reduce(ReduceEvent { job: job.clone(), task: TaskIdx(0), number: 0, program: None }),
+        ];
+        assert!(of_job.iter().all(|event| event.job() == Some(&job)));
+        assert_eq!(
+            [Event::Sweep(SweepEvent {}), Event::Ping(PingEvent {})].map(|event| event.job().cloned()),
+            [None, None]
+        );
+    }
+
+    #[test]
+    fn a_first_try_starts_with_its_split_and_takes_all_of_it() {
+        let job: JobId = "0193-ab".parse().unwrap();
+        let program = Some(ProgramId::of(b"abc"));
+        let first = MapEvent::first(job.clone(), TaskIdx(3), (4, 9).into(), program);
+        let want = MapEvent {
+            job,
+            task: TaskIdx(3),
+            piece: Piece(0),
+            number: 0,
+            plan: (4, 9).into(),
+            start: None,
+            bytes_max: None,
+            calls_max: None,
+            larger: false,
+            program,
+        };
+        assert_eq!(first, want);
+    }
 }

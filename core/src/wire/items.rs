@@ -264,4 +264,52 @@ mod tests {
         assert!(error.to_string().starts_with("item 1: ") && error.to_string().contains("not today"), "{error}");
         assert_eq!((writer.count(), writer.into_bytes().len()), (1, 13));
     }
+
+    #[test]
+    fn a_header_tells_an_items_number_and_length_before_its_value_has_come() {
+        let mut writer = Writer::new();
+        for value in ["zero", "one", "the second"] {
+            writer.push(&value).unwrap();
+        }
+        let ends = writer.ends().to_vec();
+        let bytes = writer.into_bytes();
+        let mut start = 0;
+        for (n, end) in (0..).zip(ends) {
+            let item = &bytes[start as usize..];
+            assert_eq!(header(&item[..HEADER_BYTES]), Some(Header { bytes: (end - start) as usize, number: n }));
+            assert_eq!(number(&item[..8]), Some(n));
+            assert_eq!((header(&item[..7]), number(&item[..7])), (None, None), "too little has come to tell");
+            assert_eq!(first_end(item), Some((end - start) as usize));
+            assert_eq!(first_end(&item[..(end - start) as usize - 1]), None);
+            start = end;
+        }
+    }
+
+    #[test]
+    fn an_index_whose_splits_do_not_tile_the_items_is_refused() {
+        // As it is written, with a checksum that fits.
+        let index = |count: u64, ends: &[u64]| {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend(count.to_le_bytes());
+            bytes.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
+            let crc = crc32fast::hash(&bytes);
+            bytes.extend(crc.to_le_bytes());
+            bytes
+        };
+        assert_eq!(read_index(&index(2, &[13, 40]), 40).unwrap(), [13, 40]);
+        assert!(read_index(&index(0, &[]), 0).unwrap().is_empty());
+        for (what, count, ends) in [
+            ("more splits than it says", 1, &[13, 40][..]),
+            ("fewer splits than it says", 3, &[13, 40]),
+            ("a split without an item", 3, &[13, 13, 40]),
+            ("a first split without an item", 2, &[0, 40]),
+            ("splits out of order", 3, &[20, 13, 40]),
+            ("an end before the last item's", 2, &[13, 39]),
+            ("an end beyond the last item's", 2, &[13, 41]),
+            ("no splits for the items", 0, &[]),
+        ] {
+            let error = read_index(&index(count, ends), 40).unwrap_err();
+            assert!(error.to_string().contains("its splits do not tile the items"), "{what}: {error}");
+        }
+    }
 }

@@ -209,7 +209,7 @@ pub fn line(timestamp: &str, level: &str, message: &str, members: &Map<String, V
 mod tests {
     use super::*;
     use crate::wire::emf::check;
-    use crate::wire::event::{MapEvent, SplitEvent};
+    use crate::wire::event::{MapEvent, PingEvent, ReduceEvent, SplitEvent, SweepEvent};
 
     fn subject() -> Subject {
         let map = MapEvent {
@@ -272,6 +272,17 @@ mod tests {
         let job: JobId = "0193-ab".parse().unwrap();
         let split = Subject::of(&Event::Split(SplitEvent { job, number: 0 })).members();
         assert_eq!(Value::from(split), json!({ "job": "0193-ab", "stage": "split" }));
+    }
+
+    #[test]
+    fn a_reducers_lines_name_its_partition_and_its_try() {
+        let job: JobId = "0193-ab".parse().unwrap();
+        let reduce = Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 2, program: None });
+        let want = json!({ "job": "0193-ab", "stage": "reduce", "task": 3, "piece": 0, "attempt": 2 });
+        assert_eq!(Value::from(Subject::of(&reduce).members()), want);
+        for event in [Event::Sweep(SweepEvent {}), Event::Ping(PingEvent {})] {
+            assert_eq!(Value::from(Subject::of(&event).members()), json!({}));
+        }
     }
 
     #[test]

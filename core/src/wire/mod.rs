@@ -34,6 +34,8 @@ pub mod plan;
 pub mod program;
 pub mod record;
 pub mod run;
+#[cfg(test)]
+mod run_layout_tests;
 pub mod spec;
 pub mod trace;
 

@@ -257,4 +257,74 @@ mod tests {
             prop_assert_eq!(unpack(id, &pack(62, &executable, id), step).unwrap(), executable);
         }
     }
+
+    #[test]
+    fn a_program_larger_than_any_may_be_is_refused_by_its_header() {
+        let header = |bytes| Header { machine: 62, bytes, program: ProgramId::of(b"abc") };
+        let largest = header(PROGRAM_BYTES_MAX);
+        assert_eq!(Header::read(&largest.write()).unwrap(), largest);
+        assert_eq!(Header::read(&header(PROGRAM_BYTES_MAX + 1).write()).unwrap_err().code(), "program-corrupt");
+    }
+
+    #[test]
+    fn the_header_is_known_once_its_last_byte_has_come() {
+        let id = ProgramId::of(b"an executable");
+        let packed = pack(183, b"an executable", id);
+        let mut unpacker = Unpacker::new(id);
+        unpacker.push(&packed[..HEADER_BYTES - 1], &mut |_| Ok(())).unwrap();
+        assert_eq!(unpacker.header(), None);
+        unpacker.push(&packed[HEADER_BYTES - 1..HEADER_BYTES], &mut |_| Ok(())).unwrap();
+        assert_eq!(unpacker.header(), Some(&Header { machine: 183, bytes: 13, program: id }));
+    }
+
+    /// A block that lz4 makes neither shorter nor longer: its length alone says whether it is packed.
+    #[test]
+    fn a_block_that_lz4_leaves_as_long_as_it_is_comes_out() {
+        let mut lengths = vec![];
+        for repeated in 4..9 {
+            let executable = [b"abcdefgh", &b"abcdefgh"[..repeated], b"0123456789ABCD"].concat();
+            let by_lz4 = lz4_flex::block::compress(&executable).len();
+            lengths.push(by_lz4.cmp(&executable.len()));
+            let id = ProgramId::of(&executable);
+            assert_eq!(unpack(id, &pack(62, &executable, id), 64).unwrap(), executable, "{repeated} bytes twice");
+        }
+        assert!(lengths.contains(&std::cmp::Ordering::Equal), "{lengths:?}");
+    }
+
+    #[test]
+    fn bytes_behind_the_last_block_are_refused_however_few_and_whatever_they_are() {
+        let executable = b"an executable".repeat(9);
+        let id = ProgramId::of(&executable);
+        let packed = pack(62, &executable, id);
+        for more in [&b"m"[..], b"mor", b"more", &[0; 1], &[0; 3], &[0; 4], &[0; 8]] {
+            let error = unpack(id, &[&packed[..], more].concat(), 64).unwrap_err();
+            assert_eq!(error.code(), "program-corrupt", "{more:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_of_another_length_is_refused_before_its_bytes_are_handed_on() {
+        let executable = b"an executable".repeat(9);
+        let id = ProgramId::of(&executable);
+        let header = Header { machine: 62, bytes: executable.len() as u64, program: id };
+        let refused = |block: &[u8]| {
+            let packed = [&header.write()[..], &(block.len() as u32).to_le_bytes(), block].concat();
+            let written = &mut |bytes: &[u8]| -> Result<()> { panic!("{} bytes were handed on", bytes.len()) };
+            Unpacker::new(id).push(&packed, written).unwrap_err().to_string()
+        };
+        let shorter = lz4_flex::block::compress(&executable[..100]);
+        assert_eq!(refused(&shorter), "the block at byte 0 is damaged");
+        let longer = executable.repeat(2);
+        assert_eq!(refused(&longer), "a block of 234 bytes where 117 are missing");
+    }
+
+    #[test]
+    fn a_program_that_ends_between_two_blocks_is_refused_with_how_much_of_it_came() {
+        let executable = vec![7; BLOCK_BYTES + 1];
+        let id = ProgramId::of(&executable);
+        let packed = pack(62, &executable, id);
+        // The second block is one byte, stored as it is.
+        let error = unpack(id, &packed[..packed.len() - 5], 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), format!("{BLOCK_BYTES} of {} bytes", BLOCK_BYTES + 1));
+    }
 }

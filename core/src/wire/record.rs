@@ -253,4 +253,40 @@ mod tests {
         assert_eq!(index.range(2), Some(ByteRange { from: 20, to: 20 }));
         assert_eq!(index.range(3), None);
     }
+
+    #[test]
+    fn requests_are_added_up_each_kind_by_itself() {
+        let of = |n: u64| Requests {
+            s3_put: n,
+            s3_get: 2 * n,
+            s3_delete: 3 * n,
+            dynamodb: 4 * n,
+            write_milliunits: 5 * n,
+            read_milliunits: 6 * n,
+            lambda: 7 * n,
+            again: 8 * n,
+        };
+        let mut all = Requests::default();
+        for n in [1, 10, 100] {
+            all += of(n);
+        }
+        assert_eq!(all, of(111));
+    }
+
+    #[test]
+    fn a_record_holds_all_etags_of_an_upload_or_none() {
+        let upload = |parts: usize| OpenUpload { id: "u".into(), etags: vec!["e".into(); parts] };
+        assert_eq!(upload(ETAGS_MAX).bounded(), upload(ETAGS_MAX));
+        assert_eq!(upload(ETAGS_MAX + 1).bounded(), upload(0));
+    }
+
+    #[test]
+    fn the_runs_of_an_object_lie_end_to_end() {
+        let index = RunIndex { ends: vec![7, 7, 30, 31] };
+        assert_eq!(
+            [0, 1, 2, 3].map(|run| index.range(run)),
+            [(0, 7), (7, 7), (7, 30), (30, 31)].map(|range| Some(range.into()))
+        );
+        assert_eq!([4, 5, u32::MAX].map(|run| index.range(run)), [None; 3]);
+    }
 }

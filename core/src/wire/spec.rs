@@ -269,4 +269,103 @@ mod tests {
         crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v5.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
+
+    fn input(objects: Objects, shown: &str) -> InputSpec {
+        InputSpec { bucket: "b".into(), objects, shown: shown.into() }
+    }
+
+    #[test]
+    fn an_object_is_called_what_its_user_would_call_it() {
+        let (one, glob) = (|key: &str| Objects::One(key.into()), |glob: &str| Objects::Glob(glob.into()));
+        let made = ItemsSpec { key: "k".into(), etag: "e".into(), items: 3, items_bytes: 40, splits: 2 };
+        for (objects, shown, key, called) in [
+            (one("x/y"), "s3://b/x/y", "x/y", "s3://b/x/y"),
+            (Objects::Prefix("x/".into()), "s3://b/x", "x/y", "s3://b/x/y"),
+            (glob("x/*"), "s3://b/x/*", "x/y", "s3://b/x/y"),
+            (one("x"), "./data/x", "x", "./data/x"),
+            (Objects::Items(made), "items", "jobs/j/items", "items"),
+            (Objects::Prefix(String::new()), "data", "x/y", "data/x/y"),
+            (Objects::OneOrFolder("x".into()), "data/", "x/y", "data/x/y"),
+            // What stands before the first segment with a wild card, and the key behind it.
+            (glob("a*"), "data/a*", "ab", "data/ab"),
+            (glob("**/a?"), "/data/**/a?", "x/ab", "/data/x/ab"),
+            (glob("x[12]"), "x[12]", "x1", "x1"),
+            (glob("{a,b}/c"), "data/{a,b}/c", "a/c", "data/a/c"),
+            (glob("c"), "data/c", "c", "data/c"),
+        ] {
+            assert_eq!(input(objects, shown).shown_key(key), called, "{shown}");
+        }
+    }
+
+    #[test]
+    fn only_an_input_that_was_made_says_how_many_items_it_has() {
+        let made = ItemsSpec { key: "k".into(), etag: "e".into(), items: 3, items_bytes: 40, splits: 2 };
+        assert_eq!(input(Objects::Items(made), "items").items(), 3);
+        assert_eq!(input(Objects::One("k".into()), "k").items(), 0);
+    }
+
+    #[test]
+    fn a_jobs_parts_are_known_by_their_names_and_nothing_else_is() {
+        let job = JobId::new(Timestamp(1_763_709_292_208), 0x0001_f0a9_c3d5_e7ab);
+        for partition in [0, 7, 99_999, 1_234_567] {
+            assert_eq!(part_job(&part_name(partition, &job)), Some(job.clone()));
+        }
+        assert_eq!(part_name(7, &job), format!("part-00007-{job}"));
+        for other in [
+            "part-2024-01".to_owned(),
+            "part-00000".to_owned(),
+            "part-00000-".to_owned(),
+            "part-00000-report".to_owned(),
+            format!("part-0000-{job}"),
+            format!("part-0000x-{job}"),
+            format!("part--{job}"),
+            format!("00000-{job}"),
+            format!("part-00000-{job}.csv"),
+            MANIFEST.to_owned(),
+        ] {
+            assert_eq!(part_job(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn all_that_a_job_writes_lies_below_its_outputs_prefix() {
+        let job: JobId = "id".parse().unwrap();
+        let output = |prefix: &str, shown: &str| OutputSpec {
+            bucket: "o".into(),
+            prefix: prefix.into(),
+            shown: shown.into(),
+            overwrite: false,
+        };
+        let folder = output("p/", "s3://o/p/");
+        let keys = [folder.part_key(3, &job), folder.owner_key(), folder.manifest_key()];
+        assert_eq!(keys, ["p/part-00003-id", "p/_owner.json", "p/_manifest.json"]);
+        let shown = keys.map(|key| folder.shown_key(&key));
+        assert_eq!(shown, ["s3://o/p/part-00003-id", "s3://o/p/_owner.json", "s3://o/p/_manifest.json"]);
+        let bucket = output("", "out");
+        assert_eq!((bucket.owner_key(), bucket.shown_key("x/y")), ("_owner.json".into(), "out/x/y".into()));
+    }
+
+    #[test]
+    fn only_calls_that_feed_a_job_write_an_output() {
+        let function = || FunctionSpec { name: "f".into(), signature: "fn(u8) -> u8".into() };
+        let writes = |then: Option<Then>| {
+            let calls = then.map(|then| CallsSpec { function: function(), then, per_task: 9, at_once: None });
+            let output =
+                OutputSpec { bucket: String::new(), prefix: String::new(), shown: String::new(), overwrite: false };
+            JobSpec {
+                job: "j".into(),
+                signature: String::new(),
+                params: vec![],
+                inputs: vec![],
+                output,
+                options: OptionsSpec::for_concurrency(1_000),
+                program: None,
+                submitted_at: Timestamp(0),
+                calls,
+            }
+            .writes_output()
+        };
+        assert!(writes(None) && writes(Some(Then::Job)));
+        assert!(!writes(Some(Then::Collect)) && !writes(Some(Then::Reduce(function()))));
+    }
 }
