@@ -336,4 +336,104 @@ mod tests {
             assert_eq!(done.is_ok(), agrees, "{given}: {done:?}");
         }
     }
+
+    #[test]
+    fn every_sum_that_does_not_agree_is_refused_by_its_name() {
+        let job: JobId = "id".parse().unwrap();
+        let splits = [split(0, 5), split(5, 10)];
+        let says = |listed: u64, pieces: [MapRecord; 2], pairs_in: u64| {
+            let inputs = Inputs { objects: 1, bytes: listed, empty: vec![] };
+            let maps = pieces.map(|piece| vec![piece]);
+            reconcile(&job, &spec(), &inputs, &splits, &maps, &[reduce(pairs_in)]).map_err(|error| {
+                assert_eq!(error.code(), "unreconciled");
+                error.to_string()
+            })
+        };
+        let good = || [map(0, 5, 5), map(5, 10, 5)];
+        says(10, good(), 2).unwrap();
+        let refused = |said: Result<Manifest, String>, sum: &str| {
+            assert_eq!(said.unwrap_err(), format!("reconciling job id: {sum}"));
+        };
+        // Each is the only sum that is wrong.
+        refused(says(11, good(), 2), "bytes listed and assigned: 11 is not 10");
+        refused(says(10, [map(0, 5, 4), map(5, 10, 5)], 2), "bytes assigned and committed: 10 is not 9");
+        let read_less = MapRecord { bytes_read: 4, ..map(5, 10, 5) };
+        refused(says(10, [map(0, 5, 5), read_less], 2), "bytes listed and read: 10 is not 9");
+        refused(says(10, good(), 1), "pairs written and reduced: 2 is not 1");
+        let gap = [map(0, 5, 5), MapRecord { bytes_read: 5, ..map(6, 10, 5) }];
+        refused(says(10, gap, 2), "the end of one split and the start of the next in k: 5 is not 6");
+        let overlap = [map(0, 5, 5), MapRecord { bytes_read: 5, ..map(4, 10, 5) }];
+        refused(says(10, overlap, 2), "the end of one split and the start of the next in k: 5 is not 4");
+    }
+
+    #[test]
+    fn the_manifest_has_the_sums_of_all_pieces_and_parts_and_each_ones_own_figures() {
+        let job: JobId = "id".parse().unwrap();
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let attempt = |number| AttemptId { number, nonce: 1 };
+        let handed_back = Some(crate::wire::record::Position { range_idx: 0, offset: 2 });
+        let figures = |piece: MapRecord, records, rejected, crc32, number| MapRecord {
+            records,
+            rejected,
+            pairs_out: 2,
+            crc32,
+            attempt: attempt(number),
+            ..piece
+        };
+        // The first split in two pieces, of which the first hands back three bytes.
+        let one = MapRecord { remainder: handed_back, ..figures(map(0, 2, 2), 3, 1, 7, 0) };
+        let two = figures(map(2, 6, 3), 5, 0, 8, 1);
+        let three = figures(map(6, 10, 5), 11, 2, 9, 2);
+        let maps = [vec![one, two], vec![three]];
+        let part = |pairs_in, records_out, bytes_out, crc32, number| ReduceRecord {
+            records_out,
+            bytes_out,
+            crc32,
+            attempt: attempt(number),
+            ..reduce(pairs_in)
+        };
+        let reduces = [part(4, 2, 20, 5, 0), part(2, 1, 30, 6, 3)];
+        let manifest = reconcile(&job, &spec(), &inputs, &splits, &maps, &reduces).unwrap();
+        assert_eq!((manifest.records, manifest.rejected, manifest.pairs), (19, 3, 6));
+        assert_eq!((manifest.records_out, manifest.bytes_out), (3, 50));
+        let piece = |split: &SplitEntry| {
+            let (task, piece, bytes) = (split.task, split.piece, split.bytes);
+            (task, piece, bytes, split.records, split.rejected, split.crc32, split.attempt.clone())
+        };
+        let attempts = [0, 1, 2, 3].map(|number| attempt(number).to_string());
+        assert_eq!(
+            manifest.splits.iter().map(piece).collect::<Vec<_>>(),
+            [
+                (0, 0, 2, 3, 1, 7, attempts[0].clone()),
+                (0, 1, 4, 5, 0, 8, attempts[1].clone()),
+                (1, 0, 4, 11, 2, 9, attempts[2].clone()),
+            ]
+        );
+        let part = |name: &str, bytes, records, crc32, attempt: &str| PartEntry {
+            name: name.into(),
+            bytes,
+            records,
+            crc32,
+            attempt: attempt.into(),
+            etag: None,
+        };
+        assert_eq!(
+            manifest.parts,
+            [part("part-00000-id", 20, 2, 5, &attempts[0]), part("part-00001-id", 30, 1, 6, &attempts[3])]
+        );
+    }
+
+    /// In a split that is one range, a piece may hold no record's start: it has nothing to list, and the next goes on where the
+    /// one before it ended.
+    #[test]
+    fn a_piece_in_which_no_record_starts_lists_no_range() {
+        let job: JobId = "id".parse().unwrap();
+        let inputs = Inputs { objects: 1, bytes: 10, empty: vec![] };
+        let splits = [split(0, 4), split(4, 6), split(6, 10)];
+        let nothing = MapRecord { taken: None, bytes_read: 0, ..map(0, 0, 2) };
+        let maps = [vec![map(0, 8, 4)], vec![nothing], vec![map(8, 10, 4)]];
+        let manifest = reconcile(&job, &spec(), &inputs, &splits, &maps, &[reduce(3)]).unwrap();
+        let listed: Vec<_> = manifest.splits.iter().map(|split| split.ranges.len()).collect();
+        assert_eq!(listed, [1, 0, 1]);
+    }
 }
