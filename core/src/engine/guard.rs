@@ -31,3 +31,17 @@ pub fn catch_as<T>(whose: &str, code: impl FnOnce() -> T) -> Result<T> {
 pub(super) fn stopped() -> Error {
     Error::new(Code::Cancelled, "the job ended while the task ran")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_by_its_message_whatever_it_was_made_of() {
+        let said = |code: fn()| catch_as("it", code).unwrap_err().to_string();
+        assert_eq!(said(|| panic!("a text")), "it panicked: a text");
+        assert_eq!(said(|| panic!("{}", String::from("a text made"))), "it panicked: a text made");
+        assert_eq!(said(|| std::panic::panic_any(7)), "it panicked: no message");
+        assert_eq!(catch_as("it", || 7).unwrap(), 7);
+    }
+}

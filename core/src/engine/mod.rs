@@ -7,9 +7,13 @@
 
 pub mod conformance;
 pub mod cut;
+#[cfg(test)]
+mod cut_tests;
 pub mod erased;
 pub mod guard;
 pub mod map;
 pub mod reduce;
+#[cfg(test)]
+mod task_tests;
 #[cfg(test)]
 mod tests;

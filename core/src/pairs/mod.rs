@@ -12,6 +12,8 @@ mod shard;
 mod sort;
 mod spill;
 mod table;
+#[cfg(test)]
+mod table_tests;
 
 pub(crate) use groups::Groups;
 pub(crate) use merge::Merge;

@@ -204,15 +204,14 @@ pub(crate) struct Finished<V> {
 mod tests {
     use super::*;
 
+    fn options(partitions: u32, memory_bytes: usize) -> Arc<ShardOptions> {
+        let (tmp, compression) = (std::env::temp_dir(), Compression::Lz4);
+        Arc::new(ShardOptions { partitions, memory_bytes, tmp, compression })
+    }
+
     #[test]
     fn memory_is_spilled_as_it_fills_with_a_few_large_values() {
-        let options = ShardOptions {
-            partitions: 2,
-            memory_bytes: 1 << 20,
-            tmp: std::env::temp_dir(),
-            compression: Compression::Lz4,
-        };
-        let mut shard = Shard::new(Arc::new(options), None, Arc::new([]));
+        let mut shard = Shard::new(options(2, 1 << 20), None, Arc::new([]));
         for n in 0u32..100 {
             shard.add(&n.to_be_bytes(), vec![0u8; 1 << 20]).unwrap();
         }
@@ -220,5 +219,100 @@ mod tests {
         // A value weighs twice its encoding.
         assert!(held < 32 << 20, "{held} bytes are held");
         assert!(shard.spills.len() > 5);
+    }
+
+    #[test]
+    fn a_key_longer_than_any_may_be_is_refused() {
+        let shard = Shard::<u32>::new(options(1, 1), None, Arc::new([]));
+        // Nobody touches the zeros, so that they take addresses and no memory.
+        let zeros = vec![0; crate::limits::KEY_BYTES_MAX + 1];
+        shard.check_length(&zeros[1..]).unwrap();
+        assert_eq!(shard.check_length(&zeros).unwrap_err().code(), "key-too-long");
+    }
+
+    #[test]
+    fn hashes_are_spread_over_the_partitions_in_equal_shares_by_their_lower_half() {
+        let steps = 1_000u64;
+        for partitions in [1, 2, 3, 7] {
+            let mut counts = vec![0u64; partitions as usize];
+            for step in 0..steps {
+                let low = (step << 32) / steps;
+                let at = partition(low, partitions);
+                assert_eq!(partition(low | 0xdead_beef << 32, partitions), at, "the upper half is the table's");
+                counts[at] += 1;
+            }
+            let share = steps / u64::from(partitions);
+            assert!(counts.iter().all(|count| count.abs_diff(share) <= 1), "{counts:?}");
+        }
+        assert_eq!(partition(u64::MAX, 7), 6);
+    }
+
+    /// The hash is part of what mappers of one job agree on, whatever their versions: it places a key in a partition.
+    #[test]
+    fn a_keys_hash_never_changes() {
+        let partitions =
+            [&b""[..], b"a", b"kinglet", b"a key of more than sixteen bytes"].map(|key| partition(hash(key), 1_000));
+        assert_eq!(partitions, [885, 201, 813, 998]);
+    }
+
+    #[test]
+    fn a_shard_spills_what_its_memory_does_not_hold_and_keeps_every_pair() {
+        let fold: fn(&mut u64, u64) = |all, more| *all += more;
+        for fold in [None, Some(fold)] {
+            let spills = |memory_bytes: usize| {
+                let mut shard = Shard::new(options(3, memory_bytes), fold, Arc::new([]));
+                for n in 0u64..100_000 {
+                    shard.add(format!("{n:040}").as_bytes(), 1).unwrap();
+                    let held: usize = shard.tables.iter().map(Table::bytes).sum();
+                    // What comes between two looks is 8,192 pairs, or a batch for each table; vectors grow by doubling.
+                    assert!(held < 2 * memory_bytes + (2 << 20), "{held} bytes are held");
+                }
+                let finished = shard.finish();
+                assert_eq!(finished.emitted, 100_000);
+                let in_memory: usize = finished.tables.iter().map(|table| table.entries.len()).sum();
+                let mut pairs = in_memory;
+                for spilled in &finished.spills {
+                    for partition in 0..3 {
+                        let mut reader = spilled.open(partition).unwrap();
+                        while reader.advance().unwrap() {
+                            pairs += 1;
+                        }
+                    }
+                }
+                assert_eq!(pairs, 100_000);
+                finished.spills.len()
+            };
+            let (whole, fourth) = (spills(4 << 20), spills(1 << 20));
+            assert!(whole > 0 && fourth > 2 * whole, "{whole} spills of 4 MiB, {fourth} of a fourth of it");
+        }
+    }
+
+    #[test]
+    fn long_keys_and_what_values_own_bring_the_next_look_at_the_memory_closer() {
+        let mut shard = Shard::<Vec<u8>>::new(options(1, 1 << 30), None, Arc::new([]));
+        let mut left = CHECK_EVERY;
+        // A value weighs twice its encoding, which has 1 or 3 bytes for its length.
+        for (key_bytes, value_bytes, counts) in
+            [(0, 0, 1), (63, 500, 1), (64, 0, 2), (1_000, 0, 16), (1, 509, 2), (1, 2_045, 5), (128, 2_045, 7)]
+        {
+            shard.add(&vec![7; key_bytes], vec![7; value_bytes]).unwrap();
+            left -= counts;
+            assert_eq!(shard.until_check, left, "a key of {key_bytes} bytes and a value of {value_bytes}");
+        }
+        shard.add(&vec![7; CHECK_EVERY * CHECK_KEY_BYTES], vec![]).unwrap();
+        assert_eq!(shard.until_check, CHECK_EVERY, "it has looked");
+    }
+
+    #[test]
+    fn short_keys_that_come_again_and_again_stay_before_the_tables() {
+        let mut shard = Shard::<u64>::new(options(1, 1 << 30), Some(|all, more| *all += more), Arc::new([]));
+        for key in [&b"again"[..], b"and again"].repeat(1_000) {
+            shard.add(key, 1).unwrap();
+        }
+        assert!(shard.tables[0].entries.is_empty());
+        let finished = shard.finish();
+        let mut counts: Vec<_> = finished.tables[0].entries.iter().map(|entry| entry.value).collect();
+        counts.sort_unstable();
+        assert_eq!((counts, finished.emitted), (vec![1_000, 1_000], 2_000));
     }
 }

@@ -212,4 +212,17 @@ mod tests {
             prop_assert_eq!(written(apart, fold), written(together(tables(), ARENA_BYTES_MAX), fold));
         }
     }
+
+    #[test]
+    fn a_range_ends_where_it_ends_though_the_file_goes_on() {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..200).collect();
+        file.write_all(&bytes).unwrap();
+        let file = Arc::new(file);
+        for (at, end) in [(0, 200), (0, 0), (10, 20), (150, 200)] {
+            let mut got = vec![];
+            FileRange { file: file.clone(), at, end }.read_to_end(&mut got).unwrap();
+            assert_eq!(got, bytes[at as usize..end as usize]);
+        }
+    }
 }
