@@ -116,7 +116,12 @@ pub fn reconcile(
         None => key.to_owned(),
     };
     let mut entries = Vec::new();
-    // Within an object, the ranges that the splits took must lie end to end: sums alone could hide a gap and an overlap.
+    // Within an object, the ranges that the splits took must lie end to end and reach its end: sums alone could hide a gap and an
+    // overlap.
+    let is_whole = |end: Option<End<'_>>| match end {
+        Some(End { key, at, size, .. }) => same(&format!("the bytes taken of {key} and its size"), at, size),
+        None => Ok(()),
+    };
     let mut end: Option<End<'_>> = None;
     for (task, (split, pieces)) in splits.iter().zip(maps).enumerate() {
         for (piece, record) in pieces.iter().enumerate() {
@@ -124,10 +129,13 @@ pub fn reconcile(
                 ([range], Some(ByteRange { from, to })) => {
                     let at = match end {
                         Some(end) if end.key == range.key && end.input_idx == range.input_idx => end.at,
-                        _ => 0,
+                        before => {
+                            is_whole(before)?;
+                            0
+                        }
                     };
                     same(&format!("the end of one split and the start of the next in {}", range.key), at, from)?;
-                    end = Some(End { key: &range.key, input_idx: range.input_idx, at: to });
+                    end = Some(End { key: &range.key, input_idx: range.input_idx, at: to, size: range.size });
                     vec![(name(range.input_idx, &range.key), from, to)]
                 }
                 ([_], None) => vec![],
@@ -154,6 +162,7 @@ pub fn reconcile(
             });
         }
     }
+    is_whole(end)?;
     let parts = reduces.iter().zip(0..).map(|(record, partition)| PartEntry {
         name: part_name(partition, job),
         bytes: record.bytes_out,
@@ -186,6 +195,8 @@ struct End<'a> {
     key: &'a str,
     input_idx: u32,
     at: u64,
+    /// The object's; of items, without the index behind them.
+    size: u64,
 }
 
 fn piece_start(pieces: &Pieces, piece: usize) -> usize {
@@ -421,6 +432,27 @@ mod tests {
             manifest.parts,
             [part("part-00000-id", 20, 2, 5, &attempts[0]), part("part-00001-id", 30, 1, 6, &attempts[3])]
         );
+    }
+
+    #[test]
+    fn an_object_is_read_to_its_end_whatever_was_read_of_others() {
+        let job: JobId = "id".parse().unwrap();
+        let keys = ["a", "b"];
+        let splits = keys.map(|key| Split { ranges: vec![range(0, key, 0, 10)] });
+        let inputs = Inputs { objects: 2, bytes: 20, empty: vec![] };
+        let says = |a: MapRecord, b: MapRecord| {
+            reconcile(&job, &spec(), &inputs, &splits, &[vec![a], vec![b]], &[reduce(2)])
+                .map(|manifest| manifest.bytes)
+                .map_err(|error| error.to_string())
+        };
+        let refused = |key: &str, to: u64| {
+            Err(format!("reconciling job id: the bytes taken of {key} and its size: {to} is not 10"))
+        };
+        assert_eq!(says(map(0, 10, 10), map(0, 10, 10)), Ok(20));
+        // As many bytes in all, or what is said to be as many.
+        assert_eq!(says(map(0, 8, 10), map(0, 12, 10)), refused("a", 8));
+        let miscounted = MapRecord { bytes_read: 10, ..map(0, 8, 10) };
+        assert_eq!(says(map(0, 10, 10), miscounted), refused("b", 8));
     }
 
     /// In a split that is one range, a piece may hold no record's start: it has nothing to list, and the next goes on where the
