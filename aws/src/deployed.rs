@@ -211,9 +211,10 @@ mod tests {
     use super::*;
 
     fn outputs() -> BTreeMap<String, String> {
+        let wire = kinglet_core::wire::VERSION.to_string();
         let pairs = [
             ("Version", "0.1.0"),
-            ("Wire", "4"),
+            ("Wire", &wire),
             ("Table", "t"),
             ("WorkBucketName", "w"),
             ("SplitterName", "s"),

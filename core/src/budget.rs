@@ -36,7 +36,7 @@ use crate::limits;
 /// The smallest split that the splitter chooses, in bytes (16 MiB): below it, starting a function costs more than it saves.
 pub const SPLIT_BYTES_MIN: u64 = 16 << 20;
 
-/// The largest split that the splitter chooses, in bytes (256 MiB), so that a failed try repeats no more than that. Splits are
+/// The largest split that the splitter chooses, in bytes, so that a failed try repeats no more than that. Splits are
 /// larger only if the input would otherwise have more than [`limits::MAP_TASKS_MAX`] of them.
 pub const SPLIT_BYTES_MAX: u64 = 256 << 20;
 

@@ -30,10 +30,7 @@ pub mod wire;
 pub use engine::conformance::check_format;
 pub use engine::erased::{ErasedJob, Registry, signature};
 pub use error::{Again, Code, Error, ErrorKind, Fault, Result, UserError, UserResult};
-pub use format::{
-    Batch, Batches, ByteLines, Extent, Fixed, Format, Framing, HeadedLines, Items, Lines, Located, LocatedRecord, Row,
-    Words,
-};
+pub use format::*;
 pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
 pub use range::ByteRange;

@@ -96,10 +96,10 @@ pub use submit::Submit;
 
 // What a job and a function are made of.
 pub use kinglet_calls::{Context, Function, Shared};
+pub use kinglet_core::format::*;
 pub use kinglet_core::{
-    Again, AsKey, Batch, Batches, ByteLines, Code, Combiner, Emitter, Error, ErrorKind, Extent, Fault, Fixed, Format,
-    Framing, HeadedLines, Items, Job, Key, Lines, Located, LocatedRecord, Result, Row, Sink, UserError, UserResult,
-    Value, Values, Words, check_format,
+    Again, AsKey, Code, Combiner, Emitter, Error, ErrorKind, Fault, Job, Key, Result, Sink, UserError, UserResult,
+    Value, Values, check_format,
 };
 
 // Names, numbers and plain enums, which the ledger and the wire share with this interface: twins of them would say the same.
@@ -107,6 +107,7 @@ pub use kinglet_core::{
 pub use kinglet_core::ids::{JobId, Stage, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::prices;
+pub use kinglet_core::wire::VERSION as WIRE_VERSION;
 pub use kinglet_core::wire::run::Compression;
 
 // The file `_manifest.json`, which other programs read: its layout is frozen by its own version, and so is this type.

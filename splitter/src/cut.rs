@@ -151,8 +151,14 @@ mod tests {
     fn sizes_follow_the_input_and_bad_options_are_named() {
         let options = OptionsSpec::for_concurrency(2);
         assert_eq!(Shape::of(&[object("k", 1_000)], &options).unwrap().partitions, 1);
-        let big = [object("k", 1_200_000_000)];
-        assert_eq!(Shape::of(&big, &options).unwrap(), Shape { split_bytes: 150_000_000, partitions: 9 });
+        // Of so much that each of the two functions maps as often as it should, if splits are twice the smallest.
+        let all = 2 * u64::from(WAVES) * 2 * SPLIT_BYTES_MIN;
+        let big = [object("k", all)];
+        assert_eq!(Shape::of(&big, &options).unwrap().split_bytes, 2 * SPLIT_BYTES_MIN);
+        let partitions = all.div_ceil(PARTITION_INPUT_BYTES).max(2) as u32;
+        assert_eq!(Shape::of(&big, &options).unwrap().partitions, partitions);
+        let huge = [object("k", 100 * u64::from(WAVES) * SPLIT_BYTES_MAX)];
+        assert_eq!(Shape::of(&huge, &options).unwrap().split_bytes, SPLIT_BYTES_MAX);
         let code = |options: OptionsSpec| Shape::of(&big, &options).unwrap_err().code().to_owned();
         assert_eq!(code(OptionsSpec { split_bytes: Some(0), ..options.clone() }), "split-bytes");
         assert_eq!(code(OptionsSpec { split_bytes: Some(1), ..options.clone() }), "split-bytes");

@@ -36,7 +36,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// All places. Those that can tell that something is not there come before the one that assumes it is.
-static PLACES: [&dyn Place; 2] = [&inline::Inline, &object::Object];
+static PLACES: &[&dyn Place] = &[&inline::Inline, &object::Object];
 
 /// A place where intermediate results lie.
 trait Place: Sync {
@@ -74,7 +74,7 @@ trait Place: Sync {
 
 /// Returns the place of this name; `None` for [`Placement::Nowhere`].
 fn place_of(placement: Placement) -> Option<&'static dyn Place> {
-    PLACES.into_iter().find(|place| place.placement() == placement)
+    PLACES.iter().copied().find(|place| place.placement() == placement)
 }
 
 /// A map attempt. The keys of everything that it wrote carry it.
@@ -163,7 +163,7 @@ impl RunStore<'_> {
     /// Returns a service error of S3 or DynamoDB; or an error of corruption, such as `index-missing`, when what was committed
     /// is not there.
     pub async fn open(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<PartitionRuns> {
-        let found = join_all(PLACES.map(|place| place.find(self, partition, committed))).await;
+        let found = join_all(PLACES.iter().map(|place| place.find(self, partition, committed))).await;
         let mut runs = Vec::new();
         for found in found {
             runs.extend(found?.into_iter().map(Some));

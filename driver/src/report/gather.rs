@@ -41,7 +41,14 @@ pub(crate) async fn report(
         }
     }
     let gb_seconds = usages().chain(&failed).map(Usage::gb_seconds).sum();
-    let placed = |placement| maps.iter().filter(|r| r.placement == placement).count() as u64;
+    let mut runs = RunPlaces::default();
+    for record in &maps {
+        *match record.placement {
+            Placement::Inline => &mut runs.inline,
+            Placement::Object => &mut runs.object,
+            Placement::Nowhere => &mut runs.empty,
+        } += 1;
+    }
     Ok(Report {
         job: job.clone(),
         name: spec.job.clone(),
@@ -60,11 +67,7 @@ pub(crate) async fn report(
         pairs_emitted: maps.iter().map(|r| r.pairs_emitted).sum(),
         pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
         shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
-        runs: RunPlaces {
-            inline: placed(Placement::Inline),
-            object: placed(Placement::Object),
-            empty: placed(Placement::Nowhere),
-        },
+        runs,
         spills: maps.iter().map(|r| r.spills).sum(),
         records_out: reduces.iter().map(|r| r.records_out).sum(),
         bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),
