@@ -9,6 +9,7 @@ use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::record::OpenUpload;
 use kinglet_core::{Code, Error, Result, limits};
 use percent_encoding::NON_ALPHANUMERIC;
+use std::collections::HashMap;
 use std::fmt;
 
 /// A client of S3's objects.
@@ -118,6 +119,12 @@ pub enum Completed {
 const READ_BACK_BYTES_MAX: usize = 4 << 20;
 
 /// Returns S3's time in milliseconds.
+/// An object and the metadata that it was written with.
+pub(crate) struct Head {
+    pub(crate) object: Listed,
+    pub(crate) metadata: HashMap<String, String>,
+}
+
 fn modified(at: Option<&DateTime>) -> Timestamp {
     Timestamp(at.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000)
 }
@@ -370,13 +377,24 @@ impl Objects {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<Listed>> {
+        Ok(self.head_whole(bucket, key).await?.map(|head| head.object))
+    }
+
+    /// Reads the same with the metadata that whoever wrote the object gave it.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub(crate) async fn head_whole(&self, bucket: &str, key: &str) -> Result<Option<Head>> {
         let doing = self.doing(format!("looking at s3://{bucket}/{key}"));
         match self.s3.head_object().bucket(bucket).key(key).send().await {
-            Ok(head) => Ok(Some(Listed {
-                key: key.to_owned(),
-                etag: head.e_tag.unwrap_or_default(),
-                size: head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-                modified: modified(head.last_modified.as_ref()),
+            Ok(head) => Ok(Some(Head {
+                object: Listed {
+                    key: key.to_owned(),
+                    etag: head.e_tag.unwrap_or_default(),
+                    size: head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+                    modified: modified(head.last_modified.as_ref()),
+                },
+                metadata: head.metadata.unwrap_or_default(),
             })),
             Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => Ok(None),
             Err(e) => Err(doing.failed(&e)),

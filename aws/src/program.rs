@@ -1,8 +1,7 @@
 //! Shipped programs in the work bucket; [`kinglet_core::wire::program`] draws the object's layout.
 
 use crate::conductor::Conductor;
-use crate::errors::{Doing, code};
-use crate::objects::Replace;
+use crate::objects::{Head, Replace};
 use kinglet_core::ids::{ProgramId, Timestamp};
 use kinglet_core::limits::PROGRAM_RENEWED_S;
 use kinglet_core::wire::program::{METADATA, Unpacker, key, metadata};
@@ -57,18 +56,13 @@ fn upload(program: ProgramId, stored: Option<Stored>, now: Timestamp) -> Option<
 }
 
 async fn stored(conductor: &Conductor, key: &str) -> Result<Option<Stored>> {
-    let bucket = &conductor.stack.work_bucket;
-    let doing = Doing::now(format!("looking at s3://{bucket}/{key}"));
-    match conductor.objects.s3.head_object().bucket(bucket).key(key).send().await {
-        Ok(head) => Ok(Some(Stored {
-            // An object without a time counts as old.
-            written_at: Timestamp(head.last_modified.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000),
-            bytes: head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            metadata: head.metadata.and_then(|mut metadata| metadata.remove(METADATA)),
-        })),
-        Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => Ok(None),
-        Err(e) => Err(doing.failed(&e)),
-    }
+    let head = conductor.objects.head_whole(&conductor.stack.work_bucket, key).await?;
+    Ok(head.map(|Head { object, mut metadata }| Stored {
+        // An object without a time counts as old.
+        written_at: object.modified,
+        bytes: object.size,
+        metadata: metadata.remove(METADATA),
+    }))
 }
 
 /// Fetches a program and passes its executable to `write` in pieces. It is complete and verified only after this has

@@ -2,6 +2,7 @@
 
 use kinglet::Timestamp;
 use std::time::Duration;
+use time::OffsetDateTime;
 
 /// Days, hours, minutes or seconds: `7d`, `12h`, `30m`, `90s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -28,20 +29,14 @@ pub(crate) fn took(from: Timestamp, to: Option<Timestamp>) -> String {
     }
 }
 
-/// A time as `2026-11-21 07:14:52`, UTC: the days by Howard Hinnant's `civil_from_days`
-/// (<https://howardhinnant.github.io/date_algorithms.html>).
+/// A time as `2026-11-21 07:14:52`, UTC.
 pub(crate) fn date(at: Timestamp) -> String {
-    let (days, seconds) = (at.0 / 86_400_000, at.0 / 1_000 % 86_400);
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    let seconds = i64::try_from(at.0 / 1_000).ok();
+    let Some(at) = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()) else {
+        return format!("{} ms after 1970", at.0);
+    };
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
 }
 
 #[cfg(test)]
@@ -53,6 +48,7 @@ mod tests {
         assert_eq!(date(Timestamp(951_827_696_999)), "2000-02-29 12:34:56");
         assert_eq!(date(Timestamp(1_795_245_292_208)), "2026-11-21 07:14:52");
         assert_eq!(date(Timestamp(0)), "1970-01-01 00:00:00");
+        assert_eq!(date(Timestamp(u64::MAX)), "18446744073709551615 ms after 1970");
         let took_ms = |ms: u64| took(Timestamp(5), Some(Timestamp(5 + ms)));
         assert_eq!([50, 61_000, 7_260_000, 90_000_000].map(took_ms), ["0.05 s", "1m 01s", "2h 01m", "1d 01h"]);
     }

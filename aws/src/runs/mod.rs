@@ -12,12 +12,14 @@
 //!
 //! # Adding a place
 //!
-//! A place is a module next to `inline` and `object` with its `Place`, a line in `PLACES`, and a variant of [`Placement`],
-//! which is on the wire: a record's layout changes only with its version. `core/src/placement.rs` says when one lies there.
+//! A place is a module next to `inline` and `object` with its `Place` (a place in S3 finds what it needs in `s3`), a line in
+//! `PLACES`, and a variant of [`Placement`], which is on the wire: a record's layout changes only with its version, and the
+//! report counts each. `core/src/placement.rs` says when results lie there.
 //! [`crate::Ledger::forget`], and the code that clears a job's prefix in the work bucket, remove what is there.
 
 mod inline;
 mod object;
+mod s3;
 
 use crate::conductor::Conductor;
 use crate::ledger::Committed;

@@ -2,25 +2,17 @@
 //! where each begins, by group of tasks ([`RunIndex`]). The results of a batch, and what a reduce function returned, are an
 //! object each.
 
+use super::s3::{Bodies, push};
 use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
 use crate::ledger::Committed;
-use crate::objects::Objects;
-use crate::upload::Upload;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::{ByteRange, Code, Error, Result};
-use std::io::{self, Read};
+use kinglet_core::{ByteRange, Error, Result};
+use std::io::Read;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-
-/// How many bytes of a run are read and handed on at once.
-const PUSH_BYTES: u64 = 4 << 20;
-
-/// How many blocks of each run's body wait for the merge.
-const BLOCKS_WAITING: usize = 4;
 
 /// How many GETs of results are under way at once.
 const PARALLEL: usize = 16;
@@ -68,11 +60,7 @@ impl Place for Object {
     ) -> BoxFuture<'a, Result<Vec<Found>>> {
         Box::pin(async move {
             let objects = store.conductor.ledger.object_runs(store.job, committed).await?;
-            let bodies = Arc::new(Bodies {
-                objects: store.conductor.objects.clone(),
-                bucket: store.conductor.stack.work_bucket.clone(),
-                runtime: tokio::runtime::Handle::current(),
-            });
+            let bodies = Arc::new(Bodies::of(store));
             let found = objects.iter().filter_map(|runs| {
                 let ByteRange { from, to } = runs.index.range(partition.0).filter(|range| range.from < range.to)?;
                 let of = MapAttempt { task: runs.task, piece: runs.piece, attempt: runs.attempt };
@@ -113,79 +101,5 @@ impl Place for Object {
 
     fn read_reduced<'a>(&'a self, store: RunStore<'a>, attempt: AttemptId) -> BoxFuture<'a, Result<Option<Bytes>>> {
         Box::pin(async move { store.get(&reduced_key(store.job, attempt)).await.map(Some) })
-    }
-}
-
-impl RunStore<'_> {
-    fn upload(&self, key: &str) -> Upload {
-        Upload::new(&self.conductor.objects, &self.conductor.stack.work_bucket, key)
-    }
-
-    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        let mut upload = self.upload(key);
-        upload.push(bytes.into()).await?;
-        upload.finish().await.map(drop)
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes> {
-        self.conductor.objects.get(&self.conductor.stack.work_bucket, key, None).await
-    }
-}
-
-async fn push(upload: &mut Upload, mut run: impl Read) -> Result<()> {
-    loop {
-        let mut bytes = Vec::new();
-        let read = run.by_ref().take(PUSH_BYTES).read_to_end(&mut bytes);
-        read.map_err(|e| Error::new(Code::Tmp, format!("reading a run: {e}")))?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        upload.push(bytes.into()).await?;
-    }
-}
-
-/// What it takes to fetch runs while they are merged.
-struct Bodies {
-    objects: Objects,
-    bucket: String,
-    runtime: tokio::runtime::Handle,
-}
-
-impl Bodies {
-    /// Requests a range of an object, and hands on its blocks as they come.
-    fn start(&self, key: &str, from: u64, to: u64) -> Body {
-        let shown = format!("s3://{}/{key}", self.bucket);
-        let mut reader = self.objects.read(&self.bucket, key, None, from, to, &shown);
-        let (sender, blocks) = mpsc::channel(BLOCKS_WAITING);
-        self.runtime.spawn(async move {
-            while let Some(block) = reader.next().await.transpose() {
-                let failed = block.is_err();
-                if sender.send(block).await.is_err() || failed {
-                    return;
-                }
-            }
-        });
-        Body { blocks, block: Bytes::new() }
-    }
-}
-
-/// A body that another task receives.
-struct Body {
-    blocks: mpsc::Receiver<Result<Bytes>>,
-    block: Bytes,
-}
-
-impl Read for Body {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.block.is_empty() {
-            match self.blocks.blocking_recv() {
-                Some(Ok(block)) => self.block = block,
-                Some(Err(error)) => return Err(io::Error::other(error)),
-                None => return Ok(0),
-            }
-        }
-        let n = buffer.len().min(self.block.len());
-        buffer[..n].copy_from_slice(&self.block.split_to(n));
-        Ok(n)
     }
 }
