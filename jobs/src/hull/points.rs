@@ -76,10 +76,13 @@ impl PointFormat {
                 }
                 Ok(())
             })?,
-            PointFormat::Binary { .. } => batch.for_each(|record| {
-                points.push(binary(record)?);
-                Ok(())
-            })?,
+            PointFormat::Binary { .. } => {
+                points.reserve_exact(batch.extent().bytes.len() / (8 * D));
+                batch.for_each(|record| {
+                    points.push(binary(record)?);
+                    Ok(())
+                })?;
+            }
         }
         Ok(points)
     }
@@ -113,6 +116,7 @@ impl Format for PointFormat {
         }
     }
 
+    #[inline]
     fn for_each<'a>(
         &'a self,
         extent: Extent<'a>,
