@@ -59,13 +59,13 @@ impl Key {
     }
 
     /// Returns the key of the index of an attempt's S3 object: where its runs lie.
-    pub(super) fn index(job: &JobId, output: Output) -> Self {
-        Self::new(index_pk(job, group_of(output.task)), output.to_string())
+    pub(super) fn index(job: &JobId, of: MapAttempt) -> Self {
+        Self::new(index_pk(job, group_of(of.task)), of.to_string())
     }
 
     /// Returns the key of the `n`th item of an inline run.
-    pub(super) fn run(job: &JobId, partition: Partition, output: Output, n: usize) -> Self {
-        Self::new(runs_pk(job, partition), item_sk(&output.to_string(), n))
+    pub(super) fn run(job: &JobId, partition: Partition, of: MapAttempt, n: usize) -> Self {
+        Self::new(runs_pk(job, partition), item_sk(&of.to_string(), n))
     }
 
     /// Returns the key of the `n`th item of what a reduce function returned.
@@ -79,15 +79,19 @@ impl Key {
     }
 }
 
-/// Names the output of one attempt of a map task. Its text is the sort key of the output's items, or their prefix.
+/// A map attempt. The keys of everything that it wrote carry it, here and in S3: its text is the sort key of its items, or their
+/// prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Output {
-    pub(super) task: TaskIdx,
-    pub(super) piece: Piece,
-    pub(super) attempt: AttemptId,
+pub struct MapAttempt {
+    /// The task.
+    pub task: TaskIdx,
+    /// The piece of its split.
+    pub piece: Piece,
+    /// The attempt.
+    pub attempt: AttemptId,
 }
 
-impl fmt::Display for Output {
+impl fmt::Display for MapAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:06}#{:05}#{}", self.task.0, self.piece.0, self.attempt)
     }
@@ -157,7 +161,7 @@ mod tests {
         let job: JobId = "j-1".parse().unwrap();
         let (task, piece) = (TaskIdx(70), Piece(3));
         let attempt = AttemptId { number: 2, nonce: 0xab };
-        let output = Output { task, piece, attempt };
+        let of = MapAttempt { task, piece, attempt };
         let keys = [
             Key::job(&job),
             Key::entry(&job),
@@ -166,8 +170,8 @@ mod tests {
             Key::of_try(&job, TryKey::split(4)),
             Key::of_try(&job, TryKey::map(task, piece, 5)),
             Key::of_try(&job, TryKey::reduce(TaskIdx(31), 1)),
-            Key::index(&job, output),
-            Key::run(&job, Partition(9), output, 1),
+            Key::index(&job, of),
+            Key::run(&job, Partition(9), of, 1),
             Key::result(&job, attempt, 0),
             Key::progress(&job, task),
         ];

@@ -45,10 +45,11 @@ pub use commits::{Commit, Committed, Look, Record, TaskPieces};
 pub(crate) use item::text;
 pub(crate) use item::{binary, number, read_binary, read_text};
 pub use job::JobEntry;
+pub use keys::MapAttempt;
 pub(crate) use keys::{Key, progress_pk, result_pk};
 pub use phases::Planned;
 pub(crate) use request::Updated;
-pub(crate) use runs::{INLINE_ITEM_BYTES, run_key};
+pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf};
 pub use runs::{InlineRun, ObjectRuns};
 pub use tries::{Run, Says, Started};
 

@@ -3,10 +3,10 @@
 use super::Ledger;
 use super::commits::{Committed, Record};
 use super::item::{Item, binary, read_binary, read_text};
-use super::keys::{Key, Output, group_count, group_of, index_pk, runs_pk};
+use super::keys::{Key, MapAttempt, group_count, group_of, index_pk, runs_pk};
 use super::request::Keyed;
 use aws_sdk_dynamodb::types::AttributeValue;
-use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
+use kinglet_core::ids::{JobId, Partition, Piece, TaskIdx};
 use kinglet_core::limits::ITEM_BYTES_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
@@ -26,19 +26,29 @@ pub struct InlineRun {
 
 /// A map attempt's object and where the runs lie in it.
 pub struct ObjectRuns {
-    /// The task.
-    pub task: TaskIdx,
-    /// The piece.
-    pub piece: Piece,
     /// The attempt that was committed.
-    pub attempt: AttemptId,
+    pub of: MapAttempt,
     /// Where its runs lie.
     pub index: RunIndex,
 }
 
-/// Returns the key of the first item of an inline run.
-pub(crate) fn run_key(job: &JobId, partition: Partition, task: TaskIdx, piece: Piece, attempt: AttemptId) -> Key {
-    Key::run(job, partition, Output { task, piece, attempt }, 0)
+/// One run of an attempt that lies in DynamoDB.
+#[derive(Clone, Copy)]
+pub(crate) struct RunOf {
+    pub(crate) partition: Partition,
+    pub(crate) attempt: MapAttempt,
+}
+
+impl RunOf {
+    /// Returns the key of the run's `n`th item.
+    pub(crate) fn key(self, job: &JobId, n: usize) -> Key {
+        Key::run(job, self.partition, self.attempt, n)
+    }
+
+    /// Returns the keys of all items of a run of so many bytes.
+    fn keys(self, job: &JobId, bytes: usize) -> impl Iterator<Item = Key> {
+        (0..bytes.div_ceil(INLINE_ITEM_BYTES)).map(move |n| self.key(job, n))
+    }
 }
 
 impl Ledger {
@@ -46,36 +56,21 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn put_runs(
-        &self,
-        job: &JobId,
-        task: TaskIdx,
-        piece: Piece,
-        attempt: AttemptId,
-        runs: Vec<(Partition, Vec<u8>)>,
-    ) -> Result<()> {
-        let output = Output { task, piece, attempt };
+    pub async fn put_runs(&self, job: &JobId, attempt: MapAttempt, runs: Vec<(Partition, Vec<u8>)>) -> Result<()> {
         let mut writes = Vec::new();
         for (partition, bytes) in runs {
             for (n, part) in bytes.chunks(INLINE_ITEM_BYTES).enumerate() {
                 let item: Item = HashMap::from([("run".into(), binary(part.to_vec())), ("ttl".into(), self.ttl())]);
-                writes.push(Keyed { key: Key::run(job, partition, output, n), item });
+                writes.push(Keyed { key: RunOf { partition, attempt }.key(job, n), item });
             }
         }
         self.put_all(writes).await
     }
 
-    /// Reads inline runs of known length by their keys, in the order of `wanted`. A run of which items are missing is
-    /// returned short.
-    pub(crate) async fn runs_by_key(
-        &self,
-        job: &JobId,
-        wanted: Vec<(Partition, TaskIdx, Piece, AttemptId, usize)>,
-    ) -> Result<Vec<bytes::Bytes>> {
-        let keys = wanted.iter().flat_map(|(partition, task, piece, attempt, bytes)| {
-            let output = Output { task: *task, piece: *piece, attempt: *attempt };
-            (0..bytes.div_ceil(INLINE_ITEM_BYTES)).map(move |n| Key::run(job, *partition, output, n))
-        });
+    /// Reads inline runs by their keys, in the order of `wanted`, which says how many bytes each has. A run of which items are
+    /// missing is returned short.
+    pub(crate) async fn runs_by_key(&self, job: &JobId, wanted: &[(RunOf, usize)]) -> Result<Vec<bytes::Bytes>> {
+        let keys = wanted.iter().flat_map(|(run, bytes)| run.keys(job, *bytes));
         let mut found: HashMap<String, Vec<u8>> = HashMap::new();
         for mut item in self.items(keys.collect()).await? {
             let sk = read_text(&item, "sk").unwrap_or_default().to_owned();
@@ -83,10 +78,8 @@ impl Ledger {
                 found.insert(sk, bytes.into_inner());
             }
         }
-        let whole = wanted.iter().map(|(partition, task, piece, attempt, bytes)| {
-            let output = Output { task: *task, piece: *piece, attempt: *attempt };
-            let keys = (0..bytes.div_ceil(INLINE_ITEM_BYTES)).map(|n| Key::run(job, *partition, output, n));
-            let mut parts = keys.filter_map(|key| found.remove(&key.sk));
+        let whole = wanted.iter().map(|(run, bytes)| {
+            let mut parts = run.keys(job, *bytes).filter_map(|key| found.remove(&key.sk));
             let first = parts.next().unwrap_or_default();
             let whole = parts.fold(first, |mut whole, part| {
                 whole.extend(part);
@@ -101,16 +94,9 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn put_index(
-        &self,
-        job: &JobId,
-        task: TaskIdx,
-        piece: Piece,
-        attempt: AttemptId,
-        index: &RunIndex,
-    ) -> Result<()> {
+    pub async fn put_index(&self, job: &JobId, attempt: MapAttempt, index: &RunIndex) -> Result<()> {
         let item: Item = HashMap::from([("index".into(), binary(frame::write(index)?)), ("ttl".into(), self.ttl())]);
-        self.put_all([Keyed { key: Key::index(job, Output { task, piece, attempt }), item }]).await
+        self.put_all([Keyed { key: Key::index(job, attempt), item }]).await
     }
 
     /// Reads the committed runs of one partition that lie in DynamoDB.
@@ -151,7 +137,7 @@ impl Ledger {
     pub async fn object_runs(&self, job: &JobId, committed: &Committed<MapRecord>) -> Result<Vec<ObjectRuns>> {
         let wanted = outputs(committed, Placement::Object);
         let mut indexes: HashMap<String, RunIndex> = HashMap::new();
-        let groups: HashSet<u32> = placed(committed, Placement::Object).map(|output| group_of(output.task)).collect();
+        let groups: HashSet<u32> = placed(committed, Placement::Object).map(|attempt| group_of(attempt.task)).collect();
         debug_assert!(groups.iter().all(|g| *g < group_count(committed.len() as u32)));
         for group in groups {
             for item in self.query(&index_pk(job, group), "").await? {
@@ -162,31 +148,28 @@ impl Ledger {
             }
         }
         let mut found = Vec::new();
-        for output in placed(committed, Placement::Object) {
-            let sk = output.to_string();
+        for attempt in placed(committed, Placement::Object) {
+            let sk = attempt.to_string();
             let Some(index) = indexes.remove(&sk) else {
                 return Err(Error::new(
                     Code::IndexMissing,
                     format!("job {job}: the index of map output {sk} is missing"),
                 ));
             };
-            let Output { task, piece, attempt } = output;
-            found.push(ObjectRuns { task, piece, attempt, index });
+            found.push(ObjectRuns { of: attempt, index });
         }
         Ok(found)
     }
 }
 
-fn placed(committed: &Committed<MapRecord>, placement: Placement) -> impl Iterator<Item = Output> + '_ {
+fn placed(committed: &Committed<MapRecord>, placement: Placement) -> impl Iterator<Item = MapAttempt> + '_ {
     (0..).zip(committed).flat_map(move |(task, pieces)| {
-        (0..).zip(pieces).filter(move |(_, record)| record.placement == placement).map(move |(piece, record)| Output {
-            task: TaskIdx(task),
-            piece: Piece(piece),
-            attempt: record.attempt(),
+        (0..).zip(pieces).filter(move |(_, record)| record.placement == placement).map(move |(piece, record)| {
+            MapAttempt { task: TaskIdx(task), piece: Piece(piece), attempt: record.attempt() }
         })
     })
 }
 
 fn outputs(committed: &Committed<MapRecord>, placement: Placement) -> HashSet<String> {
-    placed(committed, placement).map(|output| output.to_string()).collect()
+    placed(committed, placement).map(|attempt| attempt.to_string()).collect()
 }

@@ -2,11 +2,11 @@
 //! partition; the results of calls lie by group. `ledger/runs.rs` has the items' layout.
 
 use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
-use crate::ledger::{Committed, run_key};
+use crate::ledger::{Committed, RunOf};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kinglet_core::Result;
-use kinglet_core::ids::{AttemptId, Partition, TaskIdx};
+use kinglet_core::ids::{AttemptId, Partition};
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::record::{MapRecord, Placement};
 use std::io::{Cursor, Read};
@@ -14,10 +14,10 @@ use std::io::{Cursor, Read};
 /// See [`Placement::Inline`].
 pub(super) struct Inline;
 
-/// Returns the partition key's number for a batch's results. The batches of one group share a key, as a key takes 1,000 KB a
-/// second.
-fn results_partition(task: TaskIdx) -> Partition {
-    Partition(task.0 / TASKS_PER_GROUP)
+/// The results of a batch lie like a run, whose partition is the batch's group: a partition key takes 1,000 KB a second, and all
+/// batches together would be too many for one.
+fn results_of(attempt: MapAttempt) -> RunOf {
+    RunOf { partition: Partition(attempt.task.0 / TASKS_PER_GROUP), attempt }
 }
 
 impl Place for Inline {
@@ -35,7 +35,7 @@ impl Place for Inline {
                     small.push((Partition(partition), bytes));
                 }
             }
-            store.conductor.ledger.put_runs(store.job, of.task, of.piece, of.attempt, small).await
+            store.conductor.ledger.put_runs(store.job, of, small).await
         })
     }
 
@@ -57,18 +57,16 @@ impl Place for Inline {
 
     fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let runs = vec![(results_partition(of.task), bytes)];
-            store.conductor.ledger.put_runs(store.job, of.task, of.piece, of.attempt, runs).await
+            let runs = vec![(results_of(of).partition, bytes)];
+            store.conductor.ledger.put_runs(store.job, of, runs).await
         })
     }
 
     fn read_results<'a>(&'a self, store: RunStore<'a>, batches: &'a [&'a Batch]) -> BoxFuture<'a, Result<Vec<Bytes>>> {
         Box::pin(async move {
-            let wanted = batches.iter().map(|batch| {
-                let MapAttempt { task, piece, attempt } = batch.attempt();
-                (results_partition(task), task, piece, attempt, batch.record.run_bytes as usize)
-            });
-            store.conductor.ledger.runs_by_key(store.job, wanted.collect()).await
+            let wanted: Vec<_> =
+                batches.iter().map(|batch| (results_of(batch.attempt()), batch.record.run_bytes as usize)).collect();
+            store.conductor.ledger.runs_by_key(store.job, &wanted).await
         })
     }
 
@@ -88,6 +86,6 @@ impl Place for Inline {
 
 /// Writes the one result of a batch whose worker died: an error's text, which fits into an item.
 pub(super) async fn write_settled(store: RunStore<'_>, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<()> {
-    let key = run_key(store.job, results_partition(of.task), of.task, of.piece, of.attempt);
+    let key = results_of(of).key(store.job, 0);
     store.conductor.ledger.put_bytes(doing, key, "run", result).await
 }

@@ -23,6 +23,7 @@ mod s3;
 
 use crate::conductor::Conductor;
 use crate::ledger::Committed;
+pub use crate::ledger::MapAttempt;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use kinglet_core::engine::map::Run;
@@ -77,17 +78,6 @@ trait Place: Sync {
 /// Returns the place of this name; `None` for [`Placement::Nowhere`].
 fn place_of(placement: Placement) -> Option<&'static dyn Place> {
     PLACES.iter().copied().find(|place| place.placement() == placement)
-}
-
-/// A map attempt. The keys of everything that it wrote carry it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapAttempt {
-    /// The task.
-    pub task: TaskIdx,
-    /// The piece of its split.
-    pub piece: Piece,
-    /// The attempt.
-    pub attempt: AttemptId,
 }
 
 /// A committed batch of calls.

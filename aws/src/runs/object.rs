@@ -48,7 +48,7 @@ impl Place for Object {
                 index.ends.push(end);
             }
             upload.finish().await?;
-            store.conductor.ledger.put_index(store.job, of.task, of.piece, of.attempt, &index).await
+            store.conductor.ledger.put_index(store.job, of, &index).await
         })
     }
 
@@ -63,8 +63,7 @@ impl Place for Object {
             let bodies = Arc::new(Bodies::of(store));
             let found = objects.iter().filter_map(|runs| {
                 let ByteRange { from, to } = runs.index.range(partition.0).filter(|range| range.from < range.to)?;
-                let of = MapAttempt { task: runs.task, piece: runs.piece, attempt: runs.attempt };
-                let (key, bodies) = (runs_key(store.job, of), bodies.clone());
+                let (key, bodies) = (runs_key(store.job, runs.of), bodies.clone());
                 let name = key.clone();
                 Some(Found {
                     name,
