@@ -134,12 +134,14 @@ impl Ledger {
             Updated::Done(item) => item,
             // The SDK may have sent the request again after a lost reply. Then the record that stands there is this attempt's
             // own.
-            Updated::Unmet { .. } => {
+            Updated::Unmet { error, .. } => {
                 let item = self.item(doing, key).await?;
                 let winner = pieces::<R>(item.as_ref(), task)?.get(piece.0 as usize).map(Record::attempt);
                 match winner {
                     Some(winner) if winner != record.attempt() => return Ok(Commit::Lost(winner)),
-                    _ => item,
+                    Some(_) => item,
+                    // Nobody's record stands there, so what refused the write was not its condition.
+                    None => return Err(error),
                 }
             }
             Updated::TooLarge(error) => {
