@@ -6,7 +6,7 @@
 //! piece, when it has made as many calls as it was allowed, when its results fill their share of the memory, or when its time
 //! is nearly up: no call begins that would end too late if it took as long as the longest so far.
 
-use crate::read::{Read, Stop};
+use crate::read::{Read, Stop, both};
 use crate::{Mapping, record};
 use kinglet_calls::{CallPlace, Context, Opened};
 use kinglet_core::budget::{RESULTS_PERCENT, memory_bytes};
@@ -91,11 +91,7 @@ impl Mapping {
         let work = async {
             let (read, made) = tokio::join!(reading, engine);
             let made = made.map_err(|e| Error::new(Code::Engine, format!("the calls stopped: {e}")))?;
-            match (read, made) {
-                (Ok(read), made) => made.map(|()| read),
-                (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => Err(error),
-                (Err(error), _) => Err(error),
-            }
+            both(read, made).map(|(read, ())| read)
         };
         let read = tokio::select! {
             read = work => read?,

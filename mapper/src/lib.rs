@@ -159,12 +159,7 @@ impl Mapping {
             return Ok(None);
         }
         let mapped = mapped.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")))?;
-        // If both failed, one caused the other: where the reader says that the engine stopped, the engine's error counts.
-        let (read, Mapped { runs, counts }) = match (read, mapped) {
-            (Ok(read), mapped) => (read, mapped?),
-            (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => return Err(error),
-            (Err(error), _) => return Err(error),
-        };
+        let (read, Mapped { runs, counts }) = read::both(read, mapped)?;
         worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
         let runs = MapRuns { runs, tmp: &worker.tmp };
         let store = worker.conductor.runs(task.job);

@@ -60,6 +60,16 @@ pub(crate) struct Done {
     pub(crate) remainder: Option<Position>,
 }
 
+/// Brings together what the reader did and what was made of it. If both failed, one caused the other: where the reader says that
+/// the engine stopped, the engine's error counts.
+pub(crate) fn both<T>(read: Result<Done>, made: Result<T>) -> Result<(Done, T)> {
+    match (read, made) {
+        (Ok(read), made) => Ok((read, made?)),
+        (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => Err(error),
+        (Err(error), _) => Err(error),
+    }
+}
+
 /// The engine's end of the channel of chunks.
 pub(crate) struct Feed {
     chunks: Mutex<mpsc::Receiver<Result<Chunk>>>,
