@@ -8,7 +8,7 @@ use kinglet_aws::functions::FunctionNames;
 use kinglet_aws::{Conductor, Stack};
 use kinglet_core::ids::ProgramId;
 use kinglet_core::wire::event::Event;
-use kinglet_core::{Code, Error, Result, env, limits};
+use kinglet_core::{Code, Error, Result, budget, env, limits};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +85,7 @@ impl Worker {
             },
             timeout_ms: number(env::TIMEOUT_S).map_or(limits::FUNCTION_TIMEOUT_MS_MAX, |s| s * 1000),
         };
-        let memory_mb = number(env::FUNCTION_MEMORY).unwrap_or(limits::MEMORY_MB_PER_VCPU.into()) as u32;
+        let memory_mb = number(env::FUNCTION_MEMORY).unwrap_or(budget::MEMORY_MB.into()) as u32;
         let threads = number(env::THREADS).map_or_else(|| vcpus(memory_mb), |n| (n as usize).clamp(1, 64));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
         let pool = pool.map_err(|e| Error::new(Code::Threads, format!("starting {threads} threads: {e}")))?;
