@@ -3,7 +3,7 @@
 use crate::clock::{Clock, ClockInterceptor};
 use crate::meter::{Meter, MeterInterceptor};
 use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_smithy_http_client::tls;
 use aws_types::service_config::ServiceConfigKey;
@@ -39,6 +39,14 @@ pub struct Endpoints {
     pub region: String,
     /// The access key id and the secret.
     pub keys: (String, String),
+}
+
+/// What carries a machine's requests in a simulation, and what the machine takes for the time when it signs them.
+pub struct Wire {
+    /// Sends requests and returns the replies.
+    pub http: aws_sdk_s3::config::SharedHttpClient,
+    /// The machine's wall clock.
+    pub time: aws_types::sdk_config::SharedTimeSource,
 }
 
 /// How often the SDK tries a request. Throttling is normal at the start of a large job.
@@ -77,7 +85,7 @@ impl Clients {
     }
 
     /// Returns clients of a configuration loaded from the environment.
-    pub(crate) fn of(config: &aws_config::SdkConfig) -> Self {
+    pub(crate) fn of(config: &SdkConfig) -> Self {
         // Servers that are not AWS expect the bucket in the path, not in the host name.
         let path_style = endpoint(config, "S3").is_some();
         let clients = Self::new(config, path_style, [None, None, None], Clock::default());
@@ -91,15 +99,23 @@ impl Clients {
 
     /// Returns clients of other servers for a machine with this clock.
     pub fn on_machine(endpoints: &Endpoints, clock: Clock) -> Self {
-        let (id, secret) = &endpoints.keys;
-        let keys = aws_sdk_s3::config::Credentials::new(id, secret, None, None, "kinglet");
         let plain =
             [&endpoints.s3, &endpoints.dynamodb, &endpoints.lambda].iter().all(|url| url.starts_with("http://"));
-        let config = aws_config::SdkConfig::builder()
+        Self::with(endpoints, clock, SdkConfig::builder().http_client(http_client(plain)))
+    }
+
+    /// Returns clients whose requests go over this wire, and not over sockets.
+    pub fn over(endpoints: &Endpoints, clock: Clock, wire: Wire) -> Self {
+        Self::with(endpoints, clock, SdkConfig::builder().http_client(wire.http).time_source(wire.time))
+    }
+
+    fn with(endpoints: &Endpoints, clock: Clock, config: aws_types::sdk_config::Builder) -> Self {
+        let (id, secret) = &endpoints.keys;
+        let keys = aws_sdk_s3::config::Credentials::new(id, secret, None, None, "kinglet");
+        let config = config
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(endpoints.region.clone()))
             .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(keys))
-            .http_client(http_client(plain))
             .retry_config(retries())
             .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(Sleep))
             .build();
@@ -107,7 +123,7 @@ impl Clients {
         Self::new(&config, true, urls, clock)
     }
 
-    fn new(config: &aws_config::SdkConfig, path_style: bool, urls: [Option<String>; 3], clock: Clock) -> Self {
+    fn new(config: &SdkConfig, path_style: bool, urls: [Option<String>; 3], clock: Clock) -> Self {
         let meter = Arc::new(Meter::default());
         let interceptor = MeterInterceptor::new(meter.clone());
         let time = ClockInterceptor::new(clock.clone());

@@ -1,6 +1,7 @@
 //! A stack's parts in one hand: what its functions and its drivers act with. [`crate::conduct`], [`crate::output`] and
 //! [`crate::calls`] say how they act.
 
+use crate::beside::Beside;
 use crate::clients::Clients;
 use crate::functions::{FunctionNames, Functions};
 use crate::ledger::Ledger;
@@ -43,6 +44,8 @@ pub struct Conductor {
     pub(crate) in_function: bool,
     /// Whether no function with more rights acts for these jobs.
     alone: bool,
+    /// How engines run beside its requests.
+    pub beside: Beside,
 }
 
 impl Conductor {
@@ -56,6 +59,7 @@ impl Conductor {
             clients,
             in_function: false,
             alone: false,
+            beside: Beside::default(),
         }
     }
 
@@ -69,6 +73,12 @@ impl Conductor {
     #[must_use]
     pub fn alone(self) -> Self {
         Conductor { alone: true, ..self }
+    }
+
+    /// Returns the same for a process with one thread, in which engines run in turn with requests.
+    #[must_use]
+    pub fn in_turn(self) -> Self {
+        Conductor { beside: Beside::InTurn, ..self }
     }
 
     /// Returns the prefix of all keys of a job in the work bucket.

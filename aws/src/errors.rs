@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use kinglet_core::{Code, Error};
 use std::fmt::Display;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// An operation and when it began: made before a request, used when the request fails.
 pub(crate) struct Doing<D> {

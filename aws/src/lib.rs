@@ -4,6 +4,7 @@
 //! There is one path: *local* means other endpoints, given by the same environment variables that every AWS tool reads.
 //! All requests are counted ([`meter`]), retries included, so that a job's report can say what the job cost.
 
+pub mod beside;
 mod calls;
 #[cfg(feature = "driver")]
 pub mod checkup;
@@ -31,7 +32,8 @@ pub mod runs;
 pub mod session;
 pub mod upload;
 
-pub use clients::{Clients, Endpoints};
+pub use beside::Beside;
+pub use clients::{Clients, Endpoints, Wire};
 pub use clock::Clock;
 pub use conductor::{Conductor, Stack};
 #[cfg(feature = "driver")]
@@ -41,6 +43,6 @@ pub use functions::{FunctionNames, Functions};
 pub use ledger::Ledger;
 pub use meter::Meter;
 pub use objects::Objects;
-pub use random::nonce;
+pub use random::{nonce, seed_thread};
 #[cfg(feature = "driver")]
 pub use session::Session;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::{Handle, Runtime};
+use tokio::time::Instant;
 
 /// The most that one call may log, in bytes (64 KiB); lines beyond that are dropped.
 const LOG_BYTES_MAX: usize = 64 << 10;
@@ -26,7 +27,7 @@ pub struct CallPlace {
     /// The execution of the batch.
     pub attempt: AttemptId,
     /// When Lambda will kill the function.
-    pub deadline: SystemTime,
+    pub deadline: Instant,
     /// The function's memory in MB.
     pub memory_mb: u32,
     /// How many threads the function runs.
@@ -160,14 +161,14 @@ impl Context {
         self.place.attempt
     }
 
-    /// Returns when Lambda will kill the function.
+    /// Returns when Lambda will kill the function, by this machine's clock.
     pub fn deadline(&self) -> SystemTime {
-        self.place.deadline
+        SystemTime::now() + self.time_left()
     }
 
     /// Returns how long it is until the deadline.
     pub fn time_left(&self) -> Duration {
-        self.place.deadline.duration_since(SystemTime::now()).unwrap_or_default()
+        self.place.deadline.duration_since(Instant::now())
     }
 
     /// Returns the function's memory in MB.

@@ -7,7 +7,7 @@ use crate::program::Shipping;
 use crate::{Code, Error, Phase, Result};
 use kinglet_aws::Conductor;
 use kinglet_core::Registry;
-use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ids::JobId;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -117,7 +117,7 @@ impl Connection {
     pub(crate) fn check_ready(&self) -> Result<()> {
         match &self.place {
             Place::Aws(cloud) => cloud.deployed.check_settled(),
-            Place::Embedded { .. } | Place::Neighbour(_) => Ok(()),
+            Place::Embedded { .. } | Place::Neighbour(_) | Place::Simulated { .. } => Ok(()),
         }
     }
 
@@ -182,7 +182,7 @@ impl Connection {
 }
 
 /// Makes a new id for a job.
-pub(crate) fn new_id() -> JobId {
+pub(crate) fn new_id(conductor: &Conductor) -> JobId {
     let random = u64::from(kinglet_aws::nonce()) << 32 | u64::from(kinglet_aws::nonce());
-    JobId::new(Timestamp::now(), random)
+    JobId::new(conductor.now(), random)
 }

@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::place::Place;
-use crate::program::Shipping;
+use crate::program::{Architecture, Program, Shipping};
 use crate::{Result, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::deployed::Buckets;
@@ -59,10 +59,21 @@ impl Driver {
         Driver { shared: Connection::new(conductor, jobs, place, shipping) }
     }
 
+    /// Connects to the stack of a simulation. Not part of this API.
+    ///
+    /// # Errors
+    /// `no-jobs` when nothing is registered; `driver-in-worker` inside a function.
+    #[doc(hidden)]
+    pub fn simulated(conductor: Conductor, concurrency: u32) -> Result<Self> {
+        let jobs = crate::entry::registry()?;
+        let shipping = Shipping::new(Program::Linked, Architecture::here(), false);
+        Ok(Driver::new(conductor, jobs, Place::Simulated { concurrency }, shipping))
+    }
+
     /// Returns the stack on AWS; `None` on the embedded runtime.
     pub fn stack(&self) -> Option<StackInfo> {
         match &self.shared.place {
-            Place::Embedded { .. } | Place::Neighbour(_) => None,
+            Place::Embedded { .. } | Place::Neighbour(_) | Place::Simulated { .. } => None,
             Place::Aws(cloud) => {
                 let deployed = &cloud.deployed;
                 let Buckets { input: input_bucket, output: output_bucket } = deployed.buckets.clone();

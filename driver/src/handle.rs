@@ -11,7 +11,8 @@ use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
 use kinglet_core::wire::spec::JobSpec;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A submitted job.
 pub struct JobHandle {
@@ -177,7 +178,7 @@ impl JobHandle {
     }
 
     async fn follow(&self, mut tell: Option<&mut (dyn FnMut(Progress) + Send)>) -> Result<Report> {
-        let pace = if matches!(self.shared.place, Place::Aws(_)) { &AWS } else { &LOCAL };
+        let pace = if matches!(self.shared.place, Place::Aws(_) | Place::Simulated { .. }) { &AWS } else { &LOCAL };
         let (mut seen, mut told, mut conducted) = ((Phase::Splitting, Instant::now()), Instant::now(), Instant::now());
         let conductor = &self.shared.conductor;
         let mut failing: Option<Instant> = None;

@@ -19,27 +19,32 @@ pub(crate) enum Place {
     Neighbour(Neighbour),
     /// On AWS, or on what `AWS_ENDPOINT_URL` names.
     Aws(Box<Cloud>),
+    /// In a simulation, which has made the conductor.
+    Simulated {
+        /// How many functions run at once.
+        concurrency: u32,
+    },
 }
 
 impl Place {
     pub(crate) fn runtime(&self) -> Option<&Runtime> {
         match self {
             Place::Embedded { runtime, .. } => Some(runtime),
-            Place::Neighbour(_) | Place::Aws(_) => None,
+            Place::Neighbour(_) | Place::Aws(_) | Place::Simulated { .. } => None,
         }
     }
 
     pub(crate) fn keeper(&self) -> Option<&Keeper> {
         match self {
             Place::Embedded { keeper, .. } => keeper.as_ref(),
-            Place::Neighbour(_) | Place::Aws(_) => None,
+            Place::Neighbour(_) | Place::Aws(_) | Place::Simulated { .. } => None,
         }
     }
 
     /// Returns how many functions of a job can run at once.
     pub(crate) async fn concurrency(&self) -> u32 {
         match self {
-            Place::Embedded { concurrency, .. } => *concurrency,
+            Place::Embedded { concurrency, .. } | Place::Simulated { concurrency } => *concurrency,
             Place::Neighbour(_) => 1,
             Place::Aws(cloud) => cloud.concurrency().await,
         }

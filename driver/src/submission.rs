@@ -274,7 +274,7 @@ impl<'a> Submission<'a> {
             }
             None => None,
         };
-        let (job, alone) = (new_id(), hold.as_ref().is_some_and(Hold::is_locked));
+        let (job, alone) = (new_id(&shared.conductor), hold.as_ref().is_some_and(Hold::is_locked));
         if shared.is_local() {
             shared.begin(job.clone(), hold);
         }

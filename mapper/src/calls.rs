@@ -26,7 +26,8 @@ use rayon::ThreadPool;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The part of a batch's time that is reserved for writing results and committing: a tenth, but at most this.
 const RESERVE_MAX: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ struct Results {
     /// Set when no more calls are to begin.
     enough: Arc<AtomicBool>,
     bytes_max: usize,
-    stop_at: SystemTime,
+    stop_at: Instant,
 }
 
 impl Results {
@@ -50,7 +51,7 @@ impl Results {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         calls::write(number, head, value, &mut bytes)?;
         let longest_ms = self.longest_ms.fetch_max(head.ran_us / 1000, Ordering::Relaxed).max(head.ran_us / 1000);
-        let left = self.stop_at.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = self.stop_at.duration_since(Instant::now());
         // One more call may have been read already and will be made: it must end in time too.
         if bytes.len() > self.bytes_max || left < Duration::from_millis(2 * longest_ms) {
             self.enough.store(true, Ordering::Relaxed);
@@ -67,9 +68,9 @@ impl Mapping {
         self.ends.cancel(&task.view.cancelled);
         let place = Arc::new(CallPlace::of(task, &calls.function.name, self.ends.clone()));
 
-        let left = call.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = call.deadline.duration_since(Instant::now());
         let left = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
-        let stop_at = SystemTime::now() + left.saturating_sub((left / 10).min(RESERVE_MAX));
+        let stop_at = Instant::now() + left.saturating_sub((left / 10).min(RESERVE_MAX));
         let results = Arc::new(Results {
             bytes: Mutex::default(),
             longest_ms: AtomicU64::new(0),
@@ -80,20 +81,19 @@ impl Mapping {
         let calls_max = self.event.calls_max.map(u64::from);
         let stop = Stop { at: stop_at, bytes_max: None, chunks_max: calls_max, told: results.enough.clone() };
         let read = Read { objects: &worker.conductor.objects, spec, split, start: self.event.start, stop };
-        let (feed, reading) = read.start(Cuts::of(Items::<()>::default()));
+        let beside = worker.conductor.beside;
+        let (feed, reading) = read.start(Cuts::of(Items::<()>::default()), beside);
         let engine = {
             let (worker, place, results) = ((*worker).clone(), place.clone(), results.clone());
             let at_once = calls.at_once.map_or(worker.threads, usize::from);
-            tokio::task::spawn_blocking(move || {
-                on_threads(&worker.pool, at_once, &|| make_calls(&function, &place, &feed, &results))
-            })
+            move || on_threads(&worker.pool, at_once, &|| make_calls(&function, &place, &feed, &results))
         };
         let work = async {
-            let (read, made) = tokio::join!(reading, engine);
-            let made = made.map_err(|e| Error::new(Code::Engine, format!("the calls stopped: {e}")))?;
-            both(read, made).map(|(read, ())| read)
+            let (read, made) = beside.after(reading, engine).await;
+            both(read, made?).map(|(read, ())| read)
         };
         let read = tokio::select! {
+            biased;
             read = work => read?,
             never = tell_progress(task, &place) => match never {},
         };

@@ -22,8 +22,9 @@ use kinglet_core::wire::spec::{CallsSpec, JobSpec, Then};
 use kinglet_core::{Code, Error, Registry, Result};
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Handles one invocation for a program that has jobs and no functions.
 ///
@@ -67,15 +68,13 @@ impl Work for Mapping {
     type Record = MapRecord;
 
     /// The spec of a map of calls is kept for the next batches on a warm worker.
-    async fn spec(&self, conductor: &Conductor, job: &JobId) -> Result<Arc<JobSpec>> {
-        static KEPT: Mutex<Option<(JobId, Arc<JobSpec>)>> = Mutex::new(None);
-        let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, spec)) = kept().as_ref().filter(|(id, _)| id == job) {
-            return Ok(spec.clone());
+    async fn spec(&self, worker: &Worker, job: &JobId) -> Result<Arc<JobSpec>> {
+        if let Some(spec) = worker.kept_spec(job) {
+            return Ok(spec);
         }
-        let spec = Arc::new(conductor.spec(job).await?);
+        let spec = Arc::new(worker.conductor.spec(job).await?);
         if spec.calls.is_some() {
-            *kept() = Some((job.clone(), spec.clone()));
+            worker.keep_spec(job, &spec);
         }
         Ok(spec)
     }
@@ -137,7 +136,8 @@ impl Mapping {
         };
         let objects = &worker.conductor.objects;
         let read = read::Read { objects, spec, split, start: self.event.start, stop };
-        let (feed, reading) = read.start(erased.cuts());
+        let beside = worker.conductor.beside;
+        let (feed, reading) = read.start(erased.cuts(), beside);
         let options = Arc::new(MapOptions {
             partitions: task.view.partitions,
             threads: worker.threads,
@@ -148,18 +148,17 @@ impl Mapping {
         });
         let engine = {
             let worker = (*worker).clone();
-            tokio::task::spawn_blocking(move || match mapped_by {
+            move || match mapped_by {
                 Some(pairs_of) => erased.map_by(&worker.pool, &options, &feed, &*pairs_of),
                 None => erased.map(&worker.pool, &options, &feed),
-            })
+            }
         };
-        let (read, mapped) = tokio::join!(reading, engine);
+        let (read, mapped) = beside.after(reading, engine).await;
         if running.is_stopped() {
             // Less than the whole may have been read, and nobody wants it.
             return Ok(None);
         }
-        let mapped = mapped.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")))?;
-        let (read, Mapped { runs, counts }) = read::both(read, mapped)?;
+        let (read, Mapped { runs, counts }) = read::both(read, mapped?)?;
         worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
         let runs = MapRuns { runs, tmp: &worker.tmp };
         let store = worker.conductor.runs(task.job);
@@ -195,9 +194,9 @@ fn record(task: &Try<'_>, read: &read::Done, placed: Placed) -> MapRecord {
 }
 
 /// Returns when to stop reading, so that there is time to write and commit.
-fn stop_at(spec: &JobSpec, deadline: SystemTime) -> SystemTime {
-    let now = SystemTime::now();
-    let left = deadline.duration_since(now).unwrap_or_default();
+fn stop_at(spec: &JobSpec, deadline: Instant) -> Instant {
+    let now = Instant::now();
+    let left = deadline.duration_since(now);
     let most = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
     now + most * (100 - MAP_TIME_KEPT_PERCENT) / 100
 }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use kinglet_aws::Objects;
+use kinglet_aws::beside::{Beside, Inbox, Outbox};
 use kinglet_core::budget::{GET_BYTES, READ_AHEAD_BYTES};
 use kinglet_core::engine::cut::{Chunk, Cuts, Cutter, Wants};
 use kinglet_core::engine::map::Chunks;
@@ -13,8 +14,8 @@ use kinglet_core::{ByteRange, Code, Error, Result, limits};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How many GETs are under way at once, within [`READ_AHEAD_BYTES`]: many small objects or a few large ranges.
 const AHEAD_GETS: usize = 16;
@@ -32,7 +33,7 @@ const FRAMED_WAITING: usize = 1;
 
 /// When to stop before the split's end.
 pub(crate) struct Stop {
-    pub(crate) at: SystemTime,
+    pub(crate) at: Instant,
     pub(crate) bytes_max: Option<u64>,
     /// The most chunks. Where records carry their length, a chunk is a record.
     pub(crate) chunks_max: Option<u64>,
@@ -72,14 +73,14 @@ pub(crate) fn both<T>(read: Result<Done>, made: Result<T>) -> Result<(Done, T)> 
 
 /// The engine's end of the channel of chunks.
 pub(crate) struct Feed {
-    chunks: Mutex<mpsc::Receiver<Result<Chunk>>>,
+    chunks: Mutex<Inbox<Result<Chunk>>>,
     names: Vec<String>,
 }
 
 impl Chunks for Feed {
     fn next(&self) -> Result<Option<Chunk>> {
         let mut chunks = self.chunks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        chunks.blocking_recv().transpose()
+        chunks.take().transpose()
     }
 
     fn name(&self, range_idx: u32) -> &str {
@@ -96,8 +97,8 @@ struct Fetch {
 
 impl<'a> Read<'a> {
     /// Returns the feed for the engine, and the future that fills it.
-    pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
-        let (sender, receiver) = mpsc::channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
+    pub(crate) fn start(self, cuts: Cuts, beside: Beside) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
+        let (sender, receiver) = beside.channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let reading = async move {
             let done = self.read(&cuts, &sender).await;
@@ -114,7 +115,7 @@ impl<'a> Read<'a> {
         self.spec.inputs.get(range.input_idx as usize).map_or_else(|| range.key.clone(), |i| i.shown_key(&range.key))
     }
 
-    async fn read(&self, cuts: &Cuts, out: &mpsc::Sender<Result<Chunk>>) -> Result<Done> {
+    async fn read(&self, cuts: &Cuts, out: &Outbox<Result<Chunk>>) -> Result<Done> {
         let first = self.start.map_or(0, |position| position.range_idx as usize);
         let mut done = Done::default();
         let mut crc = crc32fast::Hasher::new();
@@ -235,13 +236,12 @@ impl<'a> Read<'a> {
         self.stop.bytes_max.is_some_and(|most| done.bytes_read >= most)
             || self.stop.chunks_max.is_some_and(|most| done.chunks >= most)
             || self.stop.told.load(Ordering::Relaxed)
-            || SystemTime::now() >= self.stop.at
+            || Instant::now() >= self.stop.at
     }
 
     /// Waits until the engine takes another chunk. Returns `false` if it was time to stop before that.
-    async fn has_room(&self, out: &mpsc::Sender<Result<Chunk>>) -> Result<bool> {
-        let left = self.stop.at.duration_since(SystemTime::now()).unwrap_or_default();
-        match tokio::time::timeout(left, out.reserve()).await {
+    async fn has_room(&self, out: &Outbox<Result<Chunk>>) -> Result<bool> {
+        match tokio::time::timeout_at(self.stop.at, out.room()).await {
             Ok(Ok(_)) if self.stop.told.load(Ordering::Relaxed) => Ok(false),
             Ok(room) => room.map(|_| true).map_err(|_| Error::new(Code::Engine, "the engine stopped")),
             Err(_) => Ok(false),

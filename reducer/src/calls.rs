@@ -12,10 +12,10 @@ use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::FunctionSpec;
-use kinglet_core::{Code, Error, Result, codec};
+use kinglet_core::{Result, codec};
 use kinglet_worker::Try;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 impl Reducing {
     /// Calls the function and writes what it returns.
@@ -56,9 +56,8 @@ impl Reducing {
                 let (worker, context) = ((*worker).clone(), context.clone());
                 let run =
                     move || worker.pool.install(|| catch_as("the reducer", || function(&context, &list)).flatten());
-                let ran = tokio::task::spawn_blocking(run).await;
-                let ran = ran.map_err(|e| Error::new(Code::Engine, format!("the reducer stopped: {e}")))?;
-                ran.map_err(|e| e.context(format!("reducing with {}", reducer.name)))
+                let ((), ran) = conductor.beside.after(async {}, run).await;
+                ran?.map_err(|e| e.context(format!("reducing with {}", reducer.name)))
             }
         };
         let ran_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -7,6 +7,7 @@ mod calls;
 mod fetch;
 
 use kinglet_aws::Conductor;
+use kinglet_aws::beside::Inbox;
 use kinglet_aws::ledger::Committed;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
@@ -21,10 +22,12 @@ use kinglet_core::{Code, Error, Registry, Result};
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// How many bytes of output are handed on at once.
 const OUTPUT_BYTES: usize = 1 << 20;
+
+/// How many such blocks wait to be sent.
+const BLOCKS_WAITING: usize = 8;
 
 /// Handles one invocation for a program that has jobs and no functions.
 ///
@@ -126,23 +129,23 @@ impl Reducing {
             tmp: worker.tmp.clone(),
             stop: running.stop(),
         };
-        let (sender, receiver) = mpsc::channel(8);
+        let (sender, receiver) = conductor.beside.channel(BLOCKS_WAITING);
         let with_pool = (*worker).clone();
-        let engine = tokio::task::spawn_blocking(move || -> Result<(ReduceCounts, u32)> {
+        let engine = move || -> Result<(ReduceCounts, u32)> {
             let mut crc = crc32fast::Hasher::new();
             // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
             let counts = with_pool.pool.install(|| {
                 erased.reduce(&options, &mut runs, &mut |bytes| {
                     crc.update(&bytes);
-                    sender.blocking_send(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
+                    sender.push(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
                 })
             })?;
             Ok((counts, crc.finalize()))
-        });
+        };
         let part = spec.output.part_key(partition.0, task.job);
         let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
-        let uploaded = push_all(&mut upload, receiver).await.map_err(|e| of_output(e, spec));
-        let reduced = engine.await.map_err(|e| Error::new(Code::Engine, format!("the engine stopped: {e}")));
+        let (reduced, uploaded) = conductor.beside.before(engine, push_all(&mut upload, receiver)).await;
+        let uploaded = uploaded.map_err(|e| of_output(e, spec));
         // If both failed, the upload failed first: the engine only found its output closed.
         let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
             (Ok(()), Ok(reduced)) => reduced,
@@ -183,7 +186,7 @@ fn of_output(error: Error, spec: &JobSpec) -> Error {
     error.context(format!("output {}", spec.output.shown))
 }
 
-async fn push_all(upload: &mut Upload, mut blocks: mpsc::Receiver<Vec<u8>>) -> Result<()> {
+async fn push_all(upload: &mut Upload, mut blocks: Inbox<Vec<u8>>) -> Result<()> {
     while let Some(block) = blocks.recv().await {
         upload.push(block.into()).await?;
     }

@@ -10,7 +10,7 @@ use kinglet_core::wire::trace;
 use kinglet_core::{Error, Result};
 use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// A function's journal, which follows one invocation at a time.
 #[derive(Debug)]

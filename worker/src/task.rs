@@ -33,8 +33,8 @@ pub trait Work: Sync {
     type Record: Record + Send + Sync;
 
     /// Reads the job's spec.
-    fn spec(&self, conductor: &Conductor, job: &JobId) -> impl Future<Output = Result<Arc<JobSpec>>> + Send {
-        async { conductor.spec(job).await.map(Arc::new) }
+    fn spec(&self, worker: &Worker, job: &JobId) -> impl Future<Output = Result<Arc<JobSpec>>> + Send {
+        async { worker.conductor.spec(job).await.map(Arc::new) }
     }
 
     /// Reads the stage's input.
@@ -152,7 +152,7 @@ impl<'a> Execution<'a> {
 
     /// Gives signs of life from now on.
     pub fn live(&self, look: Look) -> Running {
-        Running::begin(&self.worker.conductor, &self.assigned.job, self.assigned.key, self.nonce, look)
+        Running::begin(self.worker, &self.assigned.job, self.assigned.key, self.nonce, look)
     }
 
     /// Records that the try failed, and carries out what follows from it.
@@ -188,7 +188,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     if !is_due(&view, key.stage) {
         return Ok(Outcome::skipped(Skip::Phase(view.phase)));
     }
-    let (skip, spec, input) = tokio::join!(execution.start(), work.spec(conductor, job), work.input(conductor, &view));
+    let (skip, spec, input) = tokio::join!(execution.start(), work.spec(worker, job), work.input(conductor, &view));
     if let Some(why) = skip? {
         return Ok(Outcome::skipped(why));
     }

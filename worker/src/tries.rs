@@ -10,6 +10,7 @@
 //! So a task of less than a second and a half costs nothing beyond its start, and one of a minute 20 read units.
 
 use crate::outcome::Skip;
+use crate::worker::Worker;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Run, Started};
 use kinglet_core::ids::{JobId, Stage, TryKey};
@@ -31,6 +32,14 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// The exit status of a process that was ended for that.
 const ABANDONED: i32 = 75;
+
+/// Ends the process, with whatever runs in it.
+pub type Abandon = Arc<dyn Fn() + Send + Sync>;
+
+/// Ends this process.
+pub(crate) fn abandon() {
+    std::process::exit(ABANDONED);
+}
 
 /// Begins a try. Returns the reason if this execution is not to go on: another runs the try, or its piece is committed.
 ///
@@ -73,9 +82,17 @@ pub struct Running {
 impl Running {
     /// Gives signs of life from now on, and looks whether the job goes on. `look` is called with what the job's own item
     /// says.
-    pub(crate) fn begin(conductor: &Conductor, job: &JobId, key: TryKey, nonce: u32, look: Look) -> Self {
+    pub(crate) fn begin(worker: &Worker, job: &JobId, key: TryKey, nonce: u32, look: Look) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let watch = watch(conductor.clone(), job.clone(), key, nonce, stop.clone(), look);
+        let watch = Watch {
+            conductor: worker.conductor.clone(),
+            job: job.clone(),
+            key,
+            nonce,
+            stop: stop.clone(),
+            abandon: worker.abandon.clone(),
+        };
+        let watch = watch.keep(look);
         Running { stop, watch: tokio::spawn(watch) }
     }
 
@@ -117,36 +134,49 @@ fn slow() -> Error {
     Error::new(Code::TimedOut, format!("the ledger has not answered for {} s", REQUEST_MAX.as_secs()))
 }
 
-async fn watch(conductor: Conductor, job: JobId, key: TryKey, nonce: u32, stop: Arc<AtomicBool>, mut look: Look) {
-    let beat_ms = if key.stage == Stage::Split { SPLIT_HEARTBEAT_MS } else { HEARTBEAT_MS };
-    let mut beaten = Instant::now();
-    let mut unwanted: Option<Instant> = None;
-    loop {
-        tokio::time::sleep(LOOK_EVERY * (10 + kinglet_aws::nonce() % 5) / 12).await;
-        let looked = tokio::time::timeout(REQUEST_MAX, conductor.ledger.job_lately(&job));
-        match looked.await.unwrap_or_else(|_| Err(slow())) {
-            Ok(view) if is_over(&view, key) => {
-                look(Seen::Over);
-                unwanted.get_or_insert_with(Instant::now);
+/// What watches over a try that runs.
+struct Watch {
+    conductor: Conductor,
+    job: JobId,
+    key: TryKey,
+    nonce: u32,
+    stop: Arc<AtomicBool>,
+    abandon: Abandon,
+}
+
+impl Watch {
+    async fn keep(self, mut look: Look) {
+        let Watch { conductor, job, key, nonce, stop, abandon } = self;
+        let beat_ms = if key.stage == Stage::Split { SPLIT_HEARTBEAT_MS } else { HEARTBEAT_MS };
+        let mut beaten = Instant::now();
+        let mut unwanted: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY * (10 + kinglet_aws::nonce() % 5) / 12).await;
+            let looked = tokio::time::timeout(REQUEST_MAX, conductor.ledger.job_lately(&job));
+            match looked.await.unwrap_or_else(|_| Err(slow())) {
+                Ok(view) if is_over(&view, key) => {
+                    look(Seen::Over);
+                    unwanted.get_or_insert_with(Instant::now);
+                }
+                Ok(view) => look(Seen::GoesOn(&view)),
+                // The job was removed with everything that belonged to it.
+                Err(error) if error.is(Code::JobMissing) => {
+                    unwanted.get_or_insert_with(Instant::now);
+                }
+                Err(error) => tracing::warn!(%job, %error, "looking whether the job goes on"),
             }
-            Ok(view) => look(Seen::GoesOn(&view)),
-            // The job was removed with everything that belonged to it.
-            Err(error) if error.is(Code::JobMissing) => {
-                unwanted.get_or_insert_with(Instant::now);
-            }
-            Err(error) => tracing::warn!(%job, %error, "looking whether the job goes on"),
-        }
-        if let Some(since) = unwanted {
-            stop.store(true, Ordering::Relaxed);
-            if since.elapsed() > GRACE {
-                tracing::warn!(%job, "the job is over, and its code does not come to an end: ending the process");
-                std::process::exit(ABANDONED);
-            }
-        } else if beaten.elapsed() >= Duration::from_millis(beat_ms) {
-            let beat = tokio::time::timeout(REQUEST_MAX, conductor.ledger.beat(&job, key, nonce));
-            match beat.await.unwrap_or_else(|_| Err(slow())) {
-                Ok(()) => beaten = Instant::now(),
-                Err(error) => tracing::warn!(%job, %error, "giving a sign of life"),
+            if let Some(since) = unwanted {
+                stop.store(true, Ordering::Relaxed);
+                if since.elapsed() > GRACE {
+                    tracing::warn!(%job, "the job is over, and its code does not come to an end: ending the process");
+                    return abandon();
+                }
+            } else if beaten.elapsed() >= Duration::from_millis(beat_ms) {
+                let beat = tokio::time::timeout(REQUEST_MAX, conductor.ledger.beat(&job, key, nonce));
+                match beat.await.unwrap_or_else(|_| Err(slow())) {
+                    Ok(()) => beaten = Instant::now(),
+                    Err(error) => tracing::warn!(%job, %error, "giving a sign of life"),
+                }
             }
         }
     }

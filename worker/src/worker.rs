@@ -3,16 +3,21 @@
 
 use crate::journal::Journal;
 use crate::program::{Programs, Task};
+use crate::tries::{self, Abandon};
 use kinglet_aws::clients::Clients;
 use kinglet_aws::functions::FunctionNames;
 use kinglet_aws::{Conductor, Stack};
-use kinglet_core::ids::ProgramId;
+use kinglet_core::ids::{JobId, ProgramId};
 use kinglet_core::wire::event::Event;
+use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result, budget, env, limits};
+use rayon::ThreadPool;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// What every handler is given: the settings and means of this process.
 pub struct Worker {
@@ -25,7 +30,7 @@ pub struct Worker {
     /// The directory for temporary files.
     pub tmp: PathBuf,
     /// The pool of these threads.
-    pub pool: rayon::ThreadPool,
+    pub pool: Arc<ThreadPool>,
     /// The journal of its tasks.
     pub journal: Journal,
     /// Runs the tasks of shipped programs, unless this is one itself.
@@ -36,6 +41,26 @@ pub struct Worker {
     /// How long that worker had been at work before it started this process, in milliseconds.
     init_before_ms: u64,
     warm: AtomicBool,
+    /// Ends the process when its job's own code does not come to an end.
+    pub(crate) abandon: Abandon,
+    /// The spec of the last map of calls, for its next batches.
+    kept_spec: Mutex<Option<(JobId, Arc<JobSpec>)>>,
+}
+
+/// What a worker is made of where the environment does not say so: in a simulation.
+pub struct Settings {
+    /// The conductor of the stack.
+    pub conductor: Conductor,
+    /// The function's name.
+    pub function: String,
+    /// The function's memory in MB.
+    pub memory_mb: u32,
+    /// The directory for temporary files.
+    pub tmp: PathBuf,
+    /// The threads to compute with.
+    pub pool: Arc<ThreadPool>,
+    /// Ends the process.
+    pub abandon: Abandon,
 }
 
 /// One invocation.
@@ -44,8 +69,8 @@ pub struct Invocation {
     pub payload: serde_json::Value,
     /// Lambda's request id, the same for each delivery of an event.
     pub request_id: String,
-    /// When Lambda will kill this invocation, by this machine's clock.
-    pub deadline: SystemTime,
+    /// When Lambda will kill this invocation.
+    pub deadline: Instant,
     /// How long the process had run when its first invocation came, in milliseconds; 0 for later invocations.
     pub init_ms: u64,
 }
@@ -88,7 +113,7 @@ impl Worker {
         let memory_mb = number(env::FUNCTION_MEMORY).unwrap_or(budget::MEMORY_MB.into()) as u32;
         let threads = number(env::THREADS).map_or_else(|| vcpus(memory_mb), |n| (n as usize).clamp(1, 64));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
-        let pool = pool.map_err(|e| Error::new(Code::Threads, format!("starting {threads} threads: {e}")))?;
+        let pool = Arc::new(pool.map_err(|e| Error::new(Code::Threads, format!("starting {threads} threads: {e}")))?);
         let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let conductor = Conductor::new(Clients::from_env().await, stack).in_function();
         let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
@@ -115,7 +140,40 @@ impl Worker {
             started,
             init_before_ms,
             warm,
+            abandon: Arc::new(tries::abandon),
+            kept_spec: Mutex::default(),
         })
+    }
+
+    /// Creates a worker from these settings. It runs no shipped programs.
+    pub fn new(settings: Settings) -> Self {
+        let Settings { conductor, function, memory_mb, tmp, pool, abandon } = settings;
+        Worker {
+            conductor: conductor.in_function(),
+            memory_mb,
+            threads: pool.current_num_threads(),
+            journal: Journal::new(function, memory_mb, false),
+            programs: Programs::new(false, &tmp, memory_mb, None),
+            tmp,
+            pool,
+            program: None,
+            started: Instant::now(),
+            init_before_ms: 0,
+            warm: AtomicBool::new(false),
+            abandon,
+            kept_spec: Mutex::default(),
+        }
+    }
+
+    /// Returns the spec of this job, if it was the last that was kept.
+    pub fn kept_spec(&self, job: &JobId) -> Option<Arc<JobSpec>> {
+        let kept = self.kept_spec.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|(id, _)| id == job).map(|(_, spec)| spec.clone())
+    }
+
+    /// Keeps a job's spec for later invocations of this process.
+    pub fn keep_spec(&self, job: &JobId, spec: &Arc<JobSpec>) {
+        *self.kept_spec.lock().unwrap_or_else(PoisonError::into_inner) = Some((job.clone(), spec.clone()));
     }
 
     /// Returns how long the process had run when this invocation came, in milliseconds, if it is the first; else 0.
@@ -127,17 +185,18 @@ impl Worker {
         (self.init_before_ms + self.started.elapsed().as_millis() as u64).max(1)
     }
 
-    /// Returns when an invocation that came just now will be killed, by this machine's clock. The header's deadline `said` is
-    /// by another clock: the time that it leaves is taken as the function's timeout if there is none left, and as at most
-    /// that otherwise.
-    pub(crate) fn deadline(&self, said: SystemTime) -> SystemTime {
-        let (now, timeout) = (SystemTime::now(), Duration::from_millis(self.conductor.stack.timeout_ms));
-        let left = said.duration_since(now).unwrap_or_default();
-        now + match (left.is_zero(), timeout.is_zero()) {
-            (_, true) => left,
-            (true, false) => timeout,
-            (false, false) => left.min(timeout),
-        }
+    /// Returns when an invocation that came just now will be killed. The header's deadline `said` is by another clock than this
+    /// machine's: the time that it leaves is taken as the function's timeout if there is none left, and as at most that
+    /// otherwise.
+    pub(crate) fn deadline(&self, said: SystemTime) -> Instant {
+        let timeout = Duration::from_millis(self.conductor.stack.timeout_ms);
+        let left = said.duration_since(SystemTime::now()).unwrap_or_default();
+        Instant::now()
+            + match (left.is_zero(), timeout.is_zero()) {
+                (_, true) => left,
+                (true, false) => timeout,
+                (false, false) => left.min(timeout),
+            }
     }
 
     /// Returns the task in a payload, if a shipped program is to run it.

@@ -11,7 +11,7 @@ use kinglet_core::limits::ITEM_BYTES_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
 use kinglet_core::{Code, Error, Result};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many bytes of a run one item holds: DynamoDB's limit less 1 KiB for the keys.
 pub(crate) const INLINE_ITEM_BYTES: usize = ITEM_BYTES_MAX - 1024;
@@ -137,7 +137,8 @@ impl Ledger {
     pub async fn object_runs(&self, job: &JobId, committed: &Committed<MapRecord>) -> Result<Vec<ObjectRuns>> {
         let wanted = outputs(committed, Placement::Object);
         let mut indexes: HashMap<String, RunIndex> = HashMap::new();
-        let groups: HashSet<u32> = placed(committed, Placement::Object).map(|attempt| group_of(attempt.task)).collect();
+        let groups: BTreeSet<u32> =
+            placed(committed, Placement::Object).map(|attempt| group_of(attempt.task)).collect();
         debug_assert!(groups.iter().all(|g| *g < group_count(committed.len() as u32)));
         for group in groups {
             for item in self.query(&index_pk(job, group), "").await? {

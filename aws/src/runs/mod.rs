@@ -244,8 +244,11 @@ impl RunStore<'_> {
 struct Found {
     /// Identifies the run in errors.
     name: String,
-    open: Box<dyn FnOnce() -> Box<dyn Read + Send> + Send>,
+    open: Open,
 }
+
+/// Opens a run for the merge.
+type Open = Box<dyn FnOnce() -> Box<dyn Read + Send> + Send>;
 
 /// The runs of a partition, wherever they lie, for the merge.
 pub struct PartitionRuns(Vec<Option<Found>>);

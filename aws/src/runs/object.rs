@@ -10,8 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::{ByteRange, Error, Result};
-use std::io::Read;
+use kinglet_core::{Error, Result};
 use std::sync::Arc;
 
 /// How many GETs of results are under way at once.
@@ -61,16 +60,14 @@ impl Place for Object {
         Box::pin(async move {
             let objects = store.conductor.ledger.object_runs(store.job, committed).await?;
             let bodies = Arc::new(Bodies::of(store));
-            let found = objects.iter().filter_map(|runs| {
-                let ByteRange { from, to } = runs.index.range(partition.0).filter(|range| range.from < range.to)?;
-                let (key, bodies) = (runs_key(store.job, runs.of), bodies.clone());
-                let name = key.clone();
-                Some(Found {
-                    name,
-                    open: Box::new(move || Box::new(bodies.start(&key, from, to)) as Box<dyn Read + Send>),
-                })
-            });
-            Ok(found.collect())
+            let mut found = Vec::new();
+            for runs in objects {
+                let range = runs.index.range(partition.0).filter(|range| range.from < range.to);
+                let Some(range) = range else { continue };
+                let name = runs_key(store.job, runs.of);
+                found.push(Found { open: bodies.opener(name.clone(), range).await?, name });
+            }
+            Ok(found)
         })
     }
 

@@ -1,12 +1,15 @@
 //! What places in S3 have in common: objects of the work bucket that are written and read whole, runs that are sent one behind
 //! the other, and ranges that are fetched while they are merged.
 
+use super::Open;
 use super::RunStore;
+use crate::beside::Beside;
 use crate::objects::Objects;
 use crate::upload::Upload;
 use bytes::Bytes;
-use kinglet_core::{Code, Error, Result};
+use kinglet_core::{ByteRange, Code, Error, Result};
 use std::io::{self, Read};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// How many bytes of a run are read and handed on at once.
@@ -52,6 +55,7 @@ pub(super) struct Bodies {
     objects: Objects,
     bucket: String,
     runtime: tokio::runtime::Handle,
+    beside: Beside,
 }
 
 impl Bodies {
@@ -61,11 +65,27 @@ impl Bodies {
             objects: store.conductor.objects.clone(),
             bucket: store.conductor.stack.work_bucket.clone(),
             runtime: tokio::runtime::Handle::current(),
+            beside: store.conductor.beside,
         }
     }
 
+    /// Returns what opens a range of an object. Where engines run in turn with requests, it is fetched now; else when it is
+    /// opened.
+    pub(super) async fn opener(self: &Arc<Self>, key: String, ByteRange { from, to }: ByteRange) -> Result<Open> {
+        if self.beside == Beside::InTurn {
+            let mut bytes = Vec::new();
+            let mut reader = self.objects.read(&self.bucket, &key, None, from, to, &key);
+            while let Some(block) = reader.next().await? {
+                bytes.extend_from_slice(&block);
+            }
+            return Ok(Box::new(move || Box::new(io::Cursor::new(bytes))));
+        }
+        let bodies = self.clone();
+        Ok(Box::new(move || Box::new(bodies.start(&key, from, to))))
+    }
+
     /// Requests a range of an object, and hands on its blocks as they come.
-    pub(super) fn start(&self, key: &str, from: u64, to: u64) -> impl Read + Send + use<> {
+    fn start(&self, key: &str, from: u64, to: u64) -> impl Read + Send + use<> {
         let shown = format!("s3://{}/{key}", self.bucket);
         let mut reader = self.objects.read(&self.bucket, key, None, from, to, &shown);
         let (sender, blocks) = mpsc::channel(BLOCKS_WAITING);

@@ -217,7 +217,7 @@ impl Driver {
     pub async fn share<T: Value + Sync>(&self, value: &T) -> Result<Shared<T>> {
         let conductor = &self.shared.conductor;
         // Shared values have keys of their own below `jobs/`, where the stack keeps things for 7 days.
-        let key = format!("jobs/{}/shared", new_id());
+        let key = format!("jobs/{}/shared", new_id(conductor));
         Shared::put(&conductor.objects, &conductor.stack.work_bucket, &key, value).await
     }
 

@@ -22,8 +22,9 @@ use kinglet_core::wire::record::{self, MapRecord, ReduceRecord};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How often a map's results are looked for.
 struct Pace {

@@ -160,7 +160,7 @@ async fn send(
     let concurrency = shared.concurrency().await;
     let made = Made::of(wave.writer, &ItemCuts::PerSplit(per_task as usize), concurrency)
         .map_err(|e| e.context(&function.name).with_hint("put more calls into a batch (`with_calls_per_batch`)"))?;
-    let (job, now) = (new_id(), conductor.now());
+    let (job, now) = (new_id(conductor), conductor.now());
     let input = made.write(conductor, &job).await?;
     let (splits, inputs) = kinglet_splitter::items::splits(&input.spec, &input.ends);
     let (partitions, slots) = match then {

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
-use std::time::SystemTime;
 
 use s3s::S3Result;
 
@@ -16,10 +15,11 @@ use super::errors::no_such_key;
 use super::info::{Attributes, Info};
 use super::paging::{Entry, Page, Query, page};
 use super::spool::Spool;
-use super::{read, write};
+use super::{Now, read, write};
 
 pub(super) struct Blobs {
     spool: Arc<Spool>,
+    now: Now,
     index: RwLock<BTreeMap<String, Arc<Blob>>>,
 }
 
@@ -29,8 +29,8 @@ struct Blob {
 }
 
 impl Blobs {
-    pub(super) fn new(spool: Arc<Spool>) -> Self {
-        Self { spool, index: RwLock::default() }
+    pub(super) fn new(spool: Arc<Spool>, now: Now) -> Self {
+        Self { spool, now, index: RwLock::default() }
     }
 
     pub(super) fn spool(&self) -> &Arc<Spool> {
@@ -63,7 +63,7 @@ impl Blobs {
         let info = Info {
             bytes: payload.bytes(),
             etag: payload.etag,
-            modified: SystemTime::now(),
+            modified: (self.now)(),
             attributes: Arc::new(attributes),
         };
         let blob = Arc::new(Blob { info: info.clone(), pieces: payload.pieces });

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use s3s::dto::Checksum;
 use s3s::{S3Result, s3_error};
 
+use super::Now;
 use super::blobs::Blobs;
 use super::conditions::WriteCondition;
 use super::content::{Payload, Piece, Reader};
@@ -33,8 +34,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn blobs(spool: &Arc<Spool>) -> Self {
-        Kind::Blobs(Blobs::new(spool.clone()))
+    pub(super) fn blobs(spool: &Arc<Spool>, now: &Now) -> Self {
+        Kind::Blobs(Blobs::new(spool.clone(), now.clone()))
     }
 
     pub(super) fn files(root: PathBuf, only: Option<String>) -> Self {

@@ -218,6 +218,10 @@ pub(super) struct Beside {
 }
 
 impl Place for Beside {
+    fn hold_bytes_max(&self) -> usize {
+        0
+    }
+
     fn hold(&self, _: &Bytes) -> Option<Piece> {
         None
     }

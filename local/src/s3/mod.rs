@@ -43,7 +43,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use server::{Keys, serve};
+pub use server::{Keys, Signed, serve, service};
 pub use spool::PARTIAL_PREFIX;
 
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ use std::time::SystemTime;
 
 use bucket::{Bucket, Kind};
 use multipart::Uploads;
-use spool::Spool;
+use spool::{Room, Spool};
 
 /// What a bucket serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,11 @@ pub struct Store {
     buckets: RwLock<BTreeMap<String, Arc<Bucket>>>,
     uploads: Uploads,
     spool: Arc<Spool>,
+    now: Now,
 }
+
+/// The server's wall clock.
+pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl Store {
     /// Aborts all multipart uploads, which removes their hidden files from a user's directory. Dropping the store does so
@@ -108,11 +112,26 @@ impl Store {
     /// # Errors
     /// Returns an error if the directory cannot be created.
     pub fn open(dir: &Path) -> io::Result<Arc<Store>> {
-        Ok(Arc::new(Store {
-            buckets: RwLock::default(),
-            uploads: Uploads::default(),
-            spool: Arc::new(Spool::open(dir)?),
-        }))
+        Self::with(dir, Room::SOME, Arc::new(SystemTime::now))
+    }
+
+    /// Returns a store that keeps everything in memory and goes by this clock, for simulations: none of its requests waits
+    /// for a disk or another thread.
+    ///
+    /// # Errors
+    /// Returns an error if the directory cannot be created.
+    pub fn simulated(dir: &Path, now: Now) -> io::Result<Arc<Store>> {
+        Self::with(dir, Room::ALL, now)
+    }
+
+    fn with(dir: &Path, room: Room, now: Now) -> io::Result<Arc<Store>> {
+        let spool = Arc::new(Spool::open(dir, room)?);
+        Ok(Arc::new(Store { buckets: RwLock::default(), uploads: Uploads::default(), spool, now }))
+    }
+
+    /// Returns the time.
+    fn now(&self) -> SystemTime {
+        (self.now)()
     }
 
     /// Adds a bucket.
@@ -128,9 +147,9 @@ impl Store {
             return Err(CreateBucketError::Exists(name.to_owned()));
         }
         let bucket = Bucket {
-            created: SystemTime::now(),
+            created: self.now(),
             kind: match kind {
-                BucketKind::Blobs => Kind::blobs(&self.spool),
+                BucketKind::Blobs => Kind::blobs(&self.spool, &self.now),
                 BucketKind::Files { root, only } => Kind::files(root, only),
                 BucketKind::Directory { root } => Kind::directory(root),
             },

@@ -64,7 +64,13 @@ pub(super) struct Part {
 }
 
 impl Uploads {
-    pub(super) fn begin(&self, bucket: String, key: String, attributes: Attributes) -> S3Result<String> {
+    pub(super) fn begin(
+        &self,
+        bucket: String,
+        key: String,
+        attributes: Attributes,
+        begun: SystemTime,
+    ) -> S3Result<String> {
         let mut state = self.lock();
         if state.by_id.len() >= UPLOADS_MAX {
             return Err(s3_error!(InvalidRequest, "{UPLOADS_MAX} multipart uploads are under way; abort some"));
@@ -72,7 +78,7 @@ impl Uploads {
         state.last_id += 1;
         // Ids sort in the order in which uploads began, as listings need them.
         let id = format!("upload-{:016x}", state.last_id);
-        let (begun, parts, turn) = (SystemTime::now(), BTreeMap::new(), Arc::default());
+        let (parts, turn) = (BTreeMap::new(), Arc::default());
         let upload = Upload { bucket, key, begun, attributes, parts, turn };
         state.by_id.insert(id.clone(), upload);
         Ok(id)
@@ -141,6 +147,12 @@ pub(super) fn check_number(number: i32) -> S3Result<()> {
 impl Upload {
     fn is(&self, bucket: &str, key: &str) -> bool {
         self.bucket == bucket && self.key == key
+    }
+
+    /// Returns whether parts of it are files.
+    pub(super) fn has_files(&self) -> bool {
+        let mut pieces = self.parts.values().flat_map(|part| &part.payload.pieces);
+        pieces.any(|piece| matches!(piece, Piece::File(_)))
     }
 
     /// Removes the files of the parts, which may wait for the disk.

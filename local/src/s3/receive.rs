@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::checksums::{Claims, Digest};
 use super::content::{Payload, Piece};
 use super::errors::{blocking, io_error};
-use super::spool::{MEMORY_OBJECT_BYTES_MAX, Spool, SpoolFile};
+use super::spool::{Spool, SpoolFile};
 
 /// The size of a batch. One batch is written while another is received.
 const BATCH_BYTES: usize = 1 << 20;
@@ -28,6 +28,8 @@ const UPLOAD_BYTES_MAX: u64 = 5 << 30;
 
 /// Where an upload is kept while it is received.
 pub(super) trait Place: Send + 'static {
+    /// Returns the most bytes that [`Self::hold`] takes.
+    fn hold_bytes_max(&self) -> usize;
     /// Returns the bytes as a piece if they stay in memory.
     fn hold(&self, bytes: &Bytes) -> Option<Piece>;
     /// Creates a file to write to.
@@ -38,6 +40,10 @@ pub(super) trait Place: Send + 'static {
 
 /// An upload into the store's own directory.
 impl Place for Arc<Spool> {
+    fn hold_bytes_max(&self) -> usize {
+        self.memory_bytes_max()
+    }
+
     fn hold(&self, bytes: &Bytes) -> Option<Piece> {
         Spool::hold(self, bytes).map(|held| Piece::Memory(Arc::new(held)))
     }
@@ -84,6 +90,7 @@ async fn take<P: Place>(place: P, body: &mut StreamingBlob, announced: Announced
     if announced.is_some_and(|bytes| bytes > UPLOAD_BYTES_MAX) {
         return Err(too_large());
     }
+    let hold_bytes_max = place.hold_bytes_max();
     let mut turn = Turn::Idle(Box::new(Writer { place, digest: claims.digest(), file: None }));
     let (mut received, mut batch, mut batch_bytes) = (0, Vec::new(), 0);
     while let Some(frame) = body.next().await {
@@ -95,7 +102,7 @@ async fn take<P: Place>(place: P, body: &mut StreamingBlob, announced: Announced
         }
         batch_bytes += frame.len();
         batch.push(frame);
-        if batch_bytes >= BATCH_BYTES {
+        if batch_bytes >= BATCH_BYTES.max(hold_bytes_max) {
             turn = turn.writer().await?.start(mem::take(&mut batch));
             batch_bytes = 0;
         }
@@ -104,7 +111,7 @@ async fn take<P: Place>(place: P, body: &mut StreamingBlob, announced: Announced
         return Err(s3_error!(IncompleteBody, "received {received} of {announced} bytes"));
     }
     let mut writer = turn.writer().await?;
-    if writer.file.is_none() && batch_bytes <= MEMORY_OBJECT_BYTES_MAX {
+    if writer.file.is_none() && batch_bytes <= hold_bytes_max {
         // Copied, because a frame is a slice of a connection's far larger read buffer.
         let bytes = Bytes::from(batch.concat());
         if let Some(piece) = writer.place.hold(&bytes) {

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use s3s::auth::{S3Auth, SecretKey};
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,6 +52,27 @@ impl S3Auth for Keys {
     }
 }
 
+/// When requests must have been signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// Within a quarter of an hour, by this machine's clock.
+    Lately,
+    /// Whenever: in a simulation, whose clock is another.
+    Ever,
+}
+
+/// Returns what answers requests that are signed with `keys`, for callers that have no connections.
+pub fn service(store: Arc<Store>, keys: Keys, signed: Signed) -> S3Service {
+    let mut builder = S3ServiceBuilder::new(Service::new(store));
+    builder.set_auth(keys);
+    if signed == Signed::Ever {
+        let mut config = S3Config::default();
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    }
+    builder.build()
+}
+
 /// Serves `store` on `listener`, path-style, until `stop` resolves; requests in flight then get two seconds to end.
 ///
 /// Only requests signed with `keys` are answered.
@@ -60,9 +82,7 @@ pub async fn serve(
     keys: Keys,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let mut builder = S3ServiceBuilder::new(Service::new(store));
-    builder.set_auth(keys);
-    let service = builder.build();
+    let service = service(store, keys, Signed::Lately);
 
     let (stopping, stopped) = watch::channel(false);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -13,10 +13,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use tempfile::TempDir;
 
-/// Objects of up to this size stay in memory: no file is opened for the many small ones.
-pub(super) const MEMORY_OBJECT_BYTES_MAX: usize = 64 << 10;
-/// The most bytes of all objects in memory together; beyond it, small objects become files too.
-const MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// What may stay in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Objects of up to this size stay in memory: no file is opened for the many small ones.
+    object_bytes_max: usize,
+    /// The most bytes of all objects in memory together; beyond it, small objects become files too.
+    bytes_max: u64,
+}
+
+impl Room {
+    /// What a driver's process can spare.
+    pub(super) const SOME: Room = Room { object_bytes_max: 64 << 10, bytes_max: 256 << 20 };
+    /// Everything, so that no request waits for a disk.
+    pub(super) const ALL: Room = Room { object_bytes_max: usize::MAX, bytes_max: u64::MAX / 2 };
+}
+
 /// Removing a file larger than this can take long enough to be left to another thread.
 const REMOVE_INLINE_BYTES_MAX: u64 = 4 << 20;
 
@@ -26,15 +38,17 @@ pub const PARTIAL_PREFIX: &str = ".kinglet-partial-";
 /// The directory of one store's blobs.
 pub(super) struct Spool {
     dir: TempDir,
+    room: Room,
     next: AtomicU64,
     memory_bytes: Arc<AtomicU64>,
 }
 
 impl Spool {
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, room: Room) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         Ok(Self {
             dir: tempfile::Builder::new().prefix("s3-").tempdir_in(dir)?,
+            room,
             next: AtomicU64::new(0),
             memory_bytes: Arc::default(),
         })
@@ -46,6 +60,11 @@ impl Spool {
         SpoolFile::create(self.dir.path().join(name), None)
     }
 
+    /// Returns the most bytes of an object that stays in memory.
+    pub(super) fn memory_bytes_max(&self) -> usize {
+        self.room.object_bytes_max
+    }
+
     pub(super) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -53,11 +72,11 @@ impl Spool {
     /// Keeps `bytes` in memory if they are few and there is room.
     pub(super) fn hold(&self, bytes: &Bytes) -> Option<HeldBytes> {
         let len = bytes.len() as u64;
-        if bytes.len() > MEMORY_OBJECT_BYTES_MAX {
+        if bytes.len() > self.room.object_bytes_max {
             return None;
         }
         // Concurrent additions may exceed the bound a little, which is harmless.
-        if self.memory_bytes.load(Ordering::Relaxed) + len > MEMORY_BYTES_MAX {
+        if self.memory_bytes.load(Ordering::Relaxed) + len > self.room.bytes_max {
             return None;
         }
         self.memory_bytes.fetch_add(len, Ordering::Relaxed);

@@ -1,7 +1,5 @@
 //! Operations on multipart uploads, in terms of S3's requests and responses.
 
-use std::time::SystemTime;
-
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -23,7 +21,7 @@ impl Service {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         self.bucket(&input.bucket)?.check_write(&input.key, &WriteCondition::default()).await?;
         let attributes = attributes!(input);
-        let id = self.store.uploads.begin(input.bucket.clone(), input.key.clone(), attributes)?;
+        let id = self.store.uploads.begin(input.bucket.clone(), input.key.clone(), attributes, self.store.now())?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -62,7 +60,7 @@ impl Service {
             checksum_sha256: checksum.checksum_sha256.clone(),
             ..Default::default()
         };
-        let part = Part { payload, modified: SystemTime::now(), checksum };
+        let part = Part { payload, modified: self.store.now(), checksum };
         self.store.uploads.add(&input.upload_id, input.part_number, part)?;
         Ok(S3Response::new(output))
     }
@@ -88,7 +86,7 @@ impl Service {
         let announced = Announced { bytes: Some(asked.end - asked.start), claims: Claims::default() };
         let bytes = body(reader, asked.start, asked.end);
         let (payload, checksum) = target.receive(&input.key, Some(bytes), announced).await?;
-        let (etag, modified) = (payload.etag.clone(), SystemTime::now());
+        let (etag, modified) = (payload.etag.clone(), self.store.now());
         self.store.uploads.add(&input.upload_id, input.part_number, Part { payload, modified, checksum })?;
         let result = CopyPartResult {
             e_tag: Some(ETag::Strong(etag)),
@@ -143,7 +141,7 @@ impl Service {
         input: AbortMultipartUploadInput,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let turn = self.store.uploads.turn(&input.upload_id, &input.bucket, &input.key).await?;
-        if let Some(upload) = self.store.uploads.end(turn) {
+        if let Some(upload) = self.store.uploads.end(turn).filter(Upload::has_files) {
             blocking(move || {
                 upload.remove_parts();
                 Ok(())

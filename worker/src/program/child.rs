@@ -11,8 +11,9 @@ use serde_json::Value;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::process::{Child as Process, Command};
+use tokio::time::Instant;
 
 /// How long a program may take to ask for its first event.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -115,7 +116,8 @@ impl Child {
         if self.starting.is_none() {
             self.output.begin();
         }
-        let deadline = (delivery.deadline - reserve).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let left = delivery.deadline.duration_since(Instant::now()).saturating_sub(reserve);
+        let deadline = (SystemTime::now() + left).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.api.deliver(Delivered {
             request_id: delivery.request_id.clone(),
             deadline_ms: deadline.as_millis() as u64,
@@ -150,7 +152,7 @@ impl Child {
                         return Err(Ended::Exited { status, starting: self.starting.is_some() });
                     }
                 },
-                () = tokio::time::sleep_until(until.into()) => {
+                () = tokio::time::sleep_until(until) => {
                     return Err(match self.starting {
                         Some(since) if since + START_MAX <= limits.until => Ended::Silent(since.elapsed()),
                         starting => Ended::Late { starting: starting.is_some() },
@@ -283,7 +285,7 @@ read -r -u 3 line
             request_id: "one".to_owned(),
             trace_id: None,
             arn: "arn".to_owned(),
-            deadline: SystemTime::now() + Duration::from_secs(60),
+            deadline: Instant::now() + Duration::from_secs(60),
             init_ms: 0,
         };
         let limits = Limits { until: Instant::now() + Duration::from_secs(50), memory_mb: Some(1 << 20) };

@@ -28,8 +28,9 @@ use kinglet_core::wire::event::Event;
 use kinglet_core::{Code, Error, Result};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// A task of a shipped program.
 pub(crate) struct Task {
@@ -60,7 +61,7 @@ pub(crate) struct Delivery {
     pub(crate) request_id: String,
     pub(crate) trace_id: Option<String>,
     pub(crate) arn: String,
-    pub(crate) deadline: SystemTime,
+    pub(crate) deadline: Instant,
     /// How long the function took to start before the invocation came, in milliseconds.
     pub(crate) init_ms: u64,
 }
@@ -129,7 +130,7 @@ impl Programs {
                     }
                 }
             };
-            let left = delivery.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            let left = delivery.deadline.duration_since(Instant::now());
             let limits = child::Limits { until: Instant::now() + left - reserve(left), memory_mb: self.memory_max_mb };
             match child.answer(&delivery, reserve(left), &limits).await {
                 Ok(answer) => {
