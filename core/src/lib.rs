@@ -19,6 +19,7 @@ mod key;
 pub mod ledger;
 pub mod limits;
 pub mod manifest;
+pub mod model;
 mod pairs;
 pub mod placement;
 pub mod prices;
