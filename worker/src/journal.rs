@@ -18,6 +18,7 @@ pub struct Journal {
     function: String,
     memory_mb: u32,
     metrics: bool,
+    silent: bool,
     running: Mutex<Option<Running>>,
 }
 
@@ -36,7 +37,12 @@ const UNKNOWN: &str = "unknown";
 impl Journal {
     /// Returns the journal of a function. `metrics` says whether its lines make metrics.
     pub(crate) fn new(function: String, memory_mb: u32, metrics: bool) -> Self {
-        Journal { function, memory_mb, metrics, running: Mutex::new(None) }
+        Journal { function, memory_mb, metrics, silent: false, running: Mutex::new(None) }
+    }
+
+    /// Returns the same journal, which writes nothing: many workers share the process of a simulation.
+    pub(crate) fn silent(self) -> Self {
+        Journal { silent: true, ..self }
     }
 
     /// Makes this task the subject of all lines from now on; the task's own lines are written by its shipped program.
@@ -55,7 +61,7 @@ impl Journal {
         if subject.job.is_none() || is_record {
             return;
         }
-        write("task started", &started(&subject, &self.function, self.memory_mb, cold));
+        self.write("task started", &started(&subject, &self.function, self.memory_mb, cold));
         *self.running() = Some(Running { subject, since: Instant::now(), cold, job_name: None, did: None });
     }
 
@@ -95,7 +101,7 @@ impl Journal {
                 memory_peak_mb: memory_peak_mb(),
                 cold: Some(running.cold),
             };
-            write("task ended", &ended(&running.subject, &ended_as, Timestamp::now().0, self.metrics));
+            self.write("task ended", &ended(&running.subject, &ended_as, Timestamp::now().0, self.metrics));
         }
         log::set_subject(None);
     }
@@ -113,12 +119,18 @@ impl Journal {
             memory_peak_mb: None,
             cold: None,
         };
-        write("task ended", &ended(&Subject::of(event), &ended_as, Timestamp::now().0, self.metrics));
+        self.write("task ended", &ended(&Subject::of(event), &ended_as, Timestamp::now().0, self.metrics));
     }
 
     /// Writes the end of a task on behalf of a shipped program that could not.
     pub(crate) fn program_died(&self, event: &Event, job_name: Option<&str>, error: &Error) {
         self.died(event, &self.function, job_name, error);
+    }
+
+    fn write(&self, message: &str, members: &serde_json::Map<String, Value>) {
+        if !self.silent {
+            log::write(line(&log::timestamp(), "INFO", message, members));
+        }
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -132,10 +144,6 @@ fn subject(request_id: &str, trace_header: Option<&str>, event: Option<&Event>) 
         trace_id: trace_header.and_then(trace::root).map(str::to_owned),
         ..event.map(Subject::of).unwrap_or_default()
     }
-}
-
-fn write(message: &str, members: &serde_json::Map<String, Value>) {
-    log::write(line(&log::timestamp(), "INFO", message, members));
 }
 
 /// Returns the peak of this process's resident memory, as the kernel records it, rounded up to MB.

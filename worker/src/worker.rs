@@ -145,14 +145,14 @@ impl Worker {
         })
     }
 
-    /// Creates a worker from these settings. It runs no shipped programs.
+    /// Creates a worker from these settings. It runs no shipped programs, and logs nothing of its tasks.
     pub fn new(settings: Settings) -> Self {
         let Settings { conductor, function, memory_mb, tmp, pool, abandon } = settings;
         Worker {
             conductor: conductor.in_function(),
             memory_mb,
             threads: pool.current_num_threads(),
-            journal: Journal::new(function, memory_mb, false),
+            journal: Journal::new(function, memory_mb, false).silent(),
             programs: Programs::new(false, &tmp, memory_mb, None),
             tmp,
             pool,

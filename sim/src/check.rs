@@ -1,0 +1,233 @@
+//! Invariants, checked after every run.
+//!
+//! | of | what must hold |
+//! |---|---|
+//! | every job | it ends, within a bound that follows from the faults that struck |
+//! | a job that succeeded | its output has its manifest, exactly its parts, and the records that it should have |
+//! | an output without success | is as it was before |
+//! | a job that nothing was wrong with | does not fail |
+//! | what belongs to nobody here | is as it was |
+//! | cleaning | leaves nothing: no object, no upload, no item |
+
+use crate::region::Region;
+use crate::world::{Expected, Goal, OUTPUT, World};
+use kinglet::{JobId, Manifest, Phase};
+use kinglet_aws::ledger::JobEntry;
+use kinglet_core::wire::owner::Owner;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a job of a workload may take when no fault strikes.
+const CALM: Duration = Duration::from_secs(120);
+
+/// How long somebody waits who looks from outside, before he looks again.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The codes of jobs and calls whose attempts died again and again: as often as a task is tried, they may.
+pub const DEATHS: [&str; 6] = ["out-of-memory", "crashed", "timed-out", "aborted", "silent", "worker-silent"];
+
+/// What a bystander has put beside the outputs.
+const BYSTANDERS: [&str; 4] = ["result/notes.txt", "result/my-part", "words/notes.txt", "elsewhere/part-00000"];
+
+/// Puts objects into the outputs that belong to nobody here.
+pub async fn plant(world: &World) {
+    for key in BYSTANDERS {
+        world.put(OUTPUT, key, format!("{key} is mine")).await;
+    }
+}
+
+/// Waits until all jobs have ended, and checks that they do so in time.
+pub async fn ends(world: &World) -> Vec<JobEntry> {
+    loop {
+        let jobs = match world.observer.ledger.jobs().await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                world.violates(format!("reading the jobs: {error}"));
+                return vec![];
+            }
+        };
+        let open: Vec<_> = jobs.iter().filter(|job| !job.phase.is_final()).collect();
+        if open.is_empty() {
+            return jobs;
+        }
+        if world.region.since_start() > bound(&world.region) {
+            for job in open {
+                world.violates(format!(
+                    "job {} is {:?} after {:.0} s, and should have ended within {:.0} s",
+                    job.job,
+                    job.phase,
+                    world.region.since_start().as_secs_f64(),
+                    bound(&world.region).as_secs_f64()
+                ));
+            }
+            return jobs;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Returns by when all jobs must have ended, after these faults.
+fn bound(region: &Region) -> Duration {
+    let faults = region.faults.struck();
+    let calm = CALM + region.conditions.calm_extra;
+    faults.iter().fold(calm, |bound, fault| bound + fault.struck.kind.costs() + fault.lasts)
+}
+
+/// Checks the outputs, and that no healthy job has failed. Returns the hash of what each job has written.
+pub async fn outputs(world: &World, jobs: &[JobEntry]) -> BTreeMap<String, u64> {
+    let mut written = BTreeMap::new();
+    let deaths = world.region.faults.struck().iter().filter(|fault| fault.struck.kind.may_kill()).count();
+    for job in jobs.iter().filter(|job| job.phase == Phase::Failed || job.phase == Phase::Cancelled) {
+        let view = world.observer.ledger.job(&job.job).await;
+        let code = view.ok().and_then(|view| view.error).map(|error| error.code().to_owned()).unwrap_or_default();
+        let excused = DEATHS.contains(&&*code) && deaths >= 2;
+        if !excused && !world.may_fail_with(&code) {
+            world.violates(format!(
+                "job {} ({}) ended with {code:?}, though nothing was wrong with it",
+                job.job, job.name
+            ));
+        }
+    }
+    for key in BYSTANDERS {
+        match world.observer.objects.get(OUTPUT, key, None).await {
+            Ok(bytes) if *bytes == *format!("{key} is mine").as_bytes() => {}
+            other => world.violates(format!("{key} is somebody else's: {other:?}")),
+        }
+    }
+    for (prefix, goal) in world.goals() {
+        output(world, &prefix, &goal, jobs, &mut written).await;
+    }
+    written
+}
+
+async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], written: &mut BTreeMap<String, u64>) {
+    let mut lies = world.listing(prefix).await;
+    // A claim that came too late belongs to a job that has ended, which whoever comes next sees; cleaning removes it.
+    let claim = format!("{prefix}_owner.json");
+    if lies.contains_key(&claim) && claimant_has_ended(world, &claim, jobs).await {
+        lies.remove(&claim);
+    }
+    let manifest_key = format!("{prefix}_manifest.json");
+    let Some(manifest_etag) = lies.get(&manifest_key) else {
+        if lies != goal.before {
+            world.violates(format!(
+                "{prefix} has no manifest, and is not as it was: {lies:?}, before {:?}",
+                goal.before
+            ));
+        }
+        let succeeded = jobs.iter().filter(|job| job.phase == Phase::Succeeded && writes(world, &job.job, prefix));
+        for job in succeeded.collect::<Vec<_>>() {
+            world.violates(format!("job {} succeeded, and {prefix} has no manifest", job.job));
+        }
+        return;
+    };
+    if goal.before.get(&manifest_key) == Some(manifest_etag) {
+        if lies != goal.before {
+            world.violates(format!(
+                "{prefix} has its old manifest, and is not as it was: {lies:?}, before {:?}",
+                goal.before
+            ));
+        }
+        return;
+    }
+    let read = world.observer.objects.get(OUTPUT, &manifest_key, None).await;
+    let manifest = match read.map(|bytes| serde_json::from_slice::<Manifest>(&bytes)) {
+        Ok(Ok(manifest)) => manifest,
+        other => return world.violates(format!("the manifest of {prefix}: {other:?}")),
+    };
+    let owner = jobs.iter().find(|job| job.job.as_str() == manifest.job);
+    if owner.is_none_or(|job| job.phase != Phase::Succeeded) {
+        return world.violates(format!("{prefix} has the manifest of {}, which is {owner:?}", manifest.job));
+    }
+    // What was there before stays, but for the old result.
+    let mut wanted = goal.before.clone();
+    if let Some(old) = &goal.replaces {
+        wanted.retain(|key, _| !key.contains(old.as_str()));
+    }
+    wanted.insert(manifest_key.clone(), manifest_etag.clone());
+    let mut records = Vec::new();
+    let mut hash = crate::chance::hash(b"");
+    for part in &manifest.parts {
+        let key = format!("{prefix}{}", part.name);
+        match world.observer.objects.get(OUTPUT, &key, None).await {
+            Ok(bytes) => {
+                hash = crate::chance::extend(hash, &bytes);
+                hash = crate::chance::extend(hash, b"|");
+                if bytes.len() as u64 != part.bytes {
+                    world.violates(format!("{key} has {} bytes, and the manifest says {}", bytes.len(), part.bytes));
+                }
+                records.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+            }
+            Err(error) => world.violates(format!("a part that the manifest lists: {error}")),
+        }
+        if let Some(etag) = lies.get(&key) {
+            wanted.insert(key, etag.clone());
+        }
+    }
+    if lies != wanted {
+        world.violates(format!("{prefix} has {:?}, and should have {:?}", lies.keys(), wanted.keys()));
+    }
+    records.sort();
+    let spec_name = manifest.splits.iter().flat_map(|split| split.ranges.iter()).next().map(|range| range.0.clone());
+    let is_of = |name: &str| match &spec_name {
+        Some(object) => object.starts_with(name) || name == manifest.name,
+        None => true,
+    };
+    let wanted: Vec<&Expected> = goal.results.iter().filter(|result| is_of(&result.of)).collect();
+    match wanted.iter().find(|result| result.records == records) {
+        Some(result) => drop(written.insert(format!("{prefix} {}", result.of), hash)),
+        None if wanted.is_empty() => {
+            world.violates(format!("{prefix} has the result of {}, which nobody expects", manifest.name));
+        }
+        None => world.violates(format!(
+            "{prefix} has {} records for {}, and not the {} that it should",
+            records.len(),
+            wanted[0].of,
+            wanted[0].records.len()
+        )),
+    }
+}
+
+async fn claimant_has_ended(world: &World, claim: &str, jobs: &[JobEntry]) -> bool {
+    let Ok(bytes) = world.observer.objects.get(OUTPUT, claim, None).await else { return false };
+    let Ok(owner) = Owner::read(&bytes, claim) else { return false };
+    jobs.iter().any(|job| job.job == owner.job && job.phase.is_final())
+}
+
+/// Returns whether a job's parts would lie in this output: all workloads have one job an output, or meet in `result/`.
+fn writes(world: &World, _job: &JobId, prefix: &str) -> bool {
+    world.goals().len() == 1 && world.goals().contains_key(prefix)
+}
+
+/// Cleans, and checks that nothing is left.
+pub async fn leaks(world: &World) {
+    // An object whose job the ledger does not know is kept for a day.
+    tokio::time::sleep(Duration::from_secs(26 * 3_600)).await;
+    let cleaned = async {
+        let driver = world.safe_driver()?;
+        driver.clean(world.observer.now()).await
+    };
+    if let Err(error) = cleaned.await {
+        return world.violates(format!("cleaning: {error}"));
+    }
+    let work = &world.observer.stack.work_bucket;
+    match world.observer.objects.list(work, "").await {
+        Ok(left) if left.is_empty() => {}
+        left => world.violates(format!("the work bucket still has {left:?}")),
+    }
+    for bucket in [work.as_str(), OUTPUT] {
+        match world.observer.objects.uploads(bucket, "").await {
+            Ok(left) if left.is_empty() => {}
+            left => world.violates(format!("{bucket} still has uploads: {left:?}")),
+        }
+    }
+    for prefix in world.goals().keys() {
+        let claim = format!("{prefix}_owner.json");
+        if world.listing(prefix).await.contains_key(&claim) {
+            world.violates(format!("{claim} is still there"));
+        }
+    }
+    for item in world.region.items() {
+        world.violates(format!("the table still has {item}"));
+    }
+}

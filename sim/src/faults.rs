@@ -1,0 +1,189 @@
+//! Faults: what goes wrong, at which step, from a seed.
+//!
+//! Every request is a step. Whether a fault strikes it is decided by the seed, the step's name and how often a step of this
+//! name was taken before, so taking one fault out leaves the others where they are, as far as the run stays the same: that is
+//! what makes shrinking work. A plan has a budget, so that every run comes to an end.
+
+use crate::chance::{Chance, extend, hash};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What goes wrong at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The process ends before it sends the request.
+    DieBefore,
+    /// The process ends when the request was served, before it learns of it.
+    DieAfter,
+    /// The process stands still before it sends the request, and then goes on.
+    Stall,
+    /// The request never arrives; its sender sees a broken connection.
+    LoseRequest,
+    /// The request is served, and the reply is lost; its sender sees a broken connection.
+    LoseReply,
+    /// The sender sees a broken connection, and the request is served much later.
+    LateRequest,
+    /// The reply takes long.
+    LateReply,
+    /// The service refuses for now.
+    Refuse,
+    /// The reply's body breaks off.
+    BreakBody,
+    /// An event is delivered twice.
+    TwiceSoon,
+    /// An event is delivered once more after hours.
+    TwiceLate,
+    /// The record of a failed invocation is lost.
+    LoseRecord,
+}
+
+impl Kind {
+    /// All kinds that strike requests.
+    pub const OF_REQUESTS: [Kind; 9] = [
+        Kind::DieBefore,
+        Kind::DieAfter,
+        Kind::Stall,
+        Kind::LoseRequest,
+        Kind::LoseReply,
+        Kind::LateRequest,
+        Kind::LateReply,
+        Kind::Refuse,
+        Kind::BreakBody,
+    ];
+
+    /// Returns whether it may end a process.
+    pub fn may_kill(self) -> bool {
+        matches!(self, Kind::DieBefore | Kind::DieAfter | Kind::Stall)
+    }
+
+    /// Returns by how much a fault of this kind may delay a job's end at most: the time until somebody notices, and until
+    /// what was lost is done again. [`kinglet_core::ledger`] has the times of silence behind these.
+    pub fn costs(self) -> Duration {
+        let seconds = match self {
+            // A silent splitter or mapper is noticed after 130 s at most, by whoever looks next: a driver within seconds, the
+            // sweeper within a minute; and then the task runs again. A process that died while it had a turn is replaced
+            // sooner. The event of a mapper that was never sent is sent again after 15 minutes if nothing else runs.
+            Kind::DieBefore | Kind::DieAfter => 1_200,
+            Kind::Stall => 1_200,
+            Kind::LoseRequest | Kind::LoseReply | Kind::LateReply => 120,
+            Kind::LateRequest => 1_200,
+            Kind::Refuse | Kind::BreakBody => 60,
+            Kind::TwiceSoon | Kind::TwiceLate => 60,
+            Kind::LoseRecord => 600,
+        };
+        Duration::from_secs(seconds)
+    }
+}
+
+/// A fault that strikes, and how it plays out.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Where and what.
+    pub struck: Struck,
+    /// How long it lasts, where it lasts.
+    pub lasts: Duration,
+    /// A number for choices within the kind.
+    pub pick: u64,
+}
+
+/// Where a fault has struck.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Struck {
+    /// The name of the step.
+    pub step: String,
+    /// How often a step of this name had been taken before.
+    pub nth: u32,
+    /// What went wrong.
+    pub kind: Kind,
+}
+
+impl fmt::Display for Struck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {} #{}", self.kind, self.step, self.nth)
+    }
+}
+
+/// The faults of one run.
+pub struct Faults {
+    seed: u64,
+    /// How many steps in a million are struck.
+    ppm: u64,
+    /// Only these strike, whatever else would: for shrinking.
+    only: Option<BTreeSet<Struck>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Whether faults strike now.
+    on: bool,
+    /// How many faults there may still be.
+    budget: u32,
+    /// How often each step was taken, by the hash of its name.
+    taken: BTreeMap<u64, u32>,
+    struck: Vec<Fault>,
+}
+
+impl Faults {
+    /// Returns the faults of a seed: at most `most`, or none but those in `only`.
+    pub fn of(seed: u64, most: u32, only: Option<BTreeSet<Struck>>) -> Self {
+        let chance = Chance::of(seed, "faults");
+        // From one fault in a thousand requests to one in ten.
+        let ppm = *chance.pick(&[1_000, 3_000, 10_000, 30_000, 100_000]);
+        let budget = if most == 0 { 0 } else { chance.between(1, u64::from(most)) as u32 };
+        let state = State { on: true, budget, taken: BTreeMap::new(), struck: vec![] };
+        Faults { seed, ppm, only, state: Mutex::new(state) }
+    }
+
+    /// Decides whether a step is struck, by one of these kinds.
+    pub fn strike(&self, step: &str, kinds: &[Kind]) -> Option<Fault> {
+        let mut state = self.lock();
+        if !state.on || kinds.is_empty() {
+            return None;
+        }
+        let name = hash(step.as_bytes());
+        let count = state.taken.entry(name).or_default();
+        let nth = *count;
+        *count += 1;
+        let chance = Chance::of(extend(name, &nth.to_le_bytes()) ^ self.seed, "strike");
+        let (hits, kind, lasts) = (chance.hits(self.ppm), *chance.pick(kinds), lasts(&chance));
+        let struck = Struck { step: step.to_owned(), nth, kind };
+        let strikes = match &self.only {
+            Some(only) => only.contains(&struck),
+            None => hits && state.budget > 0,
+        };
+        if !strikes {
+            return None;
+        }
+        state.budget = state.budget.saturating_sub(1);
+        let fault = Fault { struck, lasts, pick: chance.next() };
+        state.struck.push(fault.clone());
+        Some(fault)
+    }
+
+    /// Lets no fault strike for a while.
+    pub fn pause(&self, paused: bool) {
+        self.lock().on = !paused;
+    }
+
+    /// Returns the faults that have struck so far.
+    pub fn struck(&self) -> Vec<Fault> {
+        self.lock().struck.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns how long a fault lasts: mostly seconds, sometimes minutes, rarely hours.
+fn lasts(chance: &Chance) -> Duration {
+    let milliseconds = match chance.between(0, 9) {
+        0..5 => chance.between(10, 3_000),
+        5..8 => chance.between(3_000, 60_000),
+        8 => chance.between(60_000, 600_000),
+        _ => chance.between(600_000, 7_200_000),
+    };
+    Duration::from_millis(milliseconds)
+}

@@ -1,0 +1,110 @@
+//! One run: a workload in a region, under a seed.
+
+use crate::check;
+use crate::faults::{Fault, Faults, Struck};
+use crate::lambda::Tally;
+use crate::region::{Conditions, Region};
+use crate::trace::Trace;
+use crate::workloads::Workload;
+use crate::world::World;
+use kinglet::Phase;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How many variants of its input a workload has.
+const VARIANTS: u64 = 16;
+
+/// What is run.
+#[derive(Clone)]
+pub struct Run {
+    pub workload: &'static Workload,
+    pub seed: u64,
+    pub conditions: Conditions,
+    /// The most faults.
+    pub faults_max: u32,
+    /// Only these faults.
+    pub only: Option<BTreeSet<Struck>>,
+    /// Whether the trace is kept.
+    pub keep_trace: bool,
+}
+
+/// What came of it.
+pub struct Ran {
+    /// What was not as it must be.
+    pub violations: Vec<String>,
+    /// The faults that struck.
+    pub struck: Vec<Fault>,
+    /// How the jobs ended.
+    pub ends: Vec<Phase>,
+    /// The hash of what each job has written, by output and input.
+    pub written: BTreeMap<String, u64>,
+    /// The trace's hash, and its lines if they were kept.
+    pub hash: u64,
+    pub trace: Vec<String>,
+    /// Requests served, by operation.
+    pub requests: BTreeMap<String, u64>,
+    pub tally: Tally,
+    /// How long the workload took in the region, and how long the run in all.
+    pub took: Duration,
+    pub simulated: Duration,
+    /// How long the run took here.
+    pub real: Duration,
+}
+
+impl Run {
+    /// Returns the run of a workload under a seed, with what the seed says of the region.
+    pub fn of(workload: &'static Workload, seed: u64, faults_max: u32) -> Self {
+        let conditions = Conditions::of_seed(seed);
+        Run { workload, seed, conditions, faults_max, only: None, keep_trace: false }
+    }
+
+    /// Runs it on this thread.
+    pub fn go(&self) -> Ran {
+        // Everything that draws numbers on this thread starts anew.
+        fastrand::seed(self.seed);
+        kinglet_aws::seed_thread(self.seed);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime of one thread");
+        let began = Instant::now();
+        let ran = runtime.block_on(self.run(began));
+        // Tasks that wait for ever, such as those of dead processes, end here.
+        runtime.shutdown_background();
+        ran
+    }
+
+    async fn run(&self, began: Instant) -> Ran {
+        let faults = Faults::of(self.seed, self.faults_max, self.only.clone());
+        let trace = Trace::new(self.keep_trace);
+        let region = match Region::make(self.seed, self.conditions.clone(), faults, trace).await {
+            Ok(region) => region,
+            Err(error) => panic!("making a region: {error}"),
+        };
+        let world = Arc::new(World::new(region.clone(), self.seed % VARIANTS));
+        check::plant(&world).await;
+        let sweeping = region.sweep();
+        (self.workload.run)(world.clone()).await;
+        let jobs = check::ends(&world).await;
+        let took = region.since_start();
+        region.faults.pause(true);
+        sweeping.abort();
+        // Zombies of any age come back: what was late, what was delivered again.
+        tokio::time::sleep(Duration::from_secs(8 * 3_600)).await;
+        let written = check::outputs(&world, &jobs).await;
+        check::leaks(&world).await;
+        let struck = region.faults.struck();
+        Ran {
+            violations: world.violations(),
+            struck,
+            ends: jobs.iter().map(|job| job.phase).collect(),
+            written,
+            hash: region.trace.hash(),
+            trace: region.trace.lines(),
+            requests: region.trace.requests(),
+            tally: region.lambda.tally(),
+            took,
+            simulated: region.since_start(),
+            real: began.elapsed(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The jobs of the workloads.
+
+use kinglet::{ByteLines, Combiner, Emitter, Items, Job, Sink, UserResult, Values, Words};
+use serde::{Deserialize, Serialize};
+
+/// Counts words.
+#[derive(Serialize, Deserialize)]
+pub struct Count;
+
+impl Job for Count {
+    const NAME: &'static str = "count";
+    type Input = Words;
+    type Key = Vec<u8>;
+    type Value = u64;
+    type Output = (Vec<u8>, u64);
+
+    fn map(&self, word: &[u8], out: &mut Emitter<'_, Vec<u8>, u64>) -> UserResult {
+        out.emit(word, 1)
+    }
+    fn combiner(&self) -> Option<Combiner<u64>> {
+        Some(Combiner::sum())
+    }
+    fn reduce(&self, word: Vec<u8>, counts: Values<'_, u64>, out: &mut Sink<'_, (Vec<u8>, u64)>) -> UserResult {
+        out.push(&(word, counts.sum()))
+    }
+}
+
+/// Sorts lines within each partition.
+#[derive(Serialize, Deserialize)]
+pub struct Sort;
+
+impl Job for Sort {
+    const NAME: &'static str = "sort";
+    type Input = ByteLines;
+    type Key = Vec<u8>;
+    type Value = ();
+    type Output = (Vec<u8>, u64);
+
+    fn map(&self, line: &[u8], out: &mut Emitter<'_, Vec<u8>, ()>) -> UserResult {
+        out.emit(line, ())
+    }
+    fn reduce(&self, line: Vec<u8>, found: Values<'_, ()>, out: &mut Sink<'_, (Vec<u8>, u64)>) -> UserResult {
+        out.push(&(line, found.count() as u64))
+    }
+}
+
+/// Adds up numbers by their last two digits.
+#[derive(Serialize, Deserialize)]
+pub struct Sums;
+
+impl Job for Sums {
+    const NAME: &'static str = "sums";
+    type Input = Items<u64>;
+    type Key = u64;
+    type Value = u64;
+    type Output = (u64, u64);
+
+    fn map(&self, n: u64, out: &mut Emitter<'_, u64, u64>) -> UserResult {
+        out.emit(n % 100, n)
+    }
+    fn reduce(&self, key: u64, values: Values<'_, u64>, out: &mut Sink<'_, (u64, u64)>) -> UserResult {
+        out.push(&(key, values.sum()))
+    }
+}
+
+/// Counts words, and fails at one of them.
+#[derive(Serialize, Deserialize)]
+pub struct Fails {
+    /// The word.
+    pub at: String,
+    /// Whether the failure is in `reduce`.
+    pub in_reduce: bool,
+}
+
+impl Job for Fails {
+    const NAME: &'static str = "fails";
+    type Input = Words;
+    type Key = Vec<u8>;
+    type Value = u64;
+    type Output = (Vec<u8>, u64);
+
+    fn map(&self, word: &[u8], out: &mut Emitter<'_, Vec<u8>, u64>) -> UserResult {
+        if !self.in_reduce && word == self.at.as_bytes() {
+            return Err("this word is not wanted".into());
+        }
+        out.emit(word, 1)
+    }
+    fn reduce(&self, word: Vec<u8>, counts: Values<'_, u64>, out: &mut Sink<'_, (Vec<u8>, u64)>) -> UserResult {
+        if self.in_reduce && word == self.at.as_bytes() {
+            return Err("this word is not wanted".into());
+        }
+        out.push(&(word, counts.sum()))
+    }
+}

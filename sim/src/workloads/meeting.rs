@@ -1,0 +1,142 @@
+//! Jobs that meet: each other, an older result, somebody who cancels, an input that changes, an absent driver.
+
+use super::jobs::{Count, Fails};
+use super::single::{counted, input, shown};
+use crate::world::{INPUT, World};
+use kinglet::Submit;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Puts a result into an output, by a job that nothing disturbs.
+async fn older_result(world: &World) {
+    let text = "older words of an older result ".repeat(3);
+    world.put(INPUT, "older/0", text.clone()).await;
+    let submit = Submit::new([shown("older")], "s3://output/result").with_partitions(3);
+    world.region.faults.pause(true);
+    let done = async {
+        let driver = world.safe_driver()?;
+        driver.submit(&Count, submit).await?.wait().await
+    };
+    match done.await {
+        Ok(report) => world.replaces("result/", &report.job),
+        Err(error) => world.violates(format!("the older job: {error}")),
+    }
+    world.region.faults.pause(false);
+}
+
+/// Two drivers race to one output.
+async fn race(world: &Arc<World>, overwrite: bool) {
+    let names = ["left", "right"];
+    let mut expected = Vec::new();
+    for name in names {
+        let text = input(world, name).await;
+        expected.push((shown(name), counted(text.split_whitespace())));
+    }
+    world.expect("result/", expected).await;
+    let racing = names.map(|name| {
+        let world = world.clone();
+        let later = Duration::from_millis(world.chance.between(0, 2_000));
+        async move {
+            tokio::time::sleep(later).await;
+            let submit = Submit::new([shown(name)], "s3://output/result").with_split_bytes(400).with_partitions(2);
+            let submit = if overwrite { submit.with_overwrite() } else { submit };
+            let Ok((machine, driver)) = world.driver() else { return };
+            if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
+                world.follow(&machine, &handle).await;
+            }
+        }
+    });
+    world.may_fail("output-taken");
+    world.may_fail("output-contended");
+    world.may_fail("output-exists");
+    futures_util::future::join_all(racing).await;
+}
+
+pub(super) async fn two_on_one_output(world: Arc<World>) {
+    race(&world, false).await;
+}
+
+pub(super) async fn two_overwrite(world: Arc<World>) {
+    older_result(&world).await;
+    race(&world, true).await;
+}
+
+pub(super) async fn overwrite(world: Arc<World>) {
+    older_result(&world).await;
+    let text = input(&world, "newer").await;
+    world.expect("result/", [(shown("newer"), counted(text.split_whitespace()))]).await;
+    let submit = Submit::new([shown("newer")], "s3://output/result").with_split_bytes(500).with_partitions(2);
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit.with_overwrite())).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+pub(super) async fn cancel(world: Arc<World>) {
+    let older = world.chance.hits(300_000);
+    if older {
+        older_result(&world).await;
+    }
+    let text = input(&world, "words").await;
+    world.expect("result/", [(shown("words"), counted(text.split_whitespace()))]).await;
+    let submit = Submit::new([shown("words")], "s3://output/result").with_split_bytes(300).with_partitions(2);
+    let submit = if older { submit.with_overwrite() } else { submit };
+    world.may_fail("cancelled");
+    let Ok((machine, driver)) = world.driver() else { return };
+    let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await else { return };
+    let after = Duration::from_millis(world.chance.between(0, 2_500));
+    let cancelling = async {
+        tokio::time::sleep(after).await;
+        handle.cancel().await
+    };
+    world.on(&machine, cancelling).await;
+    world.follow(&machine, &handle).await;
+}
+
+pub(super) async fn user_error(world: Arc<World>) {
+    let text = input(&world, "words").await;
+    world.expect("result/", []).await;
+    let at = text.split_whitespace().last().unwrap_or("w0").to_owned();
+    let job = Fails { at, in_reduce: world.chance.hits(500_000) };
+    let submit = Submit::new([shown("words")], "s3://output/result").with_split_bytes(300).with_partitions(2);
+    world.may_fail("map-failed");
+    world.may_fail("reduce-failed");
+    let Ok((machine, driver)) = world.driver() else { return };
+    let Some(handle) = world.submit(&machine, driver.submit(&job, submit)).await else { return };
+    if let Some(Ok(_)) = world.follow(&machine, &handle).await
+        && !text.is_empty()
+    {
+        world.violates("a job whose own code fails has succeeded".to_owned());
+    }
+}
+
+pub(super) async fn input_changes(world: Arc<World>) {
+    let text = input(&world, "words").await;
+    // Whole, or not at all: all of it may have been read before, or none.
+    let changed = "something else entirely\n";
+    let first = world.observer.objects.get(INPUT, "words/0", None).await.unwrap_or_default();
+    let rest = text.strip_prefix(&*String::from_utf8_lossy(&first)).unwrap_or_default();
+    let later = format!("{changed}{rest}");
+    let [before, after] = [&*text, &*later].map(|text| (shown("words"), counted(text.split_whitespace())));
+    world.expect("result/", [before, after]).await;
+    let submit = Submit::new([shown("words")], "s3://output/result").with_split_bytes(300).with_partitions(2);
+    world.may_fail("object-changed");
+    world.may_fail("object-missing");
+    let Ok((machine, driver)) = world.driver() else { return };
+    let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await else { return };
+    let after = Duration::from_millis(world.chance.between(400, 1_500));
+    let changing = async {
+        tokio::time::sleep(after).await;
+        world.put(INPUT, "words/0", changed).await;
+    };
+    futures_util::future::join(changing, world.follow(&machine, &handle)).await;
+}
+
+pub(super) async fn nobody(world: Arc<World>) {
+    let text = input(&world, "words").await;
+    world.expect("result/", [(shown("words"), counted(text.split_whitespace()))]).await;
+    let submit = Submit::new([shown("words")], "s3://output/result").with_split_bytes(300).with_partitions(2);
+    let Ok((machine, driver)) = world.driver() else { return };
+    world.submit(&machine, driver.submit(&Count, submit)).await;
+    machine.die();
+}

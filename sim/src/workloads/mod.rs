@@ -1,0 +1,69 @@
+//! Workloads: what drivers do in a region, one file each. [`ALL`] is their list.
+
+mod calls;
+mod jobs;
+mod meeting;
+mod single;
+
+pub use jobs::Sums;
+
+use crate::world::World;
+use kinglet_calls::Functions;
+use kinglet_core::Registry;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+/// What drivers do.
+pub struct Workload {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// Does it.
+    pub run: fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+macro_rules! workloads {
+    ($($name:literal, $run:path, $about:literal;)*) => {
+        &[$(Workload { name: $name, about: $about, run: |world| Box::pin($run(world)) }),*]
+    };
+}
+
+/// All workloads.
+pub const ALL: &[Workload] = workloads! {
+    "word-count", single::word_count, "words of several objects, combined, runs in DynamoDB";
+    "sort", single::sort, "lines shuffled whole, runs in S3, several partitions";
+    "items", single::items, "a job whose input is made";
+    "pieces", single::pieces, "map tasks that hand on what they have no time for";
+    "map", calls::map, "calls of a function, in batches";
+    "map-reduce", calls::map_reduce, "calls of a function, and one over their results";
+    "map-into", calls::map_into, "calls whose pairs go to a job's reduce";
+    "two-on-one-output", meeting::two_on_one_output, "two jobs race to one output";
+    "overwrite", meeting::overwrite, "a job over the result of another";
+    "two-overwrite", meeting::two_overwrite, "two jobs race to overwrite one result";
+    "cancel", meeting::cancel, "a job that is cancelled at some time";
+    "user-error", meeting::user_error, "a job whose own code fails";
+    "input-changes", meeting::input_changes, "an object of the input is replaced while the job runs";
+    "nobody", meeting::nobody, "a driver that submits and leaves";
+};
+
+/// Returns the jobs and functions of all workloads, as they are registered in every process.
+pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
+    static REGISTERED: LazyLock<(Arc<Registry>, Arc<Functions>)> = LazyLock::new(|| {
+        let jobs = Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>().job::<jobs::Fails>();
+        let functions = Functions::new().function(calls::square).function(calls::sum).function(calls::pairs);
+        (Arc::new(jobs), Arc::new(functions))
+    });
+    REGISTERED.clone()
+}
+
+/// Registers the same for drivers.
+///
+/// # Errors
+/// Returns the error of a name that is taken.
+pub fn register() -> kinglet::Result<()> {
+    let jobs = kinglet::Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
+    let jobs = jobs.job::<jobs::Fails>();
+    kinglet::register(jobs.function(calls::square).function(calls::sum).function(calls::pairs))
+}

@@ -1,0 +1,92 @@
+//! One job at a time.
+
+use super::jobs::{Count, Sort, Sums};
+use crate::chance::Chance;
+use crate::world::{INPUT, World};
+use kinglet::Submit;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Writes an input of several objects, some of them empty. Returns the text.
+pub(super) async fn input(world: &World, name: &str) -> String {
+    let chance = Chance::of(world.variant, &format!("input {name}"));
+    let mut all = String::new();
+    for n in 0..chance.between(1, 4) {
+        let mut text = String::new();
+        for _ in 0..chance.between(0, 400) {
+            let word = chance.between(0, 60);
+            text.push_str(&format!("w{word}"));
+            text.push(if chance.hits(200_000) { '\n' } else { ' ' });
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        world.put(INPUT, &format!("{name}/{n}"), text.clone()).await;
+        all.push_str(&text);
+    }
+    all
+}
+
+/// Returns the records of a count of these things.
+pub(super) fn counted<'a>(things: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, u64>::new();
+    things.for_each(|thing| *counts.entry(thing).or_default() += 1);
+    let mut records: Vec<String> = counts.into_iter().map(|(thing, count)| format!("{thing}\t{count}")).collect();
+    records.sort();
+    records
+}
+
+/// Returns the name of an input.
+pub(super) fn shown(name: &str) -> String {
+    format!("s3://{INPUT}/{name}/")
+}
+
+pub(super) async fn word_count(world: Arc<World>) {
+    let text = input(&world, "words").await;
+    world.expect("words/", [(shown("words"), counted(text.split_whitespace()))]).await;
+    let split_bytes = *world.chance.pick(&[64, 200, 1_000, 1_000_000]);
+    let submit = Submit::new([shown("words")], "s3://output/words").with_split_bytes(split_bytes).with_partitions(2);
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+pub(super) async fn sort(world: Arc<World>) {
+    let text = input(&world, "lines").await;
+    world.expect("lines/", [(shown("lines"), counted(text.lines()))]).await;
+    let submit = Submit::new([shown("lines")], "s3://output/lines").with_split_bytes(500).with_partitions(3);
+    // All runs lie in S3.
+    let submit = submit.with_inline_bytes(0);
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&Sort, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+pub(super) async fn items(world: Arc<World>) {
+    let count = world.variant % 7 * 40 + 1;
+    let mut sums = BTreeMap::<u64, u64>::new();
+    (0..count).for_each(|n| *sums.entry(n % 100).or_default() += n);
+    let mut records: Vec<String> = sums.into_iter().map(|(key, sum)| format!("{key}\t{sum}")).collect();
+    records.sort();
+    world.expect("sums/", [("sums".to_owned(), records)]).await;
+    let submit = Submit::to("s3://output/sums").with_items_per_split(50).with_partitions(2);
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit_items(&Sums, 0..count, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+pub(super) async fn pieces(world: Arc<World>) {
+    let text = input(&world, "pieces").await;
+    world.expect("pieces/", [(shown("pieces"), counted(text.split_whitespace()))]).await;
+    let submit = Submit::new([shown("pieces")], "s3://output/pieces").with_partitions(2);
+    // So little time that a task stops between two objects.
+    let submit = submit.with_map_time(Duration::from_millis(world.chance.between(20, 200)));
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
