@@ -102,11 +102,7 @@ impl Conductor {
         // deleted, which alone says where that is.
         match self.spec(job).await {
             Ok(spec) if spec.writes_output() => {
-                let late = async {
-                    self.abort_uploads(&spec.output, job, false).await?;
-                    self.drop_late_claim(job, &spec.output).await
-                };
-                if let Err(error) = late.await {
+                if let Err(error) = self.clear_late(job, &spec.output).await {
                     tracing::warn!(%job, output = spec.output.shown, %error, "looking for what was left in an output");
                 }
             }

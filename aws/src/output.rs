@@ -699,6 +699,26 @@ impl Conductor {
         self.tolerate(job, "giving the output free", self.release(job, output, etag).await)
     }
 
+    /// Removes from an output what attempts of a job have left there that ran on after its end: uploads of its parts, a claim
+    /// that came late, and uploads of a manifest.
+    ///
+    /// An upload of a manifest does not say whose it is. But a job begins one only while it has the claim, so those that were
+    /// there before nobody had a claim belong to nobody, and nobody knows their ids any more.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+    pub async fn clear_late(&self, job: &JobId, output: &OutputSpec) -> Result<()> {
+        let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
+        let listed = self.objects.uploads(&output.bucket, &output.prefix).await?;
+        let is_free = self.claim(output).await?.is_none_or(|claim| claim.is_of(job));
+        for left in listed {
+            if is_its(&left.key) || is_free && left.key == output.manifest_key() {
+                self.objects.abort_upload(&output.bucket, &left.key, &left.id).await?;
+            }
+        }
+        self.drop_late_claim(job, output).await
+    }
+
     /// Releases an output that was claimed for a job which had ended by then.
     ///
     /// # Errors
