@@ -36,8 +36,8 @@ pub async fn plant(world: &World) {
     }
 }
 
-/// Waits until all jobs have ended, and checks that they do so in time.
-pub async fn ends(world: &World) -> Vec<JobEntry> {
+/// Waits until all jobs have ended, and checks that they do so in time, as counted from a time after the start.
+pub async fn ends(world: &World, since: Duration) -> Vec<JobEntry> {
     loop {
         let jobs = match world.observer.ledger.jobs().await {
             Ok(jobs) => jobs,
@@ -50,7 +50,7 @@ pub async fn ends(world: &World) -> Vec<JobEntry> {
         if open.is_empty() {
             return jobs;
         }
-        if world.region.since_start() > bound(&world.region) {
+        if world.region.since_start() > since + bound(&world.region) {
             for job in open {
                 world.violates(format!(
                     "job {} is {:?} after {:.0} s, and should have ended within {:.0} s",
@@ -175,7 +175,10 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
     };
     let wanted: Vec<&Expected> = goal.results.iter().filter(|result| is_of(&result.of)).collect();
     match wanted.iter().find(|result| result.records == records) {
-        Some(result) => drop(written.insert(format!("{prefix} {}", result.of), hash)),
+        Some(result) => {
+            let which = crate::chance::hash(result.records.join("\n").as_bytes());
+            written.insert(format!("{prefix} {} {which:x}", result.of), hash);
+        }
         None if wanted.is_empty() => {
             world.violates(format!("{prefix} has the result of {}, which nobody expects", manifest.name));
         }

@@ -222,7 +222,8 @@ impl Machine {
         if asked.service != Service::S3 {
             return Duration::ZERO;
         }
-        let scale = if asked.is_of_input() { self.region.conditions.scale } else { 1 };
+        let scale =
+            if asked.reads_input() && self.role.starts_with("mapper") { self.region.conditions.scale } else { 1 };
         let bytes = asked.bytes_moved() * scale;
         Duration::from_secs_f64(bytes as f64 / crate::model::BYTES_PER_S as f64 * self.slower)
     }

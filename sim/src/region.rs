@@ -22,15 +22,12 @@ use tokio::time::Instant;
 /// The services' time when a run begins, in seconds since 1970 (in January 2027).
 const EPOCH_S: u64 = 1_800_000_000;
 
-/// How often the stack's schedule sweeps.
-const SWEEP: Duration = Duration::from_millis(crate::model::SWEEP_MS);
-
 /// What a region is like.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     /// How many functions of the account run at once.
     pub concurrency: u32,
-    /// How many times as many bytes each byte of an input stands for.
+    /// How many times as many bytes each byte of an input stands for, for a mapper.
     pub scale: u64,
     /// By how much the services take less in a second than AWS's.
     pub scarcity: u64,
@@ -169,11 +166,11 @@ impl Region {
     }
 
     /// Invokes the splitter to sweep, as the stack's schedule does, until the task is aborted.
-    pub fn sweep(self: &Arc<Self>) -> JoinHandle<()> {
+    pub fn sweep(self: &Arc<Self>, every: Duration) -> JoinHandle<()> {
         let region = self.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(SWEEP).await;
+                tokio::time::sleep(every).await;
                 region.lambda.send(&region, "splitter", json!({ "sweep": {} }));
             }
         })

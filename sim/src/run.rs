@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::faults::{Fault, Faults, Struck};
-use crate::lambda::Tally;
+use crate::model;
 use crate::region::{Conditions, Region};
 use crate::trace::Trace;
 use crate::workloads::Workload;
@@ -14,6 +14,12 @@ use std::time::{Duration, Instant};
 
 /// How many variants of its input a workload has.
 const VARIANTS: u64 = 16;
+
+/// How often the stack's schedule sweeps.
+const SWEEP: Duration = Duration::from_millis(model::SWEEP_MS);
+
+/// How often it does once all jobs have ended, so that hours of nothing take little time here.
+const SELDOM: Duration = Duration::from_secs(900);
 
 /// What is run.
 #[derive(Clone)]
@@ -44,7 +50,6 @@ pub struct Ran {
     pub trace: Vec<String>,
     /// Requests served, by operation.
     pub requests: BTreeMap<String, u64>,
-    pub tally: Tally,
     /// How long the workload took in the region, and how long the run in all.
     pub took: Duration,
     pub simulated: Duration,
@@ -57,6 +62,11 @@ impl Run {
     pub fn of(workload: &'static Workload, seed: u64, faults_max: u32) -> Self {
         let conditions = Conditions::of_seed(seed);
         Run { workload, seed, conditions, faults_max, only: None, keep_trace: false }
+    }
+
+    /// Returns the calm run that has the same results.
+    pub fn calm(&self) -> Self {
+        Run { seed: self.seed % VARIANTS, conditions: Conditions::default(), faults_max: 0, ..self.clone() }
     }
 
     /// Runs it on this thread.
@@ -82,14 +92,17 @@ impl Run {
         };
         let world = Arc::new(World::new(region.clone(), self.seed % VARIANTS));
         check::plant(&world).await;
-        let sweeping = region.sweep();
+        let sweeping = region.sweep(SWEEP);
         (self.workload.run)(world.clone()).await;
-        let jobs = check::ends(&world).await;
+        check::ends(&world, Duration::ZERO).await;
         let took = region.since_start();
         region.faults.pause(true);
         sweeping.abort();
-        // Zombies of any age come back: what was late, what was delivered again.
+        // Zombies of any age come back: what was late, what was delivered again. They may even begin a job.
+        let sweeping = region.sweep(SELDOM);
         tokio::time::sleep(Duration::from_secs(8 * 3_600)).await;
+        let jobs = check::ends(&world, region.since_start()).await;
+        sweeping.abort();
         let written = check::outputs(&world, &jobs).await;
         check::leaks(&world).await;
         let struck = region.faults.struck();
@@ -101,7 +114,6 @@ impl Run {
             hash: region.trace.hash(),
             trace: region.trace.lines(),
             requests: region.trace.requests(),
-            tally: region.lambda.tally(),
             took,
             simulated: region.since_start(),
             real: began.elapsed(),

@@ -115,7 +115,7 @@ impl Scenario {
         };
         let world = Arc::new(World::new(region.clone(), 0));
         check::plant(&world).await;
-        let sweeping = region.sweep();
+        let sweeping = region.sweep(Duration::from_millis(crate::model::SWEEP_MS));
         let submit = Submit::to("s3://output/sums").with_items_per_split(1).with_partitions(self.partitions);
         let mut sums = BTreeMap::<u64, u64>::new();
         (0..tasks).for_each(|n| *sums.entry(n % 100).or_default() += n);
@@ -133,7 +133,7 @@ impl Scenario {
         for (what, count) in served {
             requests.entry(what).and_modify(|all| *all -= count);
         }
-        let jobs = check::ends(&world).await;
+        let jobs = check::ends(&world, Duration::ZERO).await;
         sweeping.abort();
         tokio::time::sleep(8 * HOUR).await;
         check::outputs(&world, &jobs).await;

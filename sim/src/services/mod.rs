@@ -106,10 +106,10 @@ impl Asked {
         }
     }
 
-    /// Returns whether it reads or writes an input, whose bytes may stand for more: an object of a user's, or made items.
-    pub fn is_of_input(&self) -> bool {
+    /// Returns whether it reads an input, whose bytes may stand for more: an object of a user's, or made items.
+    pub fn reads_input(&self) -> bool {
         let path = self.parts.uri.path();
-        path.starts_with("/input/") || path.ends_with("/items")
+        self.operation == "GET" && (path.starts_with("/input/") || path.ends_with("/items"))
     }
 
     /// Returns how many bytes of an object the request moves, as far as it says so.
