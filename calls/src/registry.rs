@@ -63,7 +63,7 @@ impl Functions {
             return self;
         }
         let body = move |context: &Context, input: &[u8]| {
-            let input = codec::decode_foreign::<F::Input>(input).map_err(|e| {
+            let input = codec::decode::<F::Input>(input).map_err(|e| {
                 Error::new(Code::CallInput, format!("reading the input: {e}"))
                     .with_hint("the functions hold another version of the input's type: build or deploy them again")
             })?;

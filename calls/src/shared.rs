@@ -81,7 +81,7 @@ impl<T: Value + Sync> Shared<T> {
         }
         let body = context.objects().get(&self.bucket, &self.key, None).await?;
         let item = items::read(&body).map_err(|e| e.context(format!("shared data {}", self.key)))?;
-        let value: Arc<T> = Arc::new(codec::decode_foreign(item.payload).map_err(|e| self.stale(&e.to_string()))?);
+        let value: Arc<T> = Arc::new(codec::decode(item.payload).map_err(|e| self.stale(&e.to_string()))?);
         kept.push_back(Kept { key: self.key.clone(), value: value.clone(), bytes: self.bytes });
         let most = memory_bytes(context.memory_mb(), SHARED_PERCENT);
         while kept.len() > 1 && kept.iter().map(|kept| kept.bytes).sum::<u64>() > most {

@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names one job: letters, digits and `-`, so that it can stand in any S3 key and DynamoDB key.
+/// Names one job: letters, digits and `-`, so that it can stand in any S3 key, DynamoDB key and file name. What is read as an id
+/// is checked, wherever it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct JobId(String);
 
 impl JobId {
@@ -44,15 +46,21 @@ impl FromStr for JobId {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = crate::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
         let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if fits {
-            Ok(JobId(text.to_owned()))
-        } else {
-            Err(crate::Error::new(
-                crate::Code::JobId,
-                format!("{text:?} is not a job id: letters, digits and '-' only, at most 64"),
-            ))
+            return Ok(JobId(text));
         }
+        let shown: String = text.chars().take(80).collect();
+        let message = format!("{shown:?} is not a job id: letters, digits and '-' only, at most 64");
+        Err(crate::Error::new(crate::Code::JobId, message))
     }
 }
 

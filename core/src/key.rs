@@ -6,6 +6,7 @@
 //! crate, whose encoding of tuples and structs sorts field by field.
 
 use crate::error::{Code, Error, Result};
+use bytes::Buf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -47,7 +48,39 @@ pub trait Key: Serialize + DeserializeOwned + Ord + Send + 'static {
     /// # Errors
     /// Returns [`Error::Corrupt`] (`key-decode`) when the bytes are not an encoding of this type.
     fn decode(bytes: &[u8]) -> Result<Self> {
-        memcomparable::from_slice(bytes).map_err(|e| Error::new(Code::KeyDecode, format!("decoding a key: {e}")))
+        let mut deserializer = memcomparable::Deserializer::new(Endless { bytes, beyond: false });
+        let key = Self::deserialize(&mut deserializer);
+        let Endless { bytes: rest, beyond } = deserializer.into_inner();
+        let why = match key {
+            _ if beyond => "it ends early".to_owned(),
+            Ok(_) if !rest.is_empty() => format!("{} bytes left over", rest.len()),
+            Ok(key) => return Ok(key),
+            Err(e) => e.to_string(),
+        };
+        Err(Error::new(Code::KeyDecode, format!("decoding a key: {why}")))
+    }
+}
+
+/// Bytes with zeros behind them. `memcomparable` panics where its input ends too early; a zero ends whatever it reads: lists,
+/// options and strings.
+struct Endless<'a> {
+    bytes: &'a [u8],
+    /// Whether more was read than there is.
+    beyond: bool,
+}
+
+impl Buf for Endless<'_> {
+    fn remaining(&self) -> usize {
+        usize::MAX
+    }
+
+    fn chunk(&self) -> &[u8] {
+        if self.bytes.is_empty() { &[0; 16] } else { self.bytes }
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.beyond |= n > self.bytes.len();
+        self.bytes = self.bytes.get(n..).unwrap_or_default();
     }
 }
 
@@ -167,6 +200,29 @@ mod tests {
         b.encode(&mut y).unwrap();
         assert_eq!(a.cmp(&b), x.cmp(&y), "{a:?} {b:?}");
         assert_eq!(K::decode(&x).unwrap(), a);
+    }
+
+    /// `memcomparable` panics at these.
+    #[test]
+    fn a_key_that_ends_early_or_late_is_an_error() {
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+        enum Long {
+            Named(String, Option<i64>),
+            Listed { list: Vec<(u8, bool)>, c: char, n: u128 },
+        }
+        impl Key for Long {}
+        let listed = Long::Listed { list: vec![(1, true), (2, false)], c: 'ß', n: 1 << 100 };
+        for key in [Long::Named("a city of some length".into(), Some(-7)), listed] {
+            let mut bytes = vec![];
+            key.encode(&mut bytes).unwrap();
+            assert_eq!(Long::decode(&bytes).unwrap(), key);
+            for cut in 0..bytes.len() {
+                assert_eq!(Long::decode(&bytes[..cut]).unwrap_err().code(), "key-decode", "cut at {cut}");
+            }
+            bytes.push(0);
+            assert!(Long::decode(&bytes).unwrap_err().to_string().ends_with("1 bytes left over"));
+        }
+        assert!(<(bool, u8)>::decode(&[]).is_err() && char::decode(&[0, 0]).is_err());
     }
 
     proptest! {

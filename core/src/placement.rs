@@ -6,7 +6,7 @@
 //! includes the time that functions wait longer for it.
 
 use crate::prices;
-use crate::wire::record::Placement;
+use crate::wire::record::{INLINE_BYTES_MAX, Placement};
 
 /// How much longer an S3 request takes than a DynamoDB request, in seconds: small ones take about 20 ms and 5 ms.
 const S3_WAIT_S: f64 = 0.015;
@@ -25,7 +25,7 @@ pub fn place(run_bytes: &[u64], bytes_max: Option<u64>) -> Placement {
         return Placement::Nowhere;
     }
     let inline = match bytes_max {
-        Some(most) => total <= most,
+        Some(most) => total <= most.min(INLINE_BYTES_MAX),
         None => {
             run_bytes.iter().all(|n| *n <= INLINE_RUN_BYTES_MAX) && inline_cost(run_bytes) <= object_cost(run_bytes)
         }

@@ -131,7 +131,7 @@ pub(super) fn run_by<J: Job>(
             return Err(stopped());
         }
         let pairs = pairs_of(&chunk.bytes)?;
-        for (key, value) in crate::codec::decode_foreign::<Vec<(J::Key, J::Value)>>(&pairs)? {
+        for (key, value) in crate::codec::decode::<Vec<(J::Key, J::Value)>>(&pairs)? {
             emitter.emit(&key, value).map_err(|e| e.into_error(Code::MapFailed))?;
         }
         Ok(1)

@@ -81,7 +81,7 @@ impl<T: Value> Format for Items<T> {
         while at < extent.bytes.len() {
             let here = |error: Error| UserError::from(error).at(at);
             let item = items::read(&extent.bytes[at..]).map_err(here)?;
-            let value = crate::codec::decode_foreign::<T>(item.payload).map_err(|e| {
+            let value = crate::codec::decode::<T>(item.payload).map_err(|e| {
                 // The checksum is right, so the bytes are as they were written, but as another type.
                 here(
                     Error::new(Code::ItemType, format!("reading item {}: {e}", item.number))

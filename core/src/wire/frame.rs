@@ -41,6 +41,15 @@ pub trait Framed: Serialize + DeserializeOwned {
     const KIND: Kind;
     /// The version of the layout; raise it with every change.
     const VERSION: u8;
+
+    /// Checks what a type cannot say, such as that one field is not larger than another. It is called for what was read, before
+    /// anybody relies on it.
+    ///
+    /// # Errors
+    /// Returns what is wrong, in words.
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 impl Framed for Error {
@@ -65,15 +74,15 @@ pub fn write<T: Framed>(record: &T) -> Result<Vec<u8>> {
 /// Reads a record; `name` names it in errors.
 ///
 /// # Errors
-/// Returns [`Error::Corrupt`] (`frame-corrupt`, `value-decode`) when the bytes are damaged, and [`Error::StaleDeployment`]
+/// Returns [`Error::Corrupt`] (`frame-corrupt`, `value-decode`) when the bytes are damaged or no such record can be, and [`Error::StaleDeployment`]
 /// (`frame-version`) when they are of another version.
 pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
-    let corrupt = |what: &str| Err(Error::new(Code::FrameCorrupt, format!("reading {name}: {what}")));
+    let corrupt = |what: &str| Error::new(Code::FrameCorrupt, format!("reading {name}: {what}"));
     let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
-        return corrupt("too short");
+        return Err(corrupt("too short"));
     };
     if header[..4] != *b"KNGL" || header[4] != T::KIND as u8 {
-        return corrupt("not what it should be");
+        return Err(corrupt("not what it should be"));
     }
     if header[5] != T::VERSION {
         return Err(Error::new(
@@ -83,9 +92,11 @@ pub fn read<T: Framed>(bytes: &[u8], name: &str) -> Result<T> {
         .with_hint("driver and functions are of different versions: deploy again"));
     }
     if header[8..] != crc32fast::hash(payload).to_le_bytes() {
-        return corrupt("the checksum is wrong");
+        return Err(corrupt("the checksum is wrong"));
     }
-    crate::codec::decode(payload).map_err(|e| e.context(format!("reading {name}")))
+    let record: T = crate::codec::decode(payload).map_err(|e| e.context(format!("reading {name}")))?;
+    record.check().map_err(corrupt)?;
+    Ok(record)
 }
 
 #[cfg(test)]

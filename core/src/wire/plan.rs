@@ -25,12 +25,23 @@ pub struct Split {
 impl Framed for Split {
     const KIND: Kind = Kind::Split;
     const VERSION: u8 = 1;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        if self.ranges.is_empty() {
+            return Err("a split without a range");
+        }
+        if self.ranges.iter().any(|range| range.from > range.to || range.to > range.size) {
+            return Err("a range that does not lie in its object");
+        }
+        let bytes = self.ranges.iter().try_fold(0, |sum: u64, range| sum.checked_add(range.to - range.from));
+        bytes.map(drop).ok_or("a split of more bytes than can be counted")
+    }
 }
 
 impl Split {
     /// Returns how many bytes all ranges have.
     pub fn bytes(&self) -> u64 {
-        self.ranges.iter().map(|r| r.to - r.from).sum()
+        self.ranges.iter().map(|r| r.to.saturating_sub(r.from)).fold(0, u64::saturating_add)
     }
 }
 
@@ -148,8 +159,8 @@ impl PlanIndex {
 pub fn read(bytes: &[u8]) -> Result<(Vec<Split>, Inputs)> {
     let index = PlanIndex::read(bytes)?;
     let part = |from: u64, to: u64| {
-        bytes
-            .get(from as usize..to as usize)
+        let at = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+        at.and_then(|(from, to)| bytes.get(from..to))
             .ok_or_else(|| Error::new(Code::PlanCorrupt, "reading the plan: it ends early"))
     };
     let mut splits = Vec::with_capacity(index.0.len());

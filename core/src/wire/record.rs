@@ -47,16 +47,18 @@ pub struct Requests {
     pub again: u64,
 }
 
+/// Sums that cannot be stay at the largest number: they are for reports, and a stored number must not end who adds it up.
 impl std::ops::AddAssign for Requests {
     fn add_assign(&mut self, other: Self) {
-        self.s3_put += other.s3_put;
-        self.s3_get += other.s3_get;
-        self.s3_delete += other.s3_delete;
-        self.dynamodb += other.dynamodb;
-        self.write_milliunits += other.write_milliunits;
-        self.read_milliunits += other.read_milliunits;
-        self.lambda += other.lambda;
-        self.again += other.again;
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.s3_put, other.s3_put);
+        add(&mut self.s3_get, other.s3_get);
+        add(&mut self.s3_delete, other.s3_delete);
+        add(&mut self.dynamodb, other.dynamodb);
+        add(&mut self.write_milliunits, other.write_milliunits);
+        add(&mut self.read_milliunits, other.read_milliunits);
+        add(&mut self.lambda, other.lambda);
+        add(&mut self.again, other.again);
     }
 }
 
@@ -78,7 +80,7 @@ pub struct Usage {
 impl Usage {
     /// Returns what Lambda bills for it, in GB-seconds: the time of init and run, times the memory.
     pub fn gb_seconds(&self) -> f64 {
-        (self.ran_ms + self.init_ms) as f64 / 1e3 * f64::from(self.memory_mb) / 1024.0
+        self.ran_ms.saturating_add(self.init_ms) as f64 / 1e3 * f64::from(self.memory_mb) / 1024.0
     }
 }
 
@@ -124,7 +126,20 @@ pub struct MapRecord {
 impl Framed for MapRecord {
     const KIND: Kind = Kind::MapRecord;
     const VERSION: u8 = 1;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        // Whoever reads runs by their keys counts their items by this.
+        match self.placement {
+            Placement::Inline if self.run_bytes > INLINE_BYTES_MAX => {
+                Err("inline runs of more bytes than may lie there")
+            }
+            _ => Ok(()),
+        }
+    }
 }
+
+/// The most bytes of an attempt that may lie inline, whatever a job asks for (1 GiB): they are held in memory.
+pub const INLINE_BYTES_MAX: u64 = 1 << 30;
 
 /// A committed reduce attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +167,13 @@ pub struct ReduceRecord {
 impl Framed for ReduceRecord {
     const KIND: Kind = Kind::ReduceRecord;
     const VERSION: u8 = 2;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        match &self.upload {
+            Some(upload) if upload.etags.len() > ETAGS_MAX => Err("an upload with more ETags than a record holds"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A multipart upload whose bytes are all sent but which nobody has completed: it is not an object yet. It can be completed or
@@ -185,6 +207,10 @@ pub struct RunIndex {
 impl Framed for RunIndex {
     const KIND: Kind = Kind::RunIndex;
     const VERSION: u8 = 1;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        if self.ends.is_sorted() { Ok(()) } else { Err("a run that ends before it starts") }
+    }
 }
 
 impl RunIndex {

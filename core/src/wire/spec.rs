@@ -74,6 +74,12 @@ pub enum Then {
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
     const VERSION: u8 = 5;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
+        let prefix = &self.output.prefix;
+        if prefix.is_empty() || prefix.ends_with('/') { Ok(()) } else { Err("an output that is not a folder") }
+    }
 }
 
 /// One input: objects of one bucket.

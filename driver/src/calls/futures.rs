@@ -288,7 +288,7 @@ impl<O> fmt::Debug for CallFuture<O> {
 /// Returns the result of a call that has ended.
 fn value<O: Value>(state: &State, call: usize) -> Result<O> {
     match state.ended(call) {
-        Some(ended) => codec::decode_foreign(&ended.value?).map_err(|e| {
+        Some(ended) => codec::decode(&ended.value?).map_err(|e| {
             Error::new(Code::CallOutput, format!("reading the result of call {call}: {e}"))
                 .with_hint("the functions hold another version of the output's type: build or deploy them again")
         }),
