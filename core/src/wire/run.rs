@@ -14,7 +14,8 @@
 //! varint   = seven bits a byte, low bits first, the high bit set on all but the last
 //! ```
 //!
-//! A reader whose bytes end before `end` reports a truncated run; it never takes that for a short run.
+//! A reader whose bytes end before `end` reports a truncated run; it never takes that for a short run. Keys ascend, also from
+//! one block to the next: a merge relies on that, so a reader reports a run whose keys do not.
 //! The golden file is `core/tests/golden/run-v1.bin`.
 
 use crate::error::{Code, Error, Result};
@@ -30,6 +31,12 @@ const BLOCK_HEADER_BYTES: usize = 12;
 
 /// The largest block that a reader accepts, in bytes: a block may hold one pair of the largest size.
 const BLOCK_BYTES_MAX: usize = crate::limits::KEY_BYTES_MAX + crate::limits::VALUE_BYTES_MAX + (1 << 20);
+
+/// How many bytes of a block are given room at once: a length is believed only as far as its bytes have come.
+const READ_BYTES: usize = 1 << 20;
+
+/// The most that LZ4 makes of one byte: a byte adds up to 255 to the length of a match.
+const LZ4_RATIO_MAX: usize = 255;
 
 /// How the blocks of a run are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -280,43 +287,47 @@ impl<R: Read> RunReader<R> {
     /// Goes to the next pair. Returns `false` at the end of the run.
     ///
     /// # Errors
-    /// Returns [`Error::Corrupt`] when a checksum, a length or the number of pairs is wrong (`run-corrupt`) or the run ends
-    /// early (`run-truncated`), and [`Error::Service`] (`run-read`) when the source cannot be read.
+    /// Returns [`Error::Corrupt`] when a checksum, a length, the order of the keys or the number of pairs is wrong
+    /// (`run-corrupt`) or the run ends early (`run-truncated`), and [`Error::Service`] (`run-read`) when the source cannot be
+    /// read.
     #[inline]
     pub fn advance(&mut self) -> Result<bool> {
-        if self.at == self.block.len() && !self.next_block()? {
+        if self.at == self.block.len() {
+            return self.first_of_block();
+        }
+        self.parse().map_err(|what| self.corrupt(what))?;
+        self.pairs += 1;
+        Ok(true)
+    }
+
+    /// Goes to the first pair of the next block, whose key is whole.
+    fn first_of_block(&mut self) -> Result<bool> {
+        if !self.next_block()? {
             return Ok(false);
         }
-        match self.parse() {
-            Some(()) => {
-                self.pairs += 1;
-                Ok(true)
-            }
-            None => Err(self.corrupt("a pair is not whole")),
+        let before = std::mem::take(&mut self.key);
+        self.parse().map_err(|what| self.corrupt(what))?;
+        if self.key < before {
+            return Err(self.corrupt(DISORDER));
         }
+        self.pairs += 1;
+        Ok(true)
     }
 
     #[inline]
-    fn parse(&mut self) -> Option<()> {
-        let block = &self.block;
-        let mut at = self.at;
-        let shared = read_varint(block, &mut at)?;
-        let rest = read_varint(block, &mut at)?;
-        let value_bytes = read_varint(block, &mut at)?;
-        if shared > self.key.len() {
-            return None;
+    fn parse(&mut self) -> std::result::Result<(), &'static str> {
+        let Some(pair) = pair_at(&self.block, self.at) else { return Err(TORN) };
+        let key_rest = &self.block[pair.key_at..pair.value.start];
+        let Some(replaced) = self.key.get(pair.shared..) else { return Err(TORN) };
+        // What both keys share is equal, so the rest decides.
+        if key_rest < replaced {
+            return Err(DISORDER);
         }
-        let value_at = at.checked_add(rest)?;
-        let end = value_at.checked_add(value_bytes)?;
-        let key_rest = block.get(at..value_at)?;
-        if end > block.len() {
-            return None;
-        }
-        self.key.truncate(shared);
+        self.key.truncate(pair.shared);
         self.key.extend_from_slice(key_rest);
-        self.value = value_at..end;
-        self.at = end;
-        Some(())
+        self.at = pair.value.end;
+        self.value = pair.value;
+        Ok(())
     }
 
     #[cold]
@@ -330,11 +341,16 @@ impl<R: Read> RunReader<R> {
         let field = |n: usize| u32::from_le_bytes([header[n], header[n + 1], header[n + 2], header[n + 3]]);
         let (raw_bytes, stored_bytes, crc) = (field(0) as usize, field(4) as usize, field(8));
         let end = raw_bytes == 0;
-        if raw_bytes > BLOCK_BYTES_MAX || stored_bytes > if end { 8 } else { raw_bytes } || (end && stored_bytes != 8) {
+        let fits = if end { stored_bytes == 8 } else { stored_bytes <= raw_bytes };
+        if raw_bytes > BLOCK_BYTES_MAX || !fits || raw_bytes / LZ4_RATIO_MAX > stored_bytes {
             return Err(self.corrupt("a block's length is wrong"));
         }
-        self.stored.resize(stored_bytes, 0);
-        read_exact(&mut self.source, &mut self.stored, &self.name)?;
+        self.stored.clear();
+        while self.stored.len() < stored_bytes {
+            let at = self.stored.len();
+            self.stored.resize(stored_bytes.min(at + READ_BYTES), 0);
+            read_exact(&mut self.source, &mut self.stored[at..], &self.name)?;
+        }
         if crc32fast::hash(&self.stored) != crc {
             return Err(self.corrupt("a block's checksum is wrong"));
         }
@@ -354,7 +370,6 @@ impl<R: Read> RunReader<R> {
             }
         }
         self.at = 0;
-        self.key.clear();
         Ok(true)
     }
 
@@ -369,6 +384,27 @@ impl<R: Read> RunReader<R> {
     pub fn value(&self) -> &[u8] {
         &self.block[self.value.clone()]
     }
+}
+
+const TORN: &str = "a pair is not whole";
+const DISORDER: &str = "its keys are not in order";
+
+/// Where the parts of a pair lie in its block.
+struct PairAt {
+    shared: usize,
+    key_at: usize,
+    value: std::ops::Range<usize>,
+}
+
+/// Finds the pair that starts here, if the block has all of it.
+#[inline(always)]
+fn pair_at(block: &[u8], mut at: usize) -> Option<PairAt> {
+    let shared = read_varint(block, &mut at)?;
+    let rest = read_varint(block, &mut at)?;
+    let value_bytes = read_varint(block, &mut at)?;
+    let value_at = at.checked_add(rest)?;
+    let end = value_at.checked_add(value_bytes)?;
+    (end <= block.len()).then_some(PairAt { shared, key_at: at, value: value_at..end })
 }
 
 fn read_exact(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<()> {

@@ -198,6 +198,48 @@ fn blocks_and_pairs_that_are_not_what_they_say_are_refused() {
 }
 
 #[test]
+fn keys_that_do_not_ascend_are_refused_within_a_block_and_from_one_to_the_next() {
+    let plain = |raw: &[u8]| block(raw.len(), raw);
+    for blocks in [
+        vec![plain(&[0, 1, 0, b'b', 0, 1, 0, b'a'])],
+        vec![plain(&[0, 2, 0, b'a', b'b', 1, 1, 0, b'a'])],
+        vec![plain(&[0, 2, 0, b'a', b'b', 1, 0, 0])],
+        vec![plain(&[0, 1, 0, b'b']), plain(&[0, 1, 0, b'a'])],
+        vec![plain(&[0, 2, 0, b'a', b'b']), plain(&[0, 1, 0, b'a'])],
+    ] {
+        let parts: Vec<&[u8]> = blocks.iter().map(|block| &block[..]).collect();
+        let error = refusal(&run(&[&parts[..], &[&end(2)]].concat()));
+        assert!(error.to_string().ends_with("after 1 pairs: its keys are not in order"), "{error}");
+    }
+    // Equal keys may follow each other.
+    let equal = run(&[&plain(&[0, 1, 0, b'a', 1, 0, 0]), &plain(&[0, 1, 0, b'a']), &end(3)]);
+    assert_eq!(read(&equal).unwrap(), vec![(b"a".to_vec(), vec![]); 3]);
+}
+
+#[test]
+fn a_block_is_given_room_only_as_its_bytes_come() {
+    struct Counted<'a>(&'a [u8], usize);
+    impl std::io::Read for Counted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.1 = self.1.max(buffer.len());
+            self.0.read(buffer)
+        }
+    }
+    // A gigabyte, of which nothing is there.
+    let raw_bytes = 1u32 << 30;
+    let bytes = run(&[&raw_bytes.to_le_bytes(), &raw_bytes.to_le_bytes(), &[0; 4]]);
+    let mut source = Counted(&bytes, 0);
+    let error = RunReader::open(&mut source, "it").unwrap().advance().unwrap_err();
+    assert_eq!((error.code(), source.1), ("run-truncated", 1 << 20));
+    // LZ4 cannot make a gigabyte of 4 MB.
+    let packed = run(&[&raw_bytes.to_le_bytes(), &(4u32 << 20).to_le_bytes(), &[0; 4]]);
+    assert!(refusal(&packed).to_string().contains("a block's length is wrong"));
+    // But it makes very much of little, when that is all alike.
+    let alike = [(vec![7; 3 << 20], vec![9; 3 << 20])];
+    assert_eq!(read(&written(&alike, Compression::Lz4)).unwrap(), alike);
+}
+
+#[test]
 fn what_a_source_says_of_a_failed_read_is_handed_on() {
     struct Fails(Option<Error>);
     impl std::io::Read for Fails {
