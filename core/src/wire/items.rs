@@ -195,9 +195,9 @@ pub fn read_index(bytes: &[u8], items_bytes: u64) -> Result<Vec<u64>> {
     if crc32fast::hash(body).to_le_bytes() != *crc {
         return Err(corrupt("the checksum is wrong"));
     }
-    let numbers: Vec<u64> =
-        body[8..].chunks_exact(8).map(|b| b.try_into().map(u64::from_le_bytes).unwrap_or(0)).collect();
-    let (count, ends) = numbers.split_first().ok_or_else(|| corrupt("too short"))?;
+    let (numbers, rest) = body[8..].as_chunks::<8>();
+    let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    let (count, ends) = numbers.split_first().filter(|_| rest.is_empty()).ok_or_else(|| corrupt("not whole"))?;
     let rises = ends.iter().zip(std::iter::once(&0).chain(ends)).all(|(end, before)| end > before);
     if ends.len() as u64 != *count || !rises || ends.last().copied().unwrap_or(0) != items_bytes {
         return Err(corrupt("its splits do not tile the items"));
@@ -311,5 +311,12 @@ mod tests {
             let error = read_index(&index(count, ends), 40).unwrap_err();
             assert!(error.to_string().contains("its splits do not tile the items"), "{what}: {error}");
         }
+        // Bytes behind the last number.
+        let mut longer = index(2, &[13, 40]);
+        longer.truncate(longer.len() - 4);
+        longer.extend([0; 5]);
+        let crc = crc32fast::hash(&longer);
+        longer.extend(crc.to_le_bytes());
+        assert!(read_index(&longer, 40).unwrap_err().to_string().contains("not whole"));
     }
 }

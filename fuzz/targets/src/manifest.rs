@@ -1,0 +1,108 @@
+//! Manifests, claims and the sums that make a manifest: whatever was stored, sums that do not agree are an error, and a manifest
+//! is what the records say. Input: which of them; the bytes.
+
+use crate::input::Input;
+use crate::{Seed, golden};
+use kinglet_core::ids::JobId;
+use kinglet_core::manifest::{Manifest, Pieces, reconcile};
+use kinglet_core::wire::frame;
+use kinglet_core::wire::owner::{OWNER, Owner};
+use kinglet_core::wire::plan::{self, Inputs, ObjectRange, Split};
+use kinglet_core::wire::record::{MapRecord, ReduceRecord};
+use kinglet_core::wire::spec::{JobSpec, MANIFEST, part_job};
+use kinglet_core::{ByteRange, codec};
+
+/// What a job has stored by its end.
+type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<ReduceRecord>);
+
+const JOB: &str = "19aa5440eb0-f0a9c3d5e7ab";
+
+pub(crate) fn run(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    match input.byte() {
+        0 => {
+            if let Ok(manifest) = serde_json::from_slice::<Manifest>(input.0) {
+                let text = serde_json::to_vec(&manifest).expect("what was read can be written");
+                let again: Manifest = serde_json::from_slice(&text).expect("what was written can be read");
+                assert_eq!(again, manifest);
+                manifest.parts.iter().for_each(|part| drop(part_job(&part.name)));
+            }
+        }
+        1 => {
+            if let Ok(owner) = Owner::read(input.0, OWNER) {
+                let again = owner.to_bytes().expect("what was read can be written");
+                assert_eq!(Owner::read(&again, OWNER).expect("what was written can be read"), owner);
+                for job in owner.heritage().iter().map(|heritage| &heritage.job) {
+                    file_name(job);
+                }
+            }
+        }
+        _ => {
+            if let Ok(stored) = codec::decode::<Stored>(input.0) {
+                reconciled(&stored);
+            }
+        }
+    }
+}
+
+/// An id that was read names a file, and nothing else.
+fn file_name(job: &JobId) {
+    assert_eq!(job.as_str().parse::<JobId>().as_ref(), Ok(job));
+    assert!(!job.as_str().contains(['/', '.', '\0']) && !job.as_str().is_empty());
+}
+
+fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
+    let job: JobId = JOB.parse().expect("an id");
+    let Ok(manifest) = reconcile(&job, spec, inputs, splits, maps, reduces) else { return };
+    let exactly = |numbers: &mut dyn Iterator<Item = u64>| numbers.map(u128::from).sum::<u128>();
+    let (maps, bytes) = (|| maps.iter().flatten(), u128::from(manifest.bytes));
+    assert_eq!(exactly(&mut maps().map(|record| record.bytes_read)), bytes);
+    assert_eq!(exactly(&mut maps().map(|record| record.bytes_assigned)), bytes);
+    assert_eq!(exactly(&mut maps().map(|record| record.records)), manifest.records.into());
+    assert_eq!(exactly(&mut maps().map(|record| record.pairs_out)), manifest.pairs.into());
+    assert_eq!(exactly(&mut reduces.iter().map(|record| record.pairs_in)), manifest.pairs.into());
+    assert_eq!(exactly(&mut manifest.parts.iter().map(|part| part.bytes)), manifest.bytes_out.into());
+    assert_eq!(manifest.parts.len(), reduces.len());
+    for part in &manifest.parts {
+        assert_eq!(part_job(&part.name), Some(job.clone()), "{MANIFEST} names a part that is another's");
+    }
+    let text = serde_json::to_vec_pretty(&manifest).expect("a manifest can be written");
+    assert_eq!(serde_json::from_slice::<Manifest>(&text).expect("it can be read"), manifest);
+}
+
+/// What a job of two splits has stored that all agrees.
+fn whole() -> Stored {
+    let spec: JobSpec = frame::read(golden!("spec-v5.bin"), "the golden spec").expect("a spec");
+    let spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
+    let (_, inputs) = plan::read(golden!("plan-v1.bin")).expect("the golden plan");
+    let range = |from, to| ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to };
+    let splits = [(0, 5), (5, 10)].map(|(from, to)| Split { ranges: vec![range(from, to)] });
+    let records = golden!("records-v2.bin");
+    let second = 1 + records[1..].windows(4).position(|bytes| bytes == b"KNGL").expect("a second frame");
+    let third = second + 1 + records[second + 1..].windows(4).position(|bytes| bytes == b"KNGL").expect("a third");
+    let map: MapRecord = frame::read(&records[..second], "a map record").expect("a record");
+    let reduce: ReduceRecord = frame::read(&records[second..third], "a reduce record").expect("a record");
+    let map = |from: u64, to: u64| MapRecord {
+        bytes_assigned: 5,
+        bytes_read: to - from,
+        taken: Some(ByteRange { from, to }),
+        pairs_out: 1,
+        remainder: None,
+        ..map.clone()
+    };
+    let maps = vec![vec![map(0, 7)], vec![map(7, 10)]];
+    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![reduce])
+}
+
+pub(crate) fn seeds() -> Vec<Seed> {
+    let of = |which: u8, bytes: &[u8]| [&[which], bytes].concat();
+    let stored = whole();
+    let (spec, inputs, splits, maps, reduces) = &stored;
+    let job = JOB.parse().expect("an id");
+    let manifest = reconcile(&job, spec, inputs, splits, maps, reduces).expect("sums that agree");
+    vec![
+        Seed::new("manifest", of(0, &serde_json::to_vec(&manifest).expect("a manifest"))),
+        Seed::new("owner", of(1, golden!("owner-v1.json"))),
+        Seed::new("stored", of(2, &codec::encode(&stored).expect("what was stored"))),
+    ]
+}
