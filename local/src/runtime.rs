@@ -1,6 +1,7 @@
 //! The three servers put together: started in a few milliseconds, on loopback and on ports that the system chooses, with all
 //! data under one directory that is removed when the runtime stops.
 
+use crate::dynamodb;
 use crate::gate::{Gates, Service};
 use crate::lambda::{CpuShare, Function, Host, HostError, HostOptions};
 use crate::s3::{self, BucketKind, CreateBucketError, Keys, Store};
@@ -152,7 +153,7 @@ impl Runtime {
                 tokio::spawn(s3::serve(s3, store.clone(), keys.clone(), stopping(stopped.clone())));
                 let (dynamodb, dynamodb_url) = listen().await?;
                 let database = dynoxide::Database::memory().map_err(|e| StartError::DynamoDb(e.to_string()))?;
-                tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, stopping(stopped.clone())));
+                tokio::spawn(dynamodb::serve(dynamodb, database, keys.clone(), stopping(stopped.clone())));
                 (s3_url, dynamodb_url)
             }
         };
@@ -192,7 +193,7 @@ impl Runtime {
             cpu: options.cpu,
             enforce_memory: options.enforce_memory,
             region: REGION.to_owned(),
-            ..HostOptions::new(dir.path().join("lambda"), &keys.access_key)
+            ..HostOptions::new(dir.path().join("lambda"), keys.clone())
         };
         let host = Host::start(lambda, host_options, functions.collect()).await?;
         for warning in host.warnings() {

@@ -1,9 +1,8 @@
 //! The part of Lambda's own API that a driver needs: *Invoke*, *GetFunction*, *GetFunctionConfiguration*, *ListFunctions*
 //! (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
 //!
-//! A request must name the known access key in a signature of version 4; otherwise it gets 403, as on AWS. The signature
-//! itself is not verified: the host listens on loopback, and the check is to catch requests that were sent unsigned or with
-//! somebody's real credentials.
+//! A request that is not signed with the known keys gets 403, as on AWS; `signature` says what is checked. A body that is too
+//! large to be read is refused for that, whoever sent it.
 
 use super::{
     faults::Fault,
@@ -17,9 +16,10 @@ use super::{
     run,
     shared::{FunctionState, Shared},
 };
+use crate::signature::{self, Unsigned};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::de::IgnoredAny;
@@ -64,7 +64,16 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Reply {
 
 async fn route(shared: Arc<Shared>, request: Request<Incoming>, request_id: Arc<str>) -> Result<Reply, Refused> {
     let (head, body) = request.into_parts();
-    check_key(&head.headers, &shared.options.access_key)?;
+    let body = read_body(body, SYNC_PAYLOAD_BYTES_MAX).await;
+    let signed = match &body {
+        Body::Whole(payload) => signature::check(&head, payload, "lambda", &shared.options.keys),
+        Body::TooLarge(_) | Body::Broken => Ok(()),
+    };
+    signed.map_err(|unsigned| match unsigned {
+        Unsigned::Missing => Refused::NoKey,
+        Unsigned::OtherKey => Refused::WrongKey,
+        Unsigned::Wrong => Refused::WrongSignature,
+    })?;
     let path = head.uri.path().strip_prefix(FUNCTIONS).ok_or(Refused::NoSuchCall)?.trim_matches('/');
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     if name.is_empty() {
@@ -83,7 +92,7 @@ async fn invoke(
     shared: &Arc<Shared>,
     function: usize,
     headers: &HeaderMap,
-    body: Incoming,
+    body: Body,
     request_id: Arc<str>,
 ) -> Result<Reply, Refused> {
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -95,8 +104,11 @@ async fn invoke(
             return Err(Refused::InvalidParameter(format!("{other} is not an invocation type")));
         }
     };
-    let payload = match read_body(body, bytes_max).await {
+    let payload = match body {
         Body::Whole(payload) if payload.is_empty() => Bytes::from_static(b"{}"),
+        Body::Whole(payload) if payload.len() > bytes_max => {
+            return Err(Refused::TooLarge { bytes: payload.len(), bytes_max });
+        }
         Body::Whole(payload) => payload,
         Body::TooLarge(bytes) => return Err(Refused::TooLarge { bytes, bytes_max }),
         Body::Broken => return Err(Refused::InvalidContent("the body ended early".into())),
@@ -175,19 +187,6 @@ fn resolve(shared: &Shared, name: &str, query: Option<&str>) -> Result<usize, Re
     let qualifier = qualifier.map_or("$LATEST".into(), |qualifier| percent_decode_str(qualifier).decode_utf8_lossy());
     let found = found.copied().filter(|_| qualifier == "$LATEST");
     found.ok_or_else(|| Refused::NoSuchFunction(format!("{name}:{qualifier}")))
-}
-
-/// Checks the access key in `AWS4-HMAC-SHA256 Credential=<access key>/<date>/<region>/lambda/aws4_request, …`.
-fn check_key(headers: &HeaderMap, access_key: &str) -> Result<(), Refused> {
-    let authorization = headers.get(AUTHORIZATION).ok_or(Refused::NoKey)?;
-    let credential = authorization.to_str().ok().and_then(|value| {
-        let fields = value.strip_prefix("AWS4-HMAC-SHA256")?;
-        fields.split(',').find_map(|field| field.trim().strip_prefix("Credential="))?.split_once('/')
-    });
-    match credential {
-        Some((key, _)) if key == access_key => Ok(()),
-        _ => Err(Refused::WrongKey),
-    }
 }
 
 fn list(shared: &Shared) -> Reply {

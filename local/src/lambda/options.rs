@@ -1,6 +1,7 @@
 //! The options of the host: the functions, and how to run them.
 
 use super::limits;
+use crate::signature::Keys;
 use std::{
     ffi::OsString,
     io,
@@ -104,15 +105,15 @@ pub struct HostOptions {
     pub region: String,
     /// Account number in ARNs.
     pub account: String,
-    /// Access key that requests must be signed with.
-    pub access_key: String,
+    /// Keys that requests must be signed with.
+    pub keys: Keys,
 }
 
 impl HostOptions {
     /// Returns Lambda's defaults, but with short waits between the retries of events (0.2 s and 0.4 s, where Lambda waits one
     /// and two minutes) and eight invocations at once, both of which suit a laptop.
     #[must_use]
-    pub fn new(dir: impl AsRef<Path>, access_key: impl Into<String>) -> Self {
+    pub fn new(dir: impl AsRef<Path>, keys: Keys) -> Self {
         Self {
             dir: dir.as_ref().to_path_buf(),
             concurrency_max: 8,
@@ -122,7 +123,7 @@ impl HostOptions {
             enforce_memory: false,
             region: "us-east-1".into(),
             account: "000000000000".into(),
-            access_key: access_key.into(),
+            keys,
         }
     }
 }

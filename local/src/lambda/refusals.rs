@@ -13,6 +13,8 @@ pub(super) enum Refused {
     NoKey,
     /// The request is signed, but not with the known key.
     WrongKey,
+    /// The request is signed with the known key, but not with its secret, or for another request.
+    WrongSignature,
     /// The payload, or the client context, is not JSON.
     InvalidContent(String),
     InvalidParameter(String),
@@ -53,6 +55,10 @@ impl Refused {
             Refused::WrongKey => {
                 let document = json!({ "message": "The security token included in the request is invalid." });
                 (StatusCode::FORBIDDEN, "UnrecognizedClientException", document)
+            }
+            Refused::WrongSignature => {
+                let message = "The request signature we calculated does not match the signature you provided.";
+                (StatusCode::FORBIDDEN, "InvalidSignatureException", json!({ "message": message }))
             }
             Refused::InvalidContent(why) => {
                 let document = by_user(format!("Could not parse request body into json: {why}"));

@@ -20,6 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use crate::signature::Keys;
+
 use super::Store;
 use super::service::Service;
 
@@ -31,15 +33,6 @@ const READ_BUFFER_BYTES_MAX: usize = 1 << 20;
 const DRAIN_MS_MAX: u64 = 2_000;
 /// The pause after `accept` failed, which is nearly always "too many open files".
 const ACCEPT_RETRY_MS: u64 = 20;
-
-/// The one pair of keys that requests to this server are signed with.
-#[derive(Clone)]
-pub struct Keys {
-    /// The access key id.
-    pub access_key: String,
-    /// The secret access key.
-    pub secret_key: String,
-}
 
 #[async_trait]
 impl S3Auth for Keys {

@@ -75,11 +75,21 @@ async fn bad_requests_get_lambdas_own_errors() {
         let answer = rig.send(line, headers, body.as_bytes()).await;
         (answer.status, answer.header("x-amzn-errortype").to_owned())
     };
-    let other_key = SIGNED.replace("test-key", "AKIAREAL");
+    let signed = |body: &[u8], keys| signature::tests::signed(post, "localhost", body, "lambda", &keys);
+    let [date, other_key] = signed(b"{}", Keys { access_key: "AKIAREAL".to_owned(), ..keys() });
+    let [_, other_secret] = signed(b"{}", Keys { secret_key: "guessed".to_owned(), ..keys() });
+    let [_, other_body] = signed(b"{\"x\": 1}", keys());
     let dry_run = rig.invoke_with("f", &["x-amz-invocation-type: DryRun"], json!({})).await;
     assert_eq!((dry_run.status, dry_run.body.len()), (204, 0));
     assert_eq!(error(post, &[], "{}").await, (403, "MissingAuthenticationTokenException".into()));
-    assert_eq!(error(post, &[&other_key], "{}").await, (403, "UnrecognizedClientException".into()));
+    assert_eq!(error(post, &[&date, &other_key], "{}").await, (403, "UnrecognizedClientException".into()));
+    for wrong in [other_secret, other_body] {
+        assert_eq!(error(post, &[&date, &wrong], "{}").await, (403, "InvalidSignatureException".into()), "{wrong}");
+    }
+    assert_eq!(
+        error("GET /2015-03-31/functions/f", &[], "").await,
+        (403, "MissingAuthenticationTokenException".into())
+    );
     assert_eq!(error(post, &[SIGNED], "{no").await, (400, "InvalidRequestContentException".into()));
     let kind = "x-amz-invocation-type: Later";
     assert_eq!(error(post, &[SIGNED, kind], "{}").await, (400, "InvalidParameterValueException".into()));
@@ -123,7 +133,7 @@ async fn a_function_that_lambda_would_refuse_is_refused() {
         let mut f = function("f");
         change(&mut f);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = HostOptions::new(dir.path(), "test-key");
+        let options = HostOptions::new(dir.path(), keys());
         Host::start(listener, options, vec![f, function("g")]).await.unwrap_err().to_string()
     };
     assert!(refused(|f| f.name = "a b".into()).await.contains("function a b"));

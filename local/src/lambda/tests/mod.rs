@@ -12,6 +12,7 @@ mod invoke;
 mod lifecycle;
 
 use super::*;
+use crate::signature::{self, Keys};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use std::{collections::HashMap, path::PathBuf, time::Duration};
@@ -24,8 +25,12 @@ use tokio::{
 
 /// The longest wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
-const SIGNED: &str = "authorization: AWS4-HMAC-SHA256 Credential=test-key/20260101/us-east-1/lambda/aws4_request, \
-                      SignedHeaders=host, Signature=00";
+/// Stands for the headers that sign a request.
+const SIGNED: &str = "signed";
+
+fn keys() -> Keys {
+    Keys { access_key: "test-key".to_owned(), secret_key: "test-secret".to_owned() }
+}
 
 /// A host with its directory.
 struct Rig {
@@ -76,7 +81,7 @@ impl Rig {
     /// Starts a host with quick retries and a long init phase, changed as the test wants.
     async fn start(functions: Vec<Function>, change: impl FnOnce(&mut HostOptions)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = HostOptions::new(dir.path().join("host"), "test-key");
+        let mut options = HostOptions::new(dir.path().join("host"), keys());
         options.async_retry_delays = vec![Duration::from_millis(10); 2];
         options.init_timeout = PATIENCE;
         change(&mut options);
@@ -123,7 +128,14 @@ async fn send(address: String, line: &str, headers: &[&str], body: &[u8]) -> Ans
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut head = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for header in headers {
-        head += &format!("{header}\r\n");
+        match *header {
+            SIGNED => {
+                for header in signature::tests::signed(line, "localhost", body, "lambda", &keys()) {
+                    head += &format!("{header}\r\n");
+                }
+            }
+            header => head += &format!("{header}\r\n"),
+        }
     }
     head += &format!("content-length: {}\r\n\r\n", body.len());
     stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
