@@ -28,6 +28,7 @@
 //! | `example` | the example project's program does what the README says |
 //! | `examples` | the other example projects' programs give what another way of finding it gives |
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
+//! | `keys` | the embedded servers answer nobody without the runtime's keys; what is printed holds no secret |
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
 //! | `prose` | the numbers on the pages and in the help are the constants', and the files that pages name are there |
 //! | `template` | what `template.yaml` says about the code that it deploys is so |
@@ -56,6 +57,7 @@ mod gate;
 mod hull;
 mod items;
 mod jobs_api;
+mod keys;
 mod ledger;
 mod machine;
 mod memory;

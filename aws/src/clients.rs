@@ -7,6 +7,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_smithy_http_client::tls;
 use aws_types::service_config::ServiceConfigKey;
+use std::fmt;
 use std::sync::Arc;
 
 /// The clients of S3, DynamoDB and Lambda, and the meter that counts their requests.
@@ -27,7 +28,7 @@ pub struct Clients {
 }
 
 /// The servers to use in place of AWS, and the credentials for them. The embedded runtime hands one of these out.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoints {
     /// The URL of S3.
     pub s3: String,
@@ -47,6 +48,16 @@ pub struct Wire {
     pub http: aws_sdk_s3::config::SharedHttpClient,
     /// The machine's wall clock.
     pub time: aws_types::sdk_config::SharedTimeSource,
+}
+
+/// Without the secret, as what is printed is often kept.
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Endpoints { s3, dynamodb, lambda, region, keys: (access_key, _) } = self;
+        let mut shown = f.debug_struct("Endpoints");
+        shown.field("s3", s3).field("dynamodb", dynamodb).field("lambda", lambda).field("region", region);
+        shown.field("access_key", access_key).finish_non_exhaustive()
+    }
 }
 
 /// How often the SDK tries a request. Throttling is normal at the start of a large job.

@@ -8,6 +8,7 @@ use kinglet_aws::Conductor;
 use kinglet_aws::deployed::Buckets;
 use kinglet_core::Registry;
 use kinglet_local::{REGION, Runtime, Servers};
+use std::fmt;
 use std::sync::Arc;
 
 /// Runs jobs and calls functions on a stack: the embedded runtime or AWS.
@@ -30,7 +31,7 @@ pub struct StackInfo {
 }
 
 /// The servers of an embedded runtime, on loopback, and the keys to them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Endpoints {
     /// The URL of S3.
@@ -45,6 +46,16 @@ pub struct Endpoints {
     pub access_key: String,
     /// The secret access key.
     pub secret_key: String,
+}
+
+/// Without the secret, as what is printed is often kept.
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Endpoints { s3_url, dynamodb_url, lambda_url, region, access_key, secret_key: _ } = self;
+        let mut shown = f.debug_struct("Endpoints");
+        shown.field("s3_url", s3_url).field("dynamodb_url", dynamodb_url).field("lambda_url", lambda_url);
+        shown.field("region", region).field("access_key", access_key).finish_non_exhaustive()
+    }
 }
 
 impl From<Endpoints> for Servers {

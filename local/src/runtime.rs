@@ -6,7 +6,10 @@ use crate::gate::{Gates, Service};
 use crate::lambda::{CpuShare, Function, Host, HostError, HostOptions};
 use crate::s3::{self, BucketKind, CreateBucketError, Keys, Store};
 use std::ffi::OsString;
+use std::fmt;
+use std::fs::Permissions;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +37,7 @@ pub struct Options {
 }
 
 /// S3 and DynamoDB servers that run already, and the keys that they accept. The Lambda host accepts the same keys.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Servers {
     /// The URL of S3.
     pub s3_url: String,
@@ -46,8 +49,18 @@ pub struct Servers {
     pub secret_key: String,
 }
 
+/// Without the secret, as what is printed is often kept.
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Servers { s3_url, dynamodb_url, access_key, secret_key: _ } = self;
+        let mut shown = f.debug_struct("Servers");
+        shown.field("s3_url", s3_url).field("dynamodb_url", dynamodb_url).field("access_key", access_key);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// A function to host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FunctionOptions {
     /// Its name.
     pub name: String,
@@ -63,6 +76,17 @@ pub struct FunctionOptions {
     pub timeout: Duration,
     /// The function that takes the records of its failed events.
     pub on_failure: Option<String>,
+}
+
+/// With the names of its environment's variables only, of which any may hold a secret.
+impl fmt::Debug for FunctionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FunctionOptions { name, program, args, env, memory_mb, timeout, on_failure } = self;
+        let env: Vec<_> = env.iter().map(|(name, _)| name).collect();
+        let mut shown = f.debug_struct("FunctionOptions");
+        shown.field("name", name).field("program", program).field("args", args).field("env", &env);
+        shown.field("memory_mb", memory_mb).field("timeout", timeout).field("on_failure", on_failure).finish()
+    }
 }
 
 /// Why the runtime could not start.
@@ -130,7 +154,10 @@ impl Runtime {
         let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
         let directory = |source| StartError::Directory { dir: parent.clone(), source };
         std::fs::create_dir_all(&parent).map_err(directory)?;
-        let dir = tempfile::Builder::new().prefix("kinglet-").tempdir_in(&parent).map_err(directory)?;
+        // Objects, logs and the functions' `/tmp` lie in it, on a machine that others may use.
+        let mut private = tempfile::Builder::new();
+        private.prefix("kinglet-").permissions(Permissions::from_mode(0o700));
+        let dir = private.tempdir_in(&parent).map_err(directory)?;
         let store = Store::open(dir.path()).map_err(directory)?;
         let keys = match &options.servers {
             Some(servers) => Keys { access_key: servers.access_key.clone(), secret_key: servers.secret_key.clone() },

@@ -18,6 +18,7 @@ use kinglet_core::{Code, Error, Result};
 use kinglet_local::Runtime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -38,7 +39,7 @@ pub(crate) struct Record {
 }
 
 /// How to reach the embedded runtime of a running program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RuntimeAddress {
     /// The URLs of S3, DynamoDB and Lambda.
     pub(crate) urls: [String; 3],
@@ -56,6 +57,13 @@ pub(crate) struct RuntimeAddress {
     /// The job's output, if it is a directory: cleaning removes what the job left there if its program was killed.
     #[serde(default)]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// Without the keys, as what is printed is often kept.
+impl fmt::Debug for RuntimeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeAddress").field("urls", &self.urls).field("logs", &self.logs).finish_non_exhaustive()
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -27,6 +27,7 @@ use tokio::{
     process::{Child, Command},
     sync::mpsc,
 };
+use uuid::Uuid;
 
 /// Counts a process that is being started, so that a stop waits for it.
 struct Starting<'a>(&'a Shared);
@@ -62,7 +63,8 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     std::fs::create_dir_all(&tmp)?;
 
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let runtime_api = listener.local_addr()?.to_string();
+    let secret = Uuid::new_v4().simple().to_string();
+    let runtime_api = format!("{}/{secret}", listener.local_addr()?);
     let (output, input) = io::pipe()?;
     let log = Log::create(&shared.options.dir.join("logs").join(format!("{stream}.log")), output.into())?;
     let group = create_group(shared, number, state.spec.memory_mb);
@@ -82,7 +84,7 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
     }
 
     let (sender, events) = mpsc::unbounded_channel();
-    let runtime = Arc::new(runtime_api::State::new(sender.clone()));
+    let runtime = Arc::new(runtime_api::State::new(&secret, sender.clone()));
     let environment = Arc::new(Environment::new(number, function, pid, log, runtime));
     shared.environment_started(&environment);
     let belongings = Belongings { group, home, sender };

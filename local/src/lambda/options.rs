@@ -4,13 +4,13 @@ use super::limits;
 use crate::signature::Keys;
 use std::{
     ffi::OsString,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// A function: a program that speaks the Lambda Runtime API, and what `template.yaml` would say about it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Function {
     /// Name by which it is invoked: letters, digits, `-` and `_`, at most 64.
     pub name: String,
@@ -31,6 +31,17 @@ pub struct Function {
     pub concurrency_max: Option<u32>,
     /// On-failure destination: the function that is handed the record of an event that failed for good, as an event.
     pub on_failure: Option<String>,
+}
+
+/// With the names of its environment's variables only: some hold credentials.
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        let mut shown = f.debug_struct("Function");
+        shown.field("name", &self.name).field("program", &self.program).field("args", &self.args).field("env", &env);
+        shown.field("memory_mb", &self.memory_mb).field("timeout", &self.timeout).field("tmp_mb", &self.tmp_mb);
+        shown.field("concurrency_max", &self.concurrency_max).field("on_failure", &self.on_failure).finish()
+    }
 }
 
 impl Function {
@@ -167,4 +178,18 @@ pub enum HostError {
     /// The listener cannot be used.
     #[error("reading the listener's address: {0}")]
     Listener(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_printed_without_the_values_of_its_environment() {
+        let env = vec![("AWS_SECRET_ACCESS_KEY".to_owned(), "whispered".to_owned())];
+        let function = Function { env, ..Function::new("f", "/bin/true") };
+        let keys = Keys { access_key: "id".to_owned(), secret_key: "whispered".to_owned() };
+        let shown = format!("{function:?} {:?}", HostOptions::new("/tmp", keys));
+        assert!(shown.contains("AWS_SECRET_ACCESS_KEY") && !shown.contains("whispered"), "{shown}");
+    }
 }

@@ -2,6 +2,9 @@
 //!
 //! `next` is a long poll: its reply is the next event. When the host dies the poll breaks, and `lambda_runtime` ends the
 //! process; that is how idle workers end with the host.
+//!
+//! The protocol has no signatures. So that no other process of the machine takes or answers events, the worker is told an address
+//! with a random first segment of the path, which its environment alone holds: `127.0.0.1:PORT/<random>`.
 
 use super::{
     http::{Body, Reply, json, json_bytes, read_body, serve as serve_connection},
@@ -19,10 +22,10 @@ use tokio::{
     task::JoinSet,
 };
 
-const PREFIX: &str = "/2018-06-01/runtime/";
-
 /// Where the process is in its loop.
 pub(super) struct State {
+    /// What stands before every call: the random segment and the API's own path.
+    prefix: String,
     progress: Mutex<Progress>,
     delivered: Notify,
     events: mpsc::UnboundedSender<Event>,
@@ -39,8 +42,10 @@ struct Progress {
 }
 
 impl State {
-    pub(super) fn new(events: mpsc::UnboundedSender<Event>) -> Self {
-        Self { progress: Mutex::default(), delivered: Notify::new(), events }
+    /// Returns the state of a process that is told the path `secret`.
+    pub(super) fn new(secret: &str, events: mpsc::UnboundedSender<Event>) -> Self {
+        let prefix = format!("/{secret}/2018-06-01/runtime/");
+        Self { prefix, progress: Mutex::default(), delivered: Notify::new(), events }
     }
 
     /// Hands an invocation to a process that is ready.
@@ -88,7 +93,7 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
-    let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
+    let Some(path) = head.uri.path().strip_prefix(&state.prefix) else {
         return not_found();
     };
     let state = &*state;

@@ -19,6 +19,27 @@ async fn a_worker_that_exits_is_told_of_and_replaced() {
     rig.host.stop().await;
 }
 
+/// The Runtime API cannot be asked by who finds its port, but does not know the path that the worker was told.
+#[tokio::test]
+async fn another_process_cannot_play_the_worker() {
+    let rig = Rig::start(vec![function("f")], |_| ()).await;
+    let first = rig.invoke("f", json!({})).await.json();
+    let (address, secret) = first["api"].as_str().unwrap().split_once('/').unwrap();
+    assert_eq!(secret.len(), 32);
+    let other = "0".repeat(32);
+    for path in ["", &other, &secret[..31]].map(|secret| format!("/{secret}/2018-06-01/runtime").replace("//", "/")) {
+        for call in [
+            format!("GET {path}/invocation/next"),
+            format!("POST {path}/init/error"),
+            format!("POST {path}/invocation/1/response"),
+        ] {
+            assert_eq!(send(address.to_owned(), &call, &[], b"{}").await.status, 404, "{call}");
+        }
+    }
+    assert_eq!(rig.invoke("f", json!({})).await.json()["runs"], 2, "the worker lives on");
+    rig.host.stop().await;
+}
+
 #[tokio::test]
 async fn a_worker_that_dies_while_idle_costs_no_invocation() {
     let rig = Rig::start(vec![function("f")], |_| ()).await;

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 
-connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+address, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].split("/", 1)
+connection = http.client.HTTPConnection(address)
 tmp = os.environ["TMPDIR"]
 
 
 def call(method, path, document=None):
     body = None if document is None else json.dumps(document)
-    connection.request(method, "/2018-06-01/runtime/" + path, body)
+    connection.request(method, f"/{secret}/2018-06-01/runtime/{path}", body)
     reply = connection.getresponse()
     return reply.headers, reply.read()
 
@@ -52,6 +53,7 @@ def handle(event, headers):
         "child": child,
         "runs": append(os.path.join(tmp, "runs")),
         "names": sorted(os.environ),
+        "api": os.environ["AWS_LAMBDA_RUNTIME_API"],
         "headers": {name.lower(): value for name, value in headers.items()},
         "event": event,
     }
