@@ -7,7 +7,7 @@ use crate::ledger::{
 };
 use crate::runs::{MapAttempt, Placed};
 use bytes::Bytes;
-use kinglet_core::ids::{AttemptId, JobId, Piece, TaskIdx};
+use kinglet_core::ids::{AttemptId, JobId, TaskIdx};
 use kinglet_core::ledger::{JobView, PieceAt, calls_after};
 use kinglet_core::limits::CALLS_CANCELLED_MAX;
 use kinglet_core::wire::calls::{self, CallHead};
@@ -25,7 +25,7 @@ impl Conductor {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn start_rest(&self, event: MapEvent, start: Position) -> Result<()> {
-        let piece = Piece(event.piece.0 + 1);
+        let piece = event.piece.next()?;
         let calls_max = event.calls_max.map(|most| calls_after(event.number, most));
         let rest =
             MapEvent { piece, number: 0, start: Some(start), bytes_max: None, calls_max, larger: false, ..event };
@@ -45,11 +45,11 @@ impl Conductor {
         let split = self.split(job, view.plan.as_deref().unwrap_or_default(), plan).await?;
         let corrupt = || Error::new(Code::PlanCorrupt, format!("job {job}: task {} has no calls", task.0));
         let range = split.ranges.first().ok_or_else(corrupt)?;
-        let from = start.map_or(range.from, |start| start.offset);
+        let from = start.map_or(range.from, |start| start.offset).max(range.from);
         let to = range.to.min(from + items::HEADER_BYTES as u64);
         let header = self.objects.get(&self.stack.work_bucket, &range.key, Some((from, to))).await?;
         let items::Header { bytes, number: call } = items::header(&header).ok_or_else(corrupt)?;
-        let end = from + bytes as u64;
+        let end = from.checked_add(bytes as u64).filter(|end| *end <= range.to).ok_or_else(corrupt)?;
 
         let now = self.now();
         let failed = Some(error.clone());

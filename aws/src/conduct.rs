@@ -2,6 +2,7 @@
 
 use crate::conductor::{Conductor, plan_of};
 use crate::ledger::Says;
+use crate::objects::SMALL_BYTES_MAX;
 use crate::output::Publication;
 use crate::replies::Pause;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -355,7 +356,7 @@ impl Conductor {
         let key = Self::plan_key(job, plan_of(job, view)?);
         let (spec, bytes, maps, reduces) = tokio::try_join!(
             self.spec(job),
-            self.objects.get(&self.stack.work_bucket, &key, None),
+            self.objects.get_whole(&self.stack.work_bucket, &key, SMALL_BYTES_MAX),
             self.ledger.committed::<MapRecord>(job, view.map_tasks),
             self.ledger.committed::<ReduceRecord>(job, view.partitions),
         )?;

@@ -5,7 +5,7 @@ use crate::beside::Beside;
 use crate::clients::Clients;
 use crate::functions::{FunctionNames, Functions};
 use crate::ledger::Ledger;
-use crate::objects::Objects;
+use crate::objects::{Objects, SMALL_BYTES_MAX};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::frame;
@@ -108,7 +108,7 @@ impl Conductor {
     /// Returns `object-missing` when the spec is gone, `frame-version` when another version of Kinglet wrote it, or a service
     /// error of S3.
     pub async fn spec(&self, job: &JobId) -> Result<JobSpec> {
-        let bytes = self.objects.get(&self.stack.work_bucket, &Self::spec_key(job), None).await?;
+        let bytes = self.objects.get_whole(&self.stack.work_bucket, &Self::spec_key(job), SMALL_BYTES_MAX).await?;
         frame::read(&bytes, &format!("the spec of job {job}"))
     }
 

@@ -118,13 +118,27 @@ pub enum Completed {
 /// larger object has a key that no one else writes to.
 const READ_BACK_BYTES_MAX: usize = 4 << 20;
 
-/// Returns S3's time in milliseconds.
+/// The most bytes of a claim or a manifest (1 GiB), which are read whole: anybody may have put something else in their place.
+pub const SMALL_BYTES_MAX: u64 = 1 << 30;
+
+/// Refuses an object that is larger than it can be, before it is read. S3 always says how long a body is.
+fn check_size(at: Address<'_>, bytes: Option<i64>, bytes_max: u64) -> Result<()> {
+    match bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
+        Some(bytes) if bytes > bytes_max => {
+            let message = format!("reading {at}: it has {bytes} bytes, where at most {bytes_max} were expected");
+            Err(Error::new(Code::ObjectTooLarge, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// An object and the metadata that it was written with.
 pub(crate) struct Head {
     pub(crate) object: Listed,
     pub(crate) metadata: HashMap<String, String>,
 }
 
+/// Returns S3's time in milliseconds.
 fn modified(at: Option<&DateTime>) -> Timestamp {
     Timestamp(at.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000)
 }
@@ -174,16 +188,35 @@ impl Objects {
     /// Reads a whole object, or its bytes `from..to`, into memory.
     ///
     /// # Errors
-    /// Returns `object-missing` when there is no such object; or a service error (`access-denied`, `throttled`,
+    /// Returns `object-missing` when there is no such object; `object-too-large` when more comes than was asked for; or a service
+    /// error (`access-denied`, `throttled`,
     /// `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn get(&self, bucket: &str, key: &str, range: Option<(u64, u64)>) -> Result<Bytes> {
+        let bytes_max = range.map_or(u64::MAX, |(from, to)| to.saturating_sub(from));
+        if bytes_max == 0 {
+            return Ok(Bytes::new()); // There is no way to ask for nothing.
+        }
+        self.get_up_to(bucket, key, range, bytes_max).await
+    }
+
+    /// Reads a whole object of which we know that it cannot be larger than `bytes_max`.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; `object-too-large` is returned before the object is read.
+    pub(crate) async fn get_whole(&self, bucket: &str, key: &str, bytes_max: u64) -> Result<Bytes> {
+        self.get_up_to(bucket, key, None, bytes_max).await
+    }
+
+    async fn get_up_to(&self, bucket: &str, key: &str, range: Option<(u64, u64)>, bytes_max: u64) -> Result<Bytes> {
         let doing = self.doing(format!("reading s3://{bucket}/{key}"));
         let mut tries = 0;
         loop {
             tries += 1;
             let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
             let got = self.s3.get_object().bucket(bucket).key(key).set_range(range).send().await;
-            match got.map_err(|e| doing.failed(&e))?.body.collect().await {
+            let got = got.map_err(|e| doing.failed(&e))?;
+            check_size(Address { bucket, key }, got.content_length, bytes_max)?;
+            match got.body.collect().await {
                 Ok(body) => return Ok(body.into_bytes()),
                 Err(e) if tries == BODY_TRIES => {
                     return Err(Error::new(Code::Body, format!("reading s3://{bucket}/{key}: {}", causes(&e))));
@@ -258,7 +291,7 @@ impl Objects {
     /// Reads a small object with its ETag; `None` if there is none.
     ///
     /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+    /// Returns `object-too-large` when it has more than [`SMALL_BYTES_MAX`]; or a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn read_small(&self, bucket: &str, key: &str) -> Result<Option<Read>> {
         let doing = self.doing(format!("reading s3://{bucket}/{key}"));
         let mut tries = 0;
@@ -269,6 +302,7 @@ impl Objects {
                 Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => return Ok(None),
                 Err(e) => return Err(doing.failed(&e)),
             };
+            check_size(Address { bucket, key }, got.content_length, SMALL_BYTES_MAX)?;
             let (etag, modified) = (got.e_tag.unwrap_or_default(), modified(got.last_modified.as_ref()));
             match got.body.collect().await {
                 Ok(body) => return Ok(Some(Read { bytes: body.into_bytes(), etag, modified })),

@@ -147,6 +147,19 @@ pub struct Partition(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Piece(pub u16);
 
+impl Piece {
+    /// Returns the piece after this one.
+    ///
+    /// # Errors
+    /// Returns [`Error::Limit`](crate::Error::Limit) (`too-many-pieces`) after the last that can be numbered.
+    pub fn next(self) -> crate::Result<Self> {
+        let next = self.0.checked_add(1).map(Piece);
+        next.ok_or_else(|| {
+            crate::Error::new(crate::Code::TooManyPieces, format!("no piece can follow piece {}", self.0))
+        })
+    }
+}
+
 /// One execution of one task. The number says which try it is. The nonce tells executions of the same try apart, such as when
 /// Lambda delivers an asynchronous event twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

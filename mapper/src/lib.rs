@@ -12,7 +12,7 @@ use kinglet_aws::runs::{MapAttempt, MapRuns, Placed};
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::budget::{MAP_TIME_KEPT_PERCENT, MAPPED_PAIRS_PERCENT, memory_bytes};
 use kinglet_core::engine::map::{MapOptions, Mapped};
-use kinglet_core::ids::{JobId, Piece};
+use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::log::Did;
@@ -107,7 +107,7 @@ impl Work for Mapping {
         if batch_of(&task.spec).is_some() {
             return task.conductor().start_rest(event, start).await;
         }
-        let piece = Piece(event.piece.0 + 1);
+        let piece = event.piece.next()?;
         let rest = MapEvent { piece, number: 0, start: Some(start), bytes_max: None, ..event };
         task.conductor().functions.start(&Event::Map(rest)).await
     }

@@ -9,7 +9,7 @@ use super::request::{Keyed, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Partition, Stage, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
-use kinglet_core::limits::JOB_MS_MAX;
+use kinglet_core::limits::{JOB_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result};
@@ -186,11 +186,17 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
             beside.push(frame::read(bytes, &format!("{name} of job {job}"))?);
         }
     }
+    let (map_tasks, partitions) = (small("map_tasks"), small("partitions"));
+    if u64::from(map_tasks) > MAP_TASKS_MAX || partitions > PARTITIONS_MAX {
+        // Whoever reads its tasks would ask for as many items.
+        let message = format!("reading job {job}: {map_tasks} map tasks and {partitions} partitions, which no job has");
+        return Err(Error::new(Code::FrameCorrupt, message));
+    }
     Ok(JobView {
         phase,
         phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)).into(),
-        map_tasks: small("map_tasks"),
-        partitions: small("partitions"),
+        map_tasks,
+        partitions,
         input: InputSize { objects: count("objects"), bytes: count("bytes") },
         calls: read_number(item, "calls").map(|count| CallsView { count, per_task: small("calls_per_task").max(1) }),
         cancelled: match item.get("cancelled") {
@@ -212,4 +218,80 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         error: error.transpose()?,
         beside,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+        let phase = ("phase".to_owned(), text(Phase::Mapping.as_str()));
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).chain([phase]).collect()
+    }
+
+    /// Every attribute as something else than what was written: an error or a default, and nothing of its size.
+    #[test]
+    fn an_item_that_was_damaged_is_read_or_refused() {
+        let job: JobId = "j-1".parse().unwrap();
+        let names = [
+            "phase",
+            "at0",
+            "at3",
+            "map_tasks",
+            "partitions",
+            "objects",
+            "calls",
+            "calls_per_task",
+            "cancelled",
+            "tries_max",
+            "timeout_ms",
+            "ms_max",
+            "plan",
+            "turn",
+            "turn_at",
+            "sent",
+            "manifest_upload",
+            "ending",
+            "program",
+            "error",
+            "usage1",
+            "usage4",
+            "published",
+            "writes_output",
+        ];
+        let values = [
+            text(""),
+            text("../../x"),
+            AttributeValue::N("18446744073709551616".to_owned()),
+            AttributeValue::N("-1".to_owned()),
+            AttributeValue::N("1e3".to_owned()),
+            AttributeValue::Ns(vec!["4294967296".to_owned(), "x".to_owned()]),
+            AttributeValue::Null(true),
+            flag(true),
+            crate::ledger::binary(vec![]),
+            crate::ledger::binary(b"KNGL".to_vec()),
+            number(u64::MAX),
+        ];
+        for name in names {
+            for value in &values {
+                if let Ok(view) = view(&job, &item(&[(name, value.clone())])) {
+                    assert!(u64::from(view.map_tasks) <= MAP_TASKS_MAX && view.partitions <= PARTITIONS_MAX, "{name}");
+                    assert!(view.cancelled.is_empty() && view.error.is_none() && view.program.is_none(), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_of_more_tasks_than_any_has_is_refused() {
+        let job: JobId = "j-1".parse().unwrap();
+        let of = |maps: u64, partitions: u32| {
+            view(&job, &item(&[("map_tasks", number(maps)), ("partitions", number(partitions))]))
+        };
+        assert_eq!(of(MAP_TASKS_MAX, PARTITIONS_MAX).unwrap().map_tasks, 100_000);
+        for damaged in [of(MAP_TASKS_MAX + 1, 1), of(1, PARTITIONS_MAX + 1), of(u64::MAX, 1)] {
+            let error = damaged.unwrap_err();
+            assert!(error.is(Code::FrameCorrupt) && error.to_string().contains("job j-1"), "{error}");
+        }
+    }
 }

@@ -188,11 +188,10 @@ impl Ledger {
 /// Parses a try from its key and attributes. Returns `None` if the key is not a try's.
 fn read_try(item: &Item) -> Result<Option<GroupTry>> {
     let mut parts = read_text(item, "sk").unwrap_or_default().split('#').skip(1);
-    let mut part = || parts.next().and_then(|n| n.parse::<u32>().ok());
-    let (Some(task), Some(piece), Some(number)) = (part(), part(), part()) else {
-        return Ok(None);
-    };
-    Ok(Some(GroupTry { task: TaskIdx(task), piece: Piece(piece as u16), view: view(item, number as u16)? }))
+    let mut part = || parts.next();
+    let (Some(task), Some(piece), Some(number)) = (part(), part(), part()) else { return Ok(None) };
+    let (Ok(task), Ok(piece), Ok(number)) = (task.parse(), piece.parse(), number.parse()) else { return Ok(None) };
+    Ok(Some(GroupTry { task: TaskIdx(task), piece: Piece(piece), view: view(item, number)? }))
 }
 
 fn view(item: &Item, number: u16) -> Result<TryView> {

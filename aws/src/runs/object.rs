@@ -5,12 +5,13 @@
 use super::s3::{Bodies, push};
 use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
 use crate::ledger::Committed;
+use crate::objects::SMALL_BYTES_MAX;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{AttemptId, JobId, Partition};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::{Error, Result};
+use kinglet_core::Result;
 use std::sync::Arc;
 
 /// How many GETs of results are under way at once.
@@ -76,10 +77,11 @@ impl Place for Object {
     }
 
     fn read_results<'a>(&'a self, store: RunStore<'a>, batches: &'a [&'a Batch]) -> BoxFuture<'a, Result<Vec<Bytes>>> {
-        let keys: Vec<String> = batches.iter().map(|batch| runs_key(store.job, batch.attempt())).collect();
+        let wanted: Vec<(String, u64)> =
+            batches.iter().map(|batch| (runs_key(store.job, batch.attempt()), batch.record.run_bytes)).collect();
         Box::pin(async move {
-            stream::iter(keys.into_iter().map(Ok::<_, Error>))
-                .map(|key| async move { store.get(&key?).await })
+            stream::iter(wanted)
+                .map(|(key, bytes)| async move { store.get(&key, bytes).await })
                 .buffered(PARALLEL)
                 .try_collect()
                 .await
@@ -96,6 +98,6 @@ impl Place for Object {
     }
 
     fn read_reduced<'a>(&'a self, store: RunStore<'a>, attempt: AttemptId) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(async move { store.get(&reduced_key(store.job, attempt)).await.map(Some) })
+        Box::pin(async move { store.get(&reduced_key(store.job, attempt), SMALL_BYTES_MAX).await.map(Some) })
     }
 }

@@ -31,9 +31,9 @@ impl RunStore<'_> {
         upload.finish().await.map(drop)
     }
 
-    /// Reads an object of the work bucket.
-    pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
-        self.conductor.objects.get(&self.conductor.stack.work_bucket, key, None).await
+    /// Reads an object of the work bucket that has at most this many bytes.
+    pub(super) async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {
+        self.conductor.objects.get_whole(&self.conductor.stack.work_bucket, key, bytes_max).await
     }
 }
 

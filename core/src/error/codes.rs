@@ -665,6 +665,9 @@ codes! {
     }
 
     Corrupt, Never {
+        ObjectTooLarge = "object-too-large",
+            "An object of Kinglet's own has more bytes than were written to it.",
+            "See that nothing else writes to the stack's bucket, and remove what else has the name of a manifest or a claim.";
         Unreconciled = "unreconciled",
             "The sums of the job do not agree, so nothing was published.",
             "Report it: this is a defect.";

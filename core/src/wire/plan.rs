@@ -176,6 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_split_lies_in_its_objects() {
+        let range = |size, from, to| ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size, from, to };
+        let read = |ranges| frame::read::<Split>(&frame::write(&Split { ranges }).unwrap(), "it");
+        assert!(read(vec![range(10, 0, 10), range(10, 3, 3)]).is_ok());
+        let whole = range(u64::MAX, 0, u64::MAX);
+        for ranges in [vec![], vec![range(10, 4, 3)], vec![range(10, 0, 11)], vec![whole.clone(), whole]] {
+            assert_eq!(read(ranges.clone()).unwrap_err().code(), "frame-corrupt", "{ranges:?}");
+        }
+    }
+
+    #[test]
     fn golden_and_back() {
         let range = ObjectRange { input_idx: 0, key: "k".into(), etag: "\"e\"".into(), size: 10, from: 0, to: 5 };
         let splits = vec![

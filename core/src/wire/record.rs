@@ -87,6 +87,24 @@ impl Usage {
 impl Framed for Usage {
     const KIND: Kind = Kind::Usage;
     const VERSION: u8 = 1;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        let Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again } =
+            self.requests;
+        countable(&[self.started_at.0, self.ran_ms, self.init_ms, s3_put, s3_get, s3_delete, dynamodb])?;
+        countable(&[write_milliunits, read_milliunits, lambda, again])
+    }
+}
+
+/// The largest number that a record may hold: 17 TB, or 557 years in milliseconds. The sums of half a million records can then be
+/// counted.
+const COUNT_MAX: u64 = 1 << 44;
+
+fn countable(numbers: &[u64]) -> std::result::Result<(), &'static str> {
+    match numbers.iter().all(|n| *n <= COUNT_MAX) {
+        true => Ok(()),
+        false => Err("a number that no attempt can have counted"),
+    }
 }
 
 /// A committed map attempt.
@@ -128,6 +146,10 @@ impl Framed for MapRecord {
     const VERSION: u8 = 1;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
+        let MapRecord { bytes_assigned, bytes_read, records, rejected, pairs_emitted, pairs_out, run_bytes, .. } =
+            *self;
+        countable(&[bytes_assigned, bytes_read, records, rejected, pairs_emitted, pairs_out, run_bytes, self.spills])?;
+        self.usage.check()?;
         // Whoever reads runs by their keys counts their items by this.
         match self.placement {
             Placement::Inline if self.run_bytes > INLINE_BYTES_MAX => {
@@ -169,6 +191,8 @@ impl Framed for ReduceRecord {
     const VERSION: u8 = 2;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
+        countable(&[self.runs, self.pairs_in, self.keys, self.records_out, self.bytes_out])?;
+        self.usage.check()?;
         match &self.upload {
             Some(upload) if upload.etags.len() > ETAGS_MAX => Err("an upload with more ETags than a record holds"),
             _ => Ok(()),
@@ -297,6 +321,41 @@ mod tests {
             all += of(n);
         }
         assert_eq!(all, of(111));
+    }
+
+    #[test]
+    fn what_no_attempt_can_have_written_is_not_read() {
+        let attempt = AttemptId { number: 1, nonce: 2 };
+        let usage = Usage::default();
+        let map = MapRecord {
+            attempt,
+            bytes_assigned: COUNT_MAX,
+            taken: None,
+            bytes_read: 0,
+            crc32: 0,
+            records: 0,
+            rejected: 0,
+            pairs_emitted: 0,
+            pairs_out: 0,
+            run_bytes: INLINE_BYTES_MAX,
+            placement: Placement::Inline,
+            spills: 0,
+            remainder: None,
+            usage,
+        };
+        let says = |record: &MapRecord| {
+            frame::read::<MapRecord>(&frame::write(record).unwrap(), "it").map_err(|e| e.to_string())
+        };
+        assert_eq!(says(&map), Ok(map.clone()));
+        let beyond = says(&MapRecord { records: COUNT_MAX + 1, ..map.clone() }).unwrap_err();
+        assert_eq!(beyond, "reading it: a number that no attempt can have counted");
+        let usage = Usage { ran_ms: u64::MAX, ..usage };
+        assert!(says(&MapRecord { usage, ..map.clone() }).is_err());
+        let run_bytes = INLINE_BYTES_MAX + 1;
+        assert!(says(&MapRecord { run_bytes, ..map.clone() }).unwrap_err().contains("inline"));
+        assert!(says(&MapRecord { run_bytes, placement: Placement::Object, ..map }).is_ok());
+        let index = frame::write(&RunIndex { ends: vec![7, 3] }).unwrap();
+        assert_eq!(frame::read::<RunIndex>(&index, "it").unwrap_err().code(), "frame-corrupt");
     }
 
     #[test]

@@ -327,12 +327,17 @@ impl State {
         bytes: &Bytes,
         ended: &mut Vec<(usize, Ended)>,
     ) -> Result<()> {
-        let (first, sent_at) = {
+        let (of_wave, sent_at) = {
             let inner = self.lock();
-            (inner.waves[wave].calls.start, inner.waves[wave].sent_at)
+            (inner.waves[wave].calls.clone(), inner.waves[wave].sent_at)
         };
         for result in calls::read(bytes, &format!("results of job {job}"))? {
-            let call = first + result.number as usize;
+            let call = of_wave.start + result.number as usize;
+            if !of_wave.contains(&call) {
+                // It would end a call of another job.
+                let message = format!("reading results of job {job}: it has no call {}", result.number);
+                return Err(Error::new(Code::ItemsCorrupt, message));
+            }
             let value = match result.head.failed {
                 Some(error) => Err(error.context(format!("call {call}"))),
                 None => Ok(bytes.slice_ref(result.value)),
