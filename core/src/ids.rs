@@ -257,7 +257,29 @@ impl Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::ProgramId;
+    use super::{JobId, Piece, ProgramId};
+
+    /// Ids come in events, claims, records and keys, and name files and keys in their turn.
+    #[test]
+    fn a_job_id_is_checked_however_it_comes() {
+        let long = "a".repeat(65);
+        for wrong in ["", ".", "..", "../up", "a/b", "/abs", "a\\b", "a\0b", "a b", "a#b", "ä", "a\n", &long] {
+            assert_eq!(wrong.parse::<JobId>().unwrap_err().code(), "job-id", "{wrong:?}");
+            assert!(serde_json::from_value::<JobId>(wrong.into()).is_err(), "{wrong:?}");
+            assert!(crate::codec::decode::<JobId>(&crate::codec::encode(&wrong).unwrap()).is_err(), "{wrong:?}");
+        }
+        let right: JobId = "19aa5440eb0-f0a9c3d5e7ab".parse().unwrap();
+        assert_eq!(serde_json::from_value::<JobId>(right.as_str().into()).unwrap(), right);
+        assert_eq!(crate::codec::decode::<JobId>(&crate::codec::encode(&right).unwrap()).unwrap(), right);
+        let endless = "x".repeat(1 << 20).parse::<JobId>().unwrap_err();
+        assert!(endless.to_string().len() < 200, "an error does not quote a megabyte");
+    }
+
+    #[test]
+    fn pieces_end_with_the_last_number() {
+        assert_eq!(Piece(0).next().unwrap(), Piece(1));
+        assert_eq!(Piece(u16::MAX).next().unwrap_err().code(), "too-many-pieces");
+    }
 
     #[test]
     fn a_program_is_named_by_its_sha_256() {

@@ -242,6 +242,11 @@ mod tests {
         assert!(!Record::is_running(&dir));
         std::fs::write(dir.join(RECORD), text.replace("\"version\":1", "\"version\":2")).unwrap();
         assert_eq!(Record::read(&dir).unwrap_err().code(), "record-unreadable");
+        let foreign = text.replace("19aa5440eb0-f0a9c3d5e7ab", "../../19aa5440eb0");
+        std::fs::write(dir.join(RECORD), foreign).unwrap();
+        assert_eq!(Record::read(&dir).unwrap_err().code(), "record-unreadable", "a job's id names its directory");
+        let shown = format!("{:?}", record());
+        assert!(!shown.contains("\"secret\""), "{shown}");
         std::fs::write(dir.join(RECORD), "{").unwrap();
         assert_eq!(Record::read(&dir).unwrap_err().code(), "record-unreadable");
         assert_eq!(Record::read(&dir.join("none")).unwrap(), None);

@@ -3,12 +3,12 @@
 
 use crate::input::Input;
 use crate::{Seed, golden, seal};
-use kinglet_core::Error;
 use kinglet_core::ids::{TaskIdx, Timestamp};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, RunIndex, Usage};
 use kinglet_core::wire::spec::{self, JobSpec};
+use kinglet_core::{Code, Error};
 use std::fmt::Debug;
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -86,7 +86,7 @@ fn whole_plan(bytes: &[u8]) {
 
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
-    let error = frame::write(&Error::relayed("a-code", "a message").with_hint("a hint")).expect("an error");
+    let error = frame::write(&Error::new(Code::JobMissing, "a message").with_hint("a hint")).expect("an error");
     let records = golden!("records-v2.bin");
     // The golden file has four frames, one behind the other.
     let starts: Vec<usize> = (0..records.len()).filter(|at| records[*at..].starts_with(b"KNGL")).collect();

@@ -5,6 +5,9 @@
 //! if the name is taken, so that one writer wins even among processes. Conditions on an ETag are checked and acted upon under
 //! a lock of ours, which excludes other requests only.
 //!
+//! Nothing is written or removed outside of the directory: keys cannot name what lies above it, and a link in it to a directory
+//! elsewhere is not followed. A link in the place of an object is itself replaced or removed, not what it leads to.
+//!
 //! A file has no room for a content type, metadata or checksums. They are remembered for as long as the store lives and
 //! the file is the one they came with.
 
@@ -159,6 +162,7 @@ impl Directory {
             let Some(path) = relative(&key).map(|path| this.root.join(path)) else {
                 return Ok(());
             };
+            check_within(&this.root, &path).map_err(|err| io_error("deleting", &path, &err))?;
             let _stripe = this.lock(&key);
             let current = match stat(&path, &key) {
                 Ok(identity) => Some(identity.etag()),
@@ -192,6 +196,18 @@ impl Directory {
         let idx = usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or(0);
         self.stripes[idx].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Refuses a file whose directory lies outside of `root`, as a link in a user's directory may lead anywhere.
+fn check_within(root: &Path, file: &Path) -> io::Result<()> {
+    let there = file.ancestors().skip(1).find(|dir| dir.exists());
+    // Above the root there is only what the user has named.
+    let Some(dir) = there.filter(|dir| dir.starts_with(root)) else { return Ok(()) };
+    if dir.canonicalize()?.starts_with(root.canonicalize()?) {
+        return Ok(());
+    }
+    let message = format!("{} leads out of {}", dir.display(), root.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
 /// Gives `written` the name `target`, which must be free.
@@ -228,6 +244,7 @@ impl Place for Beside {
 
     fn create(&self) -> io::Result<(SpoolFile, File)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        check_within(&self.root, &self.target)?;
         let dir = self.target.parent().unwrap_or(&self.root);
         let mut attempts = 0;
         loop {

@@ -77,6 +77,65 @@ fn a_key_that_can_be_no_file_is_refused() {
     assert_eq!(files(&root).len(), 2);
 }
 
+/// What an attacker who can name objects, or place links in the output, would try.
+#[test]
+fn nothing_is_written_or_removed_outside_of_the_directory() {
+    let (server, root) = server();
+    let outside = server.dir().join("outside");
+    fs::create_dir_all(outside.join("deep")).unwrap();
+    fs::write(outside.join("theirs"), "theirs").unwrap();
+    server.put("dir/mine", &[], b"mine");
+    std::os::unix::fs::symlink(&outside, root.join("out")).unwrap();
+    std::os::unix::fs::symlink("../../../outside/deep", root.join("dir/up")).unwrap();
+    std::os::unix::fs::symlink(root.join("dir"), root.join("within")).unwrap();
+    std::os::unix::fs::symlink(outside.join("theirs"), root.join("link")).unwrap();
+
+    for key in ["out/new", "out/deep/new", "out/made/new", "out/theirs", "dir/up/new"] {
+        for headers in [&[][..], &[("if-none-match", "*")]] {
+            assert_eq!(server.put(key, headers, &[0; 100_000]).status, 403, "{key:?}");
+        }
+        assert_eq!(server.request("DELETE", key, "", &[], b"").status, 403, "{key:?}");
+    }
+    let up = "../".repeat(8);
+    for key in [&*format!("{up}etc/new"), "dir/../../up", "out/../../up", "dir/..", "..", "a\0b"] {
+        assert_eq!(server.put(key, &[], b"").code(), "InvalidArgument", "{key:?}");
+    }
+    assert_eq!(files(&outside), [outside.join("theirs")]);
+
+    // A link to what lies in the directory is followed, and one in the place of an object is replaced.
+    assert_eq!(server.put("within/new", &[], b"new").status, 200);
+    assert_eq!(fs::read(root.join("dir/new")).unwrap(), b"new");
+    assert_eq!(server.put("link", &[], b"mine").status, 200);
+    assert!(!root.join("link").is_symlink());
+    std::os::unix::fs::symlink(outside.join("theirs"), root.join("again")).unwrap();
+    assert_eq!(server.request("DELETE", "again", "", &[], b"").status, 204);
+    assert!(!root.join("again").is_symlink());
+    assert_eq!(fs::read(outside.join("theirs")).unwrap(), b"theirs");
+}
+
+#[test]
+fn names_of_any_length_and_spelling_are_kept_apart_or_refused() {
+    let (server, root) = server();
+    let longest = "x".repeat(255);
+    // None of these is the same file as another, however it is written.
+    let keys = [
+        &*longest, "a%2fb", "a/b", "a b", "a+b", "A", "\u{e4}", "a\u{308}", "a\nb", "\\", "...", "-rf", "~", "$HOME",
+        "*",
+    ];
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(server.put(key, &[], n.to_string().as_bytes()).status, 200, "{key:?}");
+    }
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(server.get(key, &[]).body, n.to_string().as_bytes(), "{key:?}");
+    }
+    assert_eq!(files(&root).len(), keys.len());
+    for key in [&*format!("{longest}x"), &"deep/".repeat(1_000), &format!("{}x", "d/".repeat(3_000))] {
+        let refused = server.put(key, &[], b"");
+        assert!((400..500).contains(&refused.status), "{} bytes: {}", key.len(), refused.status);
+    }
+    assert_eq!(files(&root).len(), keys.len());
+}
+
 #[test]
 fn a_broken_upload_leaves_nothing() {
     let (server, root) = server();
