@@ -47,7 +47,7 @@ async fn each_server_refuses_another_key_another_secret_and_none() {
         assert!(said.contains(code), "another key: {said}");
     }
 
-    let target = "x-amz-target: DynamoDB_20120810.DescribeTable\r\ncontent-type: application/x-amz-json-1.0";
+    let target = "x-amz-target: DynamoDB_20120810.DescribeTable";
     let describe = format!("POST /\n{target}\n{{\"TableName\":\"kinglet\"}}");
     for (url, request, status, code) in [
         (&at.s3, "GET /kinglet-work?list-type=2\nx-none: none\n", "403", "AccessDenied"),

@@ -181,3 +181,58 @@ fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> dynoxide::Result<T> {
 fn written<T: serde::Serialize>(reply: &T) -> dynoxide::Result<String> {
     serde_json::to_string(reply).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// Sends a request of its own connection, and returns the reply.
+    async fn ask(at: std::net::SocketAddr, line: &str, headers: &[String], body: &str) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let length = body.len();
+        let mut request = format!("{line} HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        headers.iter().for_each(|header| request += &format!("{header}\r\n"));
+        stream.write_all(format!("{request}\r\n{body}").as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        reply
+    }
+
+    #[tokio::test]
+    async fn who_does_not_sign_is_told_nothing_and_who_does_gets_dynamodbs_own_errors() {
+        let keys = Keys { access_key: "key".to_owned(), secret_key: "secret".to_owned() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let served = serve(listener, Database::memory().unwrap(), keys.clone(), std::future::pending());
+        let server = tokio::spawn(served);
+        let target = |name: &str| format!("x-amz-target: DynamoDB_20120810.{name}");
+        let signed = |line: &str, body: &str, name: &str, keys: &Keys| {
+            let signed = signature::tests::signed(line, "here", body.as_bytes(), "dynamodb", keys);
+            signed.into_iter().chain([target(name)]).collect::<Vec<_>>()
+        };
+        let list = ask(at, "POST /", &signed("POST /", "{}", "ListTables", &keys), "{}").await;
+        assert!(list.starts_with("HTTP/1.1 200") && list.ends_with("{\"TableNames\":[]}"), "{list}");
+        let missing = "{\"TableName\":\"none\"}";
+        for (line, headers, body, status, kind) in [
+            ("POST /", vec![target("ListTables")], "{}", 400, "MissingAuthenticationToken"),
+            ("GET /", vec![], "", 400, "MissingAuthenticationToken"),
+            ("POST /", signed("POST /", "{\"Limit\":1}", "ListTables", &keys), "{}", 400, "InvalidSignature"),
+            ("POST /", signed("POST /", "{}", "NoSuchThing", &keys), "{}", 400, "UnknownOperation"),
+            ("POST /", signed("POST /", "{", "ListTables", &keys), "{", 400, "SerializationException"),
+            ("POST /", signed("POST /", "[]", "GetItem", &keys), "[]", 400, "Exception"),
+            ("POST /", signed("POST /", missing, "DescribeTable", &keys), missing, 400, "ResourceNotFoundException"),
+        ] {
+            let said = ask(at, line, &headers, body).await;
+            assert!(said.starts_with(&format!("HTTP/1.1 {status}")) && said.contains(kind), "{kind}: {said}");
+        }
+        let other = Keys { access_key: "other".to_owned(), ..keys.clone() };
+        let said = ask(at, "POST /", &signed("POST /", "{}", "ListTables", &other), "{}").await;
+        assert!(said.contains("UnrecognizedClient"), "{said}");
+        let guessed = Keys { secret_key: "guessed".to_owned(), ..keys };
+        let said = ask(at, "POST /", &signed("POST /", "{}", "ListTables", &guessed), "{}").await;
+        assert!(said.contains("InvalidSignature"), "{said}");
+        server.abort();
+    }
+}

@@ -92,7 +92,9 @@ fn nothing_is_written_or_removed_outside_of_the_directory() {
 
     for key in ["out/new", "out/deep/new", "out/made/new", "out/theirs", "dir/up/new"] {
         for headers in [&[][..], &[("if-none-match", "*")]] {
-            assert_eq!(server.put(key, headers, &[0; 100_000]).status, 403, "{key:?}");
+            let status = server.put(key, headers, &[0; 100_000]).status;
+            // Where a file is there already, the condition is looked at first.
+            assert!(status == 403 || status == 412 && key == "out/theirs" && !headers.is_empty(), "{key:?}: {status}");
         }
         assert_eq!(server.request("DELETE", key, "", &[], b"").status, 403, "{key:?}");
     }
