@@ -100,8 +100,12 @@ pub fn reconcile(
     };
     // What was stored is not trusted: sums that wrap around could agree by chance, or on purpose.
     let sum = |what: &str, numbers: &mut dyn Iterator<Item = u64>| {
-        let sum = numbers.into_iter().fold(Some(0), |sum: Option<u64>, n| sum?.checked_add(n));
-        sum.ok_or_else(|| unreconciled(format!("{what}: more than can be counted")))
+        let mut sum: u64 = 0;
+        for n in numbers {
+            let beyond = || unreconciled(format!("{what}: more than can be counted"));
+            sum = sum.checked_add(n).ok_or_else(beyond)?;
+        }
+        Ok::<u64, Error>(sum)
     };
     let records = || maps.iter().flatten();
     same("map tasks planned and committed", splits.len() as u64, maps.len() as u64)?;

@@ -86,7 +86,7 @@ fn nothing_is_written_or_removed_outside_of_the_directory() {
     fs::write(outside.join("theirs"), "theirs").unwrap();
     server.put("dir/mine", &[], b"mine");
     std::os::unix::fs::symlink(&outside, root.join("out")).unwrap();
-    std::os::unix::fs::symlink("../../../outside/deep", root.join("dir/up")).unwrap();
+    std::os::unix::fs::symlink("../../../../outside/deep", root.join("dir/up")).unwrap();
     std::os::unix::fs::symlink(root.join("dir"), root.join("within")).unwrap();
     std::os::unix::fs::symlink(outside.join("theirs"), root.join("link")).unwrap();
 
