@@ -92,6 +92,17 @@ impl Conductor {
         Ok(found)
     }
 
+    /// Removes all that there is of a job that is over, whatever it is.
+    ///
+    /// # Errors
+    /// Returns a service error when S3 or DynamoDB cannot be reached or refuses; it can be called again then.
+    pub async fn forget_all(&self, job: &JobId) -> Result<()> {
+        let (bucket, prefix) = (&self.stack.work_bucket, Self::prefix(job));
+        let keys = self.objects.list(bucket, &prefix).await?.into_iter().map(|object| object.key).collect();
+        let uploads = self.objects.uploads(bucket, &prefix).await?;
+        self.forget(job, &Leftover { keys, uploads, ..Leftover::default() }).await.map(drop)
+    }
+
     /// Removes what is left of a job that is over, its ledger entry last. Returns the number of ledger items removed.
     ///
     /// # Errors

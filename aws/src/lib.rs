@@ -24,6 +24,8 @@ pub mod logs;
 pub mod meter;
 pub mod objects;
 pub mod output;
+#[cfg(feature = "driver")]
+pub mod probe;
 pub mod program;
 mod random;
 mod replies;

@@ -22,6 +22,23 @@ impl Latency {
     const fn ms(median: u64, p99: u64) -> Latency {
         Latency { median_us: median * 1_000, p99_us: p99 * 1_000 }
     }
+
+    /// Returns the latency of this and then of that. Both tails at once are rarer than one in a hundred, so the 99th percentile
+    /// is that of the longer one and the median of the other.
+    #[must_use]
+    pub const fn then(self, that: Latency) -> Latency {
+        let (this_tail, that_tail) = (self.p99_us - self.median_us, that.p99_us - that.median_us);
+        let tail = if this_tail > that_tail { this_tail } else { that_tail };
+        let median_us = self.median_us + that.median_us;
+        Latency { median_us, p99_us: median_us + tail }
+    }
+
+    /// Returns the latency with this many bytes moved on top, at a number of bytes a second.
+    #[must_use]
+    pub const fn moving(self, bytes: u64, bytes_per_s: u64) -> Latency {
+        let us = bytes * 1_000_000 / bytes_per_s;
+        Latency { median_us: self.median_us + us, p99_us: self.p99_us + us }
+    }
 }
 
 /// The page that explains all of these.
@@ -95,6 +112,9 @@ pub mod lambda {
 
     /// The wait for `Invoke` of an asynchronous event, until it is accepted. Section *Latencies of Lambda*.
     pub const INVOKE_EVENT: Latency = Latency::ms(20, 100);
+
+    /// The wait for `Invoke` of a warm function that answers at once, with its answer. Section *Latencies of Lambda*.
+    pub const INVOKE_WARM: Latency = Latency::ms(25, 120);
 
     /// The wait of an accepted event for an environment that is warm. Section *Latencies of Lambda*.
     pub const WARM_START: Latency = Latency::ms(50, 500);
@@ -220,4 +240,17 @@ pub mod schedule {
 pub mod logs {
     /// After how long a line that a function wrote can be found, in milliseconds. Section *Logs*.
     pub const DELAY_MS: u64 = 10_000;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_add_up() {
+        let sum = Latency::ms(20, 100).then(Latency::ms(250, 1_000));
+        assert_eq!(sum, Latency::ms(270, 1_020));
+        assert_eq!(Latency::ms(1_000, 1_020).then(Latency::ms(1, 2)), Latency::ms(1_001, 1_021));
+        assert_eq!(s3::GET.moving(8_500_000, s3::STREAM_BYTES_PER_S), Latency::ms(130, 300));
+    }
 }

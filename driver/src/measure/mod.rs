@@ -1,15 +1,21 @@
 //! What `kinglet bench` and `kinglet tune` need of a stack besides running jobs: its functions as Lambda describes them,
-//! another memory for the mapper for a while, data copied to where it can be read, and the removal of what a run leaves.
+//! another memory for the mapper for a while, data copied to where it can be read, the services tried from outside, and the
+//! removal of what a run leaves.
+
+mod left;
+mod services;
+
+pub use left::Left;
+pub use services::{Line, Measured, Model, Samples, Services, Start, Times};
 
 use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::place::Place;
 use crate::{Code, Error, Result, output};
-use kinglet_aws::Conductor;
+use kinglet_aws::Objects;
 pub use kinglet_aws::functions::FunctionInfo;
 use kinglet_aws::functions::Functions;
 use kinglet_aws::objects::{Address, Version};
-use kinglet_core::ids::JobId;
 use kinglet_core::wire::spec::{PART, part_job};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -40,7 +46,7 @@ fn changed() -> std::sync::MutexGuard<'static, BTreeMap<String, (Functions, u32)
     CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Restores the memory of all mappers at the same time, in a program that was interrupted.
+/// Restores the memory of all mappers at the same time, and removes what was measured with, in a program that was interrupted.
 pub(crate) async fn restore_interrupted() {
     let all = std::mem::take(&mut *changed());
     let restore = |(stack, (functions, memory_mb)): (String, (Functions, u32))| async move {
@@ -51,7 +57,7 @@ pub(crate) async fn restore_interrupted() {
         };
         eprintln!("error: giving the mapper of stack {stack} its {memory_mb} MB back{failed}");
     };
-    all.into_iter().map(restore).collect::<JoinSet<_>>().join_all().await;
+    tokio::join!(all.into_iter().map(restore).collect::<JoinSet<_>>().join_all(), left::remove_interrupted());
 }
 
 impl<'a> Measure<'a> {
@@ -122,25 +128,12 @@ impl<'a> Measure<'a> {
     /// # Errors
     /// As [`Measure::copy_parts`].
     pub async fn remove_copied_parts(&self, to: &str) -> Result<()> {
-        let to = output::in_s3(to)?;
-        let objects = &self.shared.conductor.objects;
-        let listed = objects.list(&to.bucket, &format!("{}{PART}", to.prefix)).await?;
-        let is_part = |key: &str| key.strip_prefix(&to.prefix).and_then(part_job).is_some();
-        let parts = listed.into_iter().filter(|object| is_part(&object.key));
-        let parts = parts.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
-        objects.delete_versions(&to.bucket, parts).await
+        remove_parts(&self.shared.conductor.objects, to).await
     }
 
-    /// Removes what a job that has ended left in the stack's work bucket; its items in the ledger expire by themselves.
-    /// Nobody can attach to the job after that.
-    ///
-    /// # Errors
-    /// [A service error](crate#errors).
-    pub async fn remove_intermediates(&self, job: &JobId) -> Result<()> {
-        let Conductor { objects, stack, .. } = &self.shared.conductor;
-        let listed = objects.list(&stack.work_bucket, &Conductor::prefix(job)).await?;
-        let keys: Vec<_> = listed.into_iter().map(|object| object.key).collect();
-        objects.delete(&stack.work_bucket, &keys).await
+    /// Returns how many functions can run at once.
+    pub async fn concurrency(&self) -> u32 {
+        self.shared.concurrency().await
     }
 
     /// Returns the stack's functions as Lambda describes them: splitter, mapper, larger mapper and reducer.
@@ -150,4 +143,14 @@ impl<'a> Measure<'a> {
     pub async fn functions(&self) -> Result<Vec<FunctionInfo>> {
         self.shared.conductor.functions.describe().await
     }
+}
+
+/// Removes what has the name of a part below a prefix, whatever job wrote it.
+async fn remove_parts(objects: &Objects, from: &str) -> Result<()> {
+    let from = output::in_s3(from)?;
+    let listed = objects.list(&from.bucket, &format!("{}{PART}", from.prefix)).await?;
+    let is_part = |key: &str| key.strip_prefix(&from.prefix).and_then(part_job).is_some();
+    let parts = listed.into_iter().filter(|object| is_part(&object.key));
+    let parts = parts.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
+    objects.delete_versions(&from.bucket, parts).await
 }
