@@ -1,6 +1,7 @@
 //! The built-in jobs, one file or folder each, and the kernels that compute for them.
 
 mod bench_empty;
+mod bench_hold;
 mod bench_read;
 mod bench_write;
 mod hull;
@@ -9,6 +10,7 @@ mod primes;
 mod word_count;
 
 pub use bench_empty::BenchEmpty;
+pub use bench_hold::BenchHold;
 pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
 pub use hull::{Column, Hull, PointFormat};
@@ -24,6 +26,7 @@ pub fn registry() -> Registry {
         .job::<Primes>()
         .job::<Hull>()
         .job::<BenchEmpty>()
+        .job::<BenchHold>()
         .job::<BenchRead>()
         .job::<BenchWrite>()
 }

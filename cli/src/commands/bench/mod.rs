@@ -1,27 +1,31 @@
-//! `kinglet bench`: runs the benchmark set, on the stack that is named or on the embedded runtime.
+//! `kinglet bench`: runs the benchmark set, on the stack that is named or on the embedded runtime. Of a stack it also measures
+//! the services behind it, beside the model of them.
 //!
 //! The functions make their own corpus, so nothing is uploaded: writing it is the first thing that is measured. All that was
-//! made is removed at the end, whether or not every benchmark succeeded.
+//! made is removed at the end, whether or not every benchmark succeeded, and on a stack also when the command is interrupted.
 
 mod results;
+mod services;
 
 use crate::command::Command;
 use crate::options::{Cloud, CompressionArg, Embedded, EmbeddedOnly};
 use clap::Args;
-use kinglet::measure::Measure;
-use kinglet::{Code, Compression, Driver, Error, Job, JobHandle, JobId, Report, Result, Submit};
+use kinglet::measure::{Left, Measure};
+use kinglet::{Code, Compression, Driver, Error, Job, JobHandle, Report, Result, Submit};
 use kinglet_jobs::{BenchEmpty, BenchRead, BenchWrite, WordCount};
 use results::{Case, Results};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Measure: word counts, reading, writing and empty tasks
+/// Measure: word counts, reading, writing, empty tasks, and a stack's services
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     kinglet bench\n  \
     kinglet bench --quick --json > bench.json\n  \
     kinglet bench --sizes 1MB,10GB --repeat 5\n  \
-    kinglet --stack kinglet bench")]
+    kinglet --stack kinglet bench\n  \
+    kinglet --stack kinglet bench --services")]
 pub(crate) struct Bench {
     /// Sizes of the word counts, and the largest of reading and writing: bytes, kB, MB or GB
     #[arg(long, value_name = "SIZE,…", value_delimiter = ',', value_parser = size, help_heading = "Benchmarks")]
@@ -35,9 +39,14 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", help_heading = "Benchmarks", value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: Option<u32>,
 
-    /// A small set, each run once: 1 MB and 10 MB, 100 empty tasks
+    /// A small set, each run once: 1 MB and 10 MB, 100 empty tasks, few requests
     #[arg(long, help_heading = "Benchmarks")]
     quick: bool,
+
+    /// Measure only the services, beside what docs/reference/aws-model.md says of them: how long requests to S3, DynamoDB and
+    /// Lambda take, what is answered, how functions start
+    #[arg(long, conflicts_with_all = ["sizes", "tasks", "repeat"], help_heading = "Benchmarks")]
+    services: bool,
 
     /// Print everything as JSON, each run with its whole report
     #[arg(long)]
@@ -168,20 +177,18 @@ impl Place {
 async fn run_on(driver: &Driver, bench: &Bench) -> Result<Results> {
     let (place, reads) = Place::new(driver, bench)?;
     let results = Results::new(driver.stack(), Measure::on(driver).functions().await?);
-    let mut set = Set { driver, bench, place: &place, reads: reads.as_ref().unwrap_or(&place), results, jobs: vec![] };
+    let left = Left::on(driver);
+    let mut set = Set { driver, bench, place: &place, reads: reads.as_ref().unwrap_or(&place), results, left };
+    for name in set.outputs() {
+        set.note(&name);
+    }
     let measured = set.run().await;
     let mut left = Ok(());
-    for name in set.outputs() {
-        left = left.and(place.remove(driver, &name).await);
-        if let Some(reads) = &reads {
-            // The copies have no manifest, and nobody may look for one.
-            left = left.and(Measure::on(driver).remove_copied_parts(&reads.at(&name)).await);
-        }
-    }
-    // The embedded runtime removes everything with it.
     if driver.stack().is_some() {
-        for job in &set.jobs {
-            left = left.and(Measure::on(driver).remove_intermediates(job).await);
+        left = set.left.remove().await;
+    } else {
+        for name in set.outputs() {
+            left = left.and(place.remove(driver, &name).await);
         }
     }
     // The first error is the one that is reported.
@@ -196,7 +203,8 @@ struct Set<'a> {
     place: &'a Place,
     reads: &'a Place,
     results: Results,
-    jobs: Vec<JobId>,
+    /// What is to be removed from the stack.
+    left: Arc<Left>,
 }
 
 const OUT: &str = "out";
@@ -222,7 +230,29 @@ impl Set<'_> {
         self.sizes().into_iter().map(corpus).chain([OUT.to_owned()]).collect()
     }
 
+    /// Notes an output, and where it may be copied to, before it is written.
+    fn note(&self, name: &str) {
+        let (written, read) = (self.place.at(name), self.reads.at(name));
+        if written.starts_with("s3://") {
+            self.left.output(&written);
+        }
+        if written != read {
+            self.left.copies(&read);
+        }
+    }
+
     async fn run(&mut self) -> Result<()> {
+        if !self.bench.services {
+            self.jobs().await?;
+        }
+        if self.bench.services || self.driver.stack().is_some() {
+            self.services().await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the benchmark set.
+    async fn jobs(&mut self) -> Result<()> {
         let sizes = self.sizes();
         let (smaller, largest) = sizes.split_at(sizes.len().saturating_sub(1));
         for size in smaller {
@@ -307,7 +337,7 @@ impl Set<'_> {
     /// Waits for a job, and says on stderr that it runs.
     async fn once(&mut self, what: &str, job: JobHandle) -> Result<Report> {
         eprintln!("{what}");
-        self.jobs.push(job.id().clone());
+        self.left.job(job.id());
         job.wait().await.map_err(|e| e.context(what.to_owned()))
     }
 }

@@ -1,12 +1,12 @@
 //! The results: plain structs, which `--json` prints as they are, and a table for people.
 
-use kinglet::measure::FunctionInfo;
+use kinglet::measure::{FunctionInfo, Line, Services};
 use kinglet::{Cost, Report, Requests, StackInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The version of this layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,7 +25,9 @@ pub(crate) struct Results {
     pub(crate) functions: Vec<FunctionInfo>,
     /// What was measured.
     pub(crate) cases: Vec<Case>,
-    /// All jobs, those that made the corpora too.
+    /// What was found of the services, beside the model of them. It is empty where they were not measured.
+    pub(crate) services: Vec<Line>,
+    /// All jobs, those that made the corpora too, and what was asked of the services.
     pub(crate) bill: Bill,
 }
 
@@ -87,6 +89,7 @@ impl Results {
             region,
             functions,
             cases: Vec::new(),
+            services: Vec::new(),
             bill: Bill::default(),
         }
     }
@@ -94,6 +97,22 @@ impl Results {
     pub(crate) fn add(&mut self, case: Case) {
         case.runs.iter().for_each(|run| self.bill.add(&run.report));
         self.cases.push(case);
+    }
+
+    /// What was found of the services from outside.
+    pub(crate) fn tried(&mut self, found: &Services) {
+        self.services.extend(found.lines.iter().cloned());
+        self.bill.requests += found.requests;
+        self.bill.cost.lambda += found.cost.lambda;
+        self.bill.cost.dynamodb += found.cost.dynamodb;
+        self.bill.cost.s3 += found.cost.s3;
+        self.bill.cost.total += found.cost.total;
+    }
+
+    /// Returns how many bytes a second one function read from S3, if that was measured.
+    pub(crate) fn read_per_function_second(&self) -> Option<f64> {
+        let read = self.cases.iter().find(|case| case.name == "read")?;
+        read.runs.get(read.median)?.per_function_second
     }
 
     /// A job that had to be run and is not measured.
@@ -154,18 +173,8 @@ impl Run {
     }
 }
 
-impl fmt::Display for Results {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kinglet {} on {}", self.kinglet, self.place)?;
-        match (self.cores, &self.region) {
-            (Some(cores), _) => writeln!(f, ", {cores} cores")?,
-            (None, Some(region)) => writeln!(f, " in {region}")?,
-            (None, None) => writeln!(f)?,
-        }
-        for function in &self.functions {
-            let FunctionInfo { name, memory_mb, architecture, .. } = function;
-            writeln!(f, "  {name}: {memory_mb} MB, {architecture}")?;
-        }
+impl Results {
+    fn write_cases(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = ["", "wall s", "of", "rate/s", "a function/s", "maps", "reduces", "cold", "init ms", "GB-s", "$"];
         let mut rows = vec![heads.map(str::to_owned)];
         for case in &self.cases {
@@ -190,14 +199,58 @@ impl fmt::Display for Results {
                 format!("{:.6}", report.cost.total),
             ]);
         }
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<_> = (0..heads.len()).map(width).collect();
+        let widths = widths(&rows);
         for row in &rows {
             let mut line = format!("{:<width$}", row[0], width = widths[0]);
             for (cell, width) in row.iter().zip(&widths).skip(1) {
                 line.push_str(&format!("  {cell:>width$}"));
             }
             writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was found of the services beside the model: times as median and 99th percentile. What is not as the model
+    /// says has a mark.
+    fn write_services(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the services, asked from this machine (the model's times are from within the region):")?;
+        let heads = ["", "measured: median, p99", "model", "", "section of docs/reference/aws-model.md"];
+        let mut rows = vec![heads.map(str::to_owned)];
+        for Line { what, measured, model, section, .. } in &self.services {
+            let mark = if model.agrees == Some(false) { "≠" } else { "" };
+            rows.push([what.clone(), measured.to_string(), model.says.clone(), mark.to_owned(), section.clone()]);
+        }
+        let widths = widths(&rows);
+        for row in &rows {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns how wide each column is.
+fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
+    std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+}
+
+impl fmt::Display for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kinglet {} on {}", self.kinglet, self.place)?;
+        match (self.cores, &self.region) {
+            (Some(cores), _) => writeln!(f, ", {cores} cores")?,
+            (None, Some(region)) => writeln!(f, " in {region}")?,
+            (None, None) => writeln!(f)?,
+        }
+        for function in &self.functions {
+            let FunctionInfo { name, memory_mb, architecture, .. } = function;
+            writeln!(f, "  {name}: {memory_mb} MB, {architecture}")?;
+        }
+        if !self.cases.is_empty() {
+            self.write_cases(f)?;
+        }
+        if !self.services.is_empty() {
+            self.write_services(f)?;
         }
         let Bill { jobs, gb_seconds, requests, cost } = &self.bill;
         let (put, get, dynamodb, lambda) = (requests.s3_put, requests.s3_get, requests.dynamodb, requests.lambda);
