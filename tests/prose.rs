@@ -6,6 +6,7 @@ use kinglet_core::ledger::{
     TURN_MS,
 };
 use kinglet_core::limits::*;
+use kinglet_core::model::{Latency, dynamodb, lambda, logs, s3, schedule};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -206,6 +207,145 @@ fn the_numbers_of_the_pages_are_the_constants() {
         missing.extend(phrases.into_iter().filter(|phrase| !text.contains(phrase.trim())).map(|phrase| (page, phrase)));
     }
     assert!(missing.is_empty(), "not said any more, or not so: {missing:#?}");
+}
+
+/// The model's constants, by the names that the page has for them, and what it says they are.
+fn modelled() -> Vec<(&'static str, String)> {
+    let s = |ms: u64| format!("{} s", ms / 1_000);
+    let min = |ms: u64| format!("{} min", ms / 60_000);
+    let hours = |ms: u64| format!("{} h", ms / HOUR_MS);
+    let ms = |us: u64| {
+        if us < 10_000 { format!("{:.1} ms", us as f64 / 1e3) } else { format!("{} ms", thousands(us / 1_000)) }
+    };
+    let took = |Latency { median_us, p99_us }| format!("{}, {}", ms(median_us), ms(p99_us));
+    let mb_s = |bytes: u64| format!("{} MB/s", bytes / 1_000_000);
+    vec![
+        ("limits::CONCURRENCY_DEFAULT", thousands(CONCURRENCY_DEFAULT)),
+        ("limits::INVOKE_SYNC_BYTES_MAX", format!("{} MB", INVOKE_SYNC_BYTES_MAX >> 20)),
+        ("limits::INVOKE_ASYNC_BYTES_MAX", format!("{} MB", INVOKE_ASYNC_BYTES_MAX >> 20)),
+        ("limits::FUNCTION_TIMEOUT_MS_MAX", s(FUNCTION_TIMEOUT_MS_MAX)),
+        ("limits::FUNCTION_MEMORY_MB_MAX", format!("128 MB to {} MB", thousands(FUNCTION_MEMORY_MB_MAX))),
+        ("limits::MEMORY_MB_PER_VCPU", format!("{} MB", thousands(MEMORY_MB_PER_VCPU))),
+        ("limits::UPLOAD_PARTS_MAX", thousands(UPLOAD_PARTS_MAX as u64)),
+        ("limits::UPLOAD_PART_BYTES_MIN", mib(UPLOAD_PART_BYTES_MIN)),
+        ("limits::ITEM_BYTES_MAX", format!("{} KB", ITEM_BYTES_MAX >> 10)),
+        ("limits::BATCH_WRITE_ITEMS_MAX", BATCH_WRITE_ITEMS_MAX.to_string()),
+        ("limits::BATCH_GET_KEYS_MAX", BATCH_GET_KEYS_MAX.to_string()),
+        ("lambda::CONCURRENCY_NEW_ACCOUNT", lambda::CONCURRENCY_NEW_ACCOUNT.to_string()),
+        ("lambda::CONCURRENCY_UNRESERVED_MIN", lambda::CONCURRENCY_UNRESERVED_MIN.to_string()),
+        ("lambda::RAMP_ENVIRONMENTS", thousands(lambda::RAMP_ENVIRONMENTS)),
+        ("lambda::RAMP_MS", s(lambda::RAMP_MS)),
+        ("lambda::INVOKES_PER_ENVIRONMENT_PER_S", lambda::INVOKES_PER_ENVIRONMENT_PER_S.to_string()),
+        ("lambda::CONTROL_REQUESTS_PER_S", lambda::CONTROL_REQUESTS_PER_S.to_string()),
+        ("lambda::GET_FUNCTION_PER_S", lambda::GET_FUNCTION_PER_S.to_string()),
+        ("lambda::EVENT_RETRIES_MAX", format!("{} times", lambda::EVENT_RETRIES_MAX)),
+        ("lambda::EVENT_RETRY_WAITS_MS", lambda::EVENT_RETRY_WAITS_MS.map(s).join(" and ")),
+        ("lambda::THROTTLED_WAIT_MS", s(lambda::THROTTLED_WAIT_MS)),
+        ("lambda::THROTTLED_WAIT_FACTOR", lambda::THROTTLED_WAIT_FACTOR.to_string()),
+        ("lambda::THROTTLED_WAIT_MS_MAX", min(lambda::THROTTLED_WAIT_MS_MAX)),
+        ("lambda::EVENT_AGE_MS_MAX", hours(lambda::EVENT_AGE_MS_MAX)),
+        ("lambda::DUPLICATES_PER_MILLION", lambda::DUPLICATES_PER_MILLION.to_string()),
+        ("lambda::RECURSION_DEPTH_MAX", lambda::RECURSION_DEPTH_MAX.to_string()),
+        ("lambda::INIT_MS_MAX", s(lambda::INIT_MS_MAX)),
+        ("lambda::IDLE_MS", min(lambda::IDLE_MS)),
+        ("lambda::ENVIRONMENT_AGE_MS_MAX", hours(lambda::ENVIRONMENT_AGE_MS_MAX)),
+        ("lambda::NETWORK_BYTES_PER_S", mb_s(lambda::NETWORK_BYTES_PER_S)),
+        ("lambda::INVOKE_EVENT", took(lambda::INVOKE_EVENT)),
+        ("lambda::INVOKE_WARM", took(lambda::INVOKE_WARM)),
+        ("lambda::WARM_START", took(lambda::WARM_START)),
+        ("lambda::COLD_START", took(lambda::COLD_START)),
+        ("lambda::INIT", took(lambda::INIT)),
+        ("lambda::CONTROL", took(lambda::CONTROL)),
+        ("s3::WRITES_PER_PREFIX_PER_S", thousands(s3::WRITES_PER_PREFIX_PER_S)),
+        ("s3::READS_PER_PREFIX_PER_S", thousands(s3::READS_PER_PREFIX_PER_S)),
+        ("s3::PREFIX_SPLIT_MS", min(s3::PREFIX_SPLIT_MS)),
+        ("s3::STREAM_BYTES_PER_S", mb_s(s3::STREAM_BYTES_PER_S)),
+        ("s3::GET", took(s3::GET)),
+        ("s3::PUT", took(s3::PUT)),
+        ("s3::HEAD", took(s3::HEAD)),
+        ("s3::LIST", took(s3::LIST)),
+        ("s3::DELETE", took(s3::DELETE)),
+        ("s3::CREATE_UPLOAD", took(s3::CREATE_UPLOAD)),
+        ("s3::COMPLETE_UPLOAD", took(s3::COMPLETE_UPLOAD)),
+        ("s3::SKEW_MS_MAX", min(s3::SKEW_MS_MAX)),
+        ("dynamodb::WRITE_UNITS_PER_KEY_PER_S", thousands(dynamodb::WRITE_UNITS_PER_KEY_PER_S)),
+        ("dynamodb::READ_UNITS_PER_KEY_PER_S", thousands(dynamodb::READ_UNITS_PER_KEY_PER_S)),
+        ("dynamodb::TABLE_WRITE_UNITS_PER_S", thousands(dynamodb::TABLE_WRITE_UNITS_PER_S)),
+        ("dynamodb::TABLE_READ_UNITS_PER_S", thousands(dynamodb::TABLE_READ_UNITS_PER_S)),
+        ("dynamodb::TABLE_DOUBLES_MS", min(dynamodb::TABLE_DOUBLES_MS)),
+        ("dynamodb::TABLE_UNITS_PER_S_MAX", thousands(dynamodb::TABLE_UNITS_PER_S_MAX)),
+        ("dynamodb::BURST_MS", min(dynamodb::BURST_MS)),
+        ("dynamodb::QUERY_PAGE_BYTES_MAX", format!("{} MB", dynamodb::QUERY_PAGE_BYTES_MAX >> 20)),
+        ("dynamodb::TRANSACTION_ACTIONS_MAX", dynamodb::TRANSACTION_ACTIONS_MAX.to_string()),
+        ("dynamodb::TRANSACTION_TOKEN_MS", min(dynamodb::TRANSACTION_TOKEN_MS)),
+        ("dynamodb::EXPIRED_KEPT_MS", format!("{} days", dynamodb::EXPIRED_KEPT_MS / 1_000 / DAY_S)),
+        ("dynamodb::GET", took(dynamodb::GET)),
+        ("dynamodb::UPDATE", took(dynamodb::UPDATE)),
+        ("dynamodb::QUERY", took(dynamodb::QUERY)),
+        ("dynamodb::TRANSACT", took(dynamodb::TRANSACT)),
+        ("dynamodb::SKEW_MS_MAX", min(dynamodb::SKEW_MS_MAX)),
+        ("schedule::PERIOD_MS_MIN", min(schedule::PERIOD_MS_MIN)),
+        ("schedule::LATE_MS_MAX", s(schedule::LATE_MS_MAX)),
+        ("logs::DELAY_MS", s(logs::DELAY_MS)),
+    ]
+}
+
+#[test]
+fn the_model_of_aws_is_written_down_with_the_numbers_of_the_constants() {
+    let page = fs::read_to_string(root().join(kinglet_core::model::PAGE)).unwrap();
+    let modelled = modelled();
+    for (name, value) in &modelled {
+        let named = format!("| `{name}` |");
+        let rows: Vec<&str> = page.lines().filter(|line| line.contains(&named)).collect();
+        assert_eq!(rows.len(), 1, "{name}: {rows:?}");
+        // The value's cell stands before the constant's.
+        let cell = rows[0].split(&named).next().unwrap().rsplit('|').next().unwrap();
+        let ends = |rest: &str| !rest.trim_start_matches([',', '.']).starts_with(|c: char| c.is_ascii_digit());
+        let at = cell.find(value.as_str()).unwrap_or_else(|| panic!("{name} is {value}: {}", rows[0]));
+        assert!(ends(&cell[at + value.len()..]) && !cell[..at].ends_with(|c: char| c.is_ascii_digit()), "{}", rows[0]);
+    }
+    // Every constant is there, and the section that it names.
+    let source = fs::read_to_string(root().join("core/src/model.rs")).unwrap();
+    let mut module = "";
+    for line in source.lines() {
+        if let Some(name) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(" {")) {
+            module = name;
+        } else if let Some(rest) = line.strip_prefix("    pub const ").filter(|rest| !rest.starts_with("fn ")) {
+            let name = format!("{module}::{}", rest.split(':').next().unwrap());
+            assert!(modelled.iter().any(|(known, _)| *known == name), "{name} is not on the page");
+        }
+    }
+    let docs: Vec<&str> = source.lines().map(|line| line.trim().trim_start_matches("///").trim()).collect();
+    let docs = docs.join(" ");
+    let sections: Vec<&str> = docs.split("Section *").skip(1).map(|rest| rest.split('*').next().unwrap()).collect();
+    assert!(sections.len() > 40, "{} constants name a section", sections.len());
+    for section in sections {
+        assert!(page.lines().any(|line| line == format!("### {section}")), "there is no section {section}");
+    }
+}
+
+#[test]
+fn every_source_of_the_model_is_linked_and_every_link_is_used() {
+    let page = fs::read_to_string(root().join(kinglet_core::model::PAGE)).unwrap();
+    let (links, text): (Vec<&str>, Vec<&str>) =
+        page.lines().partition(|line| line.starts_with('[') && line.contains("]: http"));
+    let text = text.join("\n");
+    let linked: Vec<&str> = links.iter().map(|line| line[1..].split("]: ").next().unwrap()).collect();
+    assert!(linked.len() > 40);
+    for name in &linked {
+        assert!(text.contains(&format!("[{name}]")), "{name} is not used");
+    }
+    // What stands in brackets and is no link in its own right is one of these.
+    for used in text.split('[').skip(1) {
+        let (name, rest) = used.split_once(']').unwrap();
+        assert!(rest.is_empty() || rest.starts_with('(') || linked.contains(&name), "[{name}] leads nowhere");
+    }
+    // Each line of a table of behaviours has a source.
+    for row in text.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 4) {
+        let source = row.split(" | ").nth(3).unwrap();
+        let has = source.contains('[') || source.contains("**assumption**") || source == "source";
+        assert!(has, "no source: {row}");
+    }
 }
 
 /// The pages: those of the root, and all below `docs`.

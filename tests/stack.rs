@@ -1,6 +1,7 @@
 //! The driver on a stack: what CloudFormation says of it is read from ministack's, and its functions run in our Lambda host.
 //! The command runs as a user would run it, with nothing but the environment that every AWS tool reads.
 
+use crate::bench::check_lines;
 use crate::ministack::Ministack;
 use crate::support::{Ran, endpoints, failed, naive_count, run, text};
 use crate::{programs, venv};
@@ -643,10 +644,42 @@ async fn the_benchmarks_run_on_the_stack_and_leave_nothing_in_its_buckets() {
         let left: Vec<_> = cloud.objects.list(bucket, "").await.unwrap().into_iter().map(|object| object.key).collect();
         assert!(left.is_empty(), "{bucket} holds {left:?}");
     }
+    // The services were measured with it, and of all its jobs nothing is left in the ledger.
+    check_lines(&results["services"]);
+    assert!(results["services"].as_array().unwrap().iter().any(|line| line["name"] == "function-read"));
+    assert_eq!(cloud.json(&["--stack", "kinglet", "jobs", "--json"]), serde_json::json!([]));
     let ran = cloud.run(&["--stack", "kinglet", "bench", "--quick", "--at", "here"]);
     failed(&ran, &["here is on this machine", "stack kinglet"]);
     let ran = cloud.run(&["--stack", "kinglet", "bench", "--memory-mb", "512"]);
     assert!(ran.code == Some(2) && ran.err.contains("set MapperMemory"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_measurement_that_is_interrupted_leaves_nothing() {
+    let Some(cloud) = Cloud::start("a_measurement_that_is_interrupted_leaves_nothing").await else { return };
+    // Once among the requests to the services, and once while a job runs.
+    for (until, args) in [
+        ("S3: conditions, races and uploads", &["--stack", "kinglet", "bench", "--services", "--quick"][..]),
+        ("3 functions at once", &["--stack", "kinglet", "bench", "--services", "--quick"]),
+        ("make corpus-3MB", &["--stack", "kinglet", "bench", "--quick", "--sizes", "3MB,9MB"]),
+    ] {
+        let mut child = cloud.kinglet(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+        assert!(lines.any(|line| line == until), "{until} was not said");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let said: Vec<String> = lines.collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
+        assert!(said.iter().any(|line| line == "removing what was measured with"), "{said:?}");
+        for bucket in ["shelf", "out", "kinglet-work"] {
+            let left: Vec<_> =
+                cloud.objects.list(bucket, "").await.unwrap().into_iter().map(|object| object.key).collect();
+            assert!(left.is_empty(), "{until}: {bucket} holds {left:?}");
+            assert_eq!(cloud.objects.uploads(bucket, "").await.unwrap(), [], "{until}: {bucket}");
+        }
+        assert_eq!(cloud.json(&["--stack", "kinglet", "jobs", "--json"]), serde_json::json!([]), "{until}");
+    }
+    cloud.driver.close().await;
 }
 
 #[test]

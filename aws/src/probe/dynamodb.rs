@@ -89,8 +89,8 @@ impl Probe<'_> {
         }
         let races = self.samples.races;
         let agrees = answers.count(DONE) == races && answers.are(&[DONE, UNMET]);
-        let says = format!("one done in each of {races} races; {UNMET} for the others");
-        answers.line("dynamodb-race", "16 UpdateItem on the same condition at once", REQUESTS, &says, agrees)
+        let says = format!("one done in each race; the others {UNMET}");
+        answers.line("dynamodb-race", "races of 16 UpdateItem on one condition", REQUESTS, &says, agrees)
     }
 
     async fn read_after_write(&self) -> Line {
@@ -113,7 +113,7 @@ impl Probe<'_> {
         let found = format!("{}, {}; counted {count}", answers[0], answers[1]);
         let says = format!("{DONE}, {DONE}; counted 1");
         let agrees = found == says;
-        let what = "the same TransactWriteItems twice, with one ClientRequestToken";
+        let what = "TransactWriteItems twice with one ClientRequestToken";
         Answers::from(found).line("dynamodb-token", what, REQUESTS, &says, agrees)
     }
 
@@ -125,8 +125,8 @@ impl Probe<'_> {
         }
         let (done, count) = (answers.count(DONE), self.number("conflict").await.unwrap_or(0));
         let agrees = done == count && answers.are(&[DONE, CANCELLED]);
-        let says = format!("{DONE} or {CANCELLED}; {DONE} as often as the item counts, {count}");
-        answers.line("dynamodb-conflict", "16 TransactWriteItems on the same items at once", REQUESTS, &says, agrees)
+        let says = format!("{DONE} as often as the item counts, {count}; else {CANCELLED}");
+        answers.line("dynamodb-conflict", "races of 16 TransactWriteItems on two items", REQUESTS, &says, agrees)
     }
 
     /// Returns an item with a key and a time to live, for a name.

@@ -20,10 +20,10 @@ impl Probe<'_> {
         // The first request opens the connection, and warms the function.
         let _ = self.ping().send().await;
         for _ in 0..self.samples.small / 2 {
-            event.time(self.ping().invocation_type(InvocationType::Event).send()).await;
+            ping.time(self.ping().send()).await;
         }
         for _ in 0..self.samples.small / 2 {
-            ping.time(self.ping().send()).await;
+            event.time(self.ping().invocation_type(InvocationType::Event).send()).await;
         }
         for _ in 0..CONTROL_REQUESTS {
             let request = self.lambda.get_function_configuration().function_name(&self.functions().splitter);

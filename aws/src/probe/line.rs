@@ -106,8 +106,9 @@ impl fmt::Display for Measured {
                 write!(f, "{}, {} (of {n})", ms(*median_us), ms(*p99_us))
             }
             Measured::Answers(answers) => {
-                let each: Vec<_> = answers.iter().map(|(answer, n)| format!("{answer} ×{n}")).collect();
-                f.write_str(&each.join(", "))
+                let once = answers.values().sum::<u32>() == 1;
+                let each = |(answer, n): (&String, &u32)| if once { answer.clone() } else { format!("{answer} ×{n}") };
+                f.write_str(&answers.iter().map(each).collect::<Vec<_>>().join(", "))
             }
             Measured::Value { value, unit } => write!(f, "{value:.3} {unit}"),
             Measured::Starts(starts) => {
@@ -235,6 +236,8 @@ mod tests {
         assert!(answers.are(&[DONE, "412 PreconditionFailed"]) && !answers.are(&[DONE]));
         let line = answers.line("race", "a race", "Conditional writes", "one is done", true);
         assert_eq!(line.measured.to_string(), "412 PreconditionFailed ×2, done ×1");
+        let once = Answers::from(DONE.to_owned()).line("once", "once", "Conditional writes", DONE, true);
+        assert_eq!(once.measured.to_string(), DONE);
         assert_eq!(Measured::Starts(vec![3, 0, 1]).to_string(), "3, 0, 1 in each second");
     }
 }

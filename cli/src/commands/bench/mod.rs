@@ -336,8 +336,8 @@ impl Set<'_> {
 
     /// Waits for a job, and says on stderr that it runs.
     async fn once(&mut self, what: &str, job: JobHandle) -> Result<Report> {
-        eprintln!("{what}");
         self.left.job(job.id());
+        eprintln!("{what}");
         job.wait().await.map_err(|e| e.context(what.to_owned()))
     }
 }

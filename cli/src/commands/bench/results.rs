@@ -210,20 +210,26 @@ impl Results {
         Ok(())
     }
 
-    /// Writes what was found of the services beside the model: times as median and 99th percentile. What is not as the model
-    /// says has a mark.
+    /// Writes what was found of the services beside the model. What is not as the model says has a mark.
     fn write_services(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the services, asked from this machine (the model's times are from within the region):")?;
-        let heads = ["", "measured: median, p99", "model", "", "section of docs/reference/aws-model.md"];
-        let mut rows = vec![heads.map(str::to_owned)];
-        for Line { what, measured, model, section, .. } in &self.services {
-            let mark = if model.agrees == Some(false) { "≠" } else { "" };
-            rows.push([what.clone(), measured.to_string(), model.says.clone(), mark.to_owned(), section.clone()]);
-        }
-        let widths = widths(&rows);
-        for row in &rows {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        writeln!(
+            f,
+            "the services, asked from this machine; beside it the model, whose times are from within the region"
+        )?;
+        writeln!(f, "(median and 99th percentile; each heading is a section of {})", kinglet_core::model::PAGE)?;
+        let row = |Line { what, measured, model, .. }: &Line| {
+            let mark = if model.agrees == Some(false) { "≠ " } else { "" };
+            [format!("  {what}"), measured.to_string(), format!("{mark}{}", model.says)]
+        };
+        let rows: Vec<_> = self.services.iter().map(row).collect();
+        let [what, measured, _] = widths(&rows);
+        let mut section = "";
+        for (line, row) in self.services.iter().zip(&rows) {
+            if line.section != section {
+                section = &line.section;
+                writeln!(f, "{section}")?;
+            }
+            writeln!(f, "{:<what$}  {:<measured$}  {}", row[0], row[1], row[2])?;
         }
         Ok(())
     }
