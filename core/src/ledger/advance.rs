@@ -135,7 +135,7 @@ pub const SPLIT_HEARTBEAT_MS: u64 = 10_000;
 pub const SPLIT_SILENCE_MS: u64 = 40_000;
 
 /// How long after its function's timeout a worker counts as lost whatever signs of life it gave, in milliseconds (15 s).
-const LOST_GRACE_MS: u64 = 15_000;
+pub(super) const LOST_GRACE_MS: u64 = 15_000;
 
 /// How long after the claim to send it a try is sent again, if Lambda is not known to have accepted it, in milliseconds (20 s).
 pub const CLAIM_MS: u64 = 20_000;

@@ -4,6 +4,8 @@ mod advance;
 #[cfg(test)]
 mod advance_borders_tests;
 mod calls;
+#[cfg(test)]
+mod every_order;
 mod failures;
 mod view;
 

@@ -6,7 +6,7 @@ use crate::wire::record::{Position, Usage};
 use serde::{Deserialize, Serialize};
 
 /// The phase of a job. A job only ever moves forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// The driver has written the job; the splitter runs or is about to.

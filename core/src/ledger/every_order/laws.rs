@@ -1,0 +1,176 @@
+//! What must be true in every world, of every decision, and of every step.
+
+use super::super::calls::HALVINGS_MAX;
+use super::super::{Command, Phase};
+use super::happens::Step;
+use super::rules::Comes;
+use super::world::{Job, Task, Try, World};
+use crate::budget::{ALONE_TRIES_MAX, TIMED_OUT_TRIES_MAX};
+use crate::error::{Code, Error};
+use crate::ledger::failures::is_death;
+
+/// What is broken, in words.
+type Broken = Result<(), String>;
+
+fn law(holds: bool, broken: impl FnOnce() -> String) -> Broken {
+    if holds { Ok(()) } else { Err(broken()) }
+}
+
+/// Checks a world, and what `advance` says of it.
+pub(super) fn of_world(world: &World, job: &Job, commands: &[Command]) -> Broken {
+    if world.phase.is_final() {
+        law(commands.is_empty(), || format!("the job has ended, and there is more to do: {commands:?}"))?;
+    }
+    match world.phase {
+        Phase::Failed => {
+            law(world.cause.is_some_and(|code| code != Code::Cancelled), || "it failed without a cause".into())?
+        }
+        Phase::Cancelled => law(world.cancelled, || "nobody has cancelled it".into())?,
+        Phase::Succeeded => {
+            let all = world.maps.iter().chain(&world.reduces).all(|task| task.done);
+            law(all, || "it succeeded without all tasks".into())?;
+            settled(world, job)?;
+        }
+        _ => {}
+    }
+    law(world.turn <= 1 + u64::from(used(world, job)), || {
+        format!("turn {} after {} faults", world.turn, used(world, job))
+    })?;
+    if let Some(stage) = world.stage() {
+        world.tasks(stage).iter().filter(|task| !task.done).try_for_each(|task| tries(world, job, stage, task))?;
+    }
+    commands.iter().try_for_each(|command| decision(world, job, command))
+}
+
+/// How many faults there were.
+fn used(world: &World, job: &Job) -> u8 {
+    job.faults - world.faults_left
+}
+
+/// Only calls that killed their workers are settled, all of them, and each once. Deaths that are no call's doing may hit a call
+/// each time that it is alone, and are faults.
+fn settled(world: &World, job: &Job) -> Broken {
+    let killers = job.kills.iter().all(|call| world.settled.contains(call));
+    let once = world.settled.windows(2).all(|pair| pair[0] != pair[1]);
+    let others = world.settled.iter().filter(|call| !job.kills.contains(call)).count();
+    let excused = others <= used(world, job).into();
+    law(killers && once && excused, || format!("settled are {:?}, and {:?} kill", world.settled, job.kills))
+}
+
+fn code_is(t: &Try, what: impl Fn(&Error) -> bool) -> bool {
+    t.failed.is_some_and(|code| what(&Error::new(code, "")))
+}
+
+/// Whether a try counts: Lambda gave it to a worker, or may have.
+fn counts(t: &Try) -> bool {
+    t.failed != Some(Code::Undelivered)
+}
+
+/// A piece is not tried more often than it may be, and never without need.
+fn tries(world: &World, job: &Job, stage: u8, task: &Task) -> Broken {
+    let is_batch = job.calls > 0 && stage == 1;
+    let most = usize::from(job.tries_max) + if is_batch { usize::from(HALVINGS_MAX) } else { 0 };
+    let counted = task.tries.iter().filter(|t| counts(t)).count();
+    law(counted <= most, || format!("{counted} tries of a piece, and {most} are allowed"))?;
+    let backups = usize::from(job.done > 0);
+    let well = task.tries.iter().filter(|t| !t.hurt).count();
+    law(well <= 1 + backups, || format!("{well} tries of a piece, of which nothing has hurt any"))?;
+    let sends = task.tries.iter().map(|t| t.sends).max().unwrap_or(0);
+    law(sends <= 2 + used(world, job), || format!("a try was sent {sends} times"))
+}
+
+fn decision(world: &World, job: &Job, command: &Command) -> Broken {
+    let done = |tasks: &[Task]| tasks.iter().all(|task| task.done);
+    match command {
+        Command::StartReducing => {
+            law(world.phase == Phase::Mapping && done(&world.maps), || "it reduces too early".into())
+        }
+        Command::Finish if job.partitions > 0 => {
+            law(world.phase == Phase::Reducing && done(&world.maps) && done(&world.reduces), || {
+                "it ends too early".into()
+            })
+        }
+        Command::Finish => law(world.phase == Phase::Mapping && done(&world.maps), || "it ends too early".into()),
+        Command::TakeTurn { .. } => law(!world.is_held(), || "a turn is taken from one who lives".into()),
+        Command::Fail(error) => {
+            law(is_due(world, job, error), || format!("nothing is a reason to fail with {error:?}"))
+        }
+        Command::Settle(settle) => {
+            let task = &world.maps[settle.of.task.0 as usize];
+            let is_alone = |t: &&Try| t.hurt && (t.calls_max == Some(1) || task.calls.1 - task.calls.0 == 1);
+            let alone = task.tries.iter().filter(is_alone).count();
+            let timed_out = task.tries.last().is_some_and(|t| t.failed == Some(Code::TimedOut));
+            let enough = if timed_out { 1 } else { ALONE_TRIES_MAX.min(job.tries_max.into()) };
+            law(alone >= enough, || format!("a call is settled of which {alone} tries alone have died"))
+        }
+        Command::Invoke(invoke) => {
+            let Some(stage) = world.stage() else { return Err("tasks are sent when none can run".into()) };
+            let task = &world.tasks(stage)[invoke.of.task.0 as usize];
+            let again = task.tries.iter().find(|t| u16::from(t.number) == invoke.number);
+            let fits = again.is_none_or(|t| t.started.is_none() && t.failed.is_none());
+            law(fits && !task.done, || format!("{invoke:?} is sent though it began"))
+        }
+    }
+}
+
+/// Whether the world has given a reason to fail with this error.
+fn is_due(world: &World, job: &Job, error: &Error) -> bool {
+    if error.is(Code::JobTooLong) {
+        return job.ms_max.is_some_and(|most| world.age > most);
+    }
+    let Some(stage) = world.stage() else { return false };
+    let is_batch = job.calls > 0 && stage == 1;
+    let open = world.tasks(stage).iter().zip(0..).filter(|(task, _)| !task.done);
+    let is_reason = |(task, n): (&Task, u8)| {
+        let ends = |e: &Error| {
+            let is_spared = if is_batch { is_death(e) } else { e.is(Code::OutOfMemory) };
+            !e.is_retryable() && !is_spared && error.is(e.known_code().unwrap_or(Code::Engine))
+        };
+        let fatal = task.tries.iter().any(|t| code_is(t, ends));
+        let hurt = |t: &&Try| t.hurt && counts(t) && !(is_batch && (t.failed.is_none() || code_is(t, is_death)));
+        let spent = task.tries.iter().filter(hurt).count() >= job.tries_max.into();
+        let timed_out = task.tries.iter().filter(|t| t.failed == Some(Code::TimedOut)).count();
+        let none_lives = task.tries.iter().all(|t| t.hurt && !world.lives(stage, n, t));
+        let is_last = match task.tries.iter().rev().find(|t| t.failed.is_some() && counts(t)).and_then(|t| t.failed) {
+            Some(code) => error.is(code),
+            None => error.is(Code::TaskLost),
+        };
+        fatal || none_lives && is_last && (spent || !is_batch && timed_out >= TIMED_OUT_TRIES_MAX)
+    };
+    open.into_iter().any(is_reason)
+}
+
+/// Checks a step: what is committed stays committed, and an end is an end.
+pub(super) fn of_step(before: &World, after: &World) -> Broken {
+    let ends = |w: &World| (w.phase, w.cause);
+    if before.phase.is_final() {
+        law(ends(before) == ends(after), || "it ended, and ended again".into())?;
+    }
+    law(before.phase <= after.phase, || format!("it went back to {:?}", after.phase))?;
+    if before.phase == Phase::Undoing {
+        law(before.cause == after.cause, || "the reason for its end changed".into())?;
+    }
+    let tasks = |w: &World| w.maps.iter().chain(&w.reduces).map(|t| (t.piece, t.done)).collect::<Vec<_>>();
+    let kept = tasks(before).into_iter().zip(tasks(after)).all(|(was, is)| was <= is && !(was.1 && was != is));
+    law(kept, || "what was committed changed".into())?;
+    if before.phase < Phase::Reducing && after.phase == Phase::Reducing {
+        law(after.maps.iter().all(|task| task.done), || "it reduces before all is mapped".into())?;
+    }
+    if before.phase < Phase::Publishing && after.phase == Phase::Publishing {
+        law(after.reduces.iter().all(|task| task.done), || "it publishes before all is reduced".into())?;
+    }
+    let reduces = after.events.iter().any(|event| event.which.stage == 2);
+    law(!reduces || after.maps.iter().all(|task| task.done), || "a reducer is sent before all is mapped".into())
+}
+
+/// Checks a command: who carries it out a second time changes nothing, and nobody is told to.
+pub(super) fn of_command(world: &World, job: &Job, commands: &[Command]) -> Broken {
+    for (n, command) in commands.iter().enumerate() {
+        let once = world.after(job, commands, Step::Look(n, Comes::Through));
+        let mut twice = once.clone();
+        twice.carry_out(job, command, world.phase, world.turn_age, Comes::Through);
+        law(once == twice, || format!("{command:?} is carried out twice"))?;
+        law(!once.commands(job).contains(command), || format!("{command:?} was carried out, and is to be again"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! One state of the world: what the ledger says of a job, and who is about to do what.
+//!
+//! Times are ages: how long ago something was, in milliseconds, up to [`AGE_MAX`]. So two worlds that differ only in when they
+//! happened are one.
+
+use super::super::{
+    CallsView, EVENT_AGE_MS_MAX, Failure, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView, advance,
+};
+use super::super::{Command, InputSize};
+use crate::error::{Code, Error};
+use crate::ids::{Piece, Stage, TaskIdx, Timestamp};
+
+/// How long ago something was, in milliseconds.
+pub(super) type Age = u64;
+
+/// From this age on, nothing changes any more.
+pub(super) const AGE_MAX: Age = EVENT_AGE_MS_MAX;
+
+/// The moment at which every world is looked at.
+const NOW: u64 = 10 * AGE_MAX;
+
+/// The job that is explored, and what may happen to it.
+#[derive(Clone, Copy)]
+pub(super) struct Job {
+    pub(super) name: &'static str,
+    /// Where it begins.
+    pub(super) from: Phase,
+    pub(super) maps: u8,
+    pub(super) partitions: u8,
+    /// How many of the map tasks are done from the start, each after a second.
+    pub(super) done: u8,
+    pub(super) tries_max: u16,
+    pub(super) timeout_ms: Age,
+    pub(super) ms_max: Option<Age>,
+    /// How many faults there are at most.
+    pub(super) faults: u8,
+    /// How a try fails, of the faults that the ledger hears of.
+    pub(super) fails: &'static [Code],
+    /// Whether a map task may commit its first piece short of its end.
+    pub(super) short: bool,
+    /// Whether somebody may cancel it.
+    pub(super) cancel: bool,
+    /// Whether a second decider may have seen the same, and act later.
+    pub(super) late: bool,
+    /// If its map tasks are batches of calls: how many calls each makes.
+    pub(super) calls: u8,
+    /// The calls, of all, that kill their worker.
+    pub(super) kills: &'static [u8],
+    /// How these kill. Without a code, nobody hears of it.
+    pub(super) killed_by: Option<Code>,
+}
+
+/// What the ledger and the world hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) phase: Phase,
+    pub(super) ending: Option<Phase>,
+    /// The code of the error with which the job ends.
+    pub(super) cause: Option<Code>,
+    /// How long ago the job was created, if it has a deadline.
+    pub(super) age: Age,
+    pub(super) turn: u64,
+    pub(super) turn_age: Age,
+    pub(super) sent: u8,
+    pub(super) split: Task,
+    pub(super) maps: Vec<Task>,
+    pub(super) reduces: Vec<Task>,
+    /// Events in Lambda's queue.
+    pub(super) events: Vec<Event>,
+    /// Workers.
+    pub(super) runs: Vec<Run>,
+    /// Processes that have, or had, a turn.
+    pub(super) holders: Vec<Holder>,
+    /// What a second decider is about to do.
+    pub(super) late: Option<Late>,
+    /// The calls that were settled, by number.
+    pub(super) settled: Vec<u8>,
+    pub(super) faults_left: u8,
+    pub(super) cancelled: bool,
+}
+
+/// A task in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Task {
+    pub(super) done: bool,
+    pub(super) ran_ms: Age,
+    pub(super) piece: u8,
+    pub(super) since: Age,
+    /// The first call of the piece that is next, and the end of the task's calls.
+    pub(super) calls: (u8, u8),
+    /// The tries of that piece, by number.
+    pub(super) tries: Vec<Try>,
+}
+
+/// A try in the ledger, and what is true of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Try {
+    pub(super) number: u8,
+    pub(super) sends: u8,
+    pub(super) sent: Option<Age>,
+    pub(super) accepted: bool,
+    pub(super) started: Option<Age>,
+    pub(super) alive: Option<Age>,
+    /// Which of its executions runs it, counted from 1.
+    pub(super) run: u8,
+    pub(super) larger: bool,
+    pub(super) calls_max: Option<u8>,
+    pub(super) failed: Option<Code>,
+    /// Whether one of its workers was hurt: it died, stands still, or failed. The ledger does not know it.
+    pub(super) hurt: bool,
+}
+
+/// Which try of which piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Which {
+    pub(super) stage: u8,
+    pub(super) task: u8,
+    pub(super) piece: u8,
+    pub(super) number: u8,
+}
+
+/// What a try is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Given {
+    pub(super) larger: bool,
+    /// Whether it stops short of the end of its piece.
+    pub(super) half: bool,
+    pub(super) calls_max: Option<u8>,
+}
+
+/// An event in Lambda's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Event {
+    pub(super) which: Which,
+    pub(super) given: Given,
+}
+
+/// A worker that runs a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Run {
+    pub(super) which: Which,
+    pub(super) given: Given,
+    /// Which of the try's executions it is, counted from 1.
+    pub(super) run: u8,
+    pub(super) age: Age,
+    /// Whether it stands still, and gives no sign of life, for as long as it likes.
+    pub(super) still: bool,
+}
+
+/// A process that took a turn and takes the job through the phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Holder {
+    pub(super) phase: Phase,
+    pub(super) turn: u64,
+    /// The first task that it has not sent.
+    pub(super) next: u8,
+    pub(super) still: bool,
+}
+
+/// What a decider that is slow has decided, and when and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Late {
+    pub(super) phase: Phase,
+    pub(super) turn_age: Age,
+    pub(super) command: Held,
+}
+
+/// A command that can be hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held(pub(super) Command);
+
+impl std::hash::Hash for Held {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Command::Invoke(i) => (0, i.of.task.0, i.of.piece.0, i.number, i.sends, i.relief.died).hash(state),
+            Command::TakeTurn { turn } => (1, turn).hash(state),
+            Command::StartReducing => 2.hash(state),
+            Command::Finish => 3.hash(state),
+            Command::Settle(settle) => (4, settle.of.task.0, settle.of.piece.0, settle.error.code()).hash(state),
+            Command::Fail(error) => (5, error.code()).hash(state),
+        }
+    }
+}
+
+/// The stages, by their numbers in [`Which`].
+pub(super) fn stage_number(stage: Stage) -> u8 {
+    match stage {
+        Stage::Split => 0,
+        Stage::Map => 1,
+        Stage::Reduce => 2,
+    }
+}
+
+impl World {
+    /// The world in which a job begins.
+    pub(super) fn begin(job: &Job) -> Self {
+        let per_task = job.calls;
+        let map = |n: u8| Task {
+            done: n < job.done || job.from == Phase::Reducing,
+            ran_ms: if n < job.done { 1_000 } else { 0 },
+            calls: (n * per_task, (n + 1) * per_task),
+            ..Task::default()
+        };
+        let mut world = World {
+            phase: job.from,
+            ending: None,
+            cause: None,
+            age: 0,
+            turn: 1,
+            turn_age: 0,
+            sent: 0,
+            split: Task::default(),
+            maps: (0..job.maps).map(map).collect(),
+            reduces: (0..job.partitions).map(|_| Task::default()).collect(),
+            events: vec![],
+            runs: vec![],
+            holders: vec![],
+            late: None,
+            settled: vec![],
+            faults_left: job.faults,
+            cancelled: false,
+        };
+        if job.from == Phase::Splitting {
+            world.turn = 0;
+            let which = Which { stage: 0, task: 0, piece: 0, number: 0 };
+            world.events.push(Event { which, given: Given::default() });
+        } else {
+            world.holders.push(Holder { phase: job.from, turn: 1, next: job.done, still: false });
+        }
+        world
+    }
+
+    /// The tasks of a stage.
+    pub(super) fn tasks(&self, stage: u8) -> &[Task] {
+        match stage {
+            0 => std::slice::from_ref(&self.split),
+            1 => &self.maps,
+            _ => &self.reduces,
+        }
+    }
+
+    pub(super) fn tasks_mut(&mut self, stage: u8) -> &mut [Task] {
+        match stage {
+            0 => std::slice::from_mut(&mut self.split),
+            1 => &mut self.maps,
+            _ => &mut self.reduces,
+        }
+    }
+
+    /// The stage that the job is in, if its tasks run.
+    pub(super) fn stage(&self) -> Option<u8> {
+        self.phase.stage().map(stage_number)
+    }
+
+    /// Whether a process goes on with the turn and shows that it lives.
+    pub(super) fn is_held(&self) -> bool {
+        self.holders.iter().any(|h| !h.still && (h.phase, h.turn) == (self.phase, self.turn))
+    }
+
+    /// Whether a worker runs this try and shows that it lives.
+    pub(super) fn lives(&self, stage: u8, task: u8, tried: &Try) -> bool {
+        let piece = self.tasks(stage)[task as usize].piece;
+        let which = Which { stage, task, piece, number: tried.number };
+        self.runs.iter().any(|run| run.which == which && run.run == tried.run && !run.still)
+    }
+
+    /// What `advance` says of this world.
+    pub(super) fn commands(&self, job: &Job) -> Vec<Command> {
+        advance(&self.view(job), Timestamp(NOW))
+    }
+
+    /// The ledger as `advance` sees it.
+    fn view(&self, job: &Job) -> LedgerView {
+        let began = Some(at(self.age));
+        let view = JobView {
+            phase_at: PhaseTimes { splitting: began, mapping: began, ..PhaseTimes::default() },
+            map_tasks: job.maps.into(),
+            partitions: job.partitions.into(),
+            input: InputSize { objects: 1, bytes: 1 },
+            calls: (job.calls > 0)
+                .then(|| CallsView { count: u64::from(job.calls) * u64::from(job.maps), per_task: job.calls.into() }),
+            tries_max: job.tries_max,
+            timeout_ms: job.timeout_ms,
+            ms_max: job.ms_max.unwrap_or(u64::MAX),
+            writes_output: job.partitions > 0,
+            turn: self.turn,
+            turn_at: at(self.turn_age),
+            sent: self.sent.into(),
+            ending: self.ending,
+            ..JobView::new(self.phase)
+        };
+        let tasks = self.stage().map_or(&[][..], |stage| self.tasks(stage));
+        LedgerView { job: view, tasks: tasks.iter().zip(0..).map(|(task, n)| task.view(n)).collect() }
+    }
+}
+
+impl Task {
+    fn view(&self, task: u32) -> TaskView {
+        TaskView {
+            task: TaskIdx(task),
+            done: self.done,
+            ran_ms: self.ran_ms,
+            piece: Piece(self.piece.into()),
+            start: None,
+            calls: u64::from(self.calls.1 - self.calls.0),
+            since: at(self.since),
+            tries: self.tries.iter().map(Try::view).collect(),
+        }
+    }
+
+    /// The try with this number, which is made if nobody has written it yet.
+    pub(super) fn tried(&mut self, number: u8) -> &mut Try {
+        let place = match self.tries.binary_search_by_key(&number, |t| t.number) {
+            Ok(place) => place,
+            Err(place) => {
+                self.tries.insert(place, Try { number, ..Try::default() });
+                place
+            }
+        };
+        &mut self.tries[place]
+    }
+}
+
+impl Try {
+    fn view(&self) -> TryView {
+        TryView {
+            number: self.number.into(),
+            sends: self.sends.into(),
+            sent_at: self.sent.map(at),
+            accepted: self.accepted,
+            started_at: self.started.map(at),
+            alive_at: self.alive.map(at),
+            memory_mb: None,
+            larger: self.larger,
+            calls_max: self.calls_max.map(u32::from),
+            failed: self.failed.map(|code| Failure { error: Error::new(code, "it failed"), at: at(0) }),
+        }
+    }
+
+    /// How long ago its worker last gave a sign of life.
+    pub(super) fn silence(&self) -> Option<Age> {
+        self.started.map(|started| self.alive.unwrap_or(started).min(started))
+    }
+}
+
+fn at(age: Age) -> Timestamp {
+    Timestamp(NOW - age)
+}
