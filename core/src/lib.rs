@@ -13,6 +13,7 @@ pub mod engine;
 pub mod env;
 mod error;
 pub mod format;
+pub mod guard;
 pub mod ids;
 mod job;
 mod key;

@@ -1,5 +1,6 @@
 //! Values, which travel with keys, and combiners, which make one value of two.
 
+use crate::guard::named;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +17,12 @@ impl<V> Combiner<V> {
     pub fn new(fold: fn(&mut V, V)) -> Self {
         Combiner(fold)
     }
+}
+
+/// Folds the second value into the first.
+#[inline(always)]
+pub(crate) fn fold_into<V>(fold: fn(&mut V, V), value: &mut V, more: V) {
+    named("the combiner", || fold(value, more));
 }
 
 impl<V: std::ops::AddAssign> Combiner<V> {

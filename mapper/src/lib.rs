@@ -137,7 +137,7 @@ impl Mapping {
         let objects = &worker.conductor.objects;
         let read = read::Read { objects, spec, split, start: self.event.start, stop };
         let beside = worker.conductor.beside;
-        let (feed, reading) = read.start(erased.cuts(), beside);
+        let (feed, reading) = read.start(erased.cuts()?, beside);
         let options = Arc::new(MapOptions {
             partitions: task.view.partitions,
             threads: worker.threads,

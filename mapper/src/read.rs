@@ -7,6 +7,7 @@ use kinglet_aws::beside::{Beside, Inbox, Outbox};
 use kinglet_core::budget::{GET_BYTES, READ_AHEAD_BYTES};
 use kinglet_core::engine::cut::{Chunk, Cuts, Cutter, Wants};
 use kinglet_core::engine::map::Chunks;
+use kinglet_core::guard::catch_as;
 use kinglet_core::wire::plan::{ObjectRange, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
@@ -69,6 +70,11 @@ pub(crate) fn both<T>(read: Result<Done>, made: Result<T>) -> Result<(Done, T)> 
         (Err(cut_off), Err(error)) if cut_off.is(Code::Engine) => Err(error),
         (Err(error), _) => Err(error),
     }
+}
+
+/// Runs what calls the job's input format, which may be its author's own.
+fn guarded<T>(code: impl FnOnce() -> T) -> Result<T> {
+    catch_as("the input format", code).map_err(|e| e.context("cutting the input"))
 }
 
 /// The engine's end of the channel of chunks.
@@ -149,7 +155,8 @@ impl<'a> Read<'a> {
                     let Some(block) = fetch.blocks.recv().await else {
                         break;
                     };
-                    wants = cutter.feed(block?, &mut |chunk| chunks.push(chunk));
+                    let block = block?;
+                    wants = guarded(|| cutter.feed(block, &mut |chunk| chunks.push(chunk)))?;
                     for mut chunk in chunks.drain(..) {
                         if cuts.head() {
                             let known = match head.take() {
@@ -201,7 +208,8 @@ impl<'a> Read<'a> {
     /// Returns the first record of a chunk's object: from the chunk if it starts there, else by a GET.
     async fn head(&self, cuts: &Cuts, chunk: &Chunk) -> Result<Bytes> {
         if chunk.offset == 0 {
-            return Ok(chunk.bytes.slice(..cuts.first(&chunk.bytes, 0).unwrap_or(chunk.bytes.len())));
+            let cut = guarded(|| cuts.first(&chunk.bytes, 0))?;
+            return Ok(chunk.bytes.slice(..cut.unwrap_or(chunk.bytes.len())));
         }
         let range_idx = chunk.range_idx as usize;
         let range = &self.split.ranges[range_idx];
@@ -211,7 +219,7 @@ impl<'a> Read<'a> {
             let mut fetch = self.fetch(range_idx, head.len() as u64, to);
             while let Some(block) = fetch.blocks.recv().await {
                 head.extend_from_slice(&block?);
-                if let Some(cut) = cuts.first(&head, 0) {
+                if let Some(cut) = guarded(|| cuts.first(&head, 0))? {
                     head.truncate(cut);
                     return Ok(head.into());
                 }

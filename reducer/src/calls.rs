@@ -6,7 +6,7 @@ use crate::Reducing;
 use kinglet_aws::ledger::Committed;
 use kinglet_aws::runs::Batch;
 use kinglet_calls::{CallPlace, Context};
-use kinglet_core::engine::guard::catch_as;
+use kinglet_core::guard::catch_as;
 use kinglet_core::ids::{Piece, TaskIdx};
 use kinglet_core::wire::calls::{self, CallHead};
 use kinglet_core::wire::log::Did;

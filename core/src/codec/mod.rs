@@ -4,6 +4,7 @@
 mod bounded;
 
 use crate::error::{Code, Error, Result};
+use crate::guard::named_of;
 use bounded::{Bounded, Bounds};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,13 +12,19 @@ use std::marker::PhantomData;
 
 const CONFIG: bincode::config::Configuration = bincode::config::standard();
 
+/// Runs the `Serialize` or `Deserialize` of a type, which may be the job's own.
+#[inline(always)]
+fn naming<T, D>(doing: &'static str, code: impl FnOnce() -> D) -> D {
+    named_of(doing, std::any::type_name::<T>(), code)
+}
+
 /// Appends the encoding of `value` to `out`.
 ///
 /// # Errors
 /// Returns [`Error::UserCode`] (`value-encode`) when the type's `Serialize` fails.
 #[inline]
 pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
-    match bincode::serde::encode_into_std_write(value, out, CONFIG) {
+    match naming::<T, _>("encoding a", || bincode::serde::encode_into_std_write(value, out, CONFIG)) {
         Ok(_) => Ok(()),
         Err(e) => Err(cannot_encode::<T>(&e)),
     }
@@ -57,7 +64,7 @@ pub fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize)> {
 #[inline]
 fn decode_start<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<(T, usize), bincode::error::DecodeError> {
     let seed = Bounded { inner: PhantomData::<T>, bounds: Bounds::of(bytes.len()) };
-    bincode::serde::seed_decode_from_slice(seed, bytes, CONFIG)
+    naming::<T, _>("decoding a", || bincode::serde::seed_decode_from_slice(seed, bytes, CONFIG))
 }
 
 #[cold]
@@ -83,7 +90,7 @@ pub fn encoded_len<T: Serialize>(value: &T) -> usize {
         }
     }
     let mut count = Count(0);
-    match bincode::serde::encode_into_std_write(value, &mut count, CONFIG) {
+    match naming::<T, _>("encoding a", || bincode::serde::encode_into_std_write(value, &mut count, CONFIG)) {
         Ok(_) => count.0,
         Err(_) => 0,
     }

@@ -4,6 +4,7 @@ use super::cut::Cuts;
 use super::map::{Chunks, MapOptions, Mapped, PairsOf};
 use super::reduce::{ReduceCounts, ReduceOptions, Runs};
 use crate::error::{Code, Error, Result};
+use crate::guard::catch_as;
 use crate::job::Job;
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -15,7 +16,10 @@ pub trait ErasedJob: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Returns what finds where its input may be cut.
-    fn cuts(&self) -> Cuts;
+    ///
+    /// # Errors
+    /// Returns [`Error::UserCode`] (`panic`) when the job's input format panics.
+    fn cuts(&self) -> Result<Cuts>;
 
     /// Runs a map task.
     ///
@@ -62,8 +66,10 @@ impl<J: Job> ErasedJob for Typed<J> {
         J::NAME
     }
 
-    fn cuts(&self) -> Cuts {
-        Cuts::of(self.0.input())
+    fn cuts(&self) -> Result<Cuts> {
+        let input = super::map::input(&self.0)?;
+        let cuts = catch_as("the input format", || Cuts::of(input));
+        cuts.map_err(|e| e.context(format!("setting up the input format (job {})", J::NAME)))
     }
 
     fn map(&self, pool: &rayon::ThreadPool, options: &Arc<MapOptions>, chunks: &dyn Chunks) -> Result<Mapped> {
@@ -155,7 +161,7 @@ impl Registry {
     /// # Errors
     /// Returns [`Error::Input`] when no job has the name (`job-not-registered`) or two have the same (`job-name-taken`).
     /// Returns [`Error::StaleDeployment`] when the types (`job-types`) or the parameters (`job-params`) are those of another
-    /// version.
+    /// version, and [`Error::UserCode`] (`panic`) when the parameters' `Deserialize` panics.
     pub fn open(&self, name: &str, signature: &str, params: &[u8]) -> Result<Box<dyn ErasedJob>> {
         self.check()?;
         let Some(found) = self.jobs.get(name) else {
@@ -175,7 +181,8 @@ impl Registry {
             )
             .with_hint("driver and functions hold different versions of the job: deploy again"));
         }
-        (found.decode)(params)
+        let opened = catch_as("the job's code", || (found.decode)(params));
+        opened.map_err(|e| e.context(format!("reading the parameters of job {name}"))).flatten()
     }
 }
 

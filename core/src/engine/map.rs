@@ -1,16 +1,16 @@
 //! One map task: it takes chunks and makes one sorted run for each partition, on all threads.
 
 use super::cut::Chunk;
-use super::guard::{catch, stopped};
 use crate::budget::RUN_MEMORY_BYTES;
 use crate::error::{Code, Error, Result};
 use crate::format::{Extent, Format};
+use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
 use crate::pairs::{
-    ARENA_BYTES_MAX, Finished, Groups, Merge, Shard, ShardOptions, Table, tmp_error, together, write_tables,
+    ARENA_BYTES_MAX, Finished, Groups, Merge, Shard, ShardOptions, Spilled, Table, tmp_error, together, write_tables,
 };
-use crate::value::Value;
+use crate::value::{Value, fold_into};
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use rayon::prelude::*;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -103,6 +103,12 @@ impl Run {
     }
 }
 
+/// Returns the job's input format.
+pub(super) fn input<J: Job>(job: &J) -> Result<J::Input> {
+    let made = guarded(|| Ok(named("`input`", || job.input())));
+    made.map_err(|e| e.context(format!("setting up the input format (job {})", J::NAME)))
+}
+
 /// Runs a map task on the threads of `pool`.
 pub(super) fn run<J: Job>(
     job: &J,
@@ -110,7 +116,7 @@ pub(super) fn run<J: Job>(
     options: &Arc<MapOptions>,
     chunks: &dyn Chunks,
 ) -> Result<Mapped> {
-    let input = job.input();
+    let input = input(job)?;
     run_with(job, pool, options, chunks, &|chunk, emitter| {
         let object = chunks.name(chunk.range_idx);
         let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object };
@@ -131,10 +137,13 @@ pub(super) fn run_by<J: Job>(
             return Err(stopped());
         }
         let pairs = pairs_of(&chunk.bytes)?;
-        for (key, value) in crate::codec::decode::<Vec<(J::Key, J::Value)>>(&pairs)? {
-            emitter.emit(&key, value).map_err(|e| e.into_error(Code::MapFailed))?;
-        }
-        Ok(1)
+        let taken = catch_as("the job's code", || {
+            for (key, value) in crate::codec::decode::<Vec<(J::Key, J::Value)>>(&pairs)? {
+                emitter.emit(&key, value).map_err(|e| e.into_error(Code::MapFailed))?;
+            }
+            Ok(1)
+        });
+        taken.map_err(|e| e.context(format!("taking the pairs of a call (job {})", J::NAME))).flatten()
     })
 }
 
@@ -148,8 +157,12 @@ fn run_with<J: Job>(
     chunks: &dyn Chunks,
     map_chunk: &MapChunk<'_, J>,
 ) -> Result<Mapped> {
-    let fold = job.combiner().map(|combiner| combiner.0);
-    let bounds = encoded_bounds(job)?;
+    let at = |place: &'static str| {
+        move |e: Error| if e.is(Code::Panic) { e.context(format!("{place} a map task (job {})", J::NAME)) } else { e }
+    };
+    let combiner = guarded(|| Ok(named("`combiner`", || job.combiner()))).map_err(at("beginning"))?;
+    let fold = combiner.map(|combiner| combiner.0);
+    let bounds = guarded(|| encoded_bounds(job)).map_err(at("beginning"))?;
     let shards = Arc::new(ShardOptions {
         partitions: options.partitions,
         memory_bytes: options.memory_bytes / options.threads.max(1),
@@ -164,7 +177,7 @@ fn run_with<J: Job>(
         if result.is_err() {
             stopped.store(true, Ordering::Relaxed);
         }
-        result.map(|()| shard.finish())
+        result.and_then(|()| guarded(|| Ok(shard.finish())).map_err(at("ending")))
     });
     let finished = finished.into_iter().collect::<Result<Vec<_>>>()?;
     let mut counts = MapCounts { records: records.into_inner(), ..MapCounts::default() };
@@ -182,23 +195,7 @@ fn run_with<J: Job>(
             .into_par_iter()
             .enumerate()
             .map(|(partition, tables)| {
-                let mut run = RunFile::new(options);
-                if spills.is_empty() {
-                    run.take_tables(tables, fold)?;
-                } else {
-                    let mut readers = Vec::new();
-                    for spill in &spills {
-                        readers.push(spill.open(partition)?.boxed());
-                    }
-                    // The pairs still in memory become one more run to merge, which is smaller than a spill.
-                    let mut rest = RunFile::new(options);
-                    rest.take_tables(tables, fold)?;
-                    let rest = rest.finish()?;
-                    let tmp = |e: std::io::Error| tmp_error("reading a run", &options.tmp, &e);
-                    readers.push(RunReader::open(rest.into_reader().map_err(tmp)?, "the last in memory")?.boxed());
-                    run.take_merged(readers, fold)?;
-                }
-                run.finish()
+                guarded(|| write_run(options, partition, tables, &spills, fold)).map_err(at("ending"))
             })
             .collect::<Result<Vec<_>>>()
     })?;
@@ -206,13 +203,41 @@ fn run_with<J: Job>(
     Ok(Mapped { runs, counts })
 }
 
+/// Writes one partition's run.
+fn write_run<V: Value>(
+    options: &MapOptions,
+    partition: usize,
+    tables: Vec<Table<V>>,
+    spills: &[Spilled],
+    fold: Option<fn(&mut V, V)>,
+) -> Result<Run> {
+    let mut run = RunFile::new(options);
+    if spills.is_empty() {
+        run.take_tables(tables, fold)?;
+    } else {
+        let mut readers = Vec::new();
+        for spill in spills {
+            readers.push(spill.open(partition)?.boxed());
+        }
+        // The pairs still in memory become one more run to merge, which is smaller than a spill.
+        let mut rest = RunFile::new(options);
+        rest.take_tables(tables, fold)?;
+        let rest = rest.finish()?;
+        let tmp = |e: std::io::Error| tmp_error("reading a run", &options.tmp, &e);
+        readers.push(RunReader::open(rest.into_reader().map_err(tmp)?, "the last in memory")?.boxed());
+        run.take_merged(readers, fold)?;
+    }
+    run.finish()
+}
+
 /// Returns the job's bounds as encoded keys.
 fn encoded_bounds<J: Job>(job: &J) -> Result<Arc<[Vec<u8>]>> {
     let encode = |bound: &J::Key| {
         let mut bytes = Vec::new();
-        bound.encode(&mut bytes).map(|()| bytes)
+        named_of("encoding a", std::any::type_name::<J::Key>(), || bound.encode(&mut bytes)).map(|()| bytes)
     };
-    let bounds = job.bounds().iter().map(encode).collect::<Result<Vec<_>>>()?;
+    let bounds = named("`bounds`", || job.bounds());
+    let bounds = bounds.iter().map(encode).collect::<Result<Vec<_>>>()?;
     if !bounds.is_sorted() {
         return Err(Error::new(Code::Bounds, format!("the bounds of job {} are not in ascending order", J::NAME)));
     }
@@ -243,14 +268,17 @@ fn map_extent<J: Job>(
     emitter: &mut Emitter<'_, J::Key, J::Value>,
     stop: &AtomicBool,
 ) -> Result<u64> {
-    let mapped = catch(|| {
+    let mapped = catch_as("the job's code", || {
         input.for_each(extent, |at, record| {
             // This reads a cache line that nobody writes, which costs nothing compared to the record.
             let mapped = if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
             mapped.map_err(|error| error.at(at))
         })
     });
-    let place = |at: usize| format!("mapping {} (job {})", input.place(extent, at), J::NAME);
+    let place = |at: usize| {
+        let place = catch_as("the input format", || input.place(extent, at));
+        format!("mapping {} (job {})", place.unwrap_or_else(|_| extent.object.to_owned()), J::NAME)
+    };
     match mapped {
         Ok(Ok(count)) => Ok(count),
         Ok(Err(error)) => {
@@ -295,7 +323,7 @@ impl<'a> RunFile<'a> {
             while let Some(mut value) = groups.next_value() {
                 if let Some(fold) = fold {
                     while let Some(more) = groups.next_value() {
-                        fold(&mut value, more);
+                        fold_into(fold, &mut value, more);
                     }
                 }
                 groups.check()?;

@@ -2,16 +2,17 @@
 //! knows no S3, no DynamoDB and no Lambda.
 //!
 //! [`cut`] finds record boundaries, and [`conformance`] checks that a format finds them correctly. [`map`] and [`reduce`] run
-//! one task on the tables and runs of `pairs`, with [`guard`] between them and the job's own code. [`erased`] hides the job's
-//! types.
+//! one task on the tables and runs of `pairs`, with [`crate::guard`] between them and the job's own code. [`erased`] hides the
+//! job's types.
 
 pub mod conformance;
 pub mod cut;
 #[cfg(test)]
 mod cut_tests;
 pub mod erased;
-pub mod guard;
 pub mod map;
+#[cfg(test)]
+mod panic_tests;
 pub mod reduce;
 #[cfg(test)]
 mod task_tests;

@@ -1,8 +1,8 @@
 //! One reduce task: it merges sorted runs into one sorted part, as a stream.
 
-use super::guard::{catch, stopped};
 use crate::Code;
 use crate::error::Result;
+use crate::guard::{catch_as, guarded, named_of, stopped};
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;
 use crate::pairs::{Groups, Merge, tmp_error};
@@ -71,10 +71,11 @@ pub(super) fn run<J: Job>(
         if options.stop.load(Ordering::Relaxed) {
             return Err(stopped());
         }
-        let key = J::Key::decode(&encoded)?;
+        let decode = || named_of("decoding a", std::any::type_name::<J::Key>(), || J::Key::decode(&encoded));
+        let key = guarded(decode).map_err(|e| e.context(place::<J>(&encoded)))?;
         counts.keys += 1;
         let mut sink = Sink::new(&mut buffer);
-        let reduced = catch(|| job.reduce(key, Values::new(&mut groups), &mut sink));
+        let reduced = catch_as("the job's code", || job.reduce(key, Values::new(&mut groups), &mut sink));
         counts.records_out += sink.records();
         groups.check()?;
         match reduced {
@@ -92,9 +93,10 @@ pub(super) fn run<J: Job>(
     counts.pairs_in = groups.pairs();
     if counts.keys == 0 {
         let mut sink = Sink::new(&mut buffer);
-        let reduced = catch(|| job.reduce_nothing(&mut sink))?;
+        let reduced = catch_as("`reduce_nothing`", || job.reduce_nothing(&mut sink));
         counts.records_out += sink.records();
-        reduced.map_err(|error| error.into_error(Code::ReduceFailed))?;
+        let reduced = reduced.and_then(|reduced| reduced.map_err(|error| error.into_error(Code::ReduceFailed)));
+        reduced.map_err(|e| e.context(format!("reducing no pair (job {})", J::NAME)))?;
     }
     flush(&mut buffer, &mut counts, 0)?;
     Ok(counts)

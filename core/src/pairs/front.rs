@@ -2,6 +2,7 @@
 //! most of a text. A hit costs one comparison and no table lookup; a miss evicts the pair in the slot to its table.
 
 use super::table::{HEAD_BYTES, Head};
+use crate::value::fold_into;
 
 /// How many slots there are: few enough to stay in a core's second-level cache along with everything else.
 const SLOTS: usize = 8192;
@@ -41,7 +42,7 @@ impl<V> Front<V> {
         let slot = &mut self.slots[hash as usize % SLOTS];
         match slot {
             Some(there) if there.head == head => {
-                fold(&mut there.value, value);
+                fold_into(fold, &mut there.value, value);
                 Offered::Taken
             }
             _ => match slot.replace(Slot { head, hash, value }) {

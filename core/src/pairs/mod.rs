@@ -18,5 +18,5 @@ mod table_tests;
 pub(crate) use groups::Groups;
 pub(crate) use merge::Merge;
 pub(crate) use shard::{Finished, Shard, ShardOptions};
-pub(crate) use spill::{tmp_error, write_tables};
+pub(crate) use spill::{Spilled, tmp_error, write_tables};
 pub(crate) use table::{ARENA_BYTES_MAX, Table, together};

@@ -3,7 +3,7 @@
 use super::sort::{Sorted, compare, sorted};
 use super::table::{Entry, Table};
 use crate::error::{Code, Error, Result};
-use crate::value::Value;
+use crate::value::{Value, fold_into};
 use crate::wire::run::{Compression, RunReader, RunWriter};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -114,7 +114,7 @@ pub(crate) fn write_tables<V: Value>(
     while let Some((entry, from)) = next(&mut tables) {
         match fold {
             Some(fold) if current.same_key(&tables[at].arena, &entry, &tables[from].arena) => {
-                fold(&mut current.value, entry.value);
+                fold_into(fold, &mut current.value, entry.value);
             }
             _ => {
                 write(&current, &tables[at].arena)?;

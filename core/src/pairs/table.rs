@@ -9,7 +9,7 @@
 //! of its arenas is longer than that. [`together`] does not join tables whose arenas would be longer together, as those of all
 //! threads of a mapper of 10 GB can be.
 
-use crate::value::Value;
+use crate::value::{Value, fold_into};
 
 /// How many pairs wait before they are looked up together.
 pub(super) const BATCH: usize = 512;
@@ -232,10 +232,10 @@ impl<V: Weigh> Table<V> {
                 {
                     if V::HAS_HEAP {
                         let before = entry.value.heap_bytes();
-                        fold(&mut entry.value, pair.entry.value);
+                        fold_into(fold, &mut entry.value, pair.entry.value);
                         self.heap_bytes = (self.heap_bytes + entry.value.heap_bytes()).saturating_sub(before);
                     } else {
-                        fold(&mut entry.value, pair.entry.value);
+                        fold_into(fold, &mut entry.value, pair.entry.value);
                     }
                     return;
                 }
