@@ -1,7 +1,7 @@
 //! What must be true in every world, of every decision, and of every step.
 
 use super::super::calls::HALVINGS_MAX;
-use super::super::{Command, Phase};
+use super::super::{Command, Phase, SILENCE_MS, SPLIT_SILENCE_MS};
 use super::happens::Step;
 use super::rules::Comes;
 use super::world::{Job, Task, Try, World};
@@ -39,7 +39,39 @@ pub(super) fn of_world(world: &World, job: &Job, commands: &[Command]) -> Broken
     if let Some(stage) = world.stage() {
         world.tasks(stage).iter().filter(|task| !task.done).try_for_each(|task| tries(world, job, stage, task))?;
     }
-    commands.iter().try_for_each(|command| decision(world, job, command))
+    commands.iter().try_for_each(|command| decision(world, job, command))?;
+    overdue(world, job, commands)
+}
+
+/// Checks that nothing is left undone that is due.
+fn overdue(world: &World, job: &Job, commands: &[Command]) -> Broken {
+    let Some(stage) = world.stage() else { return Ok(()) };
+    let is_given_up = commands.iter().any(|command| matches!(command, Command::Fail(_)));
+    if is_given_up {
+        return Ok(());
+    }
+    law(job.ms_max.is_none_or(|most| world.age <= most), || "it may go on beyond its deadline".into())?;
+    let silence_ms = if stage == 0 { SPLIT_SILENCE_MS } else { SILENCE_MS };
+    for (task, n) in world.tasks(stage).iter().zip(0..).filter(|(task, _)| !task.done) {
+        let is_fatal = task.tries.iter().any(|t| code_is(t, |error| ends(job, stage, error)));
+        law(!is_fatal, || "a failure that will come again is tried again".into())?;
+        let is_gone = |t: &Try| t.failed.is_some() || t.silence().is_some_and(|silence| silence > silence_ms);
+        let is_cared_for = commands.iter().any(|command| match command {
+            Command::Invoke(invoke) => invoke.of.task.0 == n,
+            Command::Settle(settle) => settle.of.task.0 == n,
+            _ => false,
+        });
+        let is_left = !task.tries.is_empty() && task.tries.iter().all(is_gone) && !is_cared_for;
+        law(!is_left, || format!("task {n} is left alone"))?;
+    }
+    Ok(())
+}
+
+/// Whether an error of a try ends the job at once.
+fn ends(job: &Job, stage: u8, error: &Error) -> bool {
+    let is_batch = job.calls > 0 && stage == 1;
+    let is_spared = if is_batch { is_death(error) } else { error.is(Code::OutOfMemory) };
+    !error.is_retryable() && !is_spared
 }
 
 /// How many faults there were.
@@ -122,11 +154,8 @@ fn is_due(world: &World, job: &Job, error: &Error) -> bool {
     let is_batch = job.calls > 0 && stage == 1;
     let open = world.tasks(stage).iter().zip(0..).filter(|(task, _)| !task.done);
     let is_reason = |(task, n): (&Task, u8)| {
-        let ends = |e: &Error| {
-            let is_spared = if is_batch { is_death(e) } else { e.is(Code::OutOfMemory) };
-            !e.is_retryable() && !is_spared && error.is(e.known_code().unwrap_or(Code::Engine))
-        };
-        let fatal = task.tries.iter().any(|t| code_is(t, ends));
+        let is_fatal = |e: &Error| ends(job, stage, e) && e.code() == error.code();
+        let fatal = task.tries.iter().any(|t| code_is(t, is_fatal));
         let hurt = |t: &&Try| t.hurt && counts(t) && !(is_batch && (t.failed.is_none() || code_is(t, is_death)));
         let spent = task.tries.iter().filter(hurt).count() >= job.tries_max.into();
         let timed_out = task.tries.iter().filter(|t| t.failed == Some(Code::TimedOut)).count();

@@ -130,9 +130,12 @@ impl World {
                 if is_over || task.done {
                     task.tries.clear();
                 }
-                if is_over || task.done || !task.tries.is_empty() {
-                    task.since = 0;
-                }
+                // Nobody may wait for a task that is done, however long ago that was.
+                task.since = match (is_over || !task.tries.is_empty(), task.done) {
+                    (true, _) => 0,
+                    (false, true) => AGE_MAX,
+                    (false, false) => task.since,
+                };
                 if is_over || !job.has_backups() {
                     task.ran_ms = 0;
                 }
