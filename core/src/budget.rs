@@ -10,7 +10,8 @@
 //!   25 %     SHARED_PERCENT         data that calls share, if the job's pairs come from calls
 //!   24 MiB   READ_AHEAD_BYTES       blocks of the split, fetched before the engine takes them
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its runs
-//!            RUN_MEMORY_BYTES       each finished run until it is uploaded, when the tables have gone; a longer one lies in /tmp
+//!   64 MiB   RUN_MEMORY_BYTES       finished runs until they are uploaded, and as much more as the tables have given back; the rest
+//!                                   lies in /tmp
 //!
 //! a batch of calls
 //!   20 %     RESULTS_PERCENT        results that wait to be written; the batch ends when they are more
@@ -123,7 +124,8 @@ pub const UPLOAD_PARTS_AT_ONCE: usize = 4;
 /// How much an upload holds, in bytes (80 MiB): the parts being sent, and the one being gathered.
 pub const UPLOAD_BYTES: u64 = (UPLOAD_PARTS_AT_ONCE as u64 + 1) * UPLOAD_PART_BYTES as u64;
 
-/// The longest finished run that is kept in memory until it is uploaded, in bytes (64 MiB). A longer one lies in `/tmp`.
+/// How much of a task's finished runs is kept in memory until they are uploaded, in bytes (64 MiB), beside what the tables have
+/// given back. The rest lies in `/tmp`. In a small function it is less: a quarter of [`MAPPED_PAIRS_PERCENT`].
 pub const RUN_MEMORY_BYTES: usize = 64 << 20;
 
 /// About how much a run that is being merged holds at most, in bytes (1 MiB): its block, raw and stored, and the blocks that
@@ -151,7 +153,7 @@ pub fn larger_memory_mb(memory_mb: u32) -> u32 {
 
 /// What each kind of task holds at once, by the table above: the sum of the shares, in percent, and of the rest, in bytes.
 const HELD: [(u64, u64); 3] = [
-    (MAPPED_PAIRS_PERCENT + SHARED_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES),
+    (MAPPED_PAIRS_PERCENT + SHARED_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES + RUN_MEMORY_BYTES as u64),
     (RESULTS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
     (OPEN_RUNS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
 ];
@@ -200,6 +202,7 @@ mod tests {
             ("OPEN_RUNS_PERCENT", percent(OPEN_RUNS_PERCENT)),
             ("READ_AHEAD_BYTES", mib(READ_AHEAD_BYTES)),
             ("UPLOAD_BYTES", mib(UPLOAD_BYTES)),
+            ("RUN_MEMORY_BYTES", mib(RUN_MEMORY_BYTES as u64)),
         ];
         for (name, number) in numbers {
             let mut lines = drawn.iter().filter(|words| words.get(2) == Some(&name)).peekable();

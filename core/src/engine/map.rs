@@ -1,23 +1,19 @@
 //! One map task: it takes chunks and makes one sorted run for each partition, on all threads.
 
 use super::cut::Chunk;
-use crate::budget::RUN_MEMORY_BYTES;
+use super::run::{Room, Run, RunFile};
 use crate::error::{Code, Error, Result};
 use crate::format::{Extent, Format};
 use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
-use crate::pairs::{
-    ARENA_BYTES_MAX, Finished, Groups, Merge, Shard, ShardOptions, Spilled, Table, tmp_error, together, write_tables,
-};
-use crate::value::{Value, fold_into};
-use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
+use crate::pairs::{Finished, Shard, ShardOptions, Spilled, Table, tmp_error};
+use crate::value::Value;
+use crate::wire::run::{Compression, RunReader};
 use rayon::prelude::*;
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tempfile::SpooledTempFile;
 
 /// The source from which the threads of a task get their chunks.
 pub trait Chunks: Sync {
@@ -72,35 +68,6 @@ pub struct MapCounts {
     pub spills: u64,
     /// Bytes written to `/tmp`.
     pub spill_bytes: u64,
-}
-
-/// One finished run.
-pub struct Run {
-    file: SpooledTempFile,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// How many pairs it has.
-    pub pairs: u64,
-}
-
-impl Run {
-    /// Reads the whole run and appends it to `out`.
-    ///
-    /// # Errors
-    /// Returns the I/O error when `/tmp` cannot be read.
-    pub fn read_to(mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.read_to_end(out).map(|_| ())
-    }
-
-    /// Turns the run into a reader that stands at its start.
-    ///
-    /// # Errors
-    /// Returns the I/O error when `/tmp` cannot be read.
-    pub fn into_reader(mut self) -> std::io::Result<impl Read + Send + 'static> {
-        self.file.seek(SeekFrom::Start(0))?;
-        Ok(self.file)
-    }
 }
 
 /// Returns the job's input format.
@@ -190,12 +157,14 @@ fn run_with<J: Job>(
     }
     counts.spills = spills.len() as u64;
     counts.spill_bytes = spills.iter().map(|spill| spill.bytes()).sum();
+    let held = tables.iter().flatten().map(Table::bytes).sum();
+    let room = Room::beside(held, options.memory_bytes);
     let runs = pool.install(|| {
         tables
             .into_par_iter()
             .enumerate()
             .map(|(partition, tables)| {
-                guarded(|| write_run(options, partition, tables, &spills, fold)).map_err(at("ending"))
+                guarded(|| write_run(options, &room, partition, tables, &spills, fold)).map_err(at("ending"))
             })
             .collect::<Result<Vec<_>>>()
     })?;
@@ -203,29 +172,35 @@ fn run_with<J: Job>(
     Ok(Mapped { runs, counts })
 }
 
-/// Writes one partition's run.
+/// Writes one partition's run, and gives the memory of its tables back.
 fn write_run<V: Value>(
     options: &MapOptions,
+    room: &Room,
     partition: usize,
     tables: Vec<Table<V>>,
     spills: &[Spilled],
     fold: Option<fn(&mut V, V)>,
 ) -> Result<Run> {
-    let mut run = RunFile::new(options);
+    let tables_bytes = tables.iter().map(Table::bytes).sum();
+    let mut run = RunFile::new(room, &options.tmp, options.compression);
     if spills.is_empty() {
         run.take_tables(tables, fold)?;
+        room.give(tables_bytes);
     } else {
         let mut readers = Vec::new();
         for spill in spills {
             readers.push(spill.open(partition)?.boxed());
         }
         // The pairs still in memory become one more run to merge, which is smaller than a spill.
-        let mut rest = RunFile::new(options);
+        let mut rest = RunFile::new(room, &options.tmp, options.compression);
         rest.take_tables(tables, fold)?;
+        room.give(tables_bytes);
         let rest = rest.finish()?;
+        let rest_bytes = rest.memory_bytes();
         let tmp = |e: std::io::Error| tmp_error("reading a run", &options.tmp, &e);
         readers.push(RunReader::open(rest.into_reader().map_err(tmp)?, "the last in memory")?.boxed());
         run.take_merged(readers, fold)?;
+        room.give(rest_bytes);
     }
     run.finish()
 }
@@ -287,74 +262,4 @@ fn map_extent<J: Job>(
         }
         Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
     }
-}
-
-/// A run being written to memory or, when it grows large, to `/tmp`.
-struct RunFile<'a> {
-    file: SpooledTempFile,
-    bytes: u64,
-    writer: RunWriter,
-    options: &'a MapOptions,
-}
-
-/// How many bytes are gathered before they are written.
-const WRITE_BYTES: usize = 1 << 20;
-
-impl<'a> RunFile<'a> {
-    fn new(options: &'a MapOptions) -> Self {
-        RunFile {
-            file: tempfile::spooled_tempfile_in(RUN_MEMORY_BYTES, &options.tmp),
-            bytes: 0,
-            writer: RunWriter::new(options.compression),
-            options,
-        }
-    }
-
-    fn take_tables<V: Value>(&mut self, tables: Vec<Table<V>>, fold: Option<fn(&mut V, V)>) -> Result<()> {
-        let tables = together(tables, ARENA_BYTES_MAX);
-        let (file, bytes, options) = (&mut self.file, &mut self.bytes, self.options);
-        write_tables(tables, fold, &mut self.writer, &mut |writer| drain(writer, file, bytes, options, WRITE_BYTES))
-    }
-
-    fn take_merged<V: Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
-        let mut groups = Groups::<V, _>::new(Merge::new(runs)?);
-        let mut key = Vec::new();
-        while groups.next_key(&mut key)? {
-            while let Some(mut value) = groups.next_value() {
-                if let Some(fold) = fold {
-                    while let Some(more) = groups.next_value() {
-                        fold_into(fold, &mut value, more);
-                    }
-                }
-                groups.check()?;
-                let mut copy = key.clone();
-                self.writer.push(&mut copy, &value)?;
-                drain(&mut self.writer, &mut self.file, &mut self.bytes, self.options, WRITE_BYTES)?;
-            }
-            groups.check()?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Run> {
-        let (rest, pairs) = self.writer.finish();
-        self.bytes += rest.len() as u64;
-        self.file.write_all(&rest).map_err(|e| tmp_error("writing a run", &self.options.tmp, &e))?;
-        Ok(Run { file: self.file, bytes: self.bytes, pairs })
-    }
-}
-
-fn drain(
-    writer: &mut RunWriter,
-    file: &mut SpooledTempFile,
-    bytes: &mut u64,
-    options: &MapOptions,
-    at_least: usize,
-) -> Result<()> {
-    if writer.out.len() >= at_least {
-        file.write_all(&writer.out).map_err(|e| tmp_error("writing a run", &options.tmp, &e))?;
-        *bytes += writer.out.len() as u64;
-        writer.out.clear();
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ pub mod map;
 #[cfg(test)]
 mod panic_tests;
 pub mod reduce;
+pub mod run;
 #[cfg(test)]
 mod task_tests;
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use super::cut::Chunk;
 use super::erased::{ErasedJob, Registry, signature};
-use super::map::{Chunks, MapOptions, Mapped, Run};
+use super::map::{Chunks, MapOptions, Mapped};
 use super::reduce::{ReduceCounts, ReduceOptions, Runs};
+use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use crate::{Code, Combiner, Emitter, Error, Job, Lines, Result, Sink, UserError, UserResult, Values};
 use bytes::Bytes;
@@ -192,6 +193,26 @@ fn a_run_has_the_length_and_the_pairs_that_it_says() {
             read += 1;
         }
         assert_eq!((read, count), (40_000, 40_000));
+    }
+}
+
+/// However many partitions there are, and whether their pairs were spilled or not.
+#[test]
+fn all_finished_runs_together_hold_no_more_than_a_task_may() {
+    let text: String = (0..100_000).map(|n| format!("{n:07}{:033}\n", 0)).collect();
+    for memory_bytes in [1 << 20, 4 << 20, 64 << 20] {
+        let options = MapOptions { memory_bytes, ..map_options(50) };
+        let Mapped { runs, counts } = map(&Tally::default(), options, &text).unwrap();
+        assert_eq!(counts.spills > 0, memory_bytes < 64 << 20);
+        let held: usize = runs.iter().map(Run::memory_bytes).sum();
+        let bytes: u64 = runs.iter().map(|run| run.bytes).sum();
+        assert!(held <= memory_bytes + memory_bytes / 4, "{held} bytes of {bytes}, with {memory_bytes}");
+        match memory_bytes >> 20 {
+            1 => assert!((held as u64) < bytes, "{held} bytes of {bytes}"),
+            64 => assert!(held as u64 >= bytes, "{held} bytes of {bytes}"),
+            _ => {}
+        }
+        assert_eq!(runs.into_iter().map(|run| pairs(run).len()).sum::<usize>(), 100_000);
     }
 }
 

@@ -3,8 +3,9 @@
 
 use super::cut::Chunk;
 use super::erased::ErasedJob;
-use super::map::{Chunks, MapOptions, Mapped, Run};
+use super::map::{Chunks, MapOptions, Mapped};
 use super::reduce::{ReduceOptions, Runs};
+use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader};
 use crate::{Combiner, Emitter, Error, Job, Registry, Result, Sink, UserError, UserResult, Values, Words};
 use proptest::prelude::*;

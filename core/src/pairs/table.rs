@@ -159,7 +159,7 @@ impl<V: Weigh> Table<V> {
     }
 
     /// Returns the memory held, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<V>>()
             + self.arena.capacity()
             + self.slots.capacity() * 8
