@@ -190,6 +190,34 @@ async fn half_a_body_is_not_taken_for_a_whole_one() {
     rig.assert_counts(2, 1);
 }
 
+/// Reads an object of so many bytes as a mapper reads a range.
+async fn read_range(rig: &Rig, bytes: usize) -> kinglet_core::Result<Vec<u8>> {
+    let whole: Vec<u8> = (0..bytes).map(|n| (n / 7) as u8).collect();
+    rig.clients.s3.put_object().bucket(BUCKET).key("k").body(whole.clone().into()).send().await.unwrap();
+    let mut reader = rig.conductor.objects.read(BUCKET, "k", None, 0, bytes as u64, "the object");
+    let mut read = vec![];
+    while let Some(block) = reader.next().await? {
+        read.extend_from_slice(&block);
+    }
+    assert!(read == whole);
+    Ok(read)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_whose_bodies_break_is_read_as_long_as_each_brings_it_further() {
+    let rig = Rig::start().await;
+    // Each body is half of what is left.
+    rig.strike(Rule::s3("GetObject").times(12).does(Strike::HalfBody));
+    assert_eq!(read_range(&rig, 1 << 20).await.unwrap().len(), 1 << 20);
+    rig.assert_counts(13, 12);
+    // Half of a byte is none: four in a row bring it no further.
+    rig.strike(Rule::s3("GetObject").times(u64::MAX).does(Strike::HalfBody));
+    let error = read_range(&rig, 1 << 10).await.unwrap_err();
+    assert_eq!(error.code(), "body");
+    assert!(error.to_string().contains("reading the object at byte 1023: "), "{error}");
+    rig.assert_counts(10 + 4, 10 + 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delayed_request_comes_later() {
     let rig = Rig::start().await;

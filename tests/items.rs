@@ -81,3 +81,14 @@ fn what_is_wrong_with_items_is_said() {
         nothing_published(&dir.path().join("out"));
     }
 }
+
+/// At the end of a map task the job's own code runs too: its values are combined and written.
+#[test]
+fn a_value_that_panics_when_it_is_written_fails_its_job_at_the_first_try() {
+    let (ran, dir) = program("unwritable");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("ending a map task (job mutes): encoding a "), "{}", ran.err);
+    assert!(ran.err.contains("Mute panicked: it will not be written"), "{}", ran.err);
+    assert!(!ran.err.contains(" times"), "it was tried again: {}", ran.err);
+    nothing_published(&dir.path().join("out"));
+}

@@ -1,7 +1,7 @@
 //! A program whose jobs' input is made, not read. `items.rs` runs it: it prints what it found as JSON.
 
 use kinglet::{Driver, Emitter, Items, Job, Local, Registry, Report, Sink, Submit, UserError, UserResult, Values};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -40,6 +40,35 @@ impl Job for Digits {
     }
 }
 
+/// A value that cannot be written. It owns no memory, so nobody tries before the map task ends.
+#[derive(Deserialize)]
+struct Mute;
+
+impl Serialize for Mute {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("it will not be written")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mutes;
+
+impl Job for Mutes {
+    const NAME: &'static str = "mutes";
+    type Input = Items<(u32, String)>;
+    type Key = u32;
+    type Value = Mute;
+    type Output = u32;
+
+    fn map(&self, (number, _): (u32, String), out: &mut Emitter<'_, u32, Mute>) -> UserResult {
+        out.emit(number, Mute)
+    }
+
+    fn reduce(&self, number: u32, _: Values<'_, Mute>, out: &mut Sink<'_, u32>) -> UserResult {
+        out.push(&number)
+    }
+}
+
 fn items(count: u32) -> impl Iterator<Item = (u32, String)> {
     (0..count).map(|n| (n, "x".repeat(n as usize % 7)))
 }
@@ -72,6 +101,7 @@ async fn program() -> kinglet::Result<()> {
             };
             driver.submit_items(&job, items(40), submit("out")).await?.wait().await
         }
+        "unwritable" => driver.submit_items(&Mutes, items(40), submit("out")).await?.wait().await,
         "out of time" => {
             let submit = Submit::to("out").with_map_time(Duration::from_millis(300)).with_items_per_split(20);
             let job = Digits { waits_ms: 40, ..Digits::default() };
@@ -99,5 +129,5 @@ async fn program() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Registry::new().job::<Digits>(), program)
+    kinglet::main(Registry::new().job::<Digits>().job::<Mutes>(), program)
 }

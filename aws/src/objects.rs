@@ -143,8 +143,11 @@ fn modified(at: Option<&DateTime>) -> Timestamp {
     Timestamp(at.and_then(|at| u64::try_from(at.secs()).ok()).unwrap_or(0) * 1_000)
 }
 
-/// How often one range is requested when its body breaks off.
+/// How often an object is requested when its body breaks off, and a range in a row when its bodies bring not a byte.
 const BODY_TRIES: u32 = 4;
+
+/// How often one range is requested in all when its bodies break off, however far each of them came.
+const BODIES_MAX: u32 = 100;
 
 impl Objects {
     /// Returns the objects that this client reaches.
@@ -238,7 +241,9 @@ impl Objects {
             at: from,
             to,
             body: None,
+            body_at: from,
             tries: 0,
+            broken: 0,
         }
     }
 
@@ -601,7 +606,12 @@ pub struct RangeReader {
     at: u64,
     to: u64,
     body: Option<ByteStream>,
+    /// Where the body starts.
+    body_at: u64,
+    /// How many bodies in a row broke off without a byte.
     tries: u32,
+    /// How many bodies broke off.
+    broken: u32,
 }
 
 impl RangeReader {
@@ -609,12 +619,13 @@ impl RangeReader {
     ///
     /// # Errors
     /// Returns `object-changed` when the object is no longer the requested version; `body` when its body broke off four
-    /// times; or a service error (`access-denied`, `throttled`, `unreachable`, …).
+    /// times in a row without a byte, or a hundred times in all; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …).
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while self.at < self.to {
             let broken = match &mut self.body {
                 None => {
-                    self.body = Some(self.open().await?);
+                    (self.body, self.body_at) = (Some(self.open().await?), self.at);
                     continue;
                 }
                 Some(body) => match body.next().await {
@@ -628,9 +639,10 @@ impl RangeReader {
                 },
             };
             self.body = None;
-            self.tries += 1;
-            if self.tries == BODY_TRIES {
-                let message = format!("reading {} at byte {}: {broken} (attempt {})", self.shown, self.at, self.tries);
+            self.tries = if self.at > self.body_at { 0 } else { self.tries + 1 };
+            self.broken += 1;
+            if self.tries == BODY_TRIES || self.broken == BODIES_MAX {
+                let message = format!("reading {} at byte {}: {broken} (attempt {})", self.shown, self.at, self.broken);
                 return Err(Error::new(Code::Body, message));
             }
         }
