@@ -9,9 +9,9 @@ use crate::objects::SMALL_BYTES_MAX;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use kinglet_core::Result;
 use kinglet_core::ids::{AttemptId, JobId, Partition};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
-use kinglet_core::Result;
 use std::sync::Arc;
 
 /// How many GETs of results are under way at once.
