@@ -159,7 +159,7 @@ const HELD: [(u64, u64); 3] = [
 ];
 
 /// What code, allocator and sockets take before anything is held, in bytes (64 MiB): a waiting worker takes 20 to 40 MB.
-const CODE_BYTES: u64 = 64 << 20;
+pub(crate) const CODE_BYTES: u64 = 64 << 20;
 
 // All of it fits into a function with the default memory, even with a shipped program next to the worker.
 const _: () = {

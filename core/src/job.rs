@@ -5,6 +5,7 @@ use crate::format::{Format, Row};
 use crate::key::{AsKey, Key};
 use crate::pairs::Shard;
 use crate::value::{Combiner, Value};
+use crate::wire::cost::Workload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -89,6 +90,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// spread evenly by their hash.
     fn bounds(&self) -> Vec<Self::Key> {
         Vec::new()
+    }
+
+    /// Returns what is known of the work that the job makes: how much of a vCPU's time, how many bytes of runs and of output.
+    /// On AWS the size of splits, the number of partitions and the predicted bill follow from it; results do not. By default
+    /// little is known, and the plan's range is wide.
+    fn workload(&self) -> Workload {
+        Workload::default()
     }
 
     /// Reduces one key and its values to any number of records. The engine calls it once for each key of a partition, in

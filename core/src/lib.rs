@@ -9,6 +9,7 @@
 
 pub mod budget;
 pub mod codec;
+pub mod cost;
 pub mod engine;
 pub mod env;
 mod error;
@@ -37,3 +38,4 @@ pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
 pub use range::ByteRange;
 pub use value::{Combiner, Value};
+pub use wire::cost::{Growth, Workload};

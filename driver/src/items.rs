@@ -65,6 +65,12 @@ impl Made {
         Ok(Made { writer, last })
     }
 
+    /// Returns how many bytes each split has.
+    pub(crate) fn split_bytes(&self) -> impl Iterator<Item = u64> + '_ {
+        let ends = self.last.iter().map(|last| self.writer.ends()[*last]);
+        ends.scan(0, |from, end| Some(end - std::mem::replace(from, end)))
+    }
+
     /// Writes the object, and returns where it is.
     pub(crate) async fn write(self, conductor: &Conductor, job: &JobId) -> Result<Written> {
         let items = self.writer.count() as u64;

@@ -73,6 +73,7 @@ mod machine;
 pub mod measure;
 mod output;
 mod place;
+mod plan;
 mod program;
 mod records;
 mod report;
@@ -92,22 +93,25 @@ pub use machine::Machine;
 pub use program::Program;
 pub use report::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 pub use status::{JobStatus, JobSummary, JobTimes, Leftovers, Progress, Tally};
+pub use submission::Planned;
 pub use submit::Submit;
 
 // What a job and a function are made of.
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
-    Again, AsKey, Code, Combiner, Emitter, Error, ErrorKind, Fault, Job, Key, Result, Sink, UserError, UserResult,
-    Value, Values, check_format,
+    Again, AsKey, Code, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, Result, Sink, UserError,
+    UserResult, Value, Values, Workload, check_format,
 };
 
 // Names, numbers and plain enums, which the ledger and the wire share with this interface: twins of them would say the same.
 // They have no `#[non_exhaustive]`, as the ledger's own code must see where it does not name a new phase.
+pub use kinglet_core::cost::{Forecast, Plan, Range, Recommended, Stages, Usd};
 pub use kinglet_core::ids::{JobId, Stage, Timestamp};
 pub use kinglet_core::ledger::Phase;
 pub use kinglet_core::prices;
 pub use kinglet_core::wire::VERSION as WIRE_VERSION;
+pub use kinglet_core::wire::cost::{Host, Site};
 pub use kinglet_core::wire::run::Compression;
 
 // The file `_manifest.json`, which other programs read: its layout is frozen by its own version, and so is this type.

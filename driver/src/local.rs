@@ -212,7 +212,8 @@ impl Local {
         tracing::info!(ms = began.elapsed().as_secs_f64() * 1e3, "the embedded runtime has started");
         let (runtime, keeper) = (Box::new(runtime), self.state_dir.as_deref().map(Keeper::new));
         let shipping = Shipping::new(self.program, Architecture::here(), self.shipping_allowed);
-        let place = Place::Embedded { runtime, concurrency: self.concurrency, keeper };
+        let (concurrency, memory_mb) = (self.concurrency, self.memory_mb);
+        let place = Place::Embedded { runtime, concurrency, memory_mb, keeper };
         Ok(Driver::new(conductor, jobs, place, shipping))
     }
 

@@ -8,19 +8,24 @@ use crate::handle::JobHandle;
 use crate::hold::Hold;
 use crate::items::Made;
 use crate::place::Place;
+use crate::plan::{Listing, plan_items};
 use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
 use crate::{Code, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, inputs, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::objects::Replace;
+use kinglet_core::cost::{Plan, Recommended};
 use kinglet_core::ids::JobId;
+use kinglet_core::prices::Prices;
+use kinglet_core::wire::cost::{Ceiling, Workload};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
-use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OutputSpec};
+use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::s3::BucketKind;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A job, described by its type and its fields.
@@ -29,6 +34,7 @@ struct Described {
     signature: String,
     /// Its fields, encoded.
     params: Vec<u8>,
+    workload: Workload,
 }
 
 /// An input that the driver makes.
@@ -44,6 +50,23 @@ struct Places {
     output: OutputSpec,
     /// The output's directory, if it is on this machine.
     directory: Option<PathBuf>,
+}
+
+/// How a job runs, and the submission that says so.
+struct Chosen<'a> {
+    options: OptionsSpec,
+    submit: &'a Submit,
+}
+
+/// What a job would do, take and cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Planned {
+    /// The plan on the stack as it is.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// The size of functions with which the job would do best, where that can be said.
+    pub recommended: Option<Recommended>,
 }
 
 /// A job that is being submitted. Nothing of it is left if the submission ends before the ledger has the job.
@@ -77,17 +100,43 @@ impl Driver {
     /// What the driver can see: `input-missing` or `input-unreadable`; `output-exists` without [`Submit::with_overwrite`];
     /// `output-taken` when another job writes there; `output-unwritable`; `output-inside-input`; `local-path` on AWS;
     /// `job-not-registered` when [`crate::main`] was not given the job; `shipping-forbidden` when the stack runs no shipped
-    /// programs; `program-…` when the [program](crate::Program) does not fit the functions; [a service error](crate#errors).
+    /// programs; `over-ceiling` when it would cost or take more than it may, and `prices` when nobody can tell; `program-…` when the [program](crate::Program) does not fit the functions; [a service error](crate#errors).
     pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
-        if job.input().framing() == Framing::Prefixed {
-            let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
-            return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
-        }
-        if submit.inputs.is_empty() {
-            return Err(Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"));
-        }
+        check_reads(job, &submit)?;
         self.start(described, None, submit).await
+    }
+
+    /// Plans a job that reads `submit`'s inputs: what [`Driver::submit`] would do with it, how long that is likely to take and
+    /// what it would cost. It lists the inputs, and starts and writes nothing.
+    ///
+    /// # Errors
+    /// `prices` when those of the stack's region are not known; `split-bytes` and `partitions` when what `submit` fixes is
+    /// impossible; `input-missing`; `local-path` on AWS; [a service error](crate#errors).
+    pub async fn plan<J: Job>(&self, job: &J, submit: Submit) -> Result<Planned> {
+        check_reads(job, &submit)?;
+        submit.check_ceiling()?;
+        let places = Places::resolve(&self.shared, &submit)?;
+        let site = self.shared.place.site(submit.prices.clone())?;
+        let options = submit.options(self.concurrency(&submit).await, job.workload(), site);
+        let listing = Listing::of(&self.shared.conductor.objects, &places.inputs).await?;
+        Ok(Planned { plan: listing.plan(&options)?, recommended: listing.recommend(&options)? })
+    }
+
+    /// Plans a job whose input is made, as [`Driver::plan`] does one that reads.
+    ///
+    /// # Errors
+    /// As [`Driver::plan`], and as [`Driver::submit_items`] for the items.
+    pub async fn plan_items<J, T>(&self, job: &J, items: impl IntoIterator<Item = T>, submit: Submit) -> Result<Planned>
+    where
+        J: Job<Input = Items<T>>,
+        T: Value,
+    {
+        submit.check_ceiling()?;
+        let concurrency = self.concurrency(&submit).await;
+        let made = Made::new(items, &submit.cuts, concurrency)?;
+        let options = submit.options(concurrency, job.workload(), self.shared.place.site(submit.prices.clone())?);
+        Ok(Planned { plan: plan_items(&made, &options)?, recommended: None })
     }
 
     /// Runs a job whose input is made, not read, to its end: one record for each of `items`, cut evenly into map tasks.
@@ -188,9 +237,11 @@ impl Driver {
         shared.check_ready()?;
         let places = Places::resolve(shared, &submit)?;
         submit.check_time()?;
+        submit.check_ceiling()?;
+        let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;
         let directory = places.directory.clone();
-        let spec = self.spec(&submission, job, made, places, &submit).await?;
+        let spec = self.spec(&submission, job, made, places, Chosen { options, submit: &submit }).await?;
         submission.upload(&spec).await?;
         submission.create(&spec).await?;
         let handle = JobHandle::new(shared.clone(), submission.job.clone(), spec, submission.before);
@@ -201,6 +252,30 @@ impl Driver {
         Ok(handle)
     }
 
+    /// Returns how the job runs. With a ceiling, the job is planned first, and refused if it is likely to exceed that.
+    async fn options(
+        &self,
+        job: &Described,
+        made: Option<&MadeInput>,
+        places: &Places,
+        submit: &Submit,
+    ) -> Result<OptionsSpec> {
+        let concurrency = self.concurrency(submit).await;
+        let of_region = self.shared.place.site(submit.prices.clone());
+        if submit.ceiling == Ceiling::default() {
+            // What a job is billed where nobody has said what is charged is told by the prices that are known.
+            let elsewhere = |_| self.shared.place.site(Some(Prices::of_us_east_1("x86_64")));
+            return Ok(submit.options(concurrency, job.workload, of_region.or_else(elsewhere)?));
+        }
+        let options = submit.options(concurrency, job.workload, of_region?);
+        let plan = match made {
+            Some(made) => plan_items(&made.items, &options)?,
+            None => Listing::of(&self.shared.conductor.objects, &places.inputs).await?.plan(&options)?,
+        };
+        plan.check(submit.ceiling)?;
+        Ok(options)
+    }
+
     /// Makes the spec, which says all that workers must know of a job. Its program and its items are in S3 by then.
     async fn spec(
         &self,
@@ -208,22 +283,34 @@ impl Driver {
         job: Described,
         made: Option<MadeInput>,
         places: Places,
-        submit: &Submit,
+        chosen: Chosen<'_>,
     ) -> Result<JobSpec> {
         let conductor = &self.shared.conductor;
         let Places { mut inputs, output, .. } = places;
         conductor.check_output(&output).await?;
+        let Chosen { options, submit } = chosen;
         let program = self.shared.shipping.ship(submit.program.as_ref(), conductor).await?;
         let submitted_at = conductor.now();
-        let options = submit.options(self.concurrency(submit).await);
         let mut calls = None;
         if let Some(made) = made {
             inputs.push(made.items.write(conductor, &submission.job).await?.input);
             calls = made.calls;
         }
-        let Described { name, signature, params } = job;
+        let Described { name, signature, params, .. } = job;
         Ok(JobSpec { job: name.to_owned(), signature, params, inputs, output, options, program, submitted_at, calls })
     }
+}
+
+/// Refuses a submission that does not say what the job reads.
+fn check_reads<J: Job>(job: &J, submit: &Submit) -> Result<()> {
+    if job.input().framing() == Framing::Prefixed {
+        let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
+        return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
+    }
+    if submit.inputs.is_empty() {
+        return Err(Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"));
+    }
+    Ok(())
 }
 
 impl Described {
@@ -231,7 +318,7 @@ impl Described {
     fn of<J: Job>(job: &J, registered: &Registry) -> Result<Self> {
         let (params, signature) = (encode_params(job)?, signature::<J>());
         registered.open(J::NAME, &signature, &params)?;
-        Ok(Described { name: J::NAME, signature, params })
+        Ok(Described { name: J::NAME, signature, params, workload: job.workload() })
     }
 }
 

@@ -4,6 +4,8 @@ use crate::items::ItemCuts;
 use crate::program::Program;
 use crate::{Code, Compression, Error, Result};
 use kinglet_core::limits;
+use kinglet_core::prices::Prices;
+use kinglet_core::wire::cost::{Ceiling, Site, Workload};
 use kinglet_core::wire::spec::OptionsSpec;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub struct Submit {
     job_timeout: Option<Duration>,
     inline_bytes: Option<u64>,
     map_time: Option<Duration>,
+    pub(crate) ceiling: Ceiling,
+    pub(crate) prices: Option<Prices>,
 }
 
 impl Submit {
@@ -54,6 +58,8 @@ impl Submit {
             job_timeout: None,
             inline_bytes: None,
             map_time: None,
+            ceiling: Ceiling::default(),
+            prices: None,
         }
     }
 
@@ -128,9 +134,37 @@ impl Submit {
         Submit { map_time: Some(time), ..self }
     }
 
+    /// Sets what the job may cost, in US dollars. A job whose plan is likely to cost more is refused with `over-ceiling`, and
+    /// of the shapes that a job may have, one that costs no more is preferred.
+    pub fn with_max_usd(self, usd: f64) -> Self {
+        Submit { ceiling: Ceiling { usd: Some(usd), ..self.ceiling }, ..self }
+    }
+
+    /// Sets how long the job may take, in seconds. A job whose plan is likely to take longer is refused with `over-ceiling`;
+    /// one that takes longer all the same fails with `job-too-long`.
+    pub fn with_max_seconds(self, seconds: f64) -> Self {
+        Submit { ceiling: Ceiling { seconds: Some(seconds), ..self.ceiling }, ..self }
+    }
+
+    /// Sets the prices by which the job is planned and billed. By default they are those of the stack's region and
+    /// architecture.
+    pub fn with_prices(self, prices: Prices) -> Self {
+        Submit { prices: Some(prices), ..self }
+    }
+
     /// Ships this program to the functions, for a job that is not in the program that the driver ships for its other jobs.
     pub fn with_program(self, program: Program) -> Self {
         Submit { program: Some(program), ..self }
+    }
+
+    /// Refuses a ceiling that no job can keep.
+    pub(crate) fn check_ceiling(&self) -> Result<()> {
+        let Ceiling { usd, seconds } = self.ceiling;
+        match [usd, seconds].into_iter().flatten().find(|most| !most.is_finite() || *most <= 0.0) {
+            Some(most) => Err(Error::new(Code::Ceiling, format!("a job cannot run below a ceiling of {most}"))
+                .with_hint("give it one above zero (--max-usd, --max-seconds), or none")),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a job that the ledger would forget before it ends.
@@ -147,8 +181,9 @@ impl Submit {
         }
     }
 
-    /// Returns the choices as workers read them, on a stack that runs `concurrency` functions at once.
-    pub(crate) fn options(&self, concurrency: u32) -> OptionsSpec {
+    /// Returns the choices as workers read them, for a job that makes this of its input, on a stack that runs `concurrency`
+    /// functions at once.
+    pub(crate) fn options(&self, concurrency: u32, workload: Workload, site: Site) -> OptionsSpec {
         let defaults = OptionsSpec::for_concurrency(concurrency);
         OptionsSpec {
             split_bytes: self.split_bytes,
@@ -156,10 +191,21 @@ impl Submit {
             concurrency,
             compression: self.compression.unwrap_or(defaults.compression),
             tries_max: self.tries.unwrap_or(defaults.tries_max),
-            ms_max: self.job_timeout.map(whole_ms),
+            ms_max: self.ms_max(),
             inline_bytes_max: self.inline_bytes,
             map_ms_max: self.map_time.map(whole_ms),
+            site,
+            workload,
+            ceiling: self.ceiling,
         }
+    }
+}
+
+impl Submit {
+    /// The time that ends the job: its timeout, or its ceiling where that is shorter.
+    fn ms_max(&self) -> Option<u64> {
+        let ceiling = self.ceiling.seconds.map(|seconds| (seconds * 1e3).ceil() as u64);
+        self.job_timeout.map(whole_ms).into_iter().chain(ceiling.map(|ms| ms.min(limits::JOB_MS_CAP))).min()
     }
 }
 
@@ -173,7 +219,9 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_left_to_the_splitter() {
-        assert_eq!(Submit::to("out").options(7), OptionsSpec::for_concurrency(7));
+        let defaults = OptionsSpec::for_concurrency(7);
+        let (workload, site) = (defaults.workload, defaults.site.clone());
+        assert_eq!(Submit::to("out").options(7, workload, site), defaults);
     }
 
     #[test]
@@ -189,8 +237,24 @@ mod tests {
             ms_max: Some(9_000),
             inline_bytes_max: Some(5),
             map_ms_max: Some(1),
+            ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
+            ..OptionsSpec::for_concurrency(2)
         };
-        assert_eq!(submit.with_map_time(Duration::from_micros(1_999)).options(2), want);
+        let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
+        // The shorter of the two times counts.
+        let want = OptionsSpec { ms_max: Some(7_500), ..want };
+        assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
+    }
+
+    #[test]
+    fn a_ceiling_is_a_number_above_zero() {
+        let code = |submit: Submit| submit.check_ceiling().map_err(|e| e.code().to_owned());
+        assert_eq!(code(Submit::to("out")), Ok(()));
+        assert_eq!(code(Submit::to("out").with_max_usd(1e-9).with_max_seconds(1e9)), Ok(()));
+        for most in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(code(Submit::to("out").with_max_usd(most)), Err("ceiling".to_owned()), "{most}");
+            assert_eq!(code(Submit::to("out").with_max_seconds(most)), Err("ceiling".to_owned()), "{most}");
+        }
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! Cutting objects into splits: large objects become ranges of about equal size, small ones are packed together.
 
 use kinglet_aws::objects::Listed;
-use kinglet_core::budget::{
-    OPEN_BYTES, PARTITION_INPUT_BYTES, PARTITIONS_CHOSEN_MAX, PARTITIONS_SPREAD_MAX, SPLIT_BYTES_MAX, SPLIT_BYTES_MIN,
-    WAVES,
-};
+use kinglet_core::Result;
+use kinglet_core::budget::OPEN_BYTES;
+use kinglet_core::cost::{self, Wanted, checked_partitions, pieces};
 use kinglet_core::wire::plan::{EmptyObject, Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::OptionsSpec;
-use kinglet_core::{Code, Error, Result, limits};
 
 /// The sizes that a job is cut by.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,42 +15,18 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Returns the sizes of the best plan, where the job's options do not fix them.
     pub(crate) fn of(listed: &[(u32, Listed)], options: &OptionsSpec) -> Result<Self> {
-        let total: u64 = listed.iter().map(|(_, object)| object.size).sum();
-        let concurrency = u64::from(options.concurrency.max(1));
-        let chosen = (total / (concurrency * u64::from(WAVES))).clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX);
-        let split_bytes = match options.split_bytes {
-            Some(0) => {
-                return Err(Error::new(Code::SplitBytes, "a split of 0 bytes holds nothing")
-                    .with_hint("give a split some bytes (--split-bytes), or leave the choice to Kinglet"));
-            }
-            Some(bytes) if total / bytes > limits::MAP_TASKS_MAX => {
-                let message =
-                    format!("splits of {bytes} bytes make more than {} tasks of {total} bytes", limits::MAP_TASKS_MAX);
-                return Err(Error::new(Code::SplitBytes, message).with_hint("choose larger splits"));
-            }
-            Some(bytes) => bytes,
-            None => chosen.max(total.div_ceil(limits::MAP_TASKS_MAX)),
-        };
-        // Reducing should use as many functions as mapping did, unless there is next to nothing to reduce.
-        let least = if total > SPLIT_BYTES_MIN { concurrency.min(PARTITIONS_SPREAD_MAX.into()) } else { 1 };
-        let chosen = total.div_ceil(PARTITION_INPUT_BYTES).clamp(least, PARTITIONS_CHOSEN_MAX.into()) as u32;
-        Ok(Shape { split_bytes, partitions: partitions(options, chosen)? })
+        let sizes: Vec<u64> = listed.iter().map(|(_, object)| object.size).collect();
+        let input = cost::Input { sizes: &sizes };
+        let plan = cost::Plan::best(input, &Wanted::of(options), &options.workload, &options.site)?;
+        Ok(Shape { split_bytes: plan.split_bytes, partitions: plan.partitions })
     }
 }
 
 /// Returns how many partitions a job has: as many as it asks for, or `chosen`.
 pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
-    match options.partitions {
-        Some(0) => Err(Error::new(Code::Partitions, "a job needs at least one partition")
-            .with_hint("ask for one or more (--partitions), or leave the choice to Kinglet")),
-        Some(n) if n > limits::PARTITIONS_MAX => {
-            Err(Error::new(Code::Partitions, format!("{n} partitions; the most is {}", limits::PARTITIONS_MAX))
-                .with_hint("ask for fewer (--partitions)"))
-        }
-        Some(n) => Ok(n),
-        None => Ok(chosen),
-    }
+    options.partitions.map_or(Ok(chosen), checked_partitions)
 }
 
 /// Cuts the objects, which come in the order of the input, into splits in the same order.
@@ -81,8 +55,7 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
             from,
             to,
         };
-        // A remainder of a tenth does not deserve a task of its own.
-        let pieces = (object.size + shape.split_bytes - shape.split_bytes / 10 - 1) / shape.split_bytes;
+        let pieces = pieces(object.size, shape.split_bytes);
         if pieces > 1 {
             end_pack(&mut pack, &mut pack_weight, &mut splits);
             let at = |n: u64| (u128::from(object.size) * u128::from(n) / u128::from(pieces)) as u64;
@@ -103,7 +76,11 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_core::budget::{PARTITION_INPUT_BYTES, SPLIT_BYTES_MAX, SPLIT_BYTES_MIN, WAVES};
+    use kinglet_core::cost::Cut;
     use kinglet_core::ids::Timestamp;
+    use kinglet_core::prices::Prices;
+    use kinglet_core::wire::cost::{Host, Site};
 
     fn object(key: &str, size: u64) -> (u32, Listed) {
         (0, Listed { key: key.into(), etag: "e".into(), size, modified: Timestamp(0) })
@@ -164,5 +141,46 @@ mod tests {
         assert_eq!(code(OptionsSpec { split_bytes: Some(1), ..options.clone() }), "split-bytes");
         assert_eq!(code(OptionsSpec { partitions: Some(0), ..options.clone() }), "partitions");
         assert_eq!(code(OptionsSpec { partitions: Some(20_000), ..options }), "partitions");
+    }
+    #[test]
+    fn a_plan_counts_the_splits_that_are_cut() {
+        let sizes: [&[u64]; 5] = [
+            &[],
+            &[1, 100, 0, 1_000, 999, 1_100, 5_555, 1, 1],
+            &[1_000_000; 300],
+            &[1 << 20, 300 << 20, 1, 16 << 20, 17 << 20, 18 << 20, 0, 5],
+            &[126_800_000_000 / 1_010; 1_010],
+        ];
+        for sizes in sizes {
+            let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), *size)).collect();
+            for split_bytes in [1_000_000, 1 << 20, 16 << 20, 50 << 20, 256 << 20] {
+                let (splits, inputs) = cut(&listed, &shape(split_bytes));
+                let counted = Cut::of(sizes, split_bytes);
+                assert_eq!((counted.map_tasks, counted.bytes), (splits.len() as u64, inputs.bytes), "{split_bytes}");
+            }
+        }
+    }
+
+    /// What was published as 4,000 mappers and 945 reducers by rules of thumb, where 3.8 million GETs cost $1.51.
+    #[test]
+    fn on_aws_a_shuffle_is_bounded_by_what_it_costs() {
+        let listed: Vec<_> = (0..1_010).map(|n| object(&format!("k{n:04}"), 126_800_000_000 / 1_010)).collect();
+        let site =
+            Site { host: Host::Lambda, mapper_mb: 1_769, reducer_mb: 1_769, prices: Prices::of_us_east_1("x86_64") };
+        let options = OptionsSpec { site, ..OptionsSpec::for_concurrency(1_000) };
+        let chosen = Shape::of(&listed, &options).unwrap();
+        let (splits, _) = cut(&listed, &chosen);
+        let gets = splits.len() as u64 * u64::from(chosen.partitions);
+        assert!(gets < 300_000, "{} splits, {} partitions", splits.len(), chosen.partitions);
+        // What the user fixes stays fixed.
+        let fixed = OptionsSpec { split_bytes: Some(100 << 20), partitions: Some(7), ..options };
+        assert_eq!(Shape::of(&listed, &fixed).unwrap(), Shape { split_bytes: 100 << 20, partitions: 7 });
+    }
+
+    /// Word count of 200 MB on two cores is cut as it was when a rule of thumb was all there was.
+    #[test]
+    fn the_embedded_runtime_cuts_by_its_cores() {
+        let shape = Shape::of(&[object("k", 200_000_000)], &OptionsSpec::for_concurrency(2)).unwrap();
+        assert_eq!(shape, Shape { split_bytes: 25_000_000, partitions: 2 });
     }
 }

@@ -4,7 +4,7 @@
 mod cut;
 mod failure;
 pub mod items;
-mod list;
+pub mod list;
 
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;

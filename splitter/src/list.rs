@@ -13,9 +13,7 @@ pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, 
     for (input_idx, input) in (0..).zip(&spec.inputs) {
         let found = list_one(objects, input).await?;
         if found.is_empty() {
-            return Err(Error::new(Code::InputMissing, format!("nothing is at {}", input.shown)).with_hint(
-                "check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone",
-            ));
+            return Err(nothing_at(input));
         }
         let prefix = (spec.output.bucket == input.bucket).then_some(&spec.output.prefix);
         if let Some(object) = prefix.and_then(|prefix| found.iter().find(|o| o.key.starts_with(prefix.as_str()))) {
@@ -31,9 +29,48 @@ pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, 
     Ok(all)
 }
 
+/// Lists the sizes of an input's objects, in order, for a plan. Unlike the splitter it only lists: who plans may be allowed no
+/// more.
+///
+/// # Errors
+/// Returns `input-missing` when nothing is there; or a service error (`access-denied`, `throttled`, `unreachable`, …) when S3
+/// cannot be reached or refuses.
+pub async fn sizes(objects: &Objects, inputs: &[InputSpec]) -> Result<Vec<u64>> {
+    let mut sizes = Vec::new();
+    for input in inputs {
+        let found = match &input.objects {
+            Which::One(key) | Which::OneOrFolder(key) => {
+                let is_folder = matches!(input.objects, Which::OneOrFolder(_));
+                let listed = objects.list(&input.bucket, key).await.map_err(|e| named(input, e))?;
+                let (one, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|object| object.key == *key);
+                let below = format!("{key}/");
+                match one.is_empty() && is_folder {
+                    true => data(others.into_iter().filter(|object| object.key.starts_with(&below)).collect()),
+                    false => one,
+                }
+            }
+            _ => list_one(objects, input).await?,
+        };
+        if found.is_empty() {
+            return Err(nothing_at(input));
+        }
+        sizes.extend(found.into_iter().map(|object| object.size));
+    }
+    Ok(sizes)
+}
+
+fn named(input: &InputSpec, error: Error) -> Error {
+    error.context(format!("input {}", input.shown))
+}
+
+fn nothing_at(input: &InputSpec) -> Error {
+    Error::new(Code::InputMissing, format!("nothing is at {}", input.shown))
+        .with_hint("check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone")
+}
+
 async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
     let bucket = &input.bucket;
-    let named = |e: Error| e.context(format!("input {}", input.shown));
+    let named = |e: Error| named(input, e);
     match &input.objects {
         Which::One(key) => Ok(objects.head(bucket, key).await.map_err(named)?.into_iter().collect()),
         Which::OneOrFolder(key) => match objects.head(bucket, key).await.map_err(named)? {

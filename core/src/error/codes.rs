@@ -190,6 +190,15 @@ codes! {
         ItemWeights = "item-weights",
             "The weights do not fit the items.",
             "Give one weight for each item, in the same order.";
+        OverCeiling = "over-ceiling",
+            "The plan of the job says that it costs more, or takes longer, than it may.",
+            "Allow more (`--max-usd`, `--max-seconds`), give it less to do, or see with `kinglet plan` what the cost comes of.";
+        Ceiling = "ceiling",
+            "A job may not cost nothing, take no time, or have a ceiling that is no number.",
+            "Give it a ceiling above zero, or none.";
+        Prices = "prices",
+            "The prices of the region are not known, or the file of prices cannot be read.",
+            "Give a file with the region's prices (`--prices`); `docs/guide/cost.md` has its layout.";
         JobTimeout = "job-timeout",
             "A job is given no time at all, or more than 6 days.",
             "Give it some time, or cut it into several jobs.";

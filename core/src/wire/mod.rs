@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`run`] | sorted pairs of one partition | S3 object or DynamoDB item |
 //! | [`spec`] | the job as the driver submits it | S3, `jobs/<job>/spec` |
+//! | [`cost`] | what a job's plan follows from | in the spec |
 //! | [`plan`] | the splits, and the objects they were cut from | S3, `jobs/<job>/plan/<splitter>` |
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
@@ -21,9 +22,10 @@
 /// Raise it, in both places, with every change that makes an older side misread a newer one or the other way round: a new
 /// version or kind of a [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. Leave it for
 /// what an older side ignores and a newer one can do without, such as another optional member of an event.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 pub mod calls;
+pub mod cost;
 pub mod emf;
 pub mod event;
 pub mod frame;

@@ -1,9 +1,10 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 5.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 6.
 
+use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
 use super::owner::OWNER;
 use super::run::Compression;
-use crate::budget::TRIES_MAX;
+use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::ids::{JobId, ProgramId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -223,10 +224,17 @@ pub struct OptionsSpec {
     /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most as long as
     /// its function's timeout allows.
     pub map_ms_max: Option<u64>,
+    /// Where the job runs.
+    pub site: Site,
+    /// What the job makes of its input.
+    pub workload: Workload,
+    /// What the job may cost and take.
+    pub ceiling: Ceiling,
 }
 
 impl OptionsSpec {
-    /// Returns options that leave every choice to the splitter, on a stack that runs `concurrency` functions at once.
+    /// Returns options that leave every choice to the splitter, on an embedded runtime that runs `concurrency` functions at
+    /// once.
     pub fn for_concurrency(concurrency: u32) -> Self {
         OptionsSpec {
             split_bytes: None,
@@ -237,6 +245,9 @@ impl OptionsSpec {
             ms_max: None,
             inline_bytes_max: None,
             map_ms_max: None,
+            site: Site::embedded(MEMORY_MB),
+            workload: Workload::default(),
+            ceiling: Ceiling::default(),
         }
     }
 }
@@ -272,7 +283,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v5.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v6.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 
