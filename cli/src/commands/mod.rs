@@ -7,6 +7,7 @@ mod clean;
 mod doctor;
 mod jobs;
 mod logs;
+mod plan;
 mod run;
 mod status;
 mod tune;
@@ -14,6 +15,7 @@ mod tune;
 crate::command::commands! {
     Commands {
         run::Run,
+        plan::Plan,
         bench::Bench,
         tune::Tune,
         jobs::Jobs,

@@ -3,7 +3,9 @@
 use crate::options::{Cloud, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
-use kinglet::{Driver, JobHandle, Result, Submit};
+use kinglet::prices::Prices;
+use kinglet::{Code, Driver, Error, JobHandle, Result, Submit};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a job has that reads files.
@@ -57,6 +59,18 @@ pub(crate) struct How {
     #[arg(long, value_name = "S", help_heading = "Job", value_parser = clap::value_parser!(u64).range(1..=518_400))]
     pub(crate) job_timeout: Option<u64>,
 
+    /// What the job may cost, in US dollars; it is refused if it is likely to cost more
+    #[arg(long, value_name = "USD", help_heading = "Job")]
+    pub(crate) max_usd: Option<f64>,
+
+    /// How long the job may take, in seconds; it is refused if it is likely to take longer, and fails if it does
+    #[arg(long, value_name = "S", help_heading = "Job")]
+    pub(crate) max_seconds: Option<f64>,
+
+    /// Prices as JSON, for a region that is not known
+    #[arg(long, value_name = "FILE", help_heading = "Job")]
+    pub(crate) prices: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) embedded: Embedded,
 }
@@ -74,7 +88,7 @@ pub(crate) async fn run_job_then<J: kinglet::Job>(
     then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
 ) -> Result<()> {
     let driver = start(&how, cloud).await?;
-    let handle = driver.submit(job, submit(Submit::new(inputs, &how.output), &how)).await?;
+    let handle = driver.submit(job, submit(Submit::new(inputs, &how.output), &how)?).await?;
     finish(driver, handle, how.json, then).await
 }
 
@@ -85,7 +99,7 @@ pub(crate) async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
     }
 }
 
-pub(crate) fn submit(mut submit: Submit, how: &How) -> Submit {
+pub(crate) fn submit(mut submit: Submit, how: &How) -> Result<Submit> {
     submit = submit.with_compression(how.compression.into());
     if let Some(functions) = how.concurrency {
         submit = submit.with_concurrency(functions);
@@ -102,7 +116,24 @@ pub(crate) fn submit(mut submit: Submit, how: &How) -> Submit {
     if let Some(seconds) = how.job_timeout {
         submit = submit.with_job_timeout(Duration::from_secs(seconds));
     }
-    if how.overwrite { submit.with_overwrite() } else { submit }
+    if let Some(usd) = how.max_usd {
+        submit = submit.with_max_usd(usd);
+    }
+    if let Some(seconds) = how.max_seconds {
+        submit = submit.with_max_seconds(seconds);
+    }
+    if let Some(file) = &how.prices {
+        submit = submit.with_prices(prices(file)?);
+    }
+    Ok(if how.overwrite { submit.with_overwrite() } else { submit })
+}
+
+fn prices(file: &Path) -> Result<Prices> {
+    let shown = file.display().to_string();
+    let json = std::fs::read_to_string(file).map_err(|e| {
+        Error::new(Code::Prices, format!("reading {shown}: {e}")).with_hint("name a file of prices as JSON")
+    })?;
+    Prices::read(&json, &shown)
 }
 
 pub(crate) async fn finish(

@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
 use kinglet::{Result, Submit};
-use kinglet_jobs::{PrimesOf, parse_number};
+use kinglet_jobs::{PrimesOf, Stretch, parse_number};
 
 /// Primes in a range: how many, their sum, or all of them
 #[derive(Debug, Args)]
@@ -62,17 +62,21 @@ impl Command for Primes {
         let driver = start(&how, cloud).await?;
         // Without the option there is one part, except for a list.
         let how = How { partitions: Some(how.partitions.unwrap_or(job.parts)), ..how };
-        let submit = submit(Submit::to(&how.output), &how);
-        let (stretches, submit) = match range.stretches {
-            Some(count) => (job.stretches(count), submit.with_items_per_split(1)),
-            None => (job.stretches(job.stretches_max()), submit),
-        };
+        let (stretches, submit) = range.items(&job, submit(Submit::to(&how.output), &how)?);
         let handle = driver.submit_items(&job, stretches, submit).await?;
         finish(driver, handle, how.json, async |_| Ok(())).await
     }
 }
 
 impl PrimeRange {
+    /// The stretches of the range as the job's items, and the submission that puts them into tasks.
+    pub(crate) fn items(&self, job: &kinglet_jobs::Primes, submit: Submit) -> (Vec<Stretch>, Submit) {
+        match self.stretches {
+            Some(count) => (job.stretches(count), submit.with_items_per_split(1)),
+            None => (job.stretches(job.stretches_max()), submit),
+        }
+    }
+
     /// The job of these arguments.
     pub(crate) fn job(&self, parts: Option<u32>) -> Result<kinglet_jobs::Primes> {
         let number = |option: &str, text: &str| parse_number(text).map_err(|e| e.context(option.to_owned()));
