@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 18] = [
+    let helps: [(&str, &[&str]); 22] = [
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),
@@ -40,6 +40,10 @@ fn version_and_help() {
         ("help-run-hull.txt", &["run", "hull", "--help"]),
         ("help-run-word-count.txt", &["run", "word-count", "--help"]),
         ("help-run-primes.txt", &["run", "primes", "--help"]),
+        ("help-plan.txt", &["plan", "--help"]),
+        ("help-plan-hull.txt", &["plan", "hull", "--help"]),
+        ("help-plan-word-count.txt", &["plan", "word-count", "--help"]),
+        ("help-plan-primes.txt", &["plan", "primes", "--help"]),
         ("help-bench.txt", &["bench", "--help"]),
         ("help-tune.txt", &["tune", "--help"]),
         ("help-tune-word-count.txt", &["tune", "word-count", "--help"]),
@@ -87,7 +91,7 @@ fn json_has_every_field_and_its_sums_agree() {
     let fields: BTreeSet<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let want = "job name phase output wall objects bytes_in records_in rejected pairs_emitted pairs_shuffled shuffle_bytes \
                 runs_inline_object_empty spills records_out bytes_out parts map_tasks reduce_tasks retries cold_starts init_ms map_ms reduce_ms requests gb_seconds \
-                cost";
+                cost predicted";
     assert_eq!(fields, want.split_whitespace().collect());
 
     let report: kinglet::Report = serde_json::from_value(json.clone()).unwrap();

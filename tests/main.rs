@@ -7,6 +7,7 @@
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
+//! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
@@ -48,6 +49,7 @@ mod bench;
 mod boto3;
 mod calls;
 mod cli;
+mod cost;
 mod ends;
 mod example;
 mod examples;

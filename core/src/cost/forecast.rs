@@ -77,6 +77,8 @@ pub struct Shape {
     pub partitions: u32,
     /// How many functions run at once.
     pub concurrency: u32,
+    /// The runs of a task lie in DynamoDB up to so many bytes, if the user says.
+    pub inline_bytes_max: Option<u64>,
     /// In how many stages pairs travel.
     pub stages: Stages,
 }
@@ -422,7 +424,7 @@ impl Mapped {
         // Good luck with the bytes must not change where the runs lie: what is placed is what is likely.
         let likely = runs / f64::from(shape.partitions.max(1));
         let placement = match shape.stages {
-            Stages::One => place(&vec![likely.ceil() as u64; shape.partitions as usize], None),
+            Stages::One => place(&vec![likely.ceil() as u64; shape.partitions as usize], shape.inline_bytes_max),
             Stages::Two => Placement::Object,
         };
         Some(Mapped { tasks, runs_bytes, placement })

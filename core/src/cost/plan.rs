@@ -36,6 +36,8 @@ pub struct Wanted {
     pub partitions: Option<u32>,
     /// How many functions can run at once.
     pub concurrency: u32,
+    /// The runs of a task lie in DynamoDB up to so many bytes, if the user says.
+    pub inline_bytes_max: Option<u64>,
     /// What the job may cost and take.
     pub ceiling: Ceiling,
 }
@@ -100,8 +102,8 @@ const MEMORIES_MB: [u32; 4] = [512, 1_024, crate::budget::MEMORY_MB, 3_008];
 impl Wanted {
     /// Returns what a job's options fix.
     pub fn of(options: &OptionsSpec) -> Self {
-        let OptionsSpec { split_bytes, partitions, concurrency, ceiling, .. } = *options;
-        Wanted { split_bytes, partitions, concurrency, ceiling }
+        let OptionsSpec { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, .. } = *options;
+        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling }
     }
 }
 
@@ -109,7 +111,7 @@ impl Plan {
     /// Returns the plan of an input that is cut already.
     pub fn of_cut(cut: Cut, objects: u64, wanted: &Wanted, partitions: u32, workload: &Workload, site: &Site) -> Self {
         let split_bytes = cut.bytes.checked_div(cut.map_tasks).unwrap_or(0);
-        let shape = shape(cut, objects as usize, partitions, wanted.concurrency);
+        let shape = shape(cut, objects as usize, partitions, wanted);
         Self::of(&Choice { split_bytes, shape }, workload, site)
     }
 
@@ -133,7 +135,7 @@ impl Plan {
         for split_bytes in splits {
             let cut = Cut::of(input.sizes, split_bytes);
             for &partitions in &partitions {
-                let shape = shape(cut, input.sizes.len(), partitions, wanted.concurrency);
+                let shape = shape(cut, input.sizes.len(), partitions, wanted);
                 let score = Score::of(&shape, wanted.ceiling, workload, site);
                 if best.as_ref().is_none_or(|(least, _)| score.is_better_than(least)) {
                     best = Some((score, Choice { split_bytes, shape }));
@@ -243,8 +245,10 @@ fn product(usd: f64, seconds: f64) -> f64 {
     usd * (seconds + PATIENCE_S)
 }
 
-fn shape(cut: Cut, objects: usize, partitions: u32, concurrency: u32) -> Shape {
-    Shape { cut, objects: objects as u64, partitions, concurrency: concurrency.max(1), stages: Stages::One }
+fn shape(cut: Cut, objects: usize, partitions: u32, wanted: &Wanted) -> Shape {
+    let Wanted { concurrency, inline_bytes_max, .. } = *wanted;
+    let (objects, concurrency) = (objects as u64, concurrency.max(1));
+    Shape { cut, objects, partitions, concurrency, inline_bytes_max, stages: Stages::One }
 }
 
 /// Returns whether reducers come to an end: in their time, and with what they merge in several passes within `/tmp`.

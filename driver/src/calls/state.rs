@@ -17,6 +17,7 @@ use kinglet_aws::runs::Batch;
 use kinglet_core::ids::{JobId, Piece, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::prices::Prices;
 use kinglet_core::wire::calls;
 use kinglet_core::wire::record::{self, MapRecord, ReduceRecord};
 use std::collections::BTreeMap;
@@ -195,7 +196,7 @@ impl State {
             report.requests += Requests::counted(shared.conductor.clients.meter.since(&self.before));
             report.requests.lambda = lambda;
         }
-        report.cost = Cost::of(report.gb_seconds, &report.requests);
+        report.cost = Cost::of(report.gb_seconds, &report.requests, &Prices::of_us_east_1("x86_64"));
         report
     }
 

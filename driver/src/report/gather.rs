@@ -1,13 +1,16 @@
 //! Makes a job's report from the ledger.
 
 use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
+use crate::Forecast;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Committed, Record};
 use kinglet_core::Result;
+use kinglet_core::cost::{Cut, Plan, Wanted};
 use kinglet_core::ids::{JobId, Stage};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
+use kinglet_core::wire::plan::{self, ObjectRange};
 use kinglet_core::wire::record::{self, MapRecord, Placement, ReduceRecord, Usage};
 use kinglet_core::wire::spec::JobSpec;
 
@@ -40,6 +43,8 @@ pub(crate) async fn report(
             failed.extend(conductor.ledger.failed_tries(job, stage, tasks).await?);
         }
     }
+    // What the prediction is made of is read after all requests are counted.
+    let predicted = predicted(conductor, job, spec, view).await;
     let gb_seconds = usages().chain(&failed).map(Usage::gb_seconds).sum();
     let mut runs = RunPlaces::default();
     for record in &maps {
@@ -81,8 +86,27 @@ pub(crate) async fn report(
         reduce_ms: Spread::of(reduces.iter().map(|r| r.usage.ran_ms)),
         requests,
         gb_seconds,
-        cost: Cost::of(gb_seconds, &requests),
+        cost: Cost::of(gb_seconds, &requests, &spec.options.site.prices),
+        predicted,
     })
+}
+
+/// Predicts what the job takes, as it was cut, from what was known when it began. Returns `None` if the plan is not there any
+/// more.
+async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &JobView) -> Option<Forecast> {
+    let key = Conductor::plan_key(job, view.plan.as_deref()?);
+    let read = async {
+        let bytes = conductor.objects.get(&conductor.stack.work_bucket, &key, None).await?;
+        plan::read(&bytes)
+    };
+    let (splits, inputs) =
+        read.await.inspect_err(|error| tracing::debug!(%job, %error, "reading the plan for the report")).ok()?;
+    let made = spec.inputs.iter().any(|input| input.items() > 0);
+    let read = |range: &ObjectRange| (range.to - range.from, range.to < range.size && !made);
+    let cut = Cut::of_ranges(splits.iter().map(|split| split.ranges.iter().map(read)));
+    let (options, wanted) = (&spec.options, Wanted::of(&spec.options));
+    let planned = Plan::of_cut(cut, inputs.objects, &wanted, view.partitions, &options.workload, &options.site);
+    Some(planned.forecast)
 }
 
 /// About the bytes of a group's item without its records, and of a record's attribute without the record: keys, names, the

@@ -5,9 +5,9 @@ mod gather;
 
 pub(crate) use gather::report;
 
-use crate::Phase;
+use crate::{Forecast, Phase};
 use kinglet_core::ids::JobId;
-use kinglet_core::prices;
+use kinglet_core::prices::Prices;
 use kinglet_core::wire::record;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -73,8 +73,12 @@ pub struct Report {
     /// Function time times memory, in GB-seconds: of the splitter, of the committed attempts, and of those that failed after
     /// they had started.
     pub gb_seconds: f64,
-    /// What that would cost on AWS (us-east-1, x86_64), in US dollars.
+    /// What that costs on AWS, in US dollars: by the prices of the stack's region and architecture, as far as they are known,
+    /// or else of us-east-1 and x86_64.
     pub cost: Cost,
+    /// What the plan predicted, for the job as it was cut; `None` if the plan is not there any more.
+    #[serde(default)]
+    pub predicted: Option<Forecast>,
 }
 
 /// Wall time by phase, in milliseconds.
@@ -200,11 +204,11 @@ pub struct Cost {
 
 impl Cost {
     /// Returns the cost of this function time and these requests.
-    pub(crate) fn of(gb_seconds: f64, requests: &Requests) -> Self {
-        let lambda = gb_seconds * prices::LAMBDA_GB_SECOND_X86 + requests.lambda as f64 * prices::LAMBDA_REQUEST;
-        let dynamodb = requests.write_milliunits as f64 / 1e3 * prices::DYNAMODB_WRITE_UNIT
-            + requests.read_milliunits as f64 / 1e3 * prices::DYNAMODB_READ_UNIT;
-        let s3 = requests.s3_put as f64 * prices::S3_PUT + requests.s3_get as f64 * prices::S3_GET;
+    pub(crate) fn of(gb_seconds: f64, requests: &Requests, prices: &Prices) -> Self {
+        let lambda = gb_seconds * prices.lambda_gb_second + requests.lambda as f64 * prices.lambda_request;
+        let dynamodb = requests.write_milliunits as f64 / 1e3 * prices.dynamodb_write_unit
+            + requests.read_milliunits as f64 / 1e3 * prices.dynamodb_read_unit;
+        let s3 = requests.s3_put as f64 * prices.s3_put + requests.s3_get as f64 * prices.s3_get;
         Cost { lambda, dynamodb, s3, total: lambda + dynamodb + s3 }
     }
 }
@@ -234,8 +238,37 @@ impl fmt::Display for Report {
         writeln!(f, "requests   S3 {put} put, {get} get; DynamoDB {dynamodb}; Lambda {lambda}; {again} sent again")?;
         writeln!(f, "functions  {:.1} GB-seconds, {} cold starts", self.gb_seconds, self.cold_starts)?;
         let Cost { lambda, dynamodb, s3, total } = cost;
-        write!(f, "on AWS     about ${total:.6} (Lambda ${lambda:.6}, DynamoDB ${dynamodb:.6}, S3 ${s3:.6})")
+        write!(f, "on AWS     about ${total:.6} (Lambda ${lambda:.6}, DynamoDB ${dynamodb:.6}, S3 ${s3:.6})")?;
+        let Some(predicted) = &self.predicted else { return Ok(()) };
+        let Forecast { seconds, gb_seconds, s3_put, s3_get, write_units, read_units, run_bytes, usd, .. } = predicted;
+        let [put, get, written, read] =
+            [s3_put, s3_get, write_units, read_units].map(|n| count(n.likely.round() as u64));
+        // The report's own cost has no storage.
+        let usd = usd.total.likely - usd.storage.likely;
+        write!(
+            f,
+            "\npredicted  {:.2} s ({:.2} to {:.2}), {:.1} GB-seconds, {} shuffled, ${usd:.6}",
+            seconds.likely,
+            seconds.low,
+            seconds.high,
+            gb_seconds.likely,
+            bytes(run_bytes.likely as u64)
+        )?;
+        write!(f, "\n           S3 {put} put, {get} get; {written} write units, {read} read units")?;
+        let [written, read] = [requests.write_milliunits, requests.read_milliunits].map(|n| count(n.div_ceil(1_000)));
+        write!(
+            f,
+            "\nbeside     {}, {:.1} GB-seconds, {held} shuffled, ${total:.6}",
+            seconds_of(wall),
+            self.gb_seconds
+        )?;
+        let (put, get) = (count(requests.s3_put), count(requests.s3_get));
+        write!(f, "\n           S3 {put} put, {get} get; {written} write units, {read} read units")
     }
+}
+
+fn seconds_of(wall: &Wall) -> String {
+    format!("{:.2} s", wall.total_ms as f64 / 1e3)
 }
 
 /// Formats a number with a comma between thousands.
@@ -290,7 +323,7 @@ mod tests {
             lambda: 1_000_000,
             ..Requests::default()
         };
-        let cost = Cost::of(1_000_000.0, &requests);
+        let cost = Cost::of(1_000_000.0, &requests, &Prices::of_us_east_1("x86_64"));
         assert!((cost.lambda - 16.8667).abs() < 1e-3, "{cost:?}");
         assert!((cost.dynamodb - 0.75).abs() < 1e-9, "{cost:?}");
         assert!((cost.s3 - 5.4).abs() < 1e-9, "{cost:?}");

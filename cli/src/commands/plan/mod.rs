@@ -23,7 +23,7 @@ crate::command::commands! {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     kinglet --stack kinglet plan word-count s3://BUCKET/books/ --output s3://BUCKET/counts\n  \
-    kinglet --stack kinglet plan word-count s3://BUCKET/books/ --output s3://BUCKET/counts --partitions 8 --json\n\n\
+    kinglet plan word-count books/ --output counts --json\n\n\
     The arguments are those of `kinglet run`. Each number is what is likely, with a range in brackets.")]
 pub(crate) struct Plan {
     #[command(subcommand)]

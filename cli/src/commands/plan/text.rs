@@ -47,7 +47,8 @@ fn map(plan: &Plan) -> String {
     let Plan { map_tasks, split_bytes, waves, concurrency, .. } = plan;
     let (tasks, split) = (count(*map_tasks as f64), bytes(*split_bytes as f64));
     let takes = seconds(plan.forecast.map_task_s);
-    format!("{tasks} tasks of {split} and {takes}; {waves} waves of {concurrency} functions")
+    let times = if *waves == 1 { "once".to_owned() } else { format!("{} times", count(*waves as f64)) };
+    format!("{tasks} tasks of {split} and {takes}; {concurrency} functions at once, {times}")
 }
 
 fn where_charged(plan: &Plan) -> String {

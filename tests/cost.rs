@@ -1,0 +1,106 @@
+//! Plans and what came of them: the requests that are predicted are those that are counted, a plan starts nothing, and a job
+//! above its ceiling is refused.
+
+use crate::rig::{Rig, SPLITTER};
+use crate::support::{shown, text};
+use kinglet::{Forecast, JobHandle, Range, Report, Submit};
+use kinglet_jobs::{Primes, PrimesOf, WordCount};
+use std::fs;
+
+/// Waits for a job's end without asking: a driver that waits reads the ledger all the time, by the clock.
+async fn report(rig: &Rig, handle: JobHandle) -> Report {
+    rig.ends_alone(handle.id()).await;
+    handle.wait().await.unwrap()
+}
+
+/// A count beside what was predicted.
+struct Beside {
+    what: &'static str,
+    counted: f64,
+    predicted: Range,
+    /// How far the two may be apart, as a part of what was counted.
+    most: f64,
+}
+
+#[track_caller]
+fn agrees(name: &str, report: &Report) {
+    let requests = &report.requests;
+    let Forecast { s3_put, s3_get, lambda, write_units, read_units, .. } = report.predicted.unwrap();
+    let beside = |what, counted, predicted, most| Beside { what, counted, predicted, most };
+    let all = [
+        beside("S3 put", requests.s3_put as f64, s3_put, 0.0),
+        beside("S3 get", requests.s3_get as f64, s3_get, 0.0),
+        beside("Lambda", requests.lambda as f64, lambda, 0.0),
+        beside("write units", requests.write_milliunits as f64 / 1e3, write_units, 0.05),
+        beside("read units", requests.read_milliunits as f64 / 1e3, read_units, 0.3),
+    ];
+    let apart = |of: &Beside| (of.predicted.likely - of.counted).abs() > of.most * of.counted + 0.5;
+    let said =
+        |of: &Beside| format!("{name}: {} {} counted, {:.1} predicted", of.what, of.counted, of.predicted.likely);
+    all.iter().for_each(|of| eprintln!("{}", said(of)));
+    let apart: Vec<_> = all.iter().filter(|of| apart(of)).map(said).collect();
+    assert!(apart.is_empty(), "{apart:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_requests_that_are_predicted_are_those_that_are_counted() {
+    let rig = Rig::new().await;
+    fs::create_dir(rig.path("many")).unwrap();
+    for n in 0..100 {
+        fs::write(rig.path("many").join(format!("f{n:03}")), text(n, 3_000)).unwrap();
+    }
+    fs::write(rig.path("large"), text(7, 3_000_000)).unwrap();
+    let cases = [
+        ("one small file", "in.txt", 1 << 20, 1),
+        ("many small files", "many", 5_000, 3),
+        ("one large file", "large", 100_000, 4),
+    ];
+    for (name, input, split_bytes, partitions) in cases {
+        let submit = Submit::new([shown(&rig.path(input))], shown(&rig.path(&format!("out-{input}"))));
+        // With all runs in S3, no count depends on how many bytes they have.
+        let submit = submit.with_split_bytes(split_bytes).with_partitions(partitions).with_inline_bytes(0);
+        let report = report(&rig, rig.driver.submit(&WordCount, submit).await.unwrap()).await;
+        assert_eq!((report.retries, report.runs.inline), (0, 0));
+        agrees(name, &report);
+    }
+    let primes = Primes::new(0, 1_000_000, PrimesOf::Count).unwrap();
+    let submit = Submit::to(shown(&rig.path("primes"))).with_partitions(1).with_items_per_split(1);
+    let handle = rig.driver.submit_items(&primes, primes.stretches(40), submit).await.unwrap();
+    agrees("primes", &report(&rig, handle).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_starts_nothing_and_is_what_the_job_then_does() {
+    let rig = Rig::new().await;
+    let submit = || rig.submission("out").with_inline_bytes(0);
+    let planned = rig.driver.plan(&WordCount, submit()).await.unwrap();
+    assert_eq!(rig.host().pending(), 0);
+    assert!(!rig.path("out").exists());
+    let report = report(&rig, rig.driver.submit(&WordCount, submit()).await.unwrap()).await;
+    let plan = &planned.plan;
+    assert_eq!((plan.map_tasks, u64::from(plan.partitions)), (report.map_tasks, report.reduce_tasks));
+    assert_eq!((plan.objects, plan.bytes), (report.objects, report.bytes_in));
+    assert_eq!(Some(plan.forecast), report.predicted);
+    assert_eq!(planned.recommended, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_above_its_ceiling_is_refused_and_leaves_nothing() {
+    let rig = Rig::new().await;
+    let dear = || rig.submission("out").with_max_usd(1e-9);
+    let error = rig.driver.submit(&WordCount, dear()).await.err().unwrap();
+    assert_eq!(error.code(), "over-ceiling");
+    assert!(error.to_string().contains("the job would cost about $0.0"), "{error}");
+    let error = rig.driver.submit(&WordCount, rig.submission("out").with_max_seconds(1e-6)).await.err().unwrap();
+    assert_eq!(error.code(), "over-ceiling");
+    for none in [0.0, -1.0, f64::NAN] {
+        let error = rig.driver.submit(&WordCount, rig.submission("out").with_max_usd(none)).await.err().unwrap();
+        assert_eq!(error.code(), "ceiling", "{none}");
+    }
+    assert!(!rig.path("out").exists());
+    assert!(rig.host().reports().iter().all(|report| *report.function != *SPLITTER));
+    // One that is high enough is no obstacle.
+    let submit = rig.submission("out").with_max_usd(1.0).with_max_seconds(80.0);
+    report(&rig, rig.driver.submit(&WordCount, submit).await.unwrap()).await;
+    rig.is_right("out");
+}
