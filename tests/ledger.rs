@@ -209,7 +209,7 @@ async fn commit_all(rig: &Rig) -> usize {
         async move {
             let mut piece = Piece(0);
             if task % 5 == 0 {
-                let rest = Some(Position { range_idx: 0, offset: 1 });
+                let rest = Some(Position::at(0, 1));
                 let handed_back = ledger.commit(&job, TaskIdx(task), piece, &record(task, rest), TASKS).await;
                 assert_eq!(handed_back.unwrap(), Commit::Won { stage_complete: false });
                 piece = Piece(1);

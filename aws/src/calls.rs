@@ -59,7 +59,7 @@ impl Conductor {
         let doing = format!("writing the result of call {call} of job {job}");
         let of = MapAttempt { task, piece, attempt };
         let Placed { placement, bytes: run_bytes } = self.runs(job).write_settled(of, doing, results).await?;
-        let remainder = (end < range.to).then_some(Position { range_idx: 0, offset: end });
+        let remainder = (end < range.to).then_some(Position::at(0, end));
         let record = MapRecord {
             attempt,
             bytes_assigned: end - from,

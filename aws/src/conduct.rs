@@ -557,7 +557,7 @@ fn half_bytes_min(spec: &JobSpec) -> u64 {
 
 /// Returns the bytes of a split from a position on.
 fn left_bytes(split: &Split, start: Option<Position>) -> u64 {
-    let start = start.unwrap_or(Position { range_idx: 0, offset: 0 });
+    let start = start.unwrap_or(Position::at(0, 0));
     let ranges = split.ranges.iter().skip(start.range_idx as usize);
     ranges
         .zip(0..)

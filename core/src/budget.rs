@@ -8,6 +8,8 @@
 //! a map task of a job
 //!   50 %     MAPPED_PAIRS_PERCENT   tables of pairs, of all threads; sorted and spilled to /tmp when they are full
 //!   25 %     SHARED_PERCENT         data that calls share, if the job's pairs come from calls
+//!   10 %     UNPACK_PERCENT         the window or dictionary of a compressed object that is read
+//!   20 %     UNPACKED_RECORD_PERCENT  a record of a compressed object that is longer than a chunk, until it is whole
 //!   24 MiB   READ_AHEAD_BYTES       blocks of the split, fetched before the engine takes them
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its runs
 //!   64 MiB   RUN_MEMORY_BYTES       finished runs until they are uploaded, and as much more as the tables have given back; the rest
@@ -94,6 +96,12 @@ pub const MAPPED_PAIRS_PERCENT: u64 = 50;
 /// See the table above. Values are counted by the size of their encodings; the latest is kept whatever its size.
 pub const SHARED_PERCENT: u64 = 25;
 
+/// See the table above. An object that needs more is refused.
+pub const UNPACK_PERCENT: u64 = 10;
+
+/// See the table above. A longer record is refused.
+pub const UNPACKED_RECORD_PERCENT: u64 = 20;
+
 /// See the table above. Results are counted by the size of their encodings.
 pub const RESULTS_PERCENT: u64 = 20;
 
@@ -152,8 +160,10 @@ pub fn larger_memory_mb(memory_mb: u32) -> u32 {
 }
 
 /// What each kind of task holds at once, by the table above: the sum of the shares, in percent, and of the rest, in bytes.
-const HELD: [(u64, u64); 3] = [
+const HELD: [(u64, u64); 4] = [
+    // Pairs come from calls, which read no compressed object, or from an object.
     (MAPPED_PAIRS_PERCENT + SHARED_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES + RUN_MEMORY_BYTES as u64),
+    (MAPPED_PAIRS_PERCENT + UNPACK_PERCENT + UNPACKED_RECORD_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES + RUN_MEMORY_BYTES as u64),
     (RESULTS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
     (OPEN_RUNS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
 ];
@@ -198,6 +208,8 @@ mod tests {
         let numbers = [
             ("MAPPED_PAIRS_PERCENT", percent(MAPPED_PAIRS_PERCENT)),
             ("SHARED_PERCENT", percent(SHARED_PERCENT)),
+            ("UNPACK_PERCENT", percent(UNPACK_PERCENT)),
+            ("UNPACKED_RECORD_PERCENT", percent(UNPACKED_RECORD_PERCENT)),
             ("RESULTS_PERCENT", percent(RESULTS_PERCENT)),
             ("OPEN_RUNS_PERCENT", percent(OPEN_RUNS_PERCENT)),
             ("READ_AHEAD_BYTES", mib(READ_AHEAD_BYTES)),

@@ -9,6 +9,7 @@
 
 pub mod budget;
 pub mod codec;
+mod codecs;
 pub mod cost;
 pub mod engine;
 pub mod env;
@@ -30,6 +31,7 @@ mod range;
 mod value;
 pub mod wire;
 
+pub use codecs::{Codec, MAGIC_BYTES};
 pub use engine::conformance::check_format;
 pub use engine::erased::{ErasedJob, Registry, signature};
 pub use error::{Again, Code, Error, ErrorKind, Fault, Result, UserError, UserResult};

@@ -88,6 +88,13 @@ pub const CALLS_AT_ONCE_MAX: usize = 512;
 /// The longest first record of an object that describes the other records, such as by naming columns, in bytes (1 MiB).
 pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 
+/// How many times as long as it is a compressed object may become, by default. No gzip becomes more than 1,032 times as long:
+/// <https://www.zlib.net/zlib_tech.html>, 2026-11. A bzip2 or zstd of some kilobytes may become gigabytes.
+pub const EXPANSION_MAX: u32 = 1_100;
+
+/// How many bytes a compressed object may become whatever its own size, in bytes (256 MiB).
+pub const EXPANDED_BYTES_FREE: u64 = 256 << 20;
+
 /// The most calls of a map that can be cancelled one by one. Their numbers are a set in the job's item. A number of ten digits
 /// takes 6 bytes, so the set takes up to 300 KB of the item's 400 and leaves room for what the job's end writes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>, 2026-11.

@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn split(from: u64, to: u64) -> Split {
-        let range = ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to };
+        let range = ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to, codec: None };
         Split { ranges: vec![range] }
     }
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn range(input_idx: u32, key: &str, from: u64, to: u64) -> ObjectRange {
-        ObjectRange { input_idx, key: key.into(), etag: "e".into(), size: 10, from, to }
+        ObjectRange { input_idx, key: key.into(), etag: "e".into(), size: 10, from, to, codec: None }
     }
 
     /// Ranges lie end to end within one object of one input, not across objects.
@@ -333,7 +333,7 @@ mod tests {
         let inputs = Inputs { objects: 4, bytes: 40, empty: vec![] };
         // Handed back after the fourth byte of the third range, which is therefore listed with the second piece.
         let record = |read: u64, remainder| MapRecord { bytes_read: read, taken: None, remainder, ..map(0, 0, 0) };
-        let handed_back = Some(crate::wire::record::Position { range_idx: 2, offset: 4 });
+        let handed_back = Some(crate::wire::record::Position::at(2, 4));
         let first = MapRecord { bytes_assigned: 40, ..record(24, handed_back) };
         let manifest =
             reconcile(&job, &spec(), &inputs, &splits, &[vec![first, record(16, None)]], &[reduce(2)]).unwrap();
@@ -396,7 +396,7 @@ mod tests {
         let job: JobId = "id".parse().unwrap();
         let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
         let attempt = |number| AttemptId { number, nonce: 1 };
-        let handed_back = Some(crate::wire::record::Position { range_idx: 0, offset: 2 });
+        let handed_back = Some(crate::wire::record::Position::at(0, 2));
         let figures = |piece: MapRecord, records, rejected, crc32, number| MapRecord {
             records,
             rejected,

@@ -100,7 +100,7 @@ pub use submit::Submit;
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
-    Again, AsKey, Code, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, Result, Sink, UserError,
+    Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, Result, Sink, UserError,
     UserResult, Value, Values, Workload, check_format,
 };
 

@@ -2,11 +2,11 @@
 
 use crate::items::ItemCuts;
 use crate::program::Program;
-use crate::{Code, Compression, Error, Result};
+use crate::{Code, Codec, Compression, Error, Result};
 use kinglet_core::limits;
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
-use kinglet_core::wire::spec::OptionsSpec;
+use kinglet_core::wire::spec::{OptionsSpec, UnpackSpec};
 use std::time::Duration;
 
 /// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
@@ -34,6 +34,7 @@ pub struct Submit {
     map_time: Option<Duration>,
     pub(crate) ceiling: Ceiling,
     pub(crate) prices: Option<Prices>,
+    pub(crate) unpack: UnpackSpec,
 }
 
 impl Submit {
@@ -60,6 +61,7 @@ impl Submit {
             map_time: None,
             ceiling: Ceiling::default(),
             prices: None,
+            unpack: UnpackSpec::default(),
         }
     }
 
@@ -106,6 +108,18 @@ impl Submit {
     /// Sets how runs, which mappers hand to reducers, are compressed: by default with [`Compression::Lz4`].
     pub fn with_compression(self, compression: Compression) -> Self {
         Submit { compression: Some(compression), ..self }
+    }
+
+    /// Says by which codec all of the input is compressed, or with [`Codec::None`] that none of it is. By default the name and the
+    /// first bytes of each object say it, and must agree.
+    pub fn with_input_compression(self, codec: Codec) -> Self {
+        Submit { unpack: UnpackSpec { codec: Some(codec), ..self.unpack }, ..self }
+    }
+
+    /// Lets a compressed object become this many times as long as it is, at least once: 1,100 times by default, which no gzip
+    /// exceeds. An object that becomes 256 MiB or less is never refused.
+    pub fn with_expansion_max(self, times: u32) -> Self {
+        Submit { unpack: UnpackSpec { expansion_max: times.max(1), ..self.unpack }, ..self }
     }
 
     /// Keeps the runs of a map task in DynamoDB when they have at most this many bytes, and in S3 when they have more. By
@@ -197,6 +211,7 @@ impl Submit {
             site,
             workload,
             ceiling: self.ceiling,
+            unpack: self.unpack,
         }
     }
 }
@@ -227,6 +242,7 @@ mod tests {
     #[test]
     fn what_is_said_is_what_workers_read() {
         let submit = Submit::to("out").with_partitions(3).with_split_bytes(10).with_compression(Compression::None);
+        let submit = submit.with_input_compression(Codec::Bzip2).with_expansion_max(7);
         let submit = submit.with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
         let want = OptionsSpec {
             split_bytes: Some(10),
@@ -238,6 +254,7 @@ mod tests {
             inline_bytes_max: Some(5),
             map_ms_max: Some(1),
             ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
+            unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);

@@ -131,7 +131,7 @@ impl<'a> Read<'a> {
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
             let from = self.from(range_idx, range);
             if done.bytes_read > 0 && self.must_stop(&done) {
-                done.remainder = Some(Position { range_idx: range_idx as u32, offset: range.from });
+                done.remainder = Some(Position::at(range_idx as u32, range.from));
                 break;
             }
             let mut cutter = Cutter::new(cuts.clone(), range_idx as u32, from, range.to, range.size);
@@ -189,7 +189,7 @@ impl<'a> Read<'a> {
                 Some(end) => {
                     done.bytes_assigned += end - from;
                     done.taken = cutter.taken().map(|taken| ByteRange { to: end, ..taken });
-                    done.remainder = Some(Position { range_idx: range_idx as u32, offset: end });
+                    done.remainder = Some(Position::at(range_idx as u32, end));
                     break;
                 }
                 None => {

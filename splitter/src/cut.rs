@@ -54,6 +54,7 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
             size: object.size,
             from,
             to,
+            codec: None,
         };
         let pieces = pieces(object.size, shape.split_bytes);
         if pieces > 1 {

@@ -6,7 +6,7 @@ use kinglet_core::budget::PARTITIONS_SPREAD_MAX;
 use kinglet_core::wire::items::{index_bytes, read_index};
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::{ItemsSpec, OptionsSpec};
-use kinglet_core::{Code, Error, Result};
+use kinglet_core::{Code, Codec, Error, Result};
 
 /// Returns the plan of a job of items, with the splits of its index and the job's partitions.
 pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, options: &OptionsSpec) -> Result<Plan> {
@@ -32,7 +32,17 @@ pub fn splits(made: &ItemsSpec, ends: &[u64]) -> (Vec<Split>, Inputs) {
     let starts = std::iter::once(0).chain(ends.iter().copied());
     let splits = starts.zip(ends).map(|(from, to)| {
         let (key, etag) = (made.key.clone(), made.etag.clone());
-        Split { ranges: vec![ObjectRange { input_idx: 0, key, etag, size: made.items_bytes, from, to: *to }] }
+        Split {
+            ranges: vec![ObjectRange {
+                input_idx: 0,
+                key,
+                etag,
+                size: made.items_bytes,
+                from,
+                to: *to,
+                codec: Some(Codec::None),
+            }],
+        }
     });
     (splits.collect(), Inputs { objects: 1, bytes: made.items_bytes, empty: vec![] })
 }

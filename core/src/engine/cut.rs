@@ -66,7 +66,8 @@ impl Cuts {
         Self::shared(Arc::new(format))
     }
 
-    pub(super) fn shared<F: Format>(format: Arc<F>) -> Self {
+    /// Makes the cuts of a format that is used elsewhere, too.
+    pub fn shared<F: Format>(format: Arc<F>) -> Self {
         let (framing, head) = (format.framing(), format.has_head());
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
@@ -149,6 +150,35 @@ impl Cutter {
             taken: None,
             done: from >= to,
         }
+    }
+
+    /// Makes a cutter of a split of bytes whose end, and whose object's end, show only on the way, as those of a compressed
+    /// object do. Feed it from `at` on. Unless a record `starts` there, which is so at the object's start and where another
+    /// piece stopped, the bytes up to the first cut are the end of the last split's record.
+    ///
+    /// A record is then the split's in which the byte *before* its first one lies: what comes before a split is compressed in
+    /// a block of its own, and need not be unpacked only to see whether a record ends there.
+    pub fn unbounded(cuts: Cuts, range_idx: u32, at: u64, starts: bool) -> Self {
+        Cutter { at, carry_at: at, skipping: !starts, ..Cutter::new(cuts, range_idx, 0, u64::MAX, u64::MAX) }
+    }
+
+    /// Says that the split of an [unbounded](Self::unbounded) cutter ends here: all that starts behind the next byte is the next
+    /// split's.
+    pub fn end_split(&mut self) {
+        self.to = self.to.min(self.at + 1);
+    }
+
+    /// Says that the object of an [unbounded](Self::unbounded) cutter ends here.
+    pub fn end(&mut self, out: &mut impl FnMut(Chunk)) {
+        if !self.done {
+            self.size = self.at;
+            self.end_of_object(out);
+        }
+    }
+
+    /// Returns how many bytes are kept until the record that they are of is whole.
+    pub fn kept(&self) -> usize {
+        self.carry.len()
     }
 
     /// Returns the offset in the object of the next byte to feed.

@@ -25,6 +25,11 @@ pub trait Chunks: Sync {
 
     /// Returns the name, in errors, of the object that a chunk came from: `s3://bucket/key`.
     fn name(&self, range_idx: u32) -> &str;
+
+    /// Returns what errors call that from which the chunk's offset is counted: the object, unless only a part of it is unpacked.
+    fn counted_in(&self, range_idx: u32) -> &str {
+        self.name(range_idx)
+    }
 }
 
 /// A function that makes an encoded list of pairs of a chunk, in place of a job's `map`.
@@ -87,7 +92,8 @@ pub(super) fn run<J: Job>(
     run_with(job, pool, options, chunks, &|chunk, emitter| {
         let object = chunks.name(chunk.range_idx);
         let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object };
-        map_extent(job, &input, extent, emitter, &options.stop)
+        let counted_in = chunks.counted_in(chunk.range_idx);
+        map_extent(job, &input, extent, emitter, &options.stop, counted_in)
     })
 }
 
@@ -242,6 +248,7 @@ fn map_extent<J: Job>(
     extent: Extent<'_>,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
     stop: &AtomicBool,
+    counted_in: &str,
 ) -> Result<u64> {
     let mapped = catch_as("the job's code", || {
         input.for_each(extent, |at, record| {
@@ -250,9 +257,10 @@ fn map_extent<J: Job>(
             mapped.map_err(|error| error.at(at))
         })
     });
+    let named = Extent { object: counted_in, ..extent };
     let place = |at: usize| {
-        let place = catch_as("the input format", || input.place(extent, at));
-        format!("mapping {} (job {})", place.unwrap_or_else(|_| extent.object.to_owned()), J::NAME)
+        let place = catch_as("the input format", || input.place(named, at));
+        format!("mapping {} (job {})", place.unwrap_or_else(|_| counted_in.to_owned()), J::NAME)
     };
     match mapped {
         Ok(Ok(count)) => Ok(count),

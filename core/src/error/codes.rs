@@ -150,6 +150,33 @@ codes! {
         RecordCut = "record-cut",
             "An object of records of a fixed length ends within one.",
             "Look whether the object is cut short, and whether its records have the length that the job says.";
+        CodecUnknown = "codec-unknown",
+            "An object of the input is compressed in a way that is not read here.",
+            "Compress it by gzip, zstd, bzip2, LZ4, Snappy or xz, or leave it out; if it is not compressed, say so with `--input-compression none`.";
+        CodecContradiction = "codec-contradiction",
+            "An object's name says that it is compressed by one codec, and its first bytes say another, or none.",
+            "Name the object for what it is, or say how all of the input is compressed with `--input-compression`.";
+        CodecMissing = "codec-missing",
+            "An object is compressed by a codec that the functions are built without.",
+            "Build the program with the feature of `kinglet` that the message names.";
+        CompressedCorrupt = "compressed-corrupt",
+            "A compressed object of the input is cut short, is damaged, or has something behind its end; the message says at which byte of it.",
+            "Copy or compress the object again, and check it with the codec's own tool, such as `gzip -t`.";
+        CompressedMixed = "compressed-mixed",
+            "An object that is read in several splits as BGZF or by its seek table has a part that cannot be read so.",
+            "Compress it anew in one go, or give a split more bytes than the object has (`--split-bytes`).";
+        Expansion = "expansion",
+            "A compressed object becomes more times as long as the job lets it.",
+            "If the object is meant to, allow more (`--expansion-max`).";
+        UnpackWindow = "unpack-window",
+            "To decompress an object takes a window or a dictionary that is too large for the function's memory.",
+            "Give the functions more memory, or compress the object with a smaller window.";
+        UnpackedRecord = "unpacked-record",
+            "A record of a compressed object is too long for the function's memory.",
+            "Give the functions more memory, or look whether the job reads the right format.";
+        UnpackTime = "unpack-time",
+            "An object that is compressed in one piece takes longer to decompress than a function may run.",
+            "Compress it in pieces (`bzip2`, `bgzip`, or zstd with a seek table), or give the functions more time.";
 
         // Outputs.
         OutputExists = "output-exists",

@@ -88,6 +88,10 @@ impl<F: Format> Format for Batches<F> {
         self.0.has_head()
     }
 
+    fn needs_offsets(&self) -> bool {
+        self.0.needs_offsets()
+    }
+
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         self.0.first_cut(bytes)
     }

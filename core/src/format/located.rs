@@ -48,7 +48,7 @@ pub struct LocatedRecord<'a, R> {
     pub record: R,
     /// The name of the object that it comes from: `s3://bucket/key`.
     pub object: &'a str,
-    /// The offset in the object at which it starts, in bytes.
+    /// The offset in the object at which it starts, in bytes. If the object is compressed, in what it unpacks to.
     pub offset: u64,
 }
 
@@ -66,6 +66,10 @@ impl<F: Format> Format for Located<F> {
 
     fn has_head(&self) -> bool {
         self.0.has_head()
+    }
+
+    fn needs_offsets(&self) -> bool {
+        true
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {

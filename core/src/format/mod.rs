@@ -29,7 +29,8 @@ use crate::error::UserResult;
 pub struct Extent<'a> {
     /// The records.
     pub bytes: &'a [u8],
-    /// The offset in the object at which the first of them starts, in bytes.
+    /// The offset in the object at which the first of them starts, in bytes. It is counted in what the object unpacks to if it
+    /// is compressed; and unless the format [needs it](Format::needs_offsets), from where the task began to unpack.
     pub offset: u64,
     /// The object's first record with its separator, if the format asks for it ([`Format::has_head`]); otherwise empty.
     pub head: &'a [u8],
@@ -119,6 +120,12 @@ pub trait Format: Default + Send + Sync + 'static {
     /// Returns whether the first record of each object says how the others are to be read. If so, every extent carries it.
     fn has_head(&self) -> bool {
         false
+    }
+
+    /// Returns whether a record depends on its offset in the whole object, as records of a fixed length do. In the middle of a
+    /// compressed object that offset is not known, so such an object is then read by one task.
+    fn needs_offsets(&self) -> bool {
+        matches!(self.framing(), Framing::Fixed { .. })
     }
 
     /// Returns the first offset at which `bytes` may be cut: just after the first separator, a line feed by default.

@@ -156,7 +156,7 @@ mod tests {
             piece: Piece(1),
             number: 2,
             plan: ByteRange { from: 1040, to: 1187 },
-            start: Some(Position { range_idx: 0, offset: 9 }),
+            start: Some(Position::at(0, 9)),
             bytes_max: None,
             calls_max: None,
             larger: false,

@@ -2,7 +2,7 @@
 //! that one or two ranged GETs read the split of a task, or all splits for the manifest. All integers are little-endian.
 //!
 //! ```text
-//! 0            "KPLN" version:u16=1 0:u16
+//! 0            "KPLN" version:u16=2 0:u16
 //! 8            splits:u64
 //! 16           offset:u64 × (splits + 1)     where split n starts; the last is where `inputs` starts
 //!              split × splits                each a frame of kind Split
@@ -10,6 +10,7 @@
 //! ```
 
 use super::frame::{self, Framed, Kind};
+use crate::codecs::Codec;
 use crate::error::{Code, Error, Result};
 use crate::ids::TaskIdx;
 use crate::range::ByteRange;
@@ -24,7 +25,7 @@ pub struct Split {
 
 impl Framed for Split {
     const KIND: Kind = Kind::Split;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         if self.ranges.is_empty() {
@@ -60,6 +61,9 @@ pub struct ObjectRange {
     pub from: u64,
     /// The offset after the last byte.
     pub to: u64,
+    /// How the object is compressed, if the splitter has looked. Otherwise the range is the whole object, and whoever reads its
+    /// first bytes looks. Of a compressed object, the range has the blocks that start in it.
+    pub codec: Option<Codec>,
 }
 
 /// The objects that were listed.
@@ -88,7 +92,7 @@ impl Framed for Inputs {
 }
 
 const HEADER_BYTES: usize = 16;
-const MAGIC: [u8; 8] = *b"KPLN\x01\0\0\0";
+const MAGIC: [u8; 8] = *b"KPLN\x02\0\0\0";
 
 /// Returns the bytes of a plan.
 ///
@@ -188,14 +192,15 @@ mod tests {
 
     #[test]
     fn golden_and_back() {
-        let range = ObjectRange { input_idx: 0, key: "k".into(), etag: "\"e\"".into(), size: 10, from: 0, to: 5 };
+        let range =
+            ObjectRange { input_idx: 0, key: "k".into(), etag: "\"e\"".into(), size: 10, from: 0, to: 5, codec: None };
         let splits = vec![
             Split { ranges: vec![range.clone()] },
-            Split { ranges: vec![ObjectRange { from: 5, to: 10, ..range }] },
+            Split { ranges: vec![ObjectRange { from: 5, to: 10, codec: Some(Codec::Xz), ..range }] },
         ];
         let inputs = Inputs { objects: 2, bytes: 10, empty: vec![EmptyObject { input_idx: 0, key: "none".into() }] };
         let bytes = write(&splits, &inputs).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/plan-v1.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/plan-v2.bin"), &bytes);
         assert_eq!(read(&bytes).unwrap(), (splits.clone(), inputs));
         let index = PlanIndex::read(&bytes[..PlanIndex::bytes(2) as usize]).unwrap();
         let ByteRange { from, to } = index.split(TaskIdx(1)).unwrap();

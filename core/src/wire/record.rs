@@ -1,7 +1,8 @@
 //! Records: what a commit says about the attempt whose output counts. A record is stored in a frame, in an attribute of a group
-//! item. Map records have version 1, reduce records version 2.
+//! item. Map records and reduce records have version 2.
 
 use super::frame::{Framed, Kind};
+use crate::codecs::Codec;
 use crate::ids::{AttemptId, Timestamp};
 use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,38 @@ pub enum Placement {
 pub struct Position {
     /// The position of the object in the split's list of ranges.
     pub range_idx: u32,
-    /// The offset in that object, in bytes.
+    /// The offset in that object, in bytes. In a compressed object, how far its bytes are accounted for.
     pub offset: u64,
+    /// In a compressed object: where decompressing starts again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpack: Option<UnpackFrom>,
+}
+
+impl Position {
+    /// Returns the position at an offset of an object that is not compressed, or at the start of one that is.
+    pub fn at(range_idx: u32, offset: u64) -> Self {
+        Position { range_idx, offset, unpack: None }
+    }
+}
+
+/// Where reading goes on in a compressed object: at a block, some bytes into what it holds.
+///
+/// ```text
+/// object     … block │ block         │ block …
+///                    from
+/// unpacked   ────────├───────┤record │ record
+///                    base    base + skip
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpackFrom {
+    /// The codec.
+    pub codec: Codec,
+    /// The offset in the object at which the block starts.
+    pub from: u64,
+    /// How many unpacked bytes come before the block, counted from where the first piece of the split began.
+    pub base: u64,
+    /// How many unpacked bytes of the block come before the next record.
+    pub skip: u64,
 }
 
 /// How many requests an attempt sent, by what they cost.
@@ -114,11 +145,12 @@ pub struct MapRecord {
     pub attempt: AttemptId,
     /// Bytes assigned to this piece, without those that it handed back.
     pub bytes_assigned: u64,
-    /// Where this piece's whole records lie in the object, if the split is one range. `None` if no record starts in it.
+    /// Where this piece's whole records lie in the object, if the split is one range. `None` if no record starts in it. Of a
+    /// compressed object, where the blocks lie that the piece unpacked.
     pub taken: Option<ByteRange>,
-    /// Bytes of the records read.
+    /// Bytes of the records read; of a compressed object, its own bytes, not those that they become.
     pub bytes_read: u64,
-    /// The CRC-32 of these bytes, in order.
+    /// The CRC-32 of the records' bytes, in order.
     pub crc32: u32,
     /// Records given to `map`.
     pub records: u64,
@@ -143,7 +175,7 @@ pub struct MapRecord {
 
 impl Framed for MapRecord {
     const KIND: Kind = Kind::MapRecord;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         let MapRecord { bytes_assigned, bytes_read, records, rejected, pairs_emitted, pairs_out, run_bytes, .. } =
@@ -278,7 +310,11 @@ mod tests {
             run_bytes: 10,
             placement: Placement::Object,
             spills: 11,
-            remainder: Some(Position { range_idx: 12, offset: 13 }),
+            remainder: Some(Position {
+                range_idx: 12,
+                offset: 13,
+                unpack: Some(UnpackFrom { codec: Codec::Bzip2, from: 14, base: 15, skip: 16 }),
+            }),
             usage,
         };
         let reduce = ReduceRecord {
@@ -298,7 +334,7 @@ mod tests {
         bytes.extend(frame::write(&reduce).unwrap());
         bytes.extend(frame::write(&index).unwrap());
         bytes.extend(frame::write(&usage).unwrap());
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v2.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v3.bin"), &bytes);
         assert_eq!(index.range(0), Some(ByteRange { from: 0, to: 10 }));
         assert_eq!(index.range(2), Some(ByteRange { from: 20, to: 20 }));
         assert_eq!(index.range(3), None);

@@ -5,7 +5,9 @@ use super::frame::{Framed, Kind};
 use super::owner::OWNER;
 use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
+use crate::codecs::Codec;
 use crate::ids::{JobId, ProgramId, Timestamp};
+use crate::limits::EXPANSION_MAX;
 use serde::{Deserialize, Serialize};
 
 /// Everything that a worker must know about a job.
@@ -230,6 +232,25 @@ pub struct OptionsSpec {
     pub workload: Workload,
     /// What the job may cost and take.
     pub ceiling: Ceiling,
+    /// How compressed objects of the input are read.
+    pub unpack: UnpackSpec,
+}
+
+/// How compressed objects of the input are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpackSpec {
+    /// The codec of all objects. `None`: as the name and the first bytes of each say.
+    pub codec: Option<Codec>,
+    /// How many times as long as it is an object may become; [`EXPANSION_MAX`] by default.
+    pub expansion_max: u32,
+    /// Whether each compressed object is read by one task, as the job's records depend on where they lie in the whole object.
+    pub whole: bool,
+}
+
+impl Default for UnpackSpec {
+    fn default() -> Self {
+        UnpackSpec { codec: None, expansion_max: EXPANSION_MAX, whole: false }
+    }
 }
 
 impl OptionsSpec {
@@ -248,6 +269,7 @@ impl OptionsSpec {
             site: Site::embedded(MEMORY_MB),
             workload: Workload::default(),
             ceiling: Ceiling::default(),
+            unpack: UnpackSpec::default(),
         }
     }
 }

@@ -1,0 +1,23 @@
+//! What the input is stored as: the codecs by which objects are compressed, below the formats of their records.
+//!
+//! ```text
+//! object's bytes ──codec──▶ blocks ──unpacked──▶ cutter ──▶ chunks of whole records ──format──▶ records
+//!     mapper      codecs/            unpack.rs     core::engine::cut                core::format
+//! ```
+//!
+//! A format works on slices of unpacked bytes and does not know of codecs, so every format reads every codec. A codec does not
+//! know of records. [`unpack`] joins the two, and says which split has which record. Nothing here does any I/O: the bytes come
+//! from a [`Source`].
+//!
+//! Each codec is a file in `codecs/` and a feature of this crate, so that a program compiles those alone that it reads. Which
+//! codec an object has is said in `kinglet_core::Codec`, as the splitter and the plan know it too.
+
+mod codecs;
+mod conformance;
+#[cfg(all(test, feature = "all-codecs"))]
+mod tests;
+pub mod unpack;
+
+pub use codecs::input::Source;
+pub use codecs::{Cutting, cutting, read_seek_table, seek_table_bytes};
+pub use conformance::{PackedObject, Reading, check_packed};
