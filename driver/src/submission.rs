@@ -100,10 +100,12 @@ impl Driver {
     /// What the driver can see: `input-missing` or `input-unreadable`; `output-exists` without [`Submit::with_overwrite`];
     /// `output-taken` when another job writes there; `output-unwritable`; `output-inside-input`; `local-path` on AWS;
     /// `job-not-registered` when [`crate::main`] was not given the job; `shipping-forbidden` when the stack runs no shipped
-    /// programs; `over-ceiling` when it would cost or take more than it may, and `prices` when nobody can tell; `program-…` when the [program](crate::Program) does not fit the functions; [a service error](crate#errors).
-    pub async fn submit<J: Job>(&self, job: &J, submit: Submit) -> Result<JobHandle> {
+    /// programs; `over-ceiling` when it would cost or take more than it may, and `prices` when nobody can tell; `program-…` when
+    /// the [program](crate::Program) does not fit the functions; [a service error](crate#errors).
+    pub async fn submit<J: Job>(&self, job: &J, mut submit: Submit) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
         check_reads(job, &submit)?;
+        submit.unpack.whole = job.input().needs_offsets();
         self.start(described, None, submit).await
     }
 

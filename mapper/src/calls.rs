@@ -79,10 +79,16 @@ impl Mapping {
             stop_at,
         });
         let calls_max = self.event.calls_max.map(u64::from);
-        let stop = Stop { at: stop_at, bytes_max: None, chunks_max: calls_max, told: results.enough.clone() };
-        let read = Read { objects: &worker.conductor.objects, spec, split, start: self.event.start, stop };
-        let beside = worker.conductor.beside;
-        let (feed, reading) = read.start(Cuts::of(Items::<()>::default()), beside);
+        let stop = Stop {
+            at: stop_at,
+            at_last: stop_at,
+            bytes_max: None,
+            chunks_max: calls_max,
+            told: results.enough.clone(),
+        };
+        let (objects, memory_mb, beside) = (&worker.conductor.objects, worker.memory_mb, worker.conductor.beside);
+        let read = Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside };
+        let (feed, reading) = read.start(Cuts::of(Items::<()>::default()));
         let engine = {
             let (worker, place, results) = ((*worker).clone(), place.clone(), results.clone());
             let at_once = calls.at_once.map_or(worker.threads, usize::from);

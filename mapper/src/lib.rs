@@ -6,6 +6,7 @@
 
 mod calls;
 mod read;
+mod unpack;
 
 use kinglet_aws::Conductor;
 use kinglet_aws::runs::{MapAttempt, MapRuns, Placed};
@@ -129,15 +130,15 @@ impl Mapping {
         let erased = self.jobs.open(&spec.job, &spec.signature, &spec.params)?;
         let mapped_by = spec.calls.as_ref().map(|calls| self.pairs_of(task, calls)).transpose()?;
         let stop = read::Stop {
-            at: stop_at(spec, task.call.deadline),
+            at: stop_at(spec.options.map_ms_max, task.call.deadline),
+            at_last: stop_at(None, task.call.deadline),
             bytes_max: self.event.bytes_max,
             chunks_max: None,
             told: running.stop(),
         };
-        let objects = &worker.conductor.objects;
-        let read = read::Read { objects, spec, split, start: self.event.start, stop };
-        let beside = worker.conductor.beside;
-        let (feed, reading) = read.start(erased.cuts()?, beside);
+        let (objects, memory_mb, beside) = (&worker.conductor.objects, worker.memory_mb, worker.conductor.beside);
+        let read = read::Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside };
+        let (feed, reading) = read.start(erased.cuts()?);
         let options = Arc::new(MapOptions {
             partitions: task.view.partitions,
             threads: worker.threads,
@@ -194,9 +195,9 @@ fn record(task: &Try<'_>, read: &read::Done, placed: Placed) -> MapRecord {
 }
 
 /// Returns when to stop reading, so that there is time to write and commit.
-fn stop_at(spec: &JobSpec, deadline: Instant) -> Instant {
+fn stop_at(map_ms_max: Option<u64>, deadline: Instant) -> Instant {
     let now = Instant::now();
     let left = deadline.duration_since(now);
-    let most = spec.options.map_ms_max.map_or(left, Duration::from_millis).min(left);
+    let most = map_ms_max.map_or(left, Duration::from_millis).min(left);
     now + most * (100 - MAP_TIME_KEPT_PERCENT) / 100
 }

@@ -1,6 +1,7 @@
 //! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries. Reading stops early, at a record
 //! boundary, when time or memory demands it.
 
+use crate::unpack::To;
 use bytes::Bytes;
 use kinglet_aws::Objects;
 use kinglet_aws::beside::{Beside, Inbox, Outbox};
@@ -11,7 +12,8 @@ use kinglet_core::guard::catch_as;
 use kinglet_core::wire::plan::{ObjectRange, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{ByteRange, Code, Error, Result, limits};
+use kinglet_core::{ByteRange, Code, Codec, Error, Result, limits};
+use kinglet_formats::unpack::Part;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,6 +37,8 @@ const FRAMED_WAITING: usize = 1;
 /// When to stop before the split's end.
 pub(crate) struct Stop {
     pub(crate) at: Instant,
+    /// When even a piece must stop that has mapped nothing yet.
+    pub(crate) at_last: Instant,
     pub(crate) bytes_max: Option<u64>,
     /// The most chunks. Where records carry their length, a chunk is a record.
     pub(crate) chunks_max: Option<u64>,
@@ -49,6 +53,8 @@ pub(crate) struct Read<'a> {
     pub(crate) split: &'a Split,
     pub(crate) start: Option<Position>,
     pub(crate) stop: Stop,
+    pub(crate) memory_mb: u32,
+    pub(crate) beside: Beside,
 }
 
 /// What was read.
@@ -81,6 +87,8 @@ fn guarded<T>(code: impl FnOnce() -> T) -> Result<T> {
 pub(crate) struct Feed {
     chunks: Mutex<Inbox<Result<Chunk>>>,
     names: Vec<String>,
+    /// What offsets are counted in, by range: where that is not the object from its start on.
+    counted_in: Vec<Option<String>>,
 }
 
 impl Chunks for Feed {
@@ -92,20 +100,60 @@ impl Chunks for Feed {
     fn name(&self, range_idx: u32) -> &str {
         self.names.get(range_idx as usize).map_or("", String::as_str)
     }
+
+    fn counted_in(&self, range_idx: u32) -> &str {
+        match self.counted_in.get(range_idx as usize) {
+            Some(Some(part)) => part,
+            _ => self.name(range_idx),
+        }
+    }
+}
+
+/// The GETs of a split.
+#[derive(Default)]
+pub(crate) struct Gets {
+    /// Those to come: a range, and the bytes from and to.
+    plan: VecDeque<(usize, u64, u64)>,
+    /// Those under way.
+    pub(crate) ahead: VecDeque<Fetch>,
 }
 
 /// A GET under way.
-struct Fetch {
-    range_idx: usize,
+pub(crate) struct Fetch {
+    pub(crate) range_idx: usize,
     bytes: u64,
     blocks: mpsc::Receiver<Result<Bytes>>,
+    /// What was looked at already.
+    first: Bytes,
+}
+
+impl Fetch {
+    /// Returns the next block.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes>> {
+        match self.first.is_empty() {
+            true => self.blocks.recv().await,
+            false => Some(Ok(std::mem::take(&mut self.first))),
+        }
+    }
+
+    /// Returns the first bytes, so many at least if there are, which the next block will still have.
+    pub(crate) async fn peek(&mut self, bytes: usize) -> Result<Bytes> {
+        while self.first.len() < bytes {
+            let Some(block) = self.blocks.recv().await.transpose()? else {
+                break;
+            };
+            self.first = if self.first.is_empty() { block } else { [&self.first[..], &block].concat().into() };
+        }
+        Ok(self.first.clone())
+    }
 }
 
 impl<'a> Read<'a> {
     /// Returns the feed for the engine, and the future that fills it.
-    pub(crate) fn start(self, cuts: Cuts, beside: Beside) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
-        let (sender, receiver) = beside.channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
+    pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
+        let (sender, receiver) = self.beside.channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
+        let counted_in = self.split.ranges.iter().map(|range| self.counted_in(range)).collect();
         let reading = async move {
             let done = self.read(&cuts, &sender).await;
             if let Err(error) = &done {
@@ -114,10 +162,16 @@ impl<'a> Read<'a> {
             }
             done
         };
-        (Feed { chunks: Mutex::new(receiver), names }, reading)
+        (Feed { chunks: Mutex::new(receiver), names, counted_in }, reading)
     }
 
-    fn shown(&self, range: &ObjectRange) -> String {
+    /// In the middle of a compressed object, nobody knows how many bytes came before.
+    fn counted_in(&self, range: &ObjectRange) -> Option<String> {
+        let is_part = range.from > 0 && range.codec.is_some_and(|codec| codec != Codec::None);
+        is_part.then(|| format!("{} (unpacked from its byte {} on)", self.shown(range), range.from))
+    }
+
+    pub(crate) fn shown(&self, range: &ObjectRange) -> String {
         self.spec.inputs.get(range.input_idx as usize).map_or_else(|| range.key.clone(), |i| i.shown_key(&range.key))
     }
 
@@ -125,8 +179,7 @@ impl<'a> Read<'a> {
         let first = self.start.map_or(0, |position| position.range_idx as usize);
         let mut done = Done::default();
         let mut crc = crc32fast::Hasher::new();
-        let mut plan = self.fetches(first, cuts.framed());
-        let mut ahead: VecDeque<Fetch> = VecDeque::new();
+        let mut gets = Gets { plan: self.fetches(first, cuts.framed()), ahead: VecDeque::new() };
         let mut chunks = Vec::new();
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
             let from = self.from(range_idx, range);
@@ -134,25 +187,39 @@ impl<'a> Read<'a> {
                 done.remainder = Some(Position::at(range_idx as u32, range.from));
                 break;
             }
+            let codec = if cuts.framed() { Codec::None } else { self.codec(range_idx, &mut gets).await? };
+            if codec != Codec::None {
+                let start = self.start.filter(|start| start.range_idx as usize == range_idx);
+                let part = Part { range, range_idx: range_idx as u32, start, codec, shown: self.shown(range) };
+                let mut to = To { out, done: &mut done, crc: &mut crc };
+                let ended = self.unpack(part, cuts, &mut gets, &mut to).await?;
+                gets.forget(range_idx);
+                done.bytes_assigned += ended.assigned;
+                (done.taken, done.remainder) = (ended.taken, ended.rest);
+                if done.remainder.is_some() {
+                    break;
+                }
+                continue;
+            }
             let mut cutter = Cutter::new(cuts.clone(), range_idx as u32, from, range.to, range.size);
             let mut wants = if from < range.to { Wants::More } else { Wants::Nothing };
             let mut stopped = None;
             let mut head = None;
             while wants == Wants::More && stopped.is_none() {
-                self.fetch_ahead(&mut plan, &mut ahead);
-                let mut fetch = match ahead.pop_front() {
+                self.fetch_ahead(&mut gets);
+                let mut fetch = match gets.ahead.pop_front() {
                     Some(fetch) if fetch.range_idx == range_idx => fetch,
                     // Everything planned for this range is read, and its last record goes on: fetch on demand, more each
                     // time.
                     other => {
-                        other.into_iter().for_each(|fetch| ahead.push_front(fetch));
+                        other.into_iter().for_each(|fetch| gets.ahead.push_front(fetch));
                         let tail = (cutter.reads_from() - range.to).clamp(TAIL_BYTES, GET_BYTES);
                         let to = (cutter.reads_from() + tail).min(range.size);
                         self.fetch(range_idx, cutter.reads_from(), to)
                     }
                 };
                 while wants == Wants::More && stopped.is_none() {
-                    let Some(block) = fetch.blocks.recv().await else {
+                    let Some(block) = fetch.next().await else {
                         break;
                     };
                     let block = block?;
@@ -183,8 +250,7 @@ impl<'a> Read<'a> {
                     }
                 }
             }
-            ahead.retain(|fetch| fetch.range_idx != range_idx);
-            plan.retain(|(idx, _, _)| *idx != range_idx);
+            gets.forget(range_idx);
             match stopped {
                 Some(end) => {
                     done.bytes_assigned += end - from;
@@ -240,7 +306,7 @@ impl<'a> Read<'a> {
         }
     }
 
-    fn must_stop(&self, done: &Done) -> bool {
+    pub(crate) fn must_stop(&self, done: &Done) -> bool {
         self.stop.bytes_max.is_some_and(|most| done.bytes_read >= most)
             || self.stop.chunks_max.is_some_and(|most| done.chunks >= most)
             || self.stop.told.load(Ordering::Relaxed)
@@ -263,7 +329,14 @@ impl<'a> Read<'a> {
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
             let from = self.from(range_idx, range);
             let end = if range.to < range.size && !framed { (range.to + TAIL_BYTES).min(range.size) } else { range.to };
-            let mut at = if framed { from } else { from.saturating_sub(1) };
+            let unpack =
+                self.start.filter(|start| start.range_idx as usize == range_idx).and_then(|start| start.unpack);
+            let is_packed = range.codec.is_some_and(|codec| codec != Codec::None);
+            let mut at = match unpack {
+                Some(unpack) => unpack.from,
+                None if framed || is_packed => from,
+                None => from.saturating_sub(1),
+            };
             while at < end && from < range.to {
                 // A remainder smaller than half a GET joins the GET before it.
                 let next = if end - at < GET_BYTES + GET_BYTES / 2 { end } else { at + GET_BYTES };
@@ -274,7 +347,7 @@ impl<'a> Read<'a> {
         all
     }
 
-    fn fetch_ahead(&self, plan: &mut VecDeque<(usize, u64, u64)>, ahead: &mut VecDeque<Fetch>) {
+    pub(crate) fn fetch_ahead(&self, Gets { plan, ahead }: &mut Gets) {
         let mut under_way: u64 = ahead.iter().map(|fetch| fetch.bytes).sum();
         while ahead.len() < AHEAD_GETS && (ahead.is_empty() || under_way < READ_AHEAD_BYTES) {
             let Some((range_idx, from, to)) = plan.pop_front() else {
@@ -285,7 +358,7 @@ impl<'a> Read<'a> {
         }
     }
 
-    fn fetch(&self, range_idx: usize, from: u64, to: u64) -> Fetch {
+    pub(crate) fn fetch(&self, range_idx: usize, from: u64, to: u64) -> Fetch {
         let range = &self.split.ranges[range_idx];
         let bucket = self.spec.inputs.get(range.input_idx as usize).map_or("", |input| &input.bucket);
         let mut reader = self.objects.read(bucket, &range.key, Some(&range.etag), from, to, &self.shown(range));
@@ -299,6 +372,14 @@ impl<'a> Read<'a> {
                 }
             }
         });
-        Fetch { range_idx, bytes: to - from, blocks }
+        Fetch { range_idx, bytes: to - from, blocks, first: Bytes::new() }
+    }
+}
+
+impl Gets {
+    /// Ends the GETs of a range.
+    fn forget(&mut self, range_idx: usize) {
+        self.ahead.retain(|fetch| fetch.range_idx != range_idx);
+        self.plan.retain(|(idx, _, _)| *idx != range_idx);
     }
 }

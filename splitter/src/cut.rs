@@ -1,5 +1,7 @@
-//! Cutting objects into splits: large objects become ranges of about equal size, small ones are packed together.
+//! Cutting objects into splits: large objects become ranges of about equal size, small ones are packed together. A compressed
+//! object is cut where its codec allows it.
 
+use crate::look::{Places, Seen};
 use kinglet_aws::objects::Listed;
 use kinglet_core::Result;
 use kinglet_core::budget::OPEN_BYTES;
@@ -29,8 +31,12 @@ pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
     options.partitions.map_or(Ok(chosen), checked_partitions)
 }
 
-/// Cuts the objects, which come in the order of the input, into splits in the same order.
-pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Inputs) {
+/// How many bytes a byte of a compressed object stands for when small objects are packed into one split: text becomes three to
+/// ten times as long.
+const UNPACKED_FACTOR: u64 = 4;
+
+/// Cuts the objects, which come in the order of the input, into splits in the same order. `seen` says what is known of each.
+pub(crate) fn cut(listed: &[(u32, Listed)], seen: &[Seen], shape: &Shape) -> (Vec<Split>, Inputs) {
     let mut splits = Vec::new();
     let mut inputs = Inputs { objects: listed.len() as u64, ..Inputs::default() };
     let mut pack = Vec::new();
@@ -41,7 +47,7 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
         }
         *weight = 0;
     };
-    for (input_idx, object) in listed {
+    for ((input_idx, object), seen) in listed.iter().zip(seen) {
         inputs.bytes += object.size;
         if object.size == 0 {
             inputs.empty.push(EmptyObject { input_idx: *input_idx, key: object.key.clone() });
@@ -54,20 +60,29 @@ pub(crate) fn cut(listed: &[(u32, Listed)], shape: &Shape) -> (Vec<Split>, Input
             size: object.size,
             from,
             to,
-            codec: None,
+            codec: seen.codec,
         };
         let pieces = pieces(object.size, shape.split_bytes);
         if pieces > 1 {
             end_pack(&mut pack, &mut pack_weight, &mut splits);
-            let at = |n: u64| (u128::from(object.size) * u128::from(n) / u128::from(pieces)) as u64;
+            let even = |n: u64| (u128::from(object.size) * u128::from(n) / u128::from(pieces)) as u64;
+            let at = |n: u64| match &seen.places {
+                _ if n == 0 || n == pieces => even(n),
+                Places::Anywhere => even(n),
+                Places::At(places) => {
+                    places.get(places.partition_point(|place| *place < even(n))).copied().unwrap_or(object.size)
+                }
+                Places::Nowhere => object.size,
+            };
             let ranges = (0..pieces).map(|n| range(at(n), at(n + 1))).filter(|r| r.from < r.to);
             splits.extend(ranges.map(|range| Split { ranges: vec![range] }));
             continue;
         }
-        if pack_weight + object.size + OPEN_BYTES > shape.split_bytes {
+        let weight = if seen.is_packed { object.size * UNPACKED_FACTOR } else { object.size } + OPEN_BYTES;
+        if pack_weight + weight > shape.split_bytes {
             end_pack(&mut pack, &mut pack_weight, &mut splits);
         }
-        pack_weight += object.size + OPEN_BYTES;
+        pack_weight += weight;
         pack.push(range(0, object.size));
     }
     end_pack(&mut pack, &mut pack_weight, &mut splits);
@@ -91,11 +106,42 @@ mod tests {
         Shape { split_bytes, partitions: 1 }
     }
 
+    fn plain(listed: &[(u32, Listed)]) -> Vec<Seen> {
+        vec![Seen::plain(); listed.len()]
+    }
+
+    #[test]
+    fn a_compressed_object_is_cut_where_its_codec_allows_it() {
+        let listed = [object("k", 10_000)];
+        let cut_at = |places: Places| {
+            let seen = [Seen { codec: Some(kinglet_core::Codec::Zstd), is_packed: true, places }];
+            let (splits, inputs) = cut(&listed, &seen, &shape(3_000));
+            assert_eq!(inputs.bytes, 10_000);
+            let ranges = splits.iter().flat_map(|split| &split.ranges);
+            assert!(ranges.clone().all(|range| range.codec == Some(kinglet_core::Codec::Zstd)));
+            ranges.map(|range| (range.from, range.to)).collect::<Vec<_>>()
+        };
+        assert_eq!(cut_at(Places::Nowhere), [(0, 10_000)]);
+        assert_eq!(cut_at(Places::Anywhere), [(0, 2_500), (2_500, 5_000), (5_000, 7_500), (7_500, 10_000)]);
+        assert_eq!(cut_at(Places::At(vec![0, 2_400, 2_600, 9_000])), [(0, 2_600), (2_600, 9_000), (9_000, 10_000)]);
+        assert_eq!(cut_at(Places::At(vec![])), [(0, 10_000)]);
+    }
+
+    #[test]
+    fn small_compressed_objects_weigh_what_they_unpack_to() {
+        let listed: Vec<_> = (0..100).map(|n| object(&format!("k{n}"), OPEN_BYTES)).collect();
+        let splits = |is_packed| {
+            let seen = vec![Seen { is_packed, ..Seen::plain() }; listed.len()];
+            cut(&listed, &seen, &shape(20 * OPEN_BYTES)).0.len()
+        };
+        assert_eq!((splits(false), splits(true)), (10, 25));
+    }
+
     #[test]
     fn every_byte_is_in_one_split_in_order() {
         let sizes = [1, 100, 0, 1_000, 999, 1_100, 5_555, 1, 1];
         let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), size)).collect();
-        let (splits, inputs) = cut(&listed, &shape(1_000));
+        let (splits, inputs) = cut(&listed, &plain(&listed), &shape(1_000));
         assert_eq!(inputs.bytes, sizes.iter().sum::<u64>());
         assert_eq!(inputs.empty, [EmptyObject { input_idx: 0, key: "k2".to_owned() }]);
         let mut at: Vec<(String, u64)> = vec![];
@@ -120,7 +166,7 @@ mod tests {
     fn fifty_thousand_small_objects_are_packed() {
         let listed: Vec<_> = (0..50_000).map(|n| object(&format!("k{n:05}"), 24_000)).collect();
         let shape = Shape::of(&listed, &OptionsSpec::for_concurrency(2)).unwrap();
-        let (splits, inputs) = cut(&listed, &shape);
+        let (splits, inputs) = cut(&listed, &plain(&listed), &shape);
         assert!(splits.len() < 200, "{} splits", splits.len());
         assert_eq!(splits.iter().map(Split::bytes).sum::<u64>(), inputs.bytes);
     }

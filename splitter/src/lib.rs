@@ -5,6 +5,7 @@ mod cut;
 mod failure;
 pub mod items;
 pub mod list;
+mod look;
 
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;
@@ -108,7 +109,8 @@ async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
     }
     let listed = list::list(&conductor.objects, spec).await?;
     let shape = cut::Shape::of(&listed, &spec.options)?;
-    let (splits, inputs) = cut::cut(&listed, &shape);
+    let seen = look::look(&conductor.objects, spec, &listed, &shape).await?;
+    let (splits, inputs) = cut::cut(&listed, &seen, &shape);
     Ok(Plan { splits, inputs, partitions: shape.partitions, calls: None, program: None })
 }
 

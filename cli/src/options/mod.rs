@@ -1,11 +1,13 @@
 //! Options that several commands have, a group a file.
 
 mod cloud;
+mod codec;
 mod compression;
 mod embedded;
 mod one_job;
 
 pub(crate) use cloud::Cloud;
+pub(crate) use codec::CodecArg;
 pub(crate) use compression::CompressionArg;
 pub(crate) use embedded::{DATA_DIR, Embedded, EmbeddedOnly};
 pub(crate) use one_job::OneJob;

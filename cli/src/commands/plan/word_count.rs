@@ -2,10 +2,10 @@
 
 use super::print;
 use crate::command::Command;
-use crate::commands::run::how::{Common, start, submit};
+use crate::commands::run::how::{Common, start};
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
-use kinglet::{Result, Submit};
+use kinglet::Result;
 
 /// Count words: maximal runs of bytes that are not ASCII white space
 #[derive(Debug, Args)]
@@ -25,9 +25,9 @@ impl Command for WordCount {
 }
 
 /// Plans a job that reads files, and prints the plan.
-pub(super) async fn plan<J: kinglet::Job>(job: &J, Common { inputs, how }: Common, cloud: &Cloud) -> Result<()> {
-    let driver = start(&how, cloud).await?;
-    let planned = driver.plan(job, submit(Submit::new(inputs, &how.output), &how)?).await;
+pub(super) async fn plan<J: kinglet::Job>(job: &J, common: Common, cloud: &Cloud) -> Result<()> {
+    let (driver, json) = (start(&common.how, cloud).await?, common.how.json);
+    let planned = driver.plan(job, common.submit()?).await;
     driver.close().await;
-    print(&planned?, how.json)
+    print(&planned?, json)
 }

@@ -1,6 +1,6 @@
 //! The options that all jobs of `kinglet run` share, and how the jobs are run.
 
-use crate::options::{Cloud, CompressionArg, Embedded};
+use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
@@ -15,8 +15,30 @@ pub(crate) struct Common {
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
 
+    /// How all of the input is compressed [default: as the name and the first bytes of each object say]
+    #[arg(long, value_enum, value_name = "CODEC", help_heading = "Job")]
+    pub(crate) input_compression: Option<CodecArg>,
+
+    /// How many times as long as it is a compressed object may become [default: 1100]
+    #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) expansion_max: Option<u32>,
+
     #[command(flatten)]
     pub(crate) how: How,
+}
+
+impl Common {
+    /// Returns what the job reads and writes.
+    pub(crate) fn submit(self) -> Result<Submit> {
+        let mut submit = submit(Submit::new(self.inputs, &self.how.output), &self.how)?;
+        if let Some(codec) = self.input_compression {
+            submit = submit.with_input_compression(codec.into());
+        }
+        Ok(match self.expansion_max {
+            Some(times) => submit.with_expansion_max(times),
+            None => submit,
+        })
+    }
 }
 
 /// How a job is run, and where its result goes.
@@ -83,13 +105,13 @@ pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: &Cl
 /// The same, with something to be done once it has succeeded.
 pub(crate) async fn run_job_then<J: kinglet::Job>(
     job: &J,
-    Common { inputs, how }: Common,
+    common: Common,
     cloud: &Cloud,
     then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
 ) -> Result<()> {
-    let driver = start(&how, cloud).await?;
-    let handle = driver.submit(job, submit(Submit::new(inputs, &how.output), &how)?).await?;
-    finish(driver, handle, how.json, then).await
+    let (driver, json) = (start(&common.how, cloud).await?, common.how.json);
+    let handle = driver.submit(job, common.submit()?).await?;
+    finish(driver, handle, json, then).await
 }
 
 pub(crate) async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {

@@ -5,7 +5,7 @@ use super::svg;
 use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::{Args, ValueEnum};
-use kinglet::{Code, Error, Result};
+use kinglet::{Code, Codec, Error, Result};
 use kinglet_jobs::{Column, PointFormat};
 use std::path::{Path, PathBuf};
 
@@ -167,8 +167,11 @@ fn points(args: &PointArgs, inputs: &[String]) -> Result<PointFormat> {
     })
 }
 
+/// Returns the ending of a name, or of a compressed object's name the one before that of its codec.
 fn ending(input: &str) -> String {
-    Path::new(input).extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase()
+    let is_packed = matches!(Codec::named(input), Ok(Some(_)));
+    let name = if is_packed { Path::new(input).with_extension("") } else { input.into() };
+    name.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// The format that all inputs' names end in, and whether columns are between tabs.
