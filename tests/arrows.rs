@@ -24,15 +24,17 @@ fn ours(package: &str) -> Vec<String> {
 fn arrows_point_one_way() {
     assert_eq!(ours("kinglet-core"), [""; 0]);
     assert_eq!(ours("kinglet-jobs"), ["kinglet-core"]);
+    assert_eq!(ours("kinglet-formats"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-local"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-aws"), ["kinglet-core"]);
     assert_eq!(ours("kinglet-worker"), ["kinglet-aws", "kinglet-core"]);
-    assert_eq!(ours("kinglet-splitter"), ["kinglet-aws", "kinglet-core", "kinglet-worker"]);
+    assert_eq!(ours("kinglet-splitter"), ["kinglet-aws", "kinglet-core", "kinglet-formats", "kinglet-worker"]);
     assert_eq!(ours("kinglet-calls"), ["kinglet-aws", "kinglet-core", "kinglet-worker"]);
-    for handler in ["kinglet-mapper", "kinglet-reducer"] {
-        let beneath = ["kinglet-aws", "kinglet-calls", "kinglet-core", "kinglet-jobs", "kinglet-worker"];
-        assert_eq!(ours(handler), beneath);
-    }
+    let beneath = ["kinglet-aws", "kinglet-calls", "kinglet-core", "kinglet-jobs", "kinglet-worker"];
+    assert_eq!(ours("kinglet-reducer"), beneath);
+    let mut beneath = beneath.to_vec();
+    beneath.insert(3, "kinglet-formats");
+    assert_eq!(ours("kinglet-mapper"), beneath);
     // A user's program compiles no jobs but its own.
     let driver = ours("kinglet");
     assert!(!driver.iter().any(|name| name == "kinglet-cli" || name == "kinglet-jobs"), "{driver:?}");
@@ -40,7 +42,7 @@ fn arrows_point_one_way() {
 
 #[test]
 fn core_and_jobs_know_no_aws_and_no_http() {
-    for package in ["kinglet-core", "kinglet-jobs"] {
+    for package in ["kinglet-core", "kinglet-formats", "kinglet-jobs"] {
         for name in tree(package) {
             let foreign = name.starts_with("aws-") || ["hyper", "http", "tokio", "reqwest"].contains(&name.as_str());
             assert!(!foreign, "{package} pulls in {name}");

@@ -6,6 +6,7 @@
 //! | `modules` | no modules of a crate depend on each other in a circle |
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
+//! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
@@ -49,6 +50,7 @@ mod bench;
 mod boto3;
 mod calls;
 mod cli;
+mod compressed;
 mod cost;
 mod ends;
 mod example;

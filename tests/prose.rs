@@ -97,6 +97,7 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("| {} times `--memory-mb`, at most {FUNCTION_MEMORY_MB_MAX} |", word(LARGER_FACTOR)),
                 format!("to {} ({days} days); then it fails | {} (a day) |", JOB_MS_CAP / 1_000, JOB_MS_MAX / 1_000),
                 format!("| a function's timeout | {} |", FUNCTION_TIMEOUT_MS_MAX / 1_000),
+                format!("one that becomes {} or less always may | {EXPANSION_MAX} |", mib(EXPANDED_BYTES_FREE)),
                 format!("| {} for each function that can run at once", word(WAVES)),
             ],
         ),
@@ -126,6 +127,15 @@ fn the_numbers_of_the_pages_are_the_constants() {
             ],
         ),
         ("docs/guide/compute.md", vec![format!("{} for each function that can run at once", word(WAVES))]),
+        (
+            "docs/guide/compression.md",
+            vec![
+                format!("| {} times, which no gzip exceeds;", thousands(EXPANSION_MAX)),
+                format!("a file that becomes {} or less is never refused", mib(EXPANDED_BYTES_FREE)),
+                format!("| {UNPACK_PERCENT} % of the function's memory: "),
+                format!("| {UNPACKED_RECORD_PERCENT} % of the function's memory |"),
+            ],
+        ),
         (
             "docs/guide/items.md",
             vec![

@@ -103,6 +103,7 @@ pub use kinglet_core::{
     Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, Result, Sink, UserError,
     UserResult, Value, Values, Workload, check_format,
 };
+pub use kinglet_formats::{PackedObject, Reading, check_packed};
 
 // Names, numbers and plain enums, which the ledger and the wire share with this interface: twins of them would say the same.
 // They have no `#[non_exhaustive]`, as the ledger's own code must see where it does not name a new phase.

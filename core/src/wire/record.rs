@@ -26,7 +26,7 @@ pub struct Position {
     /// The offset in that object, in bytes. In a compressed object, how far its bytes are accounted for.
     pub offset: u64,
     /// In a compressed object: where decompressing starts again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub unpack: Option<UnpackFrom>,
 }
 
@@ -331,6 +331,8 @@ mod tests {
         let index = RunIndex { ends: vec![10, 20, 20] };
         let mut bytes = frame::write(&map).unwrap();
         assert_eq!(frame::read::<MapRecord>(&bytes, "").unwrap(), map);
+        let plain = MapRecord { remainder: Some(Position::at(12, 13)), ..map.clone() };
+        assert_eq!(frame::read::<MapRecord>(&frame::write(&plain).unwrap(), "").unwrap(), plain);
         bytes.extend(frame::write(&reduce).unwrap());
         bytes.extend(frame::write(&index).unwrap());
         bytes.extend(frame::write(&usage).unwrap());
