@@ -14,7 +14,8 @@
 
 mod codecs;
 mod conformance;
-#[cfg(all(test, feature = "all-codecs"))]
+#[cfg(test)]
+#[cfg(feature = "all-codecs")]
 mod tests;
 pub mod unpack;
 
