@@ -67,6 +67,10 @@ impl Place {
             Place::Embedded { memory_mb, .. } => Site::embedded(*memory_mb),
             Place::Neighbour(_) => Site::embedded(MEMORY_MB),
             Place::Aws(cloud) => return cloud.site(prices),
+            Place::Simulated { .. } => {
+                let prices = Prices::of_us_east_1("x86_64");
+                Site { host: Host::Lambda, mapper_mb: MEMORY_MB, reducer_mb: MEMORY_MB, prices }
+            }
         };
         Ok(Site { prices: prices.unwrap_or_else(|| site.prices.clone()), ..site })
     }

@@ -189,6 +189,7 @@ mod tests {
         assert_eq!(code(OptionsSpec { partitions: Some(0), ..options.clone() }), "partitions");
         assert_eq!(code(OptionsSpec { partitions: Some(20_000), ..options }), "partitions");
     }
+
     #[test]
     fn a_plan_counts_the_splits_that_are_cut() {
         let sizes: [&[u64]; 5] = [
@@ -201,7 +202,7 @@ mod tests {
         for sizes in sizes {
             let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), *size)).collect();
             for split_bytes in [1_000_000, 1 << 20, 16 << 20, 50 << 20, 256 << 20] {
-                let (splits, inputs) = cut(&listed, &shape(split_bytes));
+                let (splits, inputs) = cut(&listed, &plain(&listed), &shape(split_bytes));
                 let counted = Cut::of(sizes, split_bytes);
                 assert_eq!((counted.map_tasks, counted.bytes), (splits.len() as u64, inputs.bytes), "{split_bytes}");
             }
@@ -216,7 +217,7 @@ mod tests {
             Site { host: Host::Lambda, mapper_mb: 1_769, reducer_mb: 1_769, prices: Prices::of_us_east_1("x86_64") };
         let options = OptionsSpec { site, ..OptionsSpec::for_concurrency(1_000) };
         let chosen = Shape::of(&listed, &options).unwrap();
-        let (splits, _) = cut(&listed, &chosen);
+        let (splits, _) = cut(&listed, &plain(&listed), &chosen);
         let gets = splits.len() as u64 * u64::from(chosen.partitions);
         assert!(gets < 300_000, "{} splits, {} partitions", splits.len(), chosen.partitions);
         // What the user fixes stays fixed.

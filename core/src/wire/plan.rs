@@ -181,7 +181,15 @@ mod tests {
 
     #[test]
     fn a_split_lies_in_its_objects() {
-        let range = |size, from, to| ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size, from, to };
+        let range = |size, from, to| ObjectRange {
+            input_idx: 0,
+            key: "k".into(),
+            etag: "e".into(),
+            size,
+            from,
+            to,
+            codec: None,
+        };
         let read = |ranges| frame::read::<Split>(&frame::write(&Split { ranges }).unwrap(), "it");
         assert!(read(vec![range(10, 0, 10), range(10, 3, 3)]).is_ok());
         let whole = range(u64::MAX, 0, u64::MAX);

@@ -8,6 +8,7 @@ use kinglet_aws::ledger::{Committed, Record};
 use kinglet_aws::probe::Probe;
 pub use kinglet_aws::probe::{Line, Measured, Model, Samples, Times};
 use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::prices::Prices;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 
 /// What was found of the services.
@@ -43,7 +44,7 @@ impl Measure<'_> {
         let expected = samples.requests();
         (counted.write_milliunits, counted.read_milliunits) = (expected.write_milliunits, expected.read_milliunits);
         let requests = Requests::counted(counted);
-        Services { lines, requests, cost: Cost::of(0.0, &requests) }
+        Services { lines, requests, cost: Cost::of(0.0, &requests, &Prices::of_us_east_1("x86_64")) }
     }
 
     /// Returns when the tasks of a job that has ended began, first those of mapping and then those of reducing. Tasks that had

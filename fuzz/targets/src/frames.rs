@@ -87,13 +87,13 @@ fn whole_plan(bytes: &[u8]) {
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
     let error = frame::write(&Error::new(Code::JobMissing, "a message").with_hint("a hint")).expect("an error");
-    let records = golden!("records-v2.bin");
+    let records = golden!("records-v3.bin");
     // The golden file has four frames, one behind the other.
     let starts: Vec<usize> = (0..records.len()).filter(|at| records[*at..].starts_with(b"KNGL")).collect();
     let part = |n: usize| &records[starts[n]..starts.get(n + 1).copied().unwrap_or(records.len())];
-    let (splits, inputs) = plan::read(golden!("plan-v1.bin")).expect("the golden plan");
+    let (splits, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     vec![
-        Seed::new("spec", of(0, golden!("spec-v5.bin"))),
+        Seed::new("spec", of(0, golden!("spec-v6.bin"))),
         Seed::new("split", of(1, &frame::write(&splits[1]).expect("a split"))),
         Seed::new("map", of(2, part(0))),
         Seed::new("reduce", of(3, part(1))),
@@ -101,6 +101,6 @@ pub(crate) fn seeds() -> Vec<Seed> {
         Seed::new("error", of(5, &error)),
         Seed::new("inputs", of(6, &frame::write(&inputs).expect("the inputs"))),
         Seed::new("usage", of(7, part(3))),
-        Seed::new("plan", of(8, golden!("plan-v1.bin"))),
+        Seed::new("plan", of(8, golden!("plan-v2.bin"))),
     ]
 }
