@@ -638,7 +638,8 @@ async fn the_benchmarks_run_on_the_stack_and_leave_nothing_in_its_buckets() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let results: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&results["place"], &results["region"]), (&"kinglet".into(), &"us-east-1".into()));
-    assert_eq!((results["cases"].as_array().unwrap().len(), &results["bill"]["jobs"]), (5, &6.into()));
+    // Six are the cases' and their corpora's, and four hold functions to see how fast more of them begin.
+    assert_eq!((results["cases"].as_array().unwrap().len(), &results["bill"]["jobs"]), (5, &10.into()));
     assert_eq!(results["cases"][2]["runs"][0]["report"]["bytes_in"], 20_000);
     for bucket in ["shelf", "out", "kinglet-work"] {
         let left: Vec<_> = cloud.objects.list(bucket, "").await.unwrap().into_iter().map(|object| object.key).collect();

@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::place::Place;
-use crate::program::{Architecture, Program, Shipping};
+use crate::program::Shipping;
 use crate::{Result, output};
 use kinglet_aws::Conductor;
 use kinglet_aws::deployed::Buckets;
@@ -68,17 +68,6 @@ impl From<Endpoints> for Servers {
 impl Driver {
     pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place, shipping: Shipping) -> Self {
         Driver { shared: Connection::new(conductor, jobs, place, shipping) }
-    }
-
-    /// Connects to the stack of a simulation. Not part of this API.
-    ///
-    /// # Errors
-    /// `no-jobs` when nothing is registered; `driver-in-worker` inside a function.
-    #[doc(hidden)]
-    pub fn simulated(conductor: Conductor, concurrency: u32) -> Result<Self> {
-        let jobs = crate::entry::registry()?;
-        let shipping = Shipping::new(Program::Linked, Architecture::here(), false);
-        Ok(Driver::new(conductor, jobs, Place::Simulated { concurrency }, shipping))
     }
 
     /// Returns the stack on AWS; `None` on the embedded runtime.

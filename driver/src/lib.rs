@@ -77,6 +77,7 @@ mod plan;
 mod program;
 mod records;
 mod report;
+mod simulated;
 mod status;
 mod submission;
 mod submit;

@@ -6,7 +6,6 @@
 
 mod calls;
 mod read;
-mod unpack;
 
 use kinglet_aws::Conductor;
 use kinglet_aws::runs::{MapAttempt, MapRuns, Placed};

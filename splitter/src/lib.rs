@@ -109,7 +109,7 @@ async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
     }
     let listed = list::list(&conductor.objects, spec).await?;
     let shape = cut::Shape::of(&listed, &spec.options)?;
-    let seen = look::look(&conductor.objects, spec, &listed, &shape).await?;
+    let seen = look::look(&conductor.objects, spec, &listed, shape.split_bytes).await?;
     let (splits, inputs) = cut::cut(&listed, &seen, &shape);
     Ok(Plan { splits, inputs, partitions: shape.partitions, calls: None, program: None })
 }

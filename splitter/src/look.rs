@@ -4,7 +4,6 @@
 //! [`LOOKS_AT_ONCE`]. Of a small one, which is read as a whole, the mapper sees the first bytes anyway; but if its name says that
 //! it is what cannot be read, the job need not begin.
 
-use crate::cut::Shape;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
@@ -58,21 +57,21 @@ pub(crate) async fn look(
     objects: &Objects,
     spec: &JobSpec,
     listed: &[(u32, Listed)],
-    shape: &Shape,
+    split_bytes: u64,
 ) -> Result<Vec<Seen>> {
     let looks: Vec<_> =
-        listed.iter().map(|(input_idx, object)| look_at(objects, spec, *input_idx, object, shape)).collect();
+        listed.iter().map(|(input_idx, object)| look_at(objects, spec, *input_idx, object, split_bytes)).collect();
     stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await
 }
 
-async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed, shape: &Shape) -> Result<Seen> {
+async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed, split_bytes: u64) -> Result<Seen> {
     let unpack = &spec.options.unpack;
     let Some(input) = spec.inputs.get(input_idx as usize).filter(|_| unpack.codec != Some(Codec::None)) else {
         return Ok(Seen::plain());
     };
     let shown = input.shown_key(&object.key);
     let named = if unpack.codec.is_none() && object.size > 0 { Codec::named(&shown)? } else { None };
-    if pieces(object.size, shape.split_bytes) <= 1 {
+    if pieces(object.size, split_bytes) <= 1 {
         return Ok(Seen::small(unpack.codec, named));
     }
     let read = async |range: ByteRange| {

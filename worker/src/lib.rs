@@ -25,5 +25,5 @@ pub use log::{start_function_log, start_log};
 pub use outcome::{Outcome, Skip};
 pub use serve::serve;
 pub use task::{Try, Work};
-pub use tries::{Abandon, Look, Running, Seen};
-pub use worker::{Invocation, Settings, Worker};
+pub use tries::{Look, Running, Seen};
+pub use worker::{Abandon, Invocation, Settings, Worker};

@@ -10,7 +10,7 @@
 //! So a task of less than a second and a half costs nothing beyond its start, and one of a minute 20 read units.
 
 use crate::outcome::Skip;
-use crate::worker::Worker;
+use crate::worker::{Abandon, Worker};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Run, Started};
 use kinglet_core::ids::{JobId, Stage, TryKey};
@@ -29,17 +29,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(1_500);
 /// How long the job's own code may go on when nobody wants its work any more. Then the process is ended: code that never
 /// comes to its next record would run, and cost, until its function's timeout.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// The exit status of a process that was ended for that.
-const ABANDONED: i32 = 75;
-
-/// Ends the process, with whatever runs in it.
-pub type Abandon = Arc<dyn Fn() + Send + Sync>;
-
-/// Ends this process.
-pub(crate) fn abandon() {
-    std::process::exit(ABANDONED);
-}
 
 /// Begins a try. Returns the reason if this execution is not to go on: another runs the try, or its piece is committed.
 ///

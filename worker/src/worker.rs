@@ -3,7 +3,6 @@
 
 use crate::journal::Journal;
 use crate::program::{Programs, Task};
-use crate::tries::{self, Abandon};
 use kinglet_aws::clients::Clients;
 use kinglet_aws::functions::FunctionNames;
 use kinglet_aws::{Conductor, Stack};
@@ -18,6 +17,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+
+/// Ends a process whose job's own code does not come to an end though nobody wants its work any more.
+pub type Abandon = Arc<dyn Fn() + Send + Sync>;
+
+/// The exit status of a process that was ended so.
+const ABANDONED: i32 = 75;
+
+/// Ends this process.
+fn abandon() {
+    std::process::exit(ABANDONED);
+}
 
 /// What every handler is given: the settings and means of this process.
 pub struct Worker {
@@ -140,7 +150,7 @@ impl Worker {
             started,
             init_before_ms,
             warm,
-            abandon: Arc::new(tries::abandon),
+            abandon: Arc::new(abandon),
             kept_spec: Mutex::default(),
         })
     }

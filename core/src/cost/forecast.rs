@@ -279,7 +279,8 @@ impl Point {
         }
         let task_s = begin_s(rates) + rates.s3_s + reading_s.max(computing_s) + writing_s + rates.dynamodb_s;
         self.map_task_s = task_s;
-        self.commits(tasks, map_group_bytes(), map_record_bytes());
+        let record_bytes = map_record_of(split_bytes as u64, mapped.runs_bytes as u64);
+        self.commits(tasks, ITEM_BYTES + f64::from(TASKS_PER_GROUP) * record_bytes, record_bytes);
         let service_s = mapped.write_units(partitions) / rates.writes_a_second;
         self.run(&Tasks { count: tasks, task_s, memory_mb: site.mapper_mb, service_s }, shape, rates);
     }
@@ -510,17 +511,22 @@ fn reduce_group_bytes() -> f64 {
 
 /// The bytes of a map record in its group's item: of one that is typical, encoded.
 fn map_record_bytes() -> f64 {
+    map_record_of(1 << 24, 1 << 20)
+}
+
+/// The bytes of the record of a map task that reads so many bytes and makes runs of so many: small numbers take fewer bytes.
+fn map_record_of(split_bytes: u64, runs_bytes: u64) -> f64 {
     let record = MapRecord {
         attempt: attempt(),
-        bytes_assigned: 1 << 24,
-        taken: Some(ByteRange { from: 1 << 28, to: 1 << 28 }),
-        bytes_read: 1 << 24,
+        bytes_assigned: split_bytes,
+        taken: Some(ByteRange { from: split_bytes, to: 2 * split_bytes }),
+        bytes_read: split_bytes,
         crc32: u32::MAX,
-        records: 1 << 20,
+        records: split_bytes / 16,
         rejected: 0,
-        pairs_emitted: 1 << 20,
-        pairs_out: 1 << 17,
-        run_bytes: 1 << 20,
+        pairs_emitted: split_bytes / 16,
+        pairs_out: runs_bytes / 8,
+        run_bytes: runs_bytes,
         placement: Placement::Object,
         spills: 0,
         remainder: None,

@@ -18,6 +18,13 @@ pub struct Site {
 }
 
 impl Site {
+    /// Returns all amounts in it, for checks.
+    pub(super) fn amounts(&self) -> [f64; 7] {
+        let Prices { lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, .. } = self.prices;
+        let Prices { s3_put, s3_get, s3_gb_month, .. } = self.prices;
+        [lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, s3_put, s3_get, s3_gb_month]
+    }
+
     /// Returns an embedded runtime whose functions have so much memory. It charges nothing; its prices say what AWS would.
     pub fn embedded(memory_mb: u32) -> Self {
         let prices = Prices::of_us_east_1("x86_64");
@@ -71,6 +78,16 @@ impl Growth {
     }
 }
 
+impl Workload {
+    /// Returns all amounts in it, for checks.
+    pub(super) fn amounts(&self) -> [f64; 9] {
+        let Workload { map_s_per_gb, reduce_s_per_gb, map_s, map_run_bytes, runs, output, uncertainty } = *self;
+        let growth = [runs.bytes_at_gb, runs.exponent, output.bytes_at_gb, output.exponent];
+        let [runs_at, runs_by, output_at, output_by] = growth;
+        [map_s_per_gb, reduce_s_per_gb, map_s, map_run_bytes, runs_at, runs_by, output_at, output_by, uncertainty]
+    }
+}
+
 impl Default for Workload {
     /// What is assumed of a job that says nothing of itself: as much work for a byte as word count, which reads every byte,
     /// and half as many bytes of runs as of input.
@@ -95,4 +112,11 @@ pub struct Ceiling {
     pub usd: Option<f64>,
     /// In seconds, from the submission to the end.
     pub seconds: Option<f64>,
+}
+
+impl Ceiling {
+    /// Returns all amounts in it, for checks.
+    pub(super) fn amounts(&self) -> impl Iterator<Item = f64> {
+        self.usd.into_iter().chain(self.seconds)
+    }
 }

@@ -81,7 +81,13 @@ impl Framed for JobSpec {
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
         let prefix = &self.output.prefix;
-        if prefix.is_empty() || prefix.ends_with('/') { Ok(()) } else { Err("an output that is not a folder") }
+        if !(prefix.is_empty() || prefix.ends_with('/')) {
+            return Err("an output that is not a folder");
+        }
+        let OptionsSpec { site, workload, ceiling, .. } = &self.options;
+        let amounts = site.amounts().into_iter().chain(workload.amounts()).chain(ceiling.amounts());
+        let are_amounts = amounts.into_iter().all(|amount| amount.is_finite() && amount >= 0.0);
+        if are_amounts { Ok(()) } else { Err("an amount that is none") }
     }
 }
 

@@ -80,7 +80,7 @@ impl Job for Keys {
 
     fn reduce(&self, key: Vec<u8>, values: Values<'_, Vec<u8>>, out: &mut Sink<'_, String>) -> UserResult {
         // Every other key leaves its values to be skipped.
-        if key.len() % 2 == 0 {
+        if key.len().is_multiple_of(2) {
             let _ = values.map(|value| value.len()).sum::<usize>();
         }
         out.push(&key.iter().map(|byte| format!("{byte:02x}")).collect())

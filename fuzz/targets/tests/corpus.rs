@@ -1,5 +1,7 @@
 //! Every target on its corpus, and on mutations of it that are the same each time.
 
+#![allow(clippy::unwrap_used)]
+
 use kinglet_fuzz_targets::{TARGETS, Target};
 use std::path::{Path, PathBuf};
 

@@ -64,7 +64,7 @@ pub(super) async fn start(shared: &Arc<Shared>, function: usize) -> io::Result<L
 
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let secret = Uuid::new_v4().simple().to_string();
-    let runtime_api = format!("{}/{secret}", listener.local_addr()?);
+    let runtime_api = format!("http://{}/{secret}", listener.local_addr()?);
     let (output, input) = io::pipe()?;
     let log = Log::create(&shared.options.dir.join("logs").join(format!("{stream}.log")), output.into())?;
     let group = create_group(shared, number, state.spec.memory_mb);

@@ -4,7 +4,8 @@
 //! process; that is how idle workers end with the host.
 //!
 //! The protocol has no signatures. So that no other process of the machine takes or answers events, the worker is told an address
-//! with a random first segment of the path, which its environment alone holds: `127.0.0.1:PORT/<random>`.
+//! with a random first segment of the path, which its environment alone holds: `http://127.0.0.1:PORT/<random>`. AWS's own has
+//! neither scheme nor path; `lambda_runtime` takes an address with a path only if it has a scheme.
 
 use super::{
     http::{Body, Reply, json, json_bytes, read_body, serve as serve_connection},

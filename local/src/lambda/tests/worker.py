@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-address, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].split("/", 1)
+address, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].removeprefix("http://").split("/", 1)
 connection = http.client.HTTPConnection(address)
 tmp = os.environ["TMPDIR"]
 

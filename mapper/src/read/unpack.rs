@@ -7,7 +7,7 @@
 //! The thread knows nothing of time and memory. This task takes what it has unpacked, decides whether to stop there, and
 //! hands it on. When it drops its end of the channel the thread ends, and with it the GETs.
 
-use crate::read::{Done, Gets, Read};
+use super::{Done, Gets, Read};
 use bytes::Bytes;
 use kinglet_aws::beside::{Inbox, Outbox};
 use kinglet_core::budget::{UNPACK_PERCENT, UNPACKED_RECORD_PERCENT, memory_bytes};

@@ -1,7 +1,8 @@
 //! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries. Reading stops early, at a record
 //! boundary, when time or memory demands it.
 
-use crate::unpack::To;
+mod unpack;
+
 use bytes::Bytes;
 use kinglet_aws::Objects;
 use kinglet_aws::beside::{Beside, Inbox, Outbox};
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use unpack::To;
 
 /// How many GETs are under way at once, within [`READ_AHEAD_BYTES`]: many small objects or a few large ranges.
 const AHEAD_GETS: usize = 16;
