@@ -2,7 +2,7 @@
 //! task that nobody wants any more is stopped.
 //!
 //! Code is guarded once for a chunk, a partition or a block, never for a record. What the engine calls for each record is only
-//! named, by [`named`], which costs nothing unless it panics: as the stack unwinds, the name is left where the guard finds it.
+//! named, by `named`, which costs nothing unless it panics: as the stack unwinds, the name is left where the guard finds it.
 
 use crate::error::{Code, Error, Result};
 use std::any::Any;

@@ -149,8 +149,8 @@ impl Job for Primes {
     type Value = u128;
     type Output = u128;
 
-    /// Measured (bench/README.md): a thread sieves 10^10 numbers near 0 in 0.64 s, as [`cost`] counts them in 5.1e-11 s each, and
-    /// 10^10 numbers at 10^12 in 1.15 s, where [`cost`] says 1.11 s.
+    /// Measured (bench/README.md): a thread sieves 10^10 numbers near 0 in 0.64 s, as `cost` counts them in 5.1e-11 s each, and
+    /// 10^10 numbers at 10^12 in 1.15 s, where `cost` says 1.11 s.
     fn workload(&self) -> Workload {
         const NUMBER_S: f64 = 5.1e-11;
         // A pair of a list is about as long as its line; of a count or a sum there is one pair for each task.

@@ -1,5 +1,8 @@
 //! The compressed bytes of an object, as codecs take them: in blocks of any size, with their place in the object, which errors name.
 
+// Each codec needs its own part of this.
+#![cfg_attr(not(feature = "all-codecs"), allow(dead_code))]
+
 use bytes::{Buf, Bytes, BytesMut};
 use kinglet_core::{Code, Codec, Error, Result};
 use std::io::{self, Read};

@@ -57,7 +57,7 @@ fn excused(error: &kinglet::Error) -> bool {
 }
 
 pub(super) async fn map_into(world: Arc<World>) {
-    let count = if world.variant % 2 == 0 { 3 } else { 30 };
+    let count = if world.variant.is_multiple_of(2) { 3 } else { 30 };
     let mut sums = BTreeMap::<u64, u64>::new();
     (0..count).flat_map(pairs).for_each(|(key, value)| *sums.entry(key).or_default() += value);
     let mut records: Vec<String> = sums.into_iter().map(|(key, sum)| format!("{key}\t{sum}")).collect();

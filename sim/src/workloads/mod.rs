@@ -14,6 +14,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
+/// A workload under way.
+type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What drivers do.
 pub struct Workload {
     /// Its name on the command line.
@@ -21,7 +24,7 @@ pub struct Workload {
     /// What it is, in a line.
     pub about: &'static str,
     /// Does it.
-    pub run: fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub run: fn(Arc<World>) -> Doing,
 }
 
 macro_rules! workloads {
