@@ -11,7 +11,7 @@
 
 use crate::region::Region;
 use crate::world::{Expected, Goal, OUTPUT, World};
-use kinglet::{JobId, Manifest, Phase};
+use kinglet::{Manifest, Phase};
 use kinglet_aws::ledger::JobEntry;
 use kinglet_core::wire::owner::Owner;
 use std::collections::BTreeMap;
@@ -115,7 +115,7 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
                 goal.before
             ));
         }
-        let succeeded = jobs.iter().filter(|job| job.phase == Phase::Succeeded && writes(world, &job.job, prefix));
+        let succeeded = jobs.iter().filter(|job| job.phase == Phase::Succeeded && writes(world, prefix));
         for job in succeeded.collect::<Vec<_>>() {
             world.violates(format!("job {} succeeded, and {prefix} has no manifest", job.job));
         }
@@ -197,8 +197,8 @@ async fn claimant_has_ended(world: &World, claim: &str, jobs: &[JobEntry]) -> bo
     jobs.iter().any(|job| job.job == owner.job && job.phase.is_final())
 }
 
-/// Returns whether a job's parts would lie in this output: all workloads have one job an output, or meet in `result/`.
-fn writes(world: &World, _job: &JobId, prefix: &str) -> bool {
+/// Returns whether the jobs' parts would lie in this output: all jobs of a workload write to the same one.
+fn writes(world: &World, prefix: &str) -> bool {
     world.goals().len() == 1 && world.goals().contains_key(prefix)
 }
 

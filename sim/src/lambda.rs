@@ -214,6 +214,12 @@ impl Lambda {
         free
     }
 
+    /// Freezes an environment until its function is invoked again.
+    fn keep(&self, function: &str, environment: Arc<Environment>) {
+        environment.machine.set_frozen(true);
+        self.lock().idle.entry(function.to_owned()).or_default().push(environment);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -306,16 +312,14 @@ async fn execute(region: &Arc<Region>, queued: &Queued) -> Ended {
     let failed = |kind: &str, message: String| Ended::Failed(json!({ "errorType": kind, "errorMessage": message }));
     match ended {
         Some(Ok(Ok(outcome))) => {
-            machine.set_frozen(true);
-            state.idle.entry(queued.function.clone()).or_default().push(environment.clone());
             drop(state);
+            region.lambda.keep(&queued.function, environment.clone());
             machine.says(&format!("ends {about}: {}", said(&outcome)));
             Ended::Answered
         }
         Some(Ok(Err(error))) => {
-            machine.set_frozen(true);
-            state.idle.entry(queued.function.clone()).or_default().push(environment.clone());
             drop(state);
+            region.lambda.keep(&queued.function, environment.clone());
             machine.says(&format!("fails {about}: {error}"));
             failed(&format!("Kinglet.{}", error.code()), error.to_string())
         }

@@ -9,7 +9,7 @@ use crate::workloads::Workload;
 use crate::world::World;
 use kinglet::Phase;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many variants of its input a workload has.
@@ -57,6 +57,19 @@ pub struct Ran {
     pub real: Duration,
 }
 
+/// Runs a simulation on this thread, in virtual time and with numbers of this seed.
+pub fn simulate<T>(seed: u64, simulation: impl Future<Output = T>) -> T {
+    // Everything that draws numbers on this thread starts anew.
+    fastrand::seed(seed);
+    kinglet_aws::seed_thread(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime of one thread");
+    let done = runtime.block_on(simulation);
+    // Tasks that wait for ever, such as those of dead processes, end here.
+    runtime.shutdown_background();
+    done
+}
+
 impl Run {
     /// Returns the run of a workload under a seed, with what the seed says of the region.
     pub fn of(workload: &'static Workload, seed: u64, faults_max: u32) -> Self {
@@ -66,20 +79,32 @@ impl Run {
 
     /// Returns the calm run that has the same results.
     pub fn calm(&self) -> Self {
-        Run { seed: self.seed % VARIANTS, conditions: Conditions::default(), faults_max: 0, ..self.clone() }
+        Run { seed: self.seed % VARIANTS, conditions: Conditions::default(), faults_max: 0, only: None, ..self.clone() }
     }
 
     /// Runs it on this thread.
     pub fn go(&self) -> Ran {
-        // Everything that draws numbers on this thread starts anew.
-        fastrand::seed(self.seed);
-        kinglet_aws::seed_thread(self.seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = runtime.expect("a runtime of one thread");
-        let began = Instant::now();
-        let ran = runtime.block_on(self.run(began));
-        // Tasks that wait for ever, such as those of dead processes, end here.
-        runtime.shutdown_background();
+        simulate(self.seed, self.run(Instant::now()))
+    }
+
+    /// Runs it on this thread, and compares what jobs have written with what they write when nothing goes wrong, byte for byte.
+    pub fn judged(&self) -> Ran {
+        type Written = BTreeMap<String, u64>;
+        static CALM: Mutex<BTreeMap<(&str, u64), Written>> = Mutex::new(BTreeMap::new());
+        let mut ran = self.go();
+        let calm_run = self.calm();
+        let key = (self.workload.name, calm_run.seed);
+        let known = CALM.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let calm = known.unwrap_or_else(|| {
+            let written = calm_run.go().written;
+            CALM.lock().unwrap_or_else(PoisonError::into_inner).insert(key, written.clone());
+            written
+        });
+        for (result, hash) in &ran.written {
+            if calm.get(result).is_some_and(|calm| calm != hash) {
+                ran.violations.push(format!("{result} has other bytes than when nothing goes wrong"));
+            }
+        }
         ran
     }
 

@@ -3,6 +3,7 @@
 use crate::check;
 use crate::faults::Faults;
 use crate::region::{Conditions, Region};
+use crate::run::simulate;
 use crate::trace::Trace;
 use crate::workloads;
 use crate::world::World;
@@ -97,13 +98,7 @@ pub const ALL: &[Scenario] = &[
 impl Scenario {
     /// Runs it on this thread and prints what came of it. Returns whether the job succeeded, and all that must hold does.
     pub fn go(&self, seed: u64, tasks: Option<u64>) -> bool {
-        fastrand::seed(seed);
-        kinglet_aws::seed_thread(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = runtime.expect("a runtime of one thread");
-        let good = runtime.block_on(self.run(seed, tasks.unwrap_or(self.tasks)));
-        runtime.shutdown_background();
-        good
+        simulate(seed, self.run(seed, tasks.unwrap_or(self.tasks)))
     }
 
     async fn run(&self, seed: u64, tasks: u64) -> bool {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub fn shrink(run: &Run, ran: &Ran) -> Vec<Struck> {
     let fails = |faults: &[Struck]| {
         let only: BTreeSet<Struck> = faults.iter().cloned().collect();
-        !Run { only: Some(only), keep_trace: false, ..run.clone() }.go().violations.is_empty()
+        !Run { only: Some(only), keep_trace: false, ..run.clone() }.judged().violations.is_empty()
     };
     let mut faults: Vec<Struck> = ran.struck.iter().map(|fault| fault.struck.clone()).collect();
     if !fails(&faults) {

@@ -127,8 +127,7 @@ impl Asked {
 /// random.
 pub fn plain(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());
-    for (n, word) in name.split_inclusive(['/', '#', '.', '-', '?', '&', '=']).enumerate() {
-        let _ = n;
+    for word in name.split_inclusive(['/', '#', '.', '-', '?', '&', '=']) {
         let (text, end) = match word.char_indices().last() {
             Some((at, end)) if !end.is_ascii_alphanumeric() && end != '_' => (&word[..at], &word[at..]),
             _ => (word, ""),
