@@ -32,7 +32,7 @@
 //! late changes what a reader sees.
 
 use crate::conductor::Conductor;
-use crate::objects::{Completed, Put, Replace, Version};
+use crate::objects::{Completed, LeftUpload, Put, Replace, Version};
 use crate::upload::Upload;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{JobId, Partition, Timestamp};
@@ -376,8 +376,7 @@ impl Conductor {
     /// Removes the published parts of a job.
     async fn remove_parts(&self, output: &OutputSpec, job: &JobId) -> Result<()> {
         let listed = self.objects.list(&output.bucket, &format!("{}{PART}", output.prefix)).await?;
-        let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
-        let its = listed.into_iter().filter(|object| is_its(&object.key));
+        let its = listed.into_iter().filter(|object| is_part_of(output, job, &object.key));
         let versions = its.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
         self.objects.delete_versions(&output.bucket, versions).await
     }
@@ -405,12 +404,23 @@ impl Conductor {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId, of_manifest: bool) -> Result<u64> {
-        let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
-        let manifest = output.manifest_key();
         let prefix = if of_manifest { output.prefix.clone() } else { format!("{}{PART}", output.prefix) };
+        let listed = self.objects.uploads(&output.bucket, &prefix).await?;
+        self.abort_listed(output, job, listed, of_manifest).await
+    }
+
+    /// Aborts those of the listed uploads that are of a job's parts and, if told so, of the manifest. Returns how many were.
+    async fn abort_listed(
+        &self,
+        output: &OutputSpec,
+        job: &JobId,
+        listed: Vec<LeftUpload>,
+        of_manifest: bool,
+    ) -> Result<u64> {
+        let manifest = output.manifest_key();
         let mut aborted = 0;
-        for left in self.objects.uploads(&output.bucket, &prefix).await? {
-            if is_its(&left.key) || of_manifest && left.key == manifest {
+        for left in listed {
+            if is_part_of(output, job, &left.key) || of_manifest && left.key == manifest {
                 self.objects.abort_upload(&output.bucket, &left.key, &left.id).await?;
                 aborted += 1;
             }
@@ -708,14 +718,9 @@ impl Conductor {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn clear_late(&self, job: &JobId, output: &OutputSpec) -> Result<()> {
-        let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
         let listed = self.objects.uploads(&output.bucket, &output.prefix).await?;
         let is_free = self.claim(output).await?.is_none_or(|claim| claim.is_of(job));
-        for left in listed {
-            if is_its(&left.key) || is_free && left.key == output.manifest_key() {
-                self.objects.abort_upload(&output.bucket, &left.key, &left.id).await?;
-            }
-        }
+        self.abort_listed(output, job, listed, is_free).await?;
         self.drop_late_claim(job, output).await
     }
 
@@ -729,6 +734,11 @@ impl Conductor {
             None => Ok(()),
         }
     }
+}
+
+/// Returns whether a key is that of a part of a job.
+fn is_part_of(output: &OutputSpec, job: &JobId, key: &str) -> bool {
+    key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job)
 }
 
 /// What is to be published.
