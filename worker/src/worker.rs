@@ -57,7 +57,7 @@ pub struct Worker {
     kept_spec: Mutex<Option<(JobId, Arc<JobSpec>)>>,
 }
 
-/// What a worker is made of where the environment does not say so: in a simulation.
+/// What a worker is made of: by its environment, or by a simulation.
 pub struct Settings {
     /// The conductor of the stack.
     pub conductor: Conductor,
@@ -125,10 +125,10 @@ impl Worker {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
         let pool = Arc::new(pool.map_err(|e| Error::new(Code::Threads, format!("starting {threads} threads: {e}")))?);
         let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let conductor = Conductor::new(Clients::from_env().await, stack).in_function();
+        let conductor = Conductor::new(Clients::from_env().await, stack);
         let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
         let metrics = std::env::var(env::METRICS).map_or(true, |text| text != "0");
-        let journal = Journal::new(function, memory_mb, metrics);
+        let journal = Journal::new(function.clone(), memory_mb, metrics);
         let memory_max_mb = std::env::var_os(env::MEMORY_UNENFORCED).is_none().then_some(memory_mb);
         let allowed = std::env::var(env::SHIPPED).is_ok_and(|word| word == "allow");
         let programs = Programs::new(allowed, &tmp, memory_mb, memory_max_mb);
@@ -137,22 +137,9 @@ impl Worker {
             // If the parent ends, nobody would hear of the result any more.
             let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         }
-        let (init_before_ms, warm) = (number(env::PROGRAM_INIT_MS).unwrap_or(0), AtomicBool::new(false));
-        Ok(Worker {
-            conductor,
-            memory_mb,
-            threads,
-            tmp,
-            pool,
-            journal,
-            programs,
-            program,
-            started,
-            init_before_ms,
-            warm,
-            abandon: Arc::new(abandon),
-            kept_spec: Mutex::default(),
-        })
+        let init_before_ms = number(env::PROGRAM_INIT_MS).unwrap_or(0);
+        let settings = Settings { conductor, function, memory_mb, tmp, pool, abandon: Arc::new(abandon) };
+        Ok(Worker { journal, programs, program, started, init_before_ms, ..Worker::new(settings) })
     }
 
     /// Creates a worker from these settings. It runs no shipped programs, and logs nothing of its tasks.
