@@ -192,8 +192,7 @@ impl Objects {
     ///
     /// # Errors
     /// Returns `object-missing` when there is no such object; `object-too-large` when more comes than was asked for; or a service
-    /// error (`access-denied`, `throttled`,
-    /// `unreachable`, …) when S3 cannot be reached or refuses.
+    /// error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn get(&self, bucket: &str, key: &str, range: Option<(u64, u64)>) -> Result<Bytes> {
         let bytes_max = range.map_or(u64::MAX, |(from, to)| to.saturating_sub(from));
         if bytes_max == 0 {
@@ -296,7 +295,8 @@ impl Objects {
     /// Reads a small object with its ETag; `None` if there is none.
     ///
     /// # Errors
-    /// Returns `object-too-large` when it has more than [`SMALL_BYTES_MAX`]; or a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+    /// Returns `object-too-large` when it has more than [`SMALL_BYTES_MAX`]; or a service error (`access-denied`, `throttled`,
+    /// `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn read_small(&self, bucket: &str, key: &str) -> Result<Option<Read>> {
         let doing = self.doing(format!("reading s3://{bucket}/{key}"));
         let mut tries = 0;
