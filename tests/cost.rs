@@ -3,6 +3,7 @@
 
 use crate::rig::{Rig, SPLITTER};
 use crate::support::{shown, text};
+use kinglet::prices::Prices;
 use kinglet::{Forecast, JobHandle, Range, Report, Submit};
 use kinglet_jobs::{Primes, PrimesOf, WordCount};
 use std::fs;
@@ -97,6 +98,11 @@ async fn a_job_above_its_ceiling_is_refused_and_leaves_nothing() {
     for none in [0.0, -1.0, f64::NAN] {
         let error = rig.driver.submit(&WordCount, rig.submission("out").with_max_usd(none)).await.err().unwrap();
         assert_eq!(error.code(), "ceiling", "{none}");
+    }
+    for none in [-1.0, f64::NAN, f64::INFINITY] {
+        let prices = Prices { s3_put: none, ..Prices::of_us_east_1("x86_64") };
+        let error = rig.driver.submit(&WordCount, rig.submission("out").with_prices(prices)).await.err().unwrap();
+        assert_eq!(error.code(), "prices", "{none}");
     }
     assert!(!rig.path("out").exists());
     assert!(rig.host().reports().iter().all(|report| *report.function != *SPLITTER));

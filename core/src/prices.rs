@@ -99,23 +99,25 @@ impl Prices {
                 .with_hint("docs/guide/cost.md has the layout of the file")
         };
         let prices: Prices = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
-        let Prices {
-            lambda_gb_second,
-            lambda_request,
-            dynamodb_write_unit,
-            dynamodb_read_unit,
-            s3_put,
-            s3_get,
-            s3_gb_month,
-            ..
-        } = &prices;
-        let all =
-            [lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, s3_put, s3_get, s3_gb_month];
-        if all.into_iter().any(|price| !price.is_finite() || *price < 0.0) {
+        if !prices.are_amounts() {
             return Err(wrong("a price is negative".to_owned()));
         }
         Ok(prices)
     }
+
+    /// Returns whether each of them is an amount of money.
+    pub fn are_amounts(&self) -> bool {
+        let Prices { lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, .. } = *self;
+        let Prices { s3_put, s3_get, s3_gb_month, .. } = *self;
+        let all =
+            [lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, s3_put, s3_get, s3_gb_month];
+        all.into_iter().all(is_amount)
+    }
+}
+
+/// Returns whether this is a number, and none below zero.
+pub(crate) fn is_amount(amount: f64) -> bool {
+    amount.is_finite() && amount >= 0.0
 }
 
 #[cfg(test)]

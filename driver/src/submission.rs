@@ -120,7 +120,7 @@ impl Driver {
         submit.check_ceiling()?;
         let places = Places::resolve(&self.shared, &submit)?;
         let site = self.shared.place.site(submit.prices.clone())?;
-        let options = submit.options(self.concurrency(&submit).await, job.workload(), site);
+        let options = submit.options(self.concurrency(&submit).await, workload_of(job)?, site);
         let listing = Listing::of(&self.shared.conductor.objects, &places.inputs).await?;
         Ok(Planned { plan: listing.plan(&options)?, recommended: listing.recommend(&options)? })
     }
@@ -137,7 +137,7 @@ impl Driver {
         submit.check_ceiling()?;
         let concurrency = self.concurrency(&submit).await;
         let made = Made::new(items, &submit.cuts, concurrency)?;
-        let options = submit.options(concurrency, job.workload(), self.shared.place.site(submit.prices.clone())?);
+        let options = submit.options(concurrency, workload_of(job)?, self.shared.place.site(submit.prices.clone())?);
         Ok(Planned { plan: plan_items(&made, &options)?, recommended: None })
     }
 
@@ -315,12 +315,22 @@ fn check_reads<J: Job>(job: &J, submit: &Submit) -> Result<()> {
     Ok(())
 }
 
+/// Returns what a job says of its work, and refuses what no plan can follow from.
+fn workload_of<J: Job>(job: &J) -> Result<Workload> {
+    let workload = job.workload();
+    if workload.are_amounts() {
+        return Ok(workload);
+    }
+    let message = format!("job {} says of its work what is no amount: {workload:?}", J::NAME);
+    Err(Error::new(Code::Workload, message).with_hint("let its `workload` give numbers from zero on"))
+}
+
 impl Described {
     /// Describes a job that this program has registered.
     fn of<J: Job>(job: &J, registered: &Registry) -> Result<Self> {
         let (params, signature) = (encode_params(job)?, signature::<J>());
         registered.open(J::NAME, &signature, &params)?;
-        Ok(Described { name: J::NAME, signature, params, workload: job.workload() })
+        Ok(Described { name: J::NAME, signature, params, workload: workload_of(job)? })
     }
 }
 

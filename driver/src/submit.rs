@@ -171,12 +171,16 @@ impl Submit {
         Submit { program: Some(program), ..self }
     }
 
-    /// Refuses a ceiling that no job can keep.
+    /// Refuses a ceiling that no job can keep, and prices that are no amounts.
     pub(crate) fn check_ceiling(&self) -> Result<()> {
         let Ceiling { usd, seconds } = self.ceiling;
         match [usd, seconds].into_iter().flatten().find(|most| !most.is_finite() || *most <= 0.0) {
             Some(most) => Err(Error::new(Code::Ceiling, format!("a job cannot run below a ceiling of {most}"))
                 .with_hint("give it one above zero (--max-usd, --max-seconds), or none")),
+            None if self.prices.as_ref().is_some_and(|prices| !prices.are_amounts()) => {
+                Err(Error::new(Code::Prices, "a price is below zero, or no number")
+                    .with_hint("docs/guide/cost.md has the layout of a file of prices"))
+            }
             None => Ok(()),
         }
     }

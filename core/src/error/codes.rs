@@ -455,6 +455,9 @@ codes! {
         ValueEncode = "value-encode",
             "An item, a value or a call's input does not serialise.",
             "Mend the `Serialize` of its type.";
+        Workload = "workload",
+            "What a job says of its own work has an amount that is below zero, or no number.",
+            "Mend its `workload`.";
     }
 
     StaleDeployment, Never {

@@ -1,7 +1,7 @@
 //! What the plan of a job follows from, as it travels in the spec: the splitter, which knows no job, plans by it with
 //! [`crate::cost`].
 
-use crate::prices::Prices;
+use crate::prices::{Prices, is_amount};
 use serde::{Deserialize, Serialize};
 
 /// Where a job runs: what its functions are, and what they cost.
@@ -18,13 +18,6 @@ pub struct Site {
 }
 
 impl Site {
-    /// Returns all amounts in it, for checks.
-    pub(super) fn amounts(&self) -> [f64; 7] {
-        let Prices { lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, .. } = self.prices;
-        let Prices { s3_put, s3_get, s3_gb_month, .. } = self.prices;
-        [lambda_gb_second, lambda_request, dynamodb_write_unit, dynamodb_read_unit, s3_put, s3_get, s3_gb_month]
-    }
-
     /// Returns an embedded runtime whose functions have so much memory. It charges nothing; its prices say what AWS would.
     pub fn embedded(memory_mb: u32) -> Self {
         let prices = Prices::of_us_east_1("x86_64");
@@ -79,12 +72,11 @@ impl Growth {
 }
 
 impl Workload {
-    /// Returns all amounts in it, for checks.
-    pub(super) fn amounts(&self) -> [f64; 9] {
+    /// Returns whether all that it says are amounts: numbers, and none below zero.
+    pub fn are_amounts(&self) -> bool {
         let Workload { map_s_per_gb, reduce_s_per_gb, map_s, map_run_bytes, runs, output, uncertainty } = *self;
         let growth = [runs.bytes_at_gb, runs.exponent, output.bytes_at_gb, output.exponent];
-        let [runs_at, runs_by, output_at, output_by] = growth;
-        [map_s_per_gb, reduce_s_per_gb, map_s, map_run_bytes, runs_at, runs_by, output_at, output_by, uncertainty]
+        [map_s_per_gb, reduce_s_per_gb, map_s, map_run_bytes, uncertainty].into_iter().chain(growth).all(is_amount)
     }
 }
 
@@ -115,8 +107,25 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
-    /// Returns all amounts in it, for checks.
-    pub(super) fn amounts(&self) -> impl Iterator<Item = f64> {
-        self.usd.into_iter().chain(self.seconds)
+    /// Returns whether what it says are amounts.
+    pub(super) fn are_amounts(&self) -> bool {
+        self.usd.into_iter().chain(self.seconds).all(is_amount)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_or_below_zero_is_no_amount() {
+        assert!(Workload::default().are_amounts());
+        for none in [f64::NAN, f64::INFINITY, -1.0] {
+            assert!(!Workload { map_s: none, ..Workload::default() }.are_amounts());
+            let runs = Growth { bytes_at_gb: 1.0, exponent: none };
+            assert!(!Workload { runs, ..Workload::default() }.are_amounts());
+            assert!(!Ceiling { usd: None, seconds: Some(none) }.are_amounts());
+            assert!(!Prices { s3_get: none, ..Prices::of_us_east_1("x86_64") }.are_amounts());
+        }
     }
 }

@@ -85,8 +85,7 @@ impl Framed for JobSpec {
             return Err("an output that is not a folder");
         }
         let OptionsSpec { site, workload, ceiling, .. } = &self.options;
-        let amounts = site.amounts().into_iter().chain(workload.amounts()).chain(ceiling.amounts());
-        let are_amounts = amounts.into_iter().all(|amount| amount.is_finite() && amount >= 0.0);
+        let are_amounts = site.prices.are_amounts() && workload.are_amounts() && ceiling.are_amounts();
         if are_amounts { Ok(()) } else { Err("an amount that is none") }
     }
 }
