@@ -6,9 +6,11 @@
 //! | a job that succeeded | its output has its manifest, exactly its parts, and the records that it should have |
 //! | an output without success | is as it was before |
 //! | a job that nothing was wrong with | does not fail |
+//! | an event that comes twice | is worked on once, if nothing else goes wrong |
 //! | what belongs to nobody here | is as it was |
-//! | cleaning | leaves nothing: no object, no upload, no item |
+//! | cleaning | leaves nothing: no object, no upload, no item that does not expire |
 
+use crate::faults::Kind;
 use crate::region::Region;
 use crate::world::{Expected, Goal, OUTPUT, World};
 use kinglet::{Manifest, Phase};
@@ -48,7 +50,7 @@ pub async fn ends(world: &World, since: Duration) -> Vec<JobEntry> {
         };
         let open: Vec<_> = jobs.iter().filter(|job| !job.phase.is_final()).collect();
         if open.is_empty() {
-            return jobs;
+            return world.with_earlier(jobs);
         }
         if world.region.since_start() > since + bound(&world.region) {
             for job in open {
@@ -71,6 +73,16 @@ fn bound(region: &Region) -> Duration {
     let faults = region.faults.struck();
     let calm = CALM + region.conditions.calm_extra;
     faults.iter().fold(calm, |bound, fault| bound + fault.struck.kind.costs() + fault.lasts)
+}
+
+/// Checks that no event was worked on twice, where nothing went wrong but that events came twice.
+pub fn executions(world: &World) {
+    let duplicates = |kind: Kind| matches!(kind, Kind::TwiceSoon | Kind::TwiceLate);
+    if world.region.faults.struck().iter().all(|fault| duplicates(fault.struck.kind)) {
+        for event in world.region.lambda.worked_on_twice() {
+            world.violates(format!("two deliveries of {event} were worked on, though neither died"));
+        }
+    }
 }
 
 /// Checks the outputs, and that no healthy job has failed. Returns the hash of what each job has written.
@@ -122,6 +134,10 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
         return;
     };
     if goal.before.get(&manifest_key) == Some(manifest_etag) {
+        let others = jobs.iter().filter(|job| goal.replaces.as_ref() != Some(&job.job) && writes(world, prefix));
+        for job in others.filter(|job| job.phase == Phase::Succeeded).collect::<Vec<_>>() {
+            world.violates(format!("job {} succeeded, and {prefix} has an older manifest", job.job));
+        }
         if lies != goal.before {
             world.violates(format!(
                 "{prefix} has its old manifest, and is not as it was: {lies:?}, before {:?}",
@@ -202,17 +218,22 @@ fn writes(world: &World, prefix: &str) -> bool {
     world.goals().len() == 1 && world.goals().contains_key(prefix)
 }
 
-/// Cleans, and checks that nothing is left.
-pub async fn leaks(world: &World) {
-    // An object whose job the ledger does not know is kept for a day.
-    tokio::time::sleep(Duration::from_secs(26 * 3_600)).await;
+/// Removes what jobs that are over have left.
+pub async fn clean(world: &World) {
     let cleaned = async {
         let driver = world.safe_driver()?;
         driver.clean(world.observer.now()).await
     };
     if let Err(error) = cleaned.await {
-        return world.violates(format!("cleaning: {error}"));
+        world.violates(format!("cleaning: {error}"));
     }
+}
+
+/// Cleans, and checks that nothing is left.
+pub async fn leaks(world: &World) {
+    // An object whose job the ledger does not know is kept for a day.
+    tokio::time::sleep(Duration::from_secs(26 * 3_600)).await;
+    clean(world).await;
     let work = &world.observer.stack.work_bucket;
     match world.observer.objects.list(work, "").await {
         Ok(left) if left.is_empty() => {}

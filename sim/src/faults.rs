@@ -31,6 +31,10 @@ pub enum Kind {
     Refuse,
     /// The reply's body breaks off.
     BreakBody,
+    /// A byte of the reply's body is another: of a run, as S3 gives no checksum of a range.
+    FlipByte,
+    /// Only the first half of a batch is served.
+    Partial,
     /// An event is delivered twice.
     TwiceSoon,
     /// An event is delivered once more after hours.
@@ -40,8 +44,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds that strike requests.
-    pub const OF_REQUESTS: [Kind; 9] = [
+    /// The kinds that strike requests: first what only batches suffer, then what all do, then reads of objects, then reads of
+    /// runs.
+    const OF_REQUESTS: [Kind; 11] = [
+        Kind::Partial,
         Kind::DieBefore,
         Kind::DieAfter,
         Kind::Stall,
@@ -51,7 +57,16 @@ impl Kind {
         Kind::LateReply,
         Kind::Refuse,
         Kind::BreakBody,
+        Kind::FlipByte,
     ];
+    /// The kinds that strike any request.
+    pub const OF_ANY: &[Kind] = Self::OF_REQUESTS.split_at(9).0.split_at(1).1;
+    /// The kinds that strike batches.
+    pub const OF_BATCHES: &[Kind] = Self::OF_REQUESTS.split_at(9).0;
+    /// The kinds that strike reads of objects.
+    pub const OF_READS: &[Kind] = Self::OF_REQUESTS.split_at(10).0.split_at(1).1;
+    /// The kinds that strike reads of runs.
+    pub const OF_RUNS: &[Kind] = Self::OF_REQUESTS.split_at(1).1;
 
     /// Returns whether it may end a process.
     pub fn may_kill(self) -> bool {
@@ -69,7 +84,9 @@ impl Kind {
             Kind::Stall => 1_200,
             Kind::LoseRequest | Kind::LoseReply | Kind::LateReply => 120,
             Kind::LateRequest => 1_200,
-            Kind::Refuse | Kind::BreakBody => 60,
+            Kind::Refuse | Kind::BreakBody | Kind::Partial => 60,
+            // The task that read it is tried again.
+            Kind::FlipByte => 120,
             Kind::TwiceSoon | Kind::TwiceLate => 60,
             Kind::LoseRecord => 600,
         };

@@ -16,10 +16,12 @@ use crate::workloads;
 use bytes::Bytes;
 use kinglet_core::Error;
 use kinglet_core::model::lambda as model;
+use kinglet_core::wire::event::Event;
 use kinglet_worker::{Invocation, Outcome, Settings, Worker};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,6 +61,8 @@ struct State {
     running: u32,
     most_running: u32,
     idle: HashMap<String, Vec<Arc<Environment>>>,
+    /// How often each event was worked on to an end, by its request id.
+    worked: BTreeMap<String, Worked>,
     tally: Tally,
 }
 
@@ -72,6 +76,13 @@ pub struct Tally {
     pub most_running: u32,
     /// Milliseconds of all invocations together, times their memory in MB.
     pub mb_ms: u64,
+}
+
+/// How often an event was worked on.
+#[derive(Clone, Debug, Default)]
+struct Worked {
+    about: String,
+    times: u32,
 }
 
 /// An environment: a process and its worker.
@@ -143,6 +154,12 @@ impl Lambda {
     pub fn tally(&self) -> Tally {
         let state = self.lock();
         Tally { most_running: state.most_running, ..state.tally }
+    }
+
+    /// Returns the events that were worked on more than once.
+    pub fn worked_on_twice(&self) -> Vec<String> {
+        let state = self.lock();
+        state.worked.values().filter(|worked| worked.times > 1).map(|worked| worked.about.clone()).collect()
     }
 
     /// Serves a request: takes an event into the queue, or invokes a function and waits.
@@ -312,6 +329,10 @@ async fn execute(region: &Arc<Region>, queued: &Queued) -> Ended {
     let failed = |kind: &str, message: String| Ended::Failed(json!({ "errorType": kind, "errorMessage": message }));
     match ended {
         Some(Ok(Ok(outcome))) => {
+            if matches!(outcome, Outcome::Committed { .. } | Outcome::Lost { .. } | Outcome::Failed { .. }) {
+                let worked = state.worked.entry(queued.request_id.clone()).or_default();
+                *worked = Worked { about: about.clone(), times: worked.times + 1 };
+            }
             drop(state);
             region.lambda.keep(&queued.function, environment.clone());
             machine.says(&format!("ends {about}: {}", said(&outcome)));
@@ -383,6 +404,9 @@ type Handler = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 /// Returns the real handler of a function.
 fn handler(function: &str, worker: Arc<Worker>, call: Invocation) -> Handler {
     let (jobs, functions) = workloads::registered();
+    if matches!(Event::deserialize(&call.payload), Ok(Event::Ping(_))) {
+        return Box::pin(async { Ok(Outcome::Pong) });
+    }
     match function {
         "splitter" => Box::pin(kinglet_splitter::handle(worker, call)),
         "reducer" => Box::pin(kinglet_reducer::handle_with(worker, jobs, functions, call)),

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use kinglet_aws::{Clients, Clock, Endpoints, Wire};
 use kinglet_core::ids::Timestamp;
@@ -211,10 +212,21 @@ impl Machine {
             (Some(Kind::LateReply), Some(Fault { lasts, .. })) => tokio::time::sleep(*lasts).await,
             _ => {}
         }
-        tokio::time::sleep(back + takes).await;
+        // What takes long comes bit by bit: a function can stop in the middle.
+        let at_once = if takes > SLOW { Duration::ZERO } else { takes };
+        tokio::time::sleep(back + at_once).await;
         self.acts().await;
-        let reply = reply.ok_or_else(|| broken("the connection was reset"))?;
-        reply.into_response(kind == Some(Kind::BreakBody))
+        let mut reply = reply.ok_or_else(|| broken("the connection was reset"))?;
+        if let (Some(Kind::FlipByte), Some(fault)) = (kind, &fault) {
+            self.says(&format!("the reply to {} has another byte", asked.step()));
+            reply.flip(fault.pick);
+        }
+        let body = match kind {
+            Some(Kind::BreakBody) if !reply.body.is_empty() => services::half(reply.body.clone()),
+            _ if takes > at_once => services::slow(reply.body.clone(), takes),
+            _ => services::whole(reply.body.clone()),
+        };
+        reply.into_response(body)
     }
 
     /// Returns how long the bytes of a request and its reply take, with what a function makes of them.
@@ -230,6 +242,9 @@ impl Machine {
 }
 
 const BROKEN: Duration = Duration::from_millis(crate::model::BROKEN_MS);
+
+/// A reply whose bytes take longer comes in pieces.
+const SLOW: Duration = Duration::from_secs(2);
 
 fn broken(why: &str) -> ConnectorError {
     ConnectorError::io(Box::new(std::io::Error::new(std::io::ErrorKind::ConnectionReset, why.to_owned())))
@@ -272,8 +287,17 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn into_response(self, breaks: bool) -> Result<HttpResponse, ConnectorError> {
-        let body = if breaks && !self.body.is_empty() { services::half(self.body) } else { services::whole(self.body) };
+    /// Changes one byte of the body.
+    fn flip(&mut self, pick: u64) {
+        let mut body = self.body.to_vec();
+        let at = pick as usize % body.len().max(1);
+        if let Some(byte) = body.get_mut(at) {
+            *byte ^= 1 << (pick % 8);
+        }
+        self.body = body.into();
+    }
+
+    fn into_response(self, body: SdkBody) -> Result<HttpResponse, ConnectorError> {
         let mut response = http::Response::new(body);
         *response.status_mut() =
             http::StatusCode::from_u16(self.status).map_err(|e| ConnectorError::other(e.into(), None))?;

@@ -39,7 +39,7 @@ use clap::Parser;
 use run::{Ran, Run};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use workloads::Workload;
@@ -65,6 +65,9 @@ struct Options {
     /// Finds the fewest faults with which a failing run still fails.
     #[arg(long)]
     shrink: bool,
+    /// Ends with the first run that fails.
+    #[arg(long)]
+    first: bool,
     /// How many threads run seeds.
     #[arg(long)]
     threads: Option<usize>,
@@ -158,12 +161,17 @@ fn run_all(options: &Options, chosen: &[&'static Workload]) -> u64 {
     let runs: Vec<(&'static Workload, u64)> =
         options.seeds.clone().flat_map(|seed| chosen.iter().map(move |workload| (*workload, seed))).collect();
     let (next, totals) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<&str, Total>::new()));
+    let over = AtomicBool::new(false);
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some((workload, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
                     let ran = one(options, workload, *seed);
+                    over.fetch_or(options.first && !ran.violations.is_empty(), Ordering::Relaxed);
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     totals.entry(workload.name).or_default().add(&ran);
                 }

@@ -81,10 +81,12 @@ impl Conditions {
         let chance = Chance::of(seed, "conditions");
         Conditions {
             concurrency: *chance.pick(&[2, 5, 20, 1_000]),
-            skew_ms: *chance.pick(&[0, 100, 3_000, 60_000, 280_000]),
+            // Up to an hour: the SDK learns of it when the first request is refused.
+            skew_ms: *chance.pick(&[0, 100, 3_000, 60_000, 280_000, 3_600_000]),
             slow_one_in: *chance.pick(&[0, 0, 10, 3]),
             slower: chance.between(2, 8) as f64,
             calm_extra: Duration::from_secs(600),
+            twice: chance.hits(100_000),
             ..Conditions::default()
         }
     }
@@ -183,7 +185,7 @@ impl Region {
 
     /// Returns the ledger's items, as text.
     pub fn items(&self) -> Vec<String> {
-        self.dynamodb.items(&self.stack().table)
+        self.dynamodb.items(&self.stack().table, self.wall())
     }
 
     /// Returns the stack.
@@ -213,15 +215,16 @@ impl Region {
 
     /// Serves a request.
     pub async fn serve(self: &Arc<Self>, machine: &Arc<Machine>, asked: &Asked, fault: Option<&Fault>) -> Reply {
+        let kind = fault.map(|fault| fault.struck.kind);
         let refused = match fault {
-            Some(fault) if fault.struck.kind == Kind::Refuse => Some(refusal(asked, fault.pick)),
-            _ => self.storm(asked).or_else(|| self.skewed(machine, asked)),
+            Some(fault) if kind == Some(Kind::Refuse) => Some(refusal(asked, fault.pick)),
+            _ => self.storm(asked).or_else(|| self.skewed(asked)),
         };
         let refuses = refused.is_some();
         let mut reply = match (refused, asked.service) {
             (Some(refused), _) => refused,
-            (None, Service::S3) => self.s3.serve(asked).await,
-            (None, Service::DynamoDb) => self.dynamodb.serve(asked),
+            (None, Service::S3) => self.s3.serve(asked, &self.chance).await,
+            (None, Service::DynamoDb) => self.dynamodb.serve(asked, kind == Some(Kind::Partial)),
             (None, Service::Lambda) => self.lambda.serve(self, asked).await,
         };
         if let Ok(date) = http::HeaderValue::from_str(&http_date(self.wall())) {
@@ -252,9 +255,9 @@ impl Region {
     }
 
     /// Refuses requests that were signed at another time.
-    fn skewed(&self, machine: &Machine, asked: &Asked) -> Option<Reply> {
-        let (theirs, ours) = (machine.wall(), self.wall());
-        let off = theirs.duration_since(ours).or_else(|_| ours.duration_since(theirs)).unwrap_or_default();
+    fn skewed(&self, asked: &Asked) -> Option<Reply> {
+        let ours = self.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let off = asked.signed_at()?.abs_diff(ours);
         match asked.service {
             Service::S3 if off > Duration::from_millis(model::s3::SKEW_MS_MAX) => Some(s3::refusal(
                 403,

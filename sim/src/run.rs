@@ -73,13 +73,16 @@ pub fn simulate<T>(seed: u64, simulation: impl Future<Output = T>) -> T {
 impl Run {
     /// Returns the run of a workload under a seed, with what the seed says of the region.
     pub fn of(workload: &'static Workload, seed: u64, faults_max: u32) -> Self {
-        let conditions = Conditions::of_seed(seed);
+        let mut conditions = Conditions::of_seed(seed);
+        (workload.region)(&mut conditions);
         Run { workload, seed, conditions, faults_max, only: None, keep_trace: false }
     }
 
     /// Returns the calm run that has the same results.
     pub fn calm(&self) -> Self {
-        Run { seed: self.seed % VARIANTS, conditions: Conditions::default(), faults_max: 0, only: None, ..self.clone() }
+        let mut conditions = Conditions::default();
+        (self.workload.region)(&mut conditions);
+        Run { seed: self.seed % VARIANTS, conditions, faults_max: 0, only: None, ..self.clone() }
     }
 
     /// Runs it on this thread.
@@ -127,6 +130,7 @@ impl Run {
         let sweeping = region.sweep(SELDOM);
         tokio::time::sleep(Duration::from_secs(8 * 3_600)).await;
         let jobs = check::ends(&world, region.since_start()).await;
+        check::executions(&world);
         sweeping.abort();
         let written = check::outputs(&world, &jobs).await;
         check::leaks(&world).await;

@@ -6,6 +6,7 @@ use crate::region::Region;
 use bytes::Bytes;
 use kinglet::{Driver, Error, JobHandle, JobId, Report};
 use kinglet_aws::Conductor;
+use kinglet_aws::ledger::JobEntry;
 use kinglet_aws::objects::Replace;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -33,6 +34,7 @@ pub struct World {
 struct State {
     goals: BTreeMap<String, Goal>,
     may_fail: Vec<&'static str>,
+    ended: Vec<JobEntry>,
     violations: Vec<String>,
 }
 
@@ -153,6 +155,20 @@ impl World {
                 BTreeMap::new()
             }
         }
+    }
+
+    /// Notes that an object was put into an output by somebody else, and stays.
+    pub fn stays(&self, prefix: &str, key: &str, etag: &str) {
+        let mut state = self.lock();
+        state.goals.entry(prefix.to_owned()).or_default().before.insert(key.to_owned(), etag.to_owned());
+    }
+
+    /// Notes that jobs have ended, and returns all that have: the ledger forgets those that were cleaned.
+    pub fn with_earlier(&self, jobs: Vec<JobEntry>) -> Vec<JobEntry> {
+        let mut state = self.lock();
+        state.ended.retain(|earlier| jobs.iter().all(|job| job.job != earlier.job));
+        state.ended.extend(jobs);
+        state.ended.clone()
     }
 
     /// Notes the job whose result lies in an output before the workload.

@@ -11,6 +11,10 @@ use dynoxide::{Database, DynoxideError};
 use kinglet_core::model::dynamodb as model;
 use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What expires later than this counts as left for good.
+const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
 
 /// DynamoDB in the region.
 pub struct DynamoDb {
@@ -81,23 +85,36 @@ impl DynamoDb {
         *self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves a request.
-    pub fn serve(&self, asked: &Asked) -> Reply {
-        let json: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    /// Serves a request; of a batch, only the first half if it is to be served in part.
+    pub fn serve(&self, asked: &Asked, in_part: bool) -> Reply {
+        let mut json: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         if self.is_too_much(&asked.operation, &json, asked.body.len()) {
             return refusal(
                 "ProvisionedThroughputExceededException",
                 "The level of configured throughput was exceeded.",
             );
         }
-        match answer(&self.database, &asked.operation, &asked.body) {
-            Ok(text) => Reply { status: 200, headers: headers(), body: Bytes::from(text) },
+        let left = if in_part { split(&mut json) } else { None };
+        let body = if left.is_some() { json.to_string().into() } else { asked.body.clone() };
+        match answer(&self.database, &asked.operation, &body) {
+            Ok(text) => {
+                let body = match left {
+                    Some(left) => with_left(&text, &asked.operation, left),
+                    None => text,
+                };
+                Reply { status: 200, headers: headers(), body: Bytes::from(body) }
+            }
             Err(error) => Reply { status: error.status_code(), headers: headers(), body: Bytes::from(error.to_json()) },
         }
     }
 
-    /// Returns all items of a table, as text.
-    pub fn items(&self, table: &str) -> Vec<String> {
+    /// Returns all items of a table that do not expire within thirty days, as text.
+    pub fn items(&self, table: &str, now: SystemTime) -> Vec<String> {
+        let soon = now.duration_since(UNIX_EPOCH).unwrap_or_default() + EXPIRES_SOON;
+        let stays = |item: &&Value| {
+            let ttl = item["ttl"]["N"].as_str().and_then(|seconds| seconds.parse().ok());
+            ttl.is_none_or(|seconds| Duration::from_secs(seconds) > soon)
+        };
         let scan = serde_json::json!({ "TableName": table }).to_string();
         let found = answer(&self.database, "Scan", scan.as_bytes()).unwrap_or_else(|error| error.to_json());
         let found: Value = serde_json::from_str(&found).unwrap_or_default();
@@ -105,6 +122,7 @@ impl DynamoDb {
             .as_array()
             .into_iter()
             .flatten()
+            .filter(stays)
             .map(|item| format!("{}/{}", item["pk"]["S"], item["sk"]["S"]))
             .collect()
     }
@@ -131,6 +149,28 @@ impl DynamoDb {
         }
         !taken
     }
+}
+
+/// Takes the second half of a batch out of it, if it has more than one request.
+fn split(batch: &mut Value) -> Option<Value> {
+    let mut left = batch["RequestItems"].clone();
+    let halves = [&mut batch["RequestItems"], &mut left].map(|half| {
+        let table = half.as_object_mut()?.values_mut().next()?;
+        if table.is_array() { table.as_array_mut() } else { table["Keys"].as_array_mut() }
+    });
+    let [Some(first), Some(second)] = halves else { return None };
+    let half = first.len() / 2;
+    first.truncate(half);
+    second.drain(..half);
+    (half > 0).then_some(left)
+}
+
+/// Adds to the answer of a batch what was not done.
+fn with_left(answer: &str, operation: &str, left: Value) -> String {
+    let mut answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let name = if operation == "BatchWriteItem" { "UnprocessedItems" } else { "UnprocessedKeys" };
+    answer[name] = left;
+    answer.to_string()
 }
 
 fn headers() -> http::HeaderMap {

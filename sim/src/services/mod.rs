@@ -15,8 +15,10 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use kinglet_core::model::{self, Latency};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// The keys that all machines sign with.
 pub const ACCESS_KEY: &str = "SIM";
@@ -101,9 +103,22 @@ impl Asked {
     /// Returns the faults that can strike the request.
     pub fn faults(&self) -> &'static [Kind] {
         match (self.service, &*self.operation) {
-            (Service::S3, "GET") => &Kind::OF_REQUESTS,
-            _ => &Kind::OF_REQUESTS[..Kind::OF_REQUESTS.len() - 1],
+            (Service::S3, "GET") if self.parts.uri.path().contains("/runs/") => Kind::OF_RUNS,
+            (Service::S3, "GET") => Kind::OF_READS,
+            (Service::DynamoDb, "BatchWriteItem" | "BatchGetItem") => Kind::OF_BATCHES,
+            _ => Kind::OF_ANY,
         }
+    }
+
+    /// Returns when the request was signed by its sender's clock, since 1970.
+    pub fn signed_at(&self) -> Option<Duration> {
+        let text = self.parts.headers.get("x-amz-date")?.to_str().ok()?;
+        let number = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<i64>().ok());
+        let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+        let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
+        let iso = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
+        let time = aws_smithy_types::DateTime::from_str(&iso, aws_smithy_types::date_time::Format::DateTime).ok()?;
+        Some(Duration::from_secs(time.secs().unsigned_abs()))
     }
 
     /// Returns whether it reads an input, whose bytes may stand for more: an object of a user's, or made items.
@@ -147,6 +162,50 @@ pub fn whole(bytes: Bytes) -> SdkBody {
 /// Returns a body that breaks off after half of the bytes.
 pub fn half(bytes: Bytes) -> SdkBody {
     SdkBody::from_body_1_x(Broken { left: Some(bytes.slice(..bytes.len() / 2)), bytes: bytes.len() as u64 })
+}
+
+/// Returns a body that takes so long, and comes in pieces of a second each.
+pub fn slow(bytes: Bytes, takes: Duration) -> SdkBody {
+    let pieces = (takes.as_secs() as usize).clamp(1, bytes.len().max(1));
+    let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+    SdkBody::from_body_1_x(Slow {
+        piece: bytes.len().div_ceil(pieces),
+        each: takes / pieces as u32,
+        left: bytes,
+        sleep,
+    })
+}
+
+/// A body whose bytes come slowly.
+struct Slow {
+    left: Bytes,
+    /// How many bytes come at once, and how long each such piece takes.
+    piece: usize,
+    each: Duration,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        std::task::ready!(self.sleep.as_mut().poll(context));
+        let next = tokio::time::Instant::now() + self.each;
+        self.sleep.as_mut().reset(next);
+        let piece = self.piece.min(self.left.len());
+        Poll::Ready(Some(Ok(http_body::Frame::data(self.left.split_to(piece)))))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.left.len() as u64)
+    }
 }
 
 /// A body that breaks off.

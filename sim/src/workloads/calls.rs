@@ -1,10 +1,12 @@
 //! Calls of functions.
 
 use super::jobs::Sums;
+use crate::check;
 use crate::world::World;
-use kinglet::{CallOptions, Submit};
+use kinglet::{CallOptions, Phase, Submit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) fn square(n: u64) -> u64 {
     n * n
@@ -35,6 +37,34 @@ pub(super) async fn map(world: Arc<World>) {
         }
         Some(Err(error)) if !excused(&error) => world.violates(format!("calls failed: {error}")),
         _ => {}
+    }
+}
+
+pub(super) async fn cancel(world: Arc<World>) {
+    let count = 40;
+    let Ok((machine, driver)) = world.driver() else { return };
+    let program = async {
+        let calls = driver.map_with(square, 0..count, CallOptions::new().with_calls_per_batch(7)).await?;
+        for _ in 0..world.chance.between(1, 6) {
+            tokio::time::sleep(Duration::from_millis(world.chance.between(0, 300))).await;
+            // The result says whether it has reached the call in time.
+            let _ = calls.future(world.chance.between(0, count - 1) as usize).cancel().await;
+        }
+        Ok::<_, kinglet::Error>(calls.outcomes().await)
+    };
+    let outcomes = world.on(&machine, program).await.and_then(Result::ok).unwrap_or_default();
+    for (call, outcome) in (0..).zip(outcomes) {
+        match outcome {
+            Ok(n) if n != square(call) => world.violates(format!("call {call} returned {n}")),
+            Err(error) if error.code() != "cancelled" && !excused(&error) => {
+                world.violates(format!("call {call} failed: {error}"));
+            }
+            _ => {}
+        }
+    }
+    let jobs = check::ends(&world, Duration::ZERO).await;
+    if jobs.iter().all(|job| job.phase == Phase::Succeeded) {
+        check::clean(&world).await;
     }
 }
 

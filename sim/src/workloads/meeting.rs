@@ -2,8 +2,9 @@
 
 use super::jobs::{Count, Fails};
 use super::single::{counted, input, shown};
-use crate::world::{INPUT, World};
+use crate::world::{INPUT, OUTPUT, World};
 use kinglet::Submit;
+use kinglet_aws::objects::{LeftUpload, Put, Replace};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +131,83 @@ pub(super) async fn input_changes(world: Arc<World>) {
         world.put(INPUT, "words/0", changed).await;
     };
     futures_util::future::join(changing, world.follow(&machine, &handle)).await;
+}
+
+/// What somebody does to an output who does not ask for the claim.
+async fn meddle(world: &World) {
+    let (claim, manifest) = ("result/_owner.json", "result/_manifest.json");
+    match world.chance.between(0, 3) {
+        0 => {
+            world.may_fail("output-taken");
+            world.may_fail("output-changed");
+            pass(world).await;
+            if let Some(there) = world.listing("result/").await.get(claim) {
+                let _ = world.observer.objects.delete_version(OUTPUT, claim, there).await;
+            }
+        }
+        1 => {
+            for code in ["output-taken", "output-changed", "output-exists"] {
+                world.may_fail(code);
+            }
+            pass(world).await;
+            let put = world.observer.objects.put(OUTPUT, manifest, "not a manifest".into(), Replace::No).await;
+            if let Ok(Put::Written(etag)) = put {
+                world.stays("result/", manifest, &etag);
+            }
+        }
+        // As a lifecycle rule does.
+        2 => {
+            world.may_fail("output-changed");
+            pass(world).await;
+            abort(world, "result/part-").await;
+        }
+        _ => {
+            for _ in 0..world.chance.between(1, 3) {
+                abort(world, manifest).await;
+            }
+        }
+    }
+}
+
+/// Lets some time pass: any, or until a job is about to publish.
+async fn pass(world: &World) {
+    if world.chance.hits(500_000) {
+        return tokio::time::sleep(Duration::from_millis(world.chance.between(0, 2_500))).await;
+    }
+    uploads(world, "result/_manifest.json").await;
+}
+
+/// Waits for open uploads, but not for ever. Returns them.
+async fn uploads(world: &World, prefix: &str) -> Vec<LeftUpload> {
+    for _ in 0..500 {
+        let found = world.observer.objects.uploads(OUTPUT, prefix).await.unwrap_or_default();
+        if !found.is_empty() {
+            tokio::time::sleep(Duration::from_millis(world.chance.between(0, 300))).await;
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    vec![]
+}
+
+/// Aborts the uploads of these keys once there are some.
+async fn abort(world: &World, prefix: &str) {
+    for left in uploads(world, prefix).await {
+        let _ = world.observer.objects.abort_upload(OUTPUT, &left.key, &left.id).await;
+    }
+}
+
+pub(super) async fn stranger(world: Arc<World>) {
+    let text = input(&world, "words").await;
+    world.expect("result/", [(shown("words"), counted(text.split_whitespace()))]).await;
+    let submit = Submit::new([shown("words")], "s3://output/result").with_split_bytes(300).with_partitions(2);
+    let Ok((machine, driver)) = world.driver() else { return };
+    let job = async {
+        if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
+            world.follow(&machine, &handle).await;
+        }
+    };
+    futures_util::future::join(meddle(&world), job).await;
 }
 
 pub(super) async fn nobody(world: Arc<World>) {

@@ -7,6 +7,7 @@ mod single;
 
 pub use jobs::Sums;
 
+use crate::region::Conditions;
 use crate::world::World;
 use kinglet_calls::Functions;
 use kinglet_core::Registry;
@@ -25,12 +26,21 @@ pub struct Workload {
     pub about: &'static str,
     /// Does it.
     pub run: fn(Arc<World>) -> Doing,
+    /// What the region must be like for it.
+    pub region: fn(&mut Conditions),
 }
 
 macro_rules! workloads {
-    ($($name:literal, $run:path, $about:literal;)*) => {
-        &[$(Workload { name: $name, about: $about, run: |world| Box::pin($run(world)) }),*]
+    ($($name:literal, $run:path, $about:literal $(, in $region:path)?;)*) => {
+        &[$(Workload {
+            name: $name,
+            about: $about,
+            run: |world| Box::pin($run(world)),
+            region: workloads!(@ $($region)?),
+        }),*]
     };
+    (@) => { |_| {} };
+    (@ $region:path) => { $region };
 }
 
 /// All workloads.
@@ -39,7 +49,10 @@ pub const ALL: &[Workload] = workloads! {
     "sort", single::sort, "lines shuffled whole, runs in S3, several partitions";
     "items", single::items, "a job whose input is made";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
+    "long", single::long, "map tasks that read for longer than a function lives", in single::short_lives;
+    "cleaned", single::cleaned, "a job that is cleaned as soon as it has ended";
     "map", calls::map, "calls of a function, in batches";
+    "cancel-calls", calls::cancel, "single calls that are cancelled, and cleaned as soon as all have ended";
     "map-reduce", calls::map_reduce, "calls of a function, and one over their results";
     "map-into", calls::map_into, "calls whose pairs go to a job's reduce";
     "two-on-one-output", meeting::two_on_one_output, "two jobs race to one output";
@@ -48,6 +61,7 @@ pub const ALL: &[Workload] = workloads! {
     "cancel", meeting::cancel, "a job that is cancelled at some time";
     "user-error", meeting::user_error, "a job whose own code fails";
     "input-changes", meeting::input_changes, "an object of the input is replaced while the job runs";
+    "stranger", meeting::stranger, "somebody writes into the output, takes the claim away, or aborts uploads";
     "nobody", meeting::nobody, "a driver that submits and leaves";
 };
 

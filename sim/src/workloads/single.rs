@@ -2,8 +2,10 @@
 
 use super::jobs::{Count, Sort, Sums};
 use crate::chance::Chance;
+use crate::check;
+use crate::region::Conditions;
 use crate::world::{INPUT, World};
-use kinglet::Submit;
+use kinglet::{Phase, Submit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +69,16 @@ pub(super) async fn sort(world: Arc<World>) {
 
 pub(super) async fn items(world: Arc<World>) {
     let count = world.variant % 7 * 40 + 1;
+    let submit = Submit::to("s3://output/sums").with_items_per_split(50).with_partitions(2);
+    sum(world, count, submit).await;
+}
+
+async fn sum(world: Arc<World>, count: u64, submit: Submit) {
     let mut sums = BTreeMap::<u64, u64>::new();
     (0..count).for_each(|n| *sums.entry(n % 100).or_default() += n);
     let mut records: Vec<String> = sums.into_iter().map(|(key, sum)| format!("{key}\t{sum}")).collect();
     records.sort();
     world.expect("sums/", [("sums".to_owned(), records)]).await;
-    let submit = Submit::to("s3://output/sums").with_items_per_split(50).with_partitions(2);
     let Ok((machine, driver)) = world.driver() else { return };
     if let Some(handle) = world.submit(&machine, driver.submit_items(&Sums, 0..count, submit)).await {
         world.follow(&machine, &handle).await;
@@ -88,5 +94,27 @@ pub(super) async fn pieces(world: Arc<World>) {
     let Ok((machine, driver)) = world.driver() else { return };
     if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
         world.follow(&machine, &handle).await;
+    }
+}
+
+/// A region in which functions live for a minute, and read an item in about a second.
+pub(super) fn short_lives(conditions: &mut Conditions) {
+    conditions.timeout = Duration::from_secs(60);
+    conditions.scale = 2 << 20;
+    conditions.calm_extra += Duration::from_secs(3_600);
+}
+
+pub(super) async fn long(world: Arc<World>) {
+    let count = world.variant % 4 * 60 + 150;
+    let submit = Submit::to("s3://output/sums").with_items_per_split(150).with_partitions(2);
+    sum(world, count, submit).await;
+}
+
+pub(super) async fn cleaned(world: Arc<World>) {
+    word_count(world.clone()).await;
+    let jobs = check::ends(&world, Duration::ZERO).await;
+    // How a job failed is known until it is cleaned.
+    if jobs.iter().all(|job| job.phase == Phase::Succeeded) {
+        check::clean(&world).await;
     }
 }
