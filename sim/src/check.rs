@@ -7,10 +7,11 @@
 //! | an output without success | is as it was before |
 //! | a job that nothing was wrong with | does not fail |
 //! | an event that comes twice | is worked on once, if nothing else goes wrong |
+//! | of several that see that a try is due | one sends it |
 //! | what belongs to nobody here | is as it was |
 //! | cleaning | leaves nothing: no object, no upload, no item that does not expire |
 
-use crate::faults::Kind;
+use crate::faults::{Fault, Kind};
 use crate::region::Region;
 use crate::world::{Expected, Goal, OUTPUT, World};
 use kinglet::{Manifest, Phase};
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a job of a workload may take when no fault strikes.
-const CALM: Duration = Duration::from_secs(120);
+const CALM: Duration = Duration::from_secs(60);
 
 /// How long somebody waits who looks from outside, before he looks again.
 const LOOK: Duration = Duration::from_secs(5);
@@ -72,15 +73,26 @@ pub async fn ends(world: &World, since: Duration) -> Vec<JobEntry> {
 fn bound(region: &Region) -> Duration {
     let faults = region.faults.struck();
     let calm = CALM + region.conditions.calm_extra;
-    faults.iter().fold(calm, |bound, fault| bound + fault.struck.kind.costs() + fault.lasts)
+    faults.iter().fold(calm, |bound, fault| bound + fault.costs())
 }
 
-/// Checks that no event was worked on twice, where nothing went wrong but that events came twice.
+/// Checks that no event was worked on twice, where nothing went wrong but that events came twice; and that none was sent twice
+/// at once, where nothing went wrong with sending.
 pub fn executions(world: &World) {
     let duplicates = |kind: Kind| matches!(kind, Kind::TwiceSoon | Kind::TwiceLate);
     if world.region.faults.struck().iter().all(|fault| duplicates(fault.struck.kind)) {
         for event in world.region.lambda.worked_on_twice() {
             world.violates(format!("two deliveries of {event} were worked on, though neither died"));
+        }
+    }
+    let spoils_sending = |fault: &Fault| match fault.struck.kind {
+        Kind::DieBefore | Kind::DieAfter => fault.struck.step.contains("Invoke"),
+        Kind::FlipByte | Kind::BreakBody | Kind::Partial | Kind::TwiceSoon | Kind::TwiceLate => false,
+        _ => true,
+    };
+    if !world.region.faults.struck().iter().any(spoils_sending) {
+        for event in world.region.lambda.sent_twice() {
+            world.violates(format!("{event} was sent twice at once"));
         }
     }
 }

@@ -72,26 +72,6 @@ impl Kind {
     pub fn may_kill(self) -> bool {
         matches!(self, Kind::DieBefore | Kind::DieAfter | Kind::Stall)
     }
-
-    /// Returns by how much a fault of this kind may delay a job's end at most: the time until somebody notices, and until
-    /// what was lost is done again. [`kinglet_core::ledger`] has the times of silence behind these.
-    pub fn costs(self) -> Duration {
-        let seconds = match self {
-            // A silent splitter or mapper is noticed after 130 s at most, by whoever looks next: a driver within seconds, the
-            // sweeper within a minute; and then the task runs again. A process that died while it had a turn is replaced
-            // sooner. The event of a mapper that was never sent is sent again after 15 minutes if nothing else runs.
-            Kind::DieBefore | Kind::DieAfter => 1_200,
-            Kind::Stall => 1_200,
-            Kind::LoseRequest | Kind::LoseReply | Kind::LateReply => 120,
-            Kind::LateRequest => 1_200,
-            Kind::Refuse | Kind::BreakBody | Kind::Partial => 60,
-            // The task that read it is tried again.
-            Kind::FlipByte => 120,
-            Kind::TwiceSoon | Kind::TwiceLate => 60,
-            Kind::LoseRecord => 600,
-        };
-        Duration::from_secs(seconds)
-    }
 }
 
 /// A fault that strikes, and how it plays out.
@@ -104,6 +84,32 @@ pub struct Fault {
     /// A number for choices within the kind.
     pub pick: u64,
 }
+
+impl Fault {
+    /// Returns by how much the fault may delay a job's end at most: the time until somebody notices, and until what was lost is
+    /// done again. [`kinglet_core::ledger`] has the times of silence behind these.
+    pub fn costs(&self) -> Duration {
+        // A silent splitter or mapper is noticed after 130 s at most, by whoever looks next: a driver within seconds, the sweeper
+        // within a minute; and then the task runs again. A process that died while it had a turn is replaced sooner. The event
+        // of a mapper that was never sent is sent again after 15 minutes if nothing else runs.
+        let replaced = Duration::from_secs(1_200);
+        match self.struck.kind {
+            Kind::DieBefore | Kind::DieAfter => replaced,
+            Kind::Stall => replaced.min(self.lasts + AGAIN),
+            Kind::LateReply => replaced.min(self.lasts + AGAIN),
+            // Its sender tries again at once.
+            Kind::LoseRequest | Kind::LoseReply | Kind::LateRequest => AGAIN,
+            Kind::Refuse | Kind::BreakBody | Kind::Partial => AGAIN,
+            // The task that read it is tried again.
+            Kind::FlipByte => Duration::from_secs(120),
+            Kind::TwiceSoon | Kind::TwiceLate => Duration::from_secs(60),
+            Kind::LoseRecord => Duration::from_secs(600),
+        }
+    }
+}
+
+/// How long a request takes that is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Where a fault has struck.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -48,6 +48,9 @@ fn pool() -> Arc<rayon::ThreadPool> {
 /// By how much the wait of a throttled event grows.
 const THROTTLED_WAIT_FACTOR: u32 = model::THROTTLED_WAIT_FACTOR as u32;
 
+/// Two sendings of one event within this time are one too many, unless something went wrong with the first.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// Lambda in the region.
 pub struct Lambda {
     concurrency: u32,
@@ -63,6 +66,10 @@ struct State {
     idle: HashMap<String, Vec<Arc<Environment>>>,
     /// How often each event was worked on to an end, by its request id.
     worked: BTreeMap<String, Worked>,
+    /// When each event was last sent, by its text.
+    sent: BTreeMap<String, Instant>,
+    /// The events that were sent again at once.
+    sent_again: Vec<String>,
     tally: Tally,
 }
 
@@ -162,6 +169,11 @@ impl Lambda {
         state.worked.values().filter(|worked| worked.times > 1).map(|worked| worked.about.clone()).collect()
     }
 
+    /// Returns the events that were sent twice within [`AT_ONCE`].
+    pub fn sent_twice(&self) -> Vec<String> {
+        self.lock().sent_again.clone()
+    }
+
     /// Serves a request: takes an event into the queue, or invokes a function and waits.
     pub async fn serve(&self, region: &Arc<Region>, asked: &Asked) -> Reply {
         let function = asked.parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned();
@@ -171,6 +183,7 @@ impl Lambda {
         let is_event = asked.parts.headers.get("x-amz-invocation-type").is_some_and(|kind| kind == "Event");
         let queued = self.event(function, payload);
         if is_event {
+            self.note_sent(&asked.about, &queued.payload);
             let twice = region.faults.strike(&format!("deliver {}", asked.about), &[Kind::TwiceSoon, Kind::TwiceLate]);
             if let Some(fault) = twice {
                 let pause = match fault.struck.kind {
@@ -199,6 +212,14 @@ impl Lambda {
                 reply.headers.insert("x-amz-function-error", http::HeaderValue::from_static("Unhandled"));
                 reply
             }
+        }
+    }
+
+    fn note_sent(&self, about: &str, payload: &Value) {
+        let (now, mut state) = (Instant::now(), self.lock());
+        let before = state.sent.insert(payload.to_string(), now);
+        if before.is_some_and(|before| now.duration_since(before) < AT_ONCE) {
+            state.sent_again.push(about.to_owned());
         }
     }
 

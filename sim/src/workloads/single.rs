@@ -58,7 +58,8 @@ pub(super) async fn word_count(world: Arc<World>) {
 pub(super) async fn sort(world: Arc<World>) {
     let text = input(&world, "lines").await;
     world.expect("lines/", [(shown("lines"), counted(text.lines()))]).await;
-    let submit = Submit::new([shown("lines")], "s3://output/lines").with_split_bytes(500).with_partitions(3);
+    let split_bytes = *world.chance.pick(&[100, 500]);
+    let submit = Submit::new([shown("lines")], "s3://output/lines").with_split_bytes(split_bytes).with_partitions(3);
     // All runs lie in S3.
     let submit = submit.with_inline_bytes(0);
     let Ok((machine, driver)) = world.driver() else { return };
