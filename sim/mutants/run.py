@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Takes conditions of the protocol away, one at a time, and looks for a seed that notices, with up to 30 faults in a run.
+
+    sim/mutants/run.py [--seeds A..B] [--only NAME,NAME] [--check]
+
+All mutants are compiled into one copy of the sources, each behind `KINGLET_MUTANT`. Prints a line for each mutant; the exit
+code is 1 if one lives that should not. `--check` only says whether each mutant's text stands in its file, exactly once.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+COPY = TARGET / "mutants"
+
+
+# The most faults in a run.
+FAULTS = "30"
+
+
+def mutants():
+    return tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]
+
+
+def check():
+    """Returns what is wrong with the mutants."""
+    faults = []
+    for mutant in mutants():
+        count = (ROOT / mutant["file"]).read_text().count(mutant["old"])
+        if count != 1:
+            faults.append(f"{mutant['name']}: {mutant['old']!r} stands {count} times in {mutant['file']}")
+    return faults
+
+
+def build():
+    """Builds the simulator with all mutants in it. Returns the program."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    for name in filter(None, tracked.split("\0")):
+        to = COPY / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file():
+            shutil.copy2(ROOT / name, to)
+    for mutant in mutants():
+        path = COPY / mutant["file"]
+        chosen = f'std::env::var("KINGLET_MUTANT").as_deref() == Ok("{mutant["name"]}")'
+        new = f"(if {chosen} {{ {mutant['new']} }} else {{ {mutant['old']} }})"
+        path.write_text(path.read_text().replace(mutant["old"], new))
+    command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", str(COPY / "sim/Cargo.toml")]
+    # What does not differ is shared with the simulator's own build.
+    subprocess.run(command, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)}, check=True)
+    return shutil.copy2(TARGET / "debug/kinglet-sim", COPY / "kinglet-sim")
+
+
+def hunt(program, mutant, seeds, jobs=""):
+    """Runs seeds until one notices. Returns the run, and what was wrong in it; or `None`."""
+    environment = os.environ | {"KINGLET_MUTANT": mutant}
+    command = [str(program), "--seeds", seeds, "--faults", FAULTS, "--first"]
+    command += ["--jobs", jobs] if jobs else []
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    found = re.search(r"^(seed \d+ of [\w-]+):\n  (.*)$", ran.stderr, re.M)
+    if found:
+        return found[1], found[2]
+    if ran.returncode != 0:
+        return "every run", ran.stderr.strip().splitlines()[-1][:200]
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="1..200")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    faults = check()
+    if faults or options.check:
+        print("\n".join(faults) or f"{len(mutants())} mutants have their places")
+        return 1 if faults else 0
+    only = set(filter(None, options.only.split(",")))
+    program, lives = build(), 0
+    if hunt(program, "", "1..5"):
+        sys.exit("runs fail without any mutant")
+    for mutant in mutants():
+        if only and mutant["name"] not in only:
+            continue
+        found = hunt(program, mutant["name"], options.seeds, mutant["jobs"])
+        if found:
+            print(f"{mutant['name']}: killed by {found[0]}: {found[1]}", flush=True)
+        else:
+            expected = "survives" in mutant
+            lives += not expected
+            print(f"{mutant['name']}: LIVES{', as it is said to' if expected else ''}", flush=True)
+    return 1 if lives else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
