@@ -7,6 +7,7 @@ use crate::ledger::item::{Item, text};
 use crate::ledger::keys::Key;
 use crate::random::token;
 use crate::replies::{Refusal, of_write};
+use crate::request::Request;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
@@ -150,7 +151,7 @@ impl<'a> Update<'a> {
             .set_expression_attribute_values(Some(self.values.clone()))
             .set_return_values(self.returned.clone())
             .set_return_values_on_condition_check_failure(self.refused.clone());
-        match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+        match request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await {
             Ok(done) => {
                 table.wrote(done.consumed_capacity);
                 Ok(Updated::Done(done.attributes))
