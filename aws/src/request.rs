@@ -125,3 +125,23 @@ requests! {
         FilterLogEventsFluentBuilder, FilterLogEventsOutput, FilterLogEventsError;
     aws_sdk_sts::get_caller_identity: GetCallerIdentityFluentBuilder, GetCallerIdentityOutput, GetCallerIdentityError;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    #[test]
+    fn nothing_else_sends_a_request() {
+        let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+        let (mut left, mut senders) = (vec![root.clone()], vec![]);
+        while let Some(path) = left.pop() {
+            if path.is_dir() {
+                left.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else if fs::read_to_string(&path).unwrap().contains(concat!(".send", "()")) {
+                senders.push(path);
+            }
+        }
+        assert_eq!(senders, [root.join("request.rs")]);
+    }
+}

@@ -140,7 +140,7 @@ impl<'a> Update<'a> {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses,
     /// except for the refusals in [`Updated`].
-    pub(crate) async fn send(self) -> Result<Updated> {
+    pub(crate) async fn write(self) -> Result<Updated> {
         let table = &self.ledger.table;
         let doing = Doing::now(&self.doing);
         let request = table.client.update_item().table_name(&table.name).set_key(Some(self.key.clone().attributes()));
@@ -174,7 +174,7 @@ impl<'a> Update<'a> {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn done(self) -> Result<bool> {
-        match self.send().await? {
+        match self.write().await? {
             Updated::Done(_) => Ok(true),
             Updated::Unmet { .. } => Ok(false),
             Updated::TooLarge(error) => Err(error),
