@@ -17,6 +17,7 @@
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `runs` | intermediate results come back from every place where they lie, and what is missing there is said |
 //! | `queues` | waiting is not dying: tasks in Lambda's queue, events that come twice, records without end, splitters that cannot run |
+//! | `small_stacks` | a thread with half of the usual stack is enough for jobs, calls, and what becomes of those that cannot run |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
 //! | `ledger` | the ledger's own promises: of hands that race, one wins and the others are told, also when replies are lost |
 //! | `memory` | a map task that dies of memory is retried alone, halved and then on the larger mapper; one that fits nowhere fails the job by its memory |
@@ -76,6 +77,7 @@ mod replies;
 mod rig;
 mod runs;
 mod shipped;
+mod small_stacks;
 mod sources;
 mod stack;
 mod support;

@@ -104,7 +104,7 @@ impl Ledger {
             .when("attribute_not_exists(cancelled) OR size(cancelled) < :most")
             .value("most", number(CALLS_CANCELLED_MAX))
             .returning_refused();
-        match cancelling.send().await? {
+        match cancelling.write().await? {
             Updated::Done(_) => Ok(()),
             Updated::Unmet { item: None, error } => Err(error),
             Updated::Unmet { item: Some(_), .. } | Updated::TooLarge(_) => {
@@ -117,7 +117,7 @@ impl Ledger {
 
     /// Writes one attribute of an item by an update: all functions may update items, but they may not replace them.
     pub(crate) async fn put_bytes(&self, doing: String, key: Key, name: &str, bytes: Vec<u8>) -> Result<()> {
-        match self.update(doing, key).set(name, binary(bytes)).ttl().send().await? {
+        match self.update(doing, key).set(name, binary(bytes)).ttl().write().await? {
             Updated::Done(_) => Ok(()),
             // It has no condition: whoever refuses it, as a proxy with a bare 404, has not written it.
             Updated::Unmet { error, .. } | Updated::TooLarge(error) => Err(error),

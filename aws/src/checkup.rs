@@ -8,6 +8,7 @@ use crate::errors::{Doing, code};
 use crate::ledger::{Ledger, text};
 use crate::objects::{Objects, Put, Replace};
 use crate::replies::{Refusal, of_write};
+use crate::request::Request;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::types::ExpirationStatus;
 use kinglet_core::{Code, Error, Result};
@@ -85,7 +86,7 @@ impl Conductor {
     pub async fn try_function(&self, name: &str) -> Result<()> {
         let doing = Doing::now(format!("invoking function {name}"));
         let request = self.clients.lambda.invoke().function_name(name).invocation_type(InvocationType::DryRun);
-        request.send().await.map(drop).map_err(|e| function_error(name, &doing, &e))
+        request.reply().await.map(drop).map_err(|e| function_error(name, &doing, &e))
     }
 
     /// Reads the settings of a function.
@@ -95,9 +96,9 @@ impl Conductor {
     pub async fn function_settings(&self, name: &str) -> Result<FunctionSettings> {
         let doing = Doing::now(format!("looking at function {name}"));
         let lambda = &self.clients.lambda;
-        let found = lambda.get_function_configuration().function_name(name).send().await;
+        let found = lambda.get_function_configuration().function_name(name).reply().await;
         let found = found.map_err(|e| function_error(name, &doing, &e))?;
-        let tells_failures = match lambda.get_function_event_invoke_config().function_name(name).send().await {
+        let tells_failures = match lambda.get_function_event_invoke_config().function_name(name).reply().await {
             Ok(events) => {
                 let destination = events.destination_config().and_then(|to| to.on_failure()?.destination());
                 Some(destination.is_some() && events.maximum_retry_attempts() == Some(0))
@@ -125,11 +126,11 @@ impl Conductor {
             Some(code) if code.starts_with("NoSuch") || code.contains("NotFound") => Some(false),
             _ => None,
         };
-        let tls_only = match s3.get_bucket_policy().bucket(bucket).send().await {
+        let tls_only = match s3.get_bucket_policy().bucket(bucket).reply().await {
             Ok(said) => Some(said.policy().is_some_and(refuses_plain)),
             Err(e) => none(code(&e)),
         };
-        let (expires, aborts_uploads) = match s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await {
+        let (expires, aborts_uploads) = match s3.get_bucket_lifecycle_configuration().bucket(bucket).reply().await {
             Ok(said) => {
                 let enabled = || said.rules().iter().filter(|rule| rule.status() == &ExpirationStatus::Enabled);
                 (
@@ -142,11 +143,11 @@ impl Conductor {
                 (none, none)
             }
         };
-        let encrypted = match s3.get_bucket_encryption().bucket(bucket).send().await {
+        let encrypted = match s3.get_bucket_encryption().bucket(bucket).reply().await {
             Ok(said) => Some(said.server_side_encryption_configuration().is_some_and(|set| !set.rules().is_empty())),
             Err(e) => none(code(&e)),
         };
-        let private = match s3.get_public_access_block().bucket(bucket).send().await {
+        let private = match s3.get_public_access_block().bucket(bucket).reply().await {
             Ok(said) => {
                 let all = |set: &aws_sdk_s3::types::PublicAccessBlockConfiguration| {
                     let set = [
@@ -213,14 +214,14 @@ impl Ledger {
         let pk = text(format!("doctor#{name}"));
         let put = || {
             let put = client.put_item().table_name(table).item("pk", pk.clone()).item("sk", text("tried"));
-            put.item("ttl", self.ttl()).condition_expression("attribute_not_exists(pk)").send()
+            put.item("ttl", self.ttl()).condition_expression("attribute_not_exists(pk)").reply()
         };
         put().await.map_err(|e| doing.failed(&e))?;
         let again = put().await;
         let request = client.get_item().table_name(table).consistent_read(true);
-        let read = request.key("pk", pk.clone()).key("sk", text("tried")).send().await;
+        let read = request.key("pk", pk.clone()).key("sk", text("tried")).reply().await;
         let delete = client.delete_item().table_name(table).key("pk", pk.clone()).key("sk", text("tried"));
-        delete.send().await.map_err(|e| doing.failed(&e))?;
+        delete.reply().await.map_err(|e| doing.failed(&e))?;
         if read.map_err(|e| doing.failed(&e))?.item.is_none() {
             return Err(Error::new(Code::Service, format!("table {table} has lost what was written to it")));
         }
@@ -238,11 +239,11 @@ impl Ledger {
     pub async fn settings(&self) -> Result<TableSettings> {
         let (client, name) = (self.client(), self.table_name());
         let doing = Doing::now(format!("looking at table {name}"));
-        let described = client.describe_table().table_name(name).send().await;
+        let described = client.describe_table().table_name(name).reply().await;
         let table = described.map_err(|e| doing.failed(&e))?.table;
-        let ttl = client.describe_time_to_live().table_name(name).send().await;
+        let ttl = client.describe_time_to_live().table_name(name).reply().await;
         let ttl = ttl.map_err(|e| doing.failed(&e))?.time_to_live_description;
-        let backups = client.describe_continuous_backups().table_name(name).send().await.ok();
+        let backups = client.describe_continuous_backups().table_name(name).reply().await.ok();
         let backups = backups.and_then(|said| said.continuous_backups_description);
         let recovery = backups.and_then(|said| said.point_in_time_recovery_description);
         let table = table.as_ref();
@@ -270,7 +271,7 @@ impl Objects {
     /// Returns a service error, such as `access-denied`, when S3 cannot be reached or refuses.
     pub async fn try_list(&self, bucket: &str) -> Result<()> {
         let doing = self.doing(format!("listing s3://{bucket}/"));
-        self.s3.list_objects_v2().bucket(bucket).max_keys(1).send().await.map(drop).map_err(|e| doing.failed(&e))
+        self.s3.list_objects_v2().bucket(bucket).max_keys(1).reply().await.map(drop).map_err(|e| doing.failed(&e))
     }
 }
 

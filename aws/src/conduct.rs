@@ -1,10 +1,12 @@
 //! Carries out what [`advance`] decides: reads the ledger, decides, claims, acts. Every function and the driver use it.
 
 use crate::conductor::{Conductor, plan_of};
+use crate::heap::on_heap;
 use crate::ledger::Says;
 use crate::objects::SMALL_BYTES_MAX;
 use crate::output::Publication;
 use crate::replies::Pause;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{JobId, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{
@@ -24,10 +26,15 @@ impl Conductor {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     /// Nothing is lost: the next caller decides again.
-    pub async fn conduct(&self, job: &JobId) -> Result<Phase> {
+    pub fn conduct<'a>(&'a self, job: &'a JobId) -> BoxFuture<'a, Result<Phase>> {
+        Box::pin(self.decide(job))
+    }
+
+    async fn decide(&self, job: &JobId) -> Result<Phase> {
         let before = self.clients.meter.totals();
         let view = self.view(job).await?;
         let (phase, now) = (view.job.phase, self.now());
+        let here = [phase];
         let mut claimed = Vec::new();
         let mut again = false;
         for command in advance(&view, now) {
@@ -43,7 +50,7 @@ impl Conductor {
                 Command::TakeTurn { turn } => {
                     if self.ledger.take_turn(job, &view.job).await? {
                         let turn = Turn::new(phase, turn + 1);
-                        self.go_on(job, &view.job, &turn).await?;
+                        on_heap(|| self.go_on(job, &view.job, &turn)).await?;
                     }
                 }
                 Command::StartReducing => {
@@ -51,32 +58,34 @@ impl Conductor {
                     if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref()).await? {
                         let turn = Turn::new(Phase::Reducing, 1);
                         let view = JobView { phase: Phase::Reducing, sent: 0, ..view.job.clone() };
-                        self.send_stage(job, &view, &turn).await?;
+                        on_heap(|| self.send_stage(job, &view, &turn)).await?;
                     }
                 }
                 Command::Settle(Settle { of, error }) => {
-                    match self.settle(job, &view.job, of, &error).await {
+                    match on_heap(|| self.settle(job, &view.job, of, &error)).await {
                         // It would be refused each time, and nobody would know.
                         Err(error) if self.decides(&error) => {
-                            self.fail_in(job, &[phase], Phase::Failed, &error).await?
+                            on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
                         }
                         settled => again |= settled?,
                     }
                 }
-                Command::Finish => match self.finish(job, &view.job, &before).await {
-                    Err(error) if self.decides(&error) => self.fail_in(job, &[phase], Phase::Failed, &error).await?,
+                Command::Finish => match on_heap(|| self.finish(job, &view.job, &before)).await {
+                    Err(error) if self.decides(&error) => {
+                        on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
+                    }
                     done => done?,
                 },
                 // The decision was made for one phase and says nothing of the next.
-                Command::Fail(error) => self.fail_in(job, &[phase], Phase::Failed, &error).await?,
+                Command::Fail(error) => on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?,
             }
         }
         if !claimed.is_empty() {
-            self.invoke(job, &view.job, claimed).await?;
+            on_heap(|| self.invoke(job, &view.job, claimed)).await?;
         }
         if again {
             // The settled call was the last, and the stage is complete. This happens at most once for each stage.
-            return Box::pin(self.conduct(job)).await;
+            return self.conduct(job).await;
         }
         Ok(phase)
     }
@@ -108,15 +117,15 @@ impl Conductor {
     async fn go_on(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
         let before = self.clients.meter.totals();
         match view.phase {
-            Phase::Publishing => match self.publication(job, view).await {
-                Ok(publication) => self.publish(job, view, publication, turn, &before).await,
+            Phase::Publishing => match on_heap(|| self.publication(job, view)).await {
+                Ok(publication) => on_heap(|| self.publish(job, view, publication, turn, &before)).await,
                 Err(error) if !self.decides(&error) => Err(error),
                 // What the result is made of is gone, as by a lifecycle rule: either the result is published, or it never
                 // will be.
-                Err(error) => self.give_up_publishing(job, view, &error).await,
+                Err(error) => on_heap(|| self.give_up_publishing(job, view, &error)).await,
             },
-            Phase::Undoing => self.undo(job, view).await,
-            _ => self.send_stage(job, view, turn).await,
+            Phase::Undoing => on_heap(|| self.undo(job, view)).await,
+            _ => on_heap(|| self.send_stage(job, view, turn)).await,
         }
     }
 
@@ -239,7 +248,7 @@ impl Conductor {
         if !view.writes_output {
             return self.finish_calls(job, view, before, started_at).await;
         }
-        let publication = self.publication(job, view).await?;
+        let publication = on_heap(|| self.publication(job, view)).await?;
         let upload = self.begin_manifest(&publication.spec.output).await?;
         let (usage, before) = (self.usage_since(before, started_at), self.clients.meter.totals());
         if !self.ledger.publish(job, &upload, usage.as_ref()).await? {
@@ -247,7 +256,8 @@ impl Conductor {
             return self.objects.abort_upload(&output.bucket, &key, &upload).await;
         }
         let view = JobView { phase: Phase::Publishing, manifest_upload: Some(upload), ..view.clone() };
-        self.publish(job, &view, publication, &Turn::new(Phase::Publishing, 1), &before).await
+        let turn = Turn::new(Phase::Publishing, 1);
+        on_heap(|| self.publish(job, &view, publication, &turn, &before)).await
     }
 
     async fn publish(
@@ -262,7 +272,7 @@ impl Conductor {
         // S3 may take minutes to complete large parts; signs of life are needed meanwhile.
         let published = tokio::select! {
             biased;
-            published = self.publish_output(job, publication, view.manifest_upload.clone()) => published,
+            published = on_heap(|| self.publish_output(job, publication, view.manifest_upload.clone())) => published,
             taken = turn.keep(self, job) => Err(taken),
         };
         match published {
@@ -271,7 +281,7 @@ impl Conductor {
                 self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await.map(drop)
             }
             Err(error) if error.is(Code::TurnTaken) => Ok(()),
-            Err(error) if self.decides(&error) => self.give_up_publishing(job, view, &error).await,
+            Err(error) if self.decides(&error) => on_heap(|| self.give_up_publishing(job, view, &error)).await,
             Err(error) => Err(error),
         }
     }
@@ -320,7 +330,7 @@ impl Conductor {
             Err(error) => return Err(error),
         };
         if let Some(spec) = &spec {
-            self.undo_output(job, spec, view).await?;
+            on_heap(|| self.undo_output(job, spec, view)).await?;
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
         self.ledger.settle(job, Phase::Undoing, ending, None).await?;
@@ -392,7 +402,7 @@ impl Conductor {
         if view.writes_output {
             // Read again: the job may have gone on between the first read and its end.
             let view = self.ledger.job(job).await?;
-            match self.undo(job, &view).await {
+            match on_heap(|| self.undo(job, &view)).await {
                 // Others may have rights that this process lacks, and the job has ended all the same.
                 Err(error) if !error.is_retryable() && !self.decides(&error) => {
                     tracing::warn!(%job, %error, "undoing is left to the functions");

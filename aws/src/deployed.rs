@@ -3,6 +3,7 @@
 use crate::conductor::Stack;
 use crate::errors::{Doing, code};
 use crate::functions::FunctionNames;
+use crate::request::Request;
 use crate::session::Session;
 use aws_sdk_cloudformation::types::{Stack as Description, StackStatus};
 use kinglet_core::{Code, Error, Result, wire};
@@ -120,7 +121,7 @@ impl Deployed {
 async fn describe(session: &Session, name: &str) -> Result<Description> {
     let region = &session.region;
     let doing = Doing::now(format!("looking for stack {name} in {region}"));
-    let described = session.cloudformation.describe_stacks().stack_name(name).send().await;
+    let described = session.cloudformation.describe_stacks().stack_name(name).reply().await;
     let missing = match described {
         Ok(described) => match described.stacks.unwrap_or_default().into_iter().next() {
             Some(stack) if stack.stack_status() != Some(&StackStatus::DeleteComplete) => return Ok(stack),
@@ -142,7 +143,7 @@ async fn describe(session: &Session, name: &str) -> Result<Description> {
 
 /// Lists, for a hint, the stacks in this region that have our outputs; none if they cannot be listed.
 async fn others(session: &Session) -> Vec<String> {
-    let listed = session.cloudformation.describe_stacks().send().await;
+    let listed = session.cloudformation.describe_stacks().reply().await;
     let stacks = listed.ok().and_then(|listed| listed.stacks).unwrap_or_default();
     let ours = stacks.iter().filter(|stack| {
         let outputs = outputs_of(stack);

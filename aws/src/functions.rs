@@ -1,6 +1,7 @@
 //! Functions on Lambda, invoked asynchronously.
 
 use crate::errors::{Doing, code};
+use crate::request::Request;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LastUpdateStatus};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -95,7 +96,7 @@ impl Functions {
                 let _ = request.headers_mut().try_insert(trace::HEADER, trace.clone());
             }
         });
-        match request.send().await {
+        match request.reply().await {
             Ok(_) => Ok(()),
             Err(e) if code(&e).as_deref() == Some("ResourceNotFoundException") => {
                 let message = format!("invoking function {name}: there is no such function");
@@ -116,7 +117,7 @@ impl Functions {
         let payload = serde_json::to_vec(&Event::Ping(PingEvent {}))
             .map_err(|e| Error::new(Code::Event, format!("encoding an event: {e}")))?;
         let request = self.lambda.invoke().function_name(name).payload(Blob::new(payload));
-        let answer = request.send().await.map_err(|e| doing.failed(&e))?;
+        let answer = request.reply().await.map_err(|e| doing.failed(&e))?;
         if answer.function_error.is_none() {
             return Ok(None);
         }
@@ -140,7 +141,7 @@ impl Functions {
         for name in [Some(splitter), Some(mapper), mapper_large.as_ref(), Some(reducer)].into_iter().flatten() {
             let doing = Doing::now(format!("looking at function {name}"));
             let request = self.lambda.get_function_configuration().function_name(name);
-            let found = request.send().await.map_err(|e| doing.failed(&e))?;
+            let found = request.reply().await.map_err(|e| doing.failed(&e))?;
             described.push(FunctionInfo {
                 name: name.clone(),
                 memory_mb: found.memory_size().unwrap_or_default().unsigned_abs(),
@@ -165,7 +166,7 @@ impl Functions {
         let name = &self.names.mapper;
         let doing = Doing::now(format!("looking at function {name}"));
         let request = self.lambda.get_function_configuration().function_name(name);
-        let found = request.send().await.map_err(|e| doing.failed(&e))?;
+        let found = request.reply().await.map_err(|e| doing.failed(&e))?;
         let why = found.last_update_status_reason().unwrap_or("for no reason given").to_owned();
         Ok((found.memory_size().unwrap_or_default().unsigned_abs(), found.last_update_status().cloned(), why))
     }
@@ -180,7 +181,7 @@ impl Functions {
         let name = &self.names.mapper;
         let doing = Doing::now(format!("giving function {name} {memory_mb} MB of memory"));
         let request = self.lambda.update_function_configuration().function_name(name);
-        request.memory_size(memory_mb.cast_signed()).send().await.map_err(|e| doing.failed(&e))?;
+        request.memory_size(memory_mb.cast_signed()).reply().await.map_err(|e| doing.failed(&e))?;
         for _ in 0..UPDATE_LOOKS_MAX {
             let (now_mb, status, why) = self.mapper_state().await?;
             match status {

@@ -18,6 +18,7 @@ mod conductor;
 pub mod deployed;
 mod errors;
 pub mod functions;
+mod heap;
 pub mod ledger;
 #[cfg(feature = "driver")]
 pub mod logs;
@@ -29,6 +30,7 @@ pub mod probe;
 pub mod program;
 mod random;
 mod replies;
+mod request;
 pub mod runs;
 #[cfg(feature = "driver")]
 pub mod session;
@@ -42,6 +44,7 @@ pub use conductor::{Conductor, Stack};
 pub use deployed::Deployed;
 pub use errors::causes;
 pub use functions::{FunctionNames, Functions};
+pub use heap::on_heap;
 pub use ledger::Ledger;
 pub use meter::Meter;
 pub use objects::Objects;

@@ -1,6 +1,7 @@
 //! Reading what functions wrote to CloudWatch Logs.
 
 use crate::errors::{Doing, code};
+use crate::request::Request;
 use crate::session::Session;
 use kinglet_core::Result;
 use kinglet_core::ids::Timestamp;
@@ -35,7 +36,7 @@ impl Session {
         // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
         let request = self.logs.filter_log_events().log_group_name(&group).filter_pattern(format!("\"{term}\""));
         let request = request.start_time(i64::try_from(since.0).unwrap_or(i64::MAX)).set_next_token(page);
-        let got = match request.send().await {
+        let got = match request.reply().await {
             Ok(got) => got,
             Err(e) if code(&e).as_deref() == Some("ResourceNotFoundException") => return Ok((vec![], None)),
             Err(e) => return Err(doing.failed(&e)),

@@ -2,6 +2,7 @@
 
 use crate::errors::{Doing, causes, code};
 use crate::replies::{Pause, Refusal, of_read, of_write};
+use crate::request::Request;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
@@ -167,7 +168,7 @@ impl Objects {
     pub(crate) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<String> {
         let doing = self.doing(format!("starting the upload of s3://{bucket}/{key}"));
         let request = self.s3.create_multipart_upload().bucket(bucket).key(key);
-        Ok(request.send().await.map_err(|e| doing.failed(&e))?.upload_id.unwrap_or_default())
+        Ok(request.reply().await.map_err(|e| doing.failed(&e))?.upload_id.unwrap_or_default())
     }
 
     pub(crate) fn doing(&self, what: String) -> Doing<String> {
@@ -180,7 +181,7 @@ impl Objects {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn create_bucket(&self, bucket: &str) -> Result<()> {
         let doing = self.doing(format!("creating bucket {bucket}"));
-        match self.s3.create_bucket().bucket(bucket).send().await {
+        match self.s3.create_bucket().bucket(bucket).reply().await {
             Ok(_) => Ok(()),
             // In us-east-1 this is no error. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
             Err(e) if code(&e).as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(()),
@@ -215,7 +216,7 @@ impl Objects {
         loop {
             tries += 1;
             let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
-            let got = self.s3.get_object().bucket(bucket).key(key).set_range(range).send().await;
+            let got = self.s3.get_object().bucket(bucket).key(key).set_range(range).reply().await;
             let got = got.map_err(|e| doing.failed(&e))?;
             check_size(Address { bucket, key }, got.content_length, bytes_max)?;
             match got.body.collect().await {
@@ -272,7 +273,7 @@ impl Objects {
             let put = metadata.iter().fold(put, |put, (name, value)| put.metadata(*name, value));
             // S3 checks the body by its CRC-32. A SHA-256 in the signature as well would cost more than all the rest.
             let put = put.body(ByteStream::from(body.clone())).customize().disable_payload_signing();
-            let refused = match put.send().await {
+            let refused = match put.reply().await {
                 Ok(put) => return Ok(Put::Written(put.e_tag.unwrap_or_default())),
                 Err(e) => e,
             };
@@ -302,7 +303,7 @@ impl Objects {
         let mut tries = 0;
         loop {
             tries += 1;
-            let got = match self.s3.get_object().bucket(bucket).key(key).send().await {
+            let got = match self.s3.get_object().bucket(bucket).key(key).reply().await {
                 Ok(got) => got,
                 Err(e) if matches!(code(&e).as_deref(), Some("NotFound" | "NoSuchKey")) => return Ok(None),
                 Err(e) => return Err(doing.failed(&e)),
@@ -342,7 +343,7 @@ impl Objects {
             let request = self.s3.complete_multipart_upload().bucket(bucket).key(key).upload_id(&upload.id);
             let request = request.multipart_upload(parts);
             let request = request.set_if_none_match(none_match.clone()).set_if_match(only_match.clone());
-            let refused = match request.send().await {
+            let refused = match request.reply().await {
                 Ok(done) => return Ok(Completed::Done(done.e_tag.unwrap_or_default())),
                 Err(e) => e,
             };
@@ -363,7 +364,7 @@ impl Objects {
         let (mut etags, mut from) = (Vec::new(), None);
         loop {
             let request = self.s3.list_parts().bucket(bucket).key(key).upload_id(id).set_part_number_marker(from);
-            let got = match request.send().await {
+            let got = match request.reply().await {
                 Ok(got) => got,
                 Err(e) if of_write(code(&e).as_deref()) == Refusal::UploadGone => return Ok(None),
                 Err(e) => return Err(doing.failed(&e)),
@@ -386,7 +387,7 @@ impl Objects {
         loop {
             let request = self.s3.list_multipart_uploads().bucket(bucket).prefix(prefix);
             let request = request.set_key_marker(from.0).set_upload_id_marker(from.1);
-            let got = request.send().await.map_err(|e| doing.failed(&e))?;
+            let got = request.reply().await.map_err(|e| doing.failed(&e))?;
             found.extend(got.uploads.unwrap_or_default().into_iter().filter_map(|upload| {
                 let begun_at = modified(upload.initiated.as_ref());
                 Some(LeftUpload { key: upload.key?, id: upload.upload_id?, begun_at })
@@ -404,7 +405,7 @@ impl Objects {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn abort_upload(&self, bucket: &str, key: &str, id: &str) -> Result<()> {
         let doing = self.doing(format!("aborting an upload of s3://{bucket}/{key}"));
-        match self.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {
+        match self.s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).reply().await {
             Ok(_) => Ok(()),
             Err(e) if of_write(code(&e).as_deref()) == Refusal::UploadGone => Ok(()),
             Err(e) => Err(doing.failed(&e)),
@@ -425,7 +426,7 @@ impl Objects {
     /// As [`Self::head`].
     pub(crate) async fn head_whole(&self, bucket: &str, key: &str) -> Result<Option<Head>> {
         let doing = self.doing(format!("looking at s3://{bucket}/{key}"));
-        match self.s3.head_object().bucket(bucket).key(key).send().await {
+        match self.s3.head_object().bucket(bucket).key(key).reply().await {
             Ok(head) => Ok(Some(Head {
                 object: Listed {
                     key: key.to_owned(),
@@ -449,7 +450,7 @@ impl Objects {
         // A key may hold characters that XML cannot: listings return keys percent-encoded.
         let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).encoding_type(EncodingType::Url);
         let request = request.set_continuation_token(page);
-        let got = request.send().await.map_err(|e| doing.failed(&e))?;
+        let got = request.reply().await.map_err(|e| doing.failed(&e))?;
         let next = if got.is_truncated.unwrap_or(false) { got.next_continuation_token } else { None };
         let listed = got.contents.unwrap_or_default().into_iter().map(|object| Listed {
             key: decode(&object.key.unwrap_or_default()),
@@ -484,7 +485,7 @@ impl Objects {
         let doing = self.doing(format!("copying {from} to {to}"));
         let source = format!("{}/{}", from.bucket, percent_encoding::utf8_percent_encode(from.key, NON_ALPHANUMERIC));
         let request = self.s3.copy_object().bucket(to.bucket).key(to.key).copy_source(source);
-        request.send().await.map(|_| ()).map_err(|e| doing.failed(&e))
+        request.reply().await.map(|_| ()).map_err(|e| doing.failed(&e))
     }
 
     /// Deletes objects. Missing objects count as deleted.
@@ -528,7 +529,8 @@ impl Objects {
         let ids = ids.map_err(|e| Error::new(Code::Rejected, causes(&e)))?;
         let delete = Delete::builder().set_objects(Some(ids)).quiet(true).build();
         let delete = delete.map_err(|e| Error::new(Code::Rejected, causes(&e)))?;
-        let done = self.s3.delete_objects().bucket(bucket).delete(delete).send().await.map_err(|e| doing.failed(&e))?;
+        let done =
+            self.s3.delete_objects().bucket(bucket).delete(delete).reply().await.map_err(|e| doing.failed(&e))?;
         let failed = done.errors().iter().filter_map(|failed| {
             let (key, said) = (failed.key().unwrap_or("?"), failed.message().unwrap_or("no message"));
             match of_write(failed.code()) {
@@ -554,7 +556,7 @@ impl Objects {
         let doing = self.doing(format!("deleting s3://{bucket}/{key}"));
         let mut pause = Pause::default();
         loop {
-            let refused = match self.s3.delete_object().bucket(bucket).key(key).if_match(etag).send().await {
+            let refused = match self.s3.delete_object().bucket(bucket).key(key).if_match(etag).reply().await {
                 Ok(_) => return Ok(true),
                 Err(e) => e,
             };
@@ -654,7 +656,7 @@ impl RangeReader {
             .in_region(self.s3.config().region().map(ToString::to_string));
         let request = self.s3.get_object().bucket(&self.bucket).key(&self.key);
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
-        match request.send().await {
+        match request.reply().await {
             Ok(got) => Ok(got.body),
             Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => {
                 Err(Error::new(Code::ObjectChanged, format!("reading {}: it changed while the job ran", self.shown))

@@ -247,7 +247,7 @@ impl Conductor {
             phase if phase.is_final() => Ok(Standing::Dead),
             // The job waits for somebody to end it.
             _ if ends || has_outlived => {
-                Box::pin(self.conduct(&owner.job)).await?;
+                self.conduct(&owner.job).await?;
                 Ok(Standing::Ending)
             }
             phase => Ok(Standing::Alive(phase.as_str().to_owned())),

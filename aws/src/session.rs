@@ -4,6 +4,7 @@
 use crate::clients::{self, Clients};
 use crate::clock::ClockInterceptor;
 use crate::errors::Doing;
+use crate::request::Request;
 use aws_config::{BehaviorVersion, Region};
 use kinglet_core::{Code, Error, Result};
 
@@ -93,7 +94,7 @@ impl Session {
     /// take them; or a service error of STS.
     pub async fn identity(&self) -> Result<Identity> {
         let doing = Doing::now("asking who asks");
-        let said = self.sts.get_caller_identity().send().await.map_err(|e| self.explained(doing.failed(&e)))?;
+        let said = self.sts.get_caller_identity().reply().await.map_err(|e| self.explained(doing.failed(&e)))?;
         Ok(Identity { account: said.account.unwrap_or_default(), arn: said.arn.unwrap_or_default() })
     }
 
@@ -109,7 +110,7 @@ impl Session {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn concurrency(&self) -> Result<Concurrency> {
         let doing = Doing::now("reading the account's limits of Lambda");
-        let said = self.clients.lambda.get_account_settings().send().await.map_err(|e| doing.failed(&e))?;
+        let said = self.clients.lambda.get_account_settings().reply().await.map_err(|e| doing.failed(&e))?;
         let limit =
             said.account_limit.ok_or_else(|| Error::new(Code::Service, "Lambda did not say the account's limits"))?;
         let number = |n: i32| u32::try_from(n).unwrap_or(0);

@@ -6,6 +6,7 @@
 
 use crate::errors::Doing;
 use crate::objects::{Completed, Objects, Put, Replace};
+use crate::request::Request;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use kinglet_core::budget::{UPLOAD_PART_BYTES, UPLOAD_PARTS_AT_ONCE};
@@ -109,7 +110,7 @@ impl Upload {
         let request = request.part_number(number).body(ByteStream::from(body));
         self.sending.spawn(async move {
             let request = request.customize().disable_payload_signing();
-            let done = request.send().await.map_err(|e| doing.failed(&e))?;
+            let done = request.reply().await.map_err(|e| doing.failed(&e))?;
             Ok((number, done.e_tag.unwrap_or_default()))
         });
         Ok(())

@@ -1,6 +1,7 @@
 //! How a program starts: as the driver, or, where a Lambda host started it, as a worker.
 
 use crate::{Code, Error, Result};
+use kinglet_aws::on_heap;
 use kinglet_calls::{Function, Functions as FunctionRegistry};
 use kinglet_core::{Job, Registry as JobRegistry, env};
 use kinglet_worker::{Worker, serve, start_function_log, start_log};
@@ -83,11 +84,11 @@ where
         match role {
             Some(role) => {
                 start_function_log();
-                work(&role, jobs, functions).await.map(|()| ExitCode::SUCCESS)
+                on_heap(|| work(&role, jobs, functions)).await.map(|()| ExitCode::SUCCESS)
             }
             None => {
                 start_log();
-                drive(jobs, program).await
+                on_heap(|| drive(jobs, program)).await
             }
         }
     });
@@ -101,7 +102,7 @@ where
     F: AsyncFnOnce() -> Result<()>,
 {
     jobs.check().and_then(|()| functions().check())?;
-    let mut program = std::pin::pin!(program());
+    let mut program = Box::pin(program());
     tokio::select! {
         done = &mut program => done.map(|()| ExitCode::SUCCESS),
         () = interrupted() => {
@@ -128,7 +129,7 @@ async fn interrupted() {
 }
 
 async fn work(role: &str, jobs: Arc<JobRegistry>, functions: Arc<FunctionRegistry>) -> Result<()> {
-    let worker = Worker::from_env().await?;
+    let worker = on_heap(Worker::from_env).await?;
     let done = match role {
         "splitter" => serve(worker, kinglet_splitter::handle).await,
         "mapper" => {

@@ -6,6 +6,8 @@ use crate::place::Place;
 use crate::report::report;
 use crate::status::{JobStatus, Progress};
 use crate::{Code, Error, Phase, Report, Result};
+use futures_util::future::BoxFuture;
+use kinglet_aws::on_heap;
 use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
@@ -163,11 +165,18 @@ impl JobHandle {
         self.wait_until_end(Some(tell)).await
     }
 
-    async fn wait_until_end(&self, tell: Option<&mut (dyn FnMut(Progress) + Send)>) -> Result<Report> {
-        let Place::Neighbour(neighbour) = &self.shared.place else { return self.follow(tell).await };
+    fn wait_until_end<'a>(
+        &'a self,
+        tell: Option<&'a mut (dyn FnMut(Progress) + Send)>,
+    ) -> BoxFuture<'a, Result<Report>> {
+        Box::pin(self.watch(tell))
+    }
+
+    async fn watch(&self, tell: Option<&mut (dyn FnMut(Progress) + Send)>) -> Result<Report> {
+        let Place::Neighbour(neighbour) = &self.shared.place else { return on_heap(|| self.follow(tell)).await };
         tokio::select! {
             biased;
-            done = self.follow(tell) => match done {
+            done = on_heap(|| self.follow(tell)) => match done {
                 // The servers were gone before they had answered.
                 Err(_) if !neighbour.is_running() => neighbour.outcome(&self.job),
                 done => done,

@@ -5,8 +5,8 @@ use crate::place::Place;
 use crate::program::{Architecture, Program, Shipping};
 use crate::records::{Keeper, state_dir};
 use crate::{Code, Error, Result};
-use kinglet_aws::Stack;
 use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
+use kinglet_aws::{Stack, on_heap};
 use kinglet_core::{budget, env, limits};
 pub use kinglet_local::Servers;
 use kinglet_local::lambda::CpuShare;
@@ -195,7 +195,7 @@ impl Local {
             Error::new(Code::LocalStart, e.to_string())
                 .with_hint("the embedded runtime needs free ports on 127.0.0.1 and a writable directory (--data-dir)")
         };
-        let runtime = Runtime::start(options, functions).await.map_err(failed)?;
+        let runtime = on_heap(|| Runtime::start(options, functions)).await.map_err(failed)?;
         let [s3, dynamodb, lambda] = runtime.urls().map(str::to_owned);
         let (id, secret) = runtime.keys();
         let keys = (id.to_owned(), secret.to_owned());

@@ -13,8 +13,9 @@ use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
 use crate::{Code, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, inputs, output};
-use kinglet_aws::Conductor;
+use futures_util::future::BoxFuture;
 use kinglet_aws::objects::Replace;
+use kinglet_aws::{Conductor, on_heap};
 use kinglet_core::cost::{Plan, Recommended};
 use kinglet_core::ids::JobId;
 use kinglet_core::prices::Prices;
@@ -233,7 +234,11 @@ impl Driver {
         }
     }
 
-    async fn start(&self, job: Described, made: Option<MadeInput>, submit: Submit) -> Result<JobHandle> {
+    fn start(&self, job: Described, made: Option<MadeInput>, submit: Submit) -> BoxFuture<'_, Result<JobHandle>> {
+        Box::pin(self.hand_over(job, made, submit))
+    }
+
+    async fn hand_over(&self, job: Described, made: Option<MadeInput>, submit: Submit) -> Result<JobHandle> {
         let shared = &self.shared;
         let before = shared.conductor.clients.meter.totals();
         shared.check_ready()?;
@@ -243,7 +248,8 @@ impl Driver {
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;
         let directory = places.directory.clone();
-        let spec = self.spec(&submission, job, made, places, Chosen { options, submit: &submit }).await?;
+        let chosen = Chosen { options, submit: &submit };
+        let spec = on_heap(|| self.spec(&submission, job, made, places, chosen)).await?;
         submission.upload(&spec).await?;
         submission.create(&spec).await?;
         let handle = JobHandle::new(shared.clone(), submission.job.clone(), spec, submission.before);
@@ -395,12 +401,12 @@ impl<'a> Submission<'a> {
         self.created = true;
         let started = async {
             conductor.ledger.create_job(job, spec, conductor.stack.timeout_ms).await?;
-            conductor.take_output(job, spec, self.alone).await?;
+            on_heap(|| conductor.take_output(job, spec, self.alone)).await?;
             conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
         };
         let Err(error) = started.await else { return Ok(()) };
         // Otherwise the sweeper would later start what this call reports as failed.
-        Err(match conductor.fail(job, Phase::Failed, &error).await {
+        Err(match on_heap(|| conductor.fail(job, Phase::Failed, &error)).await {
             Err(why) if !why.is(Code::JobMissing) => {
                 tracing::warn!(%job, error = %why, "ending a job that could not be started");
                 error.with_hint(format!("job {job} may begin all the same: `kinglet cancel {job}` ends it"))

@@ -10,7 +10,7 @@ mod look;
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;
 use kinglet_aws::objects::Replace;
-use kinglet_aws::{Conductor, nonce};
+use kinglet_aws::{Conductor, nonce, on_heap};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord};
@@ -33,12 +33,12 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Outcome> {
     if call.payload.get("requestPayload").is_some() {
         let record: FailureRecord = serde_json::from_value(call.payload)
             .map_err(|e| Error::new(Code::Event, format!("reading the record of a failure: {e}")))?;
-        return failure::handle(&worker, record).await;
+        return on_heap(|| failure::handle(&worker, record)).await;
     }
     let event = call.event()?;
     match (Assignment::of(&event), event) {
-        (Some(assigned), Event::Split(_)) => attempt(&worker, &assigned, &call).await,
-        (_, Event::Sweep(_)) => sweep(conductor).await,
+        (Some(assigned), Event::Split(_)) => on_heap(|| attempt(&worker, &assigned, &call)).await,
+        (_, Event::Sweep(_)) => on_heap(|| sweep(conductor)).await,
         (_, other) => Err(Error::new(Code::Event, format!("the splitter was invoked with {other:?}"))),
     }
 }
@@ -60,7 +60,7 @@ async fn attempt(worker: &Worker, assigned: &Assignment, call: &Invocation) -> R
         return Ok(Outcome::skipped(why));
     }
     let running = execution.live(Box::new(|_| {}));
-    match split(worker, call, job, running).await {
+    match on_heap(|| split(worker, call, job, running)).await {
         Ok(()) => Ok(Outcome::Nothing),
         Err(error) => execution.failed(&error).await,
     }

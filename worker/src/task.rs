@@ -16,7 +16,7 @@ use crate::outcome::{Outcome, Skip};
 use crate::tries::{self, Look, Running};
 use crate::worker::{Invocation, Worker};
 use kinglet_aws::ledger::{Commit, Record, Run, Says};
-use kinglet_aws::{Conductor, nonce};
+use kinglet_aws::{Conductor, nonce, on_heap};
 use kinglet_core::ids::{AttemptId, JobId, Stage, Timestamp, TryKey};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::wire::record::{Requests, Usage};
@@ -173,9 +173,9 @@ impl<'a> Execution<'a> {
 /// destination.
 pub async fn run<W: Work>(worker: &Arc<Worker>, call: &Invocation, assigned: &Assignment, work: &W) -> Result<Outcome> {
     let execution = Execution::new(worker, call, assigned);
-    match attempt(worker, &execution, work).await {
+    match on_heap(|| attempt(worker, &execution, work)).await {
         Ok(outcome) => Ok(outcome),
-        Err(error) => execution.failed(&error).await,
+        Err(error) => on_heap(|| execution.failed(&error)).await,
     }
 }
 
@@ -197,7 +197,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     let running = execution.live(work.look(&spec));
     let attempt = AttemptId { number: key.number, nonce: execution.nonce };
     let task = Try { worker, call: execution.call, job, key: *key, attempt, view, spec, running, began };
-    let Some(record) = work.run(&task, input).await? else {
+    let Some(record) = on_heap(|| work.run(&task, input)).await? else {
         return Ok(Outcome::skipped(Skip::Unwanted));
     };
     let tasks = if key.stage == Stage::Map { task.view.map_tasks } else { task.view.partitions };

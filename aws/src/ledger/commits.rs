@@ -130,7 +130,7 @@ impl Ledger {
             .ttl()
             .when("attribute_not_exists(#done)")
             .returning(ReturnValue::AllNew);
-        let item = match committing.send().await? {
+        let item = match committing.write().await? {
             Updated::Done(item) => item,
             // The SDK may have sent the request again after a lost reply. Then the record that stands there is this attempt's
             // own.
@@ -167,7 +167,7 @@ impl Ledger {
         }
         let doing = format!("completing group {group} of the {stage} stage of job {job}");
         let completing = self.update(doing, Key::root(job, stage)).add("groups", [group]).ttl();
-        match completing.returning(ReturnValue::AllNew).send().await? {
+        match completing.returning(ReturnValue::AllNew).write().await? {
             Updated::Done(root) => {
                 let complete = root.as_ref().and_then(|item| item.get("groups")).and_then(|set| set.as_ns().ok());
                 Ok(complete.is_some_and(|set| set.len() == groups as usize))

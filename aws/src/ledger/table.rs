@@ -3,6 +3,7 @@
 use super::Ledger;
 use crate::errors::{Doing, code};
 use crate::replies::Pause;
+use crate::request::Request;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
@@ -25,7 +26,7 @@ impl Ledger {
             request = request.attribute_definitions(attribute.build().map_err(rejected)?);
             request = request.key_schema(element.map_err(rejected)?);
         }
-        match request.send().await {
+        match request.reply().await {
             Ok(_) => {}
             Err(e) if code(&e).as_deref() == Some("ResourceInUseException") => {}
             Err(e) => return Err(doing.failed(&e)),
@@ -33,7 +34,7 @@ impl Ledger {
         // AWS takes a while to make the table active; the embedded server does not.
         let mut pause = Pause::default();
         loop {
-            let described = client.describe_table().table_name(table).send().await;
+            let described = client.describe_table().table_name(table).reply().await;
             let described = described.map_err(|e| doing.failed(&e))?.table;
             if described.and_then(|table| table.table_status).is_none_or(|status| status == TableStatus::Active) {
                 return Ok(());

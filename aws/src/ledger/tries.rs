@@ -109,7 +109,7 @@ impl Ledger {
             )
             .value("silent", number(now.0.saturating_sub(silence_ms)))
             .returning(ReturnValue::AllOld);
-        match starting.send().await? {
+        match starting.write().await? {
             Updated::Done(before) => {
                 let was_started = before.is_some_and(|item| item.contains_key("started_at"));
                 Ok(if was_started { Started::Again } else { Started::First })

@@ -2,6 +2,7 @@
 
 use super::line::{Answers, DONE, Line, Watch, answer};
 use super::{Probe, RACERS};
+use crate::request::Request;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateOf,
@@ -24,10 +25,10 @@ impl Probe<'_> {
         let _ = self.number("nothing").await;
         for n in 0..self.samples.small {
             let name = format!("small#{}", n % 10);
-            update.time(self.add(&name).send()).await;
-            get.time(self.read(&name).send()).await;
-            query.time(self.query().send()).await;
-            transact.time(self.transact([&name, "other"]).send()).await;
+            update.time(self.add(&name).reply()).await;
+            get.time(self.read(&name).reply()).await;
+            query.time(self.query().reply()).await;
+            transact.time(self.transact([&name, "other"]).reply()).await;
         }
         [
             ("dynamodb-update", "UpdateItem", update, model::UPDATE),
@@ -55,7 +56,7 @@ impl Probe<'_> {
         let put = || {
             let put = self.dynamodb.put_item().table_name(self.table()).set_item(Some(self.fresh("condition")));
             let put = put.condition_expression("attribute_not_exists(pk)");
-            put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
+            put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).reply()
         };
         let _ = put().await;
         let again = put().await;
@@ -74,7 +75,7 @@ impl Probe<'_> {
         const REFUSED: &str = "400 ValidationException";
         let mut item = self.fresh("large");
         item.insert("bytes".to_owned(), AttributeValue::B(vec![0; ITEM_BYTES_MAX].into()));
-        let found = answer(&self.dynamodb.put_item().table_name(self.table()).set_item(Some(item)).send().await);
+        let found = answer(&self.dynamodb.put_item().table_name(self.table()).set_item(Some(item)).reply().await);
         let agrees = found == REFUSED;
         let what = "PutItem of more than 400 KB";
         Answers::from(found).line("dynamodb-too-large", what, REQUESTS, REFUSED, agrees)
@@ -84,7 +85,7 @@ impl Probe<'_> {
         let mut answers = Answers::default();
         for race in 0..self.samples.races {
             let name = format!("race#{race}");
-            let updates = (0..RACERS).map(|_| self.add(&name).condition_expression("attribute_not_exists(pk)").send());
+            let updates = (0..RACERS).map(|_| self.add(&name).condition_expression("attribute_not_exists(pk)").reply());
             join_all(updates).await.iter().for_each(|update| answers.add(answer(update)));
         }
         let races = self.samples.races;
@@ -97,7 +98,7 @@ impl Probe<'_> {
         const SEEN: &str = "seen";
         let mut answers = Answers::default();
         for round in 1..=self.samples.races {
-            let _ = self.add("read").send().await;
+            let _ = self.add("read").reply().await;
             let seen = self.number("read").await == Some(round);
             answers.add(if seen { SEEN } else { "a write was not seen" }.to_owned());
         }
@@ -107,7 +108,7 @@ impl Probe<'_> {
 
     async fn same_token(&self) -> Line {
         let token = format!("bench-{}", crate::nonce());
-        let send = || self.transact(["token", "token-other"]).client_request_token(&token).send();
+        let send = || self.transact(["token", "token-other"]).client_request_token(&token).reply();
         let answers = [answer(&send().await), answer(&send().await)];
         let count = self.number("token").await.unwrap_or(0);
         let found = format!("{}, {}; counted {count}", answers[0], answers[1]);
@@ -120,7 +121,7 @@ impl Probe<'_> {
     async fn race_of_transactions(&self) -> Line {
         let mut answers = Answers::default();
         for _ in 0..self.samples.races {
-            let both = (0..RACERS).map(|_| self.transact(["conflict", "conflict-other"]).send());
+            let both = (0..RACERS).map(|_| self.transact(["conflict", "conflict-other"]).reply());
             join_all(both).await.iter().for_each(|done| answers.add(answer(done)));
         }
         let (done, count) = (answers.count(DONE), self.number("conflict").await.unwrap_or(0));
@@ -154,7 +155,7 @@ impl Probe<'_> {
 
     /// Reads an item's number.
     async fn number(&self, name: &str) -> Option<u32> {
-        self.read(name).send().await.ok()?.item?.get("n")?.as_n().ok()?.parse().ok()
+        self.read(name).reply().await.ok()?.item?.get("n")?.as_n().ok()?.parse().ok()
     }
 
     fn query(&self) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {

@@ -3,6 +3,7 @@
 use super::line::{Answers, DONE, Line, Watch, answer};
 use super::{LARGE_BYTES, Probe, RACERS, SMALL_BYTES};
 use crate::objects::Replace;
+use crate::request::Request;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::complete_multipart_upload::{CompleteMultipartUploadError, CompleteMultipartUploadOutput};
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
@@ -40,17 +41,17 @@ impl Probe<'_> {
         let [mut put_large, mut get_large, mut create, mut complete] = [(); 4].map(|()| Watch::default());
         let bucket = self.bucket();
         // The first request opens the connection.
-        let _ = self.s3.head_object().bucket(bucket).key(self.key("nothing")).send().await;
+        let _ = self.s3.head_object().bucket(bucket).key(self.key("nothing")).reply().await;
         for n in 0..self.samples.small {
             let key = self.key(&format!("small/{n:05}"));
             put.time(self.put(&key, small.clone(), &Replace::Yes)).await;
             get.time(self.get(&key)).await;
-            head.time(self.s3.head_object().bucket(bucket).key(&key).send()).await;
-            list.time(self.s3.list_objects_v2().bucket(bucket).prefix(self.key("small/")).send()).await;
+            head.time(self.s3.head_object().bucket(bucket).key(&key).reply()).await;
+            list.time(self.s3.list_objects_v2().bucket(bucket).prefix(self.key("small/")).reply()).await;
         }
         for n in 0..self.samples.small {
             let key = self.key(&format!("small/{n:05}"));
-            delete.time(self.s3.delete_object().bucket(bucket).key(key).send()).await;
+            delete.time(self.s3.delete_object().bucket(bucket).key(key).reply()).await;
         }
         for _ in 0..self.samples.large {
             let key = self.key("large");
@@ -58,7 +59,7 @@ impl Probe<'_> {
             get_large.time(self.get(&key)).await;
             let key = self.key("upload");
             let request = self.s3.create_multipart_upload().bucket(bucket).key(&key);
-            let Some(begun) = create.time(request.send()).await else { continue };
+            let Some(begun) = create.time(request.reply()).await else { continue };
             if let Some(open) = self.send_parts(key, begun.upload_id.unwrap_or_default(), 1).await {
                 complete.time(self.complete(&open, &Replace::Yes)).await;
             }
@@ -101,8 +102,8 @@ impl Probe<'_> {
         let new = answer(&self.put(&key, body(), &Replace::No).await);
         let replaced = answer(&self.put(&key, body(), &stale).await);
         let missing = answer(&self.put(&gone, body(), &stale).await);
-        let read = answer(&self.s3.get_object().bucket(bucket).key(&key).if_match(&etag).send().await);
-        let deleted = answer(&self.s3.delete_object().bucket(bucket).key(&key).if_match(&etag).send().await);
+        let read = answer(&self.s3.get_object().bucket(bucket).key(&key).if_match(&etag).reply().await);
+        let deleted = answer(&self.s3.delete_object().bucket(bucket).key(&key).if_match(&etag).reply().await);
         let line = |name, what, answer: String, says: &str, allowed: &[&str]| {
             let agrees = allowed.contains(&answer.as_str());
             Answers::from(answer).line(name, what, CONDITIONS, says, agrees)
@@ -128,7 +129,7 @@ impl Probe<'_> {
         let mut answers = Answers::default();
         for race in 0..self.samples.races {
             let key = self.key(&format!("race/{race}"));
-            let there = self.s3.head_object().bucket(self.bucket()).key(&key).send().await;
+            let there = self.s3.head_object().bucket(self.bucket()).key(&key).reply().await;
             let etag = there.ok().and_then(|there| there.e_tag).unwrap_or_default();
             self.race(&key, &Replace::Only(etag), &mut answers).await;
         }
@@ -158,7 +159,7 @@ impl Probe<'_> {
                 let seen = read.is_some_and(|read| read == text.as_bytes()) && self.is_listed(&key).await == Some(true);
                 answers.add(if seen { SEEN } else { "a write was not seen" }.to_owned());
             }
-            let _ = self.s3.delete_object().bucket(self.bucket()).key(&key).send().await;
+            let _ = self.s3.delete_object().bucket(self.bucket()).key(&key).reply().await;
             let gone = self.get(&key).await.is_err() && self.is_listed(&key).await == Some(false);
             answers.add(if gone { SEEN } else { "a deletion was not seen" }.to_owned());
         }
@@ -167,7 +168,7 @@ impl Probe<'_> {
     }
 
     async fn is_listed(&self, key: &str) -> Option<bool> {
-        let listed = self.s3.list_objects_v2().bucket(self.bucket()).prefix(key).send().await.ok()?;
+        let listed = self.s3.list_objects_v2().bucket(self.bucket()).prefix(key).reply().await.ok()?;
         Some(listed.contents().iter().any(|object| object.key() == Some(key)))
     }
 
@@ -182,7 +183,7 @@ impl Probe<'_> {
         let _ = self.put(&key, newer.clone(), &Replace::Yes).await;
         let replaced = answer(&self.complete(&open, &Replace::Yes).await);
         let stays = self.get(&key).await.is_ok_and(|read| read == newer);
-        let _ = self.s3.delete_object().bucket(self.bucket()).key(&key).send().await;
+        let _ = self.s3.delete_object().bucket(self.bucket()).key(&key).reply().await;
         let deleted = answer(&self.complete(&open, &Replace::Yes).await);
         let stays_gone = self.get(&key).await.is_err();
         let aborted = self.abort(&open).await;
@@ -255,7 +256,7 @@ impl Probe<'_> {
         let (none_match, only_match) = replace.headers();
         let put = self.s3.put_object().bucket(self.bucket()).key(key).body(ByteStream::from(body));
         let put = put.set_if_none_match(none_match).set_if_match(only_match);
-        put.customize().disable_payload_signing().send().await
+        put.customize().disable_payload_signing().reply().await
     }
 
     /// Reads an object to its last byte.
@@ -263,13 +264,13 @@ impl Probe<'_> {
         &self,
         key: &str,
     ) -> Result<Bytes, SdkError<aws_sdk_s3::operation::get_object::GetObjectError, HttpResponse>> {
-        let got = self.s3.get_object().bucket(self.bucket()).key(key).send().await?;
+        let got = self.s3.get_object().bucket(self.bucket()).key(key).reply().await?;
         got.body.collect().await.map(|body| body.into_bytes()).map_err(SdkError::construction_failure)
     }
 
     /// Begins an upload and sends parts of 1 KiB, of which S3 takes one.
     async fn upload(&self, key: String, parts: i32) -> Option<Open> {
-        let begun = self.s3.create_multipart_upload().bucket(self.bucket()).key(&key).send().await.ok()?;
+        let begun = self.s3.create_multipart_upload().bucket(self.bucket()).key(&key).reply().await.ok()?;
         self.send_parts(key, begun.upload_id?, parts).await
     }
 
@@ -278,7 +279,7 @@ impl Probe<'_> {
         for number in 1..=count {
             let body = ByteStream::from(vec![b'k'; SMALL_BYTES]);
             let part = self.s3.upload_part().bucket(self.bucket()).key(&key).upload_id(&id).part_number(number);
-            let sent = part.body(body).customize().disable_payload_signing().send().await.ok()?;
+            let sent = part.body(body).customize().disable_payload_signing().reply().await.ok()?;
             parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
         }
         Some(Open { key, id, parts })
@@ -289,11 +290,11 @@ impl Probe<'_> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(open.parts.clone())).build();
         let request = self.s3.complete_multipart_upload().bucket(self.bucket()).key(&open.key).upload_id(&open.id);
         let request = request.multipart_upload(parts).set_if_none_match(none_match).set_if_match(only_match);
-        request.send().await
+        request.reply().await
     }
 
     async fn abort(&self, open: &Open) -> String {
         let request = self.s3.abort_multipart_upload().bucket(self.bucket()).key(&open.key).upload_id(&open.id);
-        answer(&request.send().await)
+        answer(&request.reply().await)
     }
 }

@@ -24,6 +24,7 @@ use crate::driver::Driver;
 use crate::handle::JobHandle;
 use crate::submit::Submit;
 use crate::{Code, Error, Job, Result, Value};
+use kinglet_aws::on_heap;
 use kinglet_calls::{Function, Functions, Shared};
 use kinglet_core::wire::spec::{CallsSpec, FunctionSpec, Then};
 use std::sync::Arc;
@@ -101,7 +102,7 @@ impl Driver {
         options: CallOptions,
     ) -> Result<Calls<F::Output>> {
         let function = self.function_spec(function)?;
-        submit::map(self, function, inputs.into_iter().collect(), &options).await
+        on_heap(|| submit::map(self, function, inputs.into_iter().collect(), &options)).await
     }
 
     /// Calls a function once. The returned future can be awaited, or asked.
@@ -169,7 +170,7 @@ impl Driver {
         R: Function<N, Input = Vec<F::Output>>,
     {
         let (function, reducer) = (self.function_spec(function)?, self.function_spec(reducer)?);
-        submit::map_reduce(self, function, inputs.into_iter().collect(), reducer, &options).await
+        on_heap(|| submit::map_reduce(self, function, inputs.into_iter().collect(), reducer, &options)).await
     }
 
     /// Calls a function once for each input and hands the pairs that it returns to a job's `reduce`, shuffled and sorted, as

@@ -25,6 +25,7 @@ use super::keys::Key;
 use crate::errors::Doing;
 use crate::meter::Meter;
 use crate::replies::Pause;
+use crate::request::Request;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConsumedCapacity, DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity,
@@ -120,7 +121,7 @@ impl Ledger {
         let (table, doing) = (&self.table, Doing::now(doing));
         let request = table.client.get_item().table_name(&table.name).set_key(Some(key.attributes()));
         let request = request.set_consistent_read(consistent);
-        let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await;
         let got = got.map_err(|e| doing.failed(&e))?;
         table.read(got.consumed_capacity);
         Ok(got.item)
@@ -141,7 +142,7 @@ impl Ledger {
             let mut pause = Pause::default();
             while let Some(request) = wanted.take().filter(|w| !w.is_empty()) {
                 let request = table.client.batch_get_item().set_request_items(Some(request));
-                let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await;
                 let got = got.map_err(|e| doing.failed(&e))?;
                 table.read(got.consumed_capacity.unwrap_or_default());
                 found.extend(got.responses.unwrap_or_default().into_values().flatten());
@@ -176,7 +177,7 @@ impl Ledger {
                 .key_condition_expression(condition)
                 .set_expression_attribute_values(Some(values.clone()))
                 .set_exclusive_start_key(from);
-            let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+            let got = request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await;
             let got = got.map_err(|e| doing.failed(&e))?;
             table.read(got.consumed_capacity);
             items.extend(got.items.unwrap_or_default());
@@ -229,7 +230,7 @@ impl Ledger {
             let mut pause = Pause::default();
             while !left.is_empty() {
                 let request = table.client.batch_write_item().request_items(&table.name, left);
-                let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let done = request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await;
                 let done = done.map_err(|e| doing.failed(&e))?;
                 table.wrote(done.consumed_capacity.unwrap_or_default());
                 left = done.unprocessed_items.and_then(|mut all| all.remove(&table.name)).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::ledger::item::text;
 use crate::ledger::keys::Key;
 use crate::random::token;
 use crate::replies::Pause;
+use crate::request::Request;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem};
 use kinglet_core::Result;
@@ -64,7 +65,7 @@ impl Ledger {
         let mut pause = Pause::default();
         loop {
             let request = table.client.transact_write_items().set_transact_items(Some(writes.clone()));
-            let refused = match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+            let refused = match request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await {
                 Ok(done) => {
                     table.wrote(done.consumed_capacity.unwrap_or_default());
                     return Ok(true);

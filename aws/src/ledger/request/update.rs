@@ -7,6 +7,7 @@ use crate::ledger::item::{Item, text};
 use crate::ledger::keys::Key;
 use crate::random::token;
 use crate::replies::{Refusal, of_write};
+use crate::request::Request;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
@@ -139,7 +140,7 @@ impl<'a> Update<'a> {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses,
     /// except for the refusals in [`Updated`].
-    pub(crate) async fn send(self) -> Result<Updated> {
+    pub(crate) async fn write(self) -> Result<Updated> {
         let table = &self.ledger.table;
         let doing = Doing::now(&self.doing);
         let request = table.client.update_item().table_name(&table.name).set_key(Some(self.key.clone().attributes()));
@@ -150,7 +151,7 @@ impl<'a> Update<'a> {
             .set_expression_attribute_values(Some(self.values.clone()))
             .set_return_values(self.returned.clone())
             .set_return_values_on_condition_check_failure(self.refused.clone());
-        match request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+        match request.return_consumed_capacity(ReturnConsumedCapacity::Total).reply().await {
             Ok(done) => {
                 table.wrote(done.consumed_capacity);
                 Ok(Updated::Done(done.attributes))
@@ -173,7 +174,7 @@ impl<'a> Update<'a> {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub(crate) async fn done(self) -> Result<bool> {
-        match self.send().await? {
+        match self.write().await? {
             Updated::Done(_) => Ok(true),
             Updated::Unmet { .. } => Ok(false),
             Updated::TooLarge(error) => Err(error),
