@@ -36,6 +36,10 @@ impl Conductor {
                 Command::Invoke(Invoke { of: PieceAt { task, piece, start }, number, sends, relief }) => {
                     let Some(stage) = phase.stage() else { continue };
                     let key = TryKey { stage, task, piece, number };
+                    // Splitting has one task, all of whose tries are always read.
+                    if view.job.capped.is_some() && number > 0 && sends == 0 && stage != Stage::Split {
+                        self.ledger.note_further(job, key).await?;
+                    }
                     if self.ledger.claim(job, key, sends).await? {
                         claimed.push(Claimed { key, start, relief });
                     }
@@ -48,7 +52,8 @@ impl Conductor {
                 }
                 Command::StartReducing => {
                     let usage = self.usage_since(&before, now);
-                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref()).await? {
+                    let spent = view.job.capped.as_ref().map(|capped| capped.until_here(view.job.timeout_ms, now));
+                    if self.ledger.reduce(job, usage.as_ref(), spent.as_ref()).await? {
                         let turn = Turn::new(Phase::Reducing, 1);
                         let view = JobView { phase: Phase::Reducing, sent: 0, ..view.job.clone() };
                         self.send_stage(job, &view, &turn).await?;
@@ -88,17 +93,14 @@ impl Conductor {
     }
 
     async fn view(&self, job: &JobId) -> Result<LedgerView> {
-        let view = self.ledger.job(job).await?;
-        let at = view.phase_at;
-        let since = Option::unwrap_or_default;
+        let mut view = self.ledger.job(job).await?;
         let tasks = match view.phase {
-            Phase::Splitting => vec![self.ledger.splitting(job, since(at.splitting)).await?],
-            Phase::Mapping => {
-                self.ledger.tasks::<MapRecord>(job, view.map_tasks, view.calls, since(at.mapping)).await?
+            Phase::Splitting => {
+                let since = view.phase_at.splitting.unwrap_or_default();
+                vec![self.ledger.splitting(job, since).await?]
             }
-            Phase::Reducing => {
-                self.ledger.tasks::<ReduceRecord>(job, view.partitions, None, since(at.reducing)).await?
-            }
+            Phase::Mapping => self.ledger.tasks_and_spent::<MapRecord>(job, &mut view, self.now()).await?,
+            Phase::Reducing => self.ledger.tasks_and_spent::<ReduceRecord>(job, &mut view, self.now()).await?,
             _ => vec![],
         };
         Ok(LedgerView { job: view, tasks })
@@ -344,7 +346,7 @@ impl Conductor {
             return Err(Error::new(Code::Unreconciled, message));
         }
         let usage = self.usage_since(before, started_at);
-        self.ledger.proceed(job, view.phase, Phase::Succeeded, usage.as_ref()).await?;
+        self.ledger.succeed(job, view.phase, usage.as_ref()).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 use crate::Forecast;
 use kinglet_aws::Conductor;
-use kinglet_aws::ledger::{Committed, Record};
+use kinglet_aws::ledger::{self, Committed, Record};
 use kinglet_core::Result;
 use kinglet_core::cost::{Cut, Plan, Wanted};
 use kinglet_core::ids::{JobId, Stage};
@@ -109,22 +109,12 @@ async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &Jo
     Some(planned.forecast)
 }
 
-/// About the bytes of a group's item without its records, and of a record's attribute without the record: keys, names, the
-/// time to live.
-const ITEM_BYTES: u64 = 100;
-const NAME_BYTES: u64 = 10;
-
-/// Returns what the commits themselves took, which no attempt can have counted: a write each, of the group's item as it has
-/// grown.
+/// Returns what the commits themselves took.
 fn commits<R: Record>(tasks: &Committed<R>) -> Result<Requests> {
     let mut requests = Requests::default();
     for group in tasks.chunks(TASKS_PER_GROUP as usize) {
-        let mut item_bytes = ITEM_BYTES;
-        for record in group.iter().flatten() {
-            item_bytes += frame::write(record)?.len() as u64 + NAME_BYTES;
-            requests.dynamodb += 1;
-            requests.write_milliunits += item_bytes.div_ceil(1_024) * 1_000;
-        }
+        let bytes = group.iter().flatten().map(|record| frame::write(record).map(|bytes| bytes.len()));
+        requests += Requests::counted(ledger::commits(bytes.collect::<Result<Vec<_>>>()?.into_iter()));
     }
     Ok(requests)
 }

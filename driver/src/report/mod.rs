@@ -176,6 +176,11 @@ impl Requests {
             counted;
         Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again }
     }
+
+    fn as_counted(self) -> record::Requests {
+        let Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again } = self;
+        record::Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again }
+    }
 }
 
 impl Spread {
@@ -205,11 +210,8 @@ pub struct Cost {
 impl Cost {
     /// Returns the cost of this function time and these requests.
     pub(crate) fn of(gb_seconds: f64, requests: &Requests, prices: &Prices) -> Self {
-        let lambda = gb_seconds * prices.lambda_gb_second + requests.lambda as f64 * prices.lambda_request;
-        let dynamodb = requests.write_milliunits as f64 / 1e3 * prices.dynamodb_write_unit
-            + requests.read_milliunits as f64 / 1e3 * prices.dynamodb_read_unit;
-        let s3 = requests.s3_put as f64 * prices.s3_put + requests.s3_get as f64 * prices.s3_get;
-        Cost { lambda, dynamodb, s3, total: lambda + dynamodb + s3 }
+        let bill = prices.bill(gb_seconds, &requests.as_counted());
+        Cost { lambda: bill.lambda, dynamodb: bill.dynamodb, s3: bill.s3, total: bill.total() }
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) struct How {
     #[arg(long, value_name = "S", help_heading = "Job", value_parser = clap::value_parser!(u64).range(1..=518_400))]
     pub(crate) job_timeout: Option<u64>,
 
-    /// What the job may cost, in US dollars; it is refused if it is likely to cost more
+    /// What the job may cost, in US dollars; it is refused if it is likely to cost more, and fails once it could
     #[arg(long, value_name = "USD", help_heading = "Job")]
     pub(crate) max_usd: Option<f64>,
 
