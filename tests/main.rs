@@ -8,7 +8,7 @@
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
-//! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused |
+//! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused, or stopped as it reaches it |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
