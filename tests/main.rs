@@ -15,7 +15,7 @@
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
-//! | `runs` | intermediate results come back from every place where they lie, and what is missing there is said |
+//! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
 //! | `queues` | waiting is not dying: tasks in Lambda's queue, events that come twice, records without end, splitters that cannot run |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
 //! | `ledger` | the ledger's own promises: of hands that race, one wins and the others are told, also when replies are lost |

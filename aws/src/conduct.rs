@@ -256,11 +256,12 @@ impl Conductor {
         &self,
         job: &JobId,
         view: &JobView,
-        publication: Publication,
+        mut publication: Publication,
         turn: &Turn,
         before: &Requests,
     ) -> Result<()> {
         let started_at = self.now();
+        let runs = (!publication.spec.options.keep_runs).then(|| std::mem::take(&mut publication.maps));
         // S3 may take minutes to complete large parts; signs of life are needed meanwhile.
         let published = tokio::select! {
             biased;
@@ -270,7 +271,12 @@ impl Conductor {
         match published {
             Ok(()) => {
                 let usage = self.usage_since(before, started_at);
-                self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await.map(drop)
+                if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?
+                    && let Some(runs) = runs
+                {
+                    self.leave_no_runs(job, runs).await;
+                }
+                Ok(())
             }
             Err(error) if error.is(Code::TurnTaken) => Ok(()),
             Err(error) if self.decides(&error) => self.give_up_publishing(job, view, &error).await,
@@ -346,7 +352,10 @@ impl Conductor {
             return Err(Error::new(Code::Unreconciled, message));
         }
         let usage = self.usage_since(before, started_at);
-        self.ledger.succeed(job, view.phase, usage.as_ref()).await?;
+        // Without a call that reduces them, what the batches return is the result.
+        if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
+            self.leave_no_runs(job, committed).await;
+        }
         Ok(())
     }
 
@@ -369,7 +378,7 @@ impl Conductor {
             return Err(Error::new(Code::Unreconciled, message));
         }
         let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
-        Ok(Publication { spec, reduces, manifest })
+        Ok(Publication { spec, maps, reduces, manifest })
     }
 
     /// Ends a job without success unless it has ended or is publishing, and undoes what it has written to its output.

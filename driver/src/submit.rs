@@ -35,6 +35,7 @@ pub struct Submit {
     pub(crate) ceiling: Ceiling,
     pub(crate) prices: Option<Prices>,
     pub(crate) unpack: UnpackSpec,
+    keep_runs: bool,
 }
 
 impl Submit {
@@ -62,6 +63,7 @@ impl Submit {
             ceiling: Ceiling::default(),
             prices: None,
             unpack: UnpackSpec::default(),
+            keep_runs: false,
         }
     }
 
@@ -126,6 +128,12 @@ impl Submit {
     /// default they go where that is cheaper.
     pub fn with_inline_bytes(self, bytes: u64) -> Self {
         Submit { inline_bytes: Some(bytes), ..self }
+    }
+
+    /// Keeps the runs in S3 when the job has succeeded: for looking at them, they stay for 7 days, at S3's price. By default they are
+    /// removed then.
+    pub fn with_runs_kept(self) -> Self {
+        Submit { keep_runs: true, ..self }
     }
 
     /// Sets how often a task is tried before the job fails: 4 times by default. An error that another try cannot mend, such
@@ -208,6 +216,7 @@ impl Submit {
             workload,
             ceiling: self.ceiling,
             unpack: self.unpack,
+            keep_runs: self.keep_runs,
         }
     }
 }
@@ -256,9 +265,11 @@ mod tests {
             map_ms_max: Some(1),
             ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
             unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
+            keep_runs: true,
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
+        let submit = submit.with_runs_kept();
         assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
     }
 

@@ -46,8 +46,9 @@ pub(crate) async fn report(
     // What the prediction is made of is read after all requests are counted.
     let predicted = predicted(conductor, job, spec, view).await;
     let gb_seconds = usages().chain(&failed).map(Usage::gb_seconds).sum();
-    let mut runs = RunPlaces::default();
+    let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
     for record in &maps {
+        in_s3 += if record.placement == Placement::Object { record.run_bytes } else { 0 };
         *match record.placement {
             Placement::Inline => &mut runs.inline,
             Placement::Object => &mut runs.object,
@@ -73,6 +74,7 @@ pub(crate) async fn report(
         pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
         shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
         runs,
+        removed_bytes: if spec.options.keep_runs { 0 } else { in_s3 },
         spills: maps.iter().map(|r| r.spills).sum(),
         records_out: reduces.iter().map(|r| r.records_out).sum(),
         bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),

@@ -44,6 +44,9 @@ pub struct Report {
     /// Where the runs of the map attempts lay.
     #[serde(rename = "runs_inline_object_empty")]
     pub runs: RunPlaces,
+    /// Bytes of the runs that lay in S3 and are removed as the job ends; none if they are kept.
+    #[serde(default)]
+    pub removed_bytes: u64,
     /// How often a mapper's tables were full and were spilled.
     pub spills: u64,
     /// Records written.
@@ -233,6 +236,9 @@ impl fmt::Display for Report {
         writeln!(f, "shuffled   {shuffled} pairs of {emitted} emitted, {held}")?;
         let spills = self.spills;
         writeln!(f, "           map outputs: {inline} in DynamoDB, {object} in S3, {empty} empty; {spills} spills")?;
+        if self.removed_bytes > 0 {
+            writeln!(f, "           those in S3, {}, are removed", bytes(self.removed_bytes))?;
+        }
         writeln!(f, "written    {} records, {}", count(self.records_out), bytes(self.bytes_out))?;
         writeln!(f, "tasks      {} map, {} reduce, {} retries", self.map_tasks, self.reduce_tasks, self.retries)?;
         let (put, get, dynamodb) = (count(requests.s3_put), count(requests.s3_get), count(requests.dynamodb));
