@@ -12,7 +12,7 @@ use super::request::Updated;
 use super::tries::GroupTry;
 use aws_sdk_dynamodb::types::ReturnValue;
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{CallsView, JobView, TaskView, TryView};
+use kinglet_core::ledger::{CallsView, JobView, TaskView};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
 use kinglet_core::{Code, Error, Result};
@@ -291,24 +291,6 @@ impl Ledger {
             }
         }
         Ok(StageRead { items, committed, tasks, tries: others })
-    }
-
-    /// Reads how long each failed try of a stage ran, in milliseconds, and on how many MB, as far as the ledger knows.
-    ///
-    /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn failed_tries(&self, job: &JobId, stage: Stage, task_count: u32) -> Result<Vec<Usage>> {
-        let mut failed = Vec::new();
-        for group in 0..group_count(task_count) {
-            for GroupTry { view, .. } in self.tries(job, stage, group).await? {
-                let TryView { started_at: Some(started_at), memory_mb, failed: Some(failure), .. } = view else {
-                    continue;
-                };
-                let (ran_ms, memory_mb) = (failure.at.since_ms(started_at), memory_mb.unwrap_or(0));
-                failed.push(Usage { started_at, ran_ms, memory_mb, ..Usage::default() });
-            }
-        }
-        Ok(failed)
     }
 }
 

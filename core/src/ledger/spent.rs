@@ -45,9 +45,9 @@ pub struct Spent {
     pub unread: u32,
 }
 
-/// How long a worker may go on when nobody wants its work any more, in milliseconds (33 s): it looks within 1.75 s, and its
-/// job's own code has 30 s to come to an end.
-pub const STOPPED_MS: u64 = 33_000;
+/// How long a worker may go on when nobody wants its work any more, in milliseconds (35 s): it sees that within 1.75 s, its job's own
+/// code has 30 s to come to an end, and at the next look the process is ended.
+pub const STOPPED_MS: u64 = 35_000;
 
 impl Spent {
     /// Adds what an attempt or another process used.

@@ -5,8 +5,9 @@ use crate::Forecast;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{self, Committed, Record};
 use kinglet_core::Result;
+use kinglet_core::budget::STRAGGLER_MS_MIN;
 use kinglet_core::cost::{Cut, Plan, Wanted};
-use kinglet_core::ids::{JobId, Stage};
+use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
@@ -27,6 +28,7 @@ pub(crate) async fn report(
     let mut requests = Requests::counted(conductor.clients.meter.since(before));
     requests += commits(&maps)?;
     requests += commits(&reduces)?;
+    let overtaken = overtaken(conductor, job, view, &maps, &reduces).await?;
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
     let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
@@ -35,17 +37,10 @@ pub(crate) async fn report(
     let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
     usages().for_each(|usage| requests += Requests::counted(usage.requests));
     // Every attempt was invoked once, by whichever function or program; and so was the splitter.
-    requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries;
-    let mut failed = Vec::new();
-    // Without a retry there is nothing to find, and a large job has many groups to search.
-    if retries > 0 {
-        for (stage, tasks) in [(Stage::Map, view.map_tasks), (Stage::Reduce, view.partitions)] {
-            failed.extend(conductor.ledger.failed_tries(job, stage, tasks).await?);
-        }
-    }
+    requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries.max(overtaken.len() as u64);
     // What the prediction is made of is read after all requests are counted.
     let predicted = predicted(conductor, job, spec, view).await;
-    let gb_seconds = usages().chain(&failed).map(Usage::gb_seconds).sum();
+    let gb_seconds = usages().chain(&overtaken).map(Usage::gb_seconds).sum();
     let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
     for record in &maps {
         in_s3 += if record.placement == Placement::Object { record.run_bytes } else { 0 };
@@ -109,6 +104,30 @@ async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &Jo
     let (options, wanted) = (&spec.options, Wanted::of(&spec.options));
     let planned = Plan::of_cut(cut, inputs.objects, &wanted, view.partitions, &options.workload, &options.site);
     Some(planned.forecast)
+}
+
+/// Returns what the tries took that did not commit. Where no task was tried again, and none ran for so long that a backup may have
+/// been sent, there are none to be found, and a large job has many groups to search.
+async fn overtaken(
+    conductor: &Conductor,
+    job: &JobId,
+    view: &JobView,
+    maps: &Committed<MapRecord>,
+    reduces: &Committed<ReduceRecord>,
+) -> Result<Vec<Usage>> {
+    let ledger = &conductor.ledger;
+    let mut found = Vec::new();
+    if may_have_others(maps) {
+        found = ledger.overtaken(job, view, maps).await?;
+    }
+    if may_have_others(reduces) {
+        found.extend(ledger.overtaken(job, view, reduces).await?);
+    }
+    Ok(found)
+}
+
+fn may_have_others<R: Record>(committed: &Committed<R>) -> bool {
+    committed.iter().flatten().any(|record| record.attempt().number > 0 || record.usage().ran_ms > STRAGGLER_MS_MIN)
 }
 
 /// Returns what the commits themselves took.

@@ -73,8 +73,8 @@ pub struct Report {
     /// phase to phase and published it, and of this driver since the submission. Of failed attempts only the invocations are
     /// counted, and of the schedule's checks each minute nothing.
     pub requests: Requests,
-    /// Function time times memory, in GB-seconds: of the splitter, of the committed attempts, and of those that failed after
-    /// they had started.
+    /// Function time times memory, in GB-seconds: of the splitter, of the committed attempts, and of those that started and did
+    /// not commit, as they failed, were lost, or were overtaken by another.
     pub gb_seconds: f64,
     /// What that costs on AWS, in US dollars: by the prices of the stack's region and architecture, as far as they are known,
     /// or else of us-east-1 and x86_64.
