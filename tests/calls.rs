@@ -51,6 +51,11 @@ fn a_call_out_of_time_fails_alone() {
 }
 
 #[test]
+fn a_map_that_could_pass_its_ceiling_ends_and_its_finished_calls_have_their_results() {
+    assert_eq!(says("ceiling").0["failed"], 2);
+}
+
+#[test]
 fn a_call_out_of_memory_gets_more_and_fails_alone_where_that_is_not_enough() {
     assert_eq!(says("out of memory").0["failed"], 0);
     assert_eq!(says("out of all memory").0["failed"], 1);

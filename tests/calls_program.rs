@@ -4,6 +4,7 @@
 // Here all functions are parts of tests.
 #![allow(clippy::unwrap_used)]
 
+use kinglet::prices::Prices;
 use kinglet::{
     CallOptions, Calls, Code, Combiner, Context, Driver, Emitter, Error, Items, Job, Local, Registry, Shared, Sink,
     Submit, UserError, UserResult, Values,
@@ -318,6 +319,24 @@ async fn run(case: &str, driver: &Driver) -> kinglet::Result<serde_json::Value> 
             );
             report(&calls)
         }
+        "ceiling" => {
+            // A try that runs out of time costs 5 dollars, and so would the next.
+            let prices = Prices { lambda_gb_second: 1.0, ..Prices::of_us_east_1("x86_64") };
+            let options = CallOptions::new().with_calls_per_batch(2).with_max_usd(8.0).with_prices(prices);
+            let calls = driver.map_with(slow_at_five, 0..8, options.clone()).await?;
+            let jobs = calls.jobs();
+            let outcomes = calls.outcomes().await;
+            let attached = driver.attach_map::<u64>(&jobs).await?.outcomes().await;
+            let bad = |outcomes: &[kinglet::Result<u64>]| (0..8).filter(|n| outcomes[*n].is_err()).collect::<Vec<_>>();
+            assert_eq!((bad(&outcomes), bad(&attached)), (vec![4, 5], vec![4, 5]), "{outcomes:?}");
+            assert_eq!(codes(&outcomes[4..6]), vec![Some("ceiling-passed".to_owned()); 2], "{outcomes:?}");
+            // Half of all calls are none of the first wave: there is one job.
+            let many = driver.map_with(square, 0..1_000, options.with_max_usd(80.0)).await?;
+            assert_eq!((many.jobs().len(), many.results().await?.len()), (1, 1_000));
+            let too_little = driver.map_with(square, 0..8, CallOptions::new().with_max_usd(0.0)).await;
+            assert_eq!(too_little.err().map(|e| e.code().to_owned()), Some("ceiling".to_owned()));
+            report(&calls)
+        }
         "out of memory" | "out of all memory" => {
             let calls = driver.map_with(hungry, 0..6, CallOptions::new().with_calls_per_batch(6)).await?;
             let outcomes = calls.outcomes().await;
@@ -567,7 +586,7 @@ async fn program() -> kinglet::Result<()> {
     let local = Local::new().with_concurrency(2);
     let local = match &case[..] {
         "waits" | "fails early" => local.with_concurrency(3),
-        "out of time" => local.with_timeout(Duration::from_secs(3)),
+        "out of time" | "ceiling" => local.with_timeout(Duration::from_secs(3)),
         "out of memory" => local.with_memory_mb(256).with_memory_enforced(),
         "out of all memory" => local.with_memory_mb(256).with_mapper_large_memory_mb(300).with_memory_enforced(),
         _ => local,

@@ -1,11 +1,14 @@
 //! Plans and what came of them: the requests that are predicted are those that are counted, a plan starts nothing, and a job
-//! above its ceiling is refused.
+//! above its ceiling is refused, or stopped when it reaches it.
 
-use crate::rig::{Rig, SPLITTER};
-use crate::support::{shown, text};
+use crate::programs;
+use crate::rig::{MAPPER, Rig, SPLITTER};
+use crate::support::{nothing_published, run, shown, text};
 use kinglet::prices::Prices;
 use kinglet::{Forecast, JobHandle, Range, Report, Submit};
 use kinglet_jobs::{Primes, PrimesOf, WordCount};
+use kinglet_local::gate::{Rule, Strike};
+use serde_json::{Value, json};
 use std::fs;
 
 /// Waits for a job's end without asking: a driver that waits reads the ledger all the time, by the clock.
@@ -110,4 +113,63 @@ async fn a_job_above_its_ceiling_is_refused_and_leaves_nothing() {
     let submit = rig.submission("out").with_max_usd(1.0).with_max_seconds(80.0);
     report(&rig, rig.driver.submit(&WordCount, submit).await.unwrap()).await;
     rig.is_right("out");
+}
+
+/// Runs a job of `queues_program.rs` that passes its ceiling. Returns what it says, and how many dollars it had spent.
+#[track_caller]
+fn passes_its_ceiling(case: &str, ms: u64) -> (Value, f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run(programs::of_example("queues").args([case, &ms.to_string()]).current_dir(dir.path()));
+    assert_eq!(ran.code, Some(0), "{case}: {}", ran.err);
+    let said: Value = serde_json::from_str(&ran.out).unwrap();
+    let message = said["message"].as_str().unwrap();
+    eprintln!("{case}: {message}");
+    assert_eq!((&said["code"], &said["phase"]), (&json!("ceiling-passed"), &json!("failed")), "{said}");
+    assert_eq!(said["attached"], said["message"]);
+    assert!(said["hint"].as_str().unwrap().contains("--max-"), "{said}");
+    nothing_published(&dir.path().join("out"));
+    let usd = message.split("has spent $").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let usd = usd.unwrap_or_else(|| panic!("it does not say what was spent: {message}"));
+    (said, usd)
+}
+
+#[test]
+fn a_job_whose_code_loops_for_ever_stops_within_its_ceiling() {
+    let (said, usd) = passes_its_ceiling("endless below a ceiling", 0);
+    // One try of 3 s on 1,769 MB at a dollar a GB-second, and little besides: a second one would have been too much.
+    assert_eq!(said["seen"]["mapped"], json!([0, 1, 2]), "{said}");
+    assert!((5.0..8.0).contains(&usd), "{said}");
+    assert!(said["message"].as_str().unwrap().contains("of the $8 that it may cost, and a task needs a further try"));
+}
+
+#[test]
+fn a_job_that_spends_more_than_was_likely_is_stopped_at_its_ceiling() {
+    let (said, usd) = passes_its_ceiling("slow below a ceiling", 100);
+    // Two functions spend 3.5 dollars a second, and the driver looks each second.
+    assert!((20.0..32.0).contains(&usd), "{said}");
+    assert!(said["left after"].as_u64().unwrap() < 20_000, "{said}");
+}
+
+#[test]
+fn a_job_that_takes_longer_than_its_ceiling_is_stopped() {
+    let (said, _) = passes_its_ceiling("too long", 100);
+    assert!(said["message"].as_str().unwrap().contains("longer than the 3 s that it may"), "{said}");
+}
+
+/// A job that stays below its ceiling is tried again like any other, and writes down that it was; one without a ceiling writes
+/// nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_below_its_ceiling_is_not_disturbed() {
+    let rig = Rig::new().await;
+    let noted = Rule::dynamodb("UpdateItem").containing("\"x0.0.1\"").times(0).does(Strike::LoseReply);
+    for (output, usd) in [("with", Some(1.0)), ("without", None)] {
+        rig.strike([noted.clone()]);
+        rig.kill_next(MAPPER);
+        let submit = rig.submission(output).with_split_bytes(1 << 20);
+        let submit = usd.into_iter().fold(submit, |submit, usd| submit.with_max_usd(usd));
+        let report = report(&rig, rig.driver.submit(&WordCount, submit).await.unwrap()).await;
+        assert_eq!((report.map_tasks, report.retries), (1, 1), "{output}");
+        assert_eq!(rig.gates().counts()[0].0, u64::from(usd.is_some()), "{output}");
+        rig.is_right(output);
+    }
 }

@@ -391,7 +391,7 @@ async fn of_those_who_would_move_a_job_on_one_does_and_what_it_says_stands() {
         let winner = rig.winner(lost, update(into_phase("reducing")), |n| {
             let (ledger, job, _) = hand(n);
             let usage = Usage { ran_ms: n.into(), ..Usage::default() };
-            async move { ledger.proceed(&job, Phase::Mapping, Phase::Reducing, Some(&usage)).await.unwrap() }
+            async move { ledger.reduce(&job, Some(&usage), None).await.unwrap() }
         });
         let winner = winner.await;
         let view = rig.view(&job).await;
@@ -495,7 +495,7 @@ async fn a_turn_is_taken_by_one_and_kept_by_nobody_else() {
         assert!(!ledger.take_turn(&job, &taken).await.unwrap());
         assert!(ledger.take_turn(&job, &kept).await.unwrap());
 
-        assert!(ledger.proceed(&job, Phase::Mapping, Phase::Reducing, None).await.unwrap());
+        assert!(ledger.reduce(&job, None, None).await.unwrap());
         let view = rig.view(&job).await;
         assert_eq!((view.turn, view.sent), (1, 0));
         assert!(!keep(3, 1).await && !keep(1, 1).await, "the job has gone on");

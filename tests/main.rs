@@ -8,14 +8,14 @@
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
-//! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused |
+//! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused, or stopped as it reaches it |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
-//! | `runs` | intermediate results come back from every place where they lie, and what is missing there is said |
+//! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
 //! | `queues` | waiting is not dying: tasks in Lambda's queue, events that come twice, records without end, splitters that cannot run |
 //! | `small_stacks` | a thread with half of the usual stack is enough for jobs, calls, and what becomes of those that cannot run |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |

@@ -4,7 +4,7 @@
 use crate::support::{driver, endpoints, nothing_published, shown};
 use kinglet::{Driver, JobHandle, Submit};
 use kinglet_aws::{Clients, Ledger};
-use kinglet_core::ids::Stage;
+use kinglet_core::wire::record::MapRecord;
 use kinglet_jobs::BenchEmpty;
 use kinglet_local::lambda::InvocationReport;
 
@@ -51,7 +51,10 @@ async fn a_task_that_needs_the_larger_mapper_gets_it_and_the_others_keep_their_r
     let killed = reports.iter().find(|r| r.error.is_some()).unwrap();
     assert_eq!((killed.memory_mb, killed.max_memory_mb), (128, 128));
     assert_eq!(report.retries, 2);
-    let died = ledger(&driver).failed_tries(&report.job, Stage::Map, 10).await.unwrap();
+    let ledger = ledger(&driver);
+    let (view, committed) =
+        (ledger.job(&report.job).await.unwrap(), ledger.committed::<MapRecord>(&report.job, 10).await);
+    let died = ledger.overtaken(&report.job, &view, &committed.unwrap()).await.unwrap();
     assert_eq!(died.iter().map(|usage| usage.memory_mb).collect::<Vec<_>>(), [128, 128]);
     let died_gb_seconds: f64 = died.iter().map(|usage| usage.gb_seconds()).sum();
     assert!(died_gb_seconds > 0.0 && report.gb_seconds > died_gb_seconds, "what they took is on the bill: {report}");

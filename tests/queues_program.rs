@@ -1,7 +1,8 @@
 //! A program whose jobs take their time, or all of it. `queues.rs` runs it with a case and a number of milliseconds; it prints
 //! what it found as JSON. Each record that is mapped adds a line to a file.
 
-use kinglet::{Code, Driver, Emitter, Error, Items, Job, Local, Registry, Sink, Submit, UserResult, Values};
+use kinglet::prices::Prices;
+use kinglet::{Code, Driver, Emitter, Error, Items, Job, JobHandle, Local, Registry, Sink, Submit, UserResult, Values};
 use kinglet_local::gate::{Gates, Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,31 @@ async fn idle(driver: &Driver) -> u64 {
     began.elapsed().as_millis() as u64
 }
 
+/// Prices by which a GB-second costs a dollar, and everything else what it does.
+fn dear() -> Prices {
+    Prices { lambda_gb_second: 1.0, ..Prices::of_us_east_1("x86_64") }
+}
+
+/// How a job ended that passed its ceiling, for whoever waits for it, attaches to it, or asks for its status; cancelling it
+/// changes nothing.
+async fn passed(driver: &Driver, handle: JobHandle, job: &Patient) -> kinglet::Result<Value> {
+    let error = handle.wait().await.err().unwrap_or_else(|| Error::new(Code::ProgramFailed, "the job has succeeded"));
+    let ms = idle(driver).await;
+    let seen = seen(driver, job);
+    handle.cancel().await?;
+    let attached = driver.attach(handle.id()).await?.wait().await.err();
+    let status = handle.status().await?;
+    Ok(json!({
+        "code": error.code(),
+        "message": error.to_string(),
+        "hint": error.hint(),
+        "attached": attached.map(|error| error.to_string()),
+        "phase": status.phase,
+        "left after": ms,
+        "seen": seen,
+    }))
+}
+
 /// Waits until some records are being mapped.
 async fn mapping(job: &Patient) {
     while !std::fs::metadata(&job.mapped).is_ok_and(|file| file.len() > 0) {
@@ -87,7 +113,8 @@ async fn program() -> kinglet::Result<()> {
     let mapped = std::env::current_dir().unwrap_or_default().join("mapped");
     let mut job = Patient { mapped, ms, endless: None };
     let local = Local::new().with_concurrency(2).with_gates();
-    let local = if case == "endless" { local.with_timeout(Duration::from_secs(3)) } else { local };
+    let is_short = matches!(case, "endless" | "endless below a ceiling");
+    let local = if is_short { local.with_timeout(Duration::from_secs(3)) } else { local };
     let driver = local.start().await?;
     let submit = |per_split| Submit::to("out").with_items_per_split(per_split);
     let said = match case {
@@ -111,6 +138,20 @@ async fn program() -> kinglet::Result<()> {
             let done = driver.submit_items(&job, 0..3, submit(1)).await?.wait().await;
             let error = done.err().unwrap_or_else(|| Error::new(Code::ProgramFailed, "the job has succeeded"));
             json!({ "code": error.code(), "message": error.to_string(), "seen": seen(&driver, &job) })
+        }
+        "endless below a ceiling" => {
+            job.endless = Some(1);
+            // A try of 3 s and 1.7 GB costs 5 dollars; a second one would cost as much.
+            let submit = submit(1).with_prices(dear()).with_max_usd(8.0);
+            passed(&driver, driver.submit_items(&job, 0..3, submit).await?, &job).await?
+        }
+        "slow below a ceiling" => {
+            let submit = submit(500).with_prices(dear()).with_max_usd(20.0);
+            passed(&driver, driver.submit_items(&job, 0..1_000, submit).await?, &job).await?
+        }
+        "too long" => {
+            let submit = submit(500).with_max_seconds(3.0).with_concurrency(100);
+            passed(&driver, driver.submit_items(&job, 0..1_000, submit).await?, &job).await?
         }
         "cancel" | "cancel endless" => {
             job.endless = (case == "cancel endless").then_some(0);

@@ -1,9 +1,17 @@
-//! Where intermediate results lie: what is written to any place comes back from it, and what is not there is missed.
+//! Where intermediate results lie: what is written to any place comes back from it, what is not there is missed, and when the
+//! job has succeeded they go.
 
+use crate::rig::{self, PATIENCE, REDUCER, Rig, refuse};
 use crate::support::{conductor, create_job, driver};
+use kinglet::{Code, Error, Report, Submit};
+use kinglet_aws::ledger::Says;
 use kinglet_aws::runs::{Batch, MapAttempt};
-use kinglet_core::ids::{AttemptId, Piece, TaskIdx};
+use kinglet_core::ids::{AttemptId, JobId, Piece, TaskIdx, TryKey};
 use kinglet_core::wire::record::{MapRecord, Placement, Usage};
+use kinglet_jobs::WordCount;
+use kinglet_local::gate::{Rule, Strike};
+use std::fs;
+use std::time::Duration;
 
 /// A batch whose results lie here, as its commit says it.
 fn batch(of: MapAttempt, placement: Placement, run_bytes: u64) -> Batch {
@@ -85,4 +93,101 @@ async fn what_a_reduce_function_returned_comes_back_wherever_it_lies() {
     }
     assert!(store.reduced(AttemptId { number: 0, nonce: 3 }).await.is_err());
     driver.close().await;
+}
+
+/// The keys of the runs that a job has in S3.
+async fn runs_of(rig: &Rig, job: &JobId) -> Vec<String> {
+    let (bucket, prefix) = (&rig.conductor.stack.work_bucket, format!("jobs/{job}/runs/"));
+    rig.conductor.objects.list(bucket, &prefix).await.unwrap().into_iter().map(|object| object.key).collect()
+}
+
+/// Runs a word count whose runs lie in S3.
+async fn counted(rig: &Rig, output: &str, choose: impl FnOnce(Submit) -> Submit) -> Report {
+    let submit = choose(rig.submission(output).with_inline_bytes(0));
+    let report = rig::end(&rig.driver.submit(&WordCount, submit).await.unwrap()).await.unwrap();
+    rig.is_right(output);
+    rig.idle().await;
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_runs_of_a_job_that_has_succeeded_are_removed_unless_they_are_kept() {
+    let rig = Rig::new().await;
+    let kept = counted(&rig, "kept", Submit::with_runs_kept).await;
+    assert_eq!((kept.runs.object, kept.removed_bytes), (rig::MAPS, 0));
+    let removed = counted(&rig, "removed", |submit| submit).await;
+    assert_eq!((removed.runs.object, removed.removed_bytes), (rig::MAPS, removed.shuffle_bytes));
+    assert!(removed.to_string().contains("those in S3, ") && !kept.to_string().contains("those in S3, "));
+    // Those of the other job are as they were, and so is all else of this one.
+    assert_eq!((runs_of(&rig, &kept.job).await.len() as u64, runs_of(&rig, &removed.job).await.len()), (rig::MAPS, 0));
+    rig.conductor.spec(&removed.job).await.unwrap();
+    rig.leaves_nothing(&removed.job).await;
+    rig.driver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_runs_cannot_be_removed_has_succeeded_all_the_same() {
+    let rig = Rig::new().await;
+    rig.strike([Rule::s3("DeleteObjects").containing("/runs/").times(u64::MAX).does(refuse(403, "AccessDenied"))]);
+    let report = counted(&rig, "out", |submit| submit).await;
+    assert_eq!((runs_of(&rig, &report.job).await.len() as u64, rig.struck()), (rig::MAPS, vec![1]));
+    rig.strike([]);
+    rig.leaves_nothing(&report.job).await;
+    rig.driver.close().await;
+}
+
+/// A job that fails or is cancelled keeps its runs, which may say why, and reducers of it may still read them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_runs_of_a_job_that_has_not_succeeded_stay() {
+    let rig = Rig::new().await;
+    rig.strike([Rule::s3("UploadPart").containing("part-").does(Strike::HoldBefore)]);
+    let submit = rig.submission("out").with_inline_bytes(0);
+    let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
+    let held = rig.held().await;
+    handle.cancel().await.unwrap();
+    held.go_on();
+    rig.idle().await;
+    assert_eq!(runs_of(&rig, handle.id()).await.len() as u64, rig::MAPS);
+    rig.leaves_nothing(handle.id()).await;
+    rig.driver.close().await;
+}
+
+/// A reducer stands still before it reads a run. Another does its task, the job succeeds, and the run is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reducer_that_stood_still_until_the_runs_were_gone_has_not_failed() {
+    let rig = Rig::new().await;
+    rig.strike([Rule::s3("GetObject").containing("/runs/").does(Strike::HoldBefore)]);
+    let submit = rig.submission("out").with_inline_bytes(0).with_partitions(1);
+    let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
+    let held = rig.held().await;
+    let first = TryKey::reduce(TaskIdx(0), 0);
+    rig.conductor.try_failed(handle.id(), first, says_it(&rig, handle.id()).await, &lost()).await.unwrap();
+    rig::end(&handle).await.unwrap();
+    let gone = async {
+        while !runs_of(&rig, handle.id()).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the runs go");
+    held.go_on();
+    rig.idle().await;
+    let reports = rig.host().reports().into_iter().filter(|report| *report.function == *REDUCER);
+    let logs: String = reports.filter_map(|report| fs::read_to_string(report.log?).ok()).collect();
+    let of = |outcome: &str| logs.matches(&format!(r#""outcome":"{outcome}""#)).count();
+    assert_eq!([of("committed"), of("skipped"), of("failed")], [1, 1, 0], "{logs}");
+    rig.is_right("out");
+    rig.driver.close().await;
+}
+
+fn lost() -> Error {
+    Error::new(Code::Service, "it stands still")
+}
+
+/// The execution of the first reducer's first try.
+async fn says_it(rig: &Rig, job: &JobId) -> Says<'static> {
+    let (client, table) = (&rig.conductor.clients.dynamodb, &rig.conductor.stack.table);
+    let all = client.scan().table_name(table).send().await.unwrap();
+    let pk = format!("job#{job}#reduce#00000");
+    let mut tries = all.items().iter().filter(|item| item["pk"].as_s() == Ok(&pk) && item.contains_key("run"));
+    Says::Run(tries.next().expect("the try has started")["run"].as_n().unwrap().parse().unwrap())
 }

@@ -17,7 +17,7 @@ use kinglet_core::wire::record::{MapRecord, Position, Usage};
 use kinglet_core::{ByteRange, Code, Error, Result, codec};
 
 /// The number of the attempt that stands for a worker that died. No try has it.
-const SETTLED: u16 = u16::MAX;
+pub(crate) const SETTLED: u16 = u16::MAX;
 
 impl Conductor {
     /// Invokes the mapper for the rest of a piece that was committed short of its end.

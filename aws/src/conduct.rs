@@ -43,6 +43,10 @@ impl Conductor {
                 Command::Invoke(Invoke { of: PieceAt { task, piece, start }, number, sends, relief }) => {
                     let Some(stage) = phase.stage() else { continue };
                     let key = TryKey { stage, task, piece, number };
+                    // Splitting has one task, all of whose tries are always read.
+                    if view.job.capped.is_some() && number > 0 && sends == 0 && stage != Stage::Split {
+                        self.ledger.note_further(job, key).await?;
+                    }
                     if self.ledger.claim(job, key, sends).await? {
                         claimed.push(Claimed { key, start, relief });
                     }
@@ -55,7 +59,8 @@ impl Conductor {
                 }
                 Command::StartReducing => {
                     let usage = self.usage_since(&before, now);
-                    if self.ledger.proceed(job, Phase::Mapping, Phase::Reducing, usage.as_ref()).await? {
+                    let spent = view.job.capped.as_ref().map(|capped| capped.until_here(view.job.timeout_ms, now));
+                    if self.ledger.reduce(job, usage.as_ref(), spent.as_ref()).await? {
                         let turn = Turn::new(Phase::Reducing, 1);
                         let view = JobView { phase: Phase::Reducing, sent: 0, ..view.job.clone() };
                         on_heap(|| self.send_stage(job, &view, &turn)).await?;
@@ -97,17 +102,14 @@ impl Conductor {
     }
 
     async fn view(&self, job: &JobId) -> Result<LedgerView> {
-        let view = self.ledger.job(job).await?;
-        let at = view.phase_at;
-        let since = Option::unwrap_or_default;
+        let mut view = self.ledger.job(job).await?;
         let tasks = match view.phase {
-            Phase::Splitting => vec![self.ledger.splitting(job, since(at.splitting)).await?],
-            Phase::Mapping => {
-                self.ledger.tasks::<MapRecord>(job, view.map_tasks, view.calls, since(at.mapping)).await?
+            Phase::Splitting => {
+                let since = view.phase_at.splitting.unwrap_or_default();
+                vec![self.ledger.splitting(job, since).await?]
             }
-            Phase::Reducing => {
-                self.ledger.tasks::<ReduceRecord>(job, view.partitions, None, since(at.reducing)).await?
-            }
+            Phase::Mapping => self.ledger.tasks_and_spent::<MapRecord>(job, &mut view, self.now()).await?,
+            Phase::Reducing => self.ledger.tasks_and_spent::<ReduceRecord>(job, &mut view, self.now()).await?,
             _ => vec![],
         };
         Ok(LedgerView { job: view, tasks })
@@ -264,11 +266,12 @@ impl Conductor {
         &self,
         job: &JobId,
         view: &JobView,
-        publication: Publication,
+        mut publication: Publication,
         turn: &Turn,
         before: &Requests,
     ) -> Result<()> {
         let started_at = self.now();
+        let runs = (!publication.spec.options.keep_runs).then(|| std::mem::take(&mut publication.maps));
         // S3 may take minutes to complete large parts; signs of life are needed meanwhile.
         let published = tokio::select! {
             biased;
@@ -278,7 +281,12 @@ impl Conductor {
         match published {
             Ok(()) => {
                 let usage = self.usage_since(before, started_at);
-                self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await.map(drop)
+                if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?
+                    && let Some(runs) = runs
+                {
+                    self.leave_no_runs(job, runs).await;
+                }
+                Ok(())
             }
             Err(error) if error.is(Code::TurnTaken) => Ok(()),
             Err(error) if self.decides(&error) => on_heap(|| self.give_up_publishing(job, view, &error)).await,
@@ -354,7 +362,10 @@ impl Conductor {
             return Err(Error::new(Code::Unreconciled, message));
         }
         let usage = self.usage_since(before, started_at);
-        self.ledger.proceed(job, view.phase, Phase::Succeeded, usage.as_ref()).await?;
+        // Without a call that reduces them, what the batches return is the result.
+        if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
+            self.leave_no_runs(job, committed).await;
+        }
         Ok(())
     }
 
@@ -377,7 +388,7 @@ impl Conductor {
             return Err(Error::new(Code::Unreconciled, message));
         }
         let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
-        Ok(Publication { spec, reduces, manifest })
+        Ok(Publication { spec, maps, reduces, manifest })
     }
 
     /// Ends a job without success unless it has ended or is publishing, and undoes what it has written to its output.

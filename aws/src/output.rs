@@ -32,6 +32,7 @@
 //! late changes what a reader sees.
 
 use crate::conductor::Conductor;
+use crate::ledger::Committed;
 use crate::objects::{Completed, LeftUpload, Put, Replace, Version};
 use crate::upload::Upload;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -40,7 +41,7 @@ use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::{OUTPUT_LEASE_MS, UPLOADS_COMPLETED_AT_ONCE};
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{Heritage, Owner, Replaced, ReplacedPart, VERSION};
-use kinglet_core::wire::record::{OpenUpload, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec, PART, part_job};
 use kinglet_core::{Code, Error, Result};
 
@@ -444,7 +445,7 @@ impl Conductor {
         publication: Publication,
         upload: Option<String>,
     ) -> Result<()> {
-        let Publication { spec, reduces, mut manifest } = publication;
+        let Publication { spec, reduces, mut manifest, .. } = publication;
         let output = &spec.output;
         let key = output.manifest_key();
         let (mut claim, there) = tokio::try_join!(self.claim_of(job, output), self.objects.head(&output.bucket, &key))?;
@@ -744,6 +745,8 @@ fn is_part_of(output: &OutputSpec, job: &JobId, key: &str) -> bool {
 /// What is to be published.
 pub(crate) struct Publication {
     pub(crate) spec: JobSpec,
+    /// What the map tasks have committed, whose runs go when it is published.
+    pub(crate) maps: Committed<MapRecord>,
     pub(crate) reduces: Vec<ReduceRecord>,
     pub(crate) manifest: Manifest,
 }

@@ -148,7 +148,7 @@ impl JobHandle {
     /// On AWS a poll is one read of one item, and polls are two seconds apart in the end: waiting for an hour costs $0.0003.
     ///
     /// # Errors
-    /// Why the job failed (`map-failed`, `out-of-memory`, `job-too-long`, `output-exists`, …) or was cancelled (`cancelled`,
+    /// Why the job failed (`map-failed`, `out-of-memory`, `job-too-long`, `ceiling-passed`, `output-exists`, …) or was cancelled (`cancelled`,
     /// `interrupted`); its output then holds what it held before. [A service error](crate#errors), when no read of the job
     /// has succeeded for 5 minutes, on the embedded runtime for 10 s: on AWS the job goes on, and [`crate::Driver::attach`]
     /// finds it again.

@@ -35,6 +35,7 @@ pub struct Submit {
     pub(crate) ceiling: Ceiling,
     pub(crate) prices: Option<Prices>,
     pub(crate) unpack: UnpackSpec,
+    keep_runs: bool,
 }
 
 impl Submit {
@@ -62,6 +63,7 @@ impl Submit {
             ceiling: Ceiling::default(),
             prices: None,
             unpack: UnpackSpec::default(),
+            keep_runs: false,
         }
     }
 
@@ -128,6 +130,12 @@ impl Submit {
         Submit { inline_bytes: Some(bytes), ..self }
     }
 
+    /// Keeps the runs in S3 when the job has succeeded: for looking at them, they stay for 7 days, at S3's price. By default they are
+    /// removed then.
+    pub fn with_runs_kept(self) -> Self {
+        Submit { keep_runs: true, ..self }
+    }
+
     /// Sets how often a task is tried before the job fails: 4 times by default. An error that another try cannot mend, such
     /// as one of the job's own code, fails the job at once.
     pub fn with_tries(self, tries: u16) -> Self {
@@ -149,13 +157,14 @@ impl Submit {
     }
 
     /// Sets what the job may cost, in US dollars. A job whose plan is likely to cost more is refused with `over-ceiling`, and
-    /// of the shapes that a job may have, one that costs no more is preferred.
+    /// of the shapes that a job may have, one that costs no more is preferred. A job that has spent as much all the same, or in
+    /// which a further try could, fails with `ceiling-passed`.
     pub fn with_max_usd(self, usd: f64) -> Self {
         Submit { ceiling: Ceiling { usd: Some(usd), ..self.ceiling }, ..self }
     }
 
     /// Sets how long the job may take, in seconds. A job whose plan is likely to take longer is refused with `over-ceiling`;
-    /// one that takes longer all the same fails with `job-too-long`.
+    /// one that takes longer all the same fails with `ceiling-passed`.
     pub fn with_max_seconds(self, seconds: f64) -> Self {
         Submit { ceiling: Ceiling { seconds: Some(seconds), ..self.ceiling }, ..self }
     }
@@ -173,16 +182,7 @@ impl Submit {
 
     /// Refuses a ceiling that no job can keep, and prices that are no amounts.
     pub(crate) fn check_ceiling(&self) -> Result<()> {
-        let Ceiling { usd, seconds } = self.ceiling;
-        match [usd, seconds].into_iter().flatten().find(|most| !most.is_finite() || *most <= 0.0) {
-            Some(most) => Err(Error::new(Code::Ceiling, format!("a job cannot run below a ceiling of {most}"))
-                .with_hint("give it one above zero (--max-usd, --max-seconds), or none")),
-            None if self.prices.as_ref().is_some_and(|prices| !prices.are_amounts()) => {
-                Err(Error::new(Code::Prices, "a price is below zero, or no number")
-                    .with_hint("docs/guide/cost.md has the layout of a file of prices"))
-            }
-            None => Ok(()),
-        }
+        check_ceiling(self.ceiling, self.prices.as_ref())
     }
 
     /// Refuses a job that the ledger would forget before it ends.
@@ -209,22 +209,28 @@ impl Submit {
             concurrency,
             compression: self.compression.unwrap_or(defaults.compression),
             tries_max: self.tries.unwrap_or(defaults.tries_max),
-            ms_max: self.ms_max(),
+            ms_max: self.job_timeout.map(whole_ms),
             inline_bytes_max: self.inline_bytes,
             map_ms_max: self.map_time.map(whole_ms),
             site,
             workload,
             ceiling: self.ceiling,
             unpack: self.unpack,
+            keep_runs: self.keep_runs,
         }
     }
 }
 
-impl Submit {
-    /// The time that ends the job: its timeout, or its ceiling where that is shorter.
-    fn ms_max(&self) -> Option<u64> {
-        let ceiling = self.ceiling.seconds.map(|seconds| (seconds * 1e3).ceil() as u64);
-        self.job_timeout.map(whole_ms).into_iter().chain(ceiling.map(|ms| ms.min(limits::JOB_MS_CAP))).min()
+/// Refuses a ceiling that no job can keep, and prices that are no amounts.
+pub(crate) fn check_ceiling(Ceiling { usd, seconds }: Ceiling, prices: Option<&Prices>) -> Result<()> {
+    match [usd, seconds].into_iter().flatten().find(|most| !most.is_finite() || *most <= 0.0) {
+        Some(most) => Err(Error::new(Code::Ceiling, format!("a job cannot run below a ceiling of {most}"))
+            .with_hint("give it one above zero (--max-usd, --max-seconds), or none")),
+        None if prices.is_some_and(|prices| !prices.are_amounts()) => {
+            Err(Error::new(Code::Prices, "a price is below zero, or no number")
+                .with_hint("docs/guide/cost.md has the layout of a file of prices"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -259,11 +265,11 @@ mod tests {
             map_ms_max: Some(1),
             ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
             unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
+            keep_runs: true,
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
-        // The shorter of the two times counts.
-        let want = OptionsSpec { ms_max: Some(7_500), ..want };
+        let submit = submit.with_runs_kept();
         assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
     }
 

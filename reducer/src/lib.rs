@@ -84,9 +84,14 @@ impl Work for Reducing {
     }
 
     async fn run(&self, task: &Try<'_>, committed: Committed<MapRecord>) -> Result<Option<ReduceRecord>> {
-        match task.spec.calls.as_ref().map(|calls| &calls.then) {
+        let reduced = match task.spec.calls.as_ref().map(|calls| &calls.then) {
             Some(Then::Reduce(reducer)) => self.call(task, reducer, committed).await.map(Some),
             _ => self.reduce(task, &committed).await,
+        };
+        match reduced {
+            // When a job has succeeded, its runs go: who stood still meanwhile finds nothing, and nobody wants its part.
+            Err(error) if error.is(Code::ObjectMissing) && is_over(task).await => Ok(None),
+            reduced => reduced,
         }
     }
 
@@ -178,6 +183,14 @@ impl Reducing {
         let output = &task.spec.output;
         let part = output.part_key(self.partition().0, task.job);
         task.conductor().objects.abort_upload(&output.bucket, &part, &upload.id).await
+    }
+}
+
+/// Returns whether the job has ended, as far as the ledger can be asked.
+async fn is_over(task: &Try<'_>) -> bool {
+    match task.conductor().ledger.job(task.job).await {
+        Ok(view) => view.phase.is_final(),
+        Err(error) => error.is(Code::JobMissing),
     }
 }
 

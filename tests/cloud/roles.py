@@ -199,7 +199,7 @@ TABLE: list[Line] = [
     ("write runs", "md", lambda c: c.put(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("write runs in parts", "md", lambda c: c.upload(c.work, f"{JOB}/runs/000000.0/0-2")),
     ("write under another prefix of the work bucket", "", lambda c: c.put(c.work, "other/spec")),
-    ("remove runs", "d", lambda c: c.remove(c.work, f"{JOB}/runs/000000.0/0-1")),
+    ("remove runs", "smrd", lambda c: c.remove(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("learn that an object of the work bucket is gone", "smrd", lambda c: gone(c, c.work, f"{JOB}/none/spec")),
     ("list the uploads of the work bucket", "d", lambda c: uploads(c, c.work)),
     ("change the policy of the work bucket", "", lambda c: c.aws.s3.delete_bucket_policy(Bucket=c.work)),

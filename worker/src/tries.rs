@@ -170,3 +170,15 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a job with a ceiling has spent is written down with what its workers may use until they have stopped.
+    #[test]
+    fn a_worker_that_nobody_wants_has_stopped_when_the_ledger_counts_on_it() {
+        let look_max = LOOK_EVERY * 14 / 12;
+        assert!(look_max + GRACE + look_max <= Duration::from_millis(kinglet_core::ledger::STOPPED_MS));
+    }
+}

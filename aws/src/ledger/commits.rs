@@ -12,7 +12,7 @@ use super::request::Updated;
 use super::tries::GroupTry;
 use aws_sdk_dynamodb::types::ReturnValue;
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{CallsView, JobView, TaskView, TryView};
+use kinglet_core::ledger::{CallsView, JobView, TaskView};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
 use kinglet_core::{Code, Error, Result};
@@ -83,6 +83,18 @@ pub struct Look<R> {
     pub view: JobView,
     /// The requested tasks, in order.
     pub tasks: Vec<TaskPieces<R>>,
+}
+
+/// What is read of a stage to decide what follows.
+pub(super) struct StageRead<R> {
+    /// The groups' items, by their partition keys.
+    pub(super) items: HashMap<String, Item>,
+    /// What is committed.
+    pub(super) committed: Committed<R>,
+    /// The tasks, with the tries of their next pieces.
+    pub(super) tasks: Vec<TaskView>,
+    /// The tries of other pieces, in groups with an open task.
+    pub(super) tries: Vec<GroupTry>,
 }
 
 /// The result of a commit.
@@ -231,37 +243,54 @@ impl Ledger {
         calls: Option<CallsView>,
         since: Timestamp,
     ) -> Result<Vec<TaskView>> {
-        let committed = self.committed::<R>(job, task_count).await?;
-        let mut tasks: Vec<TaskView> =
-            (0..).zip(&committed).map(|(task, pieces)| view(TaskIdx(task), pieces, calls, since)).collect();
-        let open: BTreeSet<u32> = tasks.iter().filter(|task| !task.done).map(|task| group_of(task.task)).collect();
-        for group in open {
-            for GroupTry { task, piece, view: tried } in self.tries(job, R::STAGE, group).await? {
-                let task = tasks.get_mut(task.0 as usize);
-                if let Some(view) = task.filter(|view| view.piece == piece && !view.done) {
-                    view.tries.push(tried);
-                }
-            }
-        }
-        Ok(tasks)
+        Ok(self.stage::<R>(job, task_count, calls, since).await?.tasks)
     }
 
-    /// Reads how long each failed try of a stage ran, in milliseconds, and on how many MB, as far as the ledger knows.
+    /// Reads the tasks of a job's stage, as [`Ledger::tasks`] does, and what a job with a ceiling has spent on them.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn failed_tries(&self, job: &JobId, stage: Stage, task_count: u32) -> Result<Vec<Usage>> {
-        let mut failed = Vec::new();
-        for group in 0..group_count(task_count) {
-            for GroupTry { view, .. } in self.tries(job, stage, group).await? {
-                let TryView { started_at: Some(started_at), memory_mb, failed: Some(failure), .. } = view else {
-                    continue;
-                };
-                let (ran_ms, memory_mb) = (failure.at.since_ms(started_at), memory_mb.unwrap_or(0));
-                failed.push(Usage { started_at, ran_ms, memory_mb, ..Usage::default() });
+    pub(crate) async fn tasks_and_spent<R: Record>(
+        &self,
+        job: &JobId,
+        view: &mut JobView,
+        now: Timestamp,
+    ) -> Result<Vec<TaskView>> {
+        let (count, calls, since) = match R::STAGE {
+            Stage::Reduce => (view.partitions, None, view.phase_at.reducing),
+            _ => (view.map_tasks, view.calls, view.phase_at.mapping),
+        };
+        let stage = self.stage::<R>(job, count, calls, since.unwrap_or_default()).await?;
+        self.add_spent(job, view, &stage, now).await?;
+        Ok(stage.tasks)
+    }
+
+    async fn stage<R: Record>(
+        &self,
+        job: &JobId,
+        task_count: u32,
+        calls: Option<CallsView>,
+        since: Timestamp,
+    ) -> Result<StageRead<R>> {
+        let groups: Vec<u32> = (0..group_count(task_count)).collect();
+        let keys = groups.iter().map(|group| Key::group(job, R::STAGE, *group)).collect();
+        let items = by_pk(self.items(keys).await?);
+        let committed = grouped::<R>(job, &groups, task_count, &items)?.into_iter().map(|task| task.pieces);
+        let committed: Committed<R> = committed.collect();
+        let mut tasks: Vec<TaskView> =
+            (0..).zip(&committed).map(|(task, pieces)| view(TaskIdx(task), pieces, calls, since)).collect();
+        let open: BTreeSet<u32> = tasks.iter().filter(|task| !task.done).map(|task| group_of(task.task)).collect();
+        let mut others = Vec::new();
+        for group in open {
+            for tried in self.tries(job, R::STAGE, group).await? {
+                let task = tasks.get_mut(tried.task.0 as usize);
+                match task.filter(|view| view.piece == tried.piece && !view.done) {
+                    Some(view) => view.tries.push(tried.view),
+                    None => others.push(tried),
+                }
             }
         }
-        Ok(failed)
+        Ok(StageRead { items, committed, tasks, tries: others })
     }
 }
 

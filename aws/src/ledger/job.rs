@@ -8,9 +8,11 @@ use super::keys::{self, JOBS_PK, Key, group_count, group_pk, index_pk, runs_pk};
 use super::request::{Keyed, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Partition, Stage, Timestamp};
-use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
+use kinglet_core::ledger::{CallsView, Capped, InputSize, JobView, Phase, Spent};
 use kinglet_core::limits::{JOB_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
+use kinglet_core::wire::cost::Cap;
 use kinglet_core::wire::frame;
+use kinglet_core::wire::record::Usage;
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result};
 use std::collections::HashMap;
@@ -55,6 +57,9 @@ impl Ledger {
             ("timeout_ms".into(), number(timeout_ms)),
             ("writes_output".into(), flag(spec.writes_output())),
         ]);
+        if let Some(cap) = Cap::of(options.ceiling, &options.site) {
+            own.insert("cap".into(), text(cap.write()?));
+        }
         if let Some(program) = &spec.program {
             own.insert("program".into(), text(program.to_string()));
         }
@@ -194,6 +199,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     }
     Ok(JobView {
         phase,
+        capped: capped(job, item, &beside)?,
         phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)).into(),
         map_tasks,
         partitions,
@@ -218,6 +224,27 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         error: error.transpose()?,
         beside,
     })
+}
+
+/// Returns the ceiling of a job that has one, with what was spent before its stage and beside its tasks.
+fn capped(job: &JobId, item: &Item, beside: &[Usage]) -> Result<Option<Capped>> {
+    let Some(json) = item.get("cap") else { return Ok(None) };
+    let json = json.as_s().map_or("", String::as_str);
+    let cap = Cap::read(json, &format!("the ceiling of job {job}"))?;
+    let mut spent = Spent::default();
+    let known = match read_binary(item, "spent") {
+        Some(bytes) => {
+            spent.add(&frame::read(bytes, &format!("what job {job} has spent"))?);
+            // It has what splitting took.
+            usize::from(item.contains_key("usage1"))
+        }
+        None => {
+            spent.requests.lambda += 1; // The splitter.
+            0
+        }
+    };
+    beside.iter().skip(known).for_each(|usage| spent.add(usage));
+    Ok(Some(Capped { cap, spent }))
 }
 
 #[cfg(test)]
@@ -258,6 +285,8 @@ mod tests {
             "usage4",
             "published",
             "writes_output",
+            "cap",
+            "spent",
         ];
         let values = [
             text(""),

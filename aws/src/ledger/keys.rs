@@ -140,6 +140,16 @@ pub(super) fn done_name(task: TaskIdx, piece: Piece) -> String {
     format!("t{}.{}", task.0, piece.0)
 }
 
+/// Returns the name of the attribute by which a group's item says that a task has a further try.
+pub(super) fn further_name(task: TaskIdx, piece: Piece, number: u16) -> String {
+    format!("x{}.{}.{number}", task.0, piece.0)
+}
+
+/// Returns whether an attribute of a group's item has such a name.
+pub(super) fn is_further(name: &str) -> bool {
+    name.strip_prefix('x').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 pub(super) fn group_of(task: TaskIdx) -> u32 {
     task.0 / TASKS_PER_GROUP
 }
@@ -190,7 +200,9 @@ mod tests {
             "job#j-1#progress | 000070",
         ];
         assert_eq!(shown, expected);
-        assert_eq!(done_name(task, piece), "t70.3");
+        assert_eq!((done_name(task, piece), further_name(task, piece, 2)), ("t70.3".into(), "x70.3.2".into()));
+        let further = ["x70.3.2", "t70.3", "ttl", "pk", "x", "xs"].map(is_further);
+        assert_eq!(further, [true, false, false, false, false, false]);
     }
 
     #[test]

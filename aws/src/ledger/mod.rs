@@ -2,10 +2,10 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`: what was spent outside of tasks |
+//! | `job#<job>` | `job` | phase, times, plan, shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`: what was spent outside of tasks; of a job with a ceiling, `cap` and `spent` |
 //! | `job#<job>` | `split#<number>` | a try of splitting, with the attributes of a `try#…` item below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of complete groups |
-//! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record |
+//! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record; of a job with a ceiling, `x<task>.<piece>.<number>` for each further try |
 //! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when the try was sent, when it started, by which execution (`run`) and on which function, its last sign of life, when it failed and why |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run; for a batch of calls, item `n` of its results, with the group in place of the partition |
@@ -24,6 +24,7 @@
 //! | `phases` | how a job moves from phase to phase, and who has the turn |
 //! | `tries` | tries: claimed, started, alive, failed |
 //! | `commits` | which attempt of a piece counts, and whether a stage is complete |
+//! | `spent` | what a job with a ceiling has spent |
 //! | `runs` | small runs, and the indexes of large ones |
 //!
 //! **Time.** All times here are the services' ([`crate::Clock`]), whichever machine wrote them.
@@ -37,6 +38,7 @@ mod keys;
 mod phases;
 mod request;
 mod runs;
+mod spent;
 mod table;
 mod tries;
 
@@ -51,6 +53,7 @@ pub use phases::Planned;
 pub(crate) use request::Updated;
 pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf};
 pub use runs::{InlineRun, ObjectRuns};
+pub use spent::commits;
 pub use tries::{Run, Says, Started};
 
 use crate::clock::Clock;

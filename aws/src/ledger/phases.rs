@@ -85,12 +85,23 @@ impl Ledger {
         planning.done().await
     }
 
-    /// Moves a job from mapping to reducing, or, if it writes no output, from its last stage to success. Records what a
-    /// function spent on that outside of its own task. Returns whether this call did it.
+    /// Moves a job from mapping to reducing. Records what a function spent on that outside of its own task, and, for a job with
+    /// a ceiling, what the job has spent. Returns whether this call did it.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn proceed(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
+    pub async fn reduce(&self, job: &JobId, usage: Option<&Usage>, spent: Option<&Usage>) -> Result<bool> {
+        let to = Phase::Reducing;
+        self.moving(job, &[Phase::Mapping], to).spent(usage_beside(to), usage)?.spent("spent", spent)?.done().await
+    }
+
+    /// Moves a job that writes no output from its last stage to success. Records what a function spent on that outside of its
+    /// own task. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn succeed(&self, job: &JobId, from: Phase, usage: Option<&Usage>) -> Result<bool> {
+        let to = Phase::Succeeded;
         self.moving(job, &[from], to).spent(usage_beside(to), usage)?.done().await
     }
 

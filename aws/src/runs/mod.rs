@@ -6,6 +6,9 @@
 //!                                  ╲─▶ Object   one object in S3 ───┴──open──▶ reducer, driver
 //! ```
 //!
+//! When a job has succeeded, its runs in S3 are removed ([`Conductor::leave_no_runs`]), as keeping them costs; unless the spec says that
+//! they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
+//!
 //! [`kinglet_core::placement`] decides where the results of an attempt lie, all of them in one place, and the record of its
 //! commit names that place ([`Placement`]). Nothing here is found by searching: the reader knows the committed attempt, whose
 //! id is in every key.
@@ -37,6 +40,7 @@ use kinglet_core::{Code, Error, Result};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 /// All places. Those that can tell that something is not there come before the one that assumes it is.
 static PLACES: &[&dyn Place] = &[&inline::Inline, &object::Object];
@@ -70,6 +74,10 @@ trait Place: Sync {
         attempt: AttemptId,
         bytes: Vec<u8>,
     ) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes the committed runs, or results of batches, that lie here and that keeping would cost. Returns how many bytes they
+    /// had. Sends no request where there are none.
+    fn remove<'a>(&'a self, store: RunStore<'a>, committed: &'a Committed<MapRecord>) -> BoxFuture<'a, Result<u64>>;
 
     /// Reads what a reduce function returned; `None` if it does not lie here.
     fn read_reduced<'a>(&'a self, store: RunStore<'a>, attempt: AttemptId) -> BoxFuture<'a, Result<Option<Bytes>>>;
@@ -132,7 +140,30 @@ impl Conductor {
     pub fn runs<'a>(&'a self, job: &'a JobId) -> RunStore<'a> {
         RunStore { conductor: self, job }
     }
+
+    /// Removes the runs of a job that has just succeeded. The job's end does not wait for that, nor does it depend on it: what
+    /// stays goes when the job is cleaned, or with the stack's rules. A function does it before it returns, as it may be
+    /// frozen then. A driver does it beside, as its caller waits for the job.
+    pub(crate) async fn leave_no_runs(&self, job: &JobId, committed: Committed<MapRecord>) {
+        let (conductor, job) = (self.clone(), job.clone());
+        let removing = async move {
+            match tokio::time::timeout(REMOVE_MAX, conductor.runs(&job).remove(&committed)).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(bytes)) => tracing::debug!(%job, bytes, "the runs are removed"),
+                Ok(Err(error)) => tracing::warn!(%job, %error, "removing the runs of a job that has succeeded"),
+                Err(_) => tracing::warn!(%job, "removing the runs of a job that has succeeded takes too long"),
+            }
+        };
+        if self.in_function {
+            removing.await;
+        } else {
+            tokio::spawn(removing);
+        }
+    }
 }
+
+/// The longest that a process removes runs when a job has succeeded: 100,000 of them are 100 requests.
+const REMOVE_MAX: Duration = Duration::from_secs(60);
 
 impl RunStore<'_> {
     /// Writes an attempt's runs. If `inline_bytes_max` is given, they lie inline when they hold at most that many bytes
@@ -212,6 +243,21 @@ impl RunStore<'_> {
             return Err(Error::new(Code::ResultsMissing, message));
         }
         Ok(results)
+    }
+
+    /// Removes what a job that has succeeded does not need any more of its committed runs. Returns how many bytes that was.
+    ///
+    /// Nothing else of the job is touched, and nothing is searched: what attempts have left that did not commit is cleaned like
+    /// all else that the job has left, or expires.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
+    async fn remove(self, committed: &Committed<MapRecord>) -> Result<u64> {
+        let mut removed = 0;
+        for place in PLACES {
+            removed += place.remove(self, committed).await?;
+        }
+        Ok(removed)
     }
 
     /// Writes what a reduce function returned.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::Result;
-use kinglet_core::ids::{AttemptId, JobId, Partition};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
 use std::sync::Arc;
 
@@ -70,6 +70,20 @@ impl Place for Object {
             }
             Ok(found)
         })
+    }
+
+    fn remove<'a>(&'a self, store: RunStore<'a>, committed: &'a Committed<MapRecord>) -> BoxFuture<'a, Result<u64>> {
+        let (mut keys, mut bytes) = (Vec::new(), 0);
+        for (task, pieces) in (0..).map(TaskIdx).zip(committed) {
+            for (piece, record) in (0..).map(Piece).zip(pieces) {
+                if record.placement == Placement::Object {
+                    keys.push(runs_key(store.job, MapAttempt { task, piece, attempt: record.attempt }));
+                    bytes += record.run_bytes;
+                }
+            }
+        }
+        let (objects, bucket) = (&store.conductor.objects, &store.conductor.stack.work_bucket);
+        Box::pin(async move { objects.delete(bucket, &keys).await.map(|()| bytes) })
     }
 
     fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {

@@ -60,7 +60,7 @@ pub struct Usd {
     pub dynamodb: Range,
     /// S3: requests.
     pub s3: Range,
-    /// S3: the runs in the work bucket until they expire, 7 days after the job.
+    /// S3: the runs in the work bucket while the job runs, and, if they are kept, until they expire 7 days after it.
     pub storage: Range,
     /// The sum.
     pub total: Range,
@@ -81,6 +81,8 @@ pub struct Shape {
     pub inline_bytes_max: Option<u64>,
     /// In how many stages pairs travel.
     pub stages: Stages,
+    /// Whether the runs in S3 stay when the job has succeeded.
+    pub keep_runs: bool,
 }
 
 /// In how many stages pairs travel from mappers to reducers.
@@ -116,7 +118,8 @@ const SENT_AT_ONCE: f64 = 64.0;
 /// Keys in one page of a listing.
 const PAGE_KEYS: f64 = 1_000.0;
 
-/// A month, in seconds.
+/// An hour and a month, in seconds.
+const HOUR_S: f64 = 3_600.0;
 const MONTH_S: f64 = 30.0 * 24.0 * 3_600.0;
 
 /// Predicts what a job of this shape takes and costs.
@@ -176,8 +179,9 @@ struct Point {
     read_units: f64,
     lambda: f64,
     run_bytes: f64,
-    /// Of these, what lies in S3 when the job has ended.
+    /// Of these, and of what combiners make of them, what lies in S3, and for how long.
     stored_bytes: f64,
+    stored_s: f64,
     output_bytes: f64,
     map_task_s: f64,
     reduce_task_s: f64,
@@ -207,7 +211,7 @@ impl Point {
         let lambda = self.gb_seconds * prices.lambda_gb_second + self.lambda * prices.lambda_request;
         let dynamodb = self.write_units * prices.dynamodb_write_unit + self.read_units * prices.dynamodb_read_unit;
         let s3 = self.s3_put * prices.s3_put + self.s3_get * prices.s3_get;
-        let storage = self.stored_bytes / 1e9 * prices.s3_gb_month * JOB_KEPT_S as f64 / MONTH_S;
+        let storage = self.stored_bytes / 1e9 * prices.s3_gb_month * self.stored_s / MONTH_S;
         Bill { lambda, dynamodb, s3, storage, total: lambda + dynamodb + s3 + storage }
     }
 
@@ -234,7 +238,10 @@ impl Point {
             map_groups * units(map_group_bytes(), 4_096.0) + reduce_groups * units(reduce_group_bytes(), 4_096.0);
         point.read_units += 2.0 * records;
         point.s3_put += partitions;
+        let kept_s = if shape.keep_runs { JOB_KEPT_S as f64 } else { 0.0 };
         point.seconds += (partitions / UPLOADS_COMPLETED_AT_ONCE as f64).ceil() * 2.0 * rates.s3_s + 8.0 * rates.s3_s;
+        // Storage is billed by the hour; removing the runs takes requests that are free.
+        point.stored_s = ((point.seconds + kept_s) / HOUR_S).ceil() * HOUR_S;
         // The driver that waits for all this.
         let counted = map_groups * units(map_group_bytes(), 4_096.0);
         point.read_units += point.seconds * (rates.polls_a_second + rates.counts_a_second * counted);

@@ -40,6 +40,8 @@ pub struct Wanted {
     pub inline_bytes_max: Option<u64>,
     /// What the job may cost and take.
     pub ceiling: Ceiling,
+    /// Whether the runs in S3 stay when the job has succeeded.
+    pub keep_runs: bool,
 }
 
 /// A job's plan: how it is cut, and what that is predicted to take and to cost.
@@ -102,8 +104,8 @@ const MEMORIES_MB: [u32; 4] = [512, 1_024, crate::budget::MEMORY_MB, 3_008];
 impl Wanted {
     /// Returns what a job's options fix.
     pub fn of(options: &OptionsSpec) -> Self {
-        let OptionsSpec { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, .. } = *options;
-        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling }
+        let OptionsSpec { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, .. } = *options;
+        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs }
     }
 }
 
@@ -246,9 +248,9 @@ fn product(usd: f64, seconds: f64) -> f64 {
 }
 
 fn shape(cut: Cut, objects: usize, partitions: u32, wanted: &Wanted) -> Shape {
-    let Wanted { concurrency, inline_bytes_max, .. } = *wanted;
+    let Wanted { concurrency, inline_bytes_max, keep_runs, .. } = *wanted;
     let (objects, concurrency) = (objects as u64, concurrency.max(1));
-    Shape { cut, objects, partitions, concurrency, inline_bytes_max, stages: Stages::One }
+    Shape { cut, objects, partitions, concurrency, inline_bytes_max, stages: Stages::One, keep_runs }
 }
 
 /// Returns whether reducers come to an end: in their time, and with what they merge in several passes within `/tmp`.

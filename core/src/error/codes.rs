@@ -545,6 +545,9 @@ codes! {
         CallsCancelled = "calls-cancelled",
             "More than 50,000 calls of a map were cancelled one by one.",
             "Cancel the whole map with `Calls::cancel`.";
+        CeilingPassed = "ceiling-passed",
+            "The job has spent, or taken, what it may by its ceiling, or a further try of a task could; it was stopped.",
+            "Allow more (`--max-usd`, `--max-seconds`), or give it less to do.";
         JobTooLong = "job-too-long",
             "The job took longer than it may: 24 h, or what it was given.",
             "Give it more time (`--job-timeout`), or less to do.";

@@ -16,11 +16,16 @@
 //! | a try that Lambda has accepted | when a function is free | nothing while other tries run; in an idle stage the *same* try is sent again after [`RESEND_MS`], and after twice as long each further time |
 //! | the process that moved the job into its phase, or took its turn | every few seconds | after [`TURN_MS`] another process takes the turn and goes on where that one stopped |
 //!
+//! **A ceiling holds.** A job with a ceiling starts nothing once it has spent, or taken, what it may, and ends; `spent.rs` says what
+//! counts. A backup that could pass the ceiling is not sent, and a task that needs a further try which could ends the job. A job
+//! whose tasks are all committed is published all the same: that costs a few requests, and what it cost is spent.
+//!
 //! Sending a try again is not another try: of its executions the first to start does the work, and the others see that and
 //! leave. So sending again costs a request but never a second run, and cannot fail a job.
 
 use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::failures::{counts, is_death, is_out_of_memory};
+use super::spent::Room;
 use super::view::{LedgerView, Phase, TaskView, TryView};
 use crate::budget::{STRAGGLER_DONE_PERCENT, STRAGGLER_FACTOR, STRAGGLER_MS_MIN, TIMED_OUT_TRIES_MAX};
 use crate::error::{Code, Error};
@@ -166,7 +171,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     let is_silent = now.since_ms(job.turn_at) >= TURN_MS;
     let take_turn = || vec![Command::TakeTurn { turn: job.turn }];
     let taken_ms = job.phase_at.splitting.map_or(0, |at| now.since_ms(at));
-    match job.phase {
+    let commands = match job.phase {
         Phase::Succeeded | Phase::Failed | Phase::Cancelled => vec![],
         Phase::Publishing | Phase::Undoing if is_silent => take_turn(),
         Phase::Publishing | Phase::Undoing => vec![],
@@ -185,6 +190,14 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
             }
             commands
         }
+    };
+    match (job.phase.stage(), &commands[..]) {
+        // A job that ends anyway ends for its own reason.
+        (None, _) | (_, [Command::Fail(_) | Command::Finish]) => commands,
+        _ => match Room::of(view, now).passed(taken_ms) {
+            Some(passed) => vec![Command::Fail(passed)],
+            None => commands,
+        },
     }
 }
 
@@ -208,9 +221,13 @@ fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     let open = || view.tasks.iter().filter(|task| !task.done);
     stage.is_idle = !open().flat_map(|task| &task.tries).any(|t| stage.runs(t));
     let (mut commands, mut resends) = (Vec::new(), 0);
+    let (mut room, mut is_too_dear) = (Room::of(view, now), false);
     for task in open() {
         match stage.decide(task) {
             Some(Decision::Do(Command::Fail(error))) => return vec![Command::Fail(error)],
+            Some(Decision::Try(command) | Decision::Backup(command)) if room.take() => commands.push(command),
+            Some(Decision::Try(_)) => is_too_dear = true,
+            Some(Decision::Backup(_)) => {}
             Some(Decision::Do(command)) => commands.push(command),
             Some(Decision::SendAgain(command)) if resends < RESENDS_MAX => {
                 resends += 1;
@@ -219,11 +236,15 @@ fn advance_stage(view: &LedgerView, now: Timestamp) -> Vec<Command> {
             Some(Decision::SendAgain(_)) | None => {}
         }
     }
-    commands
+    if is_too_dear { vec![Command::Fail(room.too_little())] } else { commands }
 }
 
 enum Decision {
     Do(Command),
+    /// What it begins is a further try, without which the task cannot go on.
+    Try(Command),
+    /// What it begins is a further try beside one that runs.
+    Backup(Command),
     SendAgain(Command),
 }
 
@@ -270,18 +291,20 @@ impl Stage<'_> {
         };
         if live.is_empty() && !task.tries.is_empty() {
             if batches.is_some() {
-                return Some(Decision::Do(match calls::verdict(self.view, task, &deaths) {
-                    Verdict::Again => invoke(next, 0),
-                    Verdict::Settle(error) => Command::Settle(Settle { of, error }),
-                    Verdict::GiveUp => Command::Fail(given_up(job.phase, task, tried)),
-                }));
+                return Some(match calls::verdict(self.view, task, &deaths) {
+                    Verdict::Again => Decision::Try(invoke(next, 0)),
+                    // The calls that are left of the piece go on at once.
+                    Verdict::Settle(error) if task.calls > 1 => Decision::Try(Command::Settle(Settle { of, error })),
+                    Verdict::Settle(error) => Decision::Do(Command::Settle(Settle { of, error })),
+                    Verdict::GiveUp => Decision::Do(Command::Fail(given_up(job.phase, task, tried))),
+                });
             }
             let timed_out = failures.iter().filter(|f| f.error.is(Code::TimedOut)).count();
             let is_over = tried >= job.tries_max.into() || timed_out >= TIMED_OUT_TRIES_MAX;
-            return Some(Decision::Do(match is_over {
-                true => Command::Fail(given_up(job.phase, task, tried)),
-                false => invoke(next, 0),
-            }));
+            return Some(match is_over {
+                true => Decision::Do(Command::Fail(given_up(job.phase, task, tried))),
+                false => Decision::Try(invoke(next, 0)),
+            });
         }
         if live.iter().all(|t| t.started_at.is_none()) {
             let waiting = live.last();
@@ -296,7 +319,7 @@ impl Stage<'_> {
         let tries_max = job.tries_max.saturating_add(if batches.is_some() { HALVINGS_MAX } else { 0 });
         let ran = live.iter().filter_map(|t| t.started_at).map(|at| self.now.since_ms(at)).max().unwrap_or(0);
         let straggles = self.sibling_ms.is_some_and(|ms| ran > (ms * STRAGGLER_FACTOR).max(STRAGGLER_MS_MIN));
-        (straggles && live.len() == 1 && next < tries_max).then(|| Decision::Do(invoke(next, 0)))
+        (straggles && live.len() == 1 && next < tries_max).then(|| Decision::Backup(invoke(next, 0)))
     }
 
     /// Returns whether to keep waiting for a try that has not started. `waiting` is `None` for a first try without a trace.

@@ -7,6 +7,9 @@ mod calls;
 #[cfg(test)]
 mod every_order;
 mod failures;
+mod spent;
+#[cfg(test)]
+mod spent_tests;
 mod view;
 
 pub use advance::{
@@ -14,4 +17,5 @@ pub use advance::{
     Relief, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, Settle, TURN_MS, advance,
 };
 pub use calls::{Fewer, calls_after};
+pub use spent::{Capped, STOPPED_MS, Spent};
 pub use view::{CallsView, Failure, InputSize, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView};

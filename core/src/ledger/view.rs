@@ -1,5 +1,6 @@
 //! The ledger as [`super::advance`] sees it.
 
+use super::spent::Capped;
 use crate::error::Error;
 use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
 use crate::wire::record::{Position, Usage};
@@ -67,7 +68,7 @@ impl Phase {
 }
 
 /// A job's own item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JobView {
     /// The phase it is in.
     pub phase: Phase,
@@ -89,6 +90,8 @@ pub struct JobView {
     pub timeout_ms: u64,
     /// How long the job may take in all, in milliseconds.
     pub ms_max: u64,
+    /// Its ceiling, if it has one, and what it has spent.
+    pub capped: Option<Capped>,
     /// The plan that counts, of those that splitters may have written.
     pub plan: Option<String>,
     /// Whether it writes an output, which it then owns.
@@ -171,6 +174,7 @@ impl JobView {
             tries_max: 1,
             timeout_ms: 0,
             ms_max: u64::MAX,
+            capped: None,
             plan: None,
             writes_output: false,
             turn: 0,
@@ -194,7 +198,7 @@ impl CallsView {
 }
 
 /// Everything that [`super::advance`] needs: the job, and the tasks of the stage it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LedgerView {
     /// The job.
     pub job: JobView,

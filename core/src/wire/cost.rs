@@ -1,6 +1,7 @@
 //! What the plan of a job follows from, as it travels in the spec: the splitter, which knows no job, plans by it with
 //! [`crate::cost`].
 
+use crate::error::{Code, Error, Result};
 use crate::prices::{Prices, is_amount};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,43 @@ pub struct Ceiling {
     pub seconds: Option<f64>,
 }
 
+/// The ceiling of a job, and the prices by which what it spends is counted: JSON in the job's item of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cap {
+    /// The ceiling.
+    pub ceiling: Ceiling,
+    /// The prices.
+    pub prices: Prices,
+}
+
+impl Cap {
+    /// Returns the ceiling of a job that runs so, if it has one.
+    pub fn of(ceiling: Ceiling, site: &Site) -> Option<Self> {
+        (ceiling != Ceiling::default()).then(|| Cap { ceiling, prices: site.prices.clone() })
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// Returns `value-encode` when a number has no JSON; those of a checked submission have.
+    pub fn write(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| Error::new(Code::ValueEncode, format!("a ceiling: {e}")))
+    }
+
+    /// Reads it; `name` names it in errors.
+    ///
+    /// # Errors
+    /// Returns `frame-corrupt` when it is damaged: a ceiling that cannot be read must not count as none.
+    pub fn read(json: &str, name: &str) -> Result<Self> {
+        let corrupt = |what: String| Error::new(Code::FrameCorrupt, format!("reading {name}: {what}"));
+        let cap: Cap = serde_json::from_str(json).map_err(|e| corrupt(e.to_string()))?;
+        match cap.ceiling.are_amounts() && cap.prices.are_amounts() {
+            true => Ok(cap),
+            false => Err(corrupt("an amount that is none".to_owned())),
+        }
+    }
+}
+
 impl Ceiling {
     /// Returns whether what it says are amounts.
     pub(super) fn are_amounts(&self) -> bool {
@@ -116,6 +154,22 @@ impl Ceiling {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ceiling_is_read_as_it_was_written_or_refused() {
+        let ceiling = Ceiling { usd: Some(0.25), seconds: None };
+        let cap = Cap::of(ceiling, &Site::embedded(1_769)).unwrap();
+        let written = cap.write().unwrap();
+        assert!(
+            written.starts_with(r#"{"ceiling":{"usd":0.25,"seconds":null},"prices":{"region":"us-east-1""#),
+            "{written}"
+        );
+        assert_eq!(Cap::read(&written, "it").unwrap(), cap);
+        for damaged in ["", "{}", &written[1..], &written.replace("0.25", "-0.25"), &written.replace("0.25", "1e999")] {
+            assert_eq!(Cap::read(damaged, "it").unwrap_err().code(), "frame-corrupt", "{damaged}");
+        }
+        assert_eq!(Cap::of(Ceiling::default(), &Site::embedded(1_769)), None);
+    }
 
     #[test]
     fn what_is_no_number_or_below_zero_is_no_amount() {

@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 6.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 7.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -76,7 +76,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -239,6 +239,8 @@ pub struct OptionsSpec {
     pub ceiling: Ceiling,
     /// How compressed objects of the input are read.
     pub unpack: UnpackSpec,
+    /// Whether the runs in S3 stay when the job has succeeded.
+    pub keep_runs: bool,
 }
 
 /// How compressed objects of the input are read.
@@ -275,6 +277,7 @@ impl OptionsSpec {
             workload: Workload::default(),
             ceiling: Ceiling::default(),
             unpack: UnpackSpec::default(),
+            keep_runs: false,
         }
     }
 }
@@ -310,7 +313,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v6.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v7.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 

@@ -94,7 +94,8 @@ impl Driver {
     /// Does what [`Driver::map`] does, with choices.
     ///
     /// # Errors
-    /// `calls-per-batch` and `calls-at-once` when a choice makes no sense; otherwise as [`Driver::map`].
+    /// `calls-per-batch`, `calls-at-once` and `ceiling` when a choice makes no sense; `prices` when those of the stack's region
+    /// are not known and the map has a ceiling; otherwise as [`Driver::map`].
     pub async fn map_with<M, F: Function<M>>(
         &self,
         function: F,

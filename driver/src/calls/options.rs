@@ -1,7 +1,10 @@
 //! Choices of how calls are made.
 
+use crate::submit::check_ceiling;
 use crate::{Code, Error, Result};
 use kinglet_core::limits::CALLS_AT_ONCE_MAX;
+use kinglet_core::prices::Prices;
+use kinglet_core::wire::cost::{Ceiling, Site};
 use kinglet_core::wire::spec::OptionsSpec;
 
 /// How the calls of a map are made: for [`crate::Driver::map_with`] and [`crate::Driver::map_reduce_with`].
@@ -11,6 +14,8 @@ pub struct CallOptions {
     pub(super) per_batch: Option<usize>,
     pub(super) at_once: Option<usize>,
     pub(super) tries: Option<u16>,
+    pub(super) ceiling: Ceiling,
+    pub(super) prices: Option<Prices>,
 }
 
 impl CallOptions {
@@ -42,11 +47,35 @@ impl CallOptions {
         CallOptions { tries: Some(tries.max(1)), ..self }
     }
 
+    /// Sets what the map may cost, in US dollars. A map that has spent as much, or in which a further try could, ends: calls that
+    /// are still open then fail with `ceiling-passed`. Such a map is one job, so that it can be watched as a whole: how many
+    /// calls a batch has follows from their number, and is not measured.
+    pub fn with_max_usd(self, usd: f64) -> Self {
+        CallOptions { ceiling: Ceiling { usd: Some(usd), ..self.ceiling }, ..self }
+    }
+
+    /// Sets how long the map may take, in seconds; calls that are open then fail with `ceiling-passed`. Such a map is one job, as
+    /// with [`CallOptions::with_max_usd`].
+    pub fn with_max_seconds(self, seconds: f64) -> Self {
+        CallOptions { ceiling: Ceiling { seconds: Some(seconds), ..self.ceiling }, ..self }
+    }
+
+    /// Sets the prices by which what the map spends is counted, where those of the stack's region are not known.
+    pub fn with_prices(self, prices: Prices) -> Self {
+        CallOptions { prices: Some(prices), ..self }
+    }
+
+    /// Returns whether the map has a ceiling.
+    pub(super) fn has_ceiling(&self) -> bool {
+        self.ceiling != Ceiling::default()
+    }
+
     /// Checks the choices.
     ///
     /// # Errors
-    /// `calls-per-batch` or `calls-at-once` when a choice makes no sense.
+    /// `calls-per-batch` or `calls-at-once` when a choice makes no sense; `ceiling` and `prices` when one is no amount.
     pub(super) fn check(&self) -> Result<()> {
+        check_ceiling(self.ceiling, self.prices.as_ref())?;
         if self.per_batch == Some(0) {
             return Err(Error::new(Code::CallsPerBatch, "a batch of 0 calls does nothing")
                 .with_hint("put one call or more into a batch, or leave the choice to Kinglet"));
@@ -62,8 +91,11 @@ impl CallOptions {
         self.at_once.and_then(|calls| u16::try_from(calls).ok())
     }
 
-    pub(super) fn for_job(&self, concurrency: u32) -> OptionsSpec {
+    /// Returns the choices as workers read them. `site` is asked only for a map with a ceiling.
+    pub(super) fn for_job(&self, concurrency: u32, site: impl FnOnce() -> Result<Site>) -> Result<OptionsSpec> {
         let defaults = OptionsSpec::for_concurrency(concurrency);
-        OptionsSpec { tries_max: self.tries.unwrap_or(defaults.tries_max), ..defaults }
+        let site = if self.has_ceiling() { site()? } else { defaults.site };
+        let tries_max = self.tries.unwrap_or(defaults.tries_max);
+        Ok(OptionsSpec { tries_max, ceiling: self.ceiling, site, ..defaults })
     }
 }

@@ -59,6 +59,8 @@ pub(super) async fn map<I: Value, O: Value>(
     options.check()?;
     let (local, concurrency) = (shared.is_local(), shared.concurrency().await as usize);
     let probes = match options.per_batch {
+        // What two jobs spend together, neither of them would know.
+        None if options.has_ceiling() => 0,
         None if inputs.len() >= PROBE_WORTH => concurrency.clamp(1, PROBE_CALLS_MAX).min(inputs.len() / 8),
         _ => 0,
     };
@@ -67,7 +69,8 @@ pub(super) async fn map<I: Value, O: Value>(
     let (first, rest) = (encode(first, 0)?, encode(rest, probes)?);
     let state = State::new(shared, &function.name, inputs.len(), false);
     drop(inputs);
-    let mut per_batch = options.per_batch.unwrap_or(1);
+    let evenly = if options.has_ceiling() { spread(rest.count(), concurrency) } else { 1 };
+    let mut per_batch = options.per_batch.unwrap_or(evenly);
     if probes > 0 {
         let wave = Wave { writer: first, first_call: 0, per_batch: 1 };
         all_or_none(&state, send(shared, &state, &function, Then::Collect, wave, options)).await?;
@@ -123,13 +126,18 @@ pub(super) async fn map_reduce<I: Value, O: Value>(
         return Err(no_inputs(&function));
     }
     options.check()?;
-    let batches = (shared.concurrency().await as usize).max(1) * WAVES as usize;
-    let per_batch = options.per_batch.unwrap_or_else(|| inputs.len().div_ceil(batches).min(BATCH_CALLS_MAX));
+    let concurrency = shared.concurrency().await as usize;
+    let per_batch = options.per_batch.unwrap_or_else(|| spread(inputs.len(), concurrency));
     let wave = Wave { writer: encode(&inputs, 0)?, first_call: 0, per_batch };
     let state = State::new(shared, &reducer.name, 1, true);
     all_or_none(&state, send(shared, &state, &function, Then::Reduce(reducer), wave, options)).await?;
     follow(shared, &state);
     Ok(CallFuture::new(state, 0))
+}
+
+/// Returns how many calls to put into a batch where that is not measured: each function gets a few batches.
+fn spread(calls: usize, concurrency: usize) -> usize {
+    calls.div_ceil(concurrency.max(1) * WAVES as usize).min(BATCH_CALLS_MAX)
 }
 
 /// Ends the whole map if a part of it could not be sent, as nobody gets its futures.
@@ -178,7 +186,7 @@ async fn send(
             shown: "(calls)".to_owned(),
             overwrite: false,
         },
-        options: options.for_job(concurrency),
+        options: options.for_job(concurrency, || shared.place.site(options.prices.clone()))?,
         program,
         submitted_at: now,
         calls: Some(CallsSpec { function: function.clone(), then, per_task, at_once: options.at_once() }),

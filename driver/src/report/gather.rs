@@ -3,10 +3,11 @@
 use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 use crate::Forecast;
 use kinglet_aws::Conductor;
-use kinglet_aws::ledger::{Committed, Record};
+use kinglet_aws::ledger::{self, Committed, Record};
 use kinglet_core::Result;
+use kinglet_core::budget::STRAGGLER_MS_MIN;
 use kinglet_core::cost::{Cut, Plan, Wanted};
-use kinglet_core::ids::{JobId, Stage};
+use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
@@ -27,6 +28,7 @@ pub(crate) async fn report(
     let mut requests = Requests::counted(conductor.clients.meter.since(before));
     requests += commits(&maps)?;
     requests += commits(&reduces)?;
+    let overtaken = overtaken(conductor, job, view, &maps, &reduces).await?;
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
     let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
@@ -35,19 +37,13 @@ pub(crate) async fn report(
     let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
     usages().for_each(|usage| requests += Requests::counted(usage.requests));
     // Every attempt was invoked once, by whichever function or program; and so was the splitter.
-    requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries;
-    let mut failed = Vec::new();
-    // Without a retry there is nothing to find, and a large job has many groups to search.
-    if retries > 0 {
-        for (stage, tasks) in [(Stage::Map, view.map_tasks), (Stage::Reduce, view.partitions)] {
-            failed.extend(conductor.ledger.failed_tries(job, stage, tasks).await?);
-        }
-    }
+    requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries.max(overtaken.len() as u64);
     // What the prediction is made of is read after all requests are counted.
     let predicted = predicted(conductor, job, spec, view).await;
-    let gb_seconds = usages().chain(&failed).map(Usage::gb_seconds).sum();
-    let mut runs = RunPlaces::default();
+    let gb_seconds = usages().chain(&overtaken).map(Usage::gb_seconds).sum();
+    let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
     for record in &maps {
+        in_s3 += if record.placement == Placement::Object { record.run_bytes } else { 0 };
         *match record.placement {
             Placement::Inline => &mut runs.inline,
             Placement::Object => &mut runs.object,
@@ -73,6 +69,7 @@ pub(crate) async fn report(
         pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
         shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
         runs,
+        removed_bytes: if spec.options.keep_runs { 0 } else { in_s3 },
         spills: maps.iter().map(|r| r.spills).sum(),
         records_out: reduces.iter().map(|r| r.records_out).sum(),
         bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),
@@ -109,22 +106,36 @@ async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &Jo
     Some(planned.forecast)
 }
 
-/// About the bytes of a group's item without its records, and of a record's attribute without the record: keys, names, the
-/// time to live.
-const ITEM_BYTES: u64 = 100;
-const NAME_BYTES: u64 = 10;
+/// Returns what the tries took that did not commit. Where no task was tried again, and none ran for so long that a backup may have
+/// been sent, there are none to be found, and a large job has many groups to search.
+async fn overtaken(
+    conductor: &Conductor,
+    job: &JobId,
+    view: &JobView,
+    maps: &Committed<MapRecord>,
+    reduces: &Committed<ReduceRecord>,
+) -> Result<Vec<Usage>> {
+    let ledger = &conductor.ledger;
+    let mut found = Vec::new();
+    if may_have_others(maps) {
+        found = ledger.overtaken(job, view, maps).await?;
+    }
+    if may_have_others(reduces) {
+        found.extend(ledger.overtaken(job, view, reduces).await?);
+    }
+    Ok(found)
+}
 
-/// Returns what the commits themselves took, which no attempt can have counted: a write each, of the group's item as it has
-/// grown.
+fn may_have_others<R: Record>(committed: &Committed<R>) -> bool {
+    committed.iter().flatten().any(|record| record.attempt().number > 0 || record.usage().ran_ms > STRAGGLER_MS_MIN)
+}
+
+/// Returns what the commits themselves took.
 fn commits<R: Record>(tasks: &Committed<R>) -> Result<Requests> {
     let mut requests = Requests::default();
     for group in tasks.chunks(TASKS_PER_GROUP as usize) {
-        let mut item_bytes = ITEM_BYTES;
-        for record in group.iter().flatten() {
-            item_bytes += frame::write(record)?.len() as u64 + NAME_BYTES;
-            requests.dynamodb += 1;
-            requests.write_milliunits += item_bytes.div_ceil(1_024) * 1_000;
-        }
+        let bytes = group.iter().flatten().map(|record| frame::write(record).map(|bytes| bytes.len()));
+        requests += Requests::counted(ledger::commits(bytes.collect::<Result<Vec<_>>>()?.into_iter()));
     }
     Ok(requests)
 }

@@ -44,6 +44,9 @@ pub struct Report {
     /// Where the runs of the map attempts lay.
     #[serde(rename = "runs_inline_object_empty")]
     pub runs: RunPlaces,
+    /// Bytes of the runs that lay in S3 and are removed as the job ends; none if they are kept.
+    #[serde(default)]
+    pub removed_bytes: u64,
     /// How often a mapper's tables were full and were spilled.
     pub spills: u64,
     /// Records written.
@@ -70,8 +73,8 @@ pub struct Report {
     /// phase to phase and published it, and of this driver since the submission. Of failed attempts only the invocations are
     /// counted, and of the schedule's checks each minute nothing.
     pub requests: Requests,
-    /// Function time times memory, in GB-seconds: of the splitter, of the committed attempts, and of those that failed after
-    /// they had started.
+    /// Function time times memory, in GB-seconds: of the splitter, of the committed attempts, and of those that started and did
+    /// not commit, as they failed, were lost, or were overtaken by another.
     pub gb_seconds: f64,
     /// What that costs on AWS, in US dollars: by the prices of the stack's region and architecture, as far as they are known,
     /// or else of us-east-1 and x86_64.
@@ -176,6 +179,11 @@ impl Requests {
             counted;
         Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again }
     }
+
+    fn as_counted(self) -> record::Requests {
+        let Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again } = self;
+        record::Requests { s3_put, s3_get, s3_delete, dynamodb, write_milliunits, read_milliunits, lambda, again }
+    }
 }
 
 impl Spread {
@@ -205,11 +213,8 @@ pub struct Cost {
 impl Cost {
     /// Returns the cost of this function time and these requests.
     pub(crate) fn of(gb_seconds: f64, requests: &Requests, prices: &Prices) -> Self {
-        let lambda = gb_seconds * prices.lambda_gb_second + requests.lambda as f64 * prices.lambda_request;
-        let dynamodb = requests.write_milliunits as f64 / 1e3 * prices.dynamodb_write_unit
-            + requests.read_milliunits as f64 / 1e3 * prices.dynamodb_read_unit;
-        let s3 = requests.s3_put as f64 * prices.s3_put + requests.s3_get as f64 * prices.s3_get;
-        Cost { lambda, dynamodb, s3, total: lambda + dynamodb + s3 }
+        let bill = prices.bill(gb_seconds, &requests.as_counted());
+        Cost { lambda: bill.lambda, dynamodb: bill.dynamodb, s3: bill.s3, total: bill.total() }
     }
 }
 
@@ -231,6 +236,9 @@ impl fmt::Display for Report {
         writeln!(f, "shuffled   {shuffled} pairs of {emitted} emitted, {held}")?;
         let spills = self.spills;
         writeln!(f, "           map outputs: {inline} in DynamoDB, {object} in S3, {empty} empty; {spills} spills")?;
+        if self.removed_bytes > 0 {
+            writeln!(f, "           those in S3, {}, are removed", bytes(self.removed_bytes))?;
+        }
         writeln!(f, "written    {} records, {}", count(self.records_out), bytes(self.bytes_out))?;
         writeln!(f, "tasks      {} map, {} reduce, {} retries", self.map_tasks, self.reduce_tasks, self.retries)?;
         let (put, get, dynamodb) = (count(requests.s3_put), count(requests.s3_get), count(requests.dynamodb));

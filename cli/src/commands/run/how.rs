@@ -77,11 +77,15 @@ pub(crate) struct How {
     #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: Option<u32>,
 
+    /// Keep the runs in S3 when the job has succeeded; else they are removed then
+    #[arg(long, help_heading = "Job")]
+    pub(crate) keep_runs: bool,
+
     /// How long the job may take in all, in seconds, waiting for functions included; then it fails [default: 86400, a day]
     #[arg(long, value_name = "S", help_heading = "Job", value_parser = clap::value_parser!(u64).range(1..=518_400))]
     pub(crate) job_timeout: Option<u64>,
 
-    /// What the job may cost, in US dollars; it is refused if it is likely to cost more
+    /// What the job may cost, in US dollars; it is refused if it is likely to cost more, and fails once it could
     #[arg(long, value_name = "USD", help_heading = "Job")]
     pub(crate) max_usd: Option<f64>,
 
@@ -146,6 +150,9 @@ pub(crate) fn submit(mut submit: Submit, how: &How) -> Result<Submit> {
     }
     if let Some(file) = &how.prices {
         submit = submit.with_prices(prices(file)?);
+    }
+    if how.keep_runs {
+        submit = submit.with_runs_kept();
     }
     Ok(if how.overwrite { submit.with_overwrite() } else { submit })
 }

@@ -4,7 +4,7 @@ use super::super::calls::HALVINGS_MAX;
 use super::super::{Command, Phase, SILENCE_MS, SPLIT_SILENCE_MS};
 use super::happens::Step;
 use super::rules::Comes;
-use super::world::{Job, Task, Try, World};
+use super::world::{Age, Job, Task, Try, World};
 use crate::budget::{ALONE_TRIES_MAX, TIMED_OUT_TRIES_MAX};
 use crate::error::{Code, Error};
 use crate::ledger::failures::is_death;
@@ -40,7 +40,32 @@ pub(super) fn of_world(world: &World, job: &Job, commands: &[Command]) -> Broken
         world.tasks(stage).iter().filter(|task| !task.done).try_for_each(|task| tries(world, job, stage, task))?;
     }
     commands.iter().try_for_each(|command| decision(world, job, command))?;
+    ceiling(world, job, commands)?;
     overdue(world, job, commands)
+}
+
+/// A job that has spent what it may begins nothing any more, and ends. Far below its ceiling, it does what it would do without.
+fn ceiling(world: &World, job: &Job, commands: &[Command]) -> Broken {
+    let Some(most) = job.spent_max else {
+        let below = world.commands_below(job, 1e12);
+        return law(below == commands, || format!("with a ceiling, it would do {below:?}"));
+    };
+    if world.stage().is_some() && world.known_spent(job) >= most {
+        let ends = matches!(commands, [Command::Fail(_) | Command::Finish]);
+        law(ends, || format!("it has spent what it may, and goes on: {commands:?}"))?;
+    }
+    let begins = |c: &&Command| matches!(c, Command::Invoke(i) if i.number > 0 && i.sends == 0);
+    let further = commands.iter().filter(begins).count() as u64;
+    let at_most = least_after(world, job, further);
+    law(further == 0 || at_most < most, || format!("after {further} further tries, it could have spent {at_most} ms"))
+}
+
+/// What a job will have spent at least, if so many further tries, and those under way, take as long as the longest of the stage.
+fn least_after(world: &World, job: &Job, further: u64) -> Age {
+    let ran = |t: &Try| t.started.unwrap_or(0).min(job.timeout_ms);
+    let longest = world.open_tries().map(ran).fold(world.dearest, Age::max);
+    let under_way = world.open_tries().filter(|t| t.number > 0 && t.failed.is_none());
+    world.known_spent(job) + under_way.map(|t| longest - ran(t)).sum::<Age>() + further * longest
 }
 
 /// Checks that nothing is left undone that is due.
@@ -151,6 +176,12 @@ fn is_due(world: &World, job: &Job, error: &Error) -> bool {
         return job.ms_max.is_some_and(|most| world.age > most);
     }
     let Some(stage) = world.stage() else { return false };
+    if error.is(Code::CeilingPassed) {
+        let needs_one = |task: &Task| !task.done && !task.tries.is_empty() && task.tries.iter().all(|t| t.hurt);
+        let needs = world.tasks(stage).iter().filter(|task| needs_one(task)).count() as u64;
+        let is_spent = |most| world.known_spent(job) >= most || needs > 0 && least_after(world, job, needs) >= most;
+        return job.spent_max.is_some_and(is_spent);
+    }
     let is_batch = job.calls > 0 && stage == 1;
     let open = world.tasks(stage).iter().zip(0..).filter(|(task, _)| !task.done);
     let is_reason = |(task, n): (&Task, u8)| {

@@ -42,6 +42,7 @@ const JOB: Job = Job {
     calls: 0,
     kills: &[],
     killed_by: None,
+    spent_max: None,
 };
 
 /// Three calls in one batch.
@@ -104,6 +105,22 @@ fn tries_that_are_used_up() {
     check(Job { name: "a straggler's one try", maps: 4, done: 3, tries_max: 1, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "pieces", short: true, fails: ALL, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "a deadline", ms_max: Some(100_000), faults: 1, fails: &[], ..JOB }, &[Succeeded, Failed]);
+}
+
+/// A job with a ceiling ends at it, and does not begin what could pass it.
+#[test]
+fn ceilings() {
+    let fails = &[Code::Crashed, Code::TimedOut];
+    // A task that stands still is lost after more than two minutes; the ceiling ends the job before, or leaves no room for more.
+    let job = Job { spent_max: Some(100_000), fails, ..JOB };
+    check(Job { name: "a low ceiling", from: Phase::Splitting, faults: 1, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "a ceiling", cancel: true, ..job }, &[Succeeded, Failed, Cancelled]);
+    check(Job { name: "room for one more", spent_max: Some(300_000), tries_max: 3, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "two below a ceiling", maps: 2, faults: 1, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "a straggler below one", maps: 4, done: 3, faults: 1, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "late below a ceiling", late: true, faults: 1, ..job }, &[Succeeded, Failed]);
+    let calls = Job { spent_max: Some(100_000), kills: &[1], killed_by: Some(Code::TimedOut), ..CALLS };
+    check(Job { name: "calls below a ceiling", ..calls }, &[Succeeded, Failed]);
 }
 
 /// A call that kills its worker fails alone, and the others do not.

@@ -3,7 +3,7 @@
 
 use super::super::Command;
 use super::super::{HALF_BYTES_MIN, Invoke, Phase, PieceAt, SILENCE_MS, SPLIT_SILENCE_MS, Settle, calls_after};
-use super::world::{Event, Given, Holder, Job, Run, Task, Which, World};
+use super::world::{Age, Event, Given, Holder, Job, Run, Task, Which, World};
 use crate::error::Code;
 
 /// The bytes of a piece of a map task: enough to be halved.
@@ -100,6 +100,7 @@ impl World {
     /// Moves the job into a phase.
     pub(super) fn move_to(&mut self, phase: Phase) {
         (self.phase, self.turn, self.turn_age, self.sent) = (phase, 1, 0, 0);
+        self.dearest = 0;
         for task in self.maps.iter_mut().chain(&mut self.reduces) {
             task.since = 0;
         }
@@ -174,12 +175,14 @@ impl World {
         let which = run.which;
         if which.stage == 0 {
             if self.phase == Phase::Splitting {
+                self.spend(job, run);
                 self.move_to(Phase::Mapping);
                 self.hold(if commits == Commits::AndDies { Comes::ToTheClaim } else { Comes::Through });
             }
             return;
         }
         let calls = self.calls_of(run);
+        self.spend(job, run);
         let Some(task) = self.task_of(which) else { return };
         let is_short = (run.given.half || commits != Commits::All) && which.stage == 1 && which.piece == 0;
         let calls_max = run.given.calls_max.map(|most| calls_after(which.number.into(), most.into()));
@@ -195,6 +198,16 @@ impl World {
         if !task.done && commits != Commits::AndDies {
             self.events.push(Event { which: Which { piece: which.piece + 1, number: 0, ..which }, given });
         }
+    }
+
+    /// Adds up what the tries of a piece have spent, if the job has a ceiling, as this run is about to commit it.
+    fn spend(&mut self, job: &Job, run: &Run) {
+        let Some(most) = job.spent_max else { return };
+        let Some(task) = self.task_of(run.which) else { return };
+        let overtaken = task.tries.iter().filter(|t| t.number != run.which.number).filter_map(|t| t.started);
+        let overtaken: Age = overtaken.map(|ran| ran.min(job.timeout_ms)).sum();
+        // From the ceiling on, it makes no difference how much it was.
+        (self.spent, self.dearest) = ((self.spent + run.age + overtaken).min(most), self.dearest.max(run.age));
     }
 
     /// Records the failure of a try, if this run of it says so, or, without a run, if nobody has started it.

@@ -30,7 +30,8 @@ impl World {
                 for tried in &mut task.tries {
                     let silence = tried.silence();
                     let lives = alive.lives(stage, n, tried);
-                    [&mut tried.sent, &mut tried.started, &mut tried.alive].into_iter().flatten().for_each(add);
+                    let started = if tried.failed.is_none() { tried.started.as_mut() } else { None };
+                    [tried.sent.as_mut(), started, tried.alive.as_mut()].into_iter().flatten().for_each(add);
                     if let Some(silence) = silence.filter(|silence| lives && silence + ms >= beat_ms) {
                         tried.alive = Some((silence + ms) % beat_ms);
                     }
@@ -57,6 +58,13 @@ impl World {
         }
         job.ms_max.into_iter().for_each(|most| until(self.age, most + 1));
         let Some(stage) = self.stage() else { return next };
+        if let Some(most) = job.spent_max {
+            let running =
+                self.open_tries().filter(|t| t.failed.is_none() && t.started.is_some_and(|ran| ran < job.timeout_ms));
+            let running = running.count() as Age;
+            let left = most.saturating_sub(self.known_spent(job));
+            until(0, if running > 0 { left.div_ceil(running) } else { 0 });
+        }
         let is_straggled = self.tasks(stage).iter().any(|task| task.done);
         for (task, n) in self.tasks(stage).iter().zip(0..).filter(|(task, _)| !task.done) {
             let since = task.since.min(self.turn_age);
@@ -87,6 +95,18 @@ impl World {
         }
         let lasts = |ms: &Age| self.runs.iter().all(|run| run.still || run.age + ms <= job.timeout_ms);
         next.filter(lasts)
+    }
+
+    /// The tries of the stage's open tasks.
+    pub(super) fn open_tries(&self) -> impl Iterator<Item = &Try> {
+        let tasks = self.stage().map_or(&[][..], |stage| self.tasks(stage));
+        tasks.iter().filter(|task| !task.done).flat_map(|task| &task.tries)
+    }
+
+    /// How long the functions of a job with a ceiling have run, as far as the ledger tells.
+    pub(super) fn known_spent(&self, job: &Job) -> Age {
+        let ran = self.open_tries().filter_map(|t| t.started).map(|ran| ran.min(job.timeout_ms));
+        self.spent + ran.sum::<Age>()
     }
 
     /// Whether it matters how long ago the turn's last sign of life was.
@@ -139,7 +159,7 @@ impl World {
                 if is_over || !job.has_backups() {
                     task.ran_ms = 0;
                 }
-                task.tries.iter_mut().for_each(Try::tidy);
+                task.tries.iter_mut().for_each(|tried| tried.tidy(job));
             }
         }
         if !self.is_turn_due() {
@@ -159,9 +179,9 @@ impl Job {
 }
 
 impl Try {
-    fn tidy(&mut self) {
+    fn tidy(&mut self, job: &Job) {
         if self.failed.is_some() {
-            self.started = self.started.map(|_| 0);
+            self.started = self.started.map(|ran| if job.spent_max.is_some() { ran.min(job.timeout_ms) } else { 0 });
             self.alive = None;
         }
         if self.started.is_some() || self.failed.is_some() {

@@ -6,9 +6,11 @@
 use super::super::{
     CallsView, EVENT_AGE_MS_MAX, Failure, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView, advance,
 };
-use super::super::{Command, InputSize};
+use super::super::{Capped, Command, InputSize, Spent};
 use crate::error::{Code, Error};
 use crate::ids::{Piece, Stage, TaskIdx, Timestamp};
+use crate::prices::Prices;
+use crate::wire::cost::{Cap, Ceiling};
 
 /// How long ago something was, in milliseconds.
 pub(super) type Age = u64;
@@ -48,6 +50,8 @@ pub(super) struct Job {
     pub(super) kills: &'static [u8],
     /// How these kill. Without a code, nobody hears of it.
     pub(super) killed_by: Option<Code>,
+    /// How long its functions may run in all, which is what it may spend: they have 1 GB, and a GB-second costs a dollar.
+    pub(super) spent_max: Option<Age>,
 }
 
 /// What the ledger and the world hold.
@@ -77,6 +81,9 @@ pub(super) struct World {
     pub(super) settled: Vec<u8>,
     pub(super) faults_left: u8,
     pub(super) cancelled: bool,
+    /// If it has a ceiling: how long the tries ran that committed or were overtaken, and the longest of the stage that committed.
+    pub(super) spent: Age,
+    pub(super) dearest: Age,
 }
 
 /// A task in the ledger.
@@ -99,6 +106,7 @@ pub(super) struct Try {
     pub(super) sends: u8,
     pub(super) sent: Option<Age>,
     pub(super) accepted: bool,
+    /// How long ago it started. Once it has failed: how long it ran, if the job has a ceiling.
     pub(super) started: Option<Age>,
     pub(super) alive: Option<Age>,
     /// Which of its executions runs it, counted from 1.
@@ -219,6 +227,8 @@ impl World {
             settled: vec![],
             faults_left: job.faults,
             cancelled: false,
+            spent: 0,
+            dearest: 0,
         };
         if job.from == Phase::Splitting {
             world.turn = 0;
@@ -269,6 +279,21 @@ impl World {
         advance(&self.view(job), Timestamp(NOW))
     }
 
+    /// What `advance` would say if the job could spend so many dollars.
+    pub(super) fn commands_below(&self, job: &Job, usd: f64) -> Vec<Command> {
+        let mut view = self.view(job);
+        view.job.capped = Some(self.capped(usd));
+        advance(&view, Timestamp(NOW))
+    }
+
+    fn capped(&self, usd: f64) -> Capped {
+        let seconds = |ms: Age| ms as f64 / 1e3;
+        let (gb_seconds, dearest_gb_s) = (seconds(self.spent), seconds(self.dearest));
+        let prices = Prices { lambda_gb_second: 1.0, lambda_request: 0.0, ..Prices::of_us_east_1("x86_64") };
+        let cap = Cap { ceiling: Ceiling { usd: Some(usd), seconds: None }, prices };
+        Capped { cap, spent: Spent { gb_seconds, dearest_gb_s, ..Spent::default() } }
+    }
+
     /// The ledger as `advance` sees it.
     fn view(&self, job: &Job) -> LedgerView {
         let began = Some(at(self.age));
@@ -282,6 +307,7 @@ impl World {
             tries_max: job.tries_max,
             timeout_ms: job.timeout_ms,
             ms_max: job.ms_max.unwrap_or(u64::MAX),
+            capped: job.spent_max.map(|most| self.capped(most as f64 / 1e3)),
             writes_output: job.partitions > 0,
             turn: self.turn,
             turn_at: at(self.turn_age),
@@ -330,7 +356,7 @@ impl Try {
             accepted: self.accepted,
             started_at: self.started.map(at),
             alive_at: self.alive.map(at),
-            memory_mb: None,
+            memory_mb: self.started.map(|_| 1_024),
             larger: self.larger,
             calls_max: self.calls_max.map(u32::from),
             failed: self.failed.map(|code| Failure { error: Error::new(code, "it failed"), at: at(0) }),
