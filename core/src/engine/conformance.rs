@@ -100,7 +100,7 @@ fn chunks(finds: &Cuts, object: &[u8], from: usize, to: usize, block_bytes: usiz
 mod tests {
     use super::*;
     use crate::wire::items;
-    use crate::{ByteLines, Fixed, HeadedLines, Items, Lines, Located, Words};
+    use crate::{ByteLines, Fixed, HeadedLines, Items, JsonLines, Lines, Located, Words};
     use proptest::prelude::*;
 
     proptest! {
@@ -121,6 +121,8 @@ mod tests {
             check_format(Located(Words), object, &cuts, block_bytes, |word| {
                 (word.record.to_vec(), word.offset, word.object.to_owned())
             });
+            let json: String = values.iter().map(|value| serde_json::to_string(value).unwrap() + "\r\n\n").collect();
+            check_format(JsonLines::<(u8, String)>::default(), json.as_bytes(), &cuts, block_bytes, |value| value);
             let mut writer = items::Writer::new();
             values.iter().for_each(|value| writer.push(value).unwrap());
             check_format(Items::<(u8, String)>::default(), &writer.into_bytes(), &cuts, block_bytes, |value| value);

@@ -150,6 +150,9 @@ codes! {
         RecordCut = "record-cut",
             "An object of records of a fixed length ends within one.",
             "Look whether the object is cut short, and whether its records have the length that the job says.";
+        RecordInvalid = "record-invalid",
+            "A record of the input is not what its format says, or not of the type that the job reads; the message names its object and offset.",
+            "Mend or remove the record, or let the job's type take it.";
         CodecUnknown = "codec-unknown",
             "An object of the input is compressed in a way that is not read here.",
             "Compress it by gzip, zstd, bzip2, LZ4, Snappy or xz, or leave it out; if it is not compressed, say so with `--input-compression none`.";

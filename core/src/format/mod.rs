@@ -9,17 +9,21 @@
 mod batches;
 mod fixed;
 mod items;
+mod json;
 mod lines;
 mod located;
 mod row;
+mod shape;
 mod words;
 
 pub use batches::{Batch, Batches};
 pub use fixed::Fixed;
 pub use items::Items;
+pub use json::JsonLines;
 pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
 pub use row::Row;
+pub use shape::Shape;
 pub use words::Words;
 
 use crate::error::UserResult;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kinglet_core::engine::cut::{Cuts, Cutter, Wants};
 use kinglet_core::wire::items;
 use kinglet_core::{
-    Batches, ByteLines, Extent, Fixed, Format, HeadedLines, Items, Lines, Located, Words, check_format,
+    Batches, ByteLines, Extent, Fixed, Format, HeadedLines, Items, JsonLines, Lines, Located, Words, check_format,
 };
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -38,6 +38,13 @@ pub(crate) fn run(bytes: &[u8]) {
             }
             check_format(Items::<Vec<u8>>::default(), &writer.into_bytes(), &cuts, block_bytes, |value| value);
         }
+        12 => {
+            let json = JsonLines::<serde_json::Value>::default;
+            match is_valid(json(), object) {
+                true => check_format(json(), object, &cuts, block_bytes, |value| value),
+                false => fed(json(), object, &cuts, block_bytes),
+            }
+        }
         _ => {
             let mut sealed = object.to_vec();
             seal::items(&mut sealed);
@@ -46,6 +53,11 @@ pub(crate) fn run(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// Returns whether an object can be read in a format.
+fn is_valid<F: Format>(format: F, object: &[u8]) -> bool {
+    format.for_each(Extent { bytes: object, offset: 0, head: &[], object: "it" }, |_, _| Ok(())).is_ok()
 }
 
 /// Reads an object that may not be valid in its format, split by split: whatever is wrong with it, every byte is handed on at
@@ -88,6 +100,9 @@ pub(crate) fn seeds() -> Vec<Seed> {
     seeds.push(Seed::new("fixed-7", of(8, text)));
     seeds.push(Seed::new("batches", of(9, text)));
     seeds.push(Seed::new("items", of(10, b"\x03abc\x00\x05fives\x20and what is left of the object")));
+    let json = b"\xef\xbb\xbf{\"a\": [1, -2.5e3, \"b\\n\\u00e4\"]}\r\n\n \nnull\n9223372036854775808\n\"c\"";
+    seeds.push(Seed::new("json-lines", of(12, json)));
+    seeds.push(Seed::new("damaged-json-lines", of(12, b"{\"a\": NaN}\n{\"b\"")));
     seeds.push(Seed::new("damaged-items", of(11, golden!("items-v1.bin"))));
     seeds
 }
