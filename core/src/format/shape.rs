@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// A type of records for formats that read through serde, as [`JsonLines`](crate::JsonLines) does.
+/// A type of records for formats that read through serde, as [`JsonLines`](crate::JsonLines) and [`Csv`](crate::Csv) do.
 ///
 /// Every type that serde reads and that owns its data is one, so nothing is to be done for it. A record that borrows from the
 /// input has a lifetime, which a job's `Input` cannot name. A type of its own then stands for it, whichever the lifetime:
