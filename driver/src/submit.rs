@@ -6,7 +6,7 @@ use crate::{Code, Codec, Compression, Error, Result};
 use kinglet_core::limits;
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
-use kinglet_core::wire::spec::{OptionsSpec, UnpackSpec};
+use kinglet_core::wire::spec::{OptionsSpec, Splitting, UnpackSpec};
 use std::time::Duration;
 
 /// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
@@ -35,6 +35,7 @@ pub struct Submit {
     pub(crate) ceiling: Ceiling,
     pub(crate) prices: Option<Prices>,
     pub(crate) unpack: UnpackSpec,
+    pub(crate) splitting: Splitting,
 }
 
 impl Submit {
@@ -62,6 +63,7 @@ impl Submit {
             ceiling: Ceiling::default(),
             prices: None,
             unpack: UnpackSpec::default(),
+            splitting: Splitting::default(),
         }
     }
 
@@ -120,6 +122,12 @@ impl Submit {
     /// exceeds. An object that becomes 256 MiB or less is never refused.
     pub fn with_expansion_max(self, times: u32) -> Self {
         Submit { unpack: UnpackSpec { expansion_max: times.max(1), ..self.unpack }, ..self }
+    }
+
+    /// Reads each object in one split, whatever its size. Large objects are otherwise cut and read by many functions at once. A
+    /// job of quoted rows may need it: where a split begins within a very long quoted field, `split-guess` asks for it.
+    pub fn with_whole_objects(self) -> Self {
+        Submit { splitting: Splitting::Nowhere, ..self }
     }
 
     /// Keeps the runs of a map task in DynamoDB when they have at most this many bytes, and in S3 when they have more. By
@@ -216,6 +224,7 @@ impl Submit {
             workload,
             ceiling: self.ceiling,
             unpack: self.unpack,
+            splitting: self.splitting,
         }
     }
 }
@@ -247,7 +256,8 @@ mod tests {
     fn what_is_said_is_what_workers_read() {
         let submit = Submit::to("out").with_partitions(3).with_split_bytes(10).with_compression(Compression::None);
         let submit = submit.with_input_compression(Codec::Bzip2).with_expansion_max(7);
-        let submit = submit.with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
+        let submit =
+            submit.with_whole_objects().with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
         let want = OptionsSpec {
             split_bytes: Some(10),
             partitions: Some(3),
@@ -259,6 +269,7 @@ mod tests {
             map_ms_max: Some(1),
             ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
             unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
+            splitting: Splitting::Nowhere,
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);

@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 6.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 7.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -76,7 +76,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -239,6 +239,21 @@ pub struct OptionsSpec {
     pub ceiling: Ceiling,
     /// How compressed objects of the input are read.
     pub unpack: UnpackSpec,
+    /// Where objects of the input may be cut.
+    pub splitting: Splitting,
+}
+
+/// Where objects of a job's input may be cut into splits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Splitting {
+    /// Anywhere: whoever reads a split finds its first record.
+    #[default]
+    Anywhere,
+    /// Anywhere, but where a split's first record starts is a guess, which those that read the splits before it prove or
+    /// disprove; see [`crate::format::Framing::Quoted`].
+    Guessed,
+    /// Nowhere: each object is in one split.
+    Nowhere,
 }
 
 /// How compressed objects of the input are read.
@@ -275,6 +290,7 @@ impl OptionsSpec {
             workload: Workload::default(),
             ceiling: Ceiling::default(),
             unpack: UnpackSpec::default(),
+            splitting: Splitting::default(),
         }
     }
 }
@@ -310,7 +326,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v6.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v7.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 

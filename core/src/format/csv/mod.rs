@@ -185,7 +185,10 @@ fn for_each_row<'a>(
 /// Makes the error of a row that is not valid.
 fn invalid(says: impl Into<String>) -> Error {
     Error::new(Code::RecordInvalid, says)
-        .with_hint("mend or remove the row, or say how the input is written: delimiter, quotes, escapes, head")
+        .with_hint(
+            "mend or remove the row, or say how the input is written: delimiter, quotes, escapes, head; if it lies within a \
+             quoted field of more than 1 MiB, read each object in one split (--whole-objects)",
+        )
 }
 
 /// Returns how many fields a line of an object's first row has, if that is valid.
