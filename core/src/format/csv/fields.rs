@@ -1,8 +1,8 @@
 //! Rows as they are: fields of bytes, found when they are asked for.
 
 use super::head::Head;
-use super::record::{self, Fields, Line};
-use super::{CsvDialect, check_count, for_each_row, invalid};
+use super::record::{Fields, Line};
+use super::{CsvDialect, checked, for_each_row};
 use crate::error::{UserError, UserResult};
 use crate::format::{Extent, Format, Framing};
 use std::borrow::Cow;
@@ -127,10 +127,7 @@ impl Format for CsvFields {
             None => None,
         };
         for_each_row(&self.dialect, extent, |at, line| {
-            let counted = record::count(dialect, line)
-                .map_err(|(field, fault)| invalid(format!("field {} {}", field + 1, fault.says(&dialect))));
-            let checked = counted.and_then(|found| check_count(&dialect, found, &head).map(|()| found));
-            let found = checked.map_err(|e| UserError::from(e).at(at))?;
+            let found = checked(dialect, line, &head).map_err(|e| UserError::from(e).at(at))?;
             let count = head.columns.unwrap_or(found);
             each(at, CsvRow { dialect, line, count, chosen: chosen.clone() })
         })

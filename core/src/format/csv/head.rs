@@ -58,11 +58,16 @@ impl Head {
         let mut found = (0..names.len()).filter(|at| names[*at] == name);
         match (found.next(), found.next()) {
             (Some(at), None) => Ok(at),
-            (Some(_), Some(_)) => Err(Error::new(Code::ColumnMissing, format!("{object} has two columns {name:?}"))
-                .with_hint("give one of them another name")),
+            (Some(_), Some(_)) => Err(twice(name, object)),
             (None, _) => Err(missing(name, names, object)),
         }
     }
+}
+
+/// Makes the error of a name that two columns have.
+pub(super) fn twice(name: &str, object: &str) -> Error {
+    Error::new(Code::ColumnMissing, format!("{object} has two columns {name:?}"))
+        .with_hint("give one of them another name")
 }
 
 /// Makes the error of a column that an object does not have.

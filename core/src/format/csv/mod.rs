@@ -31,7 +31,8 @@ pub use fields::{CsvFields, CsvRow};
 use super::{Extent, Format, Framing, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use head::Head;
-use record::{Line, next_line};
+use record::{Fields, Line, next_line};
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use typed::Scratch;
 
@@ -182,6 +183,48 @@ fn for_each_row<'a>(
     Ok(count)
 }
 
+/// Calls `each` for every row of an extent, with where it starts, the names of the columns (`1`, `2`, … where there is no head),
+/// and the fields.
+pub(super) fn for_each_fields<'a>(
+    dialect: CsvDialect,
+    extent: Extent<'a>,
+    mut each: impl FnMut(usize, &[Cow<'a, str>], &mut dyn Iterator<Item = Cow<'a, [u8]>>) -> UserResult,
+) -> UserResult<u64> {
+    let head = Head::of(&dialect, extent)?;
+    let names: Vec<Cow<'a, str>> = match &head.names {
+        Some(names) => names.iter().cloned().map(Cow::Owned).collect(),
+        None => (1..=head.columns.unwrap_or(0)).map(|n| Cow::Owned(n.to_string())).collect(),
+    };
+    if let Some(twice) = (0..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+        return Err(UserError::from(head::twice(&names[twice], extent.object)).at(0));
+    }
+    for_each_row(&dialect, extent, |at, line| {
+        checked(dialect, line, &head).map_err(|e| UserError::from(e).at(at))?;
+        each(at, &names, &mut Fields::of(dialect, line).flatten().chain(std::iter::repeat(Cow::Borrowed(&b""[..]))))
+    })
+}
+
+/// Calls `each` for every row of an extent, with where it starts and the bytes that it is written in.
+#[inline]
+pub(super) fn row_bytes<'a>(
+    dialect: CsvDialect,
+    extent: Extent<'a>,
+    mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+) -> UserResult<u64> {
+    let head = Head::of(&dialect, extent)?;
+    for_each_row(&dialect, extent, |at, line| {
+        checked(dialect, line, &head).map_err(|e| UserError::from(e).at(at))?;
+        each(at, line.bytes)
+    })
+}
+
+/// Checks a row, and returns how many fields it has.
+#[inline]
+fn checked(dialect: CsvDialect, line: Line<'_>, head: &Head) -> Result<usize, Error> {
+    let found = fields_of(dialect, line)?;
+    check_count(&dialect, found, head).map(|()| found)
+}
+
 /// Makes the error of a row that is not valid.
 fn invalid(says: impl Into<String>) -> Error {
     Error::new(Code::RecordInvalid, says)
@@ -191,7 +234,8 @@ fn invalid(says: impl Into<String>) -> Error {
         )
 }
 
-/// Returns how many fields a line of an object's first row has, if that is valid.
+/// Returns how many fields a row has, if they are valid.
+#[inline]
 fn fields_of(dialect: CsvDialect, line: Line<'_>) -> Result<usize, Error> {
     record::count(dialect, line)
         .map_err(|(field, fault)| invalid(format!("field {} {}", field + 1, fault.says(&dialect))))
