@@ -153,6 +153,9 @@ codes! {
         RecordInvalid = "record-invalid",
             "A record of the input is not what its format says, or not of the type that the job reads; the message names its object and offset.",
             "Mend or remove the record, or let the job's type take it.";
+        Regex = "regex",
+            "What rows are to be searched for is no regular expression.",
+            "Mend the pattern; the message says where it goes wrong.";
         SplitGuess = "split-guess",
             "A split was taken to begin outside of quotes, and does not: a quoted field of more than 1 MiB has line feeds in it and no quote next to text. Nothing was published.",
             "Read each object in one split: `--whole-objects` (`Submit::with_whole_objects`).";
