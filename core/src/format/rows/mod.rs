@@ -16,7 +16,7 @@ pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
 use super::{CsvDialect, CsvFields, Extent, Format, Framing, JsonLines, Lines, Shape};
-use crate::error::{Error, UserResult};
+use crate::error::{Code, Error, UserError, UserResult};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -206,7 +206,16 @@ impl Format for RawRows {
             RowFormat::Lines => super::ByteLines.for_each(extent, |at, _| each(at, line(at))),
             RowFormat::JsonLines => {
                 static ANY: std::sync::LazyLock<JsonLines<IgnoredAny>> = std::sync::LazyLock::new(JsonLines::default);
-                ANY.for_each(extent, |at, _| each(at, line(at)))
+                ANY.for_each(extent, |at, _| {
+                    let json = line(at);
+                    // Text that nobody reads is not looked at.
+                    std::str::from_utf8(json).map_err(|e| {
+                        let says = format!("the line is not the JSON that is expected: invalid unicode ({e})");
+                        UserError::from(Error::new(Code::RecordInvalid, says).with_hint("mend or remove the line"))
+                            .at(at)
+                    })?;
+                    each(at, json)
+                })
             }
             RowFormat::Csv(dialect) => row_bytes(dialect, extent, each),
         }
@@ -231,7 +240,7 @@ pub fn first_rows<'a>(
     let enough = "enough";
     let read = format.for_each(extent, |_, row| {
         if rows.len() == limit {
-            return Err(crate::UserError::new(enough));
+            return Err(UserError::new(enough));
         }
         rows.push(row);
         Ok(())
@@ -239,7 +248,7 @@ pub fn first_rows<'a>(
     match read {
         Err(error) if rows.len() < limit => {
             let (at, error) = error.take_place();
-            Err(error.into_error(crate::Code::RecordInvalid).context(format!("reading {}", format.place(extent, at))))
+            Err(error.into_error(Code::RecordInvalid).context(format!("reading {}", format.place(extent, at))))
         }
         _ => Ok(rows),
     }

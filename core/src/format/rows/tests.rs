@@ -65,6 +65,19 @@ fn of_a_part_of_an_object_only_whole_rows_are_read() {
 }
 
 #[test]
+fn raw_rows_are_checked() {
+    let read = |format, bytes| {
+        let read = RawRows(format).for_each(crate::format::extent(bytes), |_, _| Ok(()));
+        read.map_err(|e| e.take_place().0)
+    };
+    assert_eq!(read(RowFormat::JsonLines, b"{\"a\": \"\xff\"}"), Err(0));
+    assert_eq!(read(RowFormat::JsonLines, b"{}\n{\"a\": NaN}"), Err(3));
+    assert_eq!(read(RowFormat::JsonLines, b"{}\n\n[1, \"\xc3\xa4\"]"), Ok(2));
+    assert_eq!(read(csv(), b"a,b\n1,2\n3\n"), Err(8));
+    assert_eq!(read(RowFormat::Lines, b"\xff\n\n"), Ok(2));
+}
+
+#[test]
 fn a_schema_takes_all_rows() {
     let schema = |format: RowFormat, object: &[u8]| {
         let rows = Rows(format);
