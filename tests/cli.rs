@@ -26,7 +26,11 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 22] = [
+    let helps: [(&str, &[&str]); 26] = [
+        ("help-run-count.txt", &["run", "count", "--help"]),
+        ("help-run-grep.txt", &["run", "grep", "--help"]),
+        ("help-run-cat.txt", &["run", "cat", "--help"]),
+        ("help-look.txt", &["look", "--help"]),
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),

@@ -7,6 +7,7 @@
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
+//! | `formats` | CSV and JSON lines have the same rows in all splits, and those that Python reads; rows counted, found, written and looked at; what is not valid is named with its place |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused, or stopped as it reaches it |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
@@ -57,6 +58,7 @@ mod ends;
 mod example;
 mod examples;
 mod faults;
+mod formats;
 mod function_logs;
 mod gate;
 mod hull;

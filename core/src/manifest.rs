@@ -6,7 +6,7 @@ use crate::ids::JobId;
 use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReduceRecord};
-use crate::wire::spec::{InputSpec, JobSpec, part_name};
+use crate::wire::spec::{InputSpec, JobSpec, Splitting, part_name};
 use serde::{Deserialize, Serialize};
 
 /// A job's manifest; see the module.
@@ -108,6 +108,9 @@ pub fn reconcile(
         Ok::<u64, Error>(sum)
     };
     let records = || maps.iter().flatten();
+    if spec.options.splitting == Splitting::Guessed {
+        check_guesses(job, spec, splits, maps)?;
+    }
     same("map tasks planned and committed", splits.len() as u64, maps.len() as u64)?;
     let planned = sum("bytes assigned", &mut splits.iter().map(Split::bytes))?;
     same("bytes listed and assigned", inputs.bytes, planned)?;
@@ -203,6 +206,36 @@ pub fn reconcile(
     })
 }
 
+/// Checks that every split began where the one before it ended. What was guessed of it is then what reading the object from its
+/// start would have shown; see `core/src/format/quotes.rs`.
+///
+/// # Errors
+/// Returns `split-guess`, which names the first split that began elsewhere.
+fn check_guesses(job: &JobId, spec: &JobSpec, splits: &[Split], maps: &[Pieces]) -> Result<()> {
+    let mut ended: Option<(u32, &str, u64)> = None;
+    for (split, pieces) in splits.iter().zip(maps) {
+        let [range] = &split.ranges[..] else { continue };
+        for taken in pieces.iter().filter_map(|record| record.taken) {
+            let before = ended.filter(|(input_idx, key, _)| *input_idx == range.input_idx && *key == range.key);
+            let end = before.map_or(0, |(_, _, end)| end);
+            if end != taken.from {
+                let object = spec.inputs.get(range.input_idx as usize).map(|input| input.shown_key(&range.key));
+                let message = format!(
+                    "reconciling job {job}: the split of {} from byte {} on was taken to begin with the row at byte {}, but the \
+                     row before it ends at byte {end}",
+                    object.as_deref().unwrap_or(&range.key),
+                    range.from,
+                    taken.from,
+                );
+                return Err(Error::new(Code::SplitGuess, message)
+                    .with_hint("read each object in one split: --whole-objects (`Submit::with_whole_objects`)"));
+            }
+            ended = Some((range.input_idx, &range.key, taken.to));
+        }
+    }
+    Ok(())
+}
+
 /// How far an object has been read.
 #[derive(Clone, Copy)]
 struct End<'a> {
@@ -294,6 +327,33 @@ mod tests {
         says(&[vec![map(0, 6, 5)], vec![map(5, 9, 5)]], &[reduce(2)], "the end of one split");
         says(&[vec![map(0, 7, 5)], vec![map(7, 10, 5)]], &[reduce(3)], "pairs written and reduced: 2 is not 3");
         says(&[vec![map(0, 7, 5)]], &[reduce(1)], "map tasks planned and committed");
+    }
+
+    #[test]
+    fn a_guess_that_the_split_before_disproves_names_both_places() {
+        let job: JobId = "id".parse().unwrap();
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let mut spec = spec();
+        for (maps, says) in [
+            (
+                [vec![map(0, 9, 5)], vec![map(6, 10, 5)]],
+                "from byte 5 on was taken to begin with the row at byte 6, but the row before it ends at byte 9",
+            ),
+            ([vec![map(0, 6, 5)], vec![map(9, 10, 5)]], "at byte 9, but the row before it ends at byte 6"),
+        ] {
+            spec.options.splitting = Splitting::Guessed;
+            let error = reconcile(&job, &spec, &inputs, &splits, &maps, &[reduce(2)]).unwrap_err();
+            assert_eq!(error.code(), "split-guess");
+            assert!(error.to_string().contains(says), "{error}");
+            spec.options.splitting = Splitting::Anywhere;
+            assert_eq!(
+                reconcile(&job, &spec, &inputs, &splits, &maps, &[reduce(2)]).unwrap_err().code(),
+                "unreconciled"
+            );
+        }
+        spec.options.splitting = Splitting::Guessed;
+        let right = [vec![map(0, 9, 5)], vec![map(9, 10, 5)]];
+        assert!(reconcile(&job, &spec, &inputs, &splits, &right, &[reduce(2)]).is_ok());
     }
 
     fn range(input_idx: u32, key: &str, from: u64, to: u64) -> ObjectRange {

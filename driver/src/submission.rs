@@ -23,7 +23,7 @@ use kinglet_core::wire::cost::{Ceiling, Workload};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
-use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec};
+use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec, Splitting};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_local::s3::BucketKind;
 use serde::{Deserialize, Serialize};
@@ -105,8 +105,7 @@ impl Driver {
     /// the [program](crate::Program) does not fit the functions; [a service error](crate#errors).
     pub async fn submit<J: Job>(&self, job: &J, mut submit: Submit) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
-        check_reads(job, &submit)?;
-        submit.unpack.whole = job.input().needs_offsets();
+        set_reads(job, &mut submit)?;
         self.start(described, None, submit).await
     }
 
@@ -116,8 +115,8 @@ impl Driver {
     /// # Errors
     /// `prices` when those of the stack's region are not known; `split-bytes` and `partitions` when what `submit` fixes is
     /// impossible; `input-missing`; `local-path` on AWS; [a service error](crate#errors).
-    pub async fn plan<J: Job>(&self, job: &J, submit: Submit) -> Result<Planned> {
-        check_reads(job, &submit)?;
+    pub async fn plan<J: Job>(&self, job: &J, mut submit: Submit) -> Result<Planned> {
+        set_reads(job, &mut submit)?;
         submit.check_ceiling()?;
         let places = Places::resolve(&self.shared, &submit)?;
         let site = self.shared.place.site(submit.prices.clone())?;
@@ -309,9 +308,17 @@ impl Driver {
     }
 }
 
-/// Refuses a submission that does not say what the job reads.
-fn check_reads<J: Job>(job: &J, submit: &Submit) -> Result<()> {
-    if job.input().framing() == Framing::Prefixed {
+/// Says how the input is read by the format of the job, and refuses a submission that does not say what the job reads.
+fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
+    let input = job.input();
+    submit.unpack.whole = input.needs_offsets();
+    submit.splitting = match input.framing() {
+        // What stands next to a quote proves nothing there.
+        Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
+        Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
+        _ => submit.splitting,
+    };
+    if input.framing() == Framing::Prefixed {
         let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
         return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
     }

@@ -6,7 +6,7 @@ use crate::{Code, Codec, Compression, Error, Result};
 use kinglet_core::limits;
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
-use kinglet_core::wire::spec::{OptionsSpec, UnpackSpec};
+use kinglet_core::wire::spec::{OptionsSpec, Splitting, UnpackSpec};
 use std::time::Duration;
 
 /// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
@@ -36,6 +36,7 @@ pub struct Submit {
     pub(crate) prices: Option<Prices>,
     pub(crate) unpack: UnpackSpec,
     keep_runs: bool,
+    pub(crate) splitting: Splitting,
 }
 
 impl Submit {
@@ -64,6 +65,7 @@ impl Submit {
             prices: None,
             unpack: UnpackSpec::default(),
             keep_runs: false,
+            splitting: Splitting::default(),
         }
     }
 
@@ -122,6 +124,12 @@ impl Submit {
     /// exceeds. An object that becomes 256 MiB or less is never refused.
     pub fn with_expansion_max(self, times: u32) -> Self {
         Submit { unpack: UnpackSpec { expansion_max: times.max(1), ..self.unpack }, ..self }
+    }
+
+    /// Reads each object in one split, whatever its size. Large objects are otherwise cut and read by many functions at once. A
+    /// job of quoted rows may need it: where a split begins within a very long quoted field, `split-guess` asks for it.
+    pub fn with_whole_objects(self) -> Self {
+        Submit { splitting: Splitting::Nowhere, ..self }
     }
 
     /// Keeps the runs of a map task in DynamoDB when they have at most this many bytes, and in S3 when they have more. By
@@ -217,6 +225,7 @@ impl Submit {
             ceiling: self.ceiling,
             unpack: self.unpack,
             keep_runs: self.keep_runs,
+            splitting: self.splitting,
         }
     }
 }
@@ -253,7 +262,8 @@ mod tests {
     fn what_is_said_is_what_workers_read() {
         let submit = Submit::to("out").with_partitions(3).with_split_bytes(10).with_compression(Compression::None);
         let submit = submit.with_input_compression(Codec::Bzip2).with_expansion_max(7);
-        let submit = submit.with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
+        let submit =
+            submit.with_whole_objects().with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
         let want = OptionsSpec {
             split_bytes: Some(10),
             partitions: Some(3),
@@ -266,6 +276,7 @@ mod tests {
             ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
             unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
             keep_runs: true,
+            splitting: Splitting::Nowhere,
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);

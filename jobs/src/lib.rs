@@ -7,6 +7,7 @@ mod bench_write;
 mod hull;
 pub mod kernels;
 mod primes;
+mod rows;
 mod word_count;
 
 pub use bench_empty::BenchEmpty;
@@ -15,6 +16,7 @@ pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
 pub use hull::{Column, Hull, PointFormat};
 pub use primes::{Primes, PrimesOf, Stretch, parse_number};
+pub use rows::{Cat, CountRows, Grep, Pattern};
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;
@@ -25,6 +27,9 @@ pub fn registry() -> Registry {
         .job::<WordCount>()
         .job::<Primes>()
         .job::<Hull>()
+        .job::<CountRows>()
+        .job::<Grep>()
+        .job::<Cat>()
         .job::<BenchEmpty>()
         .job::<BenchHold>()
         .job::<BenchRead>()

@@ -205,6 +205,10 @@ mod tests {
                 let (splits, inputs) = cut(&listed, &plain(&listed), &shape(split_bytes));
                 let counted = Cut::of(sizes, split_bytes);
                 assert_eq!((counted.map_tasks, counted.bytes), (splits.len() as u64, inputs.bytes), "{split_bytes}");
+                let whole = vec![Seen { places: Places::Nowhere, ..Seen::plain() }; listed.len()];
+                let (splits, _) = cut(&listed, &whole, &shape(split_bytes));
+                assert!(splits.iter().flat_map(|split| &split.ranges).all(|range| range.to - range.from == range.size));
+                assert_eq!(Cut::of_whole(sizes, split_bytes).map_tasks, splits.len() as u64, "{split_bytes}");
             }
         }
     }

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
 use kinglet_core::cost::pieces;
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::spec::{JobSpec, Splitting};
 use kinglet_core::{ByteRange, Codec, Result};
 use kinglet_formats::{Cutting, cutting, read_seek_table, seek_table_bytes};
 
@@ -66,8 +66,10 @@ pub(crate) async fn look(
 
 async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed, split_bytes: u64) -> Result<Seen> {
     let unpack = &spec.options.unpack;
+    let whole = spec.options.splitting == Splitting::Nowhere;
     let Some(input) = spec.inputs.get(input_idx as usize).filter(|_| unpack.codec != Some(Codec::None)) else {
-        return Ok(Seen::plain());
+        let seen = Seen::plain();
+        return Ok(if whole { Seen { places: Places::Nowhere, ..seen } } else { seen });
     };
     let shown = input.shown_key(&object.key);
     let named = if unpack.codec.is_none() && object.size > 0 { Codec::named(&shown)? } else { None };
@@ -88,7 +90,7 @@ async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Lis
         None => Codec::of(&shown, &first)?,
     };
     let seen = |places| Seen { codec: Some(codec), is_packed: codec != Codec::None, places };
-    if unpack.whole && codec != Codec::None {
+    if whole || (unpack.whole && codec != Codec::None) {
         return Ok(seen(Places::Nowhere));
     }
     let from_end = |bytes: u64| ByteRange { from: object.size.saturating_sub(bytes), to: object.size };

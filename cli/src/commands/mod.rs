@@ -7,6 +7,7 @@ mod clean;
 mod doctor;
 mod jobs;
 mod logs;
+mod look;
 mod plan;
 mod run;
 mod status;
@@ -16,6 +17,7 @@ crate::command::commands! {
     Commands {
         run::Run,
         plan::Plan,
+        look::Look,
         bench::Bench,
         tune::Tune,
         jobs::Jobs,

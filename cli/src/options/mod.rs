@@ -5,9 +5,11 @@ mod codec;
 mod compression;
 mod embedded;
 mod one_job;
+mod rows;
 
 pub(crate) use cloud::Cloud;
 pub(crate) use codec::CodecArg;
 pub(crate) use compression::CompressionArg;
 pub(crate) use embedded::{DATA_DIR, Embedded, EmbeddedOnly};
 pub(crate) use one_job::OneJob;
+pub(crate) use rows::RowsArgs;

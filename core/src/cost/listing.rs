@@ -33,11 +33,21 @@ pub(super) fn gets(bytes: u64) -> u64 {
 impl Cut {
     /// Counts what objects of these sizes make, in the order of the input. `split_bytes` is at least 1.
     pub fn of(sizes: &[u64], split_bytes: u64) -> Self {
+        Self::of_pieces(sizes, split_bytes, |pieces| pieces)
+    }
+
+    /// Counts the same where each object is in one split.
+    pub fn of_whole(sizes: &[u64], split_bytes: u64) -> Self {
+        Self::of_pieces(sizes, split_bytes, |_| 1)
+    }
+
+    fn of_pieces(sizes: &[u64], split_bytes: u64, cut_into: impl Fn(u64) -> u64) -> Self {
         let mut cut = Cut { bytes: sizes.iter().sum(), ..Cut::default() };
         let mut pack_weight = 0;
         for &size in sizes.iter().filter(|size| **size > 0) {
             let pieces = pieces(size, split_bytes);
             if pieces > 1 {
+                let pieces = cut_into(pieces);
                 cut.map_tasks += u64::from(pack_weight > 0) + pieces;
                 pack_weight = 0;
                 let piece = size / pieces;

@@ -17,7 +17,7 @@ use crate::budget::{
 use crate::error::{Code, Error, Result};
 use crate::limits::{FUNCTION_TIMEOUT_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
 use crate::wire::cost::{Ceiling, Host, Site, Workload};
-use crate::wire::spec::OptionsSpec;
+use crate::wire::spec::{OptionsSpec, Splitting};
 use serde::{Deserialize, Serialize};
 
 /// What a job reads.
@@ -42,6 +42,8 @@ pub struct Wanted {
     pub ceiling: Ceiling,
     /// Whether the runs in S3 stay when the job has succeeded.
     pub keep_runs: bool,
+    /// Whether each object is in one split.
+    pub whole_objects: bool,
 }
 
 /// A job's plan: how it is cut, and what that is predicted to take and to cost.
@@ -104,8 +106,11 @@ const MEMORIES_MB: [u32; 4] = [512, 1_024, crate::budget::MEMORY_MB, 3_008];
 impl Wanted {
     /// Returns what a job's options fix.
     pub fn of(options: &OptionsSpec) -> Self {
-        let OptionsSpec { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, .. } = *options;
-        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs }
+        let OptionsSpec {
+            split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, splitting, ..
+        } = *options;
+        let whole_objects = splitting == Splitting::Nowhere;
+        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, whole_objects }
     }
 }
 
@@ -135,7 +140,10 @@ impl Plan {
         };
         let mut best: Option<(Score, Choice)> = None;
         for split_bytes in splits {
-            let cut = Cut::of(input.sizes, split_bytes);
+            let cut = match wanted.whole_objects {
+                true => Cut::of_whole(input.sizes, split_bytes),
+                false => Cut::of(input.sizes, split_bytes),
+            };
             for &partitions in &partitions {
                 let shape = shape(cut, input.sizes.len(), partitions, wanted);
                 let score = Score::of(&shape, wanted.ceiling, workload, site);

@@ -15,9 +15,12 @@
 //! nothing is read before or after them. Each record is a chunk of its own, as one may take hours while another thread takes
 //! the next.
 //!
+//! Where records are quoted, a split first guesses how it begins (`crate::format::quotes`); from there on the quotes are counted.
+//!
 //! Most chunks are slices of a block and cost no copy; only a record that crosses blocks is copied together.
 
-use crate::format::{Format, Framing};
+use crate::format::quotes::{LastEnd, Within};
+use crate::format::{Format, Framing, GUESS_BYTES, Quotes};
 use crate::range::ByteRange;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -41,6 +44,7 @@ pub struct Cuts {
     separators: Arc<dyn Separators>,
     framed: bool,
     record_bytes: Option<u64>,
+    quotes: Option<Quotes>,
     head: bool,
 }
 
@@ -71,9 +75,13 @@ impl Cuts {
         let (framing, head) = (format.framing(), format.has_head());
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
-            Framing::Separated | Framing::Prefixed => None,
+            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) => None,
         };
-        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, head }
+        let quotes = match framing {
+            Framing::Quoted(quotes) => Some(quotes),
+            _ => None,
+        };
+        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, quotes, head }
     }
 
     /// Returns whether records carry their length; see [`Framing::Prefixed`].
@@ -115,6 +123,14 @@ pub enum Wants {
     Nothing,
 }
 
+/// Whether the next byte to feed is within quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    Known(Within),
+    /// A proof is looked for in the bytes that are kept, of which so many were looked at.
+    Unknown(usize),
+}
+
 /// Cuts one range of an object into chunks.
 pub struct Cutter {
     cuts: Cuts,
@@ -128,6 +144,8 @@ pub struct Cutter {
     skipping: bool,
     carry: Vec<u8>,
     carry_at: u64,
+    /// Where records are quoted: what is known of the next byte.
+    begins: Begins,
     /// The range of this split's whole records so far.
     taken: Option<ByteRange>,
     done: bool,
@@ -144,12 +162,23 @@ impl Cutter {
             size,
             at,
             skipping: from > 0 && !cuts.framed,
+            begins: if at > 0 { Begins::Unknown(0) } else { Begins::Known(Within::default()) },
             cuts,
             carry: Vec::new(),
             carry_at: at,
             taken: None,
             done: from >= to,
         }
+    }
+
+    /// Says that a record starts where the range does, as the piece before this one has read up to there.
+    #[must_use]
+    pub fn at_record(mut self) -> Self {
+        if self.cuts.quotes.is_some() {
+            // The byte before is the line feed of the last record.
+            self.begins = Begins::Known(Within::default());
+        }
+        self
     }
 
     /// Makes a cutter of a split of bytes whose end, and whose object's end, show only on the way, as those of a compressed
@@ -159,7 +188,8 @@ impl Cutter {
     /// A record is then the split's in which the byte *before* its first one lies: what comes before a split is compressed in
     /// a block of its own, and need not be unpacked only to see whether a record ends there.
     pub fn unbounded(cuts: Cuts, range_idx: u32, at: u64, starts: bool) -> Self {
-        Cutter { at, carry_at: at, skipping: !starts, ..Cutter::new(cuts, range_idx, 0, u64::MAX, u64::MAX) }
+        let begins = if starts { Begins::Known(Within::default()) } else { Begins::Unknown(0) };
+        Cutter { at, carry_at: at, begins, skipping: !starts, ..Cutter::new(cuts, range_idx, 0, u64::MAX, u64::MAX) }
     }
 
     /// Says that the split of an [unbounded](Self::unbounded) cutter ends here: all that starts behind the next byte is the next
@@ -237,23 +267,85 @@ impl Cutter {
         }
     }
 
-    fn part(&mut self, mut part: Bytes, out: &mut impl FnMut(Chunk)) {
-        let mut start = self.at;
+    fn part(&mut self, part: Bytes, out: &mut impl FnMut(Chunk)) {
+        let start = self.at;
         self.at += part.len() as u64;
         if self.cuts.framed {
             return self.framed(part, start, out);
         }
+        if let Begins::Unknown(looked_at) = self.begins
+            && let Some(quotes) = self.cuts.quotes
+        {
+            return self.guess(quotes, looked_at, &part, out);
+        }
+        self.cut(part, start, out);
+    }
+
+    /// Keeps the first bytes of a split until it is proved, or must be guessed, whether the first of them is within quotes.
+    fn guess(&mut self, quotes: Quotes, looked_at: usize, part: &Bytes, out: &mut impl FnMut(Chunk)) {
+        self.carry.extend_from_slice(part);
+        let proved = quotes.begins(&self.carry, self.carry_at, looked_at);
+        if proved.is_none() && self.carry.len() < GUESS_BYTES && self.at < self.size {
+            // The last byte is looked at again with the one behind it.
+            self.begins = Begins::Unknown(self.carry.len() - 1);
+            return;
+        }
+        self.begins = Begins::Known(proved.unwrap_or_default());
+        let (mut kept, mut start) = (Bytes::from(std::mem::take(&mut self.carry)), self.carry_at);
+        while !self.done && !kept.is_empty() {
+            let head = if start < self.to { kept.len().min((self.to - start) as usize) } else { kept.len() };
+            let part = kept.split_to(head);
+            let end = start + head as u64;
+            self.cut(part, start, out);
+            start = end;
+        }
+    }
+
+    /// Returns where the first record ends of the bytes that start at `start`.
+    fn first(&self, bytes: &[u8], start: u64) -> Option<usize> {
+        match (self.cuts.quotes, self.begins) {
+            (Some(quotes), Begins::Known(within)) => quotes.first_end(within, bytes),
+            _ => self.cuts.first(bytes, start),
+        }
+    }
+
+    /// Returns where the last record ends of the bytes that start at `start`, and goes behind them.
+    fn last(&mut self, bytes: &[u8], start: u64) -> Option<usize> {
+        match (self.cuts.quotes, self.begins) {
+            (Some(quotes), Begins::Known(within)) => {
+                let LastEnd { end, within } = quotes.last_end(within, bytes);
+                self.begins = Begins::Known(within);
+                end
+            }
+            _ => self.cuts.last(bytes, start),
+        }
+    }
+
+    /// Goes behind the bytes without looking for the end of a record.
+    fn pass(&mut self, bytes: &[u8]) {
+        if let (Some(quotes), Begins::Known(within)) = (self.cuts.quotes, self.begins) {
+            self.begins = Begins::Known(quotes.after(within, bytes));
+        }
+    }
+
+    /// Cuts bytes that lie before the split's end, or behind it.
+    fn cut(&mut self, mut part: Bytes, mut start: u64, out: &mut impl FnMut(Chunk)) {
+        let ends = start + part.len() as u64;
         if self.skipping {
-            match self.cuts.first(&part, start) {
+            match self.first(&part, start) {
                 // A record that starts at `to` is the next split's.
                 Some(cut) if start + (cut as u64) < self.to => {
                     self.skipping = false;
+                    self.pass(&part[..cut]);
                     start += cut as u64;
                     part = part.slice(cut..);
                     self.carry_at = start;
                 }
                 Some(_) => self.done = true,
-                None => self.done = self.at >= self.to,
+                None => {
+                    self.pass(&part);
+                    self.done = ends >= self.to;
+                }
             }
             if self.skipping {
                 return;
@@ -261,28 +353,32 @@ impl Cutter {
         }
         if start >= self.to {
             // The tail: this split's last record ends at the first cut.
-            match self.cuts.first(&part, start) {
+            match self.first(&part, start) {
                 Some(cut) => {
                     self.finish_carry(&part[..cut], out);
                     self.done = true;
                 }
-                None => self.keep(&part, start),
+                None => {
+                    self.pass(&part);
+                    self.keep(&part, start);
+                }
             }
             return;
         }
-        let Some(last) = self.cuts.last(&part, start) else {
+        let first = if self.carry.is_empty() { None } else { self.first(&part, start) };
+        let Some(last) = self.last(&part, start) else {
             return self.keep(&part, start);
         };
         let mut body = 0;
         if !self.carry.is_empty() {
-            body = self.cuts.first(&part, start).unwrap_or(last);
+            body = first.unwrap_or(last);
             self.finish_carry(&part[..body], out);
         }
         if body < last {
             self.send(part.slice(body..last), start + body as u64, out);
         }
         self.keep(&part[last..], start + last as u64);
-        self.done = self.at >= self.to && last == part.len();
+        self.done = ends >= self.to && last == part.len();
     }
 
     fn keep(&mut self, bytes: &[u8], at: u64) {

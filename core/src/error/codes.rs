@@ -150,6 +150,15 @@ codes! {
         RecordCut = "record-cut",
             "An object of records of a fixed length ends within one.",
             "Look whether the object is cut short, and whether its records have the length that the job says.";
+        RecordInvalid = "record-invalid",
+            "A record of the input is not what its format says, or not of the type that the job reads; the message names its object and offset.",
+            "Mend or remove the record, or let the job's type take it.";
+        Regex = "regex",
+            "What rows are to be searched for is no regular expression.",
+            "Mend the pattern; the message says where it goes wrong.";
+        SplitGuess = "split-guess",
+            "A split was taken to begin outside of quotes, and does not: a quoted field of more than 1 MiB has line feeds in it and no quote next to text. Nothing was published.",
+            "Read each object in one split: `--whole-objects` (`Submit::with_whole_objects`).";
         CodecUnknown = "codec-unknown",
             "An object of the input is compressed in a way that is not read here.",
             "Compress it by gzip, zstd, bzip2, LZ4, Snappy or xz, or leave it out; if it is not compressed, say so with `--input-compression none`.";
@@ -393,8 +402,8 @@ codes! {
             "`kinglet run hull` was given a third coordinate and told that there are two.",
             "Leave away `--z` or `--dimensions`.";
         ColumnMissing = "column-missing",
-            "Points have no column of a name, or two.",
-            "Name the columns with `--x`, `--y` and `--z`, their delimiter with `--delimiter`; count them from 1 with `--no-header`.";
+            "An object of the input has no column of a name that the job reads, or two; the message names the columns that it has.",
+            "Leave the object out, or read what all objects have. Of points, name the columns with `--x`, `--y` and `--z`, their delimiter with `--delimiter`; count them from 1 with `--no-header`.";
         CsvQuotes = "csv-quotes",
             "A quoted field does not end on its line.",
             "Leave such columns out, or write JSON lines.";

@@ -67,7 +67,7 @@ impl Format for HeadedLines {
 
 /// Calls `each` for every line from the offset `first` on.
 #[inline]
-fn for_each_line<'a>(
+pub(super) fn for_each_line<'a>(
     bytes: &'a [u8],
     first: usize,
     mut each: impl FnMut(usize, &'a [u8]) -> UserResult,

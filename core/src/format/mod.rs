@@ -7,19 +7,29 @@
 //! To add a format, add a file here and its two lines below, `mod` and `pub use`, which hand it on to users; [`crate::check_format`] tests the laws that it must keep.
 
 mod batches;
+mod csv;
 mod fixed;
 mod items;
+mod json;
 mod lines;
 mod located;
+pub(crate) mod quotes;
 mod row;
+mod rows;
+mod shape;
 mod words;
 
 pub use batches::{Batch, Batches};
+pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
 pub use fixed::Fixed;
 pub use items::Items;
+pub use json::JsonLines;
 pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
+pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::Row;
+pub use rows::{Column, ColumnType, DataRow, Datum, Named, RawRows, RowFormat, Rows, Schema, first_rows};
+pub use shape::Shape;
 pub use words::Words;
 
 use crate::error::UserResult;
@@ -49,6 +59,9 @@ pub enum Framing {
         /// The length of one record, in bytes.
         bytes: usize,
     },
+    /// Records end at line feeds outside of quotes. How a split begins is guessed and proved: see `core/src/format/quotes.rs`.
+    /// `first_cut` finds the end of the first record.
+    Quoted(Quotes),
     /// Each record carries its length, so the next record can only be found from the start of one. Every split therefore
     /// starts and ends at a record, and a chunk is one record. `first_cut` says where the first record ends.
     Prefixed,
@@ -123,9 +136,10 @@ pub trait Format: Default + Send + Sync + 'static {
     }
 
     /// Returns whether a record depends on its offset in the whole object, as records of a fixed length do. In the middle of a
-    /// compressed object that offset is not known, so such an object is then read by one task.
+    /// compressed object that offset is not known, so such an object is then read by one task; and so is one of quoted records,
+    /// since where a split of it begins cannot be proved.
     fn needs_offsets(&self) -> bool {
-        matches!(self.framing(), Framing::Fixed { .. })
+        matches!(self.framing(), Framing::Fixed { .. } | Framing::Quoted(_))
     }
 
     /// Returns the first offset at which `bytes` may be cut: just after the first separator, a line feed by default.

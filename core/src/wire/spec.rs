@@ -241,6 +241,21 @@ pub struct OptionsSpec {
     pub unpack: UnpackSpec,
     /// Whether the runs in S3 stay when the job has succeeded.
     pub keep_runs: bool,
+    /// Where objects of the input may be cut.
+    pub splitting: Splitting,
+}
+
+/// Where objects of a job's input may be cut into splits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Splitting {
+    /// Anywhere: whoever reads a split finds its first record.
+    #[default]
+    Anywhere,
+    /// Anywhere, but where a split's first record starts is a guess, which those that read the splits before it prove or
+    /// disprove; see [`crate::format::Framing::Quoted`].
+    Guessed,
+    /// Nowhere: each object is in one split.
+    Nowhere,
 }
 
 /// How compressed objects of the input are read.
@@ -278,6 +293,7 @@ impl OptionsSpec {
             ceiling: Ceiling::default(),
             unpack: UnpackSpec::default(),
             keep_runs: false,
+            splitting: Splitting::default(),
         }
     }
 }

@@ -204,6 +204,9 @@ impl<'a> Read<'a> {
                 continue;
             }
             let mut cutter = Cutter::new(cuts.clone(), range_idx as u32, from, range.to, range.size);
+            if from > range.from {
+                cutter = cutter.at_record();
+            }
             let mut wants = if from < range.to { Wants::More } else { Wants::Nothing };
             let mut stopped = None;
             let mut head = None;

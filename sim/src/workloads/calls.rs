@@ -4,6 +4,7 @@ use super::jobs::Sums;
 use crate::check;
 use crate::world::World;
 use kinglet::{CallOptions, Phase, Submit};
+use kinglet_core::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub(super) async fn cancel(world: Arc<World>) {
     for (call, outcome) in (0..).zip(outcomes) {
         match outcome {
             Ok(n) if n != square(call) => world.violates(format!("call {call} returned {n}")),
-            Err(error) if error.code() != "cancelled" && !excused(&error) => {
+            Err(error) if !error.is(Code::Cancelled) && !excused(&error) => {
                 world.violates(format!("call {call} failed: {error}"));
             }
             _ => {}

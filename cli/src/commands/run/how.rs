@@ -23,6 +23,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) expansion_max: Option<u32>,
 
+    /// Read each file in one split, whatever its size
+    #[arg(long, help_heading = "Job")]
+    pub(crate) whole_objects: bool,
+
     #[command(flatten)]
     pub(crate) how: How,
 }
@@ -33,6 +37,9 @@ impl Common {
         let mut submit = submit(Submit::new(self.inputs, &self.how.output), &self.how)?;
         if let Some(codec) = self.input_compression {
             submit = submit.with_input_compression(codec.into());
+        }
+        if self.whole_objects {
+            submit = submit.with_whole_objects();
         }
         Ok(match self.expansion_max {
             Some(times) => submit.with_expansion_max(times),
@@ -104,6 +111,17 @@ pub(crate) struct How {
 /// Runs a job and prints its report.
 pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: &Cloud) -> Result<()> {
     run_job_then(job, common, cloud, async |_| Ok(())).await
+}
+
+/// The same with so many partitions, where that is not left to Kinglet or the user.
+pub(crate) async fn run_job_of<J: kinglet::Job>(
+    job: &J,
+    common: Common,
+    partitions: Option<u32>,
+    cloud: &Cloud,
+) -> Result<()> {
+    let how = How { partitions: partitions.or(common.how.partitions), ..common.how };
+    run_job(job, Common { how, ..common }, cloud).await
 }
 
 /// The same, with something to be done once it has succeeded.

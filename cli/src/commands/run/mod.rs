@@ -1,5 +1,8 @@
 //! `kinglet run`: the built-in jobs, one file each.
 
+mod cat;
+mod count;
+mod grep;
 pub(crate) mod how;
 pub(crate) mod hull;
 pub(crate) mod primes;
@@ -16,6 +19,9 @@ crate::command::commands! {
         word_count::WordCount,
         primes::Primes,
         hull::Hull,
+        count::Count,
+        grep::Grep,
+        cat::Cat,
     }
 }
 

@@ -1,0 +1,94 @@
+//! `kinglet look`.
+
+use crate::command::Command;
+use crate::options::{Cloud, RowsArgs};
+use crate::report;
+use clap::Args;
+use kinglet::{Code, Error, Result};
+
+/// Look at one file: its compression, format and columns, how it would be split, and its first rows
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kinglet look sales.csv.gz\n  kinglet look data.txt --format csv --delimiter ';' --rows 3\n  \
+    kinglet --stack kinglet look s3://BUCKET/events.jsonl --json\n\n\
+    Only the first megabyte is read, whatever the size. Types are those of the rows that are shown."
+)]
+pub(crate) struct Look {
+    /// A file, or with --stack an object s3://BUCKET/KEY
+    #[arg(value_name = "FILE")]
+    file: String,
+
+    /// How many rows are shown
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    rows: usize,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    written: RowsArgs,
+}
+
+impl Command for Look {
+    async fn run(self, cloud: &Cloud) -> Result<()> {
+        let format = Some(self.written.format(std::slice::from_ref(&self.file))?);
+        let is_object = self.file.starts_with("s3://");
+        let seen = match cloud.aws() {
+            Some(aws) if is_object => {
+                let driver = aws.connect().await?;
+                let seen = driver.look(&self.file, format, self.rows).await;
+                driver.close().await;
+                seen?
+            }
+            None if is_object => {
+                let message = format!("{} is in S3, and no stack is named", self.file);
+                return Err(Error::new(Code::InputMissing, message).with_hint("add --stack NAME before `look`"));
+            }
+            _ => kinglet::look_at_file(&self.file, format, self.rows)?,
+        };
+        if self.json {
+            return report::json(&seen);
+        }
+        print!("{}", text(&seen));
+        Ok(())
+    }
+}
+
+/// The most characters of a value that are shown.
+const VALUE_CHARS: usize = 40;
+
+fn text(seen: &kinglet::Look) -> String {
+    let mut lines = vec![
+        format!("{:<11}{} bytes", "file", seen.bytes),
+        format!("{:<11}{}", "packed by", seen.compression),
+        format!("{:<11}{}", "format", seen.format),
+        format!("{:<11}{}", "split", seen.splits),
+    ];
+    for (n, column) in seen.schema.columns.iter().enumerate() {
+        lines.push(format!("{:<11}{column}", if n == 0 { "columns" } else { "" }));
+    }
+    let names: Vec<&str> = seen.schema.columns.iter().map(|column| &column.name[..]).collect();
+    if !seen.rows.is_empty() {
+        lines.push(String::new());
+        lines.push(names.join("\t"));
+    }
+    for row in &seen.rows {
+        lines.push(names.iter().map(|name| shown(&row[*name])).collect::<Vec<_>>().join("\t"));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A value on one line, cut off where it is long.
+fn shown(value: &serde_json::Value) -> String {
+    let text = match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.escape_debug().to_string(),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(VALUE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

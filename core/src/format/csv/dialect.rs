@@ -1,0 +1,103 @@
+//! How CSV is written.
+
+use crate::format::quotes::Quotes;
+use serde::{Deserialize, Serialize};
+
+/// How CSV is written: by default as RFC 4180 has it, with a head. It can be a field of a job's parameters.
+///
+/// ```
+/// use kinglet_core::{Csv, CsvDialect};
+///
+/// let dialect = CsvDialect::new().with_delimiter(b';').with_quote(b'\'');
+/// let format = Csv::<(u32, String)>::new(dialect.without_head());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "hand it to a format"]
+pub struct CsvDialect {
+    pub(crate) delimiter: u8,
+    pub(crate) quote: Option<u8>,
+    pub(crate) escape: Option<u8>,
+    pub(crate) head: bool,
+    pub(crate) quoted_newlines: bool,
+    pub(crate) short_rows: bool,
+}
+
+impl Default for CsvDialect {
+    fn default() -> Self {
+        CsvDialect {
+            delimiter: b',',
+            quote: Some(b'"'),
+            escape: None,
+            head: true,
+            quoted_newlines: true,
+            short_rows: false,
+        }
+    }
+}
+
+impl CsvDialect {
+    /// Returns the dialect of RFC 4180: commas, double quotes, and a head in the first line of each object.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the same with tabs in place of commas.
+    pub fn tsv() -> Self {
+        Self::new().with_delimiter(b'\t')
+    }
+
+    /// Sets the byte between two fields.
+    pub fn with_delimiter(self, delimiter: u8) -> Self {
+        CsvDialect { delimiter, ..self }
+    }
+
+    /// Sets the byte that opens and closes a quoted field; within one, it stands for itself if it is doubled.
+    pub fn with_quote(self, quote: u8) -> Self {
+        CsvDialect { quote: Some(quote), ..self }
+    }
+
+    /// Says that nothing is quoted: a quote is a byte like any other.
+    pub fn without_quotes(self) -> Self {
+        CsvDialect { quote: None, ..self }
+    }
+
+    /// Sets a byte that makes an ordinary one of the byte behind it, as `\` does in some dialects. Each object is then one split,
+    /// unless line feeds always end a row.
+    pub fn with_escape(self, escape: u8) -> Self {
+        CsvDialect { escape: Some(escape), ..self }
+    }
+
+    /// Says that the first row of an object is a row like the others. Fields then have no names.
+    pub fn without_head(self) -> Self {
+        CsvDialect { head: false, ..self }
+    }
+
+    /// Says that a line feed always ends a row: no field has one. Splits are then cut at any line, and nothing is guessed.
+    pub fn without_quoted_newlines(self) -> Self {
+        CsvDialect { quoted_newlines: false, ..self }
+    }
+
+    /// Lets a row have fewer fields than the first one of its object: those at its end that are missing are empty. Otherwise it
+    /// is refused, as one with too many always is.
+    pub fn with_short_rows(self) -> Self {
+        CsvDialect { short_rows: true, ..self }
+    }
+
+    /// Returns how fields are quoted, if they are or have escapes.
+    pub(crate) fn quotes_over_lines(&self) -> Option<Quotes> {
+        let Self { delimiter, quote, .. } = *self;
+        let escape = self.escape.filter(|escape| Some(*escape) != quote);
+        // Without quotes but with escapes, no byte of a quote's is met before that of an escape.
+        let quote = quote.or(escape)?;
+        Some(Quotes { quote, delimiter, escape }).filter(|_| self.quoted_newlines)
+    }
+
+    /// Says which bytes cannot be told from each other, if there are any.
+    pub(crate) fn clash(&self) -> Option<String> {
+        let special = [Some(self.delimiter), self.quote, self.escape.filter(|escape| Some(*escape) != self.quote)];
+        let special: Vec<u8> = special.into_iter().flatten().collect();
+        let is_taken = |at: usize| special[..at].contains(&special[at]) || matches!(special[at], b'\n' | b'\r');
+        let clash = (0..special.len()).find(|at| is_taken(*at))?;
+        Some(format!("{:?} has two meanings", char::from(special[clash])))
+    }
+}

@@ -1,0 +1,83 @@
+//! The first row of an object, which says how many columns it has, and what they are called if it is a head.
+
+use super::record::{Fields, next_line};
+use super::{BYTE_ORDER_MARK, CsvDialect, fields_of, invalid};
+use crate::error::{Code, Error, UserError};
+use crate::format::Extent;
+
+/// What is known of an object's columns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head {
+    /// How many there are; `None` if nobody has read the object's start.
+    pub(super) columns: Option<usize>,
+    /// Their names, if the object names them.
+    pub(super) names: Option<Vec<String>>,
+}
+
+impl Head {
+    /// Reads the head of an extent's object.
+    pub(super) fn of(dialect: &CsvDialect, extent: Extent<'_>) -> Result<Self, UserError> {
+        let Extent { bytes, head, object, offset } = extent;
+        let first = if head.is_empty() && offset == 0 { bytes } else { head };
+        Self::read(dialect, first).map_err(|e| {
+            let what = if dialect.head { "head" } else { "first row" };
+            UserError::from(e.context(format!("reading the {what} of {object}"))).at(0)
+        })
+    }
+
+    fn read(dialect: &CsvDialect, bytes: &[u8]) -> Result<Self, Error> {
+        if let Some(clash) = dialect.clash() {
+            return Err(Error::new(Code::RecordInvalid, format!("the dialect cannot be read: {clash}"))
+                .with_hint("give delimiter, quote and escape a byte each"));
+        }
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        if bytes.is_empty() {
+            return Ok(Head::default());
+        }
+        let (line, _) = next_line(dialect, bytes);
+        if line.bytes.is_empty() {
+            return Err(invalid("the first line is empty"));
+        }
+        let columns = fields_of(*dialect, line)?;
+        let mut names = None;
+        if dialect.head {
+            let mut all = Vec::with_capacity(columns);
+            for field in Fields::of(*dialect, line).flatten() {
+                let name = String::from_utf8(field.into_owned())
+                    .map_err(|_| invalid(format!("the name of column {} is not UTF-8", all.len() + 1)))?;
+                all.push(name);
+            }
+            names = Some(all);
+        }
+        Ok(Head { columns: Some(columns), names })
+    }
+
+    /// Returns the position of the column with this name.
+    pub(super) fn column(&self, name: &str, object: &str) -> Result<usize, Error> {
+        let names = self.names.as_deref().unwrap_or_default();
+        let mut found = (0..names.len()).filter(|at| names[*at] == name);
+        match (found.next(), found.next()) {
+            (Some(at), None) => Ok(at),
+            (Some(_), Some(_)) => Err(twice(name, object)),
+            (None, _) => Err(missing(name, names, object)),
+        }
+    }
+}
+
+/// Makes the error of a name that two columns have.
+pub(super) fn twice(name: &str, object: &str) -> Error {
+    Error::new(Code::ColumnMissing, format!("{object} has two columns {name:?}"))
+        .with_hint("give one of them another name")
+}
+
+/// Makes the error of a column that an object does not have.
+pub(super) fn missing(name: &str, names: &[String], object: &str) -> Error {
+    Error::new(Code::ColumnMissing, format!("{object} has no column {name:?}, but {}", names.join(", ")))
+        .with_hint("leave the object out, or read what all objects have; an optional field of a type may be missing")
+}
+
+/// Returns where an object's rows begin: behind its byte order mark and its head.
+pub(super) fn end(dialect: &CsvDialect, bytes: &[u8]) -> usize {
+    let mark = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    mark + next_line(dialect, &bytes[mark..]).1
+}

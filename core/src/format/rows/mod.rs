@@ -1,0 +1,255 @@
+//! Rows without types: what a file has, for programs that do not know it beforehand. A row is a list of values by name.
+//!
+//! | format | a row's names | its values |
+//! |---|---|---|
+//! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
+//! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
+//! | [`RowFormat::Lines`] | `line` | text |
+
+mod datum;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use datum::{Datum, Named};
+pub use schema::{Column, ColumnType, Schema};
+
+use super::csv::{for_each_fields, row_bytes};
+use super::{CsvDialect, CsvFields, Extent, Format, Framing, JsonLines, Lines, Shape};
+use crate::error::{Code, Error, UserError, UserResult};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The format of rows, chosen when the program runs. It can be a field of a job's parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum RowFormat {
+    /// Lines of text.
+    #[default]
+    Lines,
+    /// A JSON value a line.
+    JsonLines,
+    /// CSV of a dialect.
+    Csv(CsvDialect),
+}
+
+impl RowFormat {
+    /// Returns the format that the ending of a name says, with or without one of a codec behind it: `.csv`, `.tsv` and `.tab`,
+    /// `.jsonl`, `.ndjson`, and anything else for lines.
+    pub fn named(name: &str) -> Self {
+        let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let is_codec = |name: &str| crate::Codec::named(name).ok().flatten().is_some();
+        let plain = match name.rsplit_once('.') {
+            Some((before, _)) if is_codec(&name) => before,
+            _ => &name,
+        };
+        match plain.rsplit_once('.').map(|(_, ending)| ending) {
+            Some("csv") => RowFormat::Csv(CsvDialect::new()),
+            Some("tsv" | "tab") => RowFormat::Csv(CsvDialect::tsv()),
+            Some("jsonl" | "ndjson") => RowFormat::JsonLines,
+            _ => RowFormat::Lines,
+        }
+    }
+
+    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            RowFormat::Lines => "lines",
+            RowFormat::JsonLines => "json-lines",
+            RowFormat::Csv(dialect) if dialect.delimiter == b'\t' => "tsv",
+            RowFormat::Csv(_) => "csv",
+        }
+    }
+
+    fn framing(&self) -> Framing {
+        match self {
+            RowFormat::Lines | RowFormat::JsonLines => Framing::Separated,
+            RowFormat::Csv(dialect) => CsvFields::new(*dialect).framing(),
+        }
+    }
+
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
+            RowFormat::Csv(dialect) => CsvFields::new(*dialect).first_cut(bytes),
+        }
+    }
+
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
+            RowFormat::Csv(dialect) => CsvFields::new(*dialect).last_cut(bytes),
+        }
+    }
+}
+
+/// A row: values by name, in the order of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataRow<'a> {
+    /// The values.
+    pub fields: Vec<Named<'a>>,
+}
+
+/// As a JSON object.
+impl Serialize for DataRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        datum::serialize(&self.fields, to)
+    }
+}
+
+/// The shape of any JSON.
+struct AnyJson;
+
+impl Shape for AnyJson {
+    type Of<'a> = Datum<'a>;
+}
+
+/// Rows of a format that is chosen when the program runs.
+///
+/// ```
+/// use kinglet_core::{CsvDialect, Datum, RowFormat, Rows, check_format};
+///
+/// let object = b"name,age\nAnn,41\nBob,\n";
+/// let rows = Rows(RowFormat::Csv(CsvDialect::new()));
+/// check_format(rows, object, &[12], 8, |row| row.fields[1].value == Datum::Null);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows(
+    /// The format.
+    pub RowFormat,
+);
+
+impl Format for Rows {
+    type Record<'a> = DataRow<'a>;
+    const NAME: &'static str = "rows";
+
+    fn framing(&self) -> Framing {
+        self.0.framing()
+    }
+
+    fn has_head(&self) -> bool {
+        matches!(self.0, RowFormat::Csv(_))
+    }
+
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.first_cut(bytes)
+    }
+
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.last_cut(bytes)
+    }
+
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, DataRow<'a>) -> UserResult,
+    ) -> UserResult<u64> {
+        let one = |name: &'static str, value| DataRow { fields: vec![Named { name: name.into(), value }] };
+        match self.0 {
+            RowFormat::Lines => LINES.for_each(extent, |at, line| each(at, one("line", Datum::Text(line.into())))),
+            RowFormat::JsonLines => JSON.for_each(extent, |at, json| match json {
+                Datum::Struct(fields) => each(at, DataRow { fields }),
+                other => each(at, one("value", other)),
+            }),
+            RowFormat::Csv(dialect) => for_each_fields(dialect, extent, |at, names, fields| {
+                let named = names.iter().zip(fields);
+                let fields = named.map(|(name, field)| Named { name: name.clone(), value: Datum::of_field(field) });
+                each(at, DataRow { fields: fields.collect() })
+            }),
+        }
+    }
+}
+
+static LINES: Lines = Lines;
+static JSON: std::sync::LazyLock<JsonLines<AnyJson>> = std::sync::LazyLock::new(JsonLines::default);
+
+/// Rows of a format that is chosen when the program runs, as the bytes that they are written in, without their line's end. Each is
+/// checked to be valid, apart from the text of lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RawRows(
+    /// The format.
+    pub RowFormat,
+);
+
+impl Format for RawRows {
+    type Record<'a> = &'a [u8];
+    const NAME: &'static str = "raw-rows";
+
+    fn framing(&self) -> Framing {
+        self.0.framing()
+    }
+
+    fn has_head(&self) -> bool {
+        matches!(self.0, RowFormat::Csv(_))
+    }
+
+    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.first_cut(bytes)
+    }
+
+    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
+        self.0.last_cut(bytes)
+    }
+
+    #[inline]
+    fn for_each<'a>(
+        &'a self,
+        extent: Extent<'a>,
+        mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+    ) -> UserResult<u64> {
+        let line = |at: usize| -> &'a [u8] {
+            let rest = &extent.bytes[at..];
+            let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+            line.strip_suffix(b"\r").unwrap_or(line)
+        };
+        match self.0 {
+            RowFormat::Lines => super::ByteLines.for_each(extent, |at, _| each(at, line(at))),
+            RowFormat::JsonLines => {
+                static ANY: std::sync::LazyLock<JsonLines<IgnoredAny>> = std::sync::LazyLock::new(JsonLines::default);
+                ANY.for_each(extent, |at, _| {
+                    let json = line(at);
+                    // Text that nobody reads is not looked at.
+                    std::str::from_utf8(json).map_err(|e| {
+                        let says = format!("the line is not the JSON that is expected: invalid unicode ({e})");
+                        UserError::from(Error::new(Code::RecordInvalid, says).with_hint("mend or remove the line"))
+                            .at(at)
+                    })?;
+                    each(at, json)
+                })
+            }
+            RowFormat::Csv(dialect) => row_bytes(dialect, extent, each),
+        }
+    }
+}
+
+/// Reads rows from the first bytes of an object: `limit` of them at most, and none that may go on behind the bytes unless they
+/// are the `whole` object.
+///
+/// # Errors
+/// Returns `record-invalid` for a row that is not valid, and names its place.
+pub fn first_rows<'a>(
+    format: &'a Rows,
+    bytes: &'a [u8],
+    whole: bool,
+    limit: usize,
+    object: &'a str,
+) -> Result<Vec<DataRow<'a>>, Error> {
+    let end = if whole { bytes.len() } else { format.last_cut(bytes).unwrap_or(0) };
+    let extent = Extent { bytes: &bytes[..end], offset: 0, head: &[], object };
+    let mut rows = Vec::new();
+    let enough = "enough";
+    let read = format.for_each(extent, |_, row| {
+        if rows.len() == limit {
+            return Err(UserError::new(enough));
+        }
+        rows.push(row);
+        Ok(())
+    });
+    match read {
+        Err(error) if rows.len() < limit => {
+            let (at, error) = error.take_place();
+            Err(error.into_error(Code::RecordInvalid).context(format!("reading {}", format.place(extent, at))))
+        }
+        _ => Ok(rows),
+    }
+}

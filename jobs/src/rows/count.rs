@@ -1,0 +1,68 @@
+//! Counts rows: of each object or of all together, and all of them or those that match a pattern. An object without a row that
+//! counts is not in the result by objects.
+
+use super::Pattern;
+use kinglet_core::{
+    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, RowFormat, Sink, UserResult, Values, Workload,
+};
+use serde::{Deserialize, Serialize};
+
+/// The job; see the module. The result is `object<TAB>count` by object, or one count.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CountRows {
+    /// The format of the rows.
+    pub format: RowFormat,
+    /// Whether the rows of each object are counted by themselves.
+    pub by_object: bool,
+    /// What a row must have in it to be counted.
+    pub pattern: Option<Pattern>,
+}
+
+impl Job for CountRows {
+    const NAME: &'static str = "count";
+    type Input = Batches<RawRows>;
+    type Key = String;
+    type Value = u64;
+    type Output = String;
+
+    fn input(&self) -> Batches<RawRows> {
+        Batches(RawRows(self.format))
+    }
+
+    fn map(&self, batch: Batch<'_, RawRows>, out: &mut Emitter<'_, String, u64>) -> UserResult {
+        let mut count = 0;
+        batch.for_each(|row| {
+            count += match &self.pattern {
+                Some(pattern) => u64::from(pattern.is_match(row)?),
+                None => 1,
+            };
+            Ok(())
+        })?;
+        match count {
+            0 => Ok(()),
+            count => out.emit(if self.by_object { batch.extent().object } else { "" }, count),
+        }
+    }
+
+    fn combiner(&self) -> Option<Combiner<u64>> {
+        Some(Combiner::sum())
+    }
+
+    fn workload(&self) -> Workload {
+        Workload {
+            runs: Growth { bytes_at_gb: 1e3, exponent: 0.5 },
+            output: Growth { bytes_at_gb: 1e3, exponent: 0.5 },
+            ..Workload::default()
+        }
+    }
+
+    fn reduce(&self, object: String, counts: Values<'_, u64>, out: &mut Sink<'_, String>) -> UserResult {
+        let count: u64 = counts.sum();
+        out.push(&if self.by_object { format!("{object}\t{count}") } else { count.to_string() })
+    }
+
+    fn reduce_nothing(&self, out: &mut Sink<'_, String>) -> UserResult {
+        // Of all together there is one partition, and always a count.
+        if self.by_object { Ok(()) } else { out.push(&"0".to_owned()) }
+    }
+}

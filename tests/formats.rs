@@ -1,0 +1,253 @@
+//! CSV and JSON lines with the whole system: the same rows whatever the splits, pieces and codecs, and the rows that Python reads; what
+//! is wrong is named with its place.
+
+use crate::programs;
+use crate::support::{Ran, failed, nothing_published, only_part, run};
+use kinglet::{Code, CsvDialect, CsvFields, Extent, Format, JsonLines, Manifest};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn job(dir: &Path, args: &[&str]) -> Ran {
+    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
+}
+
+/// Runs a job that must succeed, and returns its one part and its manifest.
+#[track_caller]
+fn part(dir: &Path, args: &[&str]) -> (String, Manifest) {
+    let ran = job(dir, args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    let manifest = serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap();
+    (String::from_utf8(only_part(&dir.join("out"))).unwrap(), manifest)
+}
+
+/// Rows, every third of which has line feeds in quotes, and some of which have delimiters and quotes.
+fn rows(count: usize) -> Vec<String> {
+    let row = |n: usize| match n % 6 {
+        0 => format!("{n},\"two\nlines, and \"\"quotes\"\"\",{}", n * 7),
+        1 => format!("{n},plain text,\"{n}\""),
+        2 => format!("{n},,"),
+        3 => format!("{n},\"\n\",\",\""),
+        4 => format!("\"{n}\",\"a,b\",é"),
+        _ => format!("{n},{},x", "long ".repeat(n % 40)),
+    };
+    (0..count).map(row).collect()
+}
+
+const PLACES: [&[&str]; 5] = [
+    &["--split-bytes", "50000"],
+    &["--split-bytes", "3000000"],
+    &["--split-bytes", "77777", "--whole-objects"],
+    &["--split-bytes", "31000", "--concurrency", "3"],
+    &["--split-bytes", "5000"],
+];
+
+#[test]
+fn csv_has_the_same_rows_in_all_splits() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = rows(9_000);
+    for (name, mark, end) in [("a.csv", "", "\n"), ("b.csv", "\u{feff}", "\r\n")] {
+        let text = format!("{mark}id,text,more{end}{}{end}", all.join(end));
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let want: String = [&all[..], &all].concat().iter().map(|row| format!("{row}\n")).collect();
+    for place in PLACES {
+        let (got, manifest) = part(dir.path(), &[&["cat", "a.csv", "b.csv"], place].concat());
+        assert!(got == want, "{place:?}: the rows differ");
+        assert_eq!((manifest.records, manifest.objects), (18_000, 2));
+        let splits = manifest.splits.iter().filter(|split| split.ranges.iter().any(|(name, ..)| name == "a.csv"));
+        let whole = place.contains(&"--whole-objects") || place.contains(&"3000000");
+        assert_eq!(splits.count() > 1, !whole, "{place:?}");
+    }
+    let counted = part(dir.path(), &["count", "a.csv", "--matching", "quotes", "--split-bytes", "9000"]).0;
+    assert_eq!(counted, "1500\n");
+    let ran = job(dir.path(), &["count", "a.csv", "b.csv", "--by-file", "--partitions", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(only_part(&dir.path().join("out")), b"a.csv\t9000\nb.csv\t9000\n");
+    // What a row is depends on what it is taken for.
+    let lines = part(dir.path(), &["count", "a.csv", "--format", "lines"]).0;
+    assert_eq!(lines, format!("{}\n", fs::read_to_string(dir.path().join("a.csv")).unwrap().lines().count()));
+}
+
+#[test]
+fn compressed_csv_and_json_lines_have_the_rows_of_the_plain_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "import bz2, gzip, json\n\
+        rows = ['%d,\"two\\nlines %d\",x' % (n, n * n) for n in range(20000)]\n\
+        csv = 'id,text,more\\n' + '\\n'.join(rows)\n\
+        open('a.csv', 'w').write(csv)\n\
+        open('a.csv.bz2', 'wb').write(bz2.compress(csv.encode(), 1))\n\
+        open('a.csv.gz', 'wb').write(gzip.compress(csv.encode()))\n\
+        lines = '\\n'.join(json.dumps({'id': n, 'text': 'a\\n' * (n % 5)}) for n in range(20000))\n\
+        open('a.jsonl', 'w').write(lines)\n\
+        open('a.jsonl.bz2', 'wb').write(bz2.compress(lines.encode(), 1))\n";
+    match Command::new("python3").current_dir(dir.path()).args(["-c", script]).status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => return println!("skipped: no python3 ({error})"),
+    }
+    for (name, packed) in [("a.csv", &["a.csv.bz2", "a.csv.gz"][..]), ("a.jsonl", &["a.jsonl.bz2"])] {
+        let plain = part(dir.path(), &["cat", name, "--split-bytes", "40000"]).0;
+        for packed in packed {
+            assert!(part(dir.path(), &["cat", packed, "--split-bytes", "40000"]).0 == plain, "{packed}");
+        }
+        assert_eq!(part(dir.path(), &["count", name, packed[0], "--split-bytes", "10000"]).0, "40000\n");
+    }
+}
+
+#[test]
+fn a_guess_that_is_wrong_fails_the_job_and_whole_objects_do_not_guess() {
+    let dir = tempfile::tempdir().unwrap();
+    // More than a split looks at: a field whose lines look like rows.
+    let field = "7,inside\n".repeat(400_000);
+    let text = format!("id,text\n1,first\n2,\"{field}\"\n3,\"last\"\n");
+    fs::write(dir.path().join("long.csv"), &text).unwrap();
+    // The last split has the end of the field in its first 1 MiB, and knows how it begins; those before it do not.
+    let ran = job(dir.path(), &["count", "long.csv", "--split-bytes", "900000"]);
+    let says = format!("long.csv from byte {} on was taken to begin with the row at byte", text.len() / 4);
+    let ends = format!("the row before it ends at byte {}", text.len() - "3,\"last\"\n".len());
+    failed(&ran, &[&says, &ends]);
+    nothing_published(&dir.path().join("out"));
+    assert!(ran.err.contains("--whole-objects"), "{}", ran.err);
+    // Where the last one does not know either, it meets a quote where none can be.
+    let ran = job(dir.path(), &["count", "long.csv", "--split-bytes", "1500000"]);
+    failed(&ran, &["long.csv at byte"]);
+    assert!(ran.err.contains("--whole-objects"), "{}", ran.err);
+    let whole = part(dir.path(), &["count", "long.csv", "--split-bytes", "1500000", "--whole-objects"]);
+    assert_eq!((&whole.0[..], whole.1.splits.len()), ("3\n", 1));
+    // With text next to a quote, every split knows how it begins.
+    let field = "7,inside\n and \"\"quoted\"\"\n".repeat(200_000);
+    fs::write(dir.path().join("known.csv"), format!("id,text\n1,first\n2,\"{field}\"\n3,last\n")).unwrap();
+    let known = part(dir.path(), &["count", "known.csv", "--split-bytes", "500000"]);
+    assert_eq!((&known.0[..], known.1.records), ("3\n", 3));
+    let lines = part(dir.path(), &["count", "long.csv", "--quote", "none", "--split-bytes", "300000"]);
+    assert_eq!(lines.0, "400004\n");
+}
+
+#[test]
+fn a_row_that_is_not_valid_is_named_with_its_object_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).unwrap();
+    let good: String = (0..5_000).map(|n| format!("{n},\"a\nb\"\n")).collect();
+    let good_json: String = (0..5_000).map(|n| format!("{{\"id\": {n}}}\n")).collect();
+    for (name, head, bad, says) in [
+        ("many.csv", "x,y\n", &b"1,2,3\n"[..], "3 fields, and the head of its object has 2"),
+        ("few.csv", "x,y\n", b"1\n", "1 fields, and the head of its object has 2"),
+        ("open.csv", "x,y\n", b"1,\"never closed\n", "never closed"),
+        ("quote.csv", "x,y\n", b"1,a\"b\"\n", "in text that is not quoted"),
+    ] {
+        write(name, &[head.as_bytes(), good.as_bytes(), bad].concat());
+        let ran = job(dir.path(), &["count", name, "--split-bytes", "7000"]);
+        failed(&ran, &[&format!("{name} at byte {}", head.len() + good.len()), says]);
+        nothing_published(&dir.path().join("out"));
+    }
+    for (name, bad, says) in [
+        ("nan.jsonl", &b"{\"id\": NaN}\n"[..], "expected value"),
+        ("utf8.jsonl", b"{\"id\": \"\xff\"}\n", "unicode"),
+        ("cut.jsonl", b"{\"id\": 1", "EOF"),
+    ] {
+        write(name, &[good_json.as_bytes(), bad, b"\n{}"].concat());
+        let ran = job(dir.path(), &["count", name, "--split-bytes", "7000"]);
+        failed(&ran, &[&format!("{name} at byte {}", good_json.len()), says]);
+    }
+    let refused = job(dir.path(), &["grep", "a(", "many.csv"]);
+    failed(&refused, &["\"a(\" is no regular expression"]);
+    let mixed = job(dir.path(), &["count", "many.csv", "nan.jsonl"]);
+    failed(&mixed, &["csv and json-lines"]);
+    assert!(Code::of("record-invalid").is_some());
+}
+
+#[test]
+fn rows_are_found_with_their_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "id,text\n1,\"one\nPerth\"\n2,two\n3,\"PERTH\"\n";
+    fs::write(dir.path().join("a.csv"), text).unwrap();
+    let found = part(dir.path(), &["grep", "perth", "a.csv", "--ignore-case", "--partitions", "1"]).0;
+    assert_eq!(found, "a.csv\t8\t1,\"one\nPerth\"\na.csv\t28\t3,\"PERTH\"\n");
+    let others = part(dir.path(), &["grep", "(?i)perth", "a.csv", "--invert", "--partitions", "1"]).0;
+    assert_eq!(others, "a.csv\t22\t2,two\n");
+    assert_eq!(part(dir.path(), &["count", "a.csv", "--matching", "nowhere"]).0, "0\n");
+}
+
+#[test]
+fn a_look_shows_what_a_file_is() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), "id,text\n1,\"one\ntwo\"\n2.5,\n").unwrap();
+    let look = |args: &[&str]| run(programs::kinglet().current_dir(dir.path()).arg("look").args(args));
+    let seen = look(&["a.csv"]);
+    assert_eq!((seen.code, &seen.err[..]), (Some(0), ""));
+    let want = "file       25 bytes\n\
+        packed by  none\n\
+        format     csv\n\
+        split      anywhere, between two rows; where one starts is guessed in the middle of an object, and proved\n\
+        columns    id: float\n           text: text?\n\nid\ttext\n1\tone\\ntwo\n2.5\t\n";
+    assert_eq!(seen.out, want);
+    let json: serde_json::Value = serde_json::from_str(&look(&["a.csv", "--json", "--rows", "1"]).out).unwrap();
+    assert_eq!((&json["rows"][0]["text"], &json["schema"]["columns"][0]["type"]), (&"one\ntwo".into(), &"int".into()));
+    failed(&look(&["none.csv"]), &["none.csv"]);
+    failed(&look(&["s3://b/k"]), &["no stack is named"]);
+    failed(&look(&["a.csv", "--format", "json-lines"]), &["a.csv at byte 0"]);
+    failed(&look(&["a.csv", "--format", "lines", "--no-header"]), &["the input is lines"]);
+}
+
+/// Files that Python has made at random, and the rows that its own readers find in them.
+#[test]
+fn rows_are_those_that_python_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = r#"
+import csv, io, json, random
+r = random.Random(7)
+def field():
+    return ''.join(r.choice(['a', 'b', ',', '"', '\n', '\r\n', ' ', 'é', ';', '']) for _ in range(r.randrange(6)))
+cases = []
+for n in range(400):
+    columns = r.randrange(1, 4)
+    rows = [[field() for _ in range(columns)] for _ in range(r.randrange(6))]
+    out = io.StringIO(newline='')
+    quoting = r.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    csv.writer(out, quoting=quoting, lineterminator=r.choice(['\n', '\r\n'])).writerows(rows)
+    text = out.getvalue()
+    read = [row for row in csv.reader(io.StringIO(text, newline=''), strict=True) if row]
+    cases.append({'text': text, 'rows': read})
+def value(depth):
+    kind = r.randrange(8 if depth else 6)
+    return [None, True, r.randrange(-2**63, 2**64), r.uniform(-1e9, 1e9) * 10 ** r.randrange(-200, 200), field(), r.random(),
+            [value(depth - 1) for _ in range(r.randrange(3))] if depth else None,
+            {field(): value(depth - 1) for _ in range(r.randrange(3))} if depth else None][kind]
+lines = [json.dumps(value(3), ensure_ascii=r.random() < 0.5) for _ in range(2000)]
+open('csv.json', 'w').write(json.dumps(cases))
+open('lines.jsonl', 'w', newline='').write('\r\n'.join(lines))
+open('lines.json', 'w').write(json.dumps([json.loads(line) for line in lines]))
+"#;
+    match Command::new("python3").current_dir(dir.path()).args(["-c", script]).status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => return println!("skipped: no python3 ({error})"),
+    }
+    #[derive(serde::Deserialize)]
+    struct Case {
+        text: String,
+        rows: Vec<Vec<String>>,
+    }
+    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    let extent = |bytes| Extent { bytes, offset: 0, head: &[], object: "it" };
+    let cases: Vec<Case> = serde_json::from_slice(&read("csv.json")).unwrap();
+    for case in &cases {
+        let (format, mut rows) = (CsvFields::new(CsvDialect::new().without_head()), vec![]);
+        let read = format.for_each(extent(case.text.as_bytes()), |_, row| {
+            rows.push(row.fields().map(|field| String::from_utf8(field.into_owned()).unwrap()).collect::<Vec<_>>());
+            Ok(())
+        });
+        read.unwrap_or_else(|e| panic!("{:?}: {e}", case.text));
+        assert_eq!(rows, case.rows, "{:?}", case.text);
+    }
+    let (lines, mut values) = (read("lines.jsonl"), vec![]);
+    let format = JsonLines::<serde_json::Value>::default();
+    format
+        .for_each(extent(&lines), |_, value| {
+            values.push(value);
+            Ok(())
+        })
+        .unwrap();
+    let want: Vec<serde_json::Value> = serde_json::from_slice(&read("lines.json")).unwrap();
+    assert_eq!((cases.len(), values.len()), (400, 2000));
+    assert_eq!(values, want);
+}
