@@ -34,6 +34,7 @@ pub mod wire;
 pub use codecs::{Codec, MAGIC_BYTES};
 pub use engine::conformance::check_format;
 pub use engine::erased::{ErasedJob, Registry, signature};
+pub use engine::trial::{check_job, check_job_items};
 pub use error::{Again, Code, Error, ErrorKind, Fault, Result, UserError, UserResult};
 pub use format::*;
 pub use job::{Emitter, Job, Sink, Values, encode_params};

@@ -93,7 +93,7 @@ pub fn check_format<F: Format, T: PartialEq + Debug>(
 }
 
 /// Reads the split `from..to` as a mapper does, in blocks.
-fn chunks(finds: &Cuts, object: &[u8], from: usize, to: usize, block_bytes: usize) -> Vec<Chunk> {
+pub(super) fn chunks(finds: &Cuts, object: &[u8], from: usize, to: usize, block_bytes: usize) -> Vec<Chunk> {
     fed(Cutter::new(finds.clone(), 0, from as u64, to as u64, object.len() as u64), object, block_bytes)
 }
 

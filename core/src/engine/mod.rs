@@ -2,8 +2,8 @@
 //! knows no S3, no DynamoDB and no Lambda.
 //!
 //! [`cut`] finds record boundaries, and [`conformance`] checks that a format finds them correctly. [`map`] and [`reduce`] run
-//! one task on the tables and runs of `pairs`, with [`crate::guard`] between them and the job's own code. [`erased`] hides the
-//! job's types.
+//! one task on the tables and runs of `pairs`, with [`crate::guard`] between them and the job's own code; [`trial`] runs both in
+//! memory, and checks a job's laws. [`erased`] hides the job's types.
 
 pub mod conformance;
 pub mod cut;
@@ -19,3 +19,6 @@ pub mod run;
 mod task_tests;
 #[cfg(test)]
 mod tests;
+pub mod trial;
+#[cfg(test)]
+mod trial_tests;
