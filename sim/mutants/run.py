@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes conditions of the protocol away, one at a time, and looks for a seed that notices, with up to 30 faults in a run.
+"""Takes conditions of the protocol away, one at a time, and looks for a seed that notices.
 
     sim/mutants/run.py [--seeds A..B] [--only NAME,NAME] [--check]
 
@@ -20,10 +20,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 COPY = TARGET / "mutants"
-
-
-# The most faults in a run.
-FAULTS = "30"
 
 
 def mutants():
@@ -60,10 +56,10 @@ def build():
     return shutil.copy2(TARGET / "debug/kinglet-sim", COPY / "kinglet-sim")
 
 
-def hunt(program, mutant, seeds, jobs=""):
+def hunt(program, mutant, seeds, jobs="", faults=30):
     """Runs seeds until one notices. Returns the run, and what was wrong in it; or `None`."""
     environment = os.environ | {"KINGLET_MUTANT": mutant}
-    command = [str(program), "--seeds", seeds, "--faults", FAULTS, "--first"]
+    command = [str(program), "--seeds", seeds, "--faults", str(faults), "--first"]
     command += ["--jobs", jobs] if jobs else []
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     found = re.search(r"^(seed \d+ of [\w-]+):\n  (.*)$", ran.stderr, re.M)
@@ -91,7 +87,7 @@ def main():
     for mutant in mutants():
         if only and mutant["name"] not in only:
             continue
-        found = hunt(program, mutant["name"], options.seeds, mutant["jobs"])
+        found = hunt(program, mutant["name"], options.seeds, mutant["jobs"], mutant.get("faults", 30))
         if found:
             print(f"{mutant['name']}: killed by {found[0]}: {found[1]}", flush=True)
         else:

@@ -8,6 +8,7 @@
 //! | a job that nothing was wrong with | does not fail |
 //! | an event that comes twice | is worked on once, if nothing else goes wrong |
 //! | of several that see that a try is due | one sends it |
+//! | a job with a ceiling | costs not more than that, but for what its functions cost until somebody looks |
 //! | what belongs to nobody here | is as it was |
 //! | cleaning | leaves nothing: no object, no upload, no item that does not expire |
 

@@ -50,6 +50,7 @@ pub const ALL: &[Workload] = workloads! {
     "items", single::items, "a job whose input is made";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
     "long", single::long, "map tasks that read for longer than a function lives", in single::short_lives;
+    "ceiling", single::ceiling, "a job that would cost more than it may", in single::three_short_lives;
     "cleaned", single::cleaned, "a job that is cleaned as soon as it has ended";
     "map", calls::map, "calls of a function, in batches";
     "cancel-calls", calls::cancel, "single calls that are cancelled, and cleaned as soon as all have ended";

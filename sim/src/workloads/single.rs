@@ -5,7 +5,8 @@ use crate::chance::Chance;
 use crate::check;
 use crate::region::Conditions;
 use crate::world::{INPUT, World};
-use kinglet::{Phase, Submit};
+use kinglet::{Phase, Submit, prices};
+use kinglet_core::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +110,33 @@ pub(super) async fn long(world: Arc<World>) {
     let count = world.variant % 4 * 60 + 150;
     let submit = Submit::to("s3://output/sums").with_items_per_split(150).with_partitions(2);
     sum(world, count, submit).await;
+}
+
+/// The same, where three functions run at once.
+pub(super) fn three_short_lives(conditions: &mut Conditions) {
+    short_lives(conditions);
+    conditions.concurrency = 3;
+}
+
+pub(super) async fn ceiling(world: Arc<World>) {
+    let before = gb_seconds(&world);
+    let ceiling = *world.chance.pick(&[100.0, 300.0, 100_000.0]);
+    world.may_fail(Code::CeilingPassed.as_str());
+    let submit = Submit::to("s3://output/sums").with_items_per_split(60).with_partitions(2);
+    sum(world.clone(), 900, submit.with_max_usd(ceiling * prices::LAMBDA_GB_SECOND_X86)).await;
+    check::ends(&world, Duration::ZERO).await;
+    // Somebody looks each minute, and functions notice within 35 seconds. What a fault has ended may not be known.
+    let function_gb = f64::from(world.region.conditions.memory_mb) / 1_024.0;
+    let unseen = f64::from(world.region.conditions.concurrency) * function_gb * 120.0;
+    let lost = world.region.faults.struck().len() as f64 * function_gb * 60.0;
+    let spent = gb_seconds(&world) - before;
+    if spent > ceiling + unseen + lost {
+        world.violates(format!("{spent:.0} GB-seconds were spent below a ceiling of {ceiling}"));
+    }
+}
+
+fn gb_seconds(world: &World) -> f64 {
+    world.region.lambda.tally().mb_ms as f64 / 1_024_000.0
 }
 
 pub(super) async fn cleaned(world: Arc<World>) {
