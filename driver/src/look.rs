@@ -5,7 +5,7 @@ use crate::inputs::s3_uri;
 use crate::{Code, Codec, Driver, Error, Result};
 use bytes::Bytes;
 use kinglet_core::engine::cut::Cuts;
-use kinglet_core::format::{Framing, Rows, first_rows};
+use kinglet_core::format::{FirstBytes, Framing, Rows, first_rows};
 use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::{ByteLines, Format, RowFormat, Schema};
 use kinglet_formats::unpack::{Bounds, Part, Step, Unpacker};
@@ -125,7 +125,7 @@ impl Start<'_> {
             codec => self.unpack(codec)?,
         };
         let rows = Rows(format);
-        let read = first_rows(&rows, &bytes, whole, limit, self.shown)?;
+        let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, limit)?;
         let mut schema = Schema::default();
         for (n, row) in (0..).zip(&read) {
             schema.add(&row.fields, n);

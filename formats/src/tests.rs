@@ -6,7 +6,10 @@ use crate::{PackedObject, Reading, check_packed, read_seek_table};
 use bytes::Bytes;
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::wire::plan::ObjectRange;
-use kinglet_core::{ByteLines, ByteRange, Codec, Fixed, HeadedLines, Lines, Located, Result, Words};
+use kinglet_core::{
+    ByteLines, ByteRange, Codec, CsvDialect, CsvFields, CsvRow, Fixed, HeadedLines, JsonLines, Lines, Located, Result,
+    Words,
+};
 use proptest::prelude::*;
 use std::io::{Read, Write};
 
@@ -103,6 +106,39 @@ proptest! {
             let mut at: Vec<usize> = cuts.iter().map(|cut| (cut * bytes.len() as f64) as usize).collect();
             at.retain(|_| can_cut);
             check(object, Reading { cuts: &at, block_bytes, chunks });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn rows_of_csv_and_json_keep_the_laws_in_every_codec(
+        parts in proptest::collection::vec("[a\"\n,]{0,9}", 1..8), cuts in proptest::collection::vec(0.0..1.0f64, 0..5),
+        block_bytes in 1usize..200, chunks in 1usize..4,
+    ) {
+        let quoted: Vec<Vec<u8>> =
+            parts.iter().map(|text| format!("\"{}\",x\n", text.replace('"', "\"\"")).into_bytes()).collect();
+        let lines: Vec<Vec<u8>> = parts.iter().map(|text| format!("{}\n", text.replace(['"', '\n'], "")).into_bytes()).collect();
+        let json: Vec<Vec<u8>> =
+            parts.iter().map(|text| format!("\"{}\"\r\n", text.replace('"', "").replace('\n', "\\n")).into_bytes()).collect();
+        for (codec, pack, can_cut) in PACKS {
+            let check = |parts: &[Vec<u8>], check: &dyn Fn(PackedObject<'_>, Reading<'_>)| {
+                let (unpacked, bytes) = (parts.concat(), packed(parts, pack));
+                let mut at: Vec<usize> = cuts.iter().map(|cut| (cut * bytes.len() as f64) as usize).collect();
+                at.retain(|_| can_cut);
+                let object = PackedObject { codec, bytes: &bytes, unpacked: &unpacked };
+                check(object, Reading { cuts: &at, block_bytes, chunks });
+            };
+            let fields = |row: CsvRow<'_>| row.bytes().to_vec();
+            check(&json, &|object, how| check_packed(JsonLines::<String>::default(), object, how, |text| text));
+            let anywhere = CsvDialect::new().without_head().without_quotes().with_short_rows();
+            // The first row has the most fields.
+            let lines = [&[b",,,,,,,,,,\n".to_vec()], &lines[..]].concat();
+            check(&lines, &|object, how| check_packed(CsvFields::new(anywhere), object, how, fields));
+            check(&quoted, &|object, how| {
+                check_packed(CsvFields::default(), object, Reading { cuts: &[], ..how }, fields);
+            });
         }
     }
 }

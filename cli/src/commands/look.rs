@@ -66,12 +66,13 @@ fn text(seen: &kinglet::Look) -> String {
         format!("{:<11}{}", "split", seen.splits),
     ];
     for (n, column) in seen.schema.columns.iter().enumerate() {
+        let column = column.to_string().escape_debug().to_string();
         lines.push(format!("{:<11}{column}", if n == 0 { "columns" } else { "" }));
     }
     let names: Vec<&str> = seen.schema.columns.iter().map(|column| &column.name[..]).collect();
     if !seen.rows.is_empty() {
         lines.push(String::new());
-        lines.push(names.join("\t"));
+        lines.push(names.iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join("\t"));
     }
     for row in &seen.rows {
         lines.push(names.iter().map(|name| shown(&row[*name])).collect::<Vec<_>>().join("\t"));

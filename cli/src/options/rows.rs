@@ -16,34 +16,33 @@ enum RowsArg {
 
 /// How the rows of a file are written.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Rows")]
 pub(crate) struct RowsArgs {
     /// The format [default: csv, tsv or json-lines as names end, and otherwise lines]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
     format: Option<RowsArg>,
 
     /// CSV: the byte between two fields
-    #[arg(long, value_name = "BYTE", value_parser = byte)]
+    #[arg(long, help_heading = "Rows", value_name = "BYTE", value_parser = byte)]
     delimiter: Option<u8>,
 
     /// CSV: the byte that opens and closes a quoted field; `none` where nothing is quoted [default: "]
-    #[arg(long, value_name = "BYTE")]
+    #[arg(long, help_heading = "Rows", value_name = "BYTE")]
     quote: Option<String>,
 
     /// CSV: a byte that makes an ordinary one of the next, as \ in some dialects
-    #[arg(long, value_name = "BYTE", value_parser = byte)]
+    #[arg(long, help_heading = "Rows", value_name = "BYTE", value_parser = byte)]
     escape: Option<u8>,
 
     /// CSV: the first row is a row like the others
-    #[arg(long)]
+    #[arg(long, help_heading = "Rows")]
     no_header: bool,
 
     /// CSV: a line feed always ends a row, so splits are cut at any line
-    #[arg(long)]
+    #[arg(long, help_heading = "Rows")]
     no_quoted_newlines: bool,
 
     /// CSV: fields that are missing at a row's end are empty
-    #[arg(long)]
+    #[arg(long, help_heading = "Rows")]
     short_rows: bool,
 }
 

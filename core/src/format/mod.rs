@@ -28,7 +28,7 @@ pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
 pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::Row;
-pub use rows::{Column, ColumnType, DataRow, Datum, Named, RawRows, RowFormat, Rows, Schema, first_rows};
+pub use rows::{Column, ColumnType, DataRow, Datum, FirstBytes, Named, RawRows, RowFormat, Rows, Schema, first_rows};
 pub use shape::Shape;
 pub use words::Words;
 

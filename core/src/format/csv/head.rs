@@ -34,7 +34,7 @@ impl Head {
         if bytes.is_empty() {
             return Ok(Head::default());
         }
-        let (line, _) = next_line(dialect, bytes);
+        let line = next_line(dialect, bytes).line;
         if line.bytes.is_empty() {
             return Err(invalid("the first line is empty"));
         }
@@ -79,5 +79,5 @@ pub(super) fn missing(name: &str, names: &[String], object: &str) -> Error {
 /// Returns where an object's rows begin: behind its byte order mark and its head.
 pub(super) fn end(dialect: &CsvDialect, bytes: &[u8]) -> usize {
     let mark = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-    mark + next_line(dialect, &bytes[mark..]).1
+    mark + next_line(dialect, &bytes[mark..]).next
 }

@@ -31,7 +31,7 @@ pub use fields::{CsvFields, CsvRow};
 use super::{Extent, Format, Framing, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use head::Head;
-use record::{Fields, Line, next_line};
+use record::{FieldFault, Fields, First, Line, next_line};
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use typed::Scratch;
@@ -172,7 +172,7 @@ fn for_each_row<'a>(
         }
     }
     while at < bytes.len() {
-        let (line, next) = next_line(dialect, &bytes[at..]);
+        let First { line, next } = next_line(dialect, &bytes[at..]);
         if !line.bytes.is_empty() {
             each(start, line)?;
             count += 1;
@@ -238,7 +238,7 @@ fn invalid(says: impl Into<String>) -> Error {
 #[inline]
 fn fields_of(dialect: CsvDialect, line: Line<'_>) -> Result<usize, Error> {
     record::count(dialect, line)
-        .map_err(|(field, fault)| invalid(format!("field {} {}", field + 1, fault.says(&dialect))))
+        .map_err(|FieldFault { field, fault }| invalid(format!("field {} {}", field + 1, fault.says(&dialect))))
 }
 
 /// Returns an error if a row has not as many fields as it should.

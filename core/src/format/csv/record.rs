@@ -43,9 +43,16 @@ pub(super) struct Line<'a> {
     pub(super) is_plain: bool,
 }
 
+/// The first row of some bytes.
+pub(super) struct First<'a> {
+    pub(super) line: Line<'a>,
+    /// Where the next one starts.
+    pub(super) next: usize,
+}
+
 /// Takes the first row off the bytes, which may be one without a line feed.
 #[inline]
-pub(super) fn next_line<'a>(dialect: &CsvDialect, bytes: &'a [u8]) -> (Line<'a>, usize) {
+pub(super) fn next_line<'a>(dialect: &CsvDialect, bytes: &'a [u8]) -> First<'a> {
     let newline = memchr(b'\n', bytes);
     let mut end = newline.unwrap_or(bytes.len());
     let quote = dialect.quote.unwrap_or(b'\r');
@@ -63,7 +70,7 @@ pub(super) fn next_line<'a>(dialect: &CsvDialect, bytes: &'a [u8]) -> (Line<'a>,
     if bytes[..end].ends_with(b"\r") {
         end -= 1;
     }
-    (Line { bytes: &bytes[..end], is_plain }, next)
+    First { line: Line { bytes: &bytes[..end], is_plain }, next }
 }
 
 /// The fields of a row, without their quotes.
@@ -174,17 +181,21 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Returns how many fields a row has.
-///
-/// Fails with the position of the first field that is not valid, and what is wrong with it.
+/// What is wrong with which field.
+pub(super) struct FieldFault {
+    pub(super) field: usize,
+    pub(super) fault: Fault,
+}
+
+/// Returns how many fields a row has, or what is wrong with the first that is not valid.
 #[inline]
-pub(super) fn count(dialect: CsvDialect, line: Line<'_>) -> Result<usize, (usize, Fault)> {
+pub(super) fn count(dialect: CsvDialect, line: Line<'_>) -> Result<usize, FieldFault> {
     if line.is_plain {
         return Ok(memchr_iter(dialect.delimiter, line.bytes).count() + 1);
     }
     let mut count = 0;
     for field in Fields::of(dialect, line) {
-        field.map_err(|fault| (count, fault))?;
+        field.map_err(|fault| FieldFault { field: count, fault })?;
         count += 1;
     }
     Ok(count)

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-fn rows(format: CsvFields, object: &[u8]) -> Result<Vec<(usize, Vec<String>)>, (usize, Error)> {
+/// A row and where it starts.
+type Placed = (usize, Vec<String>);
+
+fn rows(format: CsvFields, object: &[u8]) -> Result<Vec<Placed>, (usize, Error)> {
     let mut rows = vec![];
     let read = format.for_each(extent(object), |at, row| {
         let fields: Vec<_> = row.fields().map(|field| String::from_utf8_lossy(&field).into_owned()).collect();
@@ -231,9 +234,8 @@ fn chosen_columns_are_found_in_every_head() {
 /// Text of rows, each field quoted where it must be, and some where they need not be.
 fn object() -> impl Strategy<Value = (String, Vec<Vec<String>>)> {
     let field = ("[ab,\"\n\r;]{0,5}", any::<bool>());
-    let rows = (1usize..4).prop_flat_map(move |columns| {
-        proptest::collection::vec(proptest::collection::vec(field.clone(), columns), 0..7)
-    });
+    let rows = (1usize..4)
+        .prop_flat_map(move |columns| proptest::collection::vec(proptest::collection::vec(field, columns), 0..7));
     (rows, any::<[bool; 4]>()).prop_map(|(rows, [mark, crlf, last, blanks])| {
         let mut text = String::from(if mark { "\u{feff}" } else { "" });
         let end = if crlf { "\r\n" } else { "\n" };

@@ -222,19 +222,24 @@ impl Format for RawRows {
     }
 }
 
-/// Reads rows from the first bytes of an object: `limit` of them at most, and none that may go on behind the bytes unless they
-/// are the `whole` object.
+/// The first bytes of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstBytes<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Whether they are all that the object has.
+    pub is_all: bool,
+    /// The object's name in errors.
+    pub object: &'a str,
+}
+
+/// Reads rows from the first bytes of an object: `limit` of them at most, and none that may go on behind the bytes.
 ///
 /// # Errors
 /// Returns `record-invalid` for a row that is not valid, and names its place.
-pub fn first_rows<'a>(
-    format: &'a Rows,
-    bytes: &'a [u8],
-    whole: bool,
-    limit: usize,
-    object: &'a str,
-) -> Result<Vec<DataRow<'a>>, Error> {
-    let end = if whole { bytes.len() } else { format.last_cut(bytes).unwrap_or(0) };
+pub fn first_rows<'a>(format: &'a Rows, first: FirstBytes<'a>, limit: usize) -> Result<Vec<DataRow<'a>>, Error> {
+    let FirstBytes { bytes, is_all, object } = first;
+    let end = if is_all { bytes.len() } else { format.last_cut(bytes).unwrap_or(0) };
     let extent = Extent { bytes: &bytes[..end], offset: 0, head: &[], object };
     let mut rows = Vec::new();
     let enough = "enough";

@@ -2,9 +2,13 @@ use super::*;
 use crate::check_format;
 use proptest::prelude::*;
 
+fn all(bytes: &[u8]) -> FirstBytes<'_> {
+    FirstBytes { bytes, is_all: true, object: "it" }
+}
+
 fn shown(format: RowFormat, object: &[u8]) -> Vec<String> {
     let rows = Rows(format);
-    let rows = first_rows(&rows, object, true, 100, "it").unwrap();
+    let rows = first_rows(&rows, all(object), 100).unwrap();
     rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect()
 }
 
@@ -46,7 +50,7 @@ fn rows_have_the_names_of_their_format() {
         [r#"{"a":[1,2.5,null],"b":{"c":"18446744073709551615"}}"#, r#"{"value":"text"}"#]
     );
     let twice = Rows(RowFormat::JsonLines);
-    let twice = first_rows(&twice, b"{\"a\": 1}\n{\"a\": 1, \"a\": 2}", true, 9, "it").unwrap_err();
+    let twice = first_rows(&twice, all(b"{\"a\": 1}\n{\"a\": 1, \"a\": 2}"), 9).unwrap_err();
     assert!(
         twice.to_string().contains("it at byte 9") && twice.to_string().contains("two values are called"),
         "{twice}"
@@ -56,7 +60,9 @@ fn rows_have_the_names_of_their_format() {
 #[test]
 fn of_a_part_of_an_object_only_whole_rows_are_read() {
     let rows = Rows(csv());
-    let read = |bytes, whole, limit| first_rows(&rows, bytes, whole, limit, "it").map(|rows| rows.len());
+    let read = |bytes, whole, limit| {
+        first_rows(&rows, FirstBytes { is_all: whole, ..all(bytes) }, limit).map(|rows| rows.len())
+    };
     assert_eq!(read(b"a,b\n1,2\n3,\"4\n5\",6", false, 9), Ok(1));
     assert_eq!(read(b"a,b\n1,2\n3,4", true, 9), Ok(2));
     assert_eq!(read(b"a,b\n1,2\n3,4\nwrong\n", true, 2), Ok(2));
@@ -82,7 +88,7 @@ fn a_schema_takes_all_rows() {
     let schema = |format: RowFormat, object: &[u8]| {
         let rows = Rows(format);
         let mut schema = Schema::default();
-        for (n, row) in (0..).zip(first_rows(&rows, object, true, 100, "it").unwrap()) {
+        for (n, row) in (0..).zip(first_rows(&rows, all(object), 100).unwrap()) {
             schema.add(&row.fields, n);
         }
         schema.columns.iter().map(Column::to_string).collect::<Vec<_>>().join(", ")
