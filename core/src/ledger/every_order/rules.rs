@@ -1,5 +1,5 @@
 //! The ledger's conditional writes: what each does, and on which condition. The real ones are in `aws/src/ledger/` (`tries.rs`,
-//! `commits.rs`, `phases.rs`), and what is done in which order in `aws/src/conduct.rs` and `aws/src/calls.rs`.
+//! `commits.rs`, `phases.rs`), and what is done in which order in `aws/src/conduct/` and `aws/src/calls.rs`.
 
 use super::super::Command;
 use super::super::{HALF_BYTES_MIN, Invoke, Phase, PieceAt, SILENCE_MS, SPLIT_SILENCE_MS, Settle, calls_after};

@@ -1,0 +1,213 @@
+//! Brings jobs to their ends: sums checked and the result published, or what was written undone.
+
+use super::turn::Turn;
+use crate::conductor::{Conductor, plan_of};
+use crate::heap::on_heap;
+use crate::objects::SMALL_BYTES_MAX;
+use crate::output::Publication;
+use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ledger::{JobView, Phase};
+use kinglet_core::manifest::reconcile;
+use kinglet_core::wire::plan;
+use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
+use kinglet_core::{Code, Error, Result};
+
+/// The most turns at publishing, each of ten seconds or more, before a job fails whose output can neither be written nor
+/// looked at.
+const PUBLISHING_TURNS_MAX: u64 = 30;
+
+impl Conductor {
+    /// Ends a job whose tasks are all committed: checks the sums, publishes, and records success.
+    pub(super) async fn finish(&self, job: &JobId, view: &JobView, before: &Requests) -> Result<()> {
+        let started_at = self.now();
+        if !view.writes_output {
+            return self.finish_calls(job, view, before, started_at).await;
+        }
+        let publication = on_heap(|| self.publication(job, view)).await?;
+        let upload = self.begin_manifest(&publication.spec.output).await?;
+        let (usage, before) = (self.usage_since(before, started_at), self.clients.meter.totals());
+        if !self.ledger.publish(job, &upload, usage.as_ref()).await? {
+            let (output, key) = (&publication.spec.output, publication.spec.output.manifest_key());
+            return self.objects.abort_upload(&output.bucket, &key, &upload).await;
+        }
+        let view = JobView { phase: Phase::Publishing, manifest_upload: Some(upload), ..view.clone() };
+        let turn = Turn::new(Phase::Publishing, 1);
+        on_heap(|| self.publish(job, &view, publication, &turn, &before)).await
+    }
+
+    /// Ends a job of calls when all results are committed: checks that each call has one. Such a job has no output.
+    async fn finish_calls(&self, job: &JobId, view: &JobView, before: &Requests, started_at: Timestamp) -> Result<()> {
+        let committed = self.ledger.committed::<MapRecord>(job, view.map_tasks).await?;
+        let made: u64 = committed.iter().flatten().map(|record| record.records).sum();
+        let count = view.calls.map_or(0, |calls| calls.count);
+        if made != count {
+            let message = format!("reconciling job {job}: calls given and made: {count} is not {made}");
+            return Err(Error::new(Code::Unreconciled, message));
+        }
+        let usage = self.usage_since(before, started_at);
+        // Without a call that reduces them, what the batches return is the result.
+        if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
+            self.leave_no_runs(job, committed).await;
+        }
+        Ok(())
+    }
+
+    /// Collects what a job whose tasks are all committed has to publish.
+    ///
+    /// # Errors
+    /// Returns `unreconciled` when the sums do not agree; or a service error of S3 or DynamoDB.
+    pub(super) async fn publication(&self, job: &JobId, view: &JobView) -> Result<Publication> {
+        let key = Self::plan_key(job, plan_of(job, view)?);
+        let (spec, bytes, maps, reduces) = tokio::try_join!(
+            self.spec(job),
+            self.objects.get_whole(&self.stack.work_bucket, &key, SMALL_BYTES_MAX),
+            self.ledger.committed::<MapRecord>(job, view.map_tasks),
+            self.ledger.committed::<ReduceRecord>(job, view.partitions),
+        )?;
+        let (splits, inputs) = plan::read(&bytes)?;
+        let reduces: Vec<_> = reduces.into_iter().flatten().collect();
+        if reduces.len() != view.partitions as usize {
+            let message = format!("job {job}: {} of {} parts", reduces.len(), view.partitions);
+            return Err(Error::new(Code::Unreconciled, message));
+        }
+        let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
+        Ok(Publication { spec, maps, reduces, manifest })
+    }
+
+    pub(super) async fn publish(
+        &self,
+        job: &JobId,
+        view: &JobView,
+        mut publication: Publication,
+        turn: &Turn,
+        before: &Requests,
+    ) -> Result<()> {
+        let started_at = self.now();
+        let runs = (!publication.spec.options.keep_runs).then(|| std::mem::take(&mut publication.maps));
+        // S3 may take minutes to complete large parts; signs of life are needed meanwhile.
+        let published = tokio::select! {
+            biased;
+            published = on_heap(|| self.publish_output(job, publication, view.manifest_upload.clone())) => published,
+            taken = turn.keep(self, job) => Err(taken),
+        };
+        match published {
+            Ok(()) => {
+                let usage = self.usage_since(before, started_at);
+                if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?
+                    && let Some(runs) = runs
+                {
+                    self.leave_no_runs(job, runs).await;
+                }
+                Ok(())
+            }
+            Err(error) if error.is(Code::TurnTaken) => Ok(()),
+            Err(error) if self.decides(&error) => on_heap(|| self.give_up_publishing(job, view, &error)).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a job that cannot be published, unless its result is visible all the same.
+    pub(super) async fn give_up_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<()> {
+        let upload = match self.spec(job).await {
+            Ok(spec) => {
+                let stopped = async {
+                    let upload = self.stop_publishing(job, &spec.output).await?;
+                    self.publish_rest(job, &spec.output).await.map(|published| (published, upload))
+                };
+                match stopped.await {
+                    Ok((true, _)) => {
+                        return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, None).await.map(drop);
+                    }
+                    Ok((false, upload)) => upload,
+                    Err(error) if error.is(Code::TurnTaken) => return Ok(()),
+                    // Nothing can be in a bucket that does not exist.
+                    Err(error) if error.is(Code::BucketMissing) => view.manifest_upload.clone(),
+                    // A process that may not even abort the upload leaves it to others, but not for ever.
+                    Err(error) if self.decides(&error) && view.turn > PUBLISHING_TURNS_MAX => {
+                        view.manifest_upload.clone()
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) if error.is(Code::ObjectMissing) => view.manifest_upload.clone(),
+            Err(error) => return Err(error),
+        };
+        tracing::error!(target: "kinglet::job", %job, code = error.code(), %error, hint = error.hint(), "publishing");
+        if self.ledger.end_publishing(job, view, upload.as_deref(), error).await? {
+            return self.undo(job, &self.ledger.job(job).await?).await;
+        }
+        Ok(())
+    }
+
+    /// Ends a job without success unless it has ended or is publishing, and undoes what it has written to its output.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses;
+    /// another process then goes on.
+    pub async fn fail(&self, job: &JobId, phase: Phase, error: &Error) -> Result<()> {
+        self.fail_in(job, &[Phase::Splitting, Phase::Mapping, Phase::Reducing], phase, error).await
+    }
+
+    /// Ends a job without success, as [`Self::fail`] does, if it is in one of the phases `from`.
+    pub(super) async fn fail_in(&self, job: &JobId, from: &[Phase], phase: Phase, error: &Error) -> Result<()> {
+        let view = self.ledger.job(job).await?;
+        if !from.contains(&view.phase) || !self.ledger.end(job, &view, from, phase, error).await? {
+            return Ok(());
+        }
+        let (code, hint) = (error.code(), error.hint());
+        tracing::error!(
+            target: "kinglet::job", %job, phase = phase.as_str(), code, %error, hint, "the job ended without success"
+        );
+        if view.writes_output {
+            // Read again: the job may have gone on between the first read and its end.
+            let view = self.ledger.job(job).await?;
+            match on_heap(|| self.undo(job, &view)).await {
+                // Others may have rights that this process lacks, and the job has ended all the same.
+                Err(error) if !error.is_retryable() && !self.decides(&error) => {
+                    tracing::warn!(%job, %error, "undoing is left to the functions");
+                }
+                undone => undone?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn undo(&self, job: &JobId, view: &JobView) -> Result<()> {
+        let spec = match self.spec(job).await {
+            Ok(spec) => Some(spec),
+            // Without the spec, nobody can tell where the output is.
+            Err(error) if self.decides(&error) => {
+                tracing::warn!(%job, %error, "undoing a job without its spec");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(spec) = &spec {
+            on_heap(|| self.undo_output(job, spec, view)).await?;
+        }
+        let ending = view.ending.unwrap_or(Phase::Failed);
+        self.ledger.settle(job, Phase::Undoing, ending, None).await?;
+        // A claim may have been on its way when the output was looked at. Any claim sent from now on sees that the job has
+        // ended.
+        if let Some(spec) = &spec
+            && let Err(error) = self.drop_late_claim(job, &spec.output).await
+        {
+            tracing::warn!(%job, %error, "looking for a late claim");
+        }
+        Ok(())
+    }
+
+    /// Brings a job to its end from any phase: a job that is publishing succeeds, any other is cancelled.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses;
+    /// another process then goes on.
+    pub async fn bring_to_end(&self, job: &JobId, error: &Error) -> Result<()> {
+        let view = self.ledger.job(job).await?;
+        match view.phase {
+            Phase::Publishing | Phase::Undoing => self.go_on(job, &view, &Turn::new(view.phase, view.turn)).await,
+            phase if phase.is_final() => Ok(()),
+            _ => self.fail(job, Phase::Cancelled, error).await,
+        }
+    }
+}
