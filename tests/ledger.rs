@@ -153,9 +153,14 @@ fn run(hand: u32) -> Run {
 
 const FIRST_TRY: TryKey = TryKey { stage: Stage::Map, task: TaskIdx(0), piece: Piece(0), number: 0 };
 
+/// A job of one map task, without a ceiling.
+fn one_task() -> JobView {
+    JobView { map_tasks: 1, ..JobView::new(Phase::Mapping) }
+}
+
 /// The first try as the ledger has it.
 async fn first_try(ledger: &Ledger, job: &JobId) -> TryView {
-    let tasks = ledger.tasks::<MapRecord>(job, 1, None, Timestamp(0)).await.unwrap();
+    let tasks = ledger.tasks::<MapRecord>(job, &mut one_task(), Timestamp(0)).await.unwrap();
     tasks[0].tries[0].clone()
 }
 
@@ -287,7 +292,7 @@ async fn of_those_who_would_send_a_try_one_does_each_time() {
     // Of a job that nobody knows, nothing is made.
     let nobody = new_id();
     rig.ledger().accepted(&nobody, FIRST_TRY).await.unwrap();
-    let tasks = rig.ledger().tasks::<MapRecord>(&nobody, 1, None, Timestamp(0)).await.unwrap();
+    let tasks = rig.ledger().tasks::<MapRecord>(&nobody, &mut one_task(), Timestamp(0)).await.unwrap();
     assert_eq!(tasks[0].tries, []);
 }
 
@@ -500,4 +505,49 @@ async fn a_turn_is_taken_by_one_and_kept_by_nobody_else() {
         assert_eq!((view.turn, view.sent), (1, 0));
         assert!(!keep(3, 1).await && !keep(1, 1).await, "the job has gone on");
     }
+}
+
+/// A task fails, and its further try commits; another task is still to come, and then commits at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_job_with_a_ceiling_has_spent_has_every_try_while_the_group_is_open_and_after() {
+    let rig = Rig::start().await;
+    let (ledger, job) = (rig.ledger(), new_id());
+    let mut spec = spec("capped", None);
+    spec.options.ceiling.usd = Some(1.0);
+    ledger.create_job(&job, &spec, 60_000).await.unwrap();
+    assert!(ledger.plan(&job, &planned("plan")).await.unwrap());
+    let further = TryKey { number: 1, ..FIRST_TRY };
+    ledger.start(&job, FIRST_TRY, &run(1)).await.unwrap();
+    ledger.fail(&job, FIRST_TRY, Says::Run(1), &Error::new(Code::Crashed, "it died")).await.unwrap();
+    ledger.note_further(&job, further).await.unwrap();
+    assert!(ledger.claim(&job, further, 0).await.unwrap());
+    ledger.start(&job, further, &run(2)).await.unwrap();
+    let usage = Usage { ran_ms: 2_000, memory_mb: 1_024, ..Usage::default() };
+    let of = |hand, number| MapRecord { attempt: AttemptId { number, nonce: hand }, usage, ..record(hand, None) };
+    ledger.commit(&job, TaskIdx(0), Piece(0), &of(2, 1), 2).await.unwrap();
+    for open in [true, false] {
+        if !open {
+            ledger.commit(&job, TaskIdx(1), Piece(0), &of(3, 0), 2).await.unwrap();
+        }
+        let mut view = rig.view(&job).await;
+        let tasks = ledger.tasks::<MapRecord>(&job, &mut view, Timestamp::now()).await.unwrap();
+        let spent = view.capped.unwrap().spent;
+        assert_eq!(tasks.iter().all(|task| task.done), !open);
+        assert_eq!((spent.gb_seconds, spent.dearest_gb_s), (if open { 2.0 } else { 4.0 }, 2.0));
+        // The splitter and those that have committed, with a write unit for each commit and for the note.
+        let committed = if open { 1 } else { 2 };
+        assert_eq!(spent.requests.lambda, 1 + committed);
+        assert_eq!(
+            (spent.requests.dynamodb, spent.requests.write_milliunits),
+            (committed + 1, 1_000 * (committed + 1))
+        );
+        // The one that failed, and not the one that committed.
+        assert_eq!(spent.overtaken.iter().map(|t| (t.number, t.failed.is_some())).collect::<Vec<_>>(), [(0, true)]);
+        assert_eq!(spent.unread, 0);
+    }
+    // A job without a ceiling knows nothing of this.
+    let other = rig.planned_job().await;
+    let mut view = rig.view(&other).await;
+    ledger.tasks::<MapRecord>(&other, &mut view, Timestamp::now()).await.unwrap();
+    assert_eq!(view.capped, None);
 }

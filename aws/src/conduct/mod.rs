@@ -106,8 +106,8 @@ impl Conductor {
                 let since = view.phase_at.splitting.unwrap_or_default();
                 vec![self.ledger.splitting(job, since).await?]
             }
-            Phase::Mapping => self.ledger.tasks_and_spent::<MapRecord>(job, &mut view, self.now()).await?,
-            Phase::Reducing => self.ledger.tasks_and_spent::<ReduceRecord>(job, &mut view, self.now()).await?,
+            Phase::Mapping => self.ledger.tasks::<MapRecord>(job, &mut view, self.now()).await?,
+            Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, &mut view, self.now()).await?,
             _ => vec![],
         };
         Ok(LedgerView { job: view, tasks })

@@ -231,31 +231,12 @@ impl Ledger {
         Ok(Look { view, tasks })
     }
 
-    /// Reads the tasks of a stage as [`kinglet_core::ledger::advance`] sees them. Tries are read only for groups with an open
-    /// task.
+    /// Reads the tasks of a job's stage as [`kinglet_core::ledger::advance`] sees them, and adds to the view of a job with a ceiling
+    /// what was spent on them. Tries are read only for groups with an open task.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn tasks<R: Record>(
-        &self,
-        job: &JobId,
-        task_count: u32,
-        calls: Option<CallsView>,
-        since: Timestamp,
-    ) -> Result<Vec<TaskView>> {
-        Ok(self.stage::<R>(job, task_count, calls, since).await?.tasks)
-    }
-
-    /// Reads the tasks of a job's stage, as [`Ledger::tasks`] does, and what a job with a ceiling has spent on them.
-    ///
-    /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(crate) async fn tasks_and_spent<R: Record>(
-        &self,
-        job: &JobId,
-        view: &mut JobView,
-        now: Timestamp,
-    ) -> Result<Vec<TaskView>> {
+    pub async fn tasks<R: Record>(&self, job: &JobId, view: &mut JobView, now: Timestamp) -> Result<Vec<TaskView>> {
         let (count, calls, since) = match R::STAGE {
             Stage::Reduce => (view.partitions, None, view.phase_at.reducing),
             _ => (view.map_tasks, view.calls, view.phase_at.mapping),

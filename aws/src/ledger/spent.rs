@@ -42,7 +42,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(crate) async fn note_further(&self, job: &JobId, key: TryKey) -> Result<()> {
+    pub async fn note_further(&self, job: &JobId, key: TryKey) -> Result<()> {
         let noting = self.update(format!("noting {key}"), Key::group(job, key.stage, group_of(key.task)));
         let name = further_name(key.task, key.piece, key.number);
         // A further try follows one that has started or was claimed, so the job is there. The write is idempotent.
