@@ -363,7 +363,7 @@ impl Runs for One {
     }
 }
 
-/// A job without its combiner.
+/// A job without its combiner. Every other method of [`Job`] is handed on.
 #[derive(Serialize, Deserialize)]
 struct Apart<J>(J);
 
