@@ -3,7 +3,8 @@
 
 use crate::conductor::Conductor;
 use crate::ledger::{
-    Commit, INLINE_ITEM_BYTES, Key, Ledger, Updated, binary, number, progress_pk, read_binary, read_text, result_pk,
+    Commit, INLINE_ITEM_BYTES, Key, Ledger, SETTLED, Updated, binary, number, progress_pk, read_binary, read_text,
+    result_pk,
 };
 use crate::runs::{MapAttempt, Placed};
 use bytes::Bytes;
@@ -15,9 +16,6 @@ use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::items;
 use kinglet_core::wire::record::{MapRecord, Position, Usage};
 use kinglet_core::{ByteRange, Code, Error, Result, codec};
-
-/// The number of the attempt that stands for a worker that died. No try has it.
-pub(crate) const SETTLED: u16 = u16::MAX;
 
 impl Conductor {
     /// Invokes the mapper for the rest of a piece that was committed short of its end.

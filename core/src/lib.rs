@@ -7,6 +7,7 @@
 //! *attempt* is one execution of a task. A map attempt writes one sorted *run* for each partition. A reduce attempt merges
 //! the runs of one partition into one *part*. The *ledger* records which attempt's output counts: that is its *commit*.
 
+pub mod bill;
 pub mod budget;
 pub mod codec;
 mod codecs;

@@ -4,7 +4,6 @@
 //! not known here, a file says what it costs ([`Prices::read`]).
 
 use crate::error::{Code, Error, Result};
-use crate::wire::record::Requests;
 use serde::{Deserialize, Serialize};
 
 /// One GB-second of an x86_64 function. <https://aws.amazon.com/lambda/pricing/>
@@ -56,24 +55,6 @@ pub struct Prices {
     pub s3_gb_month: f64,
 }
 
-/// What something costs, in US dollars.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Bill {
-    /// Lambda: GB-seconds and invocations.
-    pub lambda: f64,
-    /// DynamoDB: write and read units.
-    pub dynamodb: f64,
-    /// S3: requests.
-    pub s3: f64,
-}
-
-impl Bill {
-    /// Returns the sum.
-    pub fn total(&self) -> f64 {
-        self.lambda + self.dynamodb + self.s3
-    }
-}
-
 impl Prices {
     /// Returns the prices of a region.
     ///
@@ -122,17 +103,6 @@ impl Prices {
             return Err(wrong("a price is negative".to_owned()));
         }
         Ok(prices)
-    }
-
-    /// Returns what this function time, in GB-seconds, and these requests cost.
-    pub fn bill(&self, gb_seconds: f64, requests: &Requests) -> Bill {
-        let units = |milliunits: u64| milliunits as f64 / 1e3;
-        Bill {
-            lambda: gb_seconds * self.lambda_gb_second + requests.lambda as f64 * self.lambda_request,
-            dynamodb: units(requests.write_milliunits) * self.dynamodb_write_unit
-                + units(requests.read_milliunits) * self.dynamodb_read_unit,
-            s3: requests.s3_put as f64 * self.s3_put + requests.s3_get as f64 * self.s3_get,
-        }
     }
 
     /// Returns whether each of them is an amount of money.

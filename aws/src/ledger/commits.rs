@@ -18,6 +18,9 @@ use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
 use kinglet_core::{Code, Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
+/// The number of the attempt that stands for a worker that died. No try has it.
+pub(crate) const SETTLED: u16 = u16::MAX;
+
 /// A record that a map or a reduce attempt commits.
 pub trait Record: Framed + Clone {
     /// The stage whose record it is.

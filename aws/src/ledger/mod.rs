@@ -42,6 +42,7 @@ mod spent;
 mod table;
 mod tries;
 
+pub(crate) use commits::SETTLED;
 pub use commits::{Commit, Committed, Look, Record, TaskPieces};
 #[cfg(feature = "driver")]
 pub(crate) use item::text;

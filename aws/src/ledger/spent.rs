@@ -10,7 +10,7 @@
 //! | the tries of a complete group | read when the further tries in such groups, each at the most that it may have cost, could pass the ceiling; and once, as the stage ends | a query for each complete group with a further try |
 
 use super::Ledger;
-use super::commits::{Record, StageRead};
+use super::commits::{Record, SETTLED, StageRead};
 use super::item::{Item, read_binary};
 use super::keys::{Key, done_name, further_name, group_count, group_of, group_pk, is_further, tasks_of};
 use super::tries::GroupTry;
@@ -125,5 +125,5 @@ fn is_overtaken<R: Record>(committed: &[Vec<R>], tried: &GroupTry) -> bool {
 
 /// Returns how many pieces were committed on behalf of their dead workers: none of their tries is the one that counts.
 fn settled<R: Record>(committed: &[Vec<R>]) -> u32 {
-    committed.iter().flatten().filter(|record| record.attempt().number == crate::calls::SETTLED).count() as u32
+    committed.iter().flatten().filter(|record| record.attempt().number == SETTLED).count() as u32
 }

@@ -17,5 +17,7 @@ pub use advance::{
     Relief, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, Settle, TURN_MS, advance,
 };
 pub use calls::{Fewer, calls_after};
-pub use spent::{Capped, STOPPED_MS, Spent};
-pub use view::{CallsView, Failure, InputSize, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView};
+pub use spent::STOPPED_MS;
+pub use view::{
+    CallsView, Capped, Failure, InputSize, JobView, LedgerView, Phase, PhaseTimes, Spent, TaskView, TryView,
+};

@@ -14,36 +14,13 @@
 //! try has run into it, and little where tries end soon: a job whose tries last a second is not ended because its functions may
 //! run for fifteen minutes.
 
-use super::view::{LedgerView, TaskView, TryView};
+use super::view::{Capped, LedgerView, Spent, TaskView, TryView};
+use crate::bill::Bill;
 use crate::error::{Code, Error};
 use crate::ids::Timestamp;
 use crate::limits::FUNCTION_MEMORY_MB_MAX;
 use crate::wire::cost::Cap;
-use crate::wire::record::{Requests, Usage};
-
-/// The ceiling of a job, and what it has spent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Capped {
-    /// The ceiling, and the prices by which it is watched.
-    pub cap: Cap,
-    /// What was spent, but for the tries of pieces that are not committed.
-    pub spent: Spent,
-}
-
-/// What a job has spent, but for the tries of pieces that are not committed: those change with every moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Spent {
-    /// Function time times memory, in GB-seconds.
-    pub gb_seconds: f64,
-    /// The requests.
-    pub requests: Requests,
-    /// The function time of the dearest try of the stage that committed, in GB-seconds.
-    pub dearest_gb_s: f64,
-    /// The tries of committed pieces that did not commit, as far as they were read.
-    pub overtaken: Vec<TryView>,
-    /// How many such tries there are besides.
-    pub unread: u32,
-}
+use crate::wire::record::Usage;
 
 /// How long a worker may go on when nobody wants its work any more, in milliseconds (35 s): it sees that within 1.75 s, its job's own
 /// code has 30 s to come to an end, and at the next look the process is ended.
@@ -76,7 +53,7 @@ impl Capped {
         }
         gb_seconds += f64::from(self.spent.unread) * gb_seconds_max(timeout_ms);
         let Cap { prices, .. } = &self.cap;
-        prices.bill(gb_seconds, &self.spent.requests).total() + invocations * prices.lambda_request
+        Bill::of(prices, gb_seconds, &self.spent.requests).total() + invocations * prices.lambda_request
     }
 
     /// Returns whether tries that were not read could make out that the ceiling is passed.

@@ -1,9 +1,9 @@
 //! The ledger as [`super::advance`] sees it.
 
-use super::spent::Capped;
 use crate::error::Error;
 use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
-use crate::wire::record::{Position, Usage};
+use crate::wire::cost::Cap;
+use crate::wire::record::{Position, Requests, Usage};
 use serde::{Deserialize, Serialize};
 
 /// The phase of a job. A job only ever moves forward.
@@ -259,6 +259,30 @@ pub struct Failure {
     pub error: Error,
     /// When it failed.
     pub at: Timestamp,
+}
+
+/// The ceiling of a job, and what it has spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capped {
+    /// The ceiling, and the prices by which it is watched.
+    pub cap: Cap,
+    /// What was spent, but for the tries of pieces that are not committed.
+    pub spent: Spent,
+}
+
+/// What a job has spent, but for the tries of pieces that are not committed: those change with every moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Function time times memory, in GB-seconds.
+    pub gb_seconds: f64,
+    /// The requests.
+    pub requests: Requests,
+    /// The function time of the dearest try of the stage that committed, in GB-seconds.
+    pub dearest_gb_s: f64,
+    /// The tries of committed pieces that did not commit, as far as they were read.
+    pub overtaken: Vec<TryView>,
+    /// How many such tries there are besides.
+    pub unread: u32,
 }
 
 #[cfg(test)]

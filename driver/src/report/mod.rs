@@ -6,6 +6,7 @@ mod gather;
 pub(crate) use gather::report;
 
 use crate::{Forecast, Phase};
+use kinglet_core::bill::Bill;
 use kinglet_core::ids::JobId;
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::record;
@@ -213,7 +214,7 @@ pub struct Cost {
 impl Cost {
     /// Returns the cost of this function time and these requests.
     pub(crate) fn of(gb_seconds: f64, requests: &Requests, prices: &Prices) -> Self {
-        let bill = prices.bill(gb_seconds, &requests.as_counted());
+        let bill = Bill::of(prices, gb_seconds, &requests.as_counted());
         Cost { lambda: bill.lambda, dynamodb: bill.dynamodb, s3: bill.s3, total: bill.total() }
     }
 }
