@@ -6,7 +6,7 @@
 //!                                  ╲─▶ Object   one object in S3 ───┴──open──▶ reducer, driver
 //! ```
 //!
-//! When a job has succeeded, its runs in S3 are removed ([`Conductor::leave_no_runs`]), as keeping them costs; unless the spec says that
+//! When a job has succeeded, its runs in S3 are removed (`Conductor::leave_no_runs`), as keeping them costs; unless the spec says that
 //! they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
 //!
 //! [`kinglet_core::placement`] decides where the results of an attempt lie, all of them in one place, and the record of its

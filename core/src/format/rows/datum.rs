@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A value of a [`DataRow`], which borrows text from the input where it can.
+/// A value of a [`DataRow`](super::DataRow), which borrows text from the input where it can.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Datum<'a> {
