@@ -125,10 +125,15 @@ pub(super) async fn ceiling(world: Arc<World>) {
     let submit = Submit::to("s3://output/sums").with_items_per_split(60).with_partitions(2);
     sum(world.clone(), 900, submit.with_max_usd(ceiling * prices::LAMBDA_GB_SECOND_X86)).await;
     check::ends(&world, Duration::ZERO).await;
-    // Somebody looks each minute, and functions notice within 35 seconds. What a fault has ended may not be known.
+    // A driver looks every 15 seconds, and functions notice within 35. Without one there is the check each minute, which waits for a
+    // free function as all do, up to five minutes. What a fault has ended may not be known.
     let function_gb = f64::from(world.region.conditions.memory_mb) / 1_024.0;
     let unseen = f64::from(world.region.conditions.concurrency) * function_gb * 120.0;
-    let lost = world.region.faults.struck().len() as f64 * function_gb * 60.0;
+    let struck = world.region.faults.struck();
+    let is_driverless =
+        struck.iter().any(|fault| fault.struck.kind.may_kill() && fault.struck.step.starts_with("driver"));
+    let unseen = if is_driverless { 4.0 * unseen } else { unseen };
+    let lost = struck.len() as f64 * function_gb * 60.0;
     let spent = gb_seconds(&world) - before;
     if spent > ceiling + unseen + lost {
         world.violates(format!("{spent:.0} GB-seconds were spent below a ceiling of {ceiling}"));
