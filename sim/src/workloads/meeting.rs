@@ -114,10 +114,11 @@ pub(super) async fn user_error(world: Arc<World>) {
 pub(super) async fn input_changes(world: Arc<World>) {
     let text = input(&world, "words").await;
     // Whole, or not at all: all of it may have been read before, or none.
-    let changed = "something else entirely\n";
     let first = world.observer.objects.get(INPUT, "words/0", None).await.unwrap_or_default();
+    // As long as before, so that only its ETag tells.
+    let changed: String = "something else entirely\n".chars().cycle().take(first.len().max(24)).collect();
     let rest = text.strip_prefix(&*String::from_utf8_lossy(&first)).unwrap_or_default();
-    let later = format!("{changed}{rest}");
+    let later = format!("{changed} {rest}");
     let [before, after] = [&*text, &*later].map(|text| (shown("words"), counted(text.split_whitespace())));
     world.expect("result/", [before, after]).await;
     let submit = Submit::new([shown("words")], "s3://output/result").with_split_bytes(300).with_partitions(2);
@@ -128,7 +129,7 @@ pub(super) async fn input_changes(world: Arc<World>) {
     let after = Duration::from_millis(world.chance.between(400, 1_500));
     let changing = async {
         tokio::time::sleep(after).await;
-        world.put(INPUT, "words/0", changed).await;
+        world.put(INPUT, "words/0", changed.clone()).await;
     };
     futures_util::future::join(changing, world.follow(&machine, &handle)).await;
 }
