@@ -284,7 +284,9 @@ impl Cutter {
     /// Keeps the first bytes of a split until it is proved, or must be guessed, whether the first of them is within quotes.
     fn guess(&mut self, quotes: Quotes, looked_at: usize, part: &Bytes, out: &mut impl FnMut(Chunk)) {
         self.carry.extend_from_slice(part);
-        let proved = quotes.begins(&self.carry, self.carry_at, looked_at);
+        // Not in more, of which there may be some by chance: a split begins the same way each time.
+        let looked_in = &self.carry[..self.carry.len().min(GUESS_BYTES)];
+        let proved = quotes.begins(looked_in, self.carry_at, looked_at);
         if proved.is_none() && self.carry.len() < GUESS_BYTES && self.at < self.size {
             // The last byte is looked at again with the one behind it.
             self.begins = Begins::Unknown(self.carry.len() - 1);
