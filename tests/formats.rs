@@ -120,7 +120,8 @@ fn a_guess_that_is_wrong_fails_the_job_and_whole_objects_do_not_guess() {
     let known = part(dir.path(), &["count", "known.csv", "--split-bytes", "500000"]);
     assert_eq!((&known.0[..], known.1.records), ("3\n", 3));
     let lines = job(dir.path(), &["count", "long.csv", "--no-quoted-newlines", "--split-bytes", "300000"]);
-    failed(&lines, &["long.csv at byte 16", "opens with a \" that its line does not close"]);
+    // Both the first split and the last meet such a line, and either may be the first to say so.
+    failed(&lines, &["long.csv at byte", "opens with a \" that its line does not close"]);
 }
 
 #[test]
