@@ -131,18 +131,18 @@ impl<T: Shape> Format for Csv<T> {
 }
 
 impl CsvDialect {
-    fn framing(&self) -> Framing {
+    pub(super) fn framing(&self) -> Framing {
         self.quotes_over_lines().map_or(Framing::Separated, Framing::Quoted)
     }
 
-    fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         match self.quotes_over_lines() {
             Some(quotes) => quotes.first_end(Default::default(), bytes),
             None => memchr::memchr(b'\n', bytes).map(|at| at + 1),
         }
     }
 
-    fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
         match self.quotes_over_lines() {
             Some(quotes) => quotes.last_end(Default::default(), bytes).end,
             None => memchr::memrchr(b'\n', bytes).map(|at| at + 1),

@@ -15,7 +15,7 @@ pub use datum::{Datum, Named};
 pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
-use super::{CsvDialect, CsvFields, Extent, Format, Framing, JsonLines, Lines, Shape};
+use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
@@ -64,21 +64,21 @@ impl RowFormat {
     fn framing(&self) -> Framing {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Framing::Separated,
-            RowFormat::Csv(dialect) => CsvFields::new(*dialect).framing(),
+            RowFormat::Csv(dialect) => dialect.framing(),
         }
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
-            RowFormat::Csv(dialect) => CsvFields::new(*dialect).first_cut(bytes),
+            RowFormat::Csv(dialect) => dialect.first_cut(bytes),
         }
     }
 
     fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
-            RowFormat::Csv(dialect) => CsvFields::new(*dialect).last_cut(bytes),
+            RowFormat::Csv(dialect) => dialect.last_cut(bytes),
         }
     }
 }
