@@ -85,7 +85,6 @@ impl Conditions {
             skew_ms: *chance.pick(&[0, 100, 3_000, 60_000, 280_000, 3_600_000]),
             slow_one_in: *chance.pick(&[0, 0, 10, 3]),
             slower: chance.between(2, 8) as f64,
-            calm_extra: Duration::ZERO,
             twice: chance.hits(100_000),
             ..Conditions::default()
         }
