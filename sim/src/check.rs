@@ -28,7 +28,8 @@ const CALM: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The codes of jobs and calls whose attempts died again and again: as often as a task is tried, they may.
-pub const DEATHS: [&str; 6] = ["out-of-memory", "crashed", "timed-out", "aborted", "silent", "worker-silent"];
+pub const DEATHS: [&str; 7] =
+    ["out-of-memory", "crashed", "timed-out", "aborted", "silent", "worker-silent", "task-lost"];
 
 /// What a bystander has put beside the outputs.
 const BYSTANDERS: [&str; 4] = ["result/notes.txt", "result/my-part", "words/notes.txt", "elsewhere/part-00000"];
@@ -104,8 +105,10 @@ pub async fn outputs(world: &World, jobs: &[JobEntry]) -> BTreeMap<String, u64> 
     let deaths = world.region.faults.struck().iter().filter(|fault| fault.struck.kind.may_kill()).count();
     for job in jobs.iter().filter(|job| job.phase == Phase::Failed || job.phase == Phase::Cancelled) {
         let view = world.observer.ledger.job(&job.job).await;
+        let has_plan = view.as_ref().is_ok_and(|view| view.phase_at.mapping.is_some());
         let code = view.ok().and_then(|view| view.error).map(|error| error.code().to_owned()).unwrap_or_default();
-        let excused = DEATHS.contains(&&*code) && deaths >= 2;
+        let is_refused = !has_plan && world.may_be_refused_with(&code);
+        let excused = is_refused || DEATHS.contains(&&*code) && deaths >= 2;
         if !excused && !world.may_fail_with(&code) {
             world.violates(format!(
                 "job {} ({}) ended with {code:?}, though nothing was wrong with it",
@@ -126,6 +129,10 @@ pub async fn outputs(world: &World, jobs: &[JobEntry]) -> BTreeMap<String, u64> 
 }
 
 async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], written: &mut BTreeMap<String, u64>) {
+    let succeeded = jobs.iter().filter(|job| job.phase == Phase::Succeeded && writes(world, prefix)).count();
+    if goal.once && succeeded > 1 {
+        world.violates(format!("{succeeded} jobs succeeded into {prefix}, though none may overwrite"));
+    }
     let mut lies = world.listing(prefix).await;
     // A claim that came too late belongs to a job that has ended, which whoever comes next sees; cleaning removes it.
     let claim = format!("{prefix}_owner.json");
@@ -158,6 +165,9 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
             ));
         }
         return;
+    }
+    if goal.replaces.is_none() && goal.before.contains_key(&manifest_key) {
+        world.violates(format!("{manifest_key} was somebody else's, and was replaced"));
     }
     let read = world.observer.objects.get(OUTPUT, &manifest_key, None).await;
     let manifest = match read.map(|bytes| serde_json::from_slice::<Manifest>(&bytes)) {

@@ -86,6 +86,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Returns whether it makes a request older than S3 and DynamoDB accept.
+    pub fn is_long(&self) -> bool {
+        self.struck.kind == Kind::Stall && self.lasts.as_millis() as u64 >= kinglet_core::model::dynamodb::SKEW_MS_MAX
+    }
+
     /// Returns by how much the fault may delay a job's end at most: the time until somebody notices, and until what was lost is
     /// done again. [`kinglet_core::ledger`] has the times of silence behind these.
     pub fn costs(&self) -> Duration {
@@ -128,11 +133,60 @@ impl fmt::Display for Struck {
     }
 }
 
+/// What all faults of a run are about.
+///
+/// An even spread of faults seldom strikes two of the few steps at a job's end, one soon after the other. Runs of which each
+/// has faults of its own kind at its own steps do (Groce, Zhang, Eide, Chen and Regehr, "Swarm testing", 2012).
+struct Focus {
+    /// What the name of a step has in it, if faults strike there.
+    steps: Vec<String>,
+    /// Who takes the step, where only one role is struck.
+    role: Option<&'static str>,
+    /// The kind of all faults that strike steps which can suffer it, where it is one.
+    kind: Option<Kind>,
+}
+
+impl Focus {
+    /// The steps of a focus.
+    const STEPS: [&[&str]; 10] = [
+        // Claims, manifests, a job's own item, and all of these.
+        &["/_owner.json"],
+        &["/_manifest.json"],
+        &["Item job#*-*/job", "Items job#*-*/job"],
+        &["/_owner.json", "/_manifest.json", "Item job#*-*/job", "Items job#*-*/job"],
+        // Beginnings and ends of jobs, what is made visible, and what is removed.
+        &["TransactWriteItems"],
+        &["POST?uploadId"],
+        &["DELETE"],
+        // Parts, tasks, events.
+        &["/part-"],
+        &["/try#", "/group"],
+        &["Invoke", "begins"],
+    ];
+
+    /// Returns the focus of a seed: half of them have one. Steps may be given.
+    fn of(chance: &Chance, given: Option<&str>) -> Option<Self> {
+        let (has, steps) = (chance.hits(500_000), *chance.pick(&Self::STEPS));
+        let kind = chance.hits(500_000).then(|| *chance.pick(Kind::OF_ANY));
+        let role = chance.hits(500_000).then(|| *chance.pick(&["driver", "splitter", "mapper", "reducer"]));
+        match given {
+            Some(given) => Some(Focus { steps: vec![given.to_owned()], role: None, kind }),
+            None => has.then(|| Focus { steps: steps.iter().map(|&step| step.to_owned()).collect(), role, kind }),
+        }
+    }
+
+    fn has(&self, step: &str) -> bool {
+        self.role.is_none_or(|role| step.starts_with(role)) && self.steps.iter().any(|part| step.contains(part))
+    }
+}
+
 /// The faults of one run.
 pub struct Faults {
     seed: u64,
     /// How many steps in a million are struck.
     ppm: u64,
+    /// The only steps that are, if not all.
+    focus: Option<Focus>,
     /// Only these strike, whatever else would: for shrinking.
     only: Option<BTreeSet<Struck>>,
     state: Mutex<State>,
@@ -149,14 +203,18 @@ struct State {
 }
 
 impl Faults {
-    /// Returns the faults of a seed: at most `most`, or none but those in `only`.
-    pub fn of(seed: u64, most: u32, only: Option<BTreeSet<Struck>>) -> Self {
+    /// Returns the faults of a seed: at most `most`, only at steps whose name has `focus` in it where that is given, and none
+    /// but those in `only`.
+    pub fn of(seed: u64, most: u32, focus: Option<&str>, only: Option<BTreeSet<Struck>>) -> Self {
         let chance = Chance::of(seed, "faults");
         // From one fault in a thousand requests to one in ten.
-        let ppm = *chance.pick(&[1_000, 3_000, 10_000, 30_000, 100_000]);
+        let even = *chance.pick(&[1_000, 3_000, 10_000, 30_000, 100_000]);
         let budget = if most == 0 { 0 } else { chance.between(1, u64::from(most)) as u32 };
+        let focus = Focus::of(&chance, focus);
+        // Few steps are in focus, so that more of them are struck.
+        let ppm = if focus.is_some() { *chance.pick(&[50_000, 150_000, 400_000]) } else { even };
         let state = State { on: true, budget, taken: BTreeMap::new(), struck: vec![] };
-        Faults { seed, ppm, only, state: Mutex::new(state) }
+        Faults { seed, ppm, focus, only, state: Mutex::new(state) }
     }
 
     /// Decides whether a step is struck, by one of these kinds.
@@ -171,6 +229,9 @@ impl Faults {
         *count += 1;
         let chance = Chance::of(extend(name, &nth.to_le_bytes()) ^ self.seed, "strike");
         let (hits, kind, lasts) = (chance.hits(self.ppm), *chance.pick(kinds), lasts(&chance));
+        let hits = hits && self.focus.as_ref().is_none_or(|focus| focus.has(step));
+        let of_focus = self.focus.as_ref().and_then(|focus| focus.kind).filter(|kind| kinds.contains(kind));
+        let kind = of_focus.unwrap_or(kind);
         let struck = Struck { step: step.to_owned(), nth, kind };
         let strikes = match &self.only {
             Some(only) => only.contains(&struck),

@@ -56,6 +56,10 @@ struct Options {
     /// The most faults in a run.
     #[arg(long, default_value_t = 12)]
     faults: u32,
+    /// Lets faults strike only steps whose name has this in it, as `DELETE output/result/_owner.json`, and often; else half of
+    /// the seeds have such steps of their own. `--trace` shows the names.
+    #[arg(long)]
+    focus: Option<String>,
     /// Prints the trace of each run.
     #[arg(long)]
     trace: bool,
@@ -185,7 +189,7 @@ fn run_all(options: &Options, chosen: &[&'static Workload]) -> u64 {
 
 /// Runs one seed of a workload, and says what was wrong.
 fn one(options: &Options, workload: &'static Workload, seed: u64) -> Ran {
-    let mut run = Run::of(workload, seed, options.faults);
+    let mut run = Run::of(workload, seed, options.faults, options.focus.as_deref());
     run.keep_trace = options.trace || options.twice;
     let mut ran = run.judged();
     if options.trace {

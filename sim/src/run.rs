@@ -29,6 +29,8 @@ pub struct Run {
     pub conditions: Conditions,
     /// The most faults.
     pub faults_max: u32,
+    /// What the name of a step has in it, if faults strike only there; else the seed decides.
+    pub focus: Option<String>,
     /// Only these faults.
     pub only: Option<BTreeSet<Struck>>,
     /// Whether the trace is kept.
@@ -72,10 +74,11 @@ pub fn simulate<T>(seed: u64, simulation: impl Future<Output = T>) -> T {
 
 impl Run {
     /// Returns the run of a workload under a seed, with what the seed says of the region.
-    pub fn of(workload: &'static Workload, seed: u64, faults_max: u32) -> Self {
+    pub fn of(workload: &'static Workload, seed: u64, faults_max: u32, focus: Option<&str>) -> Self {
         let mut conditions = Conditions::of_seed(seed);
         (workload.region)(&mut conditions);
-        Run { workload, seed, conditions, faults_max, only: None, keep_trace: false }
+        let focus = focus.map(str::to_owned);
+        Run { workload, seed, conditions, faults_max, focus, only: None, keep_trace: false }
     }
 
     /// Returns the calm run that has the same results.
@@ -112,7 +115,7 @@ impl Run {
     }
 
     async fn run(&self, began: Instant) -> Ran {
-        let faults = Faults::of(self.seed, self.faults_max, self.only.clone());
+        let faults = Faults::of(self.seed, self.faults_max, self.focus.as_deref(), self.only.clone());
         let trace = Trace::new(self.keep_trace);
         let region = match Region::make(self.seed, self.conditions.clone(), faults, trace).await {
             Ok(region) => region,

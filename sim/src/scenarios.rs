@@ -103,7 +103,7 @@ impl Scenario {
 
     async fn run(&self, seed: u64, tasks: u64) -> bool {
         let began = Instant::now();
-        let faults = Faults::of(seed, 0, None);
+        let faults = Faults::of(seed, 0, None, None);
         let region = match Region::make(seed, (self.conditions)(), faults, Trace::new(false)).await {
             Ok(region) => region,
             Err(error) => panic!("making a region: {error}"),

@@ -34,6 +34,7 @@ pub struct World {
 struct State {
     goals: BTreeMap<String, Goal>,
     may_fail: Vec<&'static str>,
+    may_be_refused: Vec<&'static str>,
     ended: Vec<JobEntry>,
     violations: Vec<String>,
 }
@@ -56,6 +57,8 @@ pub struct Goal {
     pub replaces: Option<JobId>,
     /// The records that each job may write, sorted.
     pub results: Vec<Expected>,
+    /// Whether at most one job may write there.
+    pub once: bool,
 }
 
 impl World {
@@ -105,7 +108,10 @@ impl World {
         match self.on(machine, submitting).await? {
             Ok(handle) => Some(handle),
             Err(error) => {
-                if !self.may_fail_with(error.code()) {
+                // What stood still for an hour was signed an hour ago.
+                let is_late =
+                    error.code() == "clock" && self.region.faults.struck().iter().any(|fault| fault.is_long());
+                if !is_late && !self.may_be_refused_with(error.code()) {
                     self.violates(format!("a submission is refused: {error} ({})", error.code()));
                 }
                 None
@@ -184,6 +190,22 @@ impl World {
     /// Returns whether jobs may fail with this code.
     pub fn may_fail_with(&self, code: &str) -> bool {
         self.lock().may_fail.contains(&code)
+    }
+
+    /// Says that jobs may be refused with this code: before they have a plan, but not later.
+    pub fn may_be_refused(&self, code: &'static str) {
+        self.lock().may_be_refused.push(code);
+    }
+
+    /// Returns whether jobs may be refused with this code.
+    pub fn may_be_refused_with(&self, code: &str) -> bool {
+        let state = self.lock();
+        state.may_be_refused.contains(&code) || state.may_fail.contains(&code)
+    }
+
+    /// Says that at most one job may write to an output.
+    pub fn is_written_once(&self, prefix: &str) {
+        self.lock().goals.entry(prefix.to_owned()).or_default().once = true;
     }
 
     /// Notes that something is not as it must be.

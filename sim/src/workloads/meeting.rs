@@ -2,6 +2,7 @@
 
 use super::jobs::{Count, Fails};
 use super::single::{counted, input, shown};
+use crate::region::Conditions;
 use crate::world::{INPUT, OUTPUT, World};
 use kinglet::Submit;
 use kinglet_aws::objects::{LeftUpload, Put, Replace};
@@ -25,32 +26,52 @@ async fn older_result(world: &World) {
     world.region.faults.pause(false);
 }
 
-/// Two drivers race to one output.
+/// How often a driver that insists submits its job again.
+const INSISTS_MAX: u32 = 40;
+
+/// Drivers race to one output. Some insist: they submit their job again until they are let in.
 async fn race(world: &Arc<World>, overwrite: bool) {
-    let names = ["left", "right"];
+    let names = ["left", "right", "late"];
+    let names = &names[..if world.chance.hits(300_000) { 3 } else { 2 }];
     let mut expected = Vec::new();
     for name in names {
         let text = input(world, name).await;
         expected.push((shown(name), counted(text.split_whitespace())));
     }
     world.expect("result/", expected).await;
-    let racing = names.map(|name| {
+    if !overwrite {
+        world.is_written_once("result/");
+    }
+    for code in ["output-taken", "output-contended", "output-exists"] {
+        world.may_be_refused(code);
+    }
+    let racing = names.iter().map(|name| {
         let world = world.clone();
         let later = Duration::from_millis(world.chance.between(0, 2_000));
+        let insists = if world.chance.hits(600_000) { INSISTS_MAX } else { 0 };
         async move {
             tokio::time::sleep(later).await;
-            let submit = Submit::new([shown(name)], "s3://output/result").with_split_bytes(400).with_partitions(2);
-            let submit = if overwrite { submit.with_overwrite() } else { submit };
             let Ok((machine, driver)) = world.driver() else { return };
-            if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
-                world.follow(&machine, &handle).await;
+            for _ in 0..=insists {
+                let submit = Submit::new([shown(name)], "s3://output/result").with_split_bytes(400).with_partitions(2);
+                let submit = if overwrite { submit.with_overwrite() } else { submit };
+                if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
+                    world.follow(&machine, &handle).await;
+                    return;
+                }
+                if machine.is_dead() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(world.chance.between(10, 2_000))).await;
             }
         }
     });
-    world.may_fail("output-taken");
-    world.may_fail("output-contended");
-    world.may_fail("output-exists");
     futures_util::future::join_all(racing).await;
+}
+
+/// Lets the region take longer, by as long as drivers may insist.
+pub(super) fn insisting(conditions: &mut Conditions) {
+    conditions.calm_extra += Duration::from_secs(120);
 }
 
 pub(super) async fn two_on_one_output(world: Arc<World>) {
@@ -208,7 +229,13 @@ pub(super) async fn stranger(world: Arc<World>) {
             world.follow(&machine, &handle).await;
         }
     };
-    futures_util::future::join(meddle(&world), job).await;
+    let meddling = async {
+        // Some do two things.
+        for _ in 0..if world.chance.hits(400_000) { 2 } else { 1 } {
+            meddle(&world).await;
+        }
+    };
+    futures_util::future::join(meddling, job).await;
 }
 
 pub(super) async fn nobody(world: Arc<World>) {

@@ -56,9 +56,9 @@ pub const ALL: &[Workload] = workloads! {
     "cancel-calls", calls::cancel, "single calls that are cancelled, and cleaned as soon as all have ended";
     "map-reduce", calls::map_reduce, "calls of a function, and one over their results";
     "map-into", calls::map_into, "calls whose pairs go to a job's reduce";
-    "two-on-one-output", meeting::two_on_one_output, "two jobs race to one output";
+    "two-on-one-output", meeting::two_on_one_output, "jobs race to one output, and some insist", in meeting::insisting;
     "overwrite", meeting::overwrite, "a job over the result of another";
-    "two-overwrite", meeting::two_overwrite, "two jobs race to overwrite one result";
+    "two-overwrite", meeting::two_overwrite, "jobs race to overwrite one result, and some insist", in meeting::insisting;
     "cancel", meeting::cancel, "a job that is cancelled at some time";
     "user-error", meeting::user_error, "a job whose own code fails";
     "input-changes", meeting::input_changes, "an object of the input is replaced while the job runs";
