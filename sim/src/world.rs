@@ -4,7 +4,7 @@ use crate::chance::Chance;
 use crate::machine::{Machine, Nature};
 use crate::region::Region;
 use bytes::Bytes;
-use kinglet::{Driver, Error, JobHandle, JobId, Report};
+use kinglet::{Code, Driver, Error, JobHandle, JobId, Report};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::JobEntry;
 use kinglet_aws::objects::Replace;
@@ -110,7 +110,7 @@ impl World {
             Err(error) => {
                 // What stood still for an hour was signed an hour ago.
                 let is_late =
-                    error.code() == "clock" && self.region.faults.struck().iter().any(|fault| fault.is_long());
+                    error.is(Code::Clock) && self.region.faults.struck().iter().any(|fault| fault.is_long());
                 if !is_late && !self.may_be_refused_with(error.code()) {
                     self.violates(format!("a submission is refused: {error} ({})", error.code()));
                 }

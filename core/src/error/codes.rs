@@ -428,6 +428,12 @@ codes! {
         Problems = "problems",
             "`kinglet doctor` found problems.",
             "Do what each of them says.";
+        CodeMissing = "code-missing",
+            "`kinglet explain` was asked for an error code that does not exist.",
+            "The hint has the codes that are like it; without a code, it lists all.";
+        Stdout = "stdout",
+            "Standard output refused a line: the device is full, say. A reader that has gone, such as `head`, is no error.",
+            "Write it elsewhere. What a job has published stays, and `kinglet status last` shows its report again.";
     }
 
     UserCode, Never {
@@ -515,9 +521,6 @@ codes! {
         FrameVersion = "frame-version",
             "Something that a job has stored is of another version of Kinglet, as one of before an upgrade.",
             "Deploy again, or start the job again.";
-        RunVersion = "run-version",
-            "A mapper and a reducer are of different versions.",
-            "Deploy again.";
         ProgramVersion = "program-version",
             "A shipped program was packed by another version of Kinglet than the functions'.",
             "Deploy again.";
@@ -587,6 +590,12 @@ codes! {
         OutOfMemory = "out-of-memory",
             "A function ran out of memory. A map task is tried again on half of its split, then on the larger mapper; a reduce task as it is.",
             "Give the functions more memory, cut the input into smaller splits (`--split-bytes`), or hold less.";
+    }
+
+    StaleDeployment, AsItIs {
+        RunVersion = "run-version",
+            "A mapper and a reducer are of different versions.",
+            "Deploy again. It is tried again first, as a byte that was damaged on its way looks the same.";
     }
 
     Service, AsItIs {

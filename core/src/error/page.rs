@@ -96,7 +96,8 @@ fn every_code_is_one_of_its_own_named_as_its_text_and_explained_in_sentences() {
 #[test]
 fn only_what_may_pass_is_tried_again_as_it_is() {
     for &code in Code::ALL {
-        let may_pass = matches!(code.kind(), ErrorKind::Service | ErrorKind::Corrupt);
+        // A byte of a run that is damaged on its way may look like another version.
+        let may_pass = matches!(code.kind(), ErrorKind::Service | ErrorKind::Corrupt) || code == Code::RunVersion;
         assert!(may_pass || code.again() != Again::AsItIs, "{code}");
     }
 }
