@@ -26,7 +26,8 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 26] = [
+    let helps: [(&str, &[&str]); 27] = [
+        ("help-explain.txt", &["explain", "--help"]),
         ("help-run-count.txt", &["run", "count", "--help"]),
         ("help-run-grep.txt", &["run", "grep", "--help"]),
         ("help-run-cat.txt", &["run", "cat", "--help"]),
@@ -59,6 +60,33 @@ fn version_and_help() {
         let help = run(programs::kinglet().args(args).env_remove("COLUMNS").stdin(Stdio::null()));
         assert_eq!((help.code, &help.err[..]), (Some(0), ""));
         golden(name, &help.out);
+    }
+}
+
+#[test]
+fn a_code_is_explained_and_one_that_is_none_has_a_proposal() {
+    let explained = run(programs::kinglet().args(["explain", "output-taken"]));
+    assert_eq!((explained.code, &explained.err[..]), (Some(0), ""));
+    assert!(explained.out.starts_with("output-taken: ") && explained.out.contains("way out"), "{}", explained.out);
+    let json = run(programs::kinglet().args(["explain", "out-of-memory", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["again"], "Relieved");
+    let all = run(programs::kinglet().arg("explain"));
+    assert_eq!(all.out.lines().count(), kinglet_core::Code::ALL.len());
+    let misspelt = run(programs::kinglet().args(["explain", "output-token"]));
+    assert_eq!(misspelt.code, Some(1));
+    assert!(misspelt.err.contains("did you mean output-taken"), "{}", misspelt.err);
+}
+
+#[test]
+fn a_reader_that_goes_is_no_error_and_a_full_device_is_one() {
+    for (to, code, says) in [(" | head -1 >&2", Some(0), "input"), (" >/dev/full", Some(1), "No space left")] {
+        // All codes are more than a pipe holds.
+        let script = format!("set -o pipefail; \"$0\" explain --json{to}");
+        let ran = run(Command::new("bash").args(["-c", &script]).arg(programs::kinglet().get_program()));
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(!ran.err.contains("panicked"), "{ran:?}");
+        assert!(says == "input" || ran.err.contains(says), "{ran:?}");
     }
 }
 

@@ -1,5 +1,8 @@
 //! The `kinglet` command: the built-in jobs, run on the embedded runtime or on a stack.
 
+#[macro_use]
+mod stdout;
+
 mod command;
 mod commands;
 mod desk;
@@ -21,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     kinglet::main(Registry::of(kinglet_jobs::registry()), async || {
         let Cli { command, cloud } = Cli::parse().check().unwrap_or_else(|e| e.exit());
-        command.run(&cloud).await
+        command.run(&cloud).await.and_then(|()| stdout::end())
     })
 }
 

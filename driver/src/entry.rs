@@ -5,6 +5,7 @@ use kinglet_aws::on_heap;
 use kinglet_calls::{Function, Functions as FunctionRegistry};
 use kinglet_core::{Job, Registry as JobRegistry, env};
 use kinglet_worker::{Worker, serve, start_function_log, start_log};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -150,10 +151,9 @@ async fn work(role: &str, jobs: Arc<JobRegistry>, functions: Arc<FunctionRegistr
 }
 
 fn fail(error: &Error) -> ExitCode {
-    eprintln!("error: {error}");
-    if let Some(hint) = error.hint() {
-        eprintln!("hint: {hint}");
-    }
+    let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+    // Nobody can be told that standard error is closed.
+    let _ = write!(std::io::stderr(), "error: {error}\n{hint}");
     ExitCode::FAILURE
 }
 

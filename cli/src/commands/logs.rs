@@ -3,6 +3,7 @@
 use crate::command::Command;
 use crate::desk::Desk;
 use crate::options::Cloud;
+use crate::stdout;
 use crate::times::duration;
 use clap::{Args, ValueEnum};
 use kinglet::{LogFilter, LogLine, Result, Timestamp};
@@ -79,7 +80,7 @@ impl Command for Logs {
                     print_line(&line, self.json)?;
                 }
             }
-            if over {
+            if over || stdout::is_closed() {
                 return Ok(());
             }
             let newest = shown.iter().filter_map(|(_, at, _)| *at).max();

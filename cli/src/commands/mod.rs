@@ -5,6 +5,7 @@ mod bench;
 mod cancel;
 mod clean;
 mod doctor;
+mod explain;
 mod jobs;
 mod logs;
 mod look;
@@ -27,5 +28,6 @@ crate::command::commands! {
         logs::Logs,
         clean::Clean,
         doctor::Doctor,
+        explain::Explain,
     }
 }
