@@ -4,11 +4,12 @@
 use crate::gate::Rig;
 use crate::rig::{CLAIM, COMMIT, START, into_phase, refuse};
 use crate::support::spec;
-use kinglet_aws::ledger::{Commit, Planned, Run, Says, Started};
+use kinglet_aws::ledger::{Commit, Planned, Reduced, Run, Says, Started};
 use kinglet_aws::{Clock, Ledger};
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{InputSize, JobView, Phase, SILENCE_MS, TryView};
 use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::wire::index::IndexAt;
 use kinglet_core::wire::record::{MapRecord, Placement, Position, Usage};
 use kinglet_core::{Code, Error};
 use kinglet_local::gate::{Matching, Rule, Strike};
@@ -393,15 +394,33 @@ async fn of_those_who_would_move_a_job_on_one_does_and_what_it_says_stands() {
         let view = rig.view(&job).await;
         assert_eq!((view.phase, view.turn, view.plan), (Phase::Mapping, 1, Some(winner.to_string())));
 
+        let before = rig.view(&job).await;
+        rig.winner(lost, update("attribute_not_exists(#index_tries)"), |n| {
+            let (ledger, job, _) = hand(n);
+            let view = before.clone();
+            async move { ledger.begin_index(&job, &view).await.unwrap() }
+        })
+        .await;
+        let indexing = rig.view(&job).await;
+        assert_eq!((indexing.turn, indexing.index.tries), (2, 1));
+        assert!(!rig.ledger().begin_index(&job, &indexing).await.unwrap(), "others take the turn, and the next number");
+        assert!(rig.ledger().take_turn(&job, &indexing).await.unwrap());
+        let indexing = rig.view(&job).await;
+        assert_eq!((indexing.turn, indexing.index.tries, indexing.index.at), (3, 2, None));
+
         let winner = rig.winner(lost, update(into_phase("reducing")), |n| {
             let (ledger, job, _) = hand(n);
             let usage = Usage { ran_ms: n.into(), ..Usage::default() };
-            async move { ledger.reduce(&job, Some(&usage), None).await.unwrap() }
+            let index = IndexAt { number: n as u16, table: (8, 9 + u64::from(n)).into() };
+            let reduced = Reduced { usage: Some(usage), index: Some(index), spent: None };
+            async move { ledger.reduce(&job, &reduced).await.unwrap() }
         });
         let winner = winner.await;
         let view = rig.view(&job).await;
         let spent: Vec<u64> = view.beside.iter().map(|usage| usage.ran_ms).collect();
         assert_eq!((view.phase, spent), (Phase::Reducing, vec![winner.into()]));
+        let at = view.index.at.map(|at| (u32::from(at.number), at.table.to));
+        assert_eq!(at, Some((winner, 9 + u64::from(winner))));
 
         let winner = rig.winner(lost, update(into_phase("publishing")), |n| {
             let (ledger, job, upload) = hand(n);
@@ -500,7 +519,7 @@ async fn a_turn_is_taken_by_one_and_kept_by_nobody_else() {
         assert!(!ledger.take_turn(&job, &taken).await.unwrap());
         assert!(ledger.take_turn(&job, &kept).await.unwrap());
 
-        assert!(ledger.reduce(&job, None, None).await.unwrap());
+        assert!(ledger.reduce(&job, &Reduced::default()).await.unwrap());
         let view = rig.view(&job).await;
         assert_eq!((view.turn, view.sent), (1, 0));
         assert!(!keep(3, 1).await && !keep(1, 1).await, "the job has gone on");

@@ -17,6 +17,7 @@
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
+//! | `index` | the index of a job's runs: each reducer reads one row of it; who dies while it is written is followed by another; it goes with the runs |
 //! | `queues` | waiting is not dying: tasks in Lambda's queue, events that come twice, records without end, splitters that cannot run |
 //! | `small_stacks` | a thread with half of the usual stack is enough for jobs, calls, and what becomes of those that cannot run |
 //! | `gate` | what tests do to requests on their way to S3 and DynamoDB: refuse, lose, cut off, delay and hold them |
@@ -62,6 +63,7 @@ mod formats;
 mod function_logs;
 mod gate;
 mod hull;
+mod index;
 mod items;
 mod jobs_api;
 mod keys;

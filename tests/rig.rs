@@ -1,9 +1,10 @@
 //! A driver whose requests to S3 and DynamoDB can be held, and those of its functions: what the tests of single steps share.
 
 use crate::support::{Counts, conductor, driver, naive_count, read_output, shown, text};
-use kinglet::{Driver, Error, JobHandle, Local, Report, Submit, Timestamp};
+use kinglet::{Code, Driver, Error, JobHandle, Local, Report, Submit, Timestamp};
 use kinglet_aws::Conductor;
-use kinglet_core::ids::JobId;
+use kinglet_aws::ledger::Says;
+use kinglet_core::ids::{JobId, Piece, Stage, TaskIdx, TryKey};
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Gates, Held, Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, Host};
@@ -25,6 +26,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// How many map tasks a job of [`Rig::submission`] has, and how many parts.
 pub(crate) const MAPS: u64 = 3;
 pub(crate) const PARTS: u64 = 2;
+
+/// The first try of the first reducer.
+pub(crate) const FIRST_REDUCE: TryKey = TryKey { stage: Stage::Reduce, task: TaskIdx(0), piece: Piece(0), number: 0 };
+
+/// The failure of a try that stands still.
+pub(crate) fn lost() -> Error {
+    Error::new(Code::Service, "it stands still")
+}
 
 /// What a request says that takes a job into a phase.
 pub(crate) fn into_phase(phase: &str) -> String {
@@ -139,6 +148,15 @@ impl Rig {
             before.iter().filter(|pid| !now.contains(pid)).count() >= killed
         })
         .await;
+    }
+
+    /// The execution of [`FIRST_REDUCE`], which has started.
+    pub(crate) async fn says_of_first_reduce(&self, job: &JobId) -> Says<'static> {
+        let (client, table) = (&self.conductor.clients.dynamodb, &self.conductor.stack.table);
+        let all = client.scan().table_name(table).send().await.unwrap();
+        let pk = format!("job#{job}#reduce#00000");
+        let mut tries = all.items().iter().filter(|item| item["pk"].as_s() == Ok(&pk) && item.contains_key("run"));
+        Says::Run(tries.next().expect("the try has started")["run"].as_n().unwrap().parse().unwrap())
     }
 
     /// Waits until nothing runs and nothing is queued.

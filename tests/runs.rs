@@ -3,10 +3,9 @@
 
 use crate::rig::{self, PATIENCE, REDUCER, Rig, refuse};
 use crate::support::{conductor, create_job, driver};
-use kinglet::{Code, Error, Report, Submit};
-use kinglet_aws::ledger::Says;
+use kinglet::{Report, Submit};
 use kinglet_aws::runs::{Batch, MapAttempt};
-use kinglet_core::ids::{AttemptId, JobId, Piece, TaskIdx, TryKey};
+use kinglet_core::ids::{AttemptId, JobId, Piece, TaskIdx};
 use kinglet_core::wire::record::{MapRecord, Placement, Usage};
 use kinglet_jobs::WordCount;
 use kinglet_local::gate::{Rule, Strike};
@@ -160,8 +159,8 @@ async fn a_reducer_that_stood_still_until_the_runs_were_gone_has_not_failed() {
     let submit = rig.submission("out").with_inline_bytes(0).with_partitions(1);
     let handle = rig.driver.submit(&WordCount, submit).await.unwrap();
     let held = rig.held().await;
-    let first = TryKey::reduce(TaskIdx(0), 0);
-    rig.conductor.try_failed(handle.id(), first, says_it(&rig, handle.id()).await, &lost()).await.unwrap();
+    let job = handle.id();
+    rig.conductor.try_failed(job, rig::FIRST_REDUCE, rig.says_of_first_reduce(job).await, &rig::lost()).await.unwrap();
     rig::end(&handle).await.unwrap();
     let gone = async {
         while !runs_of(&rig, handle.id()).await.is_empty() {
@@ -177,17 +176,4 @@ async fn a_reducer_that_stood_still_until_the_runs_were_gone_has_not_failed() {
     assert_eq!([of("committed"), of("skipped"), of("failed")], [1, 1, 0], "{logs}");
     rig.is_right("out");
     rig.driver.close().await;
-}
-
-fn lost() -> Error {
-    Error::new(Code::Service, "it stands still")
-}
-
-/// The execution of the first reducer's first try.
-async fn says_it(rig: &Rig, job: &JobId) -> Says<'static> {
-    let (client, table) = (&rig.conductor.clients.dynamodb, &rig.conductor.stack.table);
-    let all = client.scan().table_name(table).send().await.unwrap();
-    let pk = format!("job#{job}#reduce#00000");
-    let mut tries = all.items().iter().filter(|item| item["pk"].as_s() == Ok(&pk) && item.contains_key("run"));
-    Says::Run(tries.next().expect("the try has started")["run"].as_n().unwrap().parse().unwrap())
 }

@@ -140,6 +140,10 @@ pub const RUN_MEMORY_BYTES: usize = 64 << 20;
 /// wait.
 pub const OPEN_RUN_BYTES: u64 = 1 << 20;
 
+/// How many groups of map tasks have their indexes read at once by whoever indexes a job's runs by partition. Each group takes up
+/// to some megabytes.
+pub const INDEXES_AT_ONCE: usize = 16;
+
 /// How much of a mapper's time is reserved for sorting, writing and committing what was mapped, in percent.
 pub const MAP_TIME_KEPT_PERCENT: u32 = 30;
 

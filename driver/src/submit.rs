@@ -6,7 +6,7 @@ use crate::{Code, Codec, Compression, Error, Result};
 use kinglet_core::limits;
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
-use kinglet_core::wire::spec::{OptionsSpec, Splitting, UnpackSpec};
+use kinglet_core::wire::spec::{Indexed, OptionsSpec, Splitting, UnpackSpec};
 use std::time::Duration;
 
 /// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
@@ -37,6 +37,7 @@ pub struct Submit {
     pub(crate) unpack: UnpackSpec,
     keep_runs: bool,
     pub(crate) splitting: Splitting,
+    indexed: Indexed,
 }
 
 impl Submit {
@@ -66,6 +67,7 @@ impl Submit {
             unpack: UnpackSpec::default(),
             keep_runs: false,
             splitting: Splitting::default(),
+            indexed: Indexed::default(),
         }
     }
 
@@ -142,6 +144,12 @@ impl Submit {
     /// removed then.
     pub fn with_runs_kept(self) -> Self {
         Submit { keep_runs: true, ..self }
+    }
+
+    /// Says whether the job's runs are indexed. Not part of this API.
+    #[doc(hidden)]
+    pub fn with_indexed(self, indexed: Indexed) -> Self {
+        Submit { indexed, ..self }
     }
 
     /// Sets how often a task is tried before the job fails: 4 times by default. An error that another try cannot mend, such
@@ -226,6 +234,7 @@ impl Submit {
             unpack: self.unpack,
             keep_runs: self.keep_runs,
             splitting: self.splitting,
+            indexed: self.indexed,
         }
     }
 }
@@ -277,10 +286,11 @@ mod tests {
             unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
             keep_runs: true,
             splitting: Splitting::Nowhere,
+            indexed: Indexed::Always,
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
-        let submit = submit.with_runs_kept();
+        let submit = submit.with_runs_kept().with_indexed(Indexed::Always);
         assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
     }
 

@@ -15,6 +15,7 @@ use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
 use kinglet_core::ids::Partition;
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::wire::event::{Event, ReduceEvent};
+use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
@@ -66,12 +67,24 @@ struct Reducing {
     ends: CallEnds,
 }
 
+/// What a task is told of the map attempts.
+enum Told {
+    /// All records.
+    Committed(Committed<MapRecord>),
+    /// By the job's index, which of them have runs of its partition, and where. The index may be gone.
+    Located(Result<Vec<RunAt>>),
+}
+
 impl Work for Reducing {
-    type Input = Committed<MapRecord>;
+    type Input = Told;
     type Record = ReduceRecord;
 
-    async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Committed<MapRecord>> {
-        conductor.ledger.committed(&self.event.job, view.map_tasks).await
+    async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Told> {
+        let job = &self.event.job;
+        Ok(match &self.event.index {
+            Some(rows) => Told::Located(conductor.runs(job).locate_by_index(self.partition(), rows).await),
+            None => Told::Committed(conductor.ledger.committed(job, view.map_tasks).await?),
+        })
     }
 
     fn look(&self, _: &JobSpec) -> Look {
@@ -83,10 +96,14 @@ impl Work for Reducing {
         })
     }
 
-    async fn run(&self, task: &Try<'_>, committed: Committed<MapRecord>) -> Result<Option<ReduceRecord>> {
-        let reduced = match task.spec.calls.as_ref().map(|calls| &calls.then) {
-            Some(Then::Reduce(reducer)) => self.call(task, reducer, committed).await.map(Some),
-            _ => self.reduce(task, &committed).await,
+    async fn run(&self, task: &Try<'_>, told: Told) -> Result<Option<ReduceRecord>> {
+        let reducer = match task.spec.calls.as_ref().map(|calls| &calls.then) {
+            Some(Then::Reduce(reducer)) => Some(reducer),
+            _ => None,
+        };
+        let reduced = match (reducer, told) {
+            (Some(reducer), Told::Committed(committed)) => self.call(task, reducer, committed).await.map(Some),
+            (_, told) => self.reduce(task, told).await,
         };
         match reduced {
             // When a job has succeeded, its runs go: who stood still meanwhile finds nothing, and nobody wants its part.
@@ -121,11 +138,16 @@ impl Reducing {
     }
 
     /// Merges, reduces, and uploads the part.
-    async fn reduce(&self, task: &Try<'_>, committed: &Committed<MapRecord>) -> Result<Option<ReduceRecord>> {
+    async fn reduce(&self, task: &Try<'_>, told: Told) -> Result<Option<ReduceRecord>> {
         let Try { worker, spec, running, .. } = task;
         let (conductor, partition) = (task.conductor(), self.partition());
         let erased = self.jobs.open(&spec.job, &spec.signature, &spec.params)?;
-        let mut runs = conductor.runs(task.job).open(partition, committed).await?;
+        let store = conductor.runs(task.job);
+        let located = match told {
+            Told::Committed(committed) => store.locate(partition, &committed).await?,
+            Told::Located(located) => located?,
+        };
+        let mut runs = store.open(partition, &located).await?;
         let run_count = runs.count() as u64;
 
         let options = ReduceOptions {

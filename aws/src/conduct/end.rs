@@ -47,7 +47,7 @@ impl Conductor {
         let usage = self.usage_since(before, started_at);
         // Without a call that reduces them, what the batches return is the result.
         if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
-            self.leave_no_runs(job, committed).await;
+            self.leave_no_runs(job, committed, view.index.tries).await;
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Conductor {
                 if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?
                     && let Some(runs) = runs
                 {
-                    self.leave_no_runs(job, runs).await;
+                    self.leave_no_runs(job, runs, view.index.tries).await;
                 }
                 Ok(())
             }

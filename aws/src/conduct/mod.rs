@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `send` | sends tasks and tries |
 //! | `turn` | the turn, which one process has at a time |
+//! | `reduce` | from mapping to reducing, and the index of the runs |
 //! | `end` | a job's ends: published, failed, cancelled |
 //! | `splitter` | a splitter that does not begin |
 
 mod end;
+mod reduce;
 mod send;
 mod splitter;
 mod turn;
@@ -61,13 +63,12 @@ impl Conductor {
                         on_heap(|| self.go_on(job, &view.job, &turn)).await?;
                     }
                 }
-                Command::StartReducing => {
-                    let usage = self.usage_since(&before, now);
-                    let spent = view.job.capped.as_ref().map(|capped| capped.until_here(view.job.timeout_ms, now));
-                    if self.ledger.reduce(job, usage.as_ref(), spent.as_ref()).await? {
-                        let turn = Turn::new(Phase::Reducing, 1);
-                        let view = JobView { phase: Phase::Reducing, sent: 0, ..view.job.clone() };
-                        on_heap(|| self.send_stage(job, &view, &turn)).await?;
+                Command::StartReducing(find) => {
+                    match on_heap(|| self.start_reducing(job, &view.job, find, &before)).await {
+                        Err(error) if self.decides(&error) => {
+                            on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
+                        }
+                        started => started?,
                     }
                 }
                 Command::Settle(Settle { of, error }) => {
@@ -125,6 +126,10 @@ impl Conductor {
                 Err(error) => on_heap(|| self.give_up_publishing(job, view, &error)).await,
             },
             Phase::Undoing => on_heap(|| self.undo(job, view)).await,
+            Phase::Mapping if view.index.tries > 0 => {
+                let indexed = on_heap(|| self.index_again(job, view, turn)).await;
+                self.fail_if_fatal(job, view.phase, indexed).await
+            }
             _ => on_heap(|| self.send_stage(job, view, turn)).await,
         }
     }

@@ -4,9 +4,10 @@ use super::turn::{KEEP_EVERY, Turn};
 use crate::conductor::{Conductor, plan_of};
 use crate::replies::Pause;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{JobId, Stage, TaskIdx, TryKey};
+use kinglet_core::ids::{JobId, Partition, Stage, TaskIdx, TryKey};
 use kinglet_core::ledger::{Eased, HALF_BYTES_MIN, JobView, Phase, Relief};
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
+use kinglet_core::wire::index::{IndexTable, RowsAt};
 use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
@@ -39,12 +40,16 @@ impl Conductor {
     async fn send_from(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
         let program = view.program;
         let index = if view.phase == Phase::Mapping { Some(self.plan_index(job, view).await?) } else { None };
+        let table = self.index_table(job, view).await?;
         let event = |task: TaskIdx| match &index {
             Some(index) => {
                 let plan = index.split(task).ok_or_else(|| no_task(job, task))?;
                 Ok(Event::Map(MapEvent::first(job.clone(), task, plan, program)))
             }
-            None => Ok(Event::Reduce(ReduceEvent { job: job.clone(), task, number: 0, program })),
+            None => {
+                let index = rows_of(table.as_ref(), task);
+                Ok(Event::Reduce(ReduceEvent { index, ..ReduceEvent::first(job.clone(), task, program) }))
+            }
         };
         let count = if index.is_some() { view.map_tasks } else { view.partitions };
         let (mut sent, mut pause) = (view.sent, Pause::default());
@@ -97,13 +102,17 @@ impl Conductor {
     async fn invoke_claimed(&self, job: &JobId, view: &JobView, claimed: Vec<Claimed>) -> Result<()> {
         let program = view.program;
         let index = if view.phase == Phase::Mapping { Some(self.plan_index(job, view).await?) } else { None };
+        let table = self.index_table(job, view).await?;
         let mut events = Vec::with_capacity(claimed.len());
         for Claimed { key, start, relief } in &claimed {
             let (TryKey { task, piece, number, .. }, job) = (*key, job.clone());
             let Some(index) = &index else {
                 events.push(match key.stage {
                     Stage::Split => Event::Split(SplitEvent { job, number }),
-                    _ => Event::Reduce(ReduceEvent { job, task, number, program }),
+                    _ => {
+                        let index = rows_of(table.as_ref(), task);
+                        Event::Reduce(ReduceEvent { number, index, ..ReduceEvent::first(job, task, program) })
+                    }
                 });
                 continue;
             };
@@ -130,7 +139,7 @@ impl Conductor {
     }
 
     /// Fails a job in this phase if the error would recur each time. Returns `done` unchanged.
-    async fn fail_if_fatal(&self, job: &JobId, phase: Phase, done: Result<()>) -> Result<()> {
+    pub(super) async fn fail_if_fatal(&self, job: &JobId, phase: Phase, done: Result<()>) -> Result<()> {
         if let Err(error) = &done
             && self.decides(error)
         {
@@ -139,11 +148,25 @@ impl Conductor {
         done
     }
 
+    /// Reads where the rows of the index of a job's runs lie, if the job is reducing and has one.
+    async fn index_table(&self, job: &JobId, view: &JobView) -> Result<Option<IndexTable>> {
+        match view.index.at {
+            Some(at) if view.phase == Phase::Reducing => {
+                self.runs(job).index_table(at, view.partitions).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Returns where a task's split lies in the plan.
     pub(crate) async fn plan_at(&self, job: &JobId, view: &JobView, task: TaskIdx) -> Result<ByteRange> {
         let index = self.plan_index(job, view).await?;
         index.split(task).ok_or_else(|| no_task(job, task))
     }
+}
+
+fn rows_of(table: Option<&IndexTable>, task: TaskIdx) -> Option<RowsAt> {
+    table.map(|table| table.rows(Partition(task.0)))
 }
 
 fn no_task(job: &JobId, task: TaskIdx) -> Error {

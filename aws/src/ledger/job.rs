@@ -8,13 +8,14 @@ use super::keys::{self, JOBS_PK, Key, group_count, group_pk, index_pk, runs_pk};
 use super::request::{Keyed, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Partition, Stage, Timestamp};
-use kinglet_core::ledger::{CallsView, Capped, InputSize, JobView, Phase, Spent};
+use kinglet_core::ledger::{CallsView, Capped, IndexView, InputSize, JobView, Phase, Spent};
 use kinglet_core::limits::{JOB_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
 use kinglet_core::wire::cost::Cap;
 use kinglet_core::wire::frame;
+use kinglet_core::wire::index::IndexAt;
 use kinglet_core::wire::record::Usage;
-use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{Code, Error, Result};
+use kinglet_core::wire::spec::{Indexed, JobSpec};
+use kinglet_core::{ByteRange, Code, Error, Result};
 use std::collections::HashMap;
 
 /// A job's entry in the list of jobs.
@@ -59,6 +60,9 @@ impl Ledger {
         ]);
         if let Some(cap) = Cap::of(options.ceiling, &options.site) {
             own.insert("cap".into(), text(cap.write()?));
+        }
+        if options.indexed != Indexed::default() {
+            own.insert("indexed".into(), text(options.indexed.as_str()));
         }
         if let Some(program) = &spec.program {
             own.insert("program".into(), text(program.to_string()));
@@ -217,6 +221,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         turn: count("turn"),
         turn_at: read_time(item, "turn_at").unwrap_or_default(),
         sent: small("sent"),
+        index: index(item),
         manifest_upload: read_text(item, "manifest_upload").map(str::to_owned),
         ending: read_text(item, "ending").and_then(Phase::parse),
         // An id that cannot be read must not count as no program: the functions' own jobs would run instead.
@@ -224,6 +229,17 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         error: error.transpose()?,
         beside,
     })
+}
+
+/// Returns how far the index of a job's runs is. Reducers do without one that is not named as it should be.
+fn index(item: &Item) -> IndexView {
+    let number = |name| read_number(item, name);
+    let at = || {
+        let table = ByteRange { from: number("index_from")?, to: number("index_to")? };
+        Some(IndexAt { number: u16::try_from(number("index")?).ok()?, table }).filter(|at| at.table.from <= at.table.to)
+    };
+    let tries = number("index_tries").map_or(0, |tries| u16::try_from(tries).unwrap_or(u16::MAX));
+    IndexView { wanted: read_text(item, "indexed").and_then(Indexed::parse).unwrap_or_default(), tries, at: at() }
 }
 
 /// Returns the ceiling of a job that has one, with what was spent before its stage and beside its tasks.
@@ -277,6 +293,9 @@ mod tests {
             "turn",
             "turn_at",
             "sent",
+            "indexed",
+            "index_tries",
+            "index",
             "manifest_upload",
             "ending",
             "program",

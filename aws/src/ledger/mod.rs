@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`: what was spent outside of tasks; of a job with a ceiling, `cap` and `spent` |
+//! | `job#<job>` | `job` | phase, times, plan, shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`: what was spent outside of tasks; `index_tries`, `index`, `index_from` and `index_to`: how many have tried to index the runs, which index counts, and where its table lies; of a job with a ceiling, `cap` and `spent` |
 //! | `job#<job>` | `split#<number>` | a try of splitting, with the attributes of a `try#…` item below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of complete groups |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record; of a job with a ceiling, `x<task>.<piece>.<number>` for each further try |
@@ -50,10 +50,10 @@ pub(crate) use item::{binary, number, read_binary, read_text};
 pub use job::JobEntry;
 pub use keys::MapAttempt;
 pub(crate) use keys::{Key, progress_pk, result_pk};
-pub use phases::Planned;
+pub use phases::{Planned, Reduced};
 pub(crate) use request::Updated;
-pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf};
-pub use runs::{InlineRun, ObjectRuns};
+pub use runs::{GroupRuns, InlineRun};
+pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf, groups_of};
 pub use spent::commits;
 pub use tries::{Run, Says, Started};
 

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::frame;
+use kinglet_core::wire::index::IndexAt;
 use kinglet_core::wire::record::Usage;
 use kinglet_core::{Error, Result};
 
@@ -29,6 +30,17 @@ pub struct Planned<'a> {
     pub calls: Option<CallsView>,
     /// What a function spent on planning.
     pub usage: Option<Usage>,
+}
+
+/// How a job goes on to reducing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reduced {
+    /// By which index reducers find their runs; without one, they read the ledger.
+    pub index: Option<IndexAt>,
+    /// What a function spent on it outside of its own task.
+    pub usage: Option<Usage>,
+    /// What a job with a ceiling has spent.
+    pub spent: Option<Usage>,
 }
 
 /// A move of a job into a phase. It may set more than what every such move sets.
@@ -86,13 +98,35 @@ impl Ledger {
     }
 
     /// Moves a job from mapping to reducing. Records what a function spent on that outside of its own task, and, for a job with
-    /// a ceiling, what the job has spent. Returns whether this call did it.
+    /// a ceiling, what the job has spent; and by which index reducers find their runs, if there is one. Returns whether this
+    /// call did it.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn reduce(&self, job: &JobId, usage: Option<&Usage>, spent: Option<&Usage>) -> Result<bool> {
-        let to = Phase::Reducing;
-        self.moving(job, &[Phase::Mapping], to).spent(usage_beside(to), usage)?.spent("spent", spent)?.done().await
+    pub async fn reduce(&self, job: &JobId, reduced: &Reduced) -> Result<bool> {
+        let (to, Reduced { index, usage, spent }) = (Phase::Reducing, reduced);
+        let moving = self.moving(job, &[Phase::Mapping], to).spent(usage_beside(to), usage.as_ref())?;
+        let moving = match index {
+            Some(IndexAt { number: n, table }) => {
+                moving.set("index", number(n)).set("index_from", number(table.from)).set("index_to", number(table.to))
+            }
+            None => moving,
+        };
+        moving.spent("spent", spent.as_ref())?.done().await
+    }
+
+    /// Takes the turn in which the index of a job's runs is written, as the first to do so. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn begin_index(&self, job: &JobId, view: &JobView) -> Result<bool> {
+        let next = view.turn + 1;
+        self.of_turn(format!("taking turn {next} of job {job}"), job, Phase::Mapping, view.turn)
+            .set("turn", number(next))
+            .set("index_tries", number(1))
+            .when("attribute_not_exists(#index_tries)")
+            .signed()
+            .await
     }
 
     /// Moves a job that writes no output from its last stage to success. Records what a function spent on that outside of its
@@ -232,6 +266,7 @@ impl Ledger {
         let next = view.turn + 1;
         self.of_turn(format!("taking turn {next} of job {job}"), job, view.phase, view.turn)
             .set("turn", number(next))
+            .set_some("index_tries", (view.index.tries > 0).then(|| number(view.index.tries + 1)))
             // The holder may have given a sign of life since.
             .when("turn_at = :seen")
             .value("seen", time(view.turn_at))

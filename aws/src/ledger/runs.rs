@@ -3,7 +3,7 @@
 use super::Ledger;
 use super::commits::{Committed, Record};
 use super::item::{Item, binary, read_binary, read_text};
-use super::keys::{Key, MapAttempt, group_count, group_of, index_pk, runs_pk};
+use super::keys::{Key, MapAttempt, group_count, index_pk, runs_pk, tasks_of};
 use super::request::Keyed;
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::ids::{JobId, Partition, Piece, TaskIdx};
@@ -11,7 +11,7 @@ use kinglet_core::limits::ITEM_BYTES_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
 use kinglet_core::{Code, Error, Result};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How many bytes of a run one item holds: DynamoDB's limit less 1 KiB for the keys.
 pub(crate) const INLINE_ITEM_BYTES: usize = ITEM_BYTES_MAX - 1024;
@@ -24,12 +24,12 @@ pub struct InlineRun {
     pub bytes: Vec<u8>,
 }
 
-/// A map attempt's object and where the runs lie in it.
-pub struct ObjectRuns {
-    /// The attempt that was committed.
+/// A committed map attempt of a group that may have runs.
+pub struct GroupRuns {
+    /// The attempt.
     pub of: MapAttempt,
-    /// Where its runs lie.
-    pub index: RunIndex,
+    /// Where its runs lie in its object; `None` if they lie in DynamoDB.
+    pub index: Option<RunIndex>,
 }
 
 /// One run of an attempt that lies in DynamoDB.
@@ -99,7 +99,7 @@ impl Ledger {
         self.put_all([Keyed { key: Key::index(job, attempt), item }]).await
     }
 
-    /// Reads the committed runs of one partition that lie in DynamoDB.
+    /// Reads the runs of one partition that lie in DynamoDB and that these attempts wrote.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
@@ -107,9 +107,9 @@ impl Ledger {
         &self,
         job: &JobId,
         partition: Partition,
-        committed: &Committed<MapRecord>,
+        attempts: impl Iterator<Item = MapAttempt>,
     ) -> Result<Vec<InlineRun>> {
-        let wanted = outputs(committed, Placement::Inline);
+        let wanted: HashSet<String> = attempts.map(|attempt| attempt.to_string()).collect();
         if wanted.is_empty() {
             return Ok(vec![]);
         }
@@ -129,48 +129,57 @@ impl Ledger {
         Ok(runs.into_iter().map(|(name, bytes)| InlineRun { name, bytes }).collect())
     }
 
-    /// Reads the indexes of a job's committed map objects.
+    /// Returns the committed attempts of a group's tasks that may have runs, in order, with the indexes of those whose runs lie
+    /// in S3. Sends no request where there are none of these.
     ///
     /// # Errors
     /// Returns `index-missing` when a committed attempt has no index; or a service error (`access-denied`, `throttled`,
     /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn object_runs(&self, job: &JobId, committed: &Committed<MapRecord>) -> Result<Vec<ObjectRuns>> {
-        let wanted = outputs(committed, Placement::Object);
+    pub async fn group_runs(
+        &self,
+        job: &JobId,
+        group: u32,
+        committed: &Committed<MapRecord>,
+    ) -> Result<Vec<GroupRuns>> {
+        let placed = placed_in(group, committed);
         let mut indexes: HashMap<String, RunIndex> = HashMap::new();
-        let groups: BTreeSet<u32> =
-            placed(committed, Placement::Object).map(|attempt| group_of(attempt.task)).collect();
-        debug_assert!(groups.iter().all(|g| *g < group_count(committed.len() as u32)));
-        for group in groups {
+        if placed.iter().any(|(_, placement)| *placement == Placement::Object) {
             for item in self.query(&index_pk(job, group), "").await? {
-                let sk = read_text(&item, "sk").unwrap_or_default().to_owned();
-                if let (true, Some(bytes)) = (wanted.contains(&sk), read_binary(&item, "index")) {
-                    indexes.insert(sk, frame::read(bytes, "the index of a map attempt")?);
+                if let (Some(sk), Some(bytes)) = (read_text(&item, "sk"), read_binary(&item, "index")) {
+                    indexes.insert(sk.to_owned(), frame::read(bytes, "the index of a map attempt")?);
                 }
             }
         }
-        let mut found = Vec::new();
-        for attempt in placed(committed, Placement::Object) {
-            let sk = attempt.to_string();
-            let Some(index) = indexes.remove(&sk) else {
-                return Err(Error::new(
-                    Code::IndexMissing,
-                    format!("job {job}: the index of map output {sk} is missing"),
-                ));
+        let found = placed.into_iter().map(|(of, placement)| {
+            let index = match placement {
+                Placement::Object => {
+                    let missing = || format!("job {job}: the index of map output {of} is missing");
+                    let index = indexes.remove(&of.to_string());
+                    Some(index.ok_or_else(|| Error::new(Code::IndexMissing, missing()))?)
+                }
+                _ => None,
             };
-            found.push(ObjectRuns { of: attempt, index });
-        }
-        Ok(found)
+            Ok(GroupRuns { of, index })
+        });
+        found.collect()
     }
 }
 
-fn placed(committed: &Committed<MapRecord>, placement: Placement) -> impl Iterator<Item = MapAttempt> + '_ {
-    (0..).zip(committed).flat_map(move |(task, pieces)| {
-        (0..).zip(pieces).filter(move |(_, record)| record.placement == placement).map(move |(piece, record)| {
-            MapAttempt { task: TaskIdx(task), piece: Piece(piece), attempt: record.attempt() }
-        })
-    })
+/// Returns how many groups the map tasks of these pieces have.
+pub(crate) fn groups_of(committed: &Committed<MapRecord>) -> u32 {
+    group_count(committed.len() as u32)
 }
 
-fn outputs(committed: &Committed<MapRecord>, placement: Placement) -> HashSet<String> {
-    placed(committed, placement).map(|attempt| attempt.to_string()).collect()
+/// Returns the attempts of a group's tasks that may have runs, in order, and where these lie.
+fn placed_in(group: u32, committed: &Committed<MapRecord>) -> Vec<(MapAttempt, Placement)> {
+    let mut placed = Vec::new();
+    for task in tasks_of(group, committed.len() as u32).map(TaskIdx) {
+        for (record, piece) in committed[task.0 as usize].iter().zip(0..) {
+            if record.placement != Placement::Nowhere {
+                let of = MapAttempt { task, piece: Piece(piece), attempt: record.attempt() };
+                placed.push((of, record.placement));
+            }
+        }
+    }
+    placed
 }

@@ -1,13 +1,14 @@
 //! Intermediate results in DynamoDB: items of up to 400 KB. Runs lie by partition, so that one query finds all runs of a
 //! partition; the results of calls lie by group. `ledger/runs.rs` has the items' layout.
 
-use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
+use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable, writer_of};
 use crate::ledger::{Committed, RunOf};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kinglet_core::Result;
 use kinglet_core::ids::{AttemptId, Partition};
 use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, Placement};
 use std::io::{Cursor, Read};
 
@@ -43,10 +44,11 @@ impl Place for Inline {
         &'a self,
         store: RunStore<'a>,
         partition: Partition,
-        committed: &'a Committed<MapRecord>,
+        runs: &'a [RunAt],
     ) -> BoxFuture<'a, Result<Vec<Found>>> {
         Box::pin(async move {
-            let runs = store.conductor.ledger.inline_runs(store.job, partition, committed).await?;
+            let here = runs.iter().filter(|run| run.range.is_none()).map(writer_of);
+            let runs = store.conductor.ledger.inline_runs(store.job, partition, here).await?;
             let found = runs.into_iter().map(|run| Found {
                 name: run.name,
                 open: Box::new(move || Box::new(Cursor::new(run.bytes)) as Box<dyn Read + Send>),

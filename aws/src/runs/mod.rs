@@ -4,7 +4,13 @@
 //! ```text
 //! mapper ──write──▶ place(lengths) ──▶ Inline   items in DynamoDB ──┐
 //!                                  ╲─▶ Object   one object in S3 ───┴──open──▶ reducer, driver
+//!                                           │                            ▲
+//!                                           └─ locate ───────────────────┤ attempts, ranges
+//!                                           └─ write_index ─▶ read_index ┘
 //! ```
+//!
+//! A reducer first learns which attempts have runs for it, and where: from the records and indexes of all of them ([`RunStore::locate`]),
+//! or, where many would read much, from an index that was written once ([`index`]). Then it opens them, wherever they lie.
 //!
 //! When a job has succeeded, its runs in S3 are removed (`Conductor::leave_no_runs`), as keeping them costs; unless the spec says that
 //! they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
@@ -20,19 +26,21 @@
 //! report counts each. `core/src/placement.rs` says when results lie there.
 //! [`crate::Ledger::forget`], and the code that clears a job's prefix in the work bucket, remove what is there.
 
+mod index;
 mod inline;
 mod object;
 mod s3;
 
 use crate::conductor::Conductor;
-use crate::ledger::Committed;
 pub use crate::ledger::MapAttempt;
+use crate::ledger::{Committed, GroupRuns, groups_of};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use kinglet_core::engine::reduce::Runs;
 use kinglet_core::engine::run::Run;
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
 use kinglet_core::placement::place;
+use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, Placement};
 use kinglet_core::wire::run::AnyRun;
 use kinglet_core::wire::run::RunReader;
@@ -53,12 +61,12 @@ trait Place: Sync {
     /// Writes an attempt's runs. A run without pairs is not written.
     fn write<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>>;
 
-    /// Finds the committed runs of one partition that lie here. Sends no request where there are none.
+    /// Finds those of a partition's runs that lie here. Sends no request where there are none.
     fn find<'a>(
         &'a self,
         store: RunStore<'a>,
         partition: Partition,
-        committed: &'a Committed<MapRecord>,
+        runs: &'a [RunAt],
     ) -> BoxFuture<'a, Result<Vec<Found>>>;
 
     /// Writes the results of a batch.
@@ -119,6 +127,12 @@ fn unreadable(tmp: &Path, error: &io::Error) -> Error {
     Error::new(Code::Tmp, format!("reading a run in {}: {error}", tmp.display()))
 }
 
+/// Returns the attempt that wrote a run.
+fn writer_of(run: &RunAt) -> MapAttempt {
+    let RunAt { task, piece, attempt, .. } = *run;
+    MapAttempt { task, piece, attempt }
+}
+
 /// Where and how much was written, as a commit records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
@@ -141,13 +155,13 @@ impl Conductor {
         RunStore { conductor: self, job }
     }
 
-    /// Removes the runs of a job that has just succeeded. The job's end does not wait for that, nor does it depend on it: what
+    /// Removes the runs of a job that has just succeeded, and the indexes of them that so many have begun to write. The job's end does not wait for that, nor does it depend on it: what
     /// stays goes when the job is cleaned, or with the stack's rules. A function does it before it returns, as it may be
     /// frozen then. A driver does it beside, as its caller waits for the job.
-    pub(crate) async fn leave_no_runs(&self, job: &JobId, committed: Committed<MapRecord>) {
+    pub(crate) async fn leave_no_runs(&self, job: &JobId, committed: Committed<MapRecord>, indexes: u16) {
         let (conductor, job) = (self.clone(), job.clone());
         let removing = async move {
-            match tokio::time::timeout(REMOVE_MAX, conductor.runs(&job).remove(&committed)).await {
+            match tokio::time::timeout(REMOVE_MAX, conductor.runs(&job).remove(&committed, indexes)).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(bytes)) => tracing::debug!(%job, bytes, "the runs are removed"),
                 Ok(Err(error)) => tracing::warn!(%job, %error, "removing the runs of a job that has succeeded"),
@@ -180,13 +194,30 @@ impl RunStore<'_> {
         Ok(Placed { placement, bytes: lengths.iter().sum() })
     }
 
-    /// Finds the committed runs of one partition, in all places at once. Must be called within a Tokio runtime.
+    /// Returns which attempts may have runs of a partition, and where, by what each of them has written into the ledger.
     ///
     /// # Errors
-    /// Returns a service error of S3 or DynamoDB; or an error of corruption, such as `index-missing`, when what was committed
-    /// is not there.
-    pub async fn open(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<PartitionRuns> {
-        let found = join_all(PLACES.iter().map(|place| place.find(self, partition, committed))).await;
+    /// Returns `index-missing` when a committed attempt has no index; or a service error of DynamoDB.
+    pub async fn locate(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<Vec<RunAt>> {
+        let mut runs = Vec::new();
+        for group in 0..groups_of(committed) {
+            for GroupRuns { of, index } in self.conductor.ledger.group_runs(self.job, group, committed).await? {
+                let MapAttempt { task, piece, attempt } = of;
+                let range = index.as_ref().map(|index| index.range(partition.0).unwrap_or_default());
+                if range.is_none_or(|range| range.bytes() > 0) {
+                    runs.push(RunAt { task, piece, attempt, range });
+                }
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Finds these runs of a partition, in all places at once. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// Returns a service error of S3 or DynamoDB.
+    pub async fn open(self, partition: Partition, runs: &[RunAt]) -> Result<PartitionRuns> {
+        let found = join_all(PLACES.iter().map(|place| place.find(self, partition, runs))).await;
         let mut runs = Vec::new();
         for found in found {
             runs.extend(found?.into_iter().map(Some));
@@ -252,8 +283,9 @@ impl RunStore<'_> {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
-    async fn remove(self, committed: &Committed<MapRecord>) -> Result<u64> {
+    async fn remove(self, committed: &Committed<MapRecord>, indexes: u16) -> Result<u64> {
         let mut removed = 0;
+        self.remove_indexes(1..=indexes).await?;
         for place in PLACES {
             removed += place.remove(self, committed).await?;
         }

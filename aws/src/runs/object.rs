@@ -3,7 +3,7 @@
 //! object each.
 
 use super::s3::{Bodies, push};
-use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable};
+use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable, writer_of};
 use crate::ledger::Committed;
 use crate::objects::SMALL_BYTES_MAX;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::Result;
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
+use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
 use std::sync::Arc;
 
@@ -52,20 +53,13 @@ impl Place for Object {
         })
     }
 
-    fn find<'a>(
-        &'a self,
-        store: RunStore<'a>,
-        partition: Partition,
-        committed: &'a Committed<MapRecord>,
-    ) -> BoxFuture<'a, Result<Vec<Found>>> {
+    fn find<'a>(&'a self, store: RunStore<'a>, _: Partition, runs: &'a [RunAt]) -> BoxFuture<'a, Result<Vec<Found>>> {
         Box::pin(async move {
-            let objects = store.conductor.ledger.object_runs(store.job, committed).await?;
             let bodies = Arc::new(Bodies::of(store));
             let mut found = Vec::new();
-            for runs in objects {
-                let range = runs.index.range(partition.0).filter(|range| range.from < range.to);
-                let Some(range) = range else { continue };
-                let name = runs_key(store.job, runs.of);
+            for run in runs {
+                let Some(range) = run.range else { continue };
+                let name = runs_key(store.job, writer_of(run));
                 found.push(Found { open: bodies.opener(name.clone(), range).await?, name });
             }
             Ok(found)

@@ -1,10 +1,12 @@
 //! What a job of a given shape takes and costs: one pass of arithmetic over what its functions do, in the order in which they
 //! do it.
 
+mod index;
+
 use super::listing::Cut;
 use super::range::Range;
 use super::rates::{Luck, RAMP_S, Rates};
-use crate::budget::{OPEN_RUN_BYTES, OPEN_RUNS_PERCENT, UPLOAD_PART_BYTES, memory_bytes};
+use crate::budget::{INDEXES_AT_ONCE, OPEN_RUN_BYTES, OPEN_RUNS_PERCENT, UPLOAD_PART_BYTES, memory_bytes};
 use crate::ids::{AttemptId, Timestamp};
 use crate::ledger::HEARTBEAT_MS;
 use crate::limits::{
@@ -16,6 +18,8 @@ use crate::range::ByteRange;
 use crate::wire::cost::{Site, Workload};
 use crate::wire::frame;
 use crate::wire::record::{MapRecord, OpenUpload, Placement, ReduceRecord, Requests, Usage};
+use crate::wire::spec::Indexed;
+pub use index::Barrier;
 use serde::{Deserialize, Serialize};
 
 /// What a job is predicted to take and to cost.
@@ -83,6 +87,8 @@ pub struct Shape {
     pub stages: Stages,
     /// Whether the runs in S3 stay when the job has succeeded.
     pub keep_runs: bool,
+    /// Whether reducers find their runs by an index, if the user says.
+    pub indexed: Indexed,
 }
 
 /// In how many stages pairs travel from mappers to reducers.
@@ -231,7 +237,13 @@ impl Point {
             Stages::One => mapped,
             Stages::Two => point.combine(shape, &mapped, site, &rates),
         };
-        point.reduce(shape, &found, workload, site, (&rates, luck));
+        let barrier = found.barrier(shape.partitions);
+        let is_indexed = barrier.is_indexed(shape.indexed);
+        if is_indexed {
+            point.index(&barrier, site, &rates);
+        }
+        let finding = if is_indexed { Finding::Index(barrier) } else { Finding::Ledger(barrier) };
+        point.reduce(shape, &found, finding, workload, site, (&rates, luck));
         // Whoever ends the job reads all records, and completes the parts' uploads.
         let (map_groups, reduce_groups) = (groups(mapped.tasks), groups(partitions));
         let records =
@@ -313,22 +325,59 @@ impl Point {
         Mapped { tasks: width, runs_bytes: mapped.runs_bytes * mapped.tasks / width, placement: Placement::Object }
     }
 
+    /// The index of all runs, written by the function that takes the job to reducing.
+    fn index(&mut self, barrier: &Barrier, site: &Site, rates: &Rates) {
+        let (requests, batches) = (groups(barrier.in_s3 as f64), groups(barrier.map_tasks as f64));
+        let batches = (batches / BATCH_GET_KEYS_MAX as f64).ceil();
+        let bytes = barrier.index_bytes();
+        self.read_units += barrier.record_units() + barrier.attempt_units();
+        // It takes the turn, and keeps it.
+        self.write_units += 1.0;
+        self.dynamodb += requests + batches + 1.0;
+        self.s3_put += puts(bytes);
+        // The table, by whoever sends the reducers' events.
+        self.s3_get += 1.0;
+        let reading_s = batches * rates.dynamodb_s + (requests / INDEXES_AT_ONCE as f64).ceil() * rates.dynamodb_s;
+        let read_bytes = (barrier.record_units() + barrier.attempt_units()) * 4_096.0;
+        let seconds = reading_s + read_bytes.max(bytes) / rates.net_bytes_s + 3.0 * rates.s3_s + rates.dynamodb_s;
+        self.seconds += seconds;
+        self.gb_seconds += seconds * f64::from(site.mapper_mb) / 1_024.0;
+    }
+
     /// The reduce stage, over the runs of so many tasks.
-    fn reduce(&mut self, shape: &Shape, found: &Mapped, workload: &Workload, site: &Site, at: (&Rates, Luck)) {
+    fn reduce(
+        &mut self,
+        shape: &Shape,
+        found: &Mapped,
+        finding: Finding,
+        workload: &Workload,
+        site: &Site,
+        at: (&Rates, Luck),
+    ) {
         let (rates, luck) = at;
         let count = f64::from(shape.partitions);
         if count == 0.0 {
             return;
         }
-        let map_groups = groups(found.tasks);
         let bytes = found.runs_bytes * found.tasks / count;
         let part_bytes = self.output_bytes / count;
-        // The spec; the records of all map tasks, by groups; the job's item once more after the commit.
+        // The spec; the job's item once more after the commit.
         self.s3_get += count;
-        let record_units = map_groups * units(map_group_bytes(), 4_096.0);
-        self.read_units += count * (record_units + 1.0);
-        let record_requests = (map_groups / BATCH_GET_KEYS_MAX as f64).ceil();
-        self.dynamodb += count * (record_requests + 1.0);
+        self.read_units += count;
+        self.dynamodb += count;
+        // What says where the runs lie: records and indexes by groups, the latter one group after the other; or an index's rows.
+        let told_s = match finding {
+            Finding::Ledger(barrier) => {
+                self.read_units += count * (barrier.record_units() + barrier.attempt_units());
+                let (batches, asked) = (groups(found.tasks) / BATCH_GET_KEYS_MAX as f64, groups(barrier.in_s3 as f64));
+                self.dynamodb += count * (batches.ceil() + asked);
+                (batches.ceil() + asked) * rates.dynamodb_s
+            }
+            Finding::Index(barrier) => {
+                self.s3_get += count * barrier.stripes();
+                barrier.stripes().log2().max(1.0) * rates.s3_s
+            }
+        };
         let run_bytes = bytes / found.tasks;
         let (finding_s, gets) = match found.placement {
             Placement::Nowhere => (0.0, 0.0),
@@ -339,14 +388,7 @@ impl Point {
                 self.dynamodb += count * pages;
                 (pages * 2.0 * rates.dynamodb_s, 0.0)
             }
-            Placement::Object => {
-                let index =
-                    found.tasks.min(f64::from(TASKS_PER_GROUP)) * index_bytes(shape.partitions, found.runs_bytes);
-                self.read_units += count * map_groups * units(index, 4_096.0);
-                self.dynamodb += count * map_groups;
-                // One group after the other.
-                (map_groups * rates.dynamodb_s, found.tasks)
-            }
+            Placement::Object => (0.0, found.tasks),
         };
         self.s3_get += count * gets;
         self.s3_put += count * (1.0 + units(part_bytes, UPLOAD_PART_BYTES as f64));
@@ -356,12 +398,8 @@ impl Point {
         let passes = if gets > 0.0 { (gets / fan_in_max(site.reducer_mb)).ceil() } else { 0.0 };
         let reading_s = bytes / rates.net_bytes_s + passes * rates.s3_s;
         let writing_s = part_bytes / rates.net_bytes_s + 2.0 * rates.s3_s;
-        let task_s = begin_s(rates)
-            + record_requests * rates.dynamodb_s
-            + finding_s
-            + reading_s.max(computing_s)
-            + writing_s
-            + 2.0 * rates.dynamodb_s;
+        let task_s =
+            begin_s(rates) + told_s + finding_s + reading_s.max(computing_s) + writing_s + 2.0 * rates.dynamodb_s;
         self.reduce_task_s = task_s;
         self.commits(count, reduce_group_bytes(), reduce_record_bytes());
         let service_s = count * gets / rates.gets_a_second;
@@ -410,6 +448,15 @@ impl Point {
 /// takes to merge and reduce.
 const MERGE_S_PER_GB: f64 = 10.0;
 
+/// How reducers find their runs.
+#[derive(Clone, Copy, Debug)]
+enum Finding {
+    /// Each reads what all map attempts have written into the ledger.
+    Ledger(Barrier),
+    /// Each reads its rows of an index.
+    Index(Barrier),
+}
+
 /// What tasks hand to the stage after them.
 #[derive(Clone, Copy, Debug)]
 struct Mapped {
@@ -436,6 +483,17 @@ impl Mapped {
             Stages::Two => Placement::Object,
         };
         Some(Mapped { tasks, runs_bytes, placement })
+    }
+
+    /// What is known of it when all its tasks are committed.
+    fn barrier(&self, partitions: u32) -> Barrier {
+        let map_tasks = self.tasks as u64;
+        let (inline, in_s3) = match self.placement {
+            Placement::Nowhere => (0, 0),
+            Placement::Inline => (map_tasks, 0),
+            Placement::Object => (0, map_tasks),
+        };
+        Barrier { map_tasks, inline, in_s3, runs_bytes: self.runs_bytes, partitions }
     }
 
     fn run_bytes(&self, partitions: f64) -> f64 {

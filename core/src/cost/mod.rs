@@ -19,7 +19,7 @@ mod plan;
 mod range;
 mod rates;
 
-pub use forecast::{Forecast, Shape, Stages, Usd, forecast};
+pub use forecast::{Barrier, Forecast, Shape, Stages, Usd, forecast};
 pub use listing::{Cut, pieces};
 pub use plan::{Input, Plan, Recommended, Wanted, checked_partitions, recommend};
 pub use range::Range;

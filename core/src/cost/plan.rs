@@ -3,7 +3,7 @@
 //! On AWS every size of splits and every number of partitions that may make sense is priced, and the shape with the least
 //! product of dollars and time is taken: it is worth a tenth more to be done a tenth sooner, and no more. Ten seconds are added
 //! to every time, as a second less is worth nothing to who waits for two. Smaller splits and more partitions end sooner, but a
-//! GET for each mapper and partition, and every reducer's look at every mapper's index, cost. Of the shapes that keep within the job's ceiling, if there are any, the best of those is taken.
+//! GET for each mapper and partition, and finding them, cost. Of the shapes that keep within the job's ceiling, if there are any, the best of those is taken.
 //!
 //! On the embedded runtime requests cost nothing, and a rule of thumb serves: some tasks for each core.
 
@@ -17,7 +17,7 @@ use crate::budget::{
 use crate::error::{Code, Error, Result};
 use crate::limits::{FUNCTION_TIMEOUT_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
 use crate::wire::cost::{Ceiling, Host, Site, Workload};
-use crate::wire::spec::{OptionsSpec, Splitting};
+use crate::wire::spec::{Indexed, OptionsSpec, Splitting};
 use serde::{Deserialize, Serialize};
 
 /// What a job reads.
@@ -44,6 +44,8 @@ pub struct Wanted {
     pub keep_runs: bool,
     /// Whether each object is in one split.
     pub whole_objects: bool,
+    /// Whether reducers find their runs by an index.
+    pub indexed: Indexed,
 }
 
 /// A job's plan: how it is cut, and what that is predicted to take and to cost.
@@ -107,10 +109,18 @@ impl Wanted {
     /// Returns what a job's options fix.
     pub fn of(options: &OptionsSpec) -> Self {
         let OptionsSpec {
-            split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, splitting, ..
+            split_bytes,
+            partitions,
+            concurrency,
+            inline_bytes_max,
+            ceiling,
+            keep_runs,
+            splitting,
+            indexed,
+            ..
         } = *options;
         let whole_objects = splitting == Splitting::Nowhere;
-        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, whole_objects }
+        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, whole_objects, indexed }
     }
 }
 
@@ -256,9 +266,9 @@ fn product(usd: f64, seconds: f64) -> f64 {
 }
 
 fn shape(cut: Cut, objects: usize, partitions: u32, wanted: &Wanted) -> Shape {
-    let Wanted { concurrency, inline_bytes_max, keep_runs, .. } = *wanted;
+    let Wanted { concurrency, inline_bytes_max, keep_runs, indexed, .. } = *wanted;
     let (objects, concurrency) = (objects as u64, concurrency.max(1));
-    Shape { cut, objects, partitions, concurrency, inline_bytes_max, stages: Stages::One, keep_runs }
+    Shape { cut, objects, partitions, concurrency, inline_bytes_max, stages: Stages::One, keep_runs, indexed }
 }
 
 /// Returns whether reducers come to an end: in their time, and with what they merge in several passes within `/tmp`.

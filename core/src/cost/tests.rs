@@ -3,6 +3,7 @@
 use super::*;
 use crate::prices::Prices;
 use crate::wire::cost::{Ceiling, Growth, Host, Site, Workload};
+use crate::wire::spec::Indexed;
 
 fn lambda(memory_mb: u32) -> Site {
     Site { host: Host::Lambda, mapper_mb: memory_mb, reducer_mb: memory_mb, prices: Prices::of_us_east_1("x86_64") }
@@ -198,6 +199,39 @@ fn sorts_are_priced_and_say_where_a_second_stage_would_pay() {
     // In two stages a terabyte of a hundred costs no more than one of ten. It costs less: splits are larger, so there are fewer GETs.
     let a_tb = |plan: &Plan| plan.two_stages_usd.unwrap() / (plan.bytes as f64 / 1e12);
     assert!(a_tb(hundred) < a_tb(ten), "{} and {}", a_tb(ten), a_tb(hundred));
+}
+
+/// The largest shuffle that a job may have, before and after: how its reducers find their runs was most of what DynamoDB charged.
+#[test]
+fn the_largest_shuffle_costs_less_by_an_index() {
+    let sizes = vec![256 << 20; 100_000];
+    let wanted = |indexed| Wanted { partitions: Some(1_000), split_bytes: Some(256 << 20), indexed, ..wanted(1_000) };
+    let plan = |indexed| Plan::best(Input { sizes: &sizes }, &wanted(indexed), &sort(), &lambda(1_769)).unwrap();
+    let [before, after] = [Indexed::Never, Indexed::WhereCheaper].map(plan);
+    for plan in [&before, &after] {
+        assert_eq!((plan.map_tasks, plan.partitions), (100_000, 1_000));
+        let Forecast { seconds, read_units, s3_get, s3_put, dynamodb, usd, reduce_task_s, .. } = plan.forecast;
+        eprintln!(
+            "{:.0} read units, {:.0} requests of DynamoDB, {:.0} GETs, {:.0} PUTs, {:.0} s, {:.1} s a reducer, ${:.2}: \
+             DynamoDB ${:.3}, S3 ${:.2}, Lambda ${:.2}",
+            read_units.likely,
+            dynamodb.likely,
+            s3_get.likely,
+            s3_put.likely,
+            seconds.likely,
+            reduce_task_s.likely,
+            usd.total.likely,
+            usd.dynamodb.likely,
+            usd.s3.likely,
+            usd.lambda.likely
+        );
+    }
+    let (was, is) = (before.forecast, after.forecast);
+    // 131,250 units for each reducer, and for who writes the index; 17 stripes for each reducer, a table, a GET for each run.
+    assert!((was.read_units.likely - is.read_units.likely - 999.0 * 131_250.0).abs() < 1e6, "{was:?} {is:?}");
+    assert_eq!(is.s3_get.likely - was.s3_get.likely, 17_001.0);
+    assert!(was.usd.dynamodb.likely - is.usd.dynamodb.likely > 16.0);
+    assert!(is.reduce_task_s.likely < was.reduce_task_s.likely - 15.0);
 }
 
 /// A job that is small enough to be counted by hand: 40 objects of 1 MB, each a split, two partitions, runs in S3.

@@ -15,6 +15,7 @@
 //! | a piece that its predecessor's worker was to send | at once | after [`HANDOVER_MS`] the *same* try is sent again |
 //! | a try that Lambda has accepted | when a function is free | nothing while other tries run; in an idle stage the *same* try is sent again after [`RESEND_MS`], and after twice as long each further time |
 //! | the process that moved the job into its phase, or took its turn | every few seconds | after [`TURN_MS`] another process takes the turn and goes on where that one stopped |
+//! | the process that indexes the runs of a job whose map tasks are committed | every few seconds | after [`TURN_MS`] another process takes the turn and begins anew; after [`INDEX_TRIES_MAX`] of them, reducers do without |
 //!
 //! **A ceiling holds.** A job with a ceiling starts nothing once it has spent, or taken, what it may, and ends; `spent.rs` says what
 //! counts. A backup that could pass the ceiling is not sent, and a task that needs a further try which could ends the job. A job
@@ -43,13 +44,22 @@ pub enum Command {
         turn: u64,
     },
     /// Go on to reducing: all map tasks are committed.
-    StartReducing,
+    StartReducing(FindRuns),
     /// Reconcile, publish and end the job: all tasks are committed.
     Finish,
     /// Commit on behalf of a piece's first call that it failed, and go on with the call after it.
     Settle(Settle),
     /// Give the job up with this error.
     Fail(Error),
+}
+
+/// How reducers are to find their runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindRuns {
+    /// By an index, where one is cheaper. Who writes one takes the turn first.
+    Cheapest,
+    /// By what the map attempts have written into the ledger: whoever tried to write an index has fallen silent.
+    Ledger,
 }
 
 /// A piece of a task in the job's current stage, and where it starts.
@@ -165,6 +175,11 @@ const RESENDS_MAX: usize = 64;
 /// (10 s). It gives one every few seconds until the phase's work is done.
 pub const TURN_MS: u64 = 10_000;
 
+/// How many processes try to write the index of a job's runs, one after the other, before reducers do without. It takes seconds,
+/// or minutes in the largest jobs, and who dies of it, of time or memory, would do so again; a function that has just begun has
+/// more time than one that has mapped before.
+pub const INDEX_TRIES_MAX: u16 = 3;
+
 /// Returns what is to be done now. The order of the commands does not matter; an empty list means to wait.
 pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
     let job = &view.job;
@@ -180,7 +195,12 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
         Phase::Mapping if view.tasks.iter().all(|task| task.done) => match job.partitions {
             // A map of calls: the driver reads the results.
             0 => vec![Command::Finish],
-            _ => vec![Command::StartReducing],
+            _ => match job.index.tries {
+                0 => vec![Command::StartReducing(FindRuns::Cheapest)],
+                _ if !is_silent => vec![],
+                tries if tries < INDEX_TRIES_MAX => take_turn(),
+                _ => vec![Command::StartReducing(FindRuns::Ledger)],
+            },
         },
         Phase::Reducing if view.tasks.iter().all(|task| task.done) => vec![Command::Finish],
         Phase::Mapping | Phase::Reducing => {

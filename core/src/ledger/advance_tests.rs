@@ -181,7 +181,7 @@ impl World {
         let commands = [advance(&self.view, now), advance(&self.view, now)];
         for command in commands.concat() {
             match command {
-                Command::StartReducing | Command::Finish => return Some(Ok(())),
+                Command::StartReducing(_) | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
                 Command::TakeTurn { .. } | Command::Settle(_) => unreachable!("all is sent, and nothing are calls"),
                 Command::Invoke(Invoke { of: PieceAt { task, .. }, number, sends, relief }) => {
@@ -363,11 +363,30 @@ fn a_straggler_gets_one_backup() {
 #[test]
 fn a_stage_that_is_done_goes_on_and_an_empty_one_too() {
     let mut world = World::new(0, 1, FINE);
-    assert_eq!(advance(&world.view, Timestamp(0)), [Command::StartReducing]);
+    assert_eq!(advance(&world.view, Timestamp(0)), [Command::StartReducing(FindRuns::Cheapest)]);
     world.view.job.phase = Phase::Reducing;
     assert_eq!(advance(&world.view, Timestamp(0)), [Command::Finish]);
     world.view.job.phase = Phase::Succeeded;
     assert_eq!(advance(&world.view, Timestamp(0)), []);
+}
+
+/// One writes the index; when it falls silent another does, with its turn, and after three of them reducers do without.
+#[test]
+fn an_index_is_begun_anew_and_then_done_without() {
+    let mut world = World::new(0, 1, FINE);
+    let mut does = |tries: u16, silent_ms: u64| {
+        (world.view.job.turn, world.view.job.turn_at) = (7, Timestamp(1_000));
+        world.view.job.index.tries = tries;
+        advance(&world.view, Timestamp(1_000 + silent_ms))
+    };
+    assert_eq!(does(0, 0), [Command::StartReducing(FindRuns::Cheapest)]);
+    for tries in 1..=INDEX_TRIES_MAX {
+        assert_eq!(does(tries, TURN_MS - 1), []);
+    }
+    for tries in 1..INDEX_TRIES_MAX {
+        assert_eq!(does(tries, TURN_MS), [Command::TakeTurn { turn: 7 }]);
+    }
+    assert_eq!(does(INDEX_TRIES_MAX, TURN_MS), [Command::StartReducing(FindRuns::Ledger)]);
 }
 
 fn first_piece(task: u32) -> PieceAt {

@@ -13,11 +13,11 @@ mod spent_tests;
 mod view;
 
 pub use advance::{
-    CLAIM_MS, Command, EVENT_AGE_MS_MAX, Eased, HALF_BYTES_MIN, HANDOVER_MS, HEARTBEAT_MS, Invoke, PieceAt, RESEND_MS,
-    Relief, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, Settle, TURN_MS, advance,
+    CLAIM_MS, Command, EVENT_AGE_MS_MAX, Eased, FindRuns, HALF_BYTES_MIN, HANDOVER_MS, HEARTBEAT_MS, INDEX_TRIES_MAX,
+    Invoke, PieceAt, RESEND_MS, Relief, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS, Settle, TURN_MS, advance,
 };
 pub use calls::{Fewer, calls_after};
 pub use spent::STOPPED_MS;
 pub use view::{
-    CallsView, Capped, Failure, InputSize, JobView, LedgerView, Phase, PhaseTimes, Spent, TaskView, TryView,
+    CallsView, Capped, Failure, IndexView, InputSize, JobView, LedgerView, Phase, PhaseTimes, Spent, TaskView, TryView,
 };

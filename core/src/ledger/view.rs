@@ -3,7 +3,9 @@
 use crate::error::Error;
 use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
 use crate::wire::cost::Cap;
+use crate::wire::index::IndexAt;
 use crate::wire::record::{Position, Requests, Usage};
+use crate::wire::spec::Indexed;
 use serde::{Deserialize, Serialize};
 
 /// The phase of a job. A job only ever moves forward.
@@ -103,6 +105,8 @@ pub struct JobView {
     pub turn_at: Timestamp,
     /// How many of the stage's tasks, counted from the first, were sent to their functions.
     pub sent: u32,
+    /// The index of its runs.
+    pub index: IndexView,
     /// The upload of the manifest, while the job is publishing.
     pub manifest_upload: Option<String>,
     /// The phase in which it ends once it is undone.
@@ -140,6 +144,17 @@ impl From<PhaseTimes> for [Option<Timestamp>; 4] {
     fn from(at: PhaseTimes) -> Self {
         [at.splitting, at.mapping, at.reducing, at.ended]
     }
+}
+
+/// How far the index of a job's runs is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexView {
+    /// Whether the job is to have one.
+    pub wanted: Indexed,
+    /// How many processes have begun to write one, each in a turn of its own. They wrote it as the numbers from 1 to this.
+    pub tries: u16,
+    /// The one that counts, once the job is reducing, if there is one.
+    pub at: Option<IndexAt>,
 }
 
 /// The size of a job's input.
@@ -180,6 +195,7 @@ impl JobView {
             turn: 0,
             turn_at: Timestamp(0),
             sent: 0,
+            index: IndexView::default(),
             manifest_upload: None,
             ending: None,
             program: None,

@@ -6,6 +6,7 @@
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "bytes_max": 1048576, "larger": true}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "calls_max": 8}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
+//! {"reduce": {"job": "0193…", "task": 3, "number": 1, "index": {"number": 1, "rows": [[8, 4711]]}}}
 //! {"sweep": {}}
 //! {"ping": {}}
 //! ```
@@ -15,6 +16,7 @@
 //! Lambda itself invokes the splitter with the record of an asynchronous invocation that failed. It has the keys
 //! `requestContext`, `requestPayload` and `responsePayload`.
 
+use super::index::RowsAt;
 use super::record::Position;
 use crate::ids::{JobId, Piece, ProgramId, TaskIdx};
 use crate::range::ByteRange;
@@ -114,9 +116,19 @@ pub struct ReduceEvent {
     pub task: TaskIdx,
     /// Which try this is.
     pub number: u16,
+    /// Where the job's index says where the task's runs lie, if the job has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<RowsAt>,
     /// The shipped program that is to run it; without one, the function itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<ProgramId>,
+}
+
+impl ReduceEvent {
+    /// Makes the event of a task's first try, of a job without an index.
+    pub fn first(job: JobId, task: TaskIdx, program: Option<ProgramId>) -> Self {
+        ReduceEvent { job, task, number: 0, index: None, program }
+    }
 }
 
 /// See [`Event::Sweep`].
@@ -162,14 +174,19 @@ mod tests {
             larger: false,
             program: None,
         };
+        let index = RowsAt { number: 2, rows: vec![(8, 4_711).into(), (9_000, 9_001).into()] };
         let events = [
             Event::Split(SplitEvent { job: job.clone(), number: 1 }),
             Event::Map(map.clone()),
             Event::Map(MapEvent { bytes_max: Some(1 << 20), larger: true, ..map.clone() }),
             Event::Map(MapEvent { calls_max: Some(8), ..map.clone() }),
             Event::Map(MapEvent { program, ..map }),
-            Event::Reduce(ReduceEvent { job: job.clone(), task: TaskIdx(3), number: 1, program: None }),
-            Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 1, program }),
+            Event::Reduce(ReduceEvent { number: 1, ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
+            Event::Reduce(ReduceEvent {
+                number: 1,
+                index: Some(index),
+                ..ReduceEvent::first(job, TaskIdx(3), program)
+            }),
             Event::Sweep(SweepEvent {}),
             Event::Ping(PingEvent {}),
         ];
@@ -186,7 +203,7 @@ mod tests {
         let of_job = [
             Event::Split(SplitEvent { job: job.clone(), number: 0 }),
             Event::Map(MapEvent::first(job.clone(), TaskIdx(0), (0, 1).into(), None)),
-            Event::Reduce(ReduceEvent { job: job.clone(), task: TaskIdx(0), number: 0, program: None }),
+            Event::Reduce(ReduceEvent::first(job.clone(), TaskIdx(0), None)),
         ];
         assert!(of_job.iter().all(|event| event.job() == Some(&job)));
         assert_eq!(

@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_reducers_lines_name_its_partition_and_its_try() {
         let job: JobId = "0193-ab".parse().unwrap();
-        let reduce = Event::Reduce(ReduceEvent { job, task: TaskIdx(3), number: 2, program: None });
+        let reduce = Event::Reduce(ReduceEvent { number: 2, ..ReduceEvent::first(job, TaskIdx(3), None) });
         let want = json!({ "job": "0193-ab", "stage": "reduce", "task": 3, "piece": 0, "attempt": 2 });
         assert_eq!(Value::from(Subject::of(&reduce).members()), want);
         for event in [Event::Sweep(SweepEvent {}), Event::Ping(PingEvent {})] {

@@ -192,7 +192,7 @@ fn u64_le(bytes: &[u8]) -> u64 {
 }
 
 #[inline(always)]
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -201,7 +201,7 @@ fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 #[inline(always)]
-fn read_varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
+pub(super) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
     let first = *bytes.get(*at)?;
     *at += 1;
     if first < 0x80 {

@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 7.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 8.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -76,7 +76,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 7;
+    const VERSION: u8 = 8;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -243,6 +243,36 @@ pub struct OptionsSpec {
     pub keep_runs: bool,
     /// Where objects of the input may be cut.
     pub splitting: Splitting,
+    /// Whether reducers find their runs by an index.
+    pub indexed: Indexed,
+}
+
+/// Whether the runs of a job are indexed by partition ([`super::index`]), or each reducer reads the index of each map attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Indexed {
+    /// Where that is cheaper: see [`crate::cost::Barrier`].
+    #[default]
+    WhereCheaper,
+    /// Whatever it costs: for tests.
+    Always,
+    /// Not at all: for tests and comparisons.
+    Never,
+}
+
+impl Indexed {
+    /// Returns its name in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Indexed::WhereCheaper => "where cheaper",
+            Indexed::Always => "always",
+            Indexed::Never => "never",
+        }
+    }
+
+    /// Returns what has this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Indexed::WhereCheaper, Indexed::Always, Indexed::Never].into_iter().find(|one| one.as_str() == word)
+    }
 }
 
 /// Where objects of a job's input may be cut into splits.
@@ -294,6 +324,7 @@ impl OptionsSpec {
             unpack: UnpackSpec::default(),
             keep_runs: false,
             splitting: Splitting::default(),
+            indexed: Indexed::default(),
         }
     }
 }
@@ -329,7 +360,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v7.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v8.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 

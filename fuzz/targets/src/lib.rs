@@ -16,6 +16,7 @@
 mod cut;
 mod events;
 mod frames;
+mod index;
 mod input;
 mod items;
 mod keys;
@@ -60,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "keys", run: keys::run, seeds: keys::seeds },
     Target { name: "items", run: items::run, seeds: items::seeds },
     Target { name: "values", run: values::run, seeds: values::seeds },
+    Target { name: "index", run: index::run, seeds: index::seeds },
 ];
 
 /// Runs the target of this name.

@@ -1,5 +1,6 @@
 //! Makes checksums right, so that what lies behind them is read. What has no such structure is left as it is.
 
+use kinglet_core::ids::Partition;
 use kinglet_core::wire::frame::Framed;
 use kinglet_core::wire::run::BLOCK_BYTES;
 
@@ -60,6 +61,26 @@ pub(crate) fn items(items: &mut [u8]) {
         let crc = crc.finalize().to_le_bytes();
         items[at + 8..at + 12].copy_from_slice(&crc);
         at += 12 + length;
+    }
+}
+
+/// Seals a row of an index of runs.
+pub(crate) fn row(row: &mut [u8], partition: Partition) {
+    if let Some((entries, crc)) = row.split_last_chunk_mut::<4>() {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&partition.0.to_le_bytes());
+        hasher.update(entries);
+        *crc = hasher.finalize().to_le_bytes();
+    }
+}
+
+/// Seals the table of an index of runs of so many partitions.
+pub(crate) fn table(table: &mut [u8], partitions: u32) {
+    if let Some((header, _)) = table.split_first_chunk_mut::<16>() {
+        header[..8].copy_from_slice(b"KNGX\x01\0\0\0");
+        header[12..].copy_from_slice(&partitions.to_le_bytes());
+        let crc = crc32fast::hash(&table[12..]).to_le_bytes();
+        table[8..12].copy_from_slice(&crc);
     }
 }
 

@@ -47,6 +47,7 @@ macro_rules! workloads {
 pub const ALL: &[Workload] = workloads! {
     "word-count", single::word_count, "words of several objects, combined, runs in DynamoDB";
     "sort", single::sort, "lines shuffled whole, runs in S3, several partitions";
+    "indexed", single::indexed, "lines shuffled whole by an index of their runs, which lie in S3, in DynamoDB or in both";
     "items", single::items, "a job whose input is made";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
     "long", single::long, "map tasks that read for longer than a function lives", in single::short_lives;

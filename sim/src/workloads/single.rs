@@ -7,6 +7,7 @@ use crate::region::Conditions;
 use crate::world::{INPUT, World};
 use kinglet::{Phase, Submit, prices};
 use kinglet_core::Code;
+use kinglet_core::wire::spec::Indexed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,12 +58,21 @@ pub(super) async fn word_count(world: Arc<World>) {
 }
 
 pub(super) async fn sort(world: Arc<World>) {
+    // All runs lie in S3.
+    sorted(world, |submit| submit.with_inline_bytes(0)).await;
+}
+
+pub(super) async fn indexed(world: Arc<World>) {
+    let inline_bytes = *world.chance.pick(&[0, 0, 700, 1_000_000]);
+    sorted(world, |submit| submit.with_inline_bytes(inline_bytes).with_indexed(Indexed::Always)).await;
+}
+
+async fn sorted(world: Arc<World>, choose: impl FnOnce(Submit) -> Submit) {
     let text = input(&world, "lines").await;
     world.expect("lines/", [(shown("lines"), counted(text.lines()))]).await;
     let split_bytes = *world.chance.pick(&[100, 500]);
     let submit = Submit::new([shown("lines")], "s3://output/lines").with_split_bytes(split_bytes).with_partitions(3);
-    // All runs lie in S3.
-    let submit = submit.with_inline_bytes(0);
+    let submit = choose(submit);
     let Ok((machine, driver)) = world.driver() else { return };
     if let Some(handle) = world.submit(&machine, driver.submit(&Sort, submit)).await {
         world.follow(&machine, &handle).await;

@@ -236,6 +236,13 @@ impl World {
                 self.move_to(ending);
             }
             Phase::Mapping if job.maps == 0 => {}
+            Phase::Mapping if holder.indexes => {
+                // Who was overtaken writes under a number of its own, and whoever is first to move the job says which counts.
+                if self.phase == Phase::Mapping {
+                    self.move_to(Phase::Reducing);
+                    self.hold(Comes::Through);
+                }
+            }
             Phase::Mapping | Phase::Reducing => {
                 let count = self.count(holder.phase);
                 self.send(holder.phase, holder.next, count);
@@ -251,9 +258,11 @@ impl World {
 fn ways(command: &Command) -> impl Iterator<Item = Comes> + use<> {
     let between = match command {
         Command::Invoke(_) => &[Comes::Through, Comes::ToTheClaim, Comes::ToTheEvent][..],
-        Command::Finish | Command::TakeTurn { .. } | Command::StartReducing | Command::Fail(_) | Command::Settle(_) => {
-            &[Comes::Through, Comes::ToTheClaim]
-        }
+        Command::Finish
+        | Command::TakeTurn { .. }
+        | Command::StartReducing(_)
+        | Command::Fail(_)
+        | Command::Settle(_) => &[Comes::Through, Comes::ToTheClaim],
     };
     between.iter().copied()
 }

@@ -1,7 +1,7 @@
 //! What must be true in every world, of every decision, and of every step.
 
 use super::super::calls::HALVINGS_MAX;
-use super::super::{Command, Phase, SILENCE_MS, SPLIT_SILENCE_MS};
+use super::super::{Command, FindRuns, INDEX_TRIES_MAX, Phase, SILENCE_MS, SPLIT_SILENCE_MS};
 use super::happens::Step;
 use super::rules::Comes;
 use super::world::{Age, Job, Task, Try, World};
@@ -33,7 +33,8 @@ pub(super) fn of_world(world: &World, job: &Job, commands: &[Command]) -> Broken
         }
         _ => {}
     }
-    law(world.turn <= 1 + u64::from(used(world, job)), || {
+    let to_index = u64::from(world.is_indexing());
+    law(world.turn <= 1 + to_index + u64::from(used(world, job)), || {
         format!("turn {} after {} faults", world.turn, used(world, job))
     })?;
     if let Some(stage) = world.stage() {
@@ -139,8 +140,10 @@ fn tries(world: &World, job: &Job, stage: u8, task: &Task) -> Broken {
 fn decision(world: &World, job: &Job, command: &Command) -> Broken {
     let done = |tasks: &[Task]| tasks.iter().all(|task| task.done);
     match command {
-        Command::StartReducing => {
-            law(world.phase == Phase::Mapping && done(&world.maps), || "it reduces too early".into())
+        Command::StartReducing(find) => {
+            law(world.phase == Phase::Mapping && done(&world.maps), || "it reduces too early".into())?;
+            let is_last = world.index_tries == INDEX_TRIES_MAX && !world.is_held();
+            law(*find == FindRuns::Cheapest || is_last, || "it does without an index too early".into())
         }
         Command::Finish if job.partitions > 0 => {
             law(world.phase == Phase::Reducing && done(&world.maps) && done(&world.reduces), || {

@@ -42,6 +42,7 @@ const JOB: Job = Job {
     calls: 0,
     kills: &[],
     killed_by: None,
+    index: false,
     spent_max: None,
 };
 
@@ -105,6 +106,16 @@ fn tries_that_are_used_up() {
     check(Job { name: "a straggler's one try", maps: 4, done: 3, tries_max: 1, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "pieces", short: true, fails: ALL, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "a deadline", ms_max: Some(100_000), faults: 1, fails: &[], ..JOB }, &[Succeeded, Failed]);
+}
+
+/// Whoever writes the index of a job's runs may die, or stand still and come back: the job is reduced once, by an index or without.
+#[test]
+fn an_index_between_mapping_and_reducing() {
+    let job = Job { index: true, fails: &[], ..JOB };
+    check(Job { name: "an index", faults: 0, ..job }, &[Succeeded]);
+    check(Job { name: "an index, and three faults", faults: 3, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "an index, late", late: true, cancel: true, faults: 1, ..job }, &[Succeeded, Failed, Cancelled]);
+    check(Job { name: "an index below a ceiling", spent_max: Some(100_000), ..job }, &[Succeeded, Failed]);
 }
 
 /// A job with a ceiling ends at it, and does not begin what could pass it.

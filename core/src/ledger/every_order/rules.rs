@@ -2,7 +2,9 @@
 //! `commits.rs`, `phases.rs`), and what is done in which order in `aws/src/conduct/` and `aws/src/calls.rs`.
 
 use super::super::Command;
-use super::super::{HALF_BYTES_MIN, Invoke, Phase, PieceAt, SILENCE_MS, SPLIT_SILENCE_MS, Settle, calls_after};
+use super::super::{
+    FindRuns, HALF_BYTES_MIN, Invoke, Phase, PieceAt, SILENCE_MS, SPLIT_SILENCE_MS, Settle, calls_after,
+};
 use super::world::{Age, Event, Given, Holder, Job, Run, Task, Which, World};
 use crate::error::Code;
 
@@ -49,10 +51,19 @@ impl World {
             Command::TakeTurn { turn } => {
                 if (self.phase, self.turn, self.turn_age) == (phase, *turn, turn_age) {
                     (self.turn, self.turn_age) = (turn + 1, 0);
+                    if self.is_indexing() {
+                        self.index_tries += 1;
+                    }
                     self.hold(comes);
                 }
             }
-            Command::StartReducing => {
+            Command::StartReducing(FindRuns::Cheapest) if job.index => {
+                if self.phase == Phase::Mapping && self.index_tries == 0 {
+                    (self.turn, self.turn_age, self.index_tries) = (self.turn + 1, 0, 1);
+                    self.hold(comes);
+                }
+            }
+            Command::StartReducing(_) => {
                 if self.phase == Phase::Mapping {
                     self.move_to(Phase::Reducing);
                     self.hold(comes);
@@ -100,7 +111,7 @@ impl World {
     /// Moves the job into a phase.
     pub(super) fn move_to(&mut self, phase: Phase) {
         (self.phase, self.turn, self.turn_age, self.sent) = (phase, 1, 0, 0);
-        self.dearest = 0;
+        (self.dearest, self.index_tries) = (0, 0);
         for task in self.maps.iter_mut().chain(&mut self.reduces) {
             task.since = 0;
         }
@@ -109,8 +120,15 @@ impl World {
     /// The process that took the turn goes on with it, unless it has died.
     pub(super) fn hold(&mut self, comes: Comes) {
         if comes == Comes::Through {
-            self.holders.push(Holder { phase: self.phase, turn: self.turn, next: self.sent, still: false });
+            let indexes = self.is_indexing();
+            let next = if indexes { self.maps.len() as u8 } else { self.sent };
+            self.holders.push(Holder { phase: self.phase, turn: self.turn, next, indexes, still: false });
         }
+    }
+
+    /// Whether all is mapped, and somebody was to write the index.
+    pub(super) fn is_indexing(&self) -> bool {
+        self.phase == Phase::Mapping && self.index_tries > 0
     }
 
     /// Ends the job without success, if it is in one of these phases.

@@ -116,7 +116,7 @@ impl World {
             Phase::Mapping | Phase::Reducing => {
                 let tasks = self.tasks(if self.phase == Phase::Mapping { 1 } else { 2 });
                 let is_unseen = |task: &Task| !task.done && task.tries.is_empty();
-                usize::from(self.sent) < tasks.len() || tasks.iter().any(is_unseen)
+                usize::from(self.sent) < tasks.len() || tasks.iter().any(is_unseen) || self.is_indexing()
             }
             Phase::Splitting | Phase::Succeeded | Phase::Failed | Phase::Cancelled => false,
         }

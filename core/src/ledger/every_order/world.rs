@@ -6,7 +6,7 @@
 use super::super::{
     CallsView, EVENT_AGE_MS_MAX, Failure, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView, advance,
 };
-use super::super::{Capped, Command, InputSize, Spent};
+use super::super::{Capped, Command, FindRuns, IndexView, InputSize, Spent};
 use crate::error::{Code, Error};
 use crate::ids::{Piece, Stage, TaskIdx, Timestamp};
 use crate::prices::Prices;
@@ -50,6 +50,8 @@ pub(super) struct Job {
     pub(super) kills: &'static [u8],
     /// How these kill. Without a code, nobody hears of it.
     pub(super) killed_by: Option<Code>,
+    /// Whether its runs are indexed before they are reduced.
+    pub(super) index: bool,
     /// How long its functions may run in all, which is what it may spend: they have 1 GB, and a GB-second costs a dollar.
     pub(super) spent_max: Option<Age>,
 }
@@ -66,6 +68,8 @@ pub(super) struct World {
     pub(super) turn: u64,
     pub(super) turn_age: Age,
     pub(super) sent: u8,
+    /// How many processes have begun to write the index.
+    pub(super) index_tries: u16,
     pub(super) split: Task,
     pub(super) maps: Vec<Task>,
     pub(super) reduces: Vec<Task>,
@@ -162,6 +166,8 @@ pub(super) struct Holder {
     pub(super) turn: u64,
     /// The first task that it has not sent.
     pub(super) next: u8,
+    /// Whether it writes the index, all tasks being done.
+    pub(super) indexes: bool,
     pub(super) still: bool,
 }
 
@@ -182,7 +188,7 @@ impl std::hash::Hash for Held {
         match &self.0 {
             Command::Invoke(i) => (0, i.of.task.0, i.of.piece.0, i.number, i.sends, i.relief.died).hash(state),
             Command::TakeTurn { turn } => (1, turn).hash(state),
-            Command::StartReducing => 2.hash(state),
+            Command::StartReducing(find) => (2, *find == FindRuns::Ledger).hash(state),
             Command::Finish => 3.hash(state),
             Command::Settle(settle) => (4, settle.of.task.0, settle.of.piece.0, settle.error.code()).hash(state),
             Command::Fail(error) => (5, error.code()).hash(state),
@@ -217,6 +223,7 @@ impl World {
             turn: 1,
             turn_age: 0,
             sent: 0,
+            index_tries: 0,
             split: Task::default(),
             maps: (0..job.maps).map(map).collect(),
             reduces: (0..job.partitions).map(|_| Task::default()).collect(),
@@ -235,7 +242,7 @@ impl World {
             let which = Which { stage: 0, task: 0, piece: 0, number: 0 };
             world.events.push(Event { which, given: Given::default() });
         } else {
-            world.holders.push(Holder { phase: job.from, turn: 1, next: job.done, still: false });
+            world.holders.push(Holder { phase: job.from, turn: 1, next: job.done, indexes: false, still: false });
         }
         world
     }
@@ -312,6 +319,7 @@ impl World {
             turn: self.turn,
             turn_at: at(self.turn_age),
             sent: self.sent.into(),
+            index: IndexView { tries: self.index_tries, ..IndexView::default() },
             ending: self.ending,
             ..JobView::new(self.phase)
         };
