@@ -3,8 +3,10 @@
 use crate::errors::{Doing, causes, code};
 use crate::replies::{Pause, Refusal, of_read, of_write};
 use crate::request::Request;
+use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, EncodingType, ObjectIdentifier};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::record::OpenUpload;
@@ -150,6 +152,15 @@ const BODY_TRIES: u32 = 4;
 /// How often one range is requested in all when its bodies break off, however far each of them came.
 const BODIES_MAX: u32 = 100;
 
+/// Returns the request that begins an upload. It names the checksum that the SDK sends with each part, as S3 refuses parts with
+/// a checksum that the upload does not name. The one of the whole object follows from the parts', so that
+/// `CompleteMultipartUpload` need not repeat these.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
+pub(crate) fn create_upload(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> CreateMultipartUploadFluentBuilder {
+    let request = s3.create_multipart_upload().bucket(bucket).key(key);
+    request.checksum_algorithm(ChecksumAlgorithm::Crc32).checksum_type(ChecksumType::FullObject)
+}
+
 impl Objects {
     /// Returns the objects that this client reaches.
     pub fn new(s3: aws_sdk_s3::Client) -> Self {
@@ -167,7 +178,7 @@ impl Objects {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub(crate) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<String> {
         let doing = self.doing(format!("starting the upload of s3://{bucket}/{key}"));
-        let request = self.s3.create_multipart_upload().bucket(bucket).key(key);
+        let request = create_upload(&self.s3, bucket, key);
         Ok(request.reply().await.map_err(|e| doing.failed(&e))?.upload_id.unwrap_or_default())
     }
 

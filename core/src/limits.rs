@@ -34,6 +34,9 @@ pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, 2026-11.
 pub const UPLOAD_PART_BYTES_MIN: usize = 5 << 20;
 
+/// The largest part of a multipart upload, in bytes (5 GiB). Same page.
+pub const UPLOAD_PART_BYTES_MAX: usize = 5 << 30;
+
 /// The most parts of a multipart upload. Same page.
 pub const UPLOAD_PARTS_MAX: usize = 10_000;
 
