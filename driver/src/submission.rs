@@ -409,6 +409,7 @@ impl<'a> Submission<'a> {
         let started = async {
             conductor.ledger.create_job(job, spec, conductor.stack.timeout_ms).await?;
             on_heap(|| conductor.take_output(job, spec, self.alone)).await?;
+        self.shared.goes_on(job);
             conductor.functions.start(&Event::Split(SplitEvent { job: job.clone(), number: 0 })).await
         };
         let Err(error) = started.await else { return Ok(()) };

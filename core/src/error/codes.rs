@@ -325,6 +325,9 @@ codes! {
         Credentials = "credentials",
             "AWS does not take the credentials, or they cannot be had.",
             "Check whose they are with `aws sts get-caller-identity`, and sign in again.";
+        ProfileMissing = "profile-missing",
+            "The profile that was named is in no file of AWS's tools, or these cannot be read.",
+            "Name one that is there: `aws configure list-profiles` lists them.";
         Clock = "clock",
             "This machine's clock is wrong, so that AWS does not take its signatures.",
             "Set the clock: AWS refuses what is more than 5 minutes off.";
