@@ -120,7 +120,7 @@ fn only<T: std::fmt::Debug>(told: &[T], is_it: impl Fn(&T) -> bool) -> u32 {
 }
 
 fn planned(id: &str) -> Planned<'_> {
-    let input = InputSize { objects: 1, bytes: 1 };
+    let input = InputSize { objects: 1, bytes: 1, skipped: 0 };
     Planned { id, map_tasks: 2, partitions: 1, input, calls: None, usage: None }
 }
 

@@ -499,6 +499,26 @@ async fn jobs_of_a_stack_are_looked_after_by_whoever_names_them() {
         driver.kill().unwrap();
         driver.wait().unwrap();
     };
+    // Interrupted, it says which job goes on, and how to get at it.
+    let args = on(&["run", "word-count", "s3://shelf/books/", "--output", "s3://out/left", "--split-bytes", "4000"]);
+    let mut driver = cloud.kinglet(&[]).args(args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(driver.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    assert!(lines.any(|line| line.starts_with("mapping: ")));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&driver), rustix::process::Signal::INT).unwrap();
+    let said: Vec<String> = lines.collect();
+    assert_eq!(driver.wait().unwrap().code(), Some(130), "{said:?}");
+    let status = json(&["status", "last", "--json"]);
+    let id = status["job"].as_str().unwrap();
+    assert!(said.contains(&format!("job {id} goes on, on stack kinglet in us-east-1")), "{said:?}");
+    let hint = said.iter().find(|line| line.starts_with("hint: ")).unwrap();
+    let commands: Vec<&str> = hint.split('`').skip(1).step_by(2).collect();
+    let [attach, cancel] = &commands[..] else { panic!("{hint}") };
+    for (command, code) in [(cancel, 0), (attach, 1)] {
+        let ran = cloud.run(&command.split(' ').skip(1).collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(code), "{command}: {ran:?}");
+    }
+    ran(&["clean", "--older-than", "0s"]);
+
     start("s3://out/followed");
     let status = json(&["status", "last", "--json"]);
     assert_eq!((&status["name"], &status["progress"]["maps"][1]), (&"word-count".into(), &250.into()));
@@ -607,8 +627,72 @@ fn no_region_and_no_credentials_are_said_before_anything_is_sent() {
     // Nothing listens at that port: the credentials are missed before it is asked.
     let ran = run(bare().args(job).args(["--region", "us-east-1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1"));
     failed(&ran, &["there are no AWS credentials"]);
-    let ran = run(bare().args(job).args(["--region", "us-east-1", "--profile", "nobody"]));
-    failed(&ran, &["profile nobody: ", "there are no AWS credentials"]);
+}
+
+#[test]
+fn a_profile_that_is_named_is_signed_in_by_or_missed() {
+    let home = tempfile::tempdir().unwrap();
+    let files = home.path().join(".aws");
+    std::fs::create_dir(&files).unwrap();
+    std::fs::write(files.join("config"), "[profile empty]\nregion = us-east-1\n[profile work]\n").unwrap();
+    std::fs::write(files.join("credentials"), "[work]\naws_access_key_id = WORK\naws_secret_access_key = s\n").unwrap();
+    let keys: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = keys.clone();
+    let server = Says::start(move |head| {
+        let key = head.split_once("Credential=").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+        heard.lock().unwrap().push(key.to_owned());
+        query_error("403 Forbidden", "AccessDenied", "not you")
+    });
+    let ask = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = bare();
+        command.args(["--stack", "kinglet", "--region", "us-east-1", "jobs"]).args(args).env("HOME", home.path());
+        let ran = run(command.env("AWS_ENDPOINT_URL", &server.url).envs(variables.iter().copied()));
+        (ran, std::mem::take(&mut *keys.lock().unwrap()))
+    };
+    let in_environment = [("AWS_ACCESS_KEY_ID", "OTHER"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    // Of these two the profile was asked for, and otherwise the keys stand first, as with every AWS tool.
+    let (ran, keys) = ask(&["--profile", "work"], &in_environment);
+    failed(&ran, &["access denied"]);
+    assert_eq!(keys, ["WORK"]);
+    assert_eq!(ask(&[], &in_environment).1, ["OTHER"]);
+
+    // Keys of the environment do not stand in for those that a profile lacks, nor for a profile that there is not.
+    let (ran, keys) = ask(&["--profile", "empty"], &in_environment);
+    failed(&ran, &["profile empty: ", "there are no AWS credentials"]);
+    assert!(keys.is_empty(), "{keys:?}");
+    let of_variable = [("AWS_PROFILE", "wrok"), in_environment[0], in_environment[1]];
+    for (args, variables) in [(&["--profile", "wrok"][..], &in_environment[..]), (&[], &of_variable)] {
+        let (ran, keys) = ask(args, variables);
+        failed(&ran, &["there is no profile wrok in ~/.aws/config or ~/.aws/credentials"]);
+        assert!(ran.err.contains("hint: the profiles are empty, work"), "{}", ran.err);
+        assert!(keys.is_empty(), "{keys:?}");
+    }
+}
+
+/// What is tried as often as other requests takes half a minute of silence.
+#[test]
+fn an_endpoint_that_cannot_be_reached_is_tried_a_few_times() {
+    let tries: Arc<Mutex<u32>> = Arc::default();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let counted = tries.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            *counted.lock().unwrap() += 1;
+            drop(stream);
+        }
+    });
+    for command in ["jobs", "doctor"] {
+        let mut asking = bare();
+        asking.args(["--stack", "kinglet", "--region", "us-east-1", command]).env("AWS_ENDPOINT_URL", &url);
+        let ran = run(asking.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(
+            format!("{}{}", ran.out, ran.err).contains("check the network, the region and the endpoint"),
+            "{ran:?}"
+        );
+        assert_eq!(std::mem::take(&mut *tries.lock().unwrap()), 3, "{command}");
+    }
 }
 
 #[test]
@@ -672,6 +756,7 @@ async fn a_measurement_that_is_interrupted_leaves_nothing() {
         let said: Vec<String> = lines.collect();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
         assert!(said.iter().any(|line| line == "removing what was measured with"), "{said:?}");
+        assert!(!said.iter().any(|line| line.contains("goes on")), "{said:?}");
         for bucket in ["shelf", "out", "kinglet-work"] {
             let left: Vec<_> =
                 cloud.objects.list(bucket, "").await.unwrap().into_iter().map(|object| object.key).collect();

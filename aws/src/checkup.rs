@@ -4,6 +4,7 @@
 //! is removed again. What a killed doctor leaves, `kinglet clean` takes for a job that is over.
 
 use crate::conductor::Conductor;
+use crate::configuration::Configuration;
 use crate::errors::{Doing, code};
 use crate::ledger::{Ledger, text};
 use crate::objects::{Objects, Put, Replace};
@@ -97,7 +98,7 @@ impl Conductor {
         let doing = Doing::now(format!("looking at function {name}"));
         let lambda = &self.clients.lambda;
         let found = lambda.get_function_configuration().function_name(name).reply().await;
-        let found = found.map_err(|e| function_error(name, &doing, &e))?;
+        let found = Configuration::of(found, |e| function_error(name, &doing, e))?;
         let tells_failures = match lambda.get_function_event_invoke_config().function_name(name).reply().await {
             Ok(events) => {
                 let destination = events.destination_config().and_then(|to| to.on_failure()?.destination());
@@ -106,14 +107,12 @@ impl Conductor {
             // A function without such settings answers so. Other errors, such as a missing permission, say nothing of them.
             Err(e) => (code(&e).as_deref() == Some("ResourceNotFoundException")).then_some(false),
         };
-        let variables = found.environment().and_then(|environment| environment.variables());
-        let number = |n: i32| n.unsigned_abs();
         Ok(FunctionSettings {
-            state: found.state().map_or("Active", |state| state.as_str()).to_owned(),
-            last_update: found.last_update_status().map_or("Successful", |status| status.as_str()).to_owned(),
-            memory_mb: found.memory_size().map_or(0, number),
-            timeout_s: found.timeout().map_or(0, number),
-            table: variables.and_then(|all| all.get(kinglet_core::env::TABLE).cloned()),
+            state: found.state.unwrap_or_else(|| "Active".to_owned()),
+            last_update: found.last_update.unwrap_or_else(|| "Successful".to_owned()),
+            memory_mb: found.memory_mb,
+            timeout_s: found.timeout_s,
+            table: found.variables.get(kinglet_core::env::TABLE).cloned(),
             tells_failures,
         })
     }

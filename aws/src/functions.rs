@@ -1,5 +1,6 @@
 //! Functions on Lambda, invoked asynchronously.
 
+use crate::configuration::{Configuration, said_otherwise};
 use crate::errors::{Doing, code};
 use crate::request::Request;
 use aws_sdk_lambda::primitives::Blob;
@@ -141,13 +142,13 @@ impl Functions {
         for name in [Some(splitter), Some(mapper), mapper_large.as_ref(), Some(reducer)].into_iter().flatten() {
             let doing = Doing::now(format!("looking at function {name}"));
             let request = self.lambda.get_function_configuration().function_name(name);
-            let found = request.reply().await.map_err(|e| doing.failed(&e))?;
+            let found = Configuration::of(request.reply().await, |e| doing.failed(e))?;
             described.push(FunctionInfo {
                 name: name.clone(),
-                memory_mb: found.memory_size().unwrap_or_default().unsigned_abs(),
-                architecture: found.architectures().first().map_or("x86_64", |a| a.as_str()).to_owned(),
-                timeout_s: found.timeout().unwrap_or_default().unsigned_abs(),
-                code_bytes: found.code_size().unsigned_abs(),
+                memory_mb: found.memory_mb,
+                architecture: found.architecture.unwrap_or_else(|| "x86_64".to_owned()),
+                timeout_s: found.timeout_s,
+                code_bytes: found.code_bytes,
             });
         }
         Ok(described)
@@ -158,17 +159,14 @@ impl Functions {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when Lambda cannot be reached or refuses.
     pub async fn mapper_memory_mb(&self) -> Result<u32> {
-        Ok(self.mapper_state().await?.0)
+        Ok(self.mapper().await?.memory_mb)
     }
 
-    /// Reads the mapper's memory, the status of its last update, and the reason for that status.
-    async fn mapper_state(&self) -> Result<(u32, Option<LastUpdateStatus>, String)> {
+    async fn mapper(&self) -> Result<Configuration> {
         let name = &self.names.mapper;
         let doing = Doing::now(format!("looking at function {name}"));
         let request = self.lambda.get_function_configuration().function_name(name);
-        let found = request.reply().await.map_err(|e| doing.failed(&e))?;
-        let why = found.last_update_status_reason().unwrap_or("for no reason given").to_owned();
-        Ok((found.memory_size().unwrap_or_default().unsigned_abs(), found.last_update_status().cloned(), why))
+        Configuration::of(request.reply().await, |e| doing.failed(e))
     }
 
     /// Sets the mapper's memory in MB, and waits until new invocations have it.
@@ -181,12 +179,18 @@ impl Functions {
         let name = &self.names.mapper;
         let doing = Doing::now(format!("giving function {name} {memory_mb} MB of memory"));
         let request = self.lambda.update_function_configuration().function_name(name);
-        request.memory_size(memory_mb.cast_signed()).reply().await.map_err(|e| doing.failed(&e))?;
+        if let Err(error) = request.memory_size(memory_mb.cast_signed()).reply().await
+            && said_otherwise(error.raw_response()).is_none()
+        {
+            return Err(doing.failed(&error));
+        }
         for _ in 0..UPDATE_LOOKS_MAX {
-            let (now_mb, status, why) = self.mapper_state().await?;
-            match status {
+            let found = self.mapper().await?;
+            let now_mb = found.memory_mb;
+            match found.last_update.as_deref().map(LastUpdateStatus::from) {
                 Some(LastUpdateStatus::InProgress) => tokio::time::sleep(UPDATE_PAUSE).await,
                 Some(LastUpdateStatus::Failed) => {
+                    let why = found.last_update_reason.unwrap_or_else(|| "for no reason given".to_owned());
                     let message = format!("giving function {name} {memory_mb} MB of memory: {why}");
                     return Err(Error::new(Code::FunctionUpdate, message));
                 }

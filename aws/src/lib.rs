@@ -14,6 +14,7 @@ pub mod clients;
 mod clock;
 pub mod conduct;
 mod conductor;
+mod configuration;
 #[cfg(feature = "driver")]
 pub mod deployed;
 mod errors;

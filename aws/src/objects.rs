@@ -3,8 +3,10 @@
 use crate::errors::{Doing, causes, code};
 use crate::replies::{Pause, Refusal, of_read, of_write};
 use crate::request::Request;
+use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, EncodingType, ObjectIdentifier};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
 use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::record::OpenUpload;
@@ -45,6 +47,15 @@ impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket, self.key)
     }
+}
+
+/// A folder of a bucket: what lies directly in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// The objects.
+    pub objects: Vec<Listed>,
+    /// The folders, each as the prefix of its keys, which ends in `/`.
+    pub folders: Vec<String>,
 }
 
 /// A page of a bucket's objects, in the order of their keys.
@@ -150,6 +161,24 @@ const BODY_TRIES: u32 = 4;
 /// How often one range is requested in all when its bodies break off, however far each of them came.
 const BODIES_MAX: u32 = 100;
 
+fn listed(object: aws_sdk_s3::types::Object) -> Listed {
+    Listed {
+        key: decode(&object.key.unwrap_or_default()),
+        etag: object.e_tag.unwrap_or_default(),
+        size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+        modified: modified(object.last_modified.as_ref()),
+    }
+}
+
+/// Returns the request that begins an upload. It names the checksum that the SDK sends with each part, as S3 refuses parts with
+/// a checksum that the upload does not name. The one of the whole object follows from the parts', so that
+/// `CompleteMultipartUpload` need not repeat these.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
+pub(crate) fn create_upload(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> CreateMultipartUploadFluentBuilder {
+    let request = s3.create_multipart_upload().bucket(bucket).key(key);
+    request.checksum_algorithm(ChecksumAlgorithm::Crc32).checksum_type(ChecksumType::FullObject)
+}
+
 impl Objects {
     /// Returns the objects that this client reaches.
     pub fn new(s3: aws_sdk_s3::Client) -> Self {
@@ -167,7 +196,7 @@ impl Objects {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub(crate) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<String> {
         let doing = self.doing(format!("starting the upload of s3://{bucket}/{key}"));
-        let request = self.s3.create_multipart_upload().bucket(bucket).key(key);
+        let request = create_upload(&self.s3, bucket, key);
         Ok(request.reply().await.map_err(|e| doing.failed(&e))?.upload_id.unwrap_or_default())
     }
 
@@ -452,13 +481,28 @@ impl Objects {
         let request = request.set_continuation_token(page);
         let got = request.reply().await.map_err(|e| doing.failed(&e))?;
         let next = if got.is_truncated.unwrap_or(false) { got.next_continuation_token } else { None };
-        let listed = got.contents.unwrap_or_default().into_iter().map(|object| Listed {
-            key: decode(&object.key.unwrap_or_default()),
-            etag: object.e_tag.unwrap_or_default(),
-            size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            modified: modified(object.last_modified.as_ref()),
-        });
-        Ok(Page { objects: listed.collect(), next })
+        Ok(Page { objects: got.contents.unwrap_or_default().into_iter().map(listed).collect(), next })
+    }
+
+    /// Lists what lies directly below `prefix`, which ends in `/` or is empty, or starts with it.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+    pub async fn list_level(&self, bucket: &str, prefix: &str) -> Result<Level> {
+        let doing = self.doing(format!("listing s3://{bucket}/{prefix}"));
+        let (mut level, mut page) = (Level::default(), None);
+        loop {
+            let request = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
+            let request = request.encoding_type(EncodingType::Url).set_continuation_token(page);
+            let got = request.reply().await.map_err(|e| doing.failed(&e))?;
+            page = if got.is_truncated.unwrap_or(false) { got.next_continuation_token } else { None };
+            level.objects.extend(got.contents.unwrap_or_default().into_iter().map(listed));
+            let folders = got.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix);
+            level.folders.extend(folders.map(|folder| decode(&folder)));
+            if page.is_none() {
+                return Ok(level);
+            }
+        }
     }
 
     /// Lists all objects whose keys start with `prefix`.

@@ -3,10 +3,22 @@
 
 use crate::clients::{self, Clients};
 use crate::clock::ClockInterceptor;
-use crate::errors::Doing;
+use crate::errors::{Doing, causes};
 use crate::request::Request;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::os_shim_internal::{Env, Fs};
 use kinglet_core::{Code, Error, Result};
+
+/// The environment variable that names a profile.
+const PROFILE: &str = "AWS_PROFILE";
+
+/// How often a request is sent with which a session begins. Whoever waits for it should hear within seconds that the endpoint
+/// cannot be reached: what is tried as often as all else takes half a minute.
+const FIRST_ATTEMPTS: u32 = 3;
 
 /// How many functions of an account can run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +52,17 @@ pub struct Identity {
 }
 
 impl Session {
-    /// Loads the configuration. The arguments take precedence over the environment and the profile. Sends no request, unless
-    /// the region must be looked up.
+    /// Loads the configuration. The arguments take precedence over the environment and the profile: credentials in the
+    /// environment count only where no profile is given. Sends no request, unless the region must be looked up.
     ///
     /// # Errors
-    /// Returns `region-missing` when no region is set anywhere.
+    /// Returns `profile-missing` when the profile, or the one that `AWS_PROFILE` names, is in no file; `region-missing` when no
+    /// region is set anywhere.
     pub async fn open(region: Option<&str>, profile: Option<&str>) -> Result<Self> {
+        let named = profile.map(str::to_owned).or_else(|| std::env::var(PROFILE).ok().filter(|name| !name.is_empty()));
+        if let Some(name) = &named {
+            check_profile(name).await?;
+        }
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(clients::http_client(clients::all_plain()))
             .retry_config(clients::retries());
@@ -55,20 +72,27 @@ impl Session {
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
         }
-        let config = loader.load().await;
+        let mut config = loader.load().await;
         let Some(region) = config.region().map(ToString::to_string) else {
             let of = profile.map_or(String::new(), |name| format!(" and the profile {name} has none"));
             return Err(Error::new(Code::RegionMissing, format!("no AWS region is set{of}")).with_hint(
                 "pass --region, set AWS_REGION, or give the profile one: `aws configure set region REGION`",
             ));
         };
+        if let Some(profile) = profile {
+            // By default keys in the environment would win over the profile, and jobs would run in another account.
+            let provider = of_profile(profile, &config);
+            config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
+        }
         let clients = Clients::of(&config);
         let clock = ClockInterceptor::new(clients.clock.clone());
-        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock).build();
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock).retry_config(first_retries()).build();
+        let cloudformation =
+            aws_sdk_cloudformation::config::Builder::from(&config).retry_config(first_retries()).build();
         Ok(Session {
             clients,
             region,
-            cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            cloudformation: aws_sdk_cloudformation::Client::from_conf(cloudformation),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             sts: aws_sdk_sts::Client::from_conf(sts),
             profile: profile.map(str::to_owned),
@@ -117,4 +141,45 @@ impl Session {
         let unreserved = limit.unreserved_concurrent_executions.map_or(0, number);
         Ok(Concurrency { unreserved, all: number(limit.concurrent_executions) })
     }
+}
+
+/// Returns the credentials of a profile, whatever the environment has.
+fn of_profile(profile: &str, config: &SdkConfig) -> ProfileFileCredentialsProvider {
+    let how = ProviderConfig::default()
+        .with_http_client(clients::http_client(clients::all_plain()))
+        .with_region(config.region().cloned());
+    ProfileFileCredentialsProvider::builder().configure(&how).profile_name(profile).build()
+}
+
+/// Refuses a profile that is in no file: the SDK takes it for one that says nothing, and looks for credentials elsewhere, which
+/// may be another account's.
+async fn check_profile(name: &str) -> Result<()> {
+    let loaded = aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
+    let profiles = loaded.map_err(|e| {
+        Error::new(Code::ProfileMissing, format!("reading the profiles of AWS: {}", causes(&e)))
+            .with_hint("mend ~/.aws/config and ~/.aws/credentials")
+    })?;
+    if name == "default" || profiles.get_profile(name).is_some() {
+        return Ok(());
+    }
+    let hint = match names(&profiles) {
+        found if found.is_empty() => "there are no profiles: `aws configure` makes one".to_owned(),
+        found => format!("the profiles are {}", found.join(", ")),
+    };
+    let message = format!("there is no profile {name} in ~/.aws/config or ~/.aws/credentials");
+    Err(Error::new(Code::ProfileMissing, message).with_hint(hint))
+}
+
+fn names(profiles: &ProfileSet) -> Vec<&str> {
+    let mut found: Vec<_> = profiles.profiles().collect();
+    found.sort_unstable();
+    found.truncate(10);
+    found
+}
+
+/// Returns the retries of the requests with which a session begins.
+fn first_retries() -> RetryConfig {
+    let all = clients::retries();
+    let attempts = all.max_attempts().min(FIRST_ATTEMPTS);
+    all.with_max_attempts(attempts)
 }

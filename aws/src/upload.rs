@@ -67,8 +67,8 @@ impl Upload {
     pub async fn push(&mut self, bytes: Bytes) -> Result<()> {
         self.buffered += bytes.len();
         self.buffer.push(bytes);
-        // Doubling the size every 1,000 parts stays within 10,000 parts for any object that S3 can hold.
-        let part_bytes = UPLOAD_PART_BYTES << (self.next_part / 1_000);
+        // Doubling the size every 1,000 parts stays within 10,000 parts for all that one function can send.
+        let part_bytes = (UPLOAD_PART_BYTES << (self.next_part / 1_000)).min(limits::UPLOAD_PART_BYTES_MAX);
         if self.buffered >= part_bytes { self.send_part().await } else { Ok(()) }
     }
 

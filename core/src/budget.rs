@@ -122,8 +122,8 @@ pub const GET_BYTES: u64 = 8 << 20;
 /// How much a mapper fetches ahead of the engine, in bytes (24 MiB).
 pub const READ_AHEAD_BYTES: u64 = 3 * GET_BYTES;
 
-/// The size of the parts of an upload, in bytes (16 MiB). Parts grow as the upload grows, so that 10,000 of them hold 5 TB,
-/// S3's largest object.
+/// The size of the parts of an upload, in bytes (16 MiB). Parts grow as the upload grows, so that 10,000 of them hold 12 TiB:
+/// far more than one function can send in its time.
 pub const UPLOAD_PART_BYTES: usize = 16 << 20;
 
 /// How many parts of an upload are sent at once.

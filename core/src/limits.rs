@@ -34,6 +34,9 @@ pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, 2026-11.
 pub const UPLOAD_PART_BYTES_MIN: usize = 5 << 20;
 
+/// The largest part of a multipart upload, in bytes (5 GiB). Same page.
+pub const UPLOAD_PART_BYTES_MAX: usize = 5 << 30;
+
 /// The most parts of a multipart upload. Same page.
 pub const UPLOAD_PARTS_MAX: usize = 10_000;
 
@@ -102,6 +105,9 @@ pub const CALLS_CANCELLED_MAX: usize = 50_000;
 
 /// The longest message of an error in the ledger, in bytes (8 KiB): one item holds several tries in 400 KB.
 pub const ERROR_BYTES_MAX: usize = 8 << 10;
+
+/// The most objects that a list of inputs may name. Their names stand in the job's spec, which each task reads.
+pub const LISTED_INPUTS_MAX: usize = 10_000;
 
 /// The most map tasks of a job: more would make the ledger's root item large.
 pub const MAP_TASKS_MAX: u64 = 100_000;

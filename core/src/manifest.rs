@@ -264,7 +264,12 @@ mod tests {
             job: "j".into(),
             signature: String::new(),
             params: vec![],
-            inputs: vec![InputSpec { bucket: "b".into(), objects: Objects::One("k".into()), shown: "s3://b/k".into() }],
+            inputs: vec![InputSpec {
+                bucket: "b".into(),
+                objects: Objects::One("k".into()),
+                shown: "s3://b/k".into(),
+                root: None,
+            }],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into(), overwrite: false },
             options: OptionsSpec::for_concurrency(1_000),
             program: None,

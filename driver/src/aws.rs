@@ -34,7 +34,7 @@ impl Aws {
         Aws { region: Some(region.into()), ..self }
     }
 
-    /// Signs in with this profile of `~/.aws/config`.
+    /// Signs in with this profile of `~/.aws/config`, whatever credentials the environment has.
     pub fn with_profile(self, profile: impl Into<String>) -> Self {
         Aws { profile: Some(profile.into()), ..self }
     }
@@ -57,7 +57,7 @@ impl Aws {
     /// understand each other.
     ///
     /// # Errors
-    /// `region-missing`; `stack-missing`, with the names of the stacks that there are; `stack-state` when the stack is not
+    /// `profile-missing`; `region-missing`; `stack-missing`, with the names of the stacks that there are; `stack-state` when the stack is not
     /// whole; `stack-outputs` when it is not Kinglet's; `wire-version` when it is of another version; `no-jobs`,
     /// `job-name-taken` and `driver-in-worker` as with [`crate::Local::start`]; [a service error](crate#errors), most often
     /// one of credentials.

@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     mounts: AtomicU32,
     /// The jobs that this driver's embedded runtime runs and that have not ended, as far as it knows.
     own: Mutex<Vec<Own>>,
+    /// The jobs that this driver has started on AWS and that have not ended, as far as it knows.
+    going_on: Mutex<Vec<JobId>>,
     /// Background tasks that run until the driver is closed.
     tasks: Mutex<Vec<Task>>,
 }
@@ -39,24 +41,41 @@ struct Task {
     when_closed: Box<dyn FnOnce() + Send>,
 }
 
-/// The drivers of this process whose jobs end with it.
+/// The drivers of this process.
 static DRIVERS: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 /// How long an interrupted program may be kept from ending while its jobs are cancelled.
 const CANCEL_MAX: Duration = Duration::from_secs(3);
 
-/// Registers a driver whose jobs are brought to their end when the program is interrupted.
-fn end_with_program(shared: &Arc<Connection>) {
-    let mut local = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-    local.retain(|shared| shared.strong_count() > 0);
-    local.push(Arc::downgrade(shared));
+/// Registers a driver whose jobs are to be brought to their end, or named, when the program is interrupted.
+fn register(shared: &Arc<Connection>) {
+    let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    drivers.retain(|shared| shared.strong_count() > 0);
+    drivers.push(Arc::downgrade(shared));
+}
+
+fn drivers() -> Vec<Arc<Connection>> {
+    DRIVERS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Names the jobs on AWS that this process has started: they go on without it.
+pub(crate) fn name_jobs_that_go_on() {
+    for shared in drivers() {
+        let Place::Aws(cloud) = &shared.place else { continue };
+        let (stack, region) = (&cloud.deployed.name, &cloud.deployed.region);
+        for job in shared.going_on().iter() {
+            eprintln!("job {job} goes on, on stack {stack} in {region}");
+            let command = |what: &str| format!("`kinglet --stack {stack} --region {region} {what} {job}`");
+            eprintln!("hint: {} waits for it, {} ends it", command("attach"), command("cancel"));
+        }
+    }
 }
 
 /// Cancels the jobs of this process that would end with it; a job that publishes already is published. A job that has ended
 /// stays as it is, and so does one on AWS, which goes on without its driver.
 pub(crate) async fn cancel_local_jobs() {
-    let local = std::mem::take(&mut *DRIVERS.lock().unwrap_or_else(PoisonError::into_inner));
-    let cancel = local.iter().filter_map(Weak::upgrade).map(|shared| async move {
+    let local = drivers();
+    let cancel = local.iter().filter(|shared| shared.is_local()).map(|shared| async move {
         if let Some(runtime) = shared.place.runtime() {
             runtime.host().end_workers().await;
         }
@@ -69,10 +88,9 @@ pub(crate) async fn cancel_local_jobs() {
 impl Connection {
     pub(crate) fn new(conductor: Conductor, jobs: Arc<Registry>, place: Place, shipping: Shipping) -> Arc<Self> {
         let (mounts, own, tasks) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
-        let shared = Arc::new(Connection { conductor, jobs, place, shipping, mounts, own, tasks });
-        if shared.is_local() {
-            end_with_program(&shared);
-        }
+        let going_on = Mutex::default();
+        let shared = Arc::new(Connection { conductor, jobs, place, shipping, mounts, own, going_on, tasks });
+        register(&shared);
         shared
     }
 
@@ -101,6 +119,18 @@ impl Connection {
     /// Notes a job that ends with this driver, and holds its output until then.
     pub(crate) fn begin(&self, job: JobId, hold: Option<Hold>) {
         self.own().push(Own { job, hold });
+    }
+
+    /// Notes a job on AWS, which goes on if this program is interrupted.
+    pub(crate) fn goes_on(&self, job: &JobId) {
+        if matches!(self.place, Place::Aws(_)) {
+            self.going_on().push(job.clone());
+        }
+    }
+
+    /// Forgets a job on AWS, which has ended or will be ended.
+    pub(crate) fn ends(&self, job: &JobId) {
+        self.going_on().retain(|going_on| going_on != job);
     }
 
     /// Returns whether the servers are in this process.
@@ -152,6 +182,7 @@ impl Connection {
 
     /// Releases the output of a job that has ended, and removes directories that were made for it and are empty.
     pub(crate) fn let_go(&self, job: &JobId) {
+        self.ends(job);
         let mut own = self.own();
         own.iter().filter(|own| own.job == *job).filter_map(|own| own.hold.as_ref()).for_each(Hold::remove_made);
         own.retain(|own| own.job != *job);
@@ -163,6 +194,10 @@ impl Connection {
 
     fn own(&self) -> MutexGuard<'_, Vec<Own>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn going_on(&self) -> MutexGuard<'_, Vec<JobId>> {
+        self.going_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records the last status of jobs that nobody waited for: the runtime is about to end, and the ledger with it.

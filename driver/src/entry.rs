@@ -67,7 +67,8 @@ pub fn register(jobs: Registry) -> Result<()> {
 /// Lambda host did. Call it first thing in `main`: what stands before it also runs in every worker.
 ///
 /// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130. Its jobs on the embedded
-/// runtime are then cancelled and leave nothing behind, except that a job that publishes already is published.
+/// runtime are then cancelled and leave nothing behind, except that a job that publishes already is published. Its jobs on AWS
+/// go on, and are named.
 pub fn main<F>(jobs: Registry, program: F) -> ExitCode
 where
     F: AsyncFnOnce() -> Result<()>,
@@ -110,6 +111,7 @@ where
             // The program does not go on from here; its embedded servers run until it is dropped.
             crate::connection::cancel_local_jobs().await;
             crate::measure::restore_interrupted().await;
+            crate::connection::name_jobs_that_go_on();
             Ok(ExitCode::from(130))
         }
     }

@@ -38,16 +38,22 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
         } else {
             Objects::OneOrFolder(key)
         };
-        return Ok(Resolved { spec: InputSpec { bucket, objects, shown: shown.to_owned() }, mount: None, path: None });
+        let spec = InputSpec { bucket, objects, shown: shown.to_owned(), root: None };
+        return Ok(Resolved { spec, mount: None, path: None });
     }
     let path = Path::new(shown);
-    let spec = |objects| InputSpec { bucket: mounted.to_owned(), objects, shown: shown.to_owned() };
+    let spec = |objects, root: &Path| InputSpec {
+        bucket: mounted.to_owned(),
+        objects,
+        shown: shown.to_owned(),
+        root: Some(root.to_string_lossy().into_owned()),
+    };
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             std::fs::read_dir(path).map_err(|e| unreadable(path, &e))?;
             let root = absolute(path)?;
             let mount = BucketKind::Files { root: root.clone(), only: None };
-            Ok(Resolved { spec: spec(Objects::Prefix(String::new())), mount: Some(mount), path: Some(root) })
+            Ok(Resolved { spec: spec(Objects::Prefix(String::new()), &root), mount: Some(mount), path: Some(root) })
         }
         Ok(found) if found.is_file() => {
             File::open(path).map_err(|e| unreadable(path, &e))?;
@@ -58,7 +64,8 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
                 );
             };
             let mount = BucketKind::Files { root: root.to_owned(), only: Some(name.to_owned()) };
-            Ok(Resolved { spec: spec(Objects::One(name.to_owned())), mount: Some(mount), path: Some(whole) })
+            let spec = spec(Objects::One(name.to_owned()), root);
+            Ok(Resolved { spec, mount: Some(mount), path: Some(whole) })
         }
         Ok(_) => Err(Error::new(Code::InputKind, format!("{shown} is neither a file nor a directory"))
             .with_hint("write what comes through a pipe to a file first")),
@@ -71,7 +78,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
             let root = absolute(Path::new(base))?;
             std::fs::read_dir(&root).map_err(|e| unreadable(Path::new(base), &e))?;
             let mount = BucketKind::Files { root: root.clone(), only: None };
-            Ok(Resolved { spec: spec(Objects::Glob(pattern.to_owned())), mount: Some(mount), path: Some(root) })
+            Ok(Resolved { spec: spec(Objects::Glob(pattern.to_owned()), &root), mount: Some(mount), path: Some(root) })
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::new(Code::InputMissing, format!("there is no {shown}"))
@@ -81,11 +88,11 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     path.canonicalize().map_err(|e| unreadable(path, &e))
 }
 
-fn unreadable(path: &Path, e: &std::io::Error) -> Error {
+pub(crate) fn unreadable(path: &Path, e: &std::io::Error) -> Error {
     Error::new(Code::InputUnreadable, format!("reading {}: {e}", path.display()))
         .with_hint("check the path and its permissions")
 }

@@ -86,7 +86,7 @@ impl Made {
         let etag = upload.finish().await?;
         let spec = ItemsSpec { key, etag, items, items_bytes, splits };
         let objects = Objects::Items(spec.clone());
-        Ok(Written { input: InputSpec { bucket, objects, shown: "items".to_owned() }, spec, ends })
+        Ok(Written { input: InputSpec { bucket, objects, shown: "items".to_owned(), root: None }, spec, ends })
     }
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
             (None, None) if output.spec.bucket == input.spec.bucket => match &input.spec.objects {
                 Which::Prefix(prefix) => output.spec.prefix.starts_with(prefix.as_str()),
                 Which::OneOrFolder(key) => output.spec.prefix.starts_with(&format!("{key}/")),
-                Which::One(_) | Which::Glob(_) | Which::Items(_) => false,
+                Which::One(_) | Which::Many(_) | Which::Glob(_) | Which::Items(_) => false,
             },
             _ => false,
         };

@@ -18,9 +18,9 @@ impl Listing {
     /// Lists inputs.
     ///
     /// # Errors
-    /// `input-missing` when nothing is there; [a service error](crate#errors).
-    pub(crate) async fn of(objects: &Objects, inputs: &[InputSpec]) -> Result<Self> {
-        Ok(Listing { sizes: list::sizes(objects, inputs).await? })
+    /// `input-missing` when nothing is there; `input-twice`; [a service error](crate#errors).
+    pub(crate) async fn of(objects: &Objects, inputs: &[InputSpec], options: &OptionsSpec) -> Result<Self> {
+        Ok(Listing { sizes: list::sizes(objects, inputs, &options.conditions).await? })
     }
 
     /// Returns the plan of a job with these options: what the splitter would choose.

@@ -12,7 +12,7 @@ use crate::plan::{Listing, plan_items};
 use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
-use crate::{Code, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, inputs, output};
+use crate::{Code, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, input_list, inputs, output};
 use futures_util::future::BoxFuture;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Conductor, on_heap};
@@ -118,10 +118,10 @@ impl Driver {
     pub async fn plan<J: Job>(&self, job: &J, mut submit: Submit) -> Result<Planned> {
         set_reads(job, &mut submit)?;
         submit.check_ceiling()?;
-        let places = Places::resolve(&self.shared, &submit)?;
+        let places = Places::resolve(&self.shared, &submit).await?;
         let site = self.shared.place.site(submit.prices.clone())?;
         let options = submit.options(self.concurrency(&submit).await, workload_of(job)?, site);
-        let listing = Listing::of(&self.shared.conductor.objects, &places.inputs).await?;
+        let listing = Listing::of(&self.shared.conductor.objects, &places.inputs, &options).await?;
         Ok(Planned { plan: listing.plan(&options)?, recommended: listing.recommend(&options)? })
     }
 
@@ -216,7 +216,7 @@ impl Driver {
         calls: Option<CallsSpec>,
     ) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
-        if let Some(input) = submit.inputs.first() {
+        if let Some(input) = submit.inputs.first().or(submit.input_list.as_ref()) {
             return Err(Error::new(Code::InputKind, format!("job {} reads items, not {input}", J::NAME))
                 .with_hint("make its `Submit` with `Submit::to(output)`"));
         }
@@ -241,7 +241,7 @@ impl Driver {
         let shared = &self.shared;
         let before = shared.conductor.clients.meter.totals();
         shared.check_ready()?;
-        let places = Places::resolve(shared, &submit)?;
+        let places = Places::resolve(shared, &submit).await?;
         submit.check_time()?;
         submit.check_ceiling()?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
@@ -277,7 +277,7 @@ impl Driver {
         let options = submit.options(concurrency, job.workload, of_region?);
         let plan = match made {
             Some(made) => plan_items(&made.items, &options)?,
-            None => Listing::of(&self.shared.conductor.objects, &places.inputs).await?.plan(&options)?,
+            None => Listing::of(&self.shared.conductor.objects, &places.inputs, &options).await?.plan(&options)?,
         };
         plan.check(submit.ceiling)?;
         Ok(options)
@@ -322,7 +322,7 @@ fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
         let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
         return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
     }
-    if submit.inputs.is_empty() {
+    if submit.inputs.is_empty() && submit.input_list.is_none() {
         return Err(Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"));
     }
     Ok(())
@@ -350,10 +350,13 @@ impl Described {
 impl Places {
     /// Resolves the inputs and the output that a submission names. Those on this machine become buckets of the embedded
     /// runtime.
-    fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
+    async fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);
+        }
+        if let Some(list) = &submit.input_list {
+            resolved.extend(input_list::resolve(shared, list).await?);
         }
         let output = output::resolve(&submit.output, &shared.mount_name("output"), submit.overwrite)?;
         output::check_apart(&output, &resolved)?;
@@ -406,6 +409,7 @@ impl<'a> Submission<'a> {
         // From here on the job ends, whatever becomes of this program. The output is taken only now: before, nobody else
         // could tell whether a job that the ledger does not know is dead.
         self.created = true;
+        self.shared.goes_on(job);
         let started = async {
             conductor.ledger.create_job(job, spec, conductor.stack.timeout_ms).await?;
             on_heap(|| conductor.take_output(job, spec, self.alone)).await?;

@@ -3,10 +3,10 @@
 use crate::items::ItemCuts;
 use crate::program::Program;
 use crate::{Code, Codec, Compression, Error, Result};
-use kinglet_core::limits;
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
 use kinglet_core::wire::spec::{Indexed, OptionsSpec, Splitting, UnpackSpec};
+use kinglet_core::{PathCondition, limits};
 use std::time::Duration;
 
 /// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
@@ -38,6 +38,8 @@ pub struct Submit {
     keep_runs: bool,
     pub(crate) splitting: Splitting,
     indexed: Indexed,
+    pub(crate) input_list: Option<String>,
+    conditions: Vec<PathCondition>,
 }
 
 impl Submit {
@@ -68,6 +70,8 @@ impl Submit {
             keep_runs: false,
             splitting: Splitting::default(),
             indexed: Indexed::default(),
+            input_list: None,
+            conditions: vec![],
         }
     }
 
@@ -132,6 +136,26 @@ impl Submit {
     /// job of quoted rows may need it: where a split begins within a very long quoted field, `split-guess` asks for it.
     pub fn with_whole_objects(self) -> Self {
         Submit { splitting: Splitting::Nowhere, ..self }
+    }
+
+    /// Reads also the objects that a file lists: one `s3://BUCKET/KEY` or one path a line, 10,000 at most. Each is one object, not a
+    /// prefix and no pattern. The file itself is one of this machine, or an `s3://` URI that whoever submits may read.
+    pub fn with_input_list(self, list: impl Into<String>) -> Self {
+        Submit { input_list: Some(list.into()), ..self }
+    }
+
+    /// Reads only the objects whose path says these values, as in `logs/year=2026/month=07/`. Folders that cannot hold any are not
+    /// even listed.
+    ///
+    /// ```
+    /// # fn only() -> kinglet::Result<kinglet::Submit> {
+    /// let submit = kinglet::Submit::new(["s3://logs/"], "s3://results/counts");
+    /// Ok(submit.with_conditions(["year=2026".parse()?, "month>=7".parse()?]))
+    /// # }
+    /// # assert!(only().is_ok());
+    /// ```
+    pub fn with_conditions(self, conditions: impl IntoIterator<Item = PathCondition>) -> Self {
+        Submit { conditions: self.conditions.into_iter().chain(conditions).collect(), ..self }
     }
 
     /// Keeps the runs of a map task in DynamoDB when they have at most this many bytes, and in S3 when they have more. By
@@ -235,6 +259,7 @@ impl Submit {
             keep_runs: self.keep_runs,
             splitting: self.splitting,
             indexed: self.indexed,
+            conditions: self.conditions.clone(),
         }
     }
 }

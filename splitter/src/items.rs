@@ -24,7 +24,7 @@ pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, optio
     let (splits, inputs) = splits(made, &ends);
     let chosen = options.concurrency.clamp(1, PARTITIONS_SPREAD_MAX).min(made.splits.max(1));
     let partitions = super::cut::partitions(options, chosen)?;
-    Ok(Plan { splits, inputs, partitions, calls: None, program: None })
+    Ok(Plan { splits, inputs, skipped: 0, partitions, calls: None, program: None })
 }
 
 /// Returns the splits that end at these bytes.

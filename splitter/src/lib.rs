@@ -6,6 +6,7 @@ mod failure;
 pub mod items;
 pub mod list;
 mod look;
+mod walk;
 
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;
@@ -107,11 +108,11 @@ async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
     if let [InputSpec { bucket, objects: Which::Items(made), .. }] = &spec.inputs[..] {
         return items::cut(&conductor.objects, bucket, made, &spec.options).await;
     }
-    let listed = list::list(&conductor.objects, spec).await?;
+    let list::Found { objects: listed, skipped } = list::list(&conductor.objects, spec).await?;
     let shape = cut::Shape::of(&listed, &spec.options)?;
     let seen = look::look(&conductor.objects, spec, &listed, shape.split_bytes).await?;
     let (splits, inputs) = cut::cut(&listed, &seen, &shape);
-    Ok(Plan { splits, inputs, partitions: shape.partitions, calls: None, program: None })
+    Ok(Plan { splits, inputs, skipped, partitions: shape.partitions, calls: None, program: None })
 }
 
 /// A job's tasks, as a splitter or a driver has cut its input.
@@ -121,6 +122,8 @@ pub struct Plan {
     pub splits: Vec<Split>,
     /// The inputs that the splits are cut from.
     pub inputs: Inputs,
+    /// How many objects were found and left out.
+    pub skipped: u64,
     /// The number of reduce tasks.
     pub partitions: u32,
     /// The calls that the map tasks make, if the job is for their results.
@@ -140,14 +143,14 @@ pub async fn begin(
     plan: &Plan,
     spent: Option<&(dyn Fn(Timestamp) -> Usage + Sync)>,
 ) -> Result<bool> {
-    let Plan { splits, inputs, partitions, calls, program } = plan;
+    let Plan { splits, inputs, skipped, partitions, calls, program } = plan;
     let bytes = plan::write(splits, inputs)?;
     let bucket = &conductor.stack.work_bucket;
     // Each splitter writes a plan of its own. Mappers read the one that was recorded, whichever splitter comes later.
     let id = format!("{:08x}{:08x}", nonce(), nonce());
     conductor.objects.put(bucket, &Conductor::plan_key(job, &id), bytes.into(), Replace::Yes).await?;
     let map_tasks = splits.len() as u32;
-    let input = InputSize { objects: inputs.objects, bytes: inputs.bytes };
+    let input = InputSize { objects: inputs.objects, bytes: inputs.bytes, skipped: *skipped };
     let usage = spent.map(|spent| spent(conductor.now()));
     let planned = Planned { id: &id, map_tasks, partitions: *partitions, input, calls: *calls, usage };
     if !conductor.ledger.plan(job, &planned).await? {

@@ -1,92 +1,173 @@
-//! Listing a job's inputs: every object, pinned by its ETag.
+//! Listing a job's inputs: every object that is data, pinned by its ETag.
+//!
+//! Of what is found below a folder or by a pattern, hidden objects are left out, as Hadoop and Spark do: those with a part of their
+//! path that starts with `_` or `.` below what the input names. Left out are also empty objects that stand for folders. They are
+//! counted, so that nobody misses them without a word. An object that is named itself is read in any case.
 
+use crate::walk;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
 use kinglet_core::wire::owner::OWNER;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, MANIFEST, Objects as Which};
-use kinglet_core::{Code, Error, Result};
+use kinglet_core::{Code, Error, PathCondition, Result};
+use std::collections::HashMap;
 
-/// Lists the objects of all inputs, in order, each with the index of its input.
-pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Vec<(u32, Listed)>> {
-    let mut all = Vec::new();
-    for (input_idx, input) in (0..).zip(&spec.inputs) {
-        let found = list_one(objects, input).await?;
-        if found.is_empty() {
-            return Err(nothing_at(input));
-        }
-        let prefix = (spec.output.bucket == input.bucket).then_some(&spec.output.prefix);
-        if let Some(object) = prefix.and_then(|prefix| found.iter().find(|o| o.key.starts_with(prefix.as_str()))) {
-            let shown = input.shown_key(&object.key);
-            return Err(Error::new(
-                Code::OutputInsideInput,
-                format!("{shown} lies in the output {}", spec.output.shown),
-            )
+/// How many objects that are named one by one are looked at at once.
+const LOOKS_AT_ONCE: usize = 64;
+
+/// What was found of inputs.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The objects, in order, each with the index of its input.
+    pub(crate) objects: Vec<(u32, Listed)>,
+    /// How many were left out, as they are hidden or no data.
+    pub(crate) skipped: u64,
+}
+
+/// The objects of one input.
+#[derive(Default)]
+struct OfInput {
+    objects: Vec<Listed>,
+    skipped: u64,
+}
+
+/// By which requests objects are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Also by HEAD, which needs the right to read.
+    Looking,
+    /// By listing alone.
+    Listing,
+}
+
+/// Lists the objects of all inputs.
+pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Found> {
+    let found = list_all(objects, &spec.inputs, &spec.options.conditions, By::Looking).await?;
+    let inside = |(input_idx, object): &&(u32, Listed)| {
+        let input = &spec.inputs[*input_idx as usize];
+        spec.output.bucket == input.bucket && object.key.starts_with(&spec.output.prefix)
+    };
+    if spec.writes_output()
+        && let Some((input_idx, object)) = found.objects.iter().find(inside)
+    {
+        let shown = spec.inputs[*input_idx as usize].shown_key(&object.key);
+        return Err(Error::new(Code::OutputInsideInput, format!("{shown} lies in the output {}", spec.output.shown))
             .with_hint("choose an output outside the input"));
-        }
-        all.extend(found.into_iter().map(|object| (input_idx, object)));
     }
-    Ok(all)
+    Ok(found)
 }
 
 /// Lists the sizes of an input's objects, in order, for a plan. Unlike the splitter it only lists: who plans may be allowed no
 /// more.
 ///
 /// # Errors
-/// Returns `input-missing` when nothing is there; or a service error (`access-denied`, `throttled`, `unreachable`, …) when S3
-/// cannot be reached or refuses.
-pub async fn sizes(objects: &Objects, inputs: &[InputSpec]) -> Result<Vec<u64>> {
-    let mut sizes = Vec::new();
-    for input in inputs {
-        let found = match &input.objects {
-            Which::One(key) | Which::OneOrFolder(key) => {
-                let is_folder = matches!(input.objects, Which::OneOrFolder(_));
-                let listed = objects.list(&input.bucket, key).await.map_err(|e| named(input, e))?;
-                let (one, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|object| object.key == *key);
-                let below = format!("{key}/");
-                match one.is_empty() && is_folder {
-                    true => data(others.into_iter().filter(|object| object.key.starts_with(&below)).collect()),
-                    false => one,
-                }
-            }
-            _ => list_one(objects, input).await?,
-        };
-        if found.is_empty() {
-            return Err(nothing_at(input));
+/// Returns `input-missing` when nothing is there; `input-twice`; or a service error (`access-denied`, `throttled`, `unreachable`,
+/// …) when S3 cannot be reached or refuses.
+pub async fn sizes(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCondition]) -> Result<Vec<u64>> {
+    let found = list_all(objects, inputs, conditions, By::Listing).await?;
+    Ok(found.objects.into_iter().map(|(_, object)| object.size).collect())
+}
+
+async fn list_all(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCondition], by: By) -> Result<Found> {
+    let mut all = Found::default();
+    for (input_idx, input) in (0..).zip(inputs) {
+        let OfInput { objects, skipped } =
+            list_one(objects, input, conditions, by).await.map_err(|e| e.context(format!("input {}", input.shown)))?;
+        if objects.is_empty() {
+            return Err(nothing_at(input, skipped, conditions));
         }
-        sizes.extend(found.into_iter().map(|object| object.size));
+        all.skipped += skipped;
+        all.objects.extend(objects.into_iter().map(|object| (input_idx, object)));
     }
-    Ok(sizes)
+    check_once(inputs, &all.objects)?;
+    Ok(all)
 }
 
-fn named(input: &InputSpec, error: Error) -> Error {
-    error.context(format!("input {}", input.shown))
+/// Refuses an object that is named twice, by two inputs or by one: it would be counted twice.
+fn check_once(inputs: &[InputSpec], found: &[(u32, Listed)]) -> Result<()> {
+    let twice_in_one = |input: &InputSpec| matches!(&input.objects, Which::Many(_));
+    if inputs.len() < 2 && !inputs.iter().any(twice_in_one) {
+        return Ok(());
+    }
+    let mut seen = HashMap::with_capacity(found.len());
+    for (input_idx, object) in found {
+        let input = &inputs[*input_idx as usize];
+        if let Some(first) = seen.insert(input.identity(&object.key), *input_idx) {
+            let (shown, first) = (input.shown_key(&object.key), &inputs[first as usize].shown);
+            let message = format!("{shown} is an input twice: in {first} and in {}", input.shown);
+            return Err(Error::new(Code::InputTwice, message).with_hint("name it once"));
+        }
+    }
+    Ok(())
 }
 
-fn nothing_at(input: &InputSpec) -> Error {
-    Error::new(Code::InputMissing, format!("nothing is at {}", input.shown))
-        .with_hint("check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone")
+fn nothing_at(input: &InputSpec, skipped: u64, conditions: &[PathCondition]) -> Error {
+    let with = conditions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    let (with, hint) = if !with.is_empty() {
+        (format!(" with {with}"), "check the conditions, and that paths say the values, as in year=2026/")
+    } else if skipped > 0 {
+        (format!(" but {skipped} hidden objects"), "name an object itself to read one that starts with _ or .")
+    } else {
+        (String::new(), "check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone")
+    };
+    Error::new(Code::InputMissing, format!("nothing is at {}{with}", input.shown)).with_hint(hint)
 }
 
-async fn list_one(objects: &Objects, input: &InputSpec) -> Result<Vec<Listed>> {
-    let bucket = &input.bucket;
-    let named = |e: Error| named(input, e);
+async fn list_one(objects: &Objects, input: &InputSpec, conditions: &[PathCondition], by: By) -> Result<OfInput> {
+    // An object that is named itself is looked for as it is.
+    let met = |mut found: Vec<Listed>| {
+        found.retain(|object| walk::is_met(&input.shown_key(&object.key), conditions));
+        OfInput { objects: found, skipped: 0 }
+    };
+    let folder = async |prefix: &str| {
+        let listed = walk::list(objects, input, prefix, conditions).await?;
+        Ok::<_, Error>(data(listed, &prefix[..folder_bytes(prefix)]))
+    };
     match &input.objects {
-        Which::One(key) => Ok(objects.head(bucket, key).await.map_err(named)?.into_iter().collect()),
-        Which::OneOrFolder(key) => match objects.head(bucket, key).await.map_err(named)? {
-            Some(object) => Ok(vec![object]),
-            None => Ok(data(objects.list(bucket, &format!("{key}/")).await.map_err(named)?)),
+        Which::One(key) => Ok(met(look(objects, input, key, by).await?.into_iter().collect())),
+        Which::OneOrFolder(key) => match look(objects, input, key, by).await? {
+            Some(object) => Ok(met(vec![object])),
+            None => folder(&format!("{key}/")).await,
         },
+        Which::Many(keys) => {
+            let looks: Vec<_> = keys.iter().map(|key| look_for(objects, input, key, by)).collect();
+            Ok(met(stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?))
+        }
         Which::Items(_) => Err(Error::new(Code::InputKind, "items are a job's only input, or none")),
-        Which::Prefix(prefix) => Ok(data(objects.list(bucket, prefix).await.map_err(named)?)),
+        Which::Prefix(prefix) => folder(prefix).await,
         Which::Glob(pattern) => {
             let matcher = matcher(pattern, input)?;
             let literal = &pattern[..pattern.find(['*', '?', '[', '{', '\\']).unwrap_or(pattern.len())];
-            let mut found = data(objects.list(bucket, literal).await.map_err(named)?);
-            found.retain(|object| matcher.is_match(&object.key));
-            Ok(found)
+            let mut listed = walk::list(objects, input, literal, conditions).await?;
+            listed.retain(|object| matcher.is_match(&object.key));
+            // A pattern whose last part starts so asks for what is hidden.
+            match is_hidden(&pattern[folder_bytes(pattern)..]) {
+                true => Ok(OfInput { objects: listed, skipped: 0 }),
+                false => Ok(data(listed, &literal[..folder_bytes(literal)])),
+            }
         }
     }
+}
+
+/// Looks for an object; `None` if there is none.
+async fn look(objects: &Objects, input: &InputSpec, key: &str, by: By) -> Result<Option<Listed>> {
+    match by {
+        By::Looking => objects.head(&input.bucket, key).await,
+        // Its key is the first of those that start with it.
+        By::Listing => {
+            let page = objects.list_page(&input.bucket, key, None).await?;
+            Ok(page.objects.into_iter().find(|object| object.key == key))
+        }
+    }
+}
+
+async fn look_for(objects: &Objects, input: &InputSpec, key: &str, by: By) -> Result<Listed> {
+    look(objects, input, key, by).await?.ok_or_else(|| {
+        Error::new(Code::InputMissing, format!("nothing is at {}", input.shown_key(key)))
+            .with_hint("check the list of inputs: each line is the name of one object")
+    })
 }
 
 fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
@@ -97,12 +178,73 @@ fn matcher(pattern: &str, input: &InputSpec) -> Result<GlobMatcher> {
     })
 }
 
-/// Leaves out what is no data: folder markers, and the manifests, claims and `_SUCCESS` markers of other jobs.
-fn data(mut listed: Vec<Listed>) -> Vec<Listed> {
-    listed.retain(|object| {
-        let name = object.key.rsplit('/').next().unwrap_or_default();
-        let mark = name.is_empty() && object.size == 0;
-        !mark && name != MANIFEST && name != OWNER && name != "_SUCCESS"
-    });
-    listed
+/// Returns how long the folder of a prefix is, with its `/`.
+fn folder_bytes(prefix: &str) -> usize {
+    prefix.rfind('/').map_or(0, |at| at + 1)
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['_', '.'])
+}
+
+/// Leaves out what is no data: what is hidden below a folder, and markers of folders.
+fn data(mut listed: Vec<Listed>, folder: &str) -> OfInput {
+    let all = listed.len();
+    listed.retain(|object| is_data(object, folder));
+    OfInput { skipped: (all - listed.len()) as u64, objects: listed }
+}
+
+fn is_data(object: &Listed, folder: &str) -> bool {
+    let below = object.key.strip_prefix(folder).unwrap_or(&object.key);
+    let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
+    // Of a prefix such as `logs/_2026` the rest of a name is listed.
+    let marks_folder = object.size == 0 && (name.is_empty() || name.ends_with("_$folder$"));
+    // A folder that says a value is data, whatever the column is called: _day=7/
+    let is_hidden_folder = |folder: &str| is_hidden(folder) && !(folder.starts_with('_') && folder.contains('='));
+    !marks_folder && !is_hidden(name) && !folders.split('/').any(is_hidden_folder) && name != MANIFEST && name != OWNER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinglet_core::ids::Timestamp;
+
+    fn object(key: &str, size: u64) -> Listed {
+        Listed { key: key.into(), etag: "e".into(), size, modified: Timestamp(0) }
+    }
+
+    #[test]
+    fn hidden_objects_and_markers_of_folders_are_no_data() {
+        let is_data = |key: &str, size, folder: &str| is_data(&object(key, size), folder);
+        for key in ["a", "x/a.csv", "_day=7/a", "year=_x/a", "a_b", "a.b/c._"] {
+            assert!(is_data(key, 1, "") && is_data(key, 0, ""), "{key}");
+        }
+        for key in ["_a", ".a", "x/_SUCCESS", "_temporary/0/a", ".hive-staging=1/a", "x/.git/a", MANIFEST, OWNER] {
+            assert!(!is_data(key, 1, ""), "{key}");
+        }
+        assert!(!is_data("x/", 0, "") && !is_data("x_$folder$", 0, ""));
+        assert!(is_data("x_$folder$", 1, ""));
+        // What the input names is no reason.
+        assert!(is_data("_staging/.x/a", 1, "_staging/.x/") && !is_data("_staging/_a", 1, "_staging/"));
+    }
+
+    #[test]
+    fn an_object_of_two_inputs_is_refused() {
+        let input = |bucket: &str, root: Option<&str>, shown: &str| InputSpec {
+            bucket: bucket.into(),
+            objects: Which::Prefix(String::new()),
+            shown: shown.into(),
+            root: root.map(str::to_owned),
+        };
+        let found = |keys: &[(u32, &str)]| keys.iter().map(|(idx, key)| (*idx, object(key, 1))).collect::<Vec<_>>();
+        let s3 = [input("b", None, "s3://b/x*"), input("b", None, "s3://b/"), input("c", None, "s3://c/")];
+        assert!(check_once(&s3, &found(&[(0, "x1"), (1, "y"), (2, "x1")])).is_ok());
+        let error = check_once(&s3, &found(&[(0, "x1"), (1, "x1")])).unwrap_err();
+        assert!(error.is(Code::InputTwice), "{error}");
+        assert_eq!(error.to_string(), "s3://b/x1 is an input twice: in s3://b/x* and in s3://b/");
+        // Directories have buckets of their own, wherever they lie.
+        let local = [input("l0", Some("/d"), "d"), input("l1", Some("/d/e"), "d/e")];
+        assert!(check_once(&local, &found(&[(0, "f"), (1, "f")])).is_ok());
+        assert!(check_once(&local, &found(&[(0, "e/f"), (1, "f")])).unwrap_err().is(Code::InputTwice));
+    }
 }

@@ -8,6 +8,7 @@
 | `tools.py` | the pinned tools, in venvs that are kept between runs |
 | `server.py` | ministack, an AWS of its own: it enforces roles and serves TLS |
 | `stack.py` | `sam build`, `sam deploy` and `sam delete`, as a user calls them |
+| `sam.py` | what is not built is not deployed, and the guide's commands build for the architecture that they name |
 | `functions.py` | what was built needs no newer glibc than Lambda's, and runs in AWS's Runtime Interface Emulator |
 | `roles.py` | what each role may do and may not, as a table |
 | `settings.py` | what the template says of its resources is so, without and with its options |

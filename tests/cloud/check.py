@@ -10,6 +10,7 @@ import jobs
 import programs
 import races
 import roles
+import sam
 import settings
 import tools
 from server import Ministack
@@ -26,6 +27,9 @@ def main() -> None:
         run("sam", "validate", "--lint", env=tools.sam_env())
     with Step("cfn-lint"):
         run(venv("sam") / "cfn-lint", "template.yaml")
+    with Step("what SAM makes of samconfig.toml and the guide"):
+        sam.check_unbuilt()
+        sam.check_architectures()
     with Step("sam build"):
         if not options.no_build:
             build()

@@ -207,7 +207,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)).into(),
         map_tasks,
         partitions,
-        input: InputSize { objects: count("objects"), bytes: count("bytes") },
+        input: InputSize { objects: count("objects"), bytes: count("bytes"), skipped: count("skipped") },
         calls: read_number(item, "calls").map(|count| CallsView { count, per_task: small("calls_per_task").max(1) }),
         cancelled: match item.get("cancelled") {
             Some(AttributeValue::Ns(calls)) => calls.iter().filter_map(|call| call.parse().ok()).collect(),
@@ -283,6 +283,7 @@ mod tests {
             "map_tasks",
             "partitions",
             "objects",
+            "skipped",
             "calls",
             "calls_per_task",
             "cancelled",

@@ -89,6 +89,7 @@ impl Ledger {
             .set("partitions", number(planned.partitions))
             .set("objects", number(planned.input.objects))
             .set("bytes", number(planned.input.bytes))
+            .set("skipped", number(planned.input.skipped))
             .spent("usage1", planned.usage.as_ref())?;
         let planning = match planned.calls {
             Some(calls) => planning.set("calls", number(calls.count)).set("calls_per_task", number(calls.per_task)),

@@ -2,7 +2,7 @@
 
 use super::line::{Answers, DONE, Line, Watch, answer};
 use super::{LARGE_BYTES, Probe, RACERS, SMALL_BYTES};
-use crate::objects::Replace;
+use crate::objects::{Replace, create_upload};
 use crate::request::Request;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::complete_multipart_upload::{CompleteMultipartUploadError, CompleteMultipartUploadOutput};
@@ -58,7 +58,7 @@ impl Probe<'_> {
             put_large.time(self.put(&key, large.clone(), &Replace::Yes)).await;
             get_large.time(self.get(&key)).await;
             let key = self.key("upload");
-            let request = self.s3.create_multipart_upload().bucket(bucket).key(&key);
+            let request = create_upload(&self.s3, bucket, &key);
             let Some(begun) = create.time(request.reply()).await else { continue };
             if let Some(open) = self.send_parts(key, begun.upload_id.unwrap_or_default(), 1).await {
                 complete.time(self.complete(&open, &Replace::Yes)).await;
@@ -270,7 +270,7 @@ impl Probe<'_> {
 
     /// Begins an upload and sends parts of 1 KiB, of which S3 takes one.
     async fn upload(&self, key: String, parts: i32) -> Option<Open> {
-        let begun = self.s3.create_multipart_upload().bucket(self.bucket()).key(&key).reply().await.ok()?;
+        let begun = create_upload(&self.s3, self.bucket(), &key).reply().await.ok()?;
         self.send_parts(key, begun.upload_id?, parts).await
     }
 

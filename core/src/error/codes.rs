@@ -135,6 +135,15 @@ codes! {
         ObjectMissing = "object-missing",
             "An object that is to be read is not there.",
             "Check its name, and whether something removes objects of the bucket, as a lifecycle rule may.";
+        PathCondition = "path-condition",
+            "A condition on the values in the paths of the input cannot be read.",
+            "Write it as `year=2026`, `month>=10`, `city!=Oslo` or `day=1,2,3`.";
+        InputTwice = "input-twice",
+            "An object is in two of the job's inputs, or twice in one; it would be counted twice.",
+            "Name it once.";
+        InputList = "input-list",
+            "A list of inputs cannot be used: it names nothing, too much, or what is no object.",
+            "Write one `s3://BUCKET/KEY` or one path a line, 10,000 at most.";
         Pattern = "pattern",
             "A pattern of inputs cannot be read.",
             "Put a character that is meant as it is into brackets: `[[]` for `[`.";
@@ -316,6 +325,9 @@ codes! {
         RegionMissing = "region-missing",
             "No AWS region is set.",
             "Pass `--region`, set `AWS_REGION`, or give the profile one.";
+        ProfileMissing = "profile-missing",
+            "The profile that was named is in no file of AWS's tools, or these cannot be read.",
+            "Name one that is there: `aws configure list-profiles` lists them.";
         CredentialsMissing = "credentials-missing",
             "There are no AWS credentials.",
             "Sign in with `aws login` or `aws configure`, name a profile with `--profile`, or set `AWS_ACCESS_KEY_ID`.";

@@ -74,7 +74,7 @@ impl World {
             phase_at: [at, at, None, None].into(),
             map_tasks: tasks,
             partitions: 1,
-            input: InputSize { objects: 1, bytes: 1 },
+            input: InputSize { objects: 1, bytes: 1, skipped: 0 },
             tries_max: 4,
             timeout_ms: TIMEOUT_MS,
             sent: tasks,

@@ -90,7 +90,7 @@ mod tests {
         JobView {
             phase_at: [at, at, None, None].into(),
             map_tasks: 1,
-            input: InputSize { objects: 1, bytes: 1 },
+            input: InputSize { objects: 1, bytes: 1, skipped: 0 },
             calls: Some(CallsView { count: calls.into(), per_task: calls }),
             tries_max: 4,
             timeout_ms: 60_000,

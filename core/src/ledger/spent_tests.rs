@@ -23,7 +23,7 @@ fn view(usd: f64, tasks: Vec<TaskView>) -> LedgerView {
         phase_at: [at, at, None, None].into(),
         map_tasks: tasks.len() as u32,
         partitions: 1,
-        input: InputSize { objects: 1, bytes: 1 },
+        input: InputSize { objects: 1, bytes: 1, skipped: 0 },
         tries_max: 4,
         timeout_ms: 10_000,
         sent: tasks.len() as u32,

@@ -164,6 +164,8 @@ pub struct InputSize {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// How many more were found and left out, as they are hidden or no data.
+    pub skipped: u64,
 }
 
 /// How the calls of a map are spread over its tasks: in order, the same number for each, except that the last may have fewer.

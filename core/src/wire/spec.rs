@@ -6,6 +6,7 @@ use super::owner::OWNER;
 use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
+use crate::hive::PathCondition;
 use crate::ids::{JobId, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,8 @@ pub struct InputSpec {
     pub objects: Objects,
     /// What the user calls it: a path or an `s3://` URI. With a key of the bucket appended, it names one object.
     pub shown: String,
+    /// Where the bucket's keys lie on this machine, if it is a directory of it.
+    pub root: Option<String>,
 }
 
 /// Which objects of a bucket.
@@ -115,6 +118,8 @@ pub enum Objects {
     OneOrFolder(String),
     /// Items that the driver made, in an object that it wrote.
     Items(ItemsSpec),
+    /// The objects with these keys, each of which must be there.
+    Many(Vec<String>),
 }
 
 /// The object with a job's items; see [`super::items`].
@@ -139,6 +144,11 @@ impl InputSpec {
             Objects::Items(made) => made.items,
             _ => 0,
         }
+    }
+
+    /// Returns what tells the object with this key from all others, whatever the user calls it.
+    pub fn identity(&self, key: &str) -> String {
+        format!("{}/{key}", self.root.as_deref().unwrap_or(&self.bucket))
     }
 
     /// Returns what the user calls the object with this key.
@@ -245,6 +255,8 @@ pub struct OptionsSpec {
     pub splitting: Splitting,
     /// Whether reducers find their runs by an index.
     pub indexed: Indexed,
+    /// What the paths of the input's objects must say; the others are not read.
+    pub conditions: Vec<PathCondition>,
 }
 
 /// Whether the runs of a job are indexed by partition ([`super::index`]), or each reducer reads the index of each map attempt.
@@ -325,6 +337,7 @@ impl OptionsSpec {
             keep_runs: false,
             splitting: Splitting::default(),
             indexed: Indexed::default(),
+            conditions: vec![],
         }
     }
 }
@@ -345,11 +358,21 @@ mod tests {
                     bucket: "b".into(),
                     objects: Objects::Glob("x/*.txt".into()),
                     shown: "s3://b/x/*.txt".into(),
+                    root: None,
                 },
-                InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into() },
+                InputSpec {
+                    bucket: "l".into(),
+                    objects: Objects::Many(vec!["x/y".into()]),
+                    shown: "list".into(),
+                    root: Some("/data".into()),
+                },
+                InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into(), root: None },
             ],
             output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into(), overwrite: true },
-            options: OptionsSpec::for_concurrency(1_000),
+            options: OptionsSpec {
+                conditions: vec!["year>=2026".parse().unwrap()],
+                ..OptionsSpec::for_concurrency(1_000)
+            },
             program: Some(ProgramId::of(b"abc")),
             submitted_at: Timestamp(7),
             calls: Some(CallsSpec {
@@ -365,7 +388,7 @@ mod tests {
     }
 
     fn input(objects: Objects, shown: &str) -> InputSpec {
-        InputSpec { bucket: "b".into(), objects, shown: shown.into() }
+        InputSpec { bucket: "b".into(), objects, shown: shown.into(), root: None }
     }
 
     #[test]

@@ -270,6 +270,7 @@ impl State {
                 view
             };
             if view.phase.is_final() {
+                self.shared().iter().for_each(|shared| shared.ends(&job));
                 let error =
                     view.error.unwrap_or_else(|| Error::new(Code::ResultsMissing, format!("job {job} has ended")));
                 self.end_wave(wave, &error);

@@ -4,6 +4,7 @@
 //! Nothing is noted on disk: what a program leaves that was killed, `kinglet clean` finds, and the stack's own rules remove.
 
 use super::remove_parts;
+use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::{Code, Error, Result, output};
 use kinglet_aws::Conductor;
@@ -14,6 +15,7 @@ use std::time::Duration;
 /// Everything that a measurement has made on a stack and that is to be removed.
 pub struct Left {
     conductor: Conductor,
+    shared: Weak<Connection>,
     things: Mutex<Things>,
 }
 
@@ -51,7 +53,8 @@ impl Left {
     /// Begins to note what is made on the driver's stack. What is made on the embedded runtime goes with it, but for what lies
     /// in directories.
     pub fn on(driver: &Driver) -> Arc<Self> {
-        let left = Arc::new(Left { conductor: driver.shared.conductor.clone(), things: Mutex::default() });
+        let (conductor, shared) = (driver.shared.conductor.clone(), Arc::downgrade(&driver.shared));
+        let left = Arc::new(Left { conductor, shared, things: Mutex::default() });
         if !driver.shared.is_local() {
             let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|left| left.strong_count() > 0);
@@ -63,6 +66,10 @@ impl Left {
     /// Notes a job: that it is cancelled, if it still runs, and what it keeps in the work bucket and the ledger.
     pub fn job(&self, job: &JobId) {
         self.things().jobs.push(job.clone());
+        if let Some(shared) = self.shared.upgrade() {
+            // If the program is interrupted, the job does not go on.
+            shared.ends(job);
+        }
     }
 
     /// Notes an output in S3.

@@ -62,6 +62,7 @@ pub(crate) async fn report(
             total_ms: at[3].since_ms(at[0]),
         },
         objects: view.input.objects,
+        skipped: view.input.skipped,
         bytes_in: view.input.bytes,
         records_in: maps.iter().map(|r| r.records).sum(),
         rejected: maps.iter().map(|r| r.rejected).sum(),

@@ -30,6 +30,9 @@ pub struct Report {
     pub wall: Wall,
     /// Objects read.
     pub objects: u64,
+    /// Objects found and left out, as they are hidden or no data.
+    #[serde(default)]
+    pub skipped: u64,
     /// Bytes read.
     pub bytes_in: u64,
     /// Records read.
@@ -231,7 +234,11 @@ impl fmt::Display for Report {
         let phases = phases.map(|(name, ms)| format!("{name} {}", seconds(ms))).join(", ");
         writeln!(f, "wall time  {} ({phases})", seconds(wall.total_ms))?;
         let read = bytes(self.bytes_in);
-        writeln!(f, "read       {} records, {read} in {} objects", count(self.records_in), count(self.objects))?;
+        write!(f, "read       {} records, {read} in {} objects", count(self.records_in), count(self.objects))?;
+        match self.skipped {
+            0 => writeln!(f)?,
+            skipped => writeln!(f, "; {} hidden were left out", count(skipped))?,
+        }
         let (shuffled, emitted) = (count(self.pairs_shuffled), count(self.pairs_emitted));
         let held = bytes(self.shuffle_bytes);
         writeln!(f, "shuffled   {shuffled} pairs of {emitted} emitted, {held}")?;

@@ -27,14 +27,7 @@ impl Claims {
 
     /// Returns a hasher for the sums that have to be compared, and no others.
     pub(super) fn digest(&self) -> Digest {
-        let trailing = self.headers.get_all("x-amz-trailer");
-        let wanted = |name: &str| {
-            let full = format!("{PREFIX}{name}");
-            let announced = |value: &http::HeaderValue| {
-                value.to_str().is_ok_and(|names| names.split(',').any(|one| one.trim().eq_ignore_ascii_case(&full)))
-            };
-            self.headers.contains_key(&full) || trailing.iter().any(announced)
-        };
+        let wanted = |name: &str| is_brought(&self.headers, name);
         Digest {
             etag: Crc64Nvme::new(),
             bytes: 0,
@@ -72,6 +65,20 @@ impl Claims {
         }
         Ok(())
     }
+}
+
+/// Returns whether a request brings this checksum, as a header or as a trailer.
+fn is_brought(headers: &HeaderMap, name: &str) -> bool {
+    let full = format!("{PREFIX}{name}");
+    let announced = |value: &http::HeaderValue| {
+        value.to_str().is_ok_and(|names| names.split(',').any(|one| one.trim().eq_ignore_ascii_case(&full)))
+    };
+    headers.contains_key(&full) || headers.get_all("x-amz-trailer").iter().any(announced)
+}
+
+/// Returns the name of the checksum that a request brings; `None` if it brings none.
+pub(super) fn brought(headers: &HeaderMap) -> Option<&'static str> {
+    NAMES.into_iter().find(|name| is_brought(headers, name))
 }
 
 /// Running sums over a body.

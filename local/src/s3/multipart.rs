@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use s3s::dto::{Checksum, CompletedPart};
+use http::HeaderMap;
+use s3s::dto::{Checksum, ChecksumAlgorithm, CompletedPart};
 use s3s::{S3Result, s3_error};
 use tokio::sync::OwnedMutexGuard;
 
-use super::checksums::{by_name, etag_of_parts};
+use super::checksums::{brought, by_name, etag_of_parts};
 use super::content::{Payload, Piece};
 use super::info::Attributes;
 
@@ -45,6 +46,8 @@ pub(super) struct Upload {
     pub(super) key: String,
     pub(super) begun: SystemTime,
     pub(super) attributes: Attributes,
+    /// The checksum that each part brings.
+    pub(super) checksum: Option<ChecksumAlgorithm>,
     pub(super) parts: BTreeMap<i32, Arc<Part>>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -69,6 +72,7 @@ impl Uploads {
         bucket: String,
         key: String,
         attributes: Attributes,
+        checksum: Option<ChecksumAlgorithm>,
         begun: SystemTime,
     ) -> S3Result<String> {
         let mut state = self.lock();
@@ -79,7 +83,7 @@ impl Uploads {
         // Ids sort in the order in which uploads began, as listings need them.
         let id = format!("upload-{:016x}", state.last_id);
         let (parts, turn) = (BTreeMap::new(), Arc::default());
-        let upload = Upload { bucket, key, begun, attributes, parts, turn };
+        let upload = Upload { bucket, key, begun, attributes, checksum, parts, turn };
         state.by_id.insert(id.clone(), upload);
         Ok(id)
     }
@@ -145,6 +149,19 @@ pub(super) fn check_number(number: i32) -> S3Result<()> {
 }
 
 impl Upload {
+    /// Refuses a part that brings another checksum than the upload names, as S3 does.
+    pub(super) fn check_checksum(&self, headers: &HeaderMap) -> S3Result<()> {
+        let (named, brought) = (self.checksum.as_ref().map(|named| named.as_str().to_lowercase()), brought(headers));
+        if brought.is_none() || named.as_deref() == brought {
+            return Ok(());
+        }
+        let [named, brought] = [named.as_deref(), brought].map(|name| name.unwrap_or("null"));
+        Err(s3_error!(
+            InvalidRequest,
+            "Checksum Type mismatch occurred, expected checksum Type: {named}, actual checksum Type: {brought}"
+        ))
+    }
+
     fn is(&self, bucket: &str, key: &str) -> bool {
         self.bucket == bucket && self.key == key
     }

@@ -21,7 +21,8 @@ impl Service {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         self.bucket(&input.bucket)?.check_write(&input.key, &WriteCondition::default()).await?;
         let attributes = attributes!(input);
-        let id = self.store.uploads.begin(input.bucket.clone(), input.key.clone(), attributes, self.store.now())?;
+        let (bucket, key, checksum) = (input.bucket.clone(), input.key.clone(), input.checksum_algorithm.clone());
+        let id = self.store.uploads.begin(bucket, key, attributes, checksum, self.store.now())?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -36,7 +37,8 @@ impl Service {
         let mut input = req.input;
         let begun = check_number(input.part_number)
             .and_then(|()| self.store.uploads.get(&input.upload_id, &input.bucket, &input.key))
-            .and_then(|_| self.bucket(&input.bucket));
+            .and_then(|upload| upload.check_checksum(&req.headers))
+            .and_then(|()| self.bucket(&input.bucket));
         let bucket = match begun {
             Ok(bucket) => bucket,
             Err(err) => {

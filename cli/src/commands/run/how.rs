@@ -4,7 +4,7 @@ use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
-use kinglet::{Code, Driver, Error, JobHandle, Result, Submit};
+use kinglet::{Code, Driver, Error, JobHandle, PathCondition, Result, Submit};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +12,16 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Files, directories, patterns in quotes, or s3:// URIs (an object, a prefix, a pattern)
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(required_unless_present = "input_list", value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
+
+    /// A file that lists more inputs: a path or an s3:// URI of one object a line
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub(crate) input_list: Option<String>,
+
+    /// Read only objects whose path says so, as in year=2026/month=07/: 'month>=7', day=1,2,3; several times for several
+    #[arg(long = "where", value_name = "CONDITION", help_heading = "Input")]
+    pub(crate) conditions: Vec<PathCondition>,
 
     /// How all of the input is compressed [default: as the name and the first bytes of each object say]
     #[arg(long, value_enum, value_name = "CODEC", help_heading = "Job")]
@@ -35,6 +43,10 @@ impl Common {
     /// Returns what the job reads and writes.
     pub(crate) fn submit(self) -> Result<Submit> {
         let mut submit = submit(Submit::new(self.inputs, &self.how.output), &self.how)?;
+        submit = submit.with_conditions(self.conditions);
+        if let Some(list) = self.input_list {
+            submit = submit.with_input_list(list);
+        }
         if let Some(codec) = self.input_compression {
             submit = submit.with_input_compression(codec.into());
         }

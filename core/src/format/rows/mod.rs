@@ -5,6 +5,9 @@
 //! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
+//!
+//! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
+//! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV.
 
 mod datum;
 mod schema;
@@ -17,8 +20,10 @@ pub use schema::{Column, ColumnType, Schema};
 use super::csv::{for_each_fields, row_bytes};
 use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
+use crate::hive::PathPart;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 
 /// The format of rows, chosen when the program runs. It can be a field of a job's parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +150,11 @@ impl Format for Rows {
         mut each: impl FnMut(usize, DataRow<'a>) -> UserResult,
     ) -> UserResult<u64> {
         let one = |name: &'static str, value| DataRow { fields: vec![Named { name: name.into(), value }] };
+        let of_path = columns(extent.object);
+        let mut each = |at: usize, mut row: DataRow<'a>| {
+            of_path.iter().for_each(|column| row.set(column));
+            each(at, row)
+        };
         match self.0 {
             RowFormat::Lines => LINES.for_each(extent, |at, line| each(at, one("line", Datum::Text(line.into())))),
             RowFormat::JsonLines => JSON.for_each(extent, |at, json| match json {
@@ -156,6 +166,25 @@ impl Format for Rows {
                 let fields = named.map(|(name, field)| Named { name: name.clone(), value: Datum::of_field(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
+        }
+    }
+}
+
+/// Returns the columns that the path of an object says.
+fn columns(object: &str) -> Vec<Named<'_>> {
+    let value = |part: &PathPart<'_>| match &part.value {
+        Some(value) => Datum::of_field(Cow::Owned(value.clone().into_owned().into_bytes())),
+        None => Datum::Null,
+    };
+    PathPart::all(object).map(|part| Named { value: value(&part), name: part.name }).collect()
+}
+
+impl<'a> DataRow<'a> {
+    /// Sets a column, in place of what the row has under that name.
+    fn set(&mut self, column: &Named<'a>) {
+        match self.fields.iter_mut().find(|field| field.name == column.name) {
+            Some(field) => field.value = column.value.clone(),
+            None => self.fields.push(column.clone()),
         }
     }
 }

@@ -308,7 +308,7 @@ impl World {
             phase_at: PhaseTimes { splitting: began, mapping: began, ..PhaseTimes::default() },
             map_tasks: job.maps.into(),
             partitions: job.partitions.into(),
-            input: InputSize { objects: 1, bytes: 1 },
+            input: InputSize { objects: 1, bytes: 1, skipped: 0 },
             calls: (job.calls > 0)
                 .then(|| CallsView { count: u64::from(job.calls) * u64::from(job.maps), per_task: job.calls.into() }),
             tries_max: job.tries_max,

@@ -232,3 +232,25 @@ fn uploads_are_listed_by_prefix_until_they_end() {
         assert_eq!(server.list("list-type=2").elements("Key"), ["a/1"], "{kind}");
     }
 }
+
+/// S3 has refused such parts of clients that name no checksum when they begin.
+#[test]
+fn a_part_brings_the_checksum_that_its_upload_names() {
+    for (kind, server) in servers() {
+        let begin = |headers: &[(&str, &str)]| {
+            server.request("POST", "k", "uploads=", headers, b"").elements("UploadId").pop().unwrap()
+        };
+        let (unnamed, named) = (begin(&[]), begin(&[("x-amz-checksum-algorithm", "CRC32")]));
+        let put = |id: &str, headers: &[(&str, &str)]| {
+            let reply = server.request("PUT", "k", &format!("partNumber=1&uploadId={id}"), headers, b"abc");
+            (reply.status, reply.elements("Code").pop())
+        };
+        let (crc32, sha1) =
+            (("x-amz-checksum-crc32", "NSRBwg=="), ("x-amz-checksum-sha1", "qZk+NkcGgWq6PiVxeFDCbJzQ2J0="));
+        assert_eq!(put(&named, &[crc32]), (200, None), "{kind}");
+        assert_eq!(put(&unnamed, &[]), (200, None), "{kind}");
+        let refused = (400, Some("InvalidRequest".to_owned()));
+        assert_eq!(put(&unnamed, &[crc32]), refused, "{kind}");
+        assert_eq!(put(&named, &[sha1]), refused, "{kind}");
+    }
+}
