@@ -4,7 +4,7 @@ use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
-use kinglet::{Code, Driver, Error, JobHandle, Result, Submit};
+use kinglet::{Code, Driver, Error, JobHandle, OutputFormat, Result, Submit};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ pub(crate) struct Common {
     #[arg(long, help_heading = "Job")]
     pub(crate) whole_objects: bool,
 
+    /// How the result is written, of jobs that leave it to the user.
+    #[arg(skip)]
+    pub(crate) format: OutputFormat,
+
     #[command(flatten)]
     pub(crate) how: How,
 }
@@ -35,6 +39,7 @@ impl Common {
     /// Returns what the job reads and writes.
     pub(crate) fn submit(self) -> Result<Submit> {
         let mut submit = submit(Submit::new(self.inputs, &self.how.output), &self.how)?;
+        submit = submit.with_output_format(self.format);
         if let Some(codec) = self.input_compression {
             submit = submit.with_input_compression(codec.into());
         }
