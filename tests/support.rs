@@ -208,8 +208,13 @@ pub(crate) async fn create_job(conductor: &Conductor, name: &str, program: Optio
 
 /// The spec of a job without inputs.
 pub(crate) fn spec(name: &str, program: Option<ProgramId>) -> JobSpec {
-    let output =
-        OutputSpec { bucket: "nowhere".into(), prefix: String::new(), shown: "nowhere".into(), overwrite: false };
+    let output = OutputSpec {
+        bucket: "nowhere".into(),
+        prefix: String::new(),
+        shown: "nowhere".into(),
+        overwrite: false,
+        format: Default::default(),
+    };
     let (job, options, submitted_at) = (name.to_owned(), OptionsSpec::for_concurrency(1_000), Timestamp::now());
     let (signature, params, inputs) = (String::new(), vec![], vec![]);
     JobSpec { job, signature, params, inputs, output, options, program, submitted_at, calls: None }

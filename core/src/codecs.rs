@@ -103,6 +103,19 @@ impl Codec {
         KNOWN.iter().find(|known| known.codec == self).map_or("none", |known| known.name)
     }
 
+    /// Returns how the names of objects end that it compresses: `.gz`, `.zst`, ….
+    pub fn ending(self) -> &'static str {
+        match self {
+            Codec::None => "",
+            Codec::Gzip => ".gz",
+            Codec::Zstd => ".zst",
+            Codec::Bzip2 => ".bz2",
+            Codec::Lz4 => ".lz4",
+            Codec::Snappy => ".sz",
+            Codec::Xz => ".xz",
+        }
+    }
+
     /// Returns the codec of an object, by its name and its first bytes: [`MAGIC_BYTES`] of them, or all if it has fewer.
     ///
     /// # Errors

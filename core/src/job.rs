@@ -1,5 +1,6 @@
 //! What a user writes: a job with its `map` and `reduce`, and the handles through which these read and write.
 
+use crate::engine::part::Part;
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Row};
 use crate::key::{AsKey, Key};
@@ -165,29 +166,24 @@ impl<V> Iterator for Values<'_, V> {
 
 /// The handle through which `reduce` writes the records of the result.
 pub struct Sink<'a, O> {
-    out: &'a mut Vec<u8>,
-    records: u64,
+    part: &'a mut Part,
+    out: &'a mut (dyn FnMut(Vec<u8>) -> Result<()> + 'a),
     marker: std::marker::PhantomData<fn(O)>,
 }
 
 impl<'a, O: Row> Sink<'a, O> {
-    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        Sink { out, records: 0, marker: std::marker::PhantomData }
+    pub(crate) fn new(part: &'a mut Part, out: &'a mut (dyn FnMut(Vec<u8>) -> Result<()> + 'a)) -> Self {
+        Sink { part, out, marker: std::marker::PhantomData }
     }
 
-    pub(crate) fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Writes one record of the result.
+    /// Writes one record of the result. What was written is sent on as the part grows, so `reduce` may write any number of records.
     ///
     /// # Errors
-    /// Returns no error today; an output format that cannot write every record would return one here.
+    /// Returns an error when the output's format cannot write the record (`output-columns`, `output-value`), or when the part cannot
+    /// be sent. Pass it on with `?`; the task fails in any case.
     #[inline]
     pub fn push(&mut self, record: &O) -> UserResult {
-        record.write_text(self.out);
-        self.records += 1;
-        Ok(())
+        Ok(self.part.push(record, self.out)?)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::ids::JobId;
 use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReduceRecord};
-use crate::wire::spec::{InputSpec, JobSpec, Splitting, part_name};
+use crate::wire::spec::{InputSpec, JobSpec, Splitting};
 use serde::{Deserialize, Serialize};
 
 /// A job's manifest; see the module.
@@ -181,7 +181,7 @@ pub fn reconcile(
     }
     is_whole(end)?;
     let parts = reduces.iter().zip(0..).map(|(record, partition)| PartEntry {
-        name: part_name(partition, job),
+        name: spec.output.part_name(partition, job),
         bytes: record.bytes_out,
         records: record.records_out,
         crc32: record.crc32,
@@ -270,7 +270,13 @@ mod tests {
                 shown: "s3://b/k".into(),
                 root: None,
             }],
-            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p".into(), overwrite: false },
+            output: OutputSpec {
+                bucket: "o".into(),
+                prefix: "p/".into(),
+                shown: "s3://o/p".into(),
+                overwrite: false,
+                format: Default::default(),
+            },
             options: OptionsSpec::for_concurrency(1_000),
             program: None,
             submitted_at: crate::ids::Timestamp(0),

@@ -1,7 +1,7 @@
 //! Turns what a user calls an output into a place in a bucket, with the checks before anything is written.
 
 use crate::inputs::{self, Resolved};
-use crate::{Code, Error, Result};
+use crate::{Code, Error, OutputFormat, Result};
 use kinglet_core::wire::spec::{Objects as Which, OutputSpec};
 use std::path::{Component, Path, PathBuf};
 
@@ -12,13 +12,16 @@ pub(crate) struct Output {
 }
 
 /// Resolves an output. `mounted` is the name of the bucket that a local output gets.
-pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool) -> Result<Output> {
+pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool, format: OutputFormat) -> Result<Output> {
     if let Some(parsed) = inputs::s3_uri(shown) {
         let (bucket, mut prefix) = parsed?;
         if !prefix.is_empty() && !prefix.ends_with('/') {
             prefix.push('/');
         }
-        return Ok(Output { spec: OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite }, path: None });
+        return Ok(Output {
+            spec: OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite, format },
+            path: None,
+        });
     }
     if shown.is_empty() {
         return Err(
@@ -31,7 +34,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool) -> Result<Out
     }
     check_writable(&path, shown)?;
     let (bucket, prefix) = (mounted.to_owned(), String::new());
-    let spec = OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite };
+    let spec = OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite, format };
     Ok(Output { spec, path: Some(path) })
 }
 
@@ -76,7 +79,7 @@ impl Directories {
 
 /// Resolves an output that must be in S3.
 pub(crate) fn in_s3(shown: &str) -> Result<OutputSpec> {
-    let output = resolve(shown, "", false)?;
+    let output = resolve(shown, "", false, OutputFormat::default())?;
     match output.path {
         None => Ok(output.spec),
         Some(_) => Err(Error::new(Code::Output, format!("{shown} is on this machine, not in S3"))

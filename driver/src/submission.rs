@@ -25,6 +25,7 @@ use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
 use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec, Splitting};
 use kinglet_core::{Registry, encode_params, signature};
+use kinglet_formats::Packer;
 use kinglet_local::s3::BucketKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -243,6 +244,9 @@ impl Driver {
         shared.check_ready()?;
         let places = Places::resolve(shared, &submit).await?;
         submit.check_time()?;
+        submit.format.check()?;
+        // What this program cannot write, its functions cannot.
+        Packer::new(submit.format.compression())?;
         submit.check_ceiling()?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;
@@ -358,7 +362,8 @@ impl Places {
         if let Some(list) = &submit.input_list {
             resolved.extend(input_list::resolve(shared, list).await?);
         }
-        let output = output::resolve(&submit.output, &shared.mount_name("output"), submit.overwrite)?;
+        let output =
+            output::resolve(&submit.output, &shared.mount_name("output"), submit.overwrite, submit.format.clone())?;
         output::check_apart(&output, &resolved)?;
         let mounts = resolved.iter().map(|input| (&input.spec.bucket, &input.spec.shown, input.mount.clone()));
         let directory = output.path.clone().map(|root| BucketKind::Directory { root });

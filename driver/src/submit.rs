@@ -2,7 +2,7 @@
 
 use crate::items::ItemCuts;
 use crate::program::Program;
-use crate::{Code, Codec, Compression, Error, Result};
+use crate::{Code, Codec, Compression, Error, OutputFormat, Result};
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
 use kinglet_core::wire::spec::{Indexed, OptionsSpec, Splitting, UnpackSpec};
@@ -23,6 +23,7 @@ pub struct Submit {
     pub(crate) output: String,
     pub(crate) program: Option<Program>,
     pub(crate) overwrite: bool,
+    pub(crate) format: OutputFormat,
     pub(crate) cuts: ItemCuts,
     pub(crate) concurrency: Option<u32>,
     partitions: Option<u32>,
@@ -55,6 +56,7 @@ impl Submit {
             output: output.into(),
             program: None,
             overwrite: false,
+            format: OutputFormat::default(),
             cuts: ItemCuts::Even,
             concurrency: None,
             partitions: None,
@@ -84,6 +86,21 @@ impl Submit {
     /// old manifest lists is removed. Other files stay as they are.
     pub fn with_overwrite(self) -> Self {
         Submit { overwrite: true, ..self }
+    }
+
+    /// Sets how the records of the result are written: as CSV or JSON lines in place of text, and compressed. The names of parts then
+    /// end as the format's files do, as in `part-00000-….csv.gz`.
+    ///
+    /// ```no_run
+    /// use kinglet::{Codec, OutputFormat, Submit};
+    ///
+    /// let format = OutputFormat::csv().with_columns(["word", "count"]).with_compression(Codec::Gzip);
+    /// let submit = Submit::new(["books/"], "counts").with_output_format(format);
+    /// ```
+    ///
+    /// A job whose records are a struct of yours needs no `with_columns`: see [`SerdeRow`](crate::SerdeRow).
+    pub fn with_output_format(self, format: OutputFormat) -> Self {
+        Submit { format, ..self }
     }
 
     /// Sets the number of reduce partitions, and so of parts, from 1 to 10,000. By default it follows from the input's size

@@ -1,4 +1,4 @@
-//! What the input is stored as: the codecs by which objects are compressed, below the formats of their records.
+//! What objects are stored as: the codecs by which they are compressed, below the formats of their records.
 //!
 //! ```text
 //! object's bytes ──codec──▶ blocks ──unpacked──▶ cutter ──▶ chunks of whole records ──format──▶ records
@@ -9,11 +9,14 @@
 //! know of records. [`unpack`] joins the two, and says which split has which record. Nothing here does any I/O: the bytes come
 //! from a [`Source`].
 //!
+//! The other way, [`Packer`] compresses the parts of an output.
+//!
 //! Each codec is a file in `codecs/` and a feature of this crate, so that a program compiles those alone that it reads. Which
 //! codec an object has is said in `kinglet_core::Codec`, as the splitter and the plan know it too.
 
 mod codecs;
 mod conformance;
+mod pack;
 #[cfg(test)]
 #[cfg(feature = "all-codecs")]
 mod tests;
@@ -22,3 +25,4 @@ pub mod unpack;
 pub use codecs::input::Source;
 pub use codecs::{Cutting, cutting, read_seek_table, seek_table_bytes};
 pub use conformance::{PackedObject, Reading, check_packed};
+pub use pack::Packer;

@@ -2,7 +2,7 @@
 
 use crate::codecs::input::Source;
 use crate::unpack::{Bounds, Part, Step, Unpacker};
-use crate::{PackedObject, Reading, check_packed, read_seek_table};
+use crate::{PackedObject, Packer, Reading, check_packed, read_seek_table};
 use bytes::Bytes;
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::wire::plan::ObjectRange;
@@ -62,6 +62,14 @@ fn xz(text: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
+/// What a reducer writes of text that comes in blocks.
+fn written(codec: Codec, blocks: &[Vec<u8>]) -> Vec<u8> {
+    let mut packer = Packer::new(codec).unwrap();
+    let mut out: Vec<_> = blocks.iter().flat_map(|block| packer.push(block.clone()).unwrap()).collect();
+    out.extend(packer.finish().unwrap());
+    out
+}
+
 type Pack = fn(&[u8]) -> Vec<u8>;
 
 /// How objects are packed; of each, whether they can be cut anywhere.
@@ -89,6 +97,28 @@ fn check(object: PackedObject<'_>, how: Reading<'_>) {
     let uncut = Reading { cuts: &[], ..how };
     check_packed(Fixed::<1>, object, uncut, |record| *record);
     check_packed(Located(Words), object, uncut, |word| (word.record.to_vec(), word.offset));
+}
+
+const WRITTEN: [Codec; 6] = [Codec::None, Codec::Gzip, Codec::Zstd, Codec::Bzip2, Codec::Lz4, Codec::Snappy];
+
+#[test]
+fn what_is_written_is_read_and_is_the_same_each_time() {
+    let large: Vec<Vec<u8>> = (0..40u32).map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes().repeat(9_000)).collect();
+    for codec in WRITTEN {
+        for blocks in [&[][..], &[vec![]], &[b"a\nb".to_vec(), b"\n".to_vec()], &large] {
+            let (bytes, unpacked) = (written(codec, blocks), blocks.concat());
+            assert_eq!(bytes, written(codec, blocks), "{codec}");
+            if codec == Codec::None {
+                assert_eq!(bytes, unpacked);
+                continue;
+            }
+            assert_eq!(Codec::of("a", &bytes), Ok(codec));
+            let object = PackedObject { codec, bytes: &bytes, unpacked: &unpacked };
+            check_packed(ByteLines, object, Reading { cuts: &[], block_bytes: 4_096, chunks: 3 }, |line| line.to_vec());
+        }
+    }
+    let error = Packer::new(Codec::Xz).err().unwrap();
+    assert!(error.code() == "codec-missing" && error.hint().unwrap().contains("zstd"), "{error}");
 }
 
 proptest! {

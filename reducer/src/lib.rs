@@ -20,6 +20,7 @@ use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Code, Error, Registry, Result};
+use kinglet_formats::Packer;
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
@@ -132,6 +133,13 @@ impl Work for Reducing {
     }
 }
 
+/// What was reduced, and the part as it was sent.
+struct Reduced {
+    counts: ReduceCounts,
+    bytes_out: u64,
+    crc32: u32,
+}
+
 impl Reducing {
     fn partition(&self) -> Partition {
         Partition(self.event.task.0)
@@ -152,29 +160,37 @@ impl Reducing {
 
         let options = ReduceOptions {
             fan_in_max: fetch::fan_in_max(worker.memory_mb),
+            format: spec.output.format.clone(),
             output_bytes: OUTPUT_BYTES,
             tmp: worker.tmp.clone(),
             stop: running.stop(),
         };
         let (sender, receiver) = conductor.beside.channel(BLOCKS_WAITING);
         let with_pool = (*worker).clone();
-        let engine = move || -> Result<(ReduceCounts, u32)> {
-            let mut crc = crc32fast::Hasher::new();
+        let mut packer = Packer::new(spec.output.format.compression())?;
+        let engine = move || -> Result<Reduced> {
+            let (mut crc, mut bytes_out) = (crc32fast::Hasher::new(), 0);
+            let mut send = |bytes: Vec<u8>| {
+                crc.update(&bytes);
+                bytes_out += bytes.len() as u64;
+                sender.push(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
+            };
             // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
             let counts = with_pool.pool.install(|| {
-                erased.reduce(&options, &mut runs, &mut |bytes| {
-                    crc.update(&bytes);
-                    sender.push(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
+                erased.reduce(&options, &mut runs, &mut |bytes| match packer.push(bytes)? {
+                    nothing if nothing.is_empty() => Ok(()),
+                    bytes => send(bytes),
                 })
             })?;
-            Ok((counts, crc.finalize()))
+            send(packer.finish()?)?;
+            Ok(Reduced { counts, bytes_out, crc32: crc.finalize() })
         };
         let part = spec.output.part_key(partition.0, task.job);
         let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
         let (reduced, uploaded) = conductor.beside.before(engine, push_all(&mut upload, receiver)).await;
         let uploaded = uploaded.map_err(|e| of_output(e, spec));
         // If both failed, the upload failed first: the engine only found its output closed.
-        let (counts, crc32) = match (uploaded, reduced.and_then(|reduced| reduced)) {
+        let Reduced { counts, bytes_out, crc32 } = match (uploaded, reduced.and_then(|reduced| reduced)) {
             (Ok(()), Ok(reduced)) => reduced,
             (Err(error), _) | (Ok(()), Err(error)) => {
                 upload.abort().await;
@@ -184,7 +200,7 @@ impl Reducing {
                 return Err(error);
             }
         };
-        worker.journal.did(Did { records: counts.records_out, bytes: counts.bytes_out, spills: 0 });
+        worker.journal.did(Did { records: counts.records_out, bytes: bytes_out, spills: 0 });
         let upload = upload.leave_open().await.map_err(|e| of_output(e, spec))?;
         Ok(Some(ReduceRecord {
             attempt: task.attempt,
@@ -192,7 +208,7 @@ impl Reducing {
             pairs_in: counts.pairs_in,
             keys: counts.keys,
             records_out: counts.records_out,
-            bytes_out: counts.bytes_out,
+            bytes_out,
             crc32,
             upload: Some(upload),
             usage: task.usage(),

@@ -6,6 +6,7 @@ mod compression;
 mod embedded;
 mod one_job;
 mod rows;
+mod written;
 
 pub(crate) use cloud::Cloud;
 pub(crate) use codec::CodecArg;
@@ -13,3 +14,4 @@ pub(crate) use compression::CompressionArg;
 pub(crate) use embedded::{DATA_DIR, Embedded, EmbeddedOnly};
 pub(crate) use one_job::OneJob;
 pub(crate) use rows::RowsArgs;
+pub(crate) use written::WrittenArgs;

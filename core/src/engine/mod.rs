@@ -13,6 +13,7 @@ pub mod erased;
 pub mod map;
 #[cfg(test)]
 mod panic_tests;
+pub(crate) mod part;
 pub mod reduce;
 pub mod run;
 #[cfg(test)]

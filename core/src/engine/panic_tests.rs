@@ -215,7 +215,13 @@ fn reduce(at: At) -> Result<()> {
     if at != Nothing {
         writer.push_encoded(&mut encoded, &crate::codec::encode(&at).unwrap()).unwrap();
     }
-    let options = ReduceOptions { fan_in_max: 8, output_bytes: 64, tmp: std::env::temp_dir(), stop: Arc::default() };
+    let options = ReduceOptions {
+        fan_in_max: 8,
+        output_bytes: 64,
+        format: Default::default(),
+        tmp: std::env::temp_dir(),
+        stop: Arc::default(),
+    };
     open(at, false)?.reduce(&options, &mut One(Some(writer.finish().0)), &mut |_| Ok(())).map(drop)
 }
 

@@ -1,7 +1,9 @@
 //! One reduce task: it merges sorted runs into one sorted part, as a stream.
 
 use crate::Code;
+use crate::engine::part::Part;
 use crate::error::Result;
+use crate::format::OutputFormat;
 use crate::guard::{catch_as, guarded, named_of, stopped};
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;
@@ -17,6 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct ReduceOptions {
     /// How many runs may be open at once; more are merged in several passes through `/tmp`.
     pub fan_in_max: usize,
+    /// How records are written.
+    pub format: OutputFormat,
     /// How many bytes of output are handed on at once.
     pub output_bytes: usize,
     /// Where the passes write.
@@ -60,13 +64,8 @@ pub(super) fn run<J: Job>(
     let runs = open_all(runs, options)?;
     let mut groups = Groups::<J::Value, _>::new(Merge::new(runs)?);
     let mut counts = ReduceCounts::default();
-    let mut buffer = Vec::with_capacity(options.output_bytes + (64 << 10));
+    let mut part = Part::new(&options.format, options.output_bytes);
     let mut encoded = Vec::new();
-    let flush = |buffer: &mut Vec<u8>, counts: &mut ReduceCounts, capacity: usize| {
-        counts.bytes_out += buffer.len() as u64;
-        out(std::mem::replace(buffer, Vec::with_capacity(capacity)))
-    };
-    let mut flush = flush;
     while groups.next_key(&mut encoded)? {
         if options.stop.load(Ordering::Relaxed) {
             return Err(stopped());
@@ -74,9 +73,8 @@ pub(super) fn run<J: Job>(
         let decode = || named_of("decoding a", std::any::type_name::<J::Key>(), || J::Key::decode(&encoded));
         let key = guarded(decode).map_err(|e| e.context(place::<J>(&encoded)))?;
         counts.keys += 1;
-        let mut sink = Sink::new(&mut buffer);
+        let mut sink = Sink::new(&mut part, out);
         let reduced = catch_as("the job's code", || job.reduce(key, Values::new(&mut groups), &mut sink));
-        counts.records_out += sink.records();
         groups.check()?;
         match reduced {
             Ok(Ok(())) => {}
@@ -85,21 +83,19 @@ pub(super) fn run<J: Job>(
             }
             Err(panic) => return Err(panic.context(place::<J>(&encoded))),
         }
+        part.check().map_err(|e| e.context(place::<J>(&encoded)))?;
         groups.skip_rest()?;
-        if buffer.len() >= options.output_bytes {
-            flush(&mut buffer, &mut counts, options.output_bytes + (64 << 10))?;
-        }
     }
     counts.pairs_in = groups.pairs();
     if counts.keys == 0 {
-        let mut sink = Sink::new(&mut buffer);
+        let mut sink = Sink::new(&mut part, out);
         let reduced = catch_as("`reduce_nothing`", || job.reduce_nothing(&mut sink));
-        counts.records_out += sink.records();
         let reduced = reduced.and_then(|reduced| reduced.map_err(|error| error.into_error(Code::ReduceFailed)));
+        let reduced = reduced.and_then(|()| part.check());
         reduced.map_err(|e| e.context(format!("reducing no pair (job {})", J::NAME)))?;
     }
-    flush(&mut buffer, &mut counts, 0)?;
-    Ok(counts)
+    part.finish(out)?;
+    Ok(ReduceCounts { records_out: part.records, bytes_out: part.bytes, ..counts })
 }
 
 fn place<J: Job>(key: &[u8]) -> String {

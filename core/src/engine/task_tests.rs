@@ -144,7 +144,13 @@ impl Runs for Taken {
 }
 
 fn reduce_options(output_bytes: usize) -> ReduceOptions {
-    ReduceOptions { fan_in_max: 8, output_bytes, tmp: std::env::temp_dir(), stop: Arc::default() }
+    ReduceOptions {
+        fan_in_max: 8,
+        output_bytes,
+        format: Default::default(),
+        tmp: std::env::temp_dir(),
+        stop: Arc::default(),
+    }
 }
 
 /// What a reduce task counted, and the pieces in which it gave its part on.

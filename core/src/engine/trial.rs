@@ -225,8 +225,13 @@ fn read(run: std::io::Result<impl std::io::Read>) -> Result<Pairs> {
 
 /// Reduces the partitions, and returns their parts, one after another.
 fn reduce<J: Job>(job: &J, parts: &[Pairs]) -> Result<Vec<u8>> {
-    let options =
-        ReduceOptions { fan_in_max: 2, output_bytes: 1 << 20, tmp: std::env::temp_dir(), stop: Arc::default() };
+    let options = ReduceOptions {
+        fan_in_max: 2,
+        output_bytes: 1 << 20,
+        format: Default::default(),
+        tmp: std::env::temp_dir(),
+        stop: Arc::default(),
+    };
     let mut result = Vec::new();
     for pairs in parts {
         let mut run = RunWriter::new(Compression::None);

@@ -218,6 +218,9 @@ codes! {
         Output = "output",
             "An output has no name, is on this machine where it must be in S3, or cannot be resolved; or a measurement's own outputs cannot be made or removed.",
             "Name a directory or `s3://BUCKET/PREFIX`.";
+        OutputFormat = "output-format",
+            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, or text has named columns.",
+            "Change the delimiter or the names.";
         PartMissing = "part-missing",
             "A part was asked for that the job has not written.",
             "Wait for the job's end.";
@@ -455,6 +458,12 @@ codes! {
         ReduceFailed = "reduce-failed",
             "The job's `reduce` returned an error; the message names the key.",
             "Mend the job's code.";
+        OutputColumns = "output-columns",
+            "A record of the result has other columns than the output, or than the first record of its part.",
+            "Name all columns that records may have (`--columns`, `OutputFormat::with_columns`), or write JSON lines.";
+        OutputValue = "output-value",
+            "A record of the result has a value that the output's format has no way to write, such as NaN in JSON.",
+            "Write another value, or another format.";
         CallFailed = "call-failed",
             "A function that was called returned an error; `call N` says for which input.",
             "Mend the function, or its input.";

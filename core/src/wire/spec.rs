@@ -6,6 +6,7 @@ use super::owner::OWNER;
 use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
+use crate::format::OutputFormat;
 use crate::hive::PathCondition;
 use crate::ids::{JobId, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
@@ -84,6 +85,9 @@ impl Framed for JobSpec {
         let prefix = &self.output.prefix;
         if !(prefix.is_empty() || prefix.ends_with('/')) {
             return Err("an output that is not a folder");
+        }
+        if self.output.format.check().is_err() {
+            return Err("an output that cannot be read again");
         }
         let OptionsSpec { site, workload, ceiling, .. } = &self.options;
         let are_amounts = site.prices.are_amounts() && workload.are_amounts() && ceiling.are_amounts();
@@ -176,6 +180,8 @@ pub struct OutputSpec {
     pub shown: String,
     /// Whether a result that is already there may be replaced.
     pub overwrite: bool,
+    /// How the parts are written.
+    pub format: OutputFormat,
 }
 
 /// The name of the manifest within an output.
@@ -184,14 +190,13 @@ pub const MANIFEST: &str = "_manifest.json";
 /// The prefix of the names of parts.
 pub const PART: &str = "part-";
 
-/// Returns the name of a part within an output. It contains the job's id, so that no two jobs ever write to the same key.
-pub fn part_name(partition: u32, job: &JobId) -> String {
-    format!("{PART}{partition:05}-{job}")
-}
-
 /// Returns the job whose part has this name within an output, if it is the name of a part.
 pub fn part_job(name: &str) -> Option<JobId> {
-    let (partition, job) = name.strip_prefix(PART)?.split_once('-')?;
+    let (partition, rest) = name.strip_prefix(PART)?.split_once('-')?;
+    let (job, ending) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+    if !OutputFormat::is_ending(ending) {
+        return None;
+    }
     let is_number = partition.len() >= 5 && partition.bytes().all(|b| b.is_ascii_digit());
     // A file of the user's may be called part-2024-01, which has no job's id.
     let job: JobId = job.parse().ok().filter(|_| is_number)?;
@@ -199,9 +204,14 @@ pub fn part_job(name: &str) -> Option<JobId> {
 }
 
 impl OutputSpec {
+    /// Returns the name of a part within the output. It contains the job's id, so that no two jobs ever write to the same key.
+    pub fn part_name(&self, partition: u32, job: &JobId) -> String {
+        format!("{PART}{partition:05}-{job}{}", self.format.ending())
+    }
+
     /// Returns the key of a job's part.
     pub fn part_key(&self, partition: u32, job: &JobId) -> String {
-        format!("{}{}", self.prefix, part_name(partition, job))
+        format!("{}{}", self.prefix, self.part_name(partition, job))
     }
 
     /// Returns the key of the claim to the output.
@@ -368,7 +378,13 @@ mod tests {
                 },
                 InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into(), root: None },
             ],
-            output: OutputSpec { bucket: "o".into(), prefix: "p/".into(), shown: "s3://o/p/".into(), overwrite: true },
+            output: OutputSpec {
+                bucket: "o".into(),
+                prefix: "p/".into(),
+                shown: "s3://o/p/".into(),
+                overwrite: true,
+                format: OutputFormat::csv().with_columns(["a", "b"]).with_compression(Codec::Zstd),
+            },
             options: OptionsSpec {
                 conditions: vec!["year>=2026".parse().unwrap()],
                 ..OptionsSpec::for_concurrency(1_000)
@@ -424,10 +440,24 @@ mod tests {
     #[test]
     fn a_jobs_parts_are_known_by_their_names_and_nothing_else_is() {
         let job = JobId::new(Timestamp(1_763_709_292_208), 0x0001_f0a9_c3d5_e7ab);
+        let output = |format| OutputSpec {
+            format,
+            bucket: "o".into(),
+            prefix: "p/".into(),
+            shown: String::new(),
+            overwrite: false,
+        };
         for partition in [0, 7, 99_999, 1_234_567] {
-            assert_eq!(part_job(&part_name(partition, &job)), Some(job.clone()));
+            for format in [OutputFormat::text(), OutputFormat::csv(), OutputFormat::json_lines()] {
+                for codec in Codec::ALL {
+                    let name = output(format.clone().with_compression(codec)).part_name(partition, &job);
+                    assert_eq!(part_job(&name), Some(job.clone()), "{name}");
+                }
+            }
         }
-        assert_eq!(part_name(7, &job), format!("part-00007-{job}"));
+        assert_eq!(output(OutputFormat::text()).part_name(7, &job), format!("part-00007-{job}"));
+        let packed = output(OutputFormat::csv().with_compression(Codec::Gzip));
+        assert_eq!(packed.part_key(7, &job), format!("p/part-00007-{job}.csv.gz"));
         for other in [
             "part-2024-01".to_owned(),
             "part-00000".to_owned(),
@@ -437,7 +467,9 @@ mod tests {
             format!("part-0000x-{job}"),
             format!("part--{job}"),
             format!("00000-{job}"),
-            format!("part-00000-{job}.csv"),
+            format!("part-00000-{job}.txt"),
+            format!("part-00000-{job}.csv.zip"),
+            format!("part-00000-{job}.csv.old"),
             MANIFEST.to_owned(),
         ] {
             assert_eq!(part_job(&other), None, "{other}");
@@ -452,6 +484,7 @@ mod tests {
             prefix: prefix.into(),
             shown: shown.into(),
             overwrite: false,
+            format: OutputFormat::default(),
         };
         let folder = output("p/", "s3://o/p/");
         let keys = [folder.part_key(3, &job), folder.owner_key(), folder.manifest_key()];
@@ -467,8 +500,13 @@ mod tests {
         let function = || FunctionSpec { name: "f".into(), signature: "fn(u8) -> u8".into() };
         let writes = |then: Option<Then>| {
             let calls = then.map(|then| CallsSpec { function: function(), then, per_task: 9, at_once: None });
-            let output =
-                OutputSpec { bucket: String::new(), prefix: String::new(), shown: String::new(), overwrite: false };
+            let output = OutputSpec {
+                bucket: String::new(),
+                prefix: String::new(),
+                shown: String::new(),
+                overwrite: false,
+                format: OutputFormat::default(),
+            };
             JobSpec {
                 job: "j".into(),
                 signature: String::new(),

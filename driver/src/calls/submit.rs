@@ -185,6 +185,7 @@ async fn send(
             prefix: String::new(),
             shown: "(calls)".to_owned(),
             overwrite: false,
+            format: Default::default(),
         },
         options: options.for_job(concurrency, || shared.place.site(options.prices.clone()))?,
         program,

@@ -119,7 +119,13 @@ fn merged(runs: &[Vec<u8>], read: &[Result<Vec<Pair>>]) {
     want.dedup();
     for fan_in_max in [runs.len().max(2), 2] {
         let tmp = std::env::temp_dir();
-        let options = ReduceOptions { fan_in_max, output_bytes: 1 << 20, tmp, stop: Default::default() };
+        let options = ReduceOptions {
+            fan_in_max,
+            output_bytes: 1 << 20,
+            format: Default::default(),
+            tmp,
+            stop: Default::default(),
+        };
         let mut out = Vec::new();
         let reduced = job().reduce(&options, &mut Given(runs), &mut |bytes| {
             out.extend(bytes);

@@ -172,7 +172,7 @@ mod tests {
             HullRow::Space([1.0, 2.0, 1e-9]),
             HullRow::Triangle([0, 1, 2]),
         ] {
-            row.write_text(&mut out);
+            row.write_text(&mut out).unwrap();
         }
         assert_eq!(String::from_utf8(out).unwrap(), "0.5\t-1\nOFF\n4 4 0\n1 2 1e-9\n3 0 1 2\n");
     }

@@ -3,7 +3,8 @@
 
 use super::Pattern;
 use kinglet_core::{
-    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, RowFormat, Sink, UserResult, Values, Workload,
+    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, Row, RowFormat, RowValues, Sink, UserResult, Values,
+    Workload,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +19,41 @@ pub struct CountRows {
     pub pattern: Option<Pattern>,
 }
 
+/// A row of the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// The rows of an object.
+    Of(String, u64),
+    /// The rows of all objects.
+    Together(u64),
+}
+
+impl Row for Counted {
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        match self {
+            Counted::Of(object, count) => {
+                object.write_fields(out);
+                out.push(b'\t');
+                count.write_fields(out);
+            }
+            Counted::Together(count) => count.write_fields(out),
+        }
+    }
+
+    fn values(&self) -> kinglet_core::Result<RowValues<'_>> {
+        Ok(match self {
+            Counted::Of(object, count) => RowValues::Listed(vec![object.as_str().into(), (*count).into()]),
+            Counted::Together(count) => RowValues::One((*count).into()),
+        })
+    }
+}
+
 impl Job for CountRows {
     const NAME: &'static str = "count";
     type Input = Batches<RawRows>;
     type Key = String;
     type Value = u64;
-    type Output = String;
+    type Output = Counted;
 
     fn input(&self) -> Batches<RawRows> {
         Batches(RawRows(self.format))
@@ -56,13 +86,13 @@ impl Job for CountRows {
         }
     }
 
-    fn reduce(&self, object: String, counts: Values<'_, u64>, out: &mut Sink<'_, String>) -> UserResult {
+    fn reduce(&self, object: String, counts: Values<'_, u64>, out: &mut Sink<'_, Counted>) -> UserResult {
         let count: u64 = counts.sum();
-        out.push(&if self.by_object { format!("{object}\t{count}") } else { count.to_string() })
+        out.push(&if self.by_object { Counted::Of(object, count) } else { Counted::Together(count) })
     }
 
-    fn reduce_nothing(&self, out: &mut Sink<'_, String>) -> UserResult {
+    fn reduce_nothing(&self, out: &mut Sink<'_, Counted>) -> UserResult {
         // Of all together there is one partition, and always a count.
-        if self.by_object { Ok(()) } else { out.push(&"0".to_owned()) }
+        if self.by_object { Ok(()) } else { out.push(&Counted::Together(0)) }
     }
 }

@@ -5,7 +5,7 @@ mod count;
 mod grep;
 
 pub use cat::Cat;
-pub use count::CountRows;
+pub use count::{CountRows, Counted};
 pub use grep::Grep;
 
 use kinglet_core::{Code, Error, Result};

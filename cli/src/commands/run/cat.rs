@@ -2,7 +2,7 @@
 
 use super::how::{Common, run_job_of};
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs};
+use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::Cat as Job;
@@ -18,6 +18,9 @@ pub(crate) struct Cat {
     written: RowsArgs,
 
     #[command(flatten)]
+    result: WrittenArgs,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -29,6 +32,7 @@ impl Command for Cat {
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let format = self.written.format(&self.common.inputs)?;
         let partitions = Some(self.common.how.partitions.unwrap_or(1));
-        run_job_of(&Job { format }, self.common, partitions, cloud).await
+        let common = Common { format: self.result.format(&["row"]), ..self.common };
+        run_job_of(&Job { format }, common, partitions, cloud).await
     }
 }

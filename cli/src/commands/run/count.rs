@@ -2,7 +2,7 @@
 
 use super::how::{Common, run_job_of};
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs};
+use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::{CountRows, Pattern};
@@ -31,6 +31,9 @@ pub(crate) struct Count {
     written: RowsArgs,
 
     #[command(flatten)]
+    result: WrittenArgs,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -45,6 +48,8 @@ impl Command for Count {
         let job = CountRows { format, by_object: self.by_file, pattern };
         // One count stands in one part.
         let partitions = if self.by_file { None } else { Some(1) };
-        run_job_of(&job, self.common, partitions, cloud).await
+        let columns: &[&str] = if self.by_file { &["file", "count"] } else { &["count"] };
+        let common = Common { format: self.result.format(columns), ..self.common };
+        run_job_of(&job, common, partitions, cloud).await
     }
 }

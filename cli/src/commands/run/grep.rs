@@ -2,7 +2,7 @@
 
 use super::how::{Common, run_job};
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs};
+use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::{Grep as Job, Pattern};
@@ -31,6 +31,9 @@ pub(crate) struct Grep {
     written: RowsArgs,
 
     #[command(flatten)]
+    result: WrittenArgs,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -42,6 +45,7 @@ impl Command for Grep {
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let format = self.written.format(&self.common.inputs)?;
         let job = Job { format, pattern: Pattern::new(self.pattern, self.ignore_case)?, invert: self.invert };
-        run_job(&job, self.common, cloud).await
+        let common = Common { format: self.result.format(&["file", "offset", "row"]), ..self.common };
+        run_job(&job, common, cloud).await
     }
 }

@@ -4,7 +4,7 @@ use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
-use kinglet::{Code, Driver, Error, JobHandle, PathCondition, Result, Submit};
+use kinglet::{Code, Driver, Error, JobHandle, OutputFormat, PathCondition, Result, Submit};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ pub(crate) struct Common {
     #[arg(long, help_heading = "Job")]
     pub(crate) whole_objects: bool,
 
+    /// How the result is written, of jobs that leave it to the user.
+    #[arg(skip)]
+    pub(crate) format: OutputFormat,
+
     #[command(flatten)]
     pub(crate) how: How,
 }
@@ -47,6 +51,7 @@ impl Common {
         if let Some(list) = self.input_list {
             submit = submit.with_input_list(list);
         }
+        submit = submit.with_output_format(self.format);
         if let Some(codec) = self.input_compression {
             submit = submit.with_input_compression(codec.into());
         }

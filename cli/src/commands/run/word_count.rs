@@ -2,7 +2,7 @@
 
 use super::how::{Common, run_job};
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly};
+use crate::options::{Cloud, EmbeddedOnly, WrittenArgs};
 use clap::Args;
 use kinglet::Result;
 
@@ -15,6 +15,9 @@ use kinglet::Result;
     _manifest.json, which is written last: an output without it is not whole.")]
 pub(crate) struct WordCount {
     #[command(flatten)]
+    result: WrittenArgs,
+
+    #[command(flatten)]
     common: Common,
 }
 
@@ -24,6 +27,7 @@ impl Command for WordCount {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        run_job(&kinglet_jobs::WordCount, self.common, cloud).await
+        let common = Common { format: self.result.format(&["word", "count"]), ..self.common };
+        run_job(&kinglet_jobs::WordCount, common, cloud).await
     }
 }

@@ -73,6 +73,11 @@ impl<'a> Datum<'a> {
         }
     }
 
+    /// Returns a number of fewer digits as the one that they say: 0.1, and not the 0.10000000149… that is next to it.
+    pub(crate) fn of_f32(number: f32) -> Self {
+        Datum::Float(number.to_string().parse().unwrap_or_else(|_| number.into()))
+    }
+
     /// Returns the text of what is text, of [`Datum::Decimal`] as well.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -82,9 +87,26 @@ impl<'a> Datum<'a> {
     }
 }
 
+impl From<u64> for Datum<'_> {
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or_else(|_| Datum::Decimal(number.to_string().into()), Datum::Int)
+    }
+}
+
+impl<'a> From<&'a str> for Datum<'a> {
+    fn from(text: &'a str) -> Self {
+        Datum::Text(text.into())
+    }
+}
+
 enum Number {
     Whole,
     Float(f64),
+}
+
+/// Returns whether a text is written like a number of JSON.
+pub(crate) fn is_number(text: &str) -> bool {
+    number_of(text).is_some()
 }
 
 /// Returns what number a text is, if it is written like one of JSON.
@@ -134,7 +156,7 @@ impl<'de> Visitor<'de> for Visit {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_or_else(|_| Datum::Decimal(value.to_string().into()), Datum::Int))
+        Ok(value.into())
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {

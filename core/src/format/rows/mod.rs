@@ -10,15 +10,18 @@
 //! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV.
 
 mod datum;
+mod of_serde;
 mod schema;
 #[cfg(test)]
 mod tests;
 
+pub(super) use datum::is_number;
 pub use datum::{Datum, Named};
+pub(super) use of_serde::of_serde;
 pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
-use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Shape};
+use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Row, RowValues, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
 use serde::de::IgnoredAny;
@@ -93,6 +96,17 @@ impl RowFormat {
 pub struct DataRow<'a> {
     /// The values.
     pub fields: Vec<Named<'a>>,
+}
+
+/// A record of an output whose columns are those of the row.
+impl Row for DataRow<'static> {
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        super::row::write_all(self.fields.iter().map(|field| &field.value), out);
+    }
+
+    fn values(&self) -> crate::Result<RowValues<'_>> {
+        Ok(RowValues::Named((&self.fields[..]).into()))
+    }
 }
 
 /// As a JSON object.

@@ -1,0 +1,128 @@
+//! Results in every format and codec: the rows are those of the text, as Python reads them; the manifest has the parts as they lie
+//! there; and one format's result is replaced by another's whole.
+
+use crate::programs;
+use crate::support::{Ran, failed, nothing_published, run};
+use kinglet::Manifest;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn job(dir: &Path, args: &[&str]) -> Ran {
+    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out"]))
+}
+
+/// Runs a job that must succeed, checks that the manifest lists what lies in the output, and returns it.
+#[track_caller]
+fn result(dir: &Path, args: &[&str]) -> Manifest {
+    let ran = job(dir, &[args, &["--overwrite"]].concat());
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    let manifest: Manifest = serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap();
+    let entries = fs::read_dir(dir.join("out")).unwrap();
+    let there: BTreeSet<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let listed = manifest.parts.iter().map(|part| part.name.clone()).chain(["_manifest.json".to_owned()]);
+    assert_eq!(there, listed.collect(), "{args:?}");
+    for part in &manifest.parts {
+        let bytes = fs::read(dir.join("out").join(&part.name)).unwrap();
+        assert_eq!((bytes.len() as u64, crc32fast::hash(&bytes)), (part.bytes, part.crc32), "{}", part.name);
+    }
+    assert_eq!(manifest.bytes_out, manifest.parts.iter().map(|part| part.bytes).sum::<u64>());
+    manifest
+}
+
+/// What Python prints; `None` where there is no Python.
+fn python(dir: &Path, script: &str) -> Option<String> {
+    let output = match Command::new("python3").current_dir(dir).args(["-c", script]).output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("skipped: no python3 ({error})");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+const WORDS: &str = "to be, or \"not\" to \"be, is the question: the, \"\" é a,b";
+
+/// Prints the sorted rows of all parts, whatever they are written in.
+const ROWS: &str = "import bz2, csv, glob, gzip, json\n\
+    opens = {'gz': gzip.open, 'bz2': bz2.open}\n\
+    rows = []\n\
+    for name in glob.glob('out/part-*'):\n    \
+        ending = name.rsplit('.', 1)[-1]\n    \
+        with opens.get(ending, open)(name, 'rt', newline='', encoding='utf-8') as part:\n        \
+            if '.csv' in name or '.tsv' in name:\n            \
+                head, *more = csv.reader(part, delimiter=',' if '.csv' in name else '\\t')\n            \
+                assert head == ['word', 'count'], head\n            \
+                rows += [(word, int(count)) for word, count in more]\n        \
+            elif '.jsonl' in name:\n            \
+                objects = [json.loads(line) for line in part]\n            \
+                assert all(list(of) == ['word', 'count'] for of in objects)\n            \
+                rows += [(of['word'], of['count']) for of in objects]\n        \
+            else:\n            \
+                split = [line.rstrip('\\n').split('\\t') for line in part]\n            \
+                rows += [(word, int(count)) for word, count in split]\n\
+    print(sorted(rows))\n";
+
+#[test]
+fn a_result_has_the_same_rows_in_every_format_as_python_reads_them() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in"), WORDS.repeat(50)).unwrap();
+    let count = ["word-count", "in", "--partitions", "3"];
+    let text = result(dir.path(), &count);
+    let Some(want) = python(dir.path(), ROWS) else { return };
+    for (format, codec, ending) in [
+        ("csv", "none", ".csv"),
+        ("tsv", "bzip2", ".tsv.bz2"),
+        ("json-lines", "none", ".jsonl"),
+        ("text", "gzip", ".gz"),
+    ] {
+        let how = ["--output-format", format, "--output-compression", codec];
+        let manifest = result(dir.path(), &[&count[..], &how].concat());
+        assert_eq!((manifest.records_out, manifest.parts.len()), (text.records_out, 3));
+        assert!(manifest.parts.iter().all(|part| part.name.ends_with(&format!("{}{ending}", manifest.job))));
+        assert_eq!(python(dir.path(), ROWS).unwrap(), want, "{how:?}");
+    }
+}
+
+#[test]
+fn what_a_job_writes_compressed_another_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("in")).unwrap();
+    fs::write(dir.path().join("in/a.log"), (0..5_000).map(|n| format!("line {n}, \"q\"\n")).collect::<String>())
+        .unwrap();
+    for (codec, format, all) in [
+        ("gzip", "csv", "found/*.csv.gz"),
+        ("zstd", "json-lines", "found/*.jsonl.zst"),
+        ("lz4", "tsv", "found/*.tsv.lz4"),
+        ("snappy", "text", "found/part-*.sz"),
+    ] {
+        let how = ["--output-format", format, "--output-compression", codec, "--partitions", "2"];
+        let found = result(dir.path(), &[&["grep", "7", "in"], &how[..]].concat()).records_out;
+        assert_eq!(found, (0..5_000).filter(|n| n.to_string().contains('7')).count() as u64);
+        let _ = fs::remove_dir_all(dir.path().join("found"));
+        fs::rename(dir.path().join("out"), dir.path().join("found")).unwrap();
+        let counted = result(dir.path(), &["count", all, "--output-format", "json-lines"]);
+        let one = fs::read_to_string(dir.path().join("out").join(&counted.parts[0].name)).unwrap();
+        assert_eq!(one, format!("{{\"count\":{found}}}\n"), "{format} {codec}");
+        fs::remove_dir_all(dir.path().join("out")).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_said_and_nothing_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in"), b"some \xff\xfe words").unwrap();
+    let ran = job(dir.path(), &["word-count", "in", "--output-format", "json-lines"]);
+    failed(&ran, &["text of JSON is UTF-8"]);
+    nothing_published(&dir.path().join("out"));
+    let ran = job(dir.path(), &["word-count", "in", "--output-compression", "xz"]);
+    failed(&ran, &["without writing xz"]);
+    nothing_published(&dir.path().join("out"));
+    // CSV has bytes as they are.
+    let manifest = result(dir.path(), &["word-count", "in", "--output-format", "csv", "--partitions", "1"]);
+    let part = fs::read(dir.path().join("out").join(&manifest.parts[0].name)).unwrap();
+    assert_eq!(part, b"word,count\nsome,1\nwords,1\n\xff\xfe,1\n");
+}
