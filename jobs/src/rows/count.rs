@@ -3,7 +3,7 @@
 
 use super::Pattern;
 use kinglet_core::{
-    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, RowFormat, Sink, UserResult, Values, Workload,
+    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, RowFormat, Selection, Sink, UserResult, Values, Workload,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,13 @@ impl Job for CountRows {
     type Output = String;
 
     fn input(&self) -> Batches<RawRows> {
-        Batches(RawRows(self.format))
+        Batches(RawRows(match (&self.format, &self.pattern) {
+            // Rows are counted by the footer, and columns read only to compare them.
+            (RowFormat::Parquet(selection), None) => {
+                RowFormat::Parquet(Selection { only: selection.only.clone(), ..Selection::no_columns() })
+            }
+            (format, _) => format.clone(),
+        }))
     }
 
     fn map(&self, batch: Batch<'_, RawRows>, out: &mut Emitter<'_, String, u64>) -> UserResult {

@@ -5,23 +5,34 @@
 //! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
+//! | [`RowFormat::Parquet`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
 
+mod columns;
+mod compare;
 mod datum;
+mod read;
 mod schema;
+mod temporal;
 #[cfg(test)]
 mod tests;
 
+pub use columns::{
+    Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Is, Only, RangedObject, RowGroup, Selection,
+    Wanted,
+};
 pub use datum::{Datum, Named};
+pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
+pub use temporal::{Temporal, TimeUnit};
 
 use super::csv::{for_each_fields, row_bytes};
-use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Shape};
+use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Shape, by_rows_only};
 use crate::error::{Code, Error, UserError, UserResult};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The format of rows, chosen when the program runs. It can be a field of a job's parameters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RowFormat {
     /// Lines of text.
@@ -31,11 +42,13 @@ pub enum RowFormat {
     JsonLines,
     /// CSV of a dialect.
     Csv(CsvDialect),
+    /// Parquet, and what is read of it.
+    Parquet(Selection),
 }
 
 impl RowFormat {
     /// Returns the format that the ending of a name says, with or without one of a codec behind it: `.csv`, `.tsv` and `.tab`,
-    /// `.jsonl`, `.ndjson`, and anything else for lines.
+    /// `.jsonl`, `.ndjson`, `.parquet`, and anything else for lines.
     pub fn named(name: &str) -> Self {
         let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let is_codec = |name: &str| crate::Codec::named(name).ok().flatten().is_some();
@@ -47,17 +60,19 @@ impl RowFormat {
             Some("csv") => RowFormat::Csv(CsvDialect::new()),
             Some("tsv" | "tab") => RowFormat::Csv(CsvDialect::tsv()),
             Some("jsonl" | "ndjson") => RowFormat::JsonLines,
+            Some("parquet") => RowFormat::Parquet(Selection::default()),
             _ => RowFormat::Lines,
         }
     }
 
-    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`.
+    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`.
     pub fn name(&self) -> &'static str {
         match self {
             RowFormat::Lines => "lines",
             RowFormat::JsonLines => "json-lines",
             RowFormat::Csv(dialect) if dialect.delimiter == b'\t' => "tsv",
             RowFormat::Csv(_) => "csv",
+            RowFormat::Parquet(_) => "parquet",
         }
     }
 
@@ -65,6 +80,7 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Framing::Separated,
             RowFormat::Csv(dialect) => dialect.framing(),
+            RowFormat::Parquet(_) => Framing::RowGroups,
         }
     }
 
@@ -72,6 +88,7 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
             RowFormat::Csv(dialect) => dialect.first_cut(bytes),
+            RowFormat::Parquet(_) => None,
         }
     }
 
@@ -79,6 +96,14 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
             RowFormat::Csv(dialect) => dialect.last_cut(bytes),
+            RowFormat::Parquet(_) => None,
+        }
+    }
+
+    fn selection(&self) -> Selection {
+        match self {
+            RowFormat::Parquet(selection) => selection.clone(),
+            _ => Selection::default(),
         }
     }
 }
@@ -113,7 +138,7 @@ impl Shape for AnyJson {
 /// let rows = Rows(RowFormat::Csv(CsvDialect::new()));
 /// check_format(rows, object, &[12], 8, |row| row.fields[1].value == Datum::Null);
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rows(
     /// The format.
     pub RowFormat,
@@ -131,6 +156,10 @@ impl Format for Rows {
         matches!(self.0, RowFormat::Csv(_))
     }
 
+    fn selection(&self) -> Selection {
+        self.0.selection()
+    }
+
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
         self.0.first_cut(bytes)
     }
@@ -145,18 +174,31 @@ impl Format for Rows {
         mut each: impl FnMut(usize, DataRow<'a>) -> UserResult,
     ) -> UserResult<u64> {
         let one = |name: &'static str, value| DataRow { fields: vec![Named { name: name.into(), value }] };
-        match self.0 {
+        match &self.0 {
             RowFormat::Lines => LINES.for_each(extent, |at, line| each(at, one("line", Datum::Text(line.into())))),
             RowFormat::JsonLines => JSON.for_each(extent, |at, json| match json {
                 Datum::Struct(fields) => each(at, DataRow { fields }),
                 other => each(at, one("value", other)),
             }),
-            RowFormat::Csv(dialect) => for_each_fields(dialect, extent, |at, names, fields| {
+            RowFormat::Csv(dialect) => for_each_fields(*dialect, extent, |at, names, fields| {
                 let named = names.iter().zip(fields);
                 let fields = named.map(|(name, field)| Named { name: name.clone(), value: Datum::of_field(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
+            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
         }
+    }
+
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        mut each: impl FnMut(usize, DataRow<'a>) -> UserResult,
+    ) -> UserResult<u64> {
+        let columns = rows.block.columns();
+        rows.block.for_each_row(|row| {
+            let named = |column: &'a BlockColumn| Named { name: (&*column.name).into(), value: column.cells.get(row) };
+            each(row, DataRow { fields: columns.iter().map(named).collect() })
+        })
     }
 }
 
@@ -164,8 +206,8 @@ static LINES: Lines = Lines;
 static JSON: std::sync::LazyLock<JsonLines<AnyJson>> = std::sync::LazyLock::new(JsonLines::default);
 
 /// Rows of a format that is chosen when the program runs, as the bytes that they are written in, without their line's end. Each is
-/// checked to be valid, apart from the text of lines.
-#[derive(Clone, Copy, Debug, Default)]
+/// checked to be valid, apart from the text of lines. Rows of Parquet, which are not written as bytes, are JSON objects.
+#[derive(Clone, Debug, Default)]
 pub struct RawRows(
     /// The format.
     pub RowFormat,
@@ -181,6 +223,10 @@ impl Format for RawRows {
 
     fn has_head(&self) -> bool {
         matches!(self.0, RowFormat::Csv(_))
+    }
+
+    fn selection(&self) -> Selection {
+        self.0.selection()
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
@@ -202,7 +248,7 @@ impl Format for RawRows {
             let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
             line.strip_suffix(b"\r").unwrap_or(line)
         };
-        match self.0 {
+        match &self.0 {
             RowFormat::Lines => super::ByteLines.for_each(extent, |at, _| each(at, line(at))),
             RowFormat::JsonLines => {
                 static ANY: std::sync::LazyLock<JsonLines<IgnoredAny>> = std::sync::LazyLock::new(JsonLines::default);
@@ -217,8 +263,17 @@ impl Format for RawRows {
                     each(at, json)
                 })
             }
-            RowFormat::Csv(dialect) => row_bytes(dialect, extent, each),
+            RowFormat::Csv(dialect) => row_bytes(*dialect, extent, each),
+            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
         }
+    }
+
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        each: impl FnMut(usize, &'a [u8]) -> UserResult,
+    ) -> UserResult<u64> {
+        rows.block.for_each_json(each)
     }
 }
 
