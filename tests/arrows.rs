@@ -5,9 +5,14 @@ use std::process::Command;
 
 /// All packages that `package` pulls in, by name, without its development dependencies.
 fn tree(package: &str) -> BTreeSet<String> {
+    tree_with(package, &[])
+}
+
+fn tree_with(package: &str, features: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package", package])
+        .args(features)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -41,11 +46,21 @@ fn arrows_point_one_way() {
 #[test]
 fn core_and_jobs_know_no_aws_and_no_http() {
     for package in ["kinglet-core", "kinglet-formats", "kinglet-jobs"] {
-        for name in tree(package) {
+        for name in tree_with(package, &["--all-features"]) {
             let foreign = name.starts_with("aws-") || ["hyper", "http", "tokio", "reqwest"].contains(&name.as_str());
             assert!(!foreign, "{package} pulls in {name}");
         }
     }
+}
+
+/// A program that reads text does not pay for it.
+#[test]
+fn parquet_is_compiled_where_it_is_asked_for() {
+    let has = |package: &str| ["parquet", "arrow-array", "brotli"].map(|name| tree(package).contains(name));
+    assert_eq!(has("kinglet"), [false; 3]);
+    assert_eq!(has("kinglet-jobs"), [false; 3]);
+    assert_eq!(has("kinglet-cli"), [true; 3]);
+    assert_eq!(has("kinglet-mapper"), [true; 3], "the deployed function");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub mod output;
 pub mod probe;
 pub mod program;
 mod random;
+mod ranged;
 mod replies;
 mod request;
 pub mod runs;
@@ -50,5 +51,6 @@ pub use ledger::Ledger;
 pub use meter::Meter;
 pub use objects::Objects;
 pub use random::{nonce, seed_thread};
+pub use ranged::Ranged;
 #[cfg(feature = "driver")]
 pub use session::Session;

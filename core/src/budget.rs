@@ -8,7 +8,7 @@
 //! a map task of a job
 //!   50 %     MAPPED_PAIRS_PERCENT   tables of pairs, of all threads; sorted and spilled to /tmp when they are full
 //!   25 %     SHARED_PERCENT         data that calls share, if the job's pairs come from calls
-//!   10 %     UNPACK_PERCENT         the window or dictionary of a compressed object that is read
+//!   10 %     UNPACK_PERCENT         the window or dictionary of a compressed object that is read; or windows of columns
 //!   20 %     UNPACKED_RECORD_PERCENT  a record of a compressed object that is longer than a chunk, until it is whole
 //!   24 MiB   READ_AHEAD_BYTES       blocks of the split, fetched before the engine takes them
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its runs
@@ -96,7 +96,7 @@ pub const MAPPED_PAIRS_PERCENT: u64 = 50;
 /// See the table above. Values are counted by the size of their encodings; the latest is kept whatever its size.
 pub const SHARED_PERCENT: u64 = 25;
 
-/// See the table above. An object that needs more is refused.
+/// See the table above. A compressed object that needs more is refused.
 pub const UNPACK_PERCENT: u64 = 10;
 
 /// See the table above. A longer record is refused.

@@ -90,6 +90,9 @@ const REFUSED: [Refused; 9] = [
     Refused { name: "in LZ4's legacy format", extensions: &[], magic: &[b"\x02\x21\x4c\x18"] },
 ];
 
+/// How a Parquet file begins, plain and encrypted.
+const PARQUET: [&[u8]; 2] = [b"PAR1", b"PARE"];
+
 /// How many of an object's first bytes [`Codec::of`] looks at.
 pub const MAGIC_BYTES: usize = 16;
 
@@ -119,12 +122,18 @@ impl Codec {
     /// Returns the codec of an object, by its name and its first bytes: [`MAGIC_BYTES`] of them, or all if it has fewer.
     ///
     /// # Errors
-    /// Returns [`Error::Input`]: `codec-unknown` when the object is compressed in a way that is not read here, and
-    /// `codec-contradiction` when its name and its bytes do not agree.
+    /// Returns [`Error::Input`]: `codec-unknown` when the object is compressed in a way that is not read here,
+    /// `codec-contradiction` when its name and its bytes do not agree, and `format-contradiction` when it is Parquet.
     pub fn of(shown: &str, first: &[u8]) -> Result<Self> {
         let named = Self::named(shown)?;
         if let Some(refused) = REFUSED.iter().find(|refused| refused.magic.iter().any(|magic| starts(first, magic))) {
             return Err(unknown(shown, refused.name));
+        }
+        if PARQUET.iter().any(|magic| starts(first, magic)) {
+            let message = format!("{shown} begins like Parquet, and is read as something else");
+            return Err(Error::new(Code::FormatContradiction, message).with_hint(
+                "read it with --format parquet (`Parquet`), or leave it out; if it is none, say so with --input-compression none",
+            ));
         }
         let found = Self::begun_by(first);
         match (named, found) {
@@ -248,6 +257,7 @@ mod tests {
                 assert_eq!(of(name, first), Err("codec-unknown".to_owned()), "{name} {first:?}");
             }
         }
+        assert_eq!(of("a.csv", b"PAR1\x15\x04"), Err("format-contradiction".to_owned()));
         // These are words.
         assert_eq!(of("a", b"Rar! LZIP"), Ok(Codec::None));
         assert_eq!(of("a", b"PK and LZIP"), Ok(Codec::None));

@@ -91,6 +91,9 @@ pub const CALLS_AT_ONCE_MAX: usize = 512;
 /// The longest first record of an object that describes the other records, such as by naming columns, in bytes (1 MiB).
 pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 
+/// The most bytes of a Parquet file's footer that are read (64 MiB). What it becomes in memory is a few times as much.
+pub const PARQUET_FOOTER_BYTES_MAX: u64 = 64 << 20;
+
 /// How many times as long as it is a compressed object may become, by default. No gzip becomes more than 1,032 times as long:
 /// <https://www.zlib.net/zlib_tech.html>, 2026-11. A bzip2 or zstd of some kilobytes may become gigabytes.
 pub const EXPANSION_MAX: u32 = 1_100;

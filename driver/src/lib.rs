@@ -107,6 +107,7 @@ pub use kinglet_core::{
     Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, PathCondition, PathPart,
     Result, Sink, UserError, UserResult, Value, Values, Workload, check_format, check_job, check_job_items,
 };
+pub use kinglet_formats::row_groups::{ColumnLook, FooterLook, RowGroupLook};
 pub use kinglet_formats::{PackedObject, Reading, check_packed};
 
 // Names, numbers and plain enums, which the ledger and the wire share with this interface: twins of them would say the same.

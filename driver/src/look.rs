@@ -1,5 +1,5 @@
 //! A look at one file or object: how it is compressed, what format it has, its columns, and its first rows. Of an object of any
-//! size, only its first bytes are read.
+//! size, only its first bytes are read; of Parquet, its footer, and the first of its row groups that have rows to show.
 
 use crate::inputs::s3_uri;
 use crate::{Code, Codec, Driver, Error, Result};
@@ -7,18 +7,26 @@ use bytes::Bytes;
 use kinglet_core::engine::cut::Cuts;
 use kinglet_core::format::{FirstBytes, Framing, Rows, first_rows};
 use kinglet_core::wire::plan::ObjectRange;
-use kinglet_core::{ByteLines, Format, RowFormat, Schema};
+use kinglet_core::{
+    BlockExtent, ByteLines, ByteRange, Fetched, Format, RangedObject, RowFormat, Schema, Selection, UserError,
+};
+use kinglet_formats::row_groups::{File, Footer, FooterLook, Tail, read_footer};
 use kinglet_formats::unpack::{Bounds, Part, Step, Unpacker};
 use kinglet_formats::{Cutting, Source, cutting};
 use serde::Serialize;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How many of an object's first bytes are read (1 MiB).
 const LOOK_BYTES: u64 = 1 << 20;
 
 /// Up to how many bytes what was read is unpacked (8 MiB).
 const UNPACKED_BYTES: usize = 8 << 20;
+
+/// How many of a Parquet file's last bytes are read first (64 KiB).
+const TAIL_BYTES: u64 = 64 << 10;
 
 /// The largest window that unpacking may take (128 MiB).
 const WINDOW_BYTES: u64 = 128 << 20;
@@ -31,9 +39,9 @@ pub struct Look {
     pub object: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// How it is compressed: `none`, `gzip`, ….
-    pub compression: &'static str,
-    /// The format that its rows were read in: `lines`, `json-lines`, `csv`, `tsv`.
+    /// How it is compressed: `none`, `gzip`, …. Of Parquet, how its columns are.
+    pub compression: String,
+    /// The format that its rows were read in: `lines`, `json-lines`, `csv`, `tsv`, `parquet`.
     pub format: &'static str,
     /// How a job would cut it, as a sentence.
     pub splits: String,
@@ -43,6 +51,9 @@ pub struct Look {
     pub rows_read: u64,
     /// The first rows, each as a JSON object.
     pub rows: Vec<serde_json::Value>,
+    /// What its footer says, if it is Parquet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub footer: Option<FooterLook>,
 }
 
 /// The first bytes of an object.
@@ -57,7 +68,7 @@ struct Start<'a> {
 ///
 /// # Errors
 /// `input-missing`, `input-kind` or `input-unreadable`; `codec-unknown` or `codec-contradiction`; `compressed-corrupt`;
-/// `record-invalid` when one of its first rows is none.
+/// `record-invalid` when one of its first rows is none; `columns` and `parquet-…` for Parquet.
 pub fn look_at_file(path: &str, format: Option<RowFormat>, rows: usize) -> Result<Look> {
     let unreadable = |e: std::io::Error| {
         let code = if e.kind() == std::io::ErrorKind::NotFound { Code::InputMissing } else { Code::InputUnreadable };
@@ -68,13 +79,18 @@ pub fn look_at_file(path: &str, format: Option<RowFormat>, rows: usize) -> Resul
     if !about.is_file() {
         return Err(Error::new(Code::InputKind, format!("{path} is no file")).with_hint("name one of the files in it"));
     }
+    let format = format.unwrap_or_else(|| RowFormat::named(path));
+    if let RowFormat::Parquet(selection) = &format {
+        let object = FileObject { path: path.to_owned(), file };
+        return Columns { object: Arc::new(object), size: about.len() }.look(selection, rows);
+    }
     let mut first = Vec::new();
     file.by_ref().take(LOOK_BYTES).read_to_end(&mut first).map_err(unreadable)?;
     Start { shown: path, size: about.len().max(first.len() as u64), first: first.into() }.look(format, rows)
 }
 
 impl Driver {
-    /// Looks at an object of S3, as [`look_at_file`] does at a file. It sends two requests.
+    /// Looks at an object of S3, as [`look_at_file`] does at a file. It sends two requests, and more for Parquet.
     ///
     /// # Errors
     /// `uri` when it is no URI of an object; otherwise as [`look_at_file`], or [a service error](crate#errors).
@@ -88,6 +104,13 @@ impl Driver {
         let Some(found) = objects.head(&bucket, &key).await? else {
             return Err(Error::new(Code::InputMissing, format!("there is no {uri}")).with_hint("check bucket and key"));
         };
+        let format = format.unwrap_or_else(|| RowFormat::named(uri));
+        if let RowFormat::Parquet(selection) = format {
+            let object = Arc::new(objects.ranged(&bucket, &key, &found.etag, uri));
+            let looking = move || Columns { object, size: found.size }.look(&selection, rows);
+            let stopped = |e| Error::new(Code::Threads, format!("looking at an object: {e}"));
+            return tokio::task::spawn_blocking(looking).await.map_err(stopped)?;
+        }
         let mut first = Vec::new();
         let to = LOOK_BYTES.min(found.size);
         if to > 0 {
@@ -117,13 +140,13 @@ struct Unpacked {
 }
 
 impl Start<'_> {
-    fn look(&self, format: Option<RowFormat>, limit: usize) -> Result<Look> {
+    fn look(&self, format: RowFormat, limit: usize) -> Result<Look> {
         let codec = if self.first.is_empty() { Codec::None } else { Codec::of(self.shown, &self.first)? };
-        let format = format.unwrap_or_else(|| RowFormat::named(self.shown));
         let Unpacked { bytes, whole } = match codec {
             Codec::None => Unpacked { bytes: self.first.to_vec(), whole: self.first.len() as u64 == self.size },
             codec => self.unpack(codec)?,
         };
+        let name = format.name();
         let rows = Rows(format);
         let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, limit)?;
         let mut schema = Schema::default();
@@ -135,12 +158,13 @@ impl Start<'_> {
         Ok(Look {
             object: self.shown.to_owned(),
             bytes: self.size,
-            compression: codec.name(),
-            format: format.name(),
+            compression: codec.name().to_owned(),
+            format: name,
             splits: splits(codec, &self.first, &rows),
             schema,
             rows_read: read.len() as u64,
             rows: read.iter().map(as_json).collect::<Result<_>>()?,
+            footer: None,
         })
     }
 
@@ -171,6 +195,105 @@ impl Start<'_> {
             }
         }
         Ok(Unpacked { bytes, whole: false })
+    }
+}
+
+/// A file of this machine, whose ranges are read at once.
+struct FileObject {
+    path: String,
+    file: std::fs::File,
+}
+
+impl RangedObject for FileObject {
+    fn name(&self) -> &str {
+        &self.path
+    }
+
+    fn fetch(&self, range: ByteRange) -> Box<dyn Fetched> {
+        let mut bytes = vec![0; range.bytes() as usize];
+        let read = self.file.read_exact_at(&mut bytes, range.from);
+        let read = read.map(|()| bytes.into());
+        let unreadable = |e| Error::new(Code::InputUnreadable, format!("reading {}: {e}", self.path));
+        Box::new(AlreadyRead(read.map_err(unreadable)))
+    }
+}
+
+/// A range that was read.
+struct AlreadyRead(Result<Bytes>);
+
+impl Fetched for AlreadyRead {
+    fn wait(self: Box<Self>) -> Result<Bytes> {
+        self.0
+    }
+}
+
+/// An object whose rows lie in columns.
+struct Columns {
+    object: Arc<dyn RangedObject>,
+    size: u64,
+}
+
+impl Columns {
+    fn look(&self, selection: &Selection, limit: usize) -> Result<Look> {
+        let file = self.file()?;
+        let footer = file.about();
+        let rows = self.first_rows(&file, selection, limit)?;
+        let mut packed: Vec<_> = footer.columns.iter().map(|column| column.compression.clone()).collect();
+        packed.sort_unstable();
+        packed.dedup();
+        Ok(Look {
+            object: self.object.name().to_owned(),
+            bytes: self.size,
+            compression: packed.join(", "),
+            format: "parquet",
+            splits: match footer.row_groups.len() {
+                0 => "nowhere: it has no row groups".to_owned(),
+                1 => "nowhere: it has one row group".to_owned(),
+                groups => format!("between its {groups} row groups"),
+            },
+            schema: file.schema(),
+            rows_read: rows.len() as u64,
+            rows,
+            footer: Some(footer),
+        })
+    }
+
+    fn file(&self) -> Result<File> {
+        let mut tail = Bytes::new();
+        let mut from = self.size.saturating_sub(TAIL_BYTES);
+        loop {
+            let more = self.object.fetch(ByteRange { from, to: self.size - tail.len() as u64 }).wait()?;
+            tail = [more, tail].concat().into();
+            match read_footer(Tail { shown: self.object.name(), size: self.size, bytes: &tail })? {
+                Footer::Whole(file) => return Ok(file),
+                Footer::From(needed) => from = needed,
+            }
+        }
+    }
+
+    fn first_rows(&self, file: &File, selection: &Selection, limit: usize) -> Result<Vec<serde_json::Value>> {
+        let plan = file.plan(selection)?;
+        let rows = Rows(RowFormat::Parquet(selection.clone()));
+        let mut first = Vec::new();
+        for group in file.row_groups(ByteRange { from: 0, to: self.size }) {
+            if first.len() >= limit || !plan.may_have_rows(group.number) {
+                continue;
+            }
+            let mut blocks = plan.row_group(group.number, self.object.clone(), WINDOW_BYTES).open()?;
+            while first.len() < limit
+                && let Some(block) = blocks.next_block()?
+            {
+                let extent = BlockExtent { block: &block, first_row: group.first_row, object: self.object.name() };
+                let read = rows.for_each_row(extent, |_, row| {
+                    if first.len() < limit {
+                        first.push(serde_json::to_value(row).map_err(UserError::from)?);
+                    }
+                    Ok(())
+                });
+                read.map_err(|e| e.into_error(Code::Report))?;
+            }
+        }
+        Ok(first)
     }
 }
 
@@ -219,7 +342,7 @@ mod tests {
         // What is wrong behind them is not seen.
         csv.extend_from_slice(b"wrong");
         let seen = look("a.csv", &csv, 3).unwrap();
-        assert_eq!((seen.bytes, seen.compression, seen.format), (csv.len() as u64, "none", "csv"));
+        assert_eq!((seen.bytes, &seen.compression[..], seen.format), (csv.len() as u64, "none", "csv"));
         assert_eq!(seen.schema.columns.iter().map(ToString::to_string).collect::<Vec<_>>(), ["id: int", "text: text"]);
         assert_eq!((seen.rows_read, &seen.rows[2]["text"]), (3, &"a line\nand another".into()));
         assert!(seen.splits.contains("guessed"));

@@ -12,7 +12,9 @@ use crate::plan::{Listing, plan_items};
 use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
-use crate::{Code, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, input_list, inputs, output};
+use crate::{
+    Code, Codec, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, input_list, inputs, output,
+};
 use futures_util::future::BoxFuture;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Conductor, on_heap};
@@ -322,6 +324,15 @@ fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
         Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
         _ => submit.splitting,
     };
+    if input.framing() == Framing::RowGroups {
+        if let Some(codec) = submit.unpack.codec.filter(|codec| *codec != Codec::None) {
+            let message =
+                format!("the input of job {} is Parquet, which is not compressed by {codec} as a whole", J::NAME);
+            return Err(Error::new(Code::InputKind, message).with_hint("leave --input-compression out"));
+        }
+        // So nobody looks for a codec: columns are compressed within the file.
+        submit.unpack.codec = Some(Codec::None);
+    }
     if input.framing() == Framing::Prefixed {
         let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
         return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));

@@ -9,14 +9,22 @@
 //! know of records. [`unpack`] joins the two, and says which split has which record. Nothing here does any I/O: the bytes come
 //! from a [`Source`].
 //!
+//! Where rows lie in columns there is no such stream: `row_groups.rs` says what there is to know of these files, and `parquet/`,
+//! a feature as well, decodes them.
+//!
 //! The other way, [`Packer`] compresses the parts of an output.
 //!
 //! Each codec is a file in `codecs/` and a feature of this crate, so that a program compiles those alone that it reads. Which
 //! codec an object has is said in `kinglet_core::Codec`, as the splitter and the plan know it too.
 
+#[cfg(not(feature = "parquet"))]
+mod absent;
 mod codecs;
 mod conformance;
 mod pack;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub mod row_groups;
 #[cfg(test)]
 #[cfg(feature = "all-codecs")]
 mod tests;

@@ -6,7 +6,7 @@
 //! piece, when it has made as many calls as it was allowed, when its results fill their share of the memory, or when its time
 //! is nearly up: no call begins that would end too late if it took as long as the longest so far.
 
-use crate::read::{Read, Stop, both};
+use crate::read::{Decoders, Read, Stop, both};
 use crate::{Mapping, record};
 use kinglet_calls::{CallPlace, Context, Opened};
 use kinglet_core::budget::{RESULTS_PERCENT, memory_bytes};
@@ -87,7 +87,16 @@ impl Mapping {
             told: results.enough.clone(),
         };
         let (objects, memory_mb, beside) = (&worker.conductor.objects, worker.memory_mb, worker.conductor.beside);
-        let read = Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside };
+        let read = Read {
+            objects,
+            spec,
+            split,
+            start: self.event.start,
+            stop,
+            memory_mb,
+            beside,
+            decoders: Decoders::default(),
+        };
         let (feed, reading) = read.start(Cuts::of(Items::<()>::default()));
         let engine = {
             let (worker, place, results) = ((*worker).clone(), place.clone(), results.clone());

@@ -12,6 +12,8 @@ use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result, budget, env, limits};
 use rayon::ThreadPool;
 use serde::Deserialize;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +57,8 @@ pub struct Worker {
     pub(crate) abandon: Abandon,
     /// The spec of the last map of calls, for its next batches.
     kept_spec: Mutex<Option<(JobId, Arc<JobSpec>)>>,
+    /// What else its handler keeps, by type.
+    kept: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 /// What a worker is made of: by its environment, or by a simulation.
@@ -159,6 +163,7 @@ impl Worker {
             warm: AtomicBool::new(false),
             abandon,
             kept_spec: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -171,6 +176,13 @@ impl Worker {
     /// Keeps a job's spec for later invocations of this process.
     pub fn keep_spec(&self, job: &JobId, spec: &Arc<JobSpec>) {
         *self.kept_spec.lock().unwrap_or_else(PoisonError::into_inner) = Some((job.clone(), spec.clone()));
+    }
+
+    /// Returns what the handler keeps of a type for all invocations of this process; at first, its default.
+    pub fn kept<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default())).clone();
+        kept.downcast().unwrap_or_default()
     }
 
     /// Returns how long the process had run when this invocation came, in milliseconds, if it is the first; else 0.

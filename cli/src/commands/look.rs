@@ -11,7 +11,8 @@ use kinglet::{Code, Error, Result};
 #[command(
     after_help = "Examples:\n  kinglet look sales.csv.gz\n  kinglet look data.txt --format csv --delimiter ';' --rows 3\n  \
     kinglet --stack kinglet look s3://BUCKET/events.jsonl --json\n\n\
-    Only the first megabyte is read, whatever the size. Types are those of the rows that are shown."
+    Only the first megabyte is read, whatever the size. Types are those of the rows that are shown.\n\
+    Of Parquet, the footer says them, and the statistics of all row groups; then the first rows are read."
 )]
 pub(crate) struct Look {
     /// A file, or with --stack an object s3://BUCKET/KEY
@@ -55,6 +56,12 @@ impl Command for Look {
     }
 }
 
+/// Returns the names of the columns that the rows have. Of Parquet, some may have been chosen.
+fn names(seen: &kinglet::Look) -> Vec<&str> {
+    let is_shown = |name: &str| seen.footer.is_none() || seen.rows.first().is_none_or(|row| row.get(name).is_some());
+    seen.schema.columns.iter().map(|column| &column.name[..]).filter(|name| is_shown(name)).collect()
+}
+
 /// The most characters of a value that are shown.
 const VALUE_CHARS: usize = 40;
 
@@ -65,11 +72,27 @@ fn text(seen: &kinglet::Look) -> String {
         format!("{:<11}{}", "format", seen.format),
         format!("{:<11}{}", "split", seen.splits),
     ];
+    if let Some(footer) = &seen.footer {
+        lines.push(format!("{:<11}{} in {} row groups", "rows", footer.rows, footer.row_groups.len()));
+    }
     for (n, column) in seen.schema.columns.iter().enumerate() {
         let column = column.to_string().escape_debug().to_string();
         lines.push(format!("{:<11}{column}", if n == 0 { "columns" } else { "" }));
     }
-    let names: Vec<&str> = seen.schema.columns.iter().map(|column| &column.name[..]).collect();
+    for (n, column) in seen.footer.iter().flat_map(|footer| &footer.columns).enumerate() {
+        let bound = |bound: &Option<serde_json::Value>| bound.as_ref().map_or("?".to_owned(), shown);
+        let nulls = column.nulls.map_or(String::new(), |nulls| format!(", {nulls} nulls"));
+        lines.push(format!(
+            "{:<11}{}: {} to {}{nulls}, {} bytes by {}",
+            if n == 0 { "statistics" } else { "" },
+            column.name.escape_debug(),
+            bound(&column.least),
+            bound(&column.most),
+            column.bytes,
+            column.compression
+        ));
+    }
+    let names = names(seen);
     if !seen.rows.is_empty() {
         lines.push(String::new());
         lines.push(names.iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join("\t"));

@@ -1,5 +1,5 @@
 use clap::{Args, ValueEnum};
-use kinglet::{Code, CsvDialect, Error, Result, RowFormat};
+use kinglet::{Code, CsvDialect, Error, Only, Result, RowFormat, Selection};
 
 /// The format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -12,12 +12,14 @@ enum RowsArg {
     Csv,
     /// Tab-separated values
     Tsv,
+    /// Parquet
+    Parquet,
 }
 
 /// How the rows of a file are written.
 #[derive(Debug, Args)]
 pub(crate) struct RowsArgs {
-    /// The format [default: csv, tsv or json-lines as names end, and otherwise lines]
+    /// The format [default: csv, tsv, json-lines or parquet as names end, and otherwise lines]
     #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
     format: Option<RowsArg>,
 
@@ -44,6 +46,14 @@ pub(crate) struct RowsArgs {
     /// CSV: fields that are missing at a row's end are empty
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
+
+    /// Parquet: read these columns alone, in this order
+    #[arg(long, help_heading = "Rows", value_name = "NAMES", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+
+    /// Parquet: only rows of which this holds, as 'price >= 10'; may be repeated, and all must hold
+    #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
+    only: Vec<Only>,
 }
 
 fn byte(text: &str) -> Result<u8, String> {
@@ -58,30 +68,45 @@ impl RowsArgs {
     /// Returns the format of these files, as the options or their names say.
     ///
     /// # Errors
-    /// Returns `input-kind` when the names say several, or when an option of CSV is given for what is none.
+    /// Returns `input-kind` when the names say several, or when an option of CSV or Parquet is given for what is none.
     pub(crate) fn format(&self, names: &[String]) -> Result<RowFormat> {
         let format = match self.format {
             Some(RowsArg::Lines) => RowFormat::Lines,
             Some(RowsArg::JsonLines) => RowFormat::JsonLines,
             Some(RowsArg::Csv) => RowFormat::Csv(CsvDialect::new()),
             Some(RowsArg::Tsv) => RowFormat::Csv(CsvDialect::tsv()),
+            Some(RowsArg::Parquet) => RowFormat::Parquet(Selection::default()),
             None => {
                 let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
                 if let Some(other) = named.iter().find(|format| **format != named[0]) {
                     let message = format!("the names of the inputs say {} and {}", named[0].name(), other.name());
                     return Err(Error::new(Code::InputKind, message).with_hint("say which it is with --format"));
                 }
-                named.first().copied().unwrap_or_default()
+                named.into_iter().next().unwrap_or_default()
             }
         };
+        if self.is_of_parquet() && !matches!(format, RowFormat::Parquet(_)) {
+            let message = format!("the input is {}, and --columns and --where are for Parquet", format.name());
+            return Err(Error::new(Code::InputKind, message).with_hint("add --format parquet if it is"));
+        }
         match format {
             RowFormat::Csv(dialect) => self.dialect(dialect).map(RowFormat::Csv),
             other if self.is_of_csv() => {
                 let message = format!("the input is {}, of which an option for CSV says nothing", other.name());
                 Err(Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv"))
             }
+            RowFormat::Parquet(mut selection) => {
+                if let Some(columns) = &self.columns {
+                    selection = selection.with_columns(columns);
+                }
+                Ok(RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only)))
+            }
             other => Ok(other),
         }
+    }
+
+    fn is_of_parquet(&self) -> bool {
+        self.columns.is_some() || !self.only.is_empty()
     }
 
     fn is_of_csv(&self) -> bool {

@@ -20,13 +20,13 @@
 //! Most chunks are slices of a block and cost no copy; only a record that crosses blocks is copied together.
 
 use crate::format::quotes::{LastEnd, Within};
-use crate::format::{Format, Framing, GUESS_BYTES, Quotes};
+use crate::format::{Format, Framing, GUESS_BYTES, Quotes, RowGroup, Selection};
 use crate::range::ByteRange;
 use bytes::Bytes;
 use std::sync::Arc;
 
 /// Some whole records, as one thread is given them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Chunk {
     /// The records.
     pub bytes: Bytes,
@@ -36,6 +36,8 @@ pub struct Chunk {
     pub offset: u64,
     /// The object's first record, if the format wants it with every chunk; the cutter leaves it empty.
     pub head: Bytes,
+    /// The records, where they lie in columns. There are no bytes then, and the offset is the number of the first row.
+    pub rows: Option<Arc<dyn RowGroup>>,
 }
 
 /// Finds the cuts of a [`Format`] whose type is hidden. It is called once for each block.
@@ -46,6 +48,7 @@ pub struct Cuts {
     record_bytes: Option<u64>,
     quotes: Option<Quotes>,
     head: bool,
+    columns: Option<Arc<Selection>>,
 }
 
 /// Finds a format's separators.
@@ -75,18 +78,24 @@ impl Cuts {
         let (framing, head) = (format.framing(), format.has_head());
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
-            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) => None,
+            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) | Framing::RowGroups => None,
         };
         let quotes = match framing {
             Framing::Quoted(quotes) => Some(quotes),
             _ => None,
         };
-        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, quotes, head }
+        let columns = (framing == Framing::RowGroups).then(|| Arc::new(format.selection()));
+        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, quotes, head, columns }
     }
 
     /// Returns whether records carry their length; see [`Framing::Prefixed`].
     pub fn framed(&self) -> bool {
         self.framed
+    }
+
+    /// Returns what is read of objects whose rows lie in columns; `None` of all others. See [`Framing::RowGroups`].
+    pub fn columns(&self) -> Option<&Selection> {
+        self.columns.as_deref()
     }
 
     /// Returns whether every chunk needs its object's first record.
@@ -401,7 +410,7 @@ impl Cutter {
     fn send(&mut self, bytes: Bytes, offset: u64, out: &mut impl FnMut(Chunk)) {
         let end = offset + bytes.len() as u64;
         self.taken = Some(ByteRange { from: self.taken.map_or(offset, |taken| taken.from), to: end });
-        out(Chunk { bytes, range_idx: self.range_idx, offset, head: Bytes::new() });
+        out(Chunk { bytes, range_idx: self.range_idx, offset, head: Bytes::new(), rows: None });
     }
 
     fn end_of_object(&mut self, out: &mut impl FnMut(Chunk)) {

@@ -3,7 +3,7 @@
 use super::cut::Chunk;
 use super::run::{Room, Run, RunFile};
 use crate::error::{Code, Error, Result};
-use crate::format::{Extent, Format};
+use crate::format::{BlockExtent, Extent, Format, RowGroup};
 use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
@@ -91,6 +91,15 @@ pub(super) fn run<J: Job>(
     let input = input(job)?;
     run_with(job, pool, options, chunks, &|chunk, emitter| {
         let object = chunks.name(chunk.range_idx);
+        if let Some(rows) = &chunk.rows {
+            return map_rows(
+                job,
+                &input,
+                RowsOf { group: &**rows, first_row: chunk.offset, object },
+                emitter,
+                &options.stop,
+            );
+        }
         let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object };
         let counted_in = chunks.counted_in(chunk.range_idx);
         map_extent(job, &input, extent, emitter, &options.stop, counted_in)
@@ -270,4 +279,44 @@ fn map_extent<J: Job>(
         }
         Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
     }
+}
+
+/// A row group, and where its rows lie.
+struct RowsOf<'a> {
+    group: &'a dyn RowGroup,
+    first_row: u64,
+    object: &'a str,
+}
+
+/// Maps the rows of a row group, which is decoded on this thread.
+fn map_rows<J: Job>(
+    job: &J,
+    input: &J::Input,
+    RowsOf { group, mut first_row, object }: RowsOf<'_>,
+    emitter: &mut Emitter<'_, J::Key, J::Value>,
+    stop: &AtomicBool,
+) -> Result<u64> {
+    let mut count = 0;
+    let mut blocks = group.open()?;
+    while let Some(block) = blocks.next_block()? {
+        let rows = BlockExtent { block: &block, first_row, object };
+        let mapped = catch_as("the job's code", || {
+            input.for_each_row(rows, |at, record| {
+                let mapped =
+                    if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
+                mapped.map_err(|error| error.at(at))
+            })
+        });
+        let place = |at: usize| format!("mapping {object} at row {} (job {})", first_row + at as u64, J::NAME);
+        match mapped {
+            Ok(Ok(rows)) => count += rows,
+            Ok(Err(error)) => {
+                let (at, error) = error.take_place();
+                return Err(error.into_error(Code::MapFailed).context(place(at)));
+            }
+            Err(panic) => return Err(panic.context(format!("{} or after", place(0)))),
+        }
+        first_row += block.rows() as u64;
+    }
+    Ok(count)
 }

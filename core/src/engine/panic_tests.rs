@@ -190,7 +190,8 @@ fn options(memory_bytes: usize) -> Arc<MapOptions> {
 /// Runs a map task of three records, of which each is a chunk.
 fn map(at: At, combine: bool, memory_bytes: usize) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    let chunk = |_| Chunk { bytes: Bytes::from_static(b"x\n"), range_idx: 0, offset: 0, head: Bytes::new() };
+    let chunk =
+        |_| Chunk { bytes: Bytes::from_static(b"x\n"), range_idx: 0, offset: 0, head: Bytes::new(), rows: None };
     let text = Text(Mutex::new((0..3).map(chunk).collect()));
     open(at, combine)?.map(&pool, &options(memory_bytes), &text).map(drop)
 }
@@ -283,7 +284,13 @@ fn a_format_that_cannot_say_where_a_record_is_does_not_hide_what_failed_there() 
 fn pairs_that_a_call_made_are_taken_under_the_guard() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let by = |at: At, key: At| {
-        let text = Text(Mutex::new(vec![Chunk { bytes: Bytes::new(), range_idx: 0, offset: 0, head: Bytes::new() }]));
+        let text = Text(Mutex::new(vec![Chunk {
+            bytes: Bytes::new(),
+            range_idx: 0,
+            offset: 0,
+            head: Bytes::new(),
+            rows: None,
+        }]));
         let pairs = move |_: &[u8]| crate::codec::encode(&vec![(key, at), (Nowhere, at)]);
         open(at, true).unwrap().map_by(&pool, &options(MANY), &text, &pairs).map(drop)
     };

@@ -74,7 +74,7 @@ impl Given {
     /// One chunk, or none when there is no text.
     fn text(text: &str) -> Self {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        let chunk = Chunk { bytes, range_idx: 0, offset: 100, head: Bytes::new() };
+        let chunk = Chunk { bytes, range_idx: 0, offset: 100, head: Bytes::new(), rows: None };
         Given(Mutex::new((!text.is_empty()).then_some(chunk).into_iter().collect()))
     }
 }

@@ -100,6 +100,7 @@ fn map(job: &dyn ErasedJob, shape: &Shape, text: &str) -> Result<Mapped> {
         range_idx: 0,
         offset: (line.as_ptr() as usize - text.as_ptr() as usize) as u64,
         head: bytes::Bytes::new(),
+        rows: None,
     });
     map_chunks(job, shape, &Given(Mutex::new(chunks.collect())))
 }
@@ -260,7 +261,7 @@ impl Chunks for LongWords {
             return Ok(None);
         }
         let text: String = (first..first + 100).map(|number| Self::word(number) + "\n").collect();
-        Ok(Some(Chunk { bytes: text.into(), range_idx: 0, offset: 0, head: bytes::Bytes::new() }))
+        Ok(Some(Chunk { bytes: text.into(), range_idx: 0, offset: 0, head: bytes::Bytes::new(), rows: None }))
     }
     fn name(&self, _: u32) -> &str {
         "the input"

@@ -162,6 +162,21 @@ codes! {
         RecordInvalid = "record-invalid",
             "A record of the input is not what its format says, or not of the type that the job reads; the message names its object and offset.",
             "Mend or remove the record, or let the job's type take it.";
+        Columns = "columns",
+            "A column that is named is not in an object of the input, or its type is not one that is read or compared so; the message names both.",
+            "See with `kinglet look` which columns the object has, and name those, or read objects of one kind.";
+        ParquetCorrupt = "parquet-corrupt",
+            "An object that is read as Parquet is none, is cut short, or is damaged.",
+            "Write or copy the object again, or leave it out of the input.";
+        ParquetEncrypted = "parquet-encrypted",
+            "A Parquet file is encrypted, in whole or in columns that are read.",
+            "Write it without encryption; S3 encrypts objects by itself.";
+        FormatContradiction = "format-contradiction",
+            "An object's first bytes say that it is in another format than it is read in.",
+            "Say the format of the input with `--format`, or leave the object out.";
+        FormatMissing = "format-missing",
+            "The input is in a format that the functions are built without.",
+            "Build the program with the feature of `kinglet` that the message names.";
         Regex = "regex",
             "What rows are to be searched for is no regular expression.",
             "Mend the pattern; the message says where it goes wrong.";

@@ -1,7 +1,7 @@
 //! Many records at once, for jobs that compute on slices: a kernel is called once for some hundred kilobytes of input
 //! instead of once for each record.
 
-use super::{Extent, Format, Framing};
+use super::{BlockExtent, Extent, Format, Framing, Selection};
 use crate::error::UserResult;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -51,12 +51,15 @@ pub struct Batches<F>(
 /// Many whole records of the format `F`.
 pub struct Batch<'a, F> {
     extent: Extent<'a>,
+    /// The records, where they lie in columns.
+    rows: Option<BlockExtent<'a>>,
     read: Rc<Cell<u64>>,
     format: &'a F,
 }
 
 impl<'a, F: Format> Batch<'a, F> {
-    /// Returns the batch's bytes, where they lie in the object, and the object's head if the format has one.
+    /// Returns the batch's bytes, where they lie in the object, and the object's head if the format has one. Where rows lie in
+    /// columns there are no bytes, and the offset is the number of the first row.
     pub fn extent(&self) -> Extent<'a> {
         self.extent
     }
@@ -66,7 +69,11 @@ impl<'a, F: Format> Batch<'a, F> {
     /// # Errors
     /// Returns the error of `each`, or one for a record that is not valid. Passed on with `?`, it names the record's place.
     pub fn for_each(&self, mut each: impl FnMut(F::Record<'a>) -> UserResult) -> UserResult {
-        let count = self.format.for_each(self.extent, |at, record| each(record).map_err(|error| error.at(at)))?;
+        let each = |at: usize, record: F::Record<'a>| each(record).map_err(|error| error.at(at));
+        let count = match self.rows {
+            Some(rows) => self.format.for_each_row(rows, each)?,
+            None => self.format.for_each(self.extent, each)?,
+        };
         self.read.set(self.read.get() + count);
         Ok(())
     }
@@ -106,7 +113,22 @@ impl<F: Format> Format for Batches<F> {
         mut each: impl FnMut(usize, Batch<'a, F>) -> UserResult,
     ) -> UserResult<u64> {
         let read = Rc::new(Cell::new(0));
-        each(0, Batch { extent, read: read.clone(), format: &self.0 })?;
+        each(0, Batch { extent, rows: None, read: read.clone(), format: &self.0 })?;
+        Ok(read.get())
+    }
+
+    fn selection(&self) -> Selection {
+        self.0.selection()
+    }
+
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        mut each: impl FnMut(usize, Batch<'a, F>) -> UserResult,
+    ) -> UserResult<u64> {
+        let read = Rc::new(Cell::new(0));
+        let extent = Extent { bytes: &[], offset: rows.first_row, head: &[], object: rows.object };
+        each(0, Batch { extent, rows: Some(rows), read: read.clone(), format: &self.0 })?;
         Ok(read.get())
     }
 

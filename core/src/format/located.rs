@@ -1,6 +1,6 @@
 //! Records with the place where they lie, for jobs that index or report places.
 
-use super::{Extent, Format, Framing};
+use super::{BlockExtent, Extent, Format, Framing, Selection};
 use crate::error::UserResult;
 
 /// A format that gives `map` each record of `F` with the object it comes from and its offset there.
@@ -48,7 +48,8 @@ pub struct LocatedRecord<'a, R> {
     pub record: R,
     /// The name of the object that it comes from: `s3://bucket/key`.
     pub object: &'a str,
-    /// The offset in the object at which it starts, in bytes. If the object is compressed, in what it unpacks to.
+    /// The offset in the object at which it starts, in bytes. If the object is compressed, in what it unpacks to. Where rows lie
+    /// in columns, the number of the row, from 0.
     pub offset: u64,
 }
 
@@ -88,6 +89,20 @@ impl<F: Format> Format for Located<F> {
     ) -> UserResult<u64> {
         let Extent { object, offset, .. } = extent;
         self.0.for_each(extent, |at, record| each(at, LocatedRecord { record, object, offset: offset + at as u64 }))
+    }
+
+    fn selection(&self) -> Selection {
+        self.0.selection()
+    }
+
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        mut each: impl FnMut(usize, Self::Record<'a>) -> UserResult,
+    ) -> UserResult<u64> {
+        let BlockExtent { object, first_row, .. } = rows;
+        self.0
+            .for_each_row(rows, |at, record| each(at, LocatedRecord { record, object, offset: first_row + at as u64 }))
     }
 
     fn place(&self, extent: Extent<'_>, at: usize) -> String {

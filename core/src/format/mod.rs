@@ -4,6 +4,9 @@
 //! two cuts are. A record belongs to the split in which its first byte lies. A format is a value: what it must know, such as
 //! a delimiter, stands in its fields, which a job fills from its parameters.
 //!
+//! Where rows lie in columns, as in Parquet, there are no such slices: the object is read by ranges, and a format is given rows that
+//! were decoded (`core/src/format/rows/columns/`).
+//!
 //! To add a format, add a file here and its two lines below, `mod` and `pub use`, which hand it on to users; [`crate::check_format`] tests the laws that it must keep.
 
 mod batches;
@@ -14,6 +17,7 @@ mod json;
 mod lines;
 mod located;
 mod output;
+mod parquet;
 pub(crate) mod quotes;
 mod row;
 mod rows;
@@ -29,13 +33,18 @@ pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
 pub use output::OutputFormat;
 pub(crate) use output::RowWriter;
+pub use parquet::Parquet;
 pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
-pub use rows::{Column, ColumnType, DataRow, Datum, FirstBytes, Named, RawRows, RowFormat, Rows, Schema, first_rows};
+pub use rows::{
+    Block, BlockColumn, BlockExtent, Blocks, Cells, Column, ColumnType, Columns, DataRow, Datum, Fetched, FirstBytes,
+    Is, Named, Only, RangedObject, RawRows, RowFormat, RowGroup, Rows, Schema, Selection, Temporal, TimeUnit, Wanted,
+    first_rows,
+};
 pub use shape::Shape;
 pub use words::Words;
 
-use crate::error::UserResult;
+use crate::error::{Code, Error, UserError, UserResult};
 
 /// The bytes of some whole records, and where they lie.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +77,10 @@ pub enum Framing {
     /// Each record carries its length, so the next record can only be found from the start of one. Every split therefore
     /// starts and ends at a record, and a chunk is one record. `first_cut` says where the first record ends.
     Prefixed,
+    /// Records lie in columns, in the row groups of a Parquet file. A row group is the split's in which its first byte lies, and
+    /// is a chunk. What is wanted of the object is [`Format::selection`]; [`Format::for_each_row`] is called in place of
+    /// [`Format::for_each`], and neither `first_cut` nor `last_cut` is.
+    RowGroups,
 }
 
 /// An input format: records that end at a separator, have a fixed length, or carry their length.
@@ -167,10 +180,34 @@ pub trait Format: Default + Send + Sync + 'static {
         each: impl FnMut(usize, Self::Record<'a>) -> UserResult,
     ) -> UserResult<u64>;
 
+    /// Returns which columns and rows are read, where rows lie in columns ([`Framing::RowGroups`]).
+    fn selection(&self) -> Selection {
+        Selection::default()
+    }
+
+    /// Calls `each` for every row of a block, with its number there, where rows lie in columns ([`Framing::RowGroups`]). Returns
+    /// how many rows there were.
+    ///
+    /// # Errors
+    /// As [`Format::for_each`], with the row's number for its offset.
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        each: impl FnMut(usize, Self::Record<'a>) -> UserResult,
+    ) -> UserResult<u64> {
+        let _ = (rows, each);
+        Err(Error::new(Code::Engine, format!("the format {} reads bytes, and was given rows", Self::NAME)).into())
+    }
+
     /// Returns what errors call the record that starts at the offset `at` of an extent.
     fn place(&self, extent: Extent<'_>, at: usize) -> String {
         format!("{} at byte {}", extent.object, extent.offset + at as u64)
     }
+}
+
+/// Makes the error of a format that was given bytes and reads row groups.
+pub(crate) fn by_rows_only(name: &str) -> UserError {
+    Error::new(Code::Engine, format!("the format {name} reads row groups, and was given bytes")).into()
 }
 
 /// Returns an extent that is the whole of a test's object.

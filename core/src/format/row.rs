@@ -132,6 +132,7 @@ fn write_plain(value: &Datum<'_>, out: &mut Vec<u8>) {
         Datum::Int(value) => value.write_fields(out),
         Datum::Float(value) => value.write_fields(out),
         Datum::Text(text) | Datum::Decimal(text) => out.extend_from_slice(text.as_bytes()),
+        Datum::Temporal(time) => out.extend_from_slice(time.to_string().as_bytes()),
         Datum::Bytes(bytes) => out.extend_from_slice(bytes),
         // Writing to a Vec cannot fail.
         Datum::List(_) | Datum::Struct(_) => drop(serde_json::to_writer(out, value)),

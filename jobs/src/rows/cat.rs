@@ -1,11 +1,12 @@
 //! Writes rows as they are, unpacked and checked: in the order of objects and offsets within a part, so that one part has them in
-//! the order of the input's names. Heads of CSV are left out.
+//! the order of the input's names. Heads of CSV are left out; rows of Parquet
+//! are written as JSON lines.
 
 use kinglet_core::{Emitter, Job, Located, LocatedRecord, RawRows, RowFormat, Sink, UserResult, Values};
 use serde::{Deserialize, Serialize};
 
 /// The job; see the module.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cat {
     /// The format of the rows.
     pub format: RowFormat,
@@ -19,7 +20,7 @@ impl Job for Cat {
     type Output = Vec<u8>;
 
     fn input(&self) -> Located<RawRows> {
-        Located(RawRows(self.format))
+        Located(RawRows(self.format.clone()))
     }
 
     #[inline]

@@ -3,8 +3,8 @@
 
 use super::Pattern;
 use kinglet_core::{
-    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, Row, RowFormat, RowValues, Sink, UserResult, Values,
-    Workload,
+    Batch, Batches, Combiner, Emitter, Growth, Job, RawRows, Row, RowFormat, RowValues, Selection, Sink, UserResult,
+    Values, Workload,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,13 @@ impl Job for CountRows {
     type Output = Counted;
 
     fn input(&self) -> Batches<RawRows> {
-        Batches(RawRows(self.format))
+        Batches(RawRows(match (&self.format, &self.pattern) {
+            // Rows are counted by the footer, and columns read only to compare them.
+            (RowFormat::Parquet(selection), None) => {
+                RowFormat::Parquet(Selection { only: selection.only.clone(), ..Selection::no_columns() })
+            }
+            (format, _) => format.clone(),
+        }))
     }
 
     fn map(&self, batch: Batch<'_, RawRows>, out: &mut Emitter<'_, String, u64>) -> UserResult {

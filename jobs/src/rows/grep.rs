@@ -1,4 +1,5 @@
-//! Finds the rows in which a pattern is: `object<TAB>offset<TAB>row`, in the order of objects and offsets within a part.
+//! Finds the rows in which a pattern is: `object<TAB>offset<TAB>row`, in the order of objects and offsets within a part. Of Parquet, rows are
+//! searched and written as JSON, and an offset is the number of a row.
 
 use super::Pattern;
 use kinglet_core::{Emitter, Job, Located, LocatedRecord, RawRows, RowFormat, Sink, UserResult, Values};
@@ -23,7 +24,7 @@ impl Job for Grep {
     type Output = (String, u64, Vec<u8>);
 
     fn input(&self) -> Located<RawRows> {
-        Located(RawRows(self.format))
+        Located(RawRows(self.format.clone()))
     }
 
     #[inline]

@@ -31,6 +31,7 @@ mod proxy;
 
 use plan::Plan;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -67,6 +68,8 @@ pub enum Strike {
     HoldBefore,
     /// The reply waits for the test's decision: the server has done the work.
     HoldAfter,
+    /// The reply is passed on, and its bytes are added up ([`Gates::measured_bytes`]).
+    Measure,
 }
 
 /// Which requests are struck, how often, and how.
@@ -192,6 +195,8 @@ struct Rules {
     plan: Mutex<Arc<Plan>>,
     /// Bounded by the connections, each of which holds one request at most.
     held: mpsc::UnboundedSender<Held>,
+    /// The bytes of the replies that were measured.
+    measured: AtomicU64,
 }
 
 impl Rules {
@@ -207,7 +212,7 @@ impl Gates {
         stop: impl Fn() -> F,
     ) -> std::io::Result<(Self, [String; N])> {
         let (sender, held) = mpsc::unbounded_channel();
-        let rules = Arc::new(Rules { plan: Mutex::default(), held: sender });
+        let rules = Arc::new(Rules { plan: Mutex::default(), held: sender, measured: AtomicU64::new(0) });
         let mut urls = [const { String::new() }; N];
         for ((service, url), gate_url) in servers.into_iter().zip(&mut urls) {
             *gate_url = proxy::open(service, url, rules.clone(), stop()).await?;
@@ -224,6 +229,12 @@ impl Gates {
     #[must_use]
     pub fn counts(&self) -> Vec<(u64, u64)> {
         self.rules.plan().counts()
+    }
+
+    /// Returns how many bytes the bodies had of all replies that [`Strike::Measure`] has measured.
+    #[must_use]
+    pub fn measured_bytes(&self) -> u64 {
+        self.rules.measured.load(Ordering::Relaxed)
     }
 
     /// Waits for the next held request, for ever if none comes.

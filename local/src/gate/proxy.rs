@@ -15,6 +15,7 @@ use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, oneshot};
@@ -151,6 +152,11 @@ impl Gate {
                 Err(io::Error::other("the reply was lost on purpose"))
             }
             Some(Strike::HalfBody) => half(reply).await,
+            Some(Strike::Measure) => {
+                let bytes = reply.body().size_hint().lower();
+                self.rules.measured.fetch_add(bytes, Ordering::Relaxed);
+                Ok(reply)
+            }
             Some(Strike::HoldAfter) => {
                 self.hold(seen).await?;
                 Ok(reply)

@@ -1,6 +1,7 @@
 //! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries. Reading stops early, at a record
 //! boundary, when time or memory demands it.
 
+mod row_groups;
 mod unpack;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{ByteRange, Code, Codec, Error, Result, limits};
 use kinglet_formats::unpack::Part;
+pub(crate) use row_groups::Decoders;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,8 +33,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 /// How many bytes of an object's start are read first for its head.
 const HEAD_BYTES: u64 = 16 << 10;
 
-/// How many chunks wait for the engine. Of records that carry their length, each of which may be hours of work, only one
-/// waits: a waiting record can no longer be handed back.
+/// How many chunks wait for the engine. Of records that carry their length, each of which may be hours of work, and of row groups,
+/// only one waits: what waits can no longer be handed back.
 const CHUNKS_WAITING: usize = 64;
 const FRAMED_WAITING: usize = 1;
 
@@ -57,6 +59,7 @@ pub(crate) struct Read<'a> {
     pub(crate) stop: Stop,
     pub(crate) memory_mb: u32,
     pub(crate) beside: Beside,
+    pub(crate) decoders: Decoders,
 }
 
 /// What was read.
@@ -153,7 +156,11 @@ impl Fetch {
 impl<'a> Read<'a> {
     /// Returns the feed for the engine, and the future that fills it.
     pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
-        let (sender, receiver) = self.beside.channel(if cuts.framed() { FRAMED_WAITING } else { CHUNKS_WAITING });
+        let (sender, receiver) = self.beside.channel(if cuts.framed() || cuts.columns().is_some() {
+            FRAMED_WAITING
+        } else {
+            CHUNKS_WAITING
+        });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let counted_in = self.split.ranges.iter().map(|range| self.counted_in(range)).collect();
         let reading = async move {
@@ -177,17 +184,34 @@ impl<'a> Read<'a> {
         self.spec.inputs.get(range.input_idx as usize).map_or_else(|| range.key.clone(), |i| i.shown_key(&range.key))
     }
 
+    fn bucket(&self, range: &ObjectRange) -> &str {
+        self.spec.inputs.get(range.input_idx as usize).map_or("", |input| &input.bucket)
+    }
+
     async fn read(&self, cuts: &Cuts, out: &Outbox<Result<Chunk>>) -> Result<Done> {
         let first = self.start.map_or(0, |position| position.range_idx as usize);
         let mut done = Done::default();
         let mut crc = crc32fast::Hasher::new();
-        let mut gets = Gets { plan: self.fetches(first, cuts.framed()), ahead: VecDeque::new() };
+        let plan = if cuts.columns().is_some() { VecDeque::new() } else { self.fetches(first, cuts.framed()) };
+        let mut gets = Gets { plan, ahead: VecDeque::new() };
         let mut chunks = Vec::new();
         for (range_idx, range) in self.split.ranges.iter().enumerate().skip(first) {
             let from = self.from(range_idx, range);
             if done.bytes_read > 0 && self.must_stop(&done) {
                 done.remainder = Some(Position::at(range_idx as u32, range.from));
                 break;
+            }
+            if let Some(selection) = cuts.columns() {
+                let sent = self.row_groups(range_idx, selection, out, done.bytes_read).await?;
+                done.chunks += sent.chunks;
+                done.bytes_read += sent.bytes;
+                done.bytes_assigned += sent.bytes;
+                done.taken = Some(ByteRange { from, to: from + sent.bytes });
+                done.remainder = sent.stopped.map(|at| Position::at(range_idx as u32, at));
+                if done.remainder.is_some() {
+                    break;
+                }
+                continue;
             }
             let codec = if cuts.framed() { Codec::None } else { self.codec(range_idx, &mut gets).await? };
             if codec != Codec::None {
@@ -312,8 +336,12 @@ impl<'a> Read<'a> {
     }
 
     pub(crate) fn must_stop(&self, done: &Done) -> bool {
-        self.stop.bytes_max.is_some_and(|most| done.bytes_read >= most)
-            || self.stop.chunks_max.is_some_and(|most| done.chunks >= most)
+        self.stop.chunks_max.is_some_and(|most| done.chunks >= most) || self.must_stop_at(done.bytes_read)
+    }
+
+    /// Returns whether reading must stop that has read so many bytes.
+    pub(crate) fn must_stop_at(&self, bytes_read: u64) -> bool {
+        self.stop.bytes_max.is_some_and(|most| bytes_read >= most)
             || self.stop.told.load(Ordering::Relaxed)
             || Instant::now() >= self.stop.at
     }
@@ -365,8 +393,8 @@ impl<'a> Read<'a> {
 
     pub(crate) fn fetch(&self, range_idx: usize, from: u64, to: u64) -> Fetch {
         let range = &self.split.ranges[range_idx];
-        let bucket = self.spec.inputs.get(range.input_idx as usize).map_or("", |input| &input.bucket);
-        let mut reader = self.objects.read(bucket, &range.key, Some(&range.etag), from, to, &self.shown(range));
+        let mut reader =
+            self.objects.read(self.bucket(range), &range.key, Some(&range.etag), from, to, &self.shown(range));
         // A body comes in blocks of some 10 to 500 KB, so this many nearly always hold a whole GET.
         let (sender, blocks) = mpsc::channel(256);
         tokio::spawn(async move {

@@ -87,6 +87,7 @@ fn write_value(value: &Datum<'_>, delimiter: u8, scratch: &mut Vec<u8>, out: &mu
         Datum::Float(number) if !number.is_finite() => {
             write_field(number.to_string().as_bytes(), delimiter, out);
         }
+        Datum::Temporal(time) => write_field(time.to_string().as_bytes(), delimiter, out),
         Datum::Float(_) | Datum::List(_) | Datum::Struct(_) => {
             write_json(value, scratch)?;
             write_field(scratch, delimiter, out);

@@ -95,6 +95,7 @@ pub(crate) fn write_json(value: &Datum<'_>, out: &mut Vec<u8>) -> Result<()> {
         }
         Datum::Decimal(digits) if is_number(digits) => out.extend_from_slice(digits.as_bytes()),
         Datum::Text(text) | Datum::Decimal(text) => write_text(text, out),
+        Datum::Temporal(time) => write_text(&time.to_string(), out),
         Datum::Bytes(bytes) => {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
             let message = format!("text of JSON is UTF-8, and {shown:?} is not");

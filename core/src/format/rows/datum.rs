@@ -1,5 +1,6 @@
 //! One value whose type is found in the input and not in a program.
 
+use super::temporal::Temporal;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
@@ -15,12 +16,14 @@ pub enum Datum<'a> {
     Bool(bool),
     /// A whole number that fits into 64 bits with a sign.
     Int(i64),
-    /// A larger whole number, by its digits.
+    /// An exact number by its digits: a whole one of more than 64 bits, or a decimal such as `12.50`.
     Decimal(Cow<'a, str>),
     /// Any other number.
     Float(f64),
     /// Text.
     Text(Cow<'a, str>),
+    /// A date, a time of day or a point in time.
+    Temporal(Temporal),
     /// Bytes that are not UTF-8.
     Bytes(Cow<'a, [u8]>),
     /// Values in order.
@@ -203,7 +206,8 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// As JSON: decimals by their digits in quotes, bytes as a list of numbers.
+/// As JSON: decimals by their digits and times as ISO 8601 has them, both in quotes; bytes as a list of numbers; `null` for a float
+/// that is no number or infinite.
 impl Serialize for Datum<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -212,6 +216,7 @@ impl Serialize for Datum<'_> {
             Datum::Int(value) => to.serialize_i64(*value),
             Datum::Float(value) => to.serialize_f64(*value),
             Datum::Text(text) | Datum::Decimal(text) => to.serialize_str(text),
+            Datum::Temporal(time) => to.collect_str(time),
             Datum::Bytes(bytes) => to.serialize_bytes(bytes),
             Datum::List(list) => list.serialize(to),
             Datum::Struct(fields) => serialize(fields, to),

@@ -5,23 +5,34 @@
 //! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
+//! | [`RowFormat::Parquet`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
 //!
 //! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
 //! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV.
 
+mod columns;
+mod compare;
 mod datum;
 mod of_serde;
+mod read;
 mod schema;
+mod temporal;
 #[cfg(test)]
 mod tests;
 
+pub use columns::{
+    Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Is, Only, RangedObject, RowGroup, Selection,
+    Wanted,
+};
 pub(super) use datum::is_number;
 pub use datum::{Datum, Named};
 pub(super) use of_serde::of_serde;
+pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
+pub use temporal::{Temporal, TimeUnit};
 
 use super::csv::{for_each_fields, row_bytes};
-use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Row, RowValues, Shape};
+use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Row, RowValues, Shape, by_rows_only};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
 use serde::de::IgnoredAny;
@@ -29,7 +40,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 
 /// The format of rows, chosen when the program runs. It can be a field of a job's parameters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RowFormat {
     /// Lines of text.
@@ -39,11 +50,13 @@ pub enum RowFormat {
     JsonLines,
     /// CSV of a dialect.
     Csv(CsvDialect),
+    /// Parquet, and what is read of it.
+    Parquet(Selection),
 }
 
 impl RowFormat {
     /// Returns the format that the ending of a name says, with or without one of a codec behind it: `.csv`, `.tsv` and `.tab`,
-    /// `.jsonl`, `.ndjson`, and anything else for lines.
+    /// `.jsonl`, `.ndjson`, `.parquet`, and anything else for lines.
     pub fn named(name: &str) -> Self {
         let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let is_codec = |name: &str| crate::Codec::named(name).ok().flatten().is_some();
@@ -55,17 +68,19 @@ impl RowFormat {
             Some("csv") => RowFormat::Csv(CsvDialect::new()),
             Some("tsv" | "tab") => RowFormat::Csv(CsvDialect::tsv()),
             Some("jsonl" | "ndjson") => RowFormat::JsonLines,
+            Some("parquet") => RowFormat::Parquet(Selection::default()),
             _ => RowFormat::Lines,
         }
     }
 
-    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`.
+    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`.
     pub fn name(&self) -> &'static str {
         match self {
             RowFormat::Lines => "lines",
             RowFormat::JsonLines => "json-lines",
             RowFormat::Csv(dialect) if dialect.delimiter == b'\t' => "tsv",
             RowFormat::Csv(_) => "csv",
+            RowFormat::Parquet(_) => "parquet",
         }
     }
 
@@ -73,6 +88,7 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Framing::Separated,
             RowFormat::Csv(dialect) => dialect.framing(),
+            RowFormat::Parquet(_) => Framing::RowGroups,
         }
     }
 
@@ -80,6 +96,7 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
             RowFormat::Csv(dialect) => dialect.first_cut(bytes),
+            RowFormat::Parquet(_) => None,
         }
     }
 
@@ -87,6 +104,14 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
             RowFormat::Csv(dialect) => dialect.last_cut(bytes),
+            RowFormat::Parquet(_) => None,
+        }
+    }
+
+    fn selection(&self) -> Selection {
+        match self {
+            RowFormat::Parquet(selection) => selection.clone(),
+            _ => Selection::default(),
         }
     }
 }
@@ -132,7 +157,7 @@ impl Shape for AnyJson {
 /// let rows = Rows(RowFormat::Csv(CsvDialect::new()));
 /// check_format(rows, object, &[12], 8, |row| row.fields[1].value == Datum::Null);
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rows(
     /// The format.
     pub RowFormat,
@@ -148,6 +173,10 @@ impl Format for Rows {
 
     fn has_head(&self) -> bool {
         matches!(self.0, RowFormat::Csv(_))
+    }
+
+    fn selection(&self) -> Selection {
+        self.0.selection()
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
@@ -169,18 +198,34 @@ impl Format for Rows {
             of_path.iter().for_each(|column| row.set(column));
             each(at, row)
         };
-        match self.0 {
+        match &self.0 {
             RowFormat::Lines => LINES.for_each(extent, |at, line| each(at, one("line", Datum::Text(line.into())))),
             RowFormat::JsonLines => JSON.for_each(extent, |at, json| match json {
                 Datum::Struct(fields) => each(at, DataRow { fields }),
                 other => each(at, one("value", other)),
             }),
-            RowFormat::Csv(dialect) => for_each_fields(dialect, extent, |at, names, fields| {
+            RowFormat::Csv(dialect) => for_each_fields(*dialect, extent, |at, names, fields| {
                 let named = names.iter().zip(fields);
                 let fields = named.map(|(name, field)| Named { name: name.clone(), value: Datum::of_field(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
+            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
         }
+    }
+
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        mut each: impl FnMut(usize, DataRow<'a>) -> UserResult,
+    ) -> UserResult<u64> {
+        let columns = rows.block.columns();
+        let of_path = self::columns(rows.object);
+        rows.block.for_each_row(|at| {
+            let named = |column: &'a BlockColumn| Named { name: (&*column.name).into(), value: column.cells.get(at) };
+            let mut row = DataRow { fields: columns.iter().map(named).collect() };
+            of_path.iter().for_each(|column| row.set(column));
+            each(at, row)
+        })
     }
 }
 
@@ -207,8 +252,8 @@ static LINES: Lines = Lines;
 static JSON: std::sync::LazyLock<JsonLines<AnyJson>> = std::sync::LazyLock::new(JsonLines::default);
 
 /// Rows of a format that is chosen when the program runs, as the bytes that they are written in, without their line's end. Each is
-/// checked to be valid, apart from the text of lines.
-#[derive(Clone, Copy, Debug, Default)]
+/// checked to be valid, apart from the text of lines. Rows of Parquet, which are not written as bytes, are JSON objects.
+#[derive(Clone, Debug, Default)]
 pub struct RawRows(
     /// The format.
     pub RowFormat,
@@ -224,6 +269,10 @@ impl Format for RawRows {
 
     fn has_head(&self) -> bool {
         matches!(self.0, RowFormat::Csv(_))
+    }
+
+    fn selection(&self) -> Selection {
+        self.0.selection()
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
@@ -245,7 +294,7 @@ impl Format for RawRows {
             let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
             line.strip_suffix(b"\r").unwrap_or(line)
         };
-        match self.0 {
+        match &self.0 {
             RowFormat::Lines => super::ByteLines.for_each(extent, |at, _| each(at, line(at))),
             RowFormat::JsonLines => {
                 static ANY: std::sync::LazyLock<JsonLines<IgnoredAny>> = std::sync::LazyLock::new(JsonLines::default);
@@ -260,8 +309,17 @@ impl Format for RawRows {
                     each(at, json)
                 })
             }
-            RowFormat::Csv(dialect) => row_bytes(dialect, extent, each),
+            RowFormat::Csv(dialect) => row_bytes(*dialect, extent, each),
+            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
         }
+    }
+
+    fn for_each_row<'a>(
+        &'a self,
+        rows: BlockExtent<'a>,
+        each: impl FnMut(usize, &'a [u8]) -> UserResult,
+    ) -> UserResult<u64> {
+        rows.block.for_each_json(each)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What rows have in common: the names and types of their columns.
 
 use super::datum::{Datum, Named};
+use super::temporal::Temporal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -42,12 +43,18 @@ pub enum ColumnType {
     Bool,
     /// Whole numbers of 64 bits.
     Int,
-    /// Whole numbers of any length.
+    /// Exact numbers of any length.
     Decimal,
     /// Numbers.
     Float,
     /// Text.
     Text,
+    /// Dates.
+    Date,
+    /// Times of day.
+    Time,
+    /// Points in time.
+    Timestamp,
     /// Bytes.
     Bytes,
     /// Lists of one type.
@@ -103,6 +110,9 @@ fn of(value: &Datum<'_>) -> ColumnType {
         Datum::Decimal(_) => ColumnType::Decimal,
         Datum::Float(_) => ColumnType::Float,
         Datum::Text(_) => ColumnType::Text,
+        Datum::Temporal(Temporal::Date(_)) => ColumnType::Date,
+        Datum::Temporal(Temporal::Time { .. }) => ColumnType::Time,
+        Datum::Temporal(Temporal::Timestamp { .. }) => ColumnType::Timestamp,
         Datum::Bytes(_) => ColumnType::Bytes,
         Datum::List(list) => ColumnType::List(Box::new(list.iter().map(of).fold(ColumnType::Null, join))),
         Datum::Struct(fields) => {
@@ -151,6 +161,9 @@ impl fmt::Display for ColumnType {
             ColumnType::Decimal => f.write_str("decimal"),
             ColumnType::Float => f.write_str("float"),
             ColumnType::Text => f.write_str("text"),
+            ColumnType::Date => f.write_str("date"),
+            ColumnType::Time => f.write_str("time"),
+            ColumnType::Timestamp => f.write_str("timestamp"),
             ColumnType::Bytes => f.write_str("bytes"),
             ColumnType::List(of) => write!(f, "list of {of}"),
             ColumnType::Struct(columns) => {

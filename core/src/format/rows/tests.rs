@@ -133,7 +133,7 @@ proptest! {
             (RowFormat::Lines, json),
             (csv(), format!("a,b,c\n{csv_text}")),
         ] {
-            check_format(Rows(format), object.as_bytes(), &cuts, block_bytes, |row| format!("{row:?}"));
+            check_format(Rows(format.clone()), object.as_bytes(), &cuts, block_bytes, |row| format!("{row:?}"));
             check_format(RawRows(format), object.as_bytes(), &cuts, block_bytes, |row| row.to_vec());
         }
     }

@@ -1,0 +1,57 @@
+//! What stands for the decoder of Parquet in a program that is built without it.
+
+use crate::row_groups::{FileGroup, Footer, FooterLook, Tail};
+use kinglet_core::{ByteRange, Code, Error, RangedObject, Result, RowGroup, Schema, Selection};
+use std::sync::Arc;
+
+/// A file. There is none.
+#[derive(Clone, Debug)]
+pub enum File {}
+
+/// A file with what a job wants of it. There is none.
+#[derive(Clone, Debug)]
+pub enum Plan {}
+
+/// Refuses an object that is read as Parquet.
+///
+/// # Errors
+/// Returns `format-missing`.
+pub fn read_footer(tail: Tail<'_>) -> Result<Footer> {
+    let message = format!("{} is read as Parquet, and this program is built without it", tail.shown);
+    Err(Error::new(Code::FormatMissing, message)
+        .with_hint("build the program with the feature `parquet` of the crate kinglet"))
+}
+
+#[allow(missing_docs)]
+impl File {
+    pub fn row_groups(&self, _: ByteRange) -> Vec<FileGroup> {
+        match *self {}
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn schema(&self) -> Schema {
+        match *self {}
+    }
+
+    pub fn about(&self) -> FooterLook {
+        match *self {}
+    }
+
+    pub fn plan(&self, _: &Selection) -> Result<Plan> {
+        match *self {}
+    }
+}
+
+#[allow(missing_docs)]
+impl Plan {
+    pub fn may_have_rows(&self, _: usize) -> bool {
+        match *self {}
+    }
+
+    pub fn row_group(&self, _: usize, _: Arc<dyn RangedObject>, _: u64) -> Arc<dyn RowGroup> {
+        match *self {}
+    }
+}

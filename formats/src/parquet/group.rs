@@ -1,0 +1,140 @@
+//! Decodes a row group, some rows at a time.
+
+use super::cells::cells;
+use super::corrupt;
+use super::plan::{Condition, Plan};
+use super::windows::Windows;
+use arrow_array::RecordBatch;
+use kinglet_core::guard::catch_as;
+use kinglet_core::{Block, BlockColumn, Blocks, Cells, RangedObject, Result, RowGroup};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::sync::Arc;
+
+/// About how many bytes a block has, as they are in the file once decompressed (2 MiB).
+const BLOCK_BYTES: u64 = 2 << 20;
+
+/// The most rows of a block.
+const BLOCK_ROWS_MAX: u64 = 8 << 10;
+
+/// A row group that is to be decoded.
+pub(super) struct Decoding {
+    plan: Plan,
+    group: usize,
+    windows: Windows,
+}
+
+impl Decoding {
+    pub(super) fn new(plan: Plan, group: usize, object: Arc<dyn RangedObject>, room_bytes: u64) -> Self {
+        let decoded = &plan.0.file.0.decoded;
+        let leaves = (0..decoded.parquet_schema().num_columns()).filter(|leaf| plan.0.mask.leaf_included(*leaf));
+        let windows = Windows::new(object, decoded.metadata().row_group(group), leaves, room_bytes);
+        Decoding { plan, group, windows }
+    }
+
+    /// Returns how many rows are decoded at once.
+    fn block_rows(&self) -> usize {
+        let group = self.plan.0.file.0.decoded.metadata().row_group(self.group);
+        let read = group.columns().iter().enumerate().filter(|(leaf, _)| self.plan.0.mask.leaf_included(*leaf));
+        let bytes: u64 = read.map(|(_, column)| u64::try_from(column.uncompressed_size()).unwrap_or(0)).sum();
+        let rows = self.plan.0.file.0.groups[self.group].rows;
+        let each = (bytes / rows.max(1)).max(1);
+        (BLOCK_BYTES / each).clamp(1, BLOCK_ROWS_MAX) as usize
+    }
+}
+
+impl RowGroup for Decoding {
+    fn ahead(&self) {
+        self.windows.ahead();
+    }
+
+    fn open(&self) -> Result<Box<dyn Blocks>> {
+        let file = &self.plan.0.file.0;
+        let left = file.groups[self.group].rows;
+        if self.plan.0.decoded.is_empty() {
+            return Ok(Box::new(Uncolumned { left }));
+        }
+        self.windows.ahead();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.windows.clone(), file.decoded.clone());
+        let builder = builder.with_row_groups(vec![self.group]).with_projection(self.plan.0.mask.clone());
+        let builder = builder.with_batch_size(self.block_rows());
+        let mut rows =
+            Rows { plan: self.plan.clone(), group: self.group, windows: self.windows.clone(), left, reader: None };
+        rows.reader = Some(rows.decode(|_| builder.build())?);
+        Ok(Box::new(rows))
+    }
+}
+
+/// Rows of which no column is read.
+struct Uncolumned {
+    left: u64,
+}
+
+impl Blocks for Uncolumned {
+    fn next_block(&mut self) -> Result<Option<Block>> {
+        let rows = self.left.min(BLOCK_ROWS_MAX * 16);
+        self.left -= rows;
+        Ok((rows > 0).then(|| Block::new(Vec::new(), rows as usize, None)))
+    }
+}
+
+/// The rows of a row group, as they are decoded.
+struct Rows {
+    plan: Plan,
+    group: usize,
+    windows: Windows,
+    /// How many rows are still to come.
+    left: u64,
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl Rows {
+    /// Runs the decoder. Its errors are of the file, unless the file could not be read.
+    fn decode<T, E: std::fmt::Display>(&self, decoder: impl FnOnce(&Self) -> std::result::Result<T, E>) -> Result<T> {
+        let decoded = catch_as("the decoder of Parquet", || decoder(self));
+        let says = match decoded {
+            Ok(Ok(decoded)) => return Ok(decoded),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        };
+        Err(self.windows.failed().unwrap_or_else(|| self.corrupt(says)))
+    }
+
+    fn corrupt(&self, what: impl std::fmt::Display) -> kinglet_core::Error {
+        corrupt(&self.plan.0.file.0.shown, format!("row group {}: {what}", self.group))
+    }
+
+    fn block(&self, batch: &RecordBatch) -> Block {
+        let plan = &self.plan.0;
+        let schema = plan.file.0.decoded.schema();
+        let columns = plan.given.iter().map(|at| BlockColumn {
+            name: schema.field(plan.decoded[*at]).name().as_str().into(),
+            cells: cells(batch.column(*at)),
+        });
+        let chosen = (!plan.conditions.is_empty()).then(|| {
+            let compared: Vec<_> = plan.conditions.iter().map(|one| (one, cells(batch.column(one.decoded)))).collect();
+            let holds = |row: usize| {
+                compared.iter().all(|(one, cells): &(&Condition, Box<dyn Cells>)| one.wanted.holds(&cells.get(row)))
+            };
+            (0..batch.num_rows()).filter(|row| holds(*row)).map(|row| row as u32).collect()
+        });
+        Block::new(columns.collect(), batch.num_rows(), chosen)
+    }
+}
+
+impl Blocks for Rows {
+    fn next_block(&mut self) -> Result<Option<Block>> {
+        let Some(mut reader) = self.reader.take() else { return Ok(None) };
+        let batch = self.decode(|_| reader.next().transpose())?;
+        let rows = batch.as_ref().map_or(0, RecordBatch::num_rows) as u64;
+        match batch {
+            Some(batch) if rows <= self.left => {
+                self.left -= rows;
+                self.reader = Some(reader);
+                Ok(Some(self.block(&batch)))
+            }
+            None if self.left == 0 => Ok(None),
+            Some(_) => Err(self.corrupt("it has more rows than the footer says")),
+            None => Err(self.corrupt(format!("it has {} rows fewer than the footer says", self.left))),
+        }
+    }
+}
