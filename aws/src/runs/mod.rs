@@ -285,10 +285,10 @@ impl RunStore<'_> {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     async fn remove(self, committed: &Committed<MapRecord>, indexes: u16) -> Result<u64> {
         let mut removed = 0;
-        self.remove_indexes(1..=indexes).await?;
         for place in PLACES {
             removed += place.remove(self, committed).await?;
         }
+        self.remove_indexes(1..=indexes).await?;
         Ok(removed)
     }
 
