@@ -26,6 +26,8 @@
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its part of the output
 //! ```
 //!
+//! At most [`OPEN_RUNS_MAX`] runs are merged at once, however much memory there is: each that lies in S3 is a connection.
+//!
 //! The rest is for the code, the allocator, the sockets, and what the job itself holds. A shipped program holds all of this
 //! while the worker runs next to it, and is ended when both together use [`PROGRAM_PERCENT`].
 //!
@@ -144,6 +146,25 @@ pub const OPEN_RUN_BYTES: u64 = 1 << 20;
 /// to some megabytes.
 pub const INDEXES_AT_ONCE: usize = 16;
 
+/// How many runs are merged at once at most, and so how many connections a reducer opens for them (768).
+pub const OPEN_RUNS_MAX: usize = 768;
+
+/// How many other files and connections a function may have open while it merges so many runs: those of its upload, to DynamoDB and
+/// Lambda, of log and program, and what waits in a pool for its next request.
+const DESCRIPTORS_KEPT: usize = 100;
+
+// The files in which the passes of the largest job leave what they have merged are open besides.
+const _: () = {
+    let passes = (limits::MAP_TASKS_MAX as usize).div_ceil(OPEN_RUNS_MAX);
+    assert!(OPEN_RUNS_MAX + passes + UPLOAD_PARTS_AT_ONCE + DESCRIPTORS_KEPT <= limits::DESCRIPTORS_MAX);
+};
+
+/// Returns how many runs a function of so much memory merges at once. More are merged in several passes through `/tmp`.
+pub fn open_runs_max(memory_mb: u32) -> usize {
+    let held = memory_bytes(memory_mb, OPEN_RUNS_PERCENT) / OPEN_RUN_BYTES;
+    usize::try_from(held).unwrap_or(OPEN_RUNS_MAX).clamp(2, OPEN_RUNS_MAX)
+}
+
 /// How much of a mapper's time is reserved for sorting, writing and committing what was mapped, in percent.
 pub const MAP_TIME_KEPT_PERCENT: u32 = 30;
 
@@ -198,6 +219,11 @@ mod tests {
         assert_eq!(program_bytes_max(128), 118 << 20);
         assert_eq!(program_bytes_max(1_000), 960 << 20);
         assert_eq!([128, 1_769, 3_008].map(larger_memory_mb), [512, 7_076, 10_240]);
+    }
+
+    #[test]
+    fn no_function_opens_more_runs_than_it_may_have_connections() {
+        assert_eq!([1, 128, 1_024, 1_769, 3_008, 10_240].map(open_runs_max), [2, 64, 512, 768, 768, 768]);
     }
 
     /// The table in the header repeats some of the constants.

@@ -13,6 +13,9 @@ pub const FUNCTION_TIMEOUT_MS_MAX: u64 = 900_000;
 /// The most memory that a function can have, in MB (10 GB). Same page.
 pub const FUNCTION_MEMORY_MB_MAX: u32 = 10_240;
 
+/// How many files and connections a function may have open, and how many processes and threads. Same page.
+pub const DESCRIPTORS_MAX: usize = 1_024;
+
 /// How many functions an account may run at once by default; new accounts may run fewer. Same page.
 pub const CONCURRENCY_DEFAULT: u32 = 1_000;
 

@@ -4,13 +4,13 @@
 //! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted.
 
 mod calls;
-mod fetch;
 
 use kinglet_aws::Conductor;
 use kinglet_aws::beside::Inbox;
 use kinglet_aws::ledger::Committed;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
+use kinglet_core::budget::open_runs_max;
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
 use kinglet_core::ids::Partition;
 use kinglet_core::ledger::{JobView, Phase};
@@ -159,7 +159,7 @@ impl Reducing {
         let run_count = runs.count() as u64;
 
         let options = ReduceOptions {
-            fan_in_max: fetch::fan_in_max(worker.memory_mb),
+            fan_in_max: open_runs_max(worker.memory_mb),
             format: spec.output.format.clone(),
             output_bytes: OUTPUT_BYTES,
             tmp: worker.tmp.clone(),

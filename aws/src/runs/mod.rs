@@ -4,13 +4,12 @@
 //! ```text
 //! mapper ──write──▶ place(lengths) ──▶ Inline   items in DynamoDB ──┐
 //!                                  ╲─▶ Object   one object in S3 ───┴──open──▶ reducer, driver
-//!                                           │                            ▲
-//!                                           └─ locate ───────────────────┤ attempts, ranges
-//!                                           └─ write_index ─▶ read_index ┘
+//!                       locate, or locate_by_index: which, and where ───┘
 //! ```
 //!
-//! A reducer first learns which attempts have runs for it, and where: from the records and indexes of all of them ([`RunStore::locate`]),
-//! or, where many would read much, from an index that was written once ([`index`]). Then it opens them, wherever they lie.
+//! A reducer first learns which attempts have runs for it, and where: from the records and indexes of all of them
+//! ([`RunStore::locate`]), or, where many would read much, from an index that was written once (`index.rs`). Then it opens them,
+//! wherever they lie.
 //!
 //! When a job has succeeded, its runs in S3 are removed (`Conductor::leave_no_runs`), as keeping them costs; unless the spec says that
 //! they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
@@ -285,10 +284,10 @@ impl RunStore<'_> {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     async fn remove(self, committed: &Committed<MapRecord>, indexes: u16) -> Result<u64> {
         let mut removed = 0;
-        self.remove_indexes(1..=indexes).await?;
         for place in PLACES {
             removed += place.remove(self, committed).await?;
         }
+        self.remove_indexes(1..=indexes).await?;
         Ok(removed)
     }
 

@@ -6,7 +6,7 @@ mod index;
 use super::listing::Cut;
 use super::range::Range;
 use super::rates::{Luck, RAMP_S, Rates};
-use crate::budget::{INDEXES_AT_ONCE, OPEN_RUN_BYTES, OPEN_RUNS_PERCENT, UPLOAD_PART_BYTES, memory_bytes};
+use crate::budget::{INDEXES_AT_ONCE, UPLOAD_PART_BYTES, open_runs_max};
 use crate::ids::{AttemptId, Timestamp};
 use crate::ledger::HEARTBEAT_MS;
 use crate::limits::{
@@ -395,7 +395,7 @@ impl Point {
         let cpu_s = bytes / 1e9 * workload.reduce_s_per_gb * luck.factor(workload.uncertainty);
         let computing_s = (cpu_s + gets * rates.get_cpu_s) / rates.vcpus(site.reducer_mb);
         // Where more runs are there than can be open at once, they are merged in several passes through /tmp.
-        let passes = if gets > 0.0 { (gets / fan_in_max(site.reducer_mb)).ceil() } else { 0.0 };
+        let passes = if gets > 0.0 { (gets / open_runs_max(site.reducer_mb) as f64).ceil() } else { 0.0 };
         let reading_s = bytes / rates.net_bytes_s + passes * rates.s3_s;
         let writing_s = part_bytes / rates.net_bytes_s + 2.0 * rates.s3_s;
         let task_s =
@@ -546,10 +546,6 @@ fn groups(tasks: f64) -> f64 {
 /// Returns the units that so many bytes are charged as; at least one.
 fn units(bytes: f64, unit: f64) -> f64 {
     (bytes / unit).ceil().max(1.0)
-}
-
-fn fan_in_max(memory_mb: u32) -> f64 {
-    (memory_bytes(memory_mb, OPEN_RUNS_PERCENT) / OPEN_RUN_BYTES).max(1) as f64
 }
 
 /// The bytes of an index's item: numbers are stored in 1, 3 or 5 bytes each, as they need.

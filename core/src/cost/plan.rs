@@ -13,6 +13,7 @@ use super::range::Range;
 use crate::budget::{
     CODE_BYTES, MAPPED_PAIRS_PERCENT, PARTITION_INPUT_BYTES, PARTITIONS_CHOSEN_MAX, PARTITIONS_SPREAD_MAX,
     PROGRAM_PERCENT, READ_AHEAD_BYTES, SPLIT_BYTES_MAX, SPLIT_BYTES_MIN, UPLOAD_BYTES, WAVES, memory_bytes,
+    open_runs_max,
 };
 use crate::error::{Code, Error, Result};
 use crate::limits::{FUNCTION_TIMEOUT_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
@@ -274,12 +275,8 @@ fn shape(cut: Cut, objects: usize, partitions: u32, wanted: &Wanted) -> Shape {
 /// Returns whether reducers come to an end: in their time, and with what they merge in several passes within `/tmp`.
 fn reduces(shape: &Shape, reduce_task_s: f64, run_bytes: f64, site: &Site) -> bool {
     let partition_bytes = run_bytes / f64::from(shape.partitions.max(1));
-    let merges_twice = shape.cut.map_tasks > fan_in(site.reducer_mb) && partition_bytes > TMP_BYTES;
+    let merges_twice = shape.cut.map_tasks > open_runs_max(site.reducer_mb) as u64 && partition_bytes > TMP_BYTES;
     reduce_task_s * REDUCE_MARGIN <= FUNCTION_TIMEOUT_MS_MAX as f64 / 1e3 && !merges_twice
-}
-
-fn fan_in(memory_mb: u32) -> u64 {
-    memory_bytes(memory_mb, crate::budget::OPEN_RUNS_PERCENT) / crate::budget::OPEN_RUN_BYTES
 }
 
 fn doubt(shape: &Shape, forecast: &Forecast, site: &Site) -> Option<String> {

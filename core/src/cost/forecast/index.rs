@@ -38,7 +38,8 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Returns the most that a job of so many tasks can mostly come to: what says no of this says no of the job.
+    /// Returns the job of so many tasks that gains most by an index, so that others need not be looked at. More pieces than tasks
+    /// can make a job gain a little more still, which is let go.
     pub fn at_most(map_tasks: u32, partitions: u32) -> Self {
         let map_tasks = map_tasks.into();
         Barrier { map_tasks, inline: 0, in_s3: map_tasks, runs_bytes: LONG_RUNS_BYTES, partitions }

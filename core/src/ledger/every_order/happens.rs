@@ -235,14 +235,12 @@ impl World {
                 let ending = self.ending.unwrap_or(Phase::Failed);
                 self.move_to(ending);
             }
-            Phase::Mapping if job.maps == 0 => {}
-            Phase::Mapping if holder.indexes => {
-                // Who was overtaken writes under a number of its own, and whoever is first to move the job says which counts.
-                if self.phase == Phase::Mapping {
-                    self.move_to(Phase::Reducing);
-                    self.hold(Comes::Through);
-                }
+            // Who was overtaken wrote under a number of its own, and whoever is first to move the job says which counts.
+            Phase::Mapping if holder.indexes && self.phase == Phase::Mapping => {
+                self.move_to(Phase::Reducing);
+                self.hold(Comes::Through);
             }
+            Phase::Mapping if job.maps == 0 || holder.indexes => {}
             Phase::Mapping | Phase::Reducing => {
                 let count = self.count(holder.phase);
                 self.send(holder.phase, holder.next, count);
