@@ -5,11 +5,12 @@ use crate::programs;
 use crate::rig::{MAPPER, Rig, SPLITTER};
 use crate::support::{nothing_published, run, shown, text};
 use kinglet::prices::Prices;
-use kinglet::{Forecast, JobHandle, Range, Report, Submit};
-use kinglet_jobs::{Primes, PrimesOf, WordCount};
+use kinglet::{Code, Forecast, JobHandle, Phase, Range, Report, Submit};
+use kinglet_jobs::{BenchHold, Primes, PrimesOf, WordCount};
 use kinglet_local::gate::{Rule, Strike};
 use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
 
 /// Waits for a job's end without asking: a driver that waits reads the ledger all the time, by the clock.
 async fn report(rig: &Rig, handle: JobHandle) -> Report {
@@ -172,4 +173,25 @@ async fn a_job_below_its_ceiling_is_not_disturbed() {
         assert_eq!(rig.gates().counts()[0].0, u64::from(usd.is_some()), "{output}");
         rig.is_right(output);
     }
+}
+
+/// Nobody waits for the job, and the embedded runtime has no schedule: only its own mappers can see that it has come to its ceiling.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapper_that_hands_on_looks_at_the_ceiling() {
+    let rig = Rig::new().await;
+    let items = vec![Vec::new(); 400];
+    let submit =
+        Submit::to(shown(&rig.path("held"))).with_items_per_split(400).with_map_time(Duration::from_millis(300));
+    let submit = submit.with_max_seconds(3.0);
+    let handle = rig.driver.submit_items(&BenchHold { ms: 200 }, items, submit).await.unwrap();
+    let view = loop {
+        let view = rig.conductor.ledger.job(handle.id()).await.unwrap();
+        if view.phase.is_final() {
+            break view;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(view.phase, Phase::Failed);
+    assert!(view.error.as_ref().unwrap().is(Code::CeilingPassed), "{:?}", view.error);
+    rig.driver.close().await;
 }

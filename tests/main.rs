@@ -6,6 +6,7 @@
 //! | `modules` | no modules of a crate depend on each other in a circle |
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
+//! | `inputs` | which objects a job reads: hidden ones are counted and left out, lists and values in paths choose, and none is read twice |
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `formats` | CSV and JSON lines have the same rows in all splits, and those that Python reads; rows counted, found, written and looked at; what is not valid is named with its place |
 //! | `outputs` | results in every format and codec have the same rows, as Python reads them; what cannot be written is said |
@@ -66,6 +67,7 @@ mod function_logs;
 mod gate;
 mod hull;
 mod index;
+mod inputs;
 mod items;
 mod jobs_api;
 mod keys;

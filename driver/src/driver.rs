@@ -28,6 +28,10 @@ pub struct StackInfo {
     pub input_bucket: String,
     /// The bucket that jobs may write.
     pub output_bucket: String,
+    /// The bucket or the folder that jobs may read: `s3://BUCKET/` or `s3://BUCKET/FOLDER/`.
+    pub input_uri: String,
+    /// The bucket or the folder that jobs may write.
+    pub output_uri: String,
 }
 
 /// The servers of an embedded runtime, on loopback, and the keys to them.
@@ -78,7 +82,11 @@ impl Driver {
                 let deployed = &cloud.deployed;
                 let Buckets { input: input_bucket, output: output_bucket } = deployed.buckets.clone();
                 let (name, region) = (deployed.name.clone(), deployed.region.clone());
-                Some(StackInfo { name, region, input_bucket, output_bucket })
+                let uri = |key: &str, bucket: &str| {
+                    deployed.outputs.get(key).cloned().unwrap_or_else(|| format!("s3://{bucket}/"))
+                };
+                let (input_uri, output_uri) = (uri("InputUri", &input_bucket), uri("OutputUri", &output_bucket));
+                Some(StackInfo { name, region, input_bucket, output_bucket, input_uri, output_uri })
             }
         }
     }

@@ -92,7 +92,8 @@ impl Group {
             }
             Place::Directory(root) => {
                 let shown = root.to_string_lossy().into_owned();
-                let spec = InputSpec { bucket: mounted.to_owned(), objects, shown: shown.clone(), root: Some(shown) };
+                let whole = Some(shown.trim_end_matches('/').to_owned());
+                let spec = InputSpec { bucket: mounted.to_owned(), objects, shown, root: whole };
                 let mount = BucketKind::Files { root: root.clone(), only: None };
                 Resolved { spec, mount: Some(mount), path: Some(root) }
             }

@@ -46,7 +46,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str) -> Result<Resolved> {
         bucket: mounted.to_owned(),
         objects,
         shown: shown.to_owned(),
-        root: Some(root.to_string_lossy().into_owned()),
+        root: Some(root.to_string_lossy().trim_end_matches('/').to_owned()),
     };
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {

@@ -108,7 +108,10 @@ fn nothing_at(input: &InputSpec, skipped: u64, conditions: &[PathCondition]) -> 
     let (with, hint) = if !with.is_empty() {
         (format!(" with {with}"), "check the conditions, and that paths say the values, as in year=2026/")
     } else if skipped > 0 {
-        (format!(" but {skipped} hidden objects"), "name an object itself to read one that starts with _ or .")
+        (
+            format!(" that is not hidden ({skipped} left out)"),
+            "name an object itself to read one that starts with _ or .",
+        )
     } else {
         (String::new(), "check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone")
     };
@@ -142,10 +145,11 @@ async fn list_one(objects: &Objects, input: &InputSpec, conditions: &[PathCondit
             let literal = &pattern[..pattern.find(['*', '?', '[', '{', '\\']).unwrap_or(pattern.len())];
             let mut listed = walk::list(objects, input, literal, conditions).await?;
             listed.retain(|object| matcher.is_match(&object.key));
-            // A pattern whose last part starts so asks for what is hidden.
-            match is_hidden(&pattern[folder_bytes(pattern)..]) {
+            let folder = &literal[..folder_bytes(literal)];
+            // A pattern with a part that starts so asks for what is hidden.
+            match pattern[folder.len()..].split('/').any(is_hidden) {
                 true => Ok(OfInput { objects: listed, skipped: 0 }),
-                false => Ok(data(listed, &literal[..folder_bytes(literal)])),
+                false => Ok(data(listed, folder)),
             }
         }
     }

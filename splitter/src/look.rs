@@ -15,6 +15,9 @@ use kinglet_formats::{Cutting, cutting, read_seek_table, seek_table_bytes};
 /// How many objects are looked at at once.
 const LOOKS_AT_ONCE: usize = 64;
 
+/// For how many objects looks are made beforehand.
+const LOOKS_MADE: usize = 16 * LOOKS_AT_ONCE;
+
 /// How many first bytes are looked at: the magic of any codec, and the header of a BGZF block.
 const FIRST_BYTES: u64 = 64;
 
@@ -59,9 +62,15 @@ pub(crate) async fn look(
     listed: &[(u32, Listed)],
     split_bytes: u64,
 ) -> Result<Vec<Seen>> {
-    let looks: Vec<_> =
-        listed.iter().map(|(input_idx, object)| look_at(objects, spec, *input_idx, object, split_bytes)).collect();
-    stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await
+    let mut seen = Vec::with_capacity(listed.len());
+    // A look that waits takes far more memory than an object in a listing, of which there may be a million.
+    for some in listed.chunks(LOOKS_MADE) {
+        let looks: Vec<_> =
+            some.iter().map(|(input_idx, object)| look_at(objects, spec, *input_idx, object, split_bytes)).collect();
+        let found: Vec<Seen> = stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+        seen.extend(found);
+    }
+    Ok(seen)
 }
 
 async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed, split_bytes: u64) -> Result<Seen> {

@@ -4,7 +4,7 @@
 
 | file | what it shows |
 |---|---|
-| `check.py` | all of it, in order |
+| `check.py` | all of it, in order; also that cfn-lint and checkov find nothing in the template (`checkov.yaml` answers the rest) |
 | `tools.py` | the pinned tools, in venvs that are kept between runs |
 | `server.py` | ministack, an AWS of its own: it enforces roles and serves TLS |
 | `stack.py` | `sam build`, `sam deploy` and `sam delete`, as a user calls them |

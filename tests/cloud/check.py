@@ -15,7 +15,7 @@ import settings
 import tools
 from server import Ministack
 from stack import ELSEWHERE, INPUT, OUTPUT, Aws, build, delete, deploy, inventory
-from tools import Failed, Step, check, run, say, venv
+from tools import HERE, Failed, Step, check, run, say, venv
 
 
 def main() -> None:
@@ -27,6 +27,8 @@ def main() -> None:
         run("sam", "validate", "--lint", env=tools.sam_env())
     with Step("cfn-lint"):
         run(venv("sam") / "cfn-lint", "template.yaml")
+    with Step("checkov"):
+        run(venv("checkov") / "checkov", "--config-file", HERE / "checkov.yaml", "--file", "template.yaml")
     with Step("what SAM makes of samconfig.toml and the guide"):
         sam.check_unbuilt()
         sam.check_architectures()

@@ -8,8 +8,8 @@ import jobs
 import programs
 import roles
 from jobs import Driver
-from server import Ministack
-from stack import ELSEWHERE, OUTPUT, Stack, deploy
+from server import ACCOUNT, Ministack
+from stack import ELSEWHERE, INPUT, OUTPUT, Aws, Stack, deploy
 from tools import Failed, check
 
 
@@ -47,6 +47,11 @@ def check_settings(stack: Stack) -> None:
         groups = root.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]
         retention = [group["retentionInDays"] for group in groups if group["logGroupName"] == f"/aws/lambda/{name}"]
         same(f"{name}: log retention", retention, [14])
+    lost = root.functions.get_function_event_invoke_config(FunctionName="kinglet-splitter", Qualifier="$LATEST")
+    queue = root.sqs.get_queue_attributes(QueueUrl=outputs["LostEventsUrl"], AttributeNames=["QueueArn"])["Attributes"]
+    same("what the splitter loses", lost["DestinationConfig"]["OnFailure"]["Destination"], queue["QueueArn"])
+    same("alarms", root.cloudwatch.describe_alarms()["MetricAlarms"], [])
+    same("dashboards", root.cloudwatch.list_dashboards()["DashboardEntries"], [])
     rules = root.events.list_rules(NamePrefix="kinglet-")["Rules"]
     same("schedule", [(rule["ScheduleExpression"], rule["State"]) for rule in rules], [("rate(1 minute)", "ENABLED")])
 
@@ -101,7 +106,8 @@ def declared(stack: Stack, resource: str) -> dict:
 
 
 def check_declared(stack: Stack, reserved: str | None, recovery: str, encryption: dict, bucket_key: bool) -> None:
-    for function, want in [("Splitter", None), ("Mapper", reserved), ("MapperLarge", None), ("Reducer", reserved)]:
+    few = ["2", "3"] if reserved else [None, None]
+    for function, want in [("Splitter", few[0]), ("Mapper", reserved), ("MapperLarge", few[1]), ("Reducer", reserved)]:
         properties = declared(stack, function)
         same(f"{function}: recursion", properties["RecursiveLoop"], "Allow")
         same(f"{function}: reserved concurrency", properties.get("ReservedConcurrentExecutions"), want)
@@ -120,27 +126,105 @@ def check_declared(stack: Stack, reserved: str | None, recovery: str, encryption
     same("ownership", bucket["OwnershipControls"], {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
 
 
+# The folders that jobs may read and write then.
+IN, OUT = "in/", "out/"
+BOUNDARY, TOPIC = "kinglet-boundary", "kinglet-alarms"
+
+
+def every_option(root: Aws, key: str, data_key: str) -> dict[str, str]:
+    """A value for each parameter that is not its default, and what they refer to. Not `Architecture`, as functions for arm64 do not
+    run here."""
+    allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    boundary = root.iam.create_policy(PolicyName=BOUNDARY, PolicyDocument=json.dumps(allow))["Policy"]["Arn"]
+    network = root.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        root.ec2.create_subnet(VpcId=network, CidrBlock=f"10.0.{n}.0/24")["Subnet"]["SubnetId"] for n in range(2)
+    ]
+    group = root.ec2.create_security_group(VpcId=network, GroupName="kinglet", Description="kinglet")["GroupId"]
+    return {
+        "InputPrefix": IN,
+        "OutputPrefix": OUT,
+        "MoreInputBucketArns": f"arn:aws:s3:::{ELSEWHERE},arn:aws:s3:::{OUTPUT}",
+        "SplitterMemory": "1024",
+        "MapperMemory": "2048",
+        "MapperLargeMemory": "10240",
+        "ReducerMemory": "3008",
+        "TmpSize": "10240",
+        "Timeout": "600",
+        "ReservedConcurrency": "7",
+        "LargeConcurrency": "3",
+        "SplitterConcurrency": "2",
+        "PointInTimeRecovery": "true",
+        "KmsKeyArn": key,
+        "DataKmsKeyArns": f"{key},{data_key}",
+        "LogKmsKeyArn": key,
+        "PermissionsBoundaryArn": boundary,
+        "SubnetIds": ",".join(subnets),
+        "SecurityGroupIds": group,
+        "Alarms": "on",
+        "AlarmTopicArn": root.sns.create_topic(Name=TOPIC)["TopicArn"],
+        "Dashboard": "on",
+        "Tracing": "Active",
+        "LogFilter": "debug",
+        "ShippedPrograms": "forbid",
+        "LogRetentionDays": "30",
+        "Metrics": "0",
+    }
+
+
+def check_every_option(stack: Stack, key: str, data_key: str) -> None:
+    """The resources that these options make, and what they set of others."""
+    root, given = stack.root, every_parameter(stack)
+    network = declared(stack, "Mapper")["VpcConfig"]
+    same("subnets", sorted(network["SubnetIds"]["Fn::Split"][1].split(",")), sorted(given["SubnetIds"].split(",")))
+    same("security groups", network["SecurityGroupIds"]["Fn::Split"][1], given["SecurityGroupIds"])
+    for function in ["Splitter", "Mapper", "Reducer"]:
+        # ministack's CloudFormation hands on the boundaries of users alone.
+        boundary = declared(stack, f"{function}Role")["PermissionsBoundary"]
+        same(f"{function}: boundary", boundary, given["PermissionsBoundaryArn"])
+        role = root.iam.get_role(RoleName=stack.role(function))["Role"]
+        same(f"{function}: role", stack.outputs[f"{function}RoleArn"], role["Arn"])
+        name = stack.outputs[f"{function}Name"]
+        groups = root.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]
+        keys = [group.get("kmsKeyId") for group in groups if group["logGroupName"] == f"/aws/lambda/{name}"]
+        same(f"{name}: the log's key", keys, [key])
+        is_so = root.functions.get_function_configuration(FunctionName=name)
+        variables = is_so["Environment"]["Variables"]
+        same(f"{name}: variables", (variables["KINGLET_LOG"], variables["KINGLET_METRICS"]), ("debug", "0"))
+    same("the splitter's memory", declared(stack, "Splitter")["MemorySize"], "1024")
+    alarms = {alarm["AlarmName"]: alarm for alarm in root.cloudwatch.describe_alarms()["MetricAlarms"]}
+    same("alarms", len(alarms), 7)
+    for name, alarm in alarms.items():
+        same(f"{name}: tells", alarm["AlarmActions"], [given["AlarmTopicArn"]])
+    filters = [
+        one["filterPattern"]
+        for name in ["splitter", "mapper", "mapper-large", "reducer"]
+        for one in root.logs.describe_metric_filters(logGroupName=f"/aws/lambda/kinglet-{name}")["metricFilters"]
+    ]
+    check(len(filters) == 4 and len(set(filters)) == 1, f"the filters are {filters}")
+    boards = [board["DashboardName"] for board in root.cloudwatch.list_dashboards()["DashboardEntries"]]
+    same("dashboards", boards, ["kinglet-us-east-1"])
+    widgets = json.loads(root.cloudwatch.get_dashboard(DashboardName=boards[0])["DashboardBody"])["widgets"]
+    shown = json.dumps(widgets)
+    check(len(widgets) == 6 and "kinglet-mapper-large" in shown and "${" not in shown, f"the dashboard is {shown}")
+
+
+def every_parameter(stack: Stack) -> dict[str, str]:
+    described = stack.root.cloudformation.describe_stacks(StackName="kinglet")["Stacks"][0]
+    return {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}
+
+
+def forget_options(root: Aws) -> None:
+    """Removes what the options referred to; the network goes with the server."""
+    root.iam.delete_policy(PolicyArn=f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY}")
+
+
 def check_options(server: Ministack, driver: Driver) -> None:
     """The stack is changed in place, as an upgrade changes it; its jobs are kept, and a new one runs."""
     root = driver.stack.root
     key, data_key = (root.kms.create_key(Description="kinglet")["KeyMetadata"]["Arn"] for _ in range(2))
     roles.check_options(driver.stack, key, data_key, asked=False)
-    stack = deploy(
-        server,
-        MoreInputBucketArns=f"arn:aws:s3:::{ELSEWHERE},arn:aws:s3:::{OUTPUT}",
-        MapperMemory="2048",
-        MapperLargeMemory="10240",
-        ReducerMemory="3008",
-        TmpSize="10240",
-        Timeout="600",
-        ReservedConcurrency="7",
-        PointInTimeRecovery="true",
-        KmsKeyArn=key,
-        DataKmsKeyArns=f"{key},{data_key}",
-        Tracing="Active",
-        ShippedPrograms="forbid",
-        LogRetentionDays="30",
-    )
+    stack = deploy(server, **every_option(root, key, data_key))
     same("the table stays", stack.outputs["Table"], driver.stack.outputs["Table"])
     same("the bucket stays", stack.outputs["WorkBucketName"], driver.stack.outputs["WorkBucketName"])
     for function, memory in [("Mapper", 2048), ("MapperLarge", 10240), ("Reducer", 3008)]:
@@ -156,10 +240,19 @@ def check_options(server: Ministack, driver: Driver) -> None:
     same("the table's key", (table["SSEType"], table["KMSMasterKeyArn"]), ("KMS", key))
     check_declared(stack, "7", "true", {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}, True)
     roles.check_options(stack, key, data_key, asked=True)
+    check_every_option(stack, key, data_key)
 
     programs.check_forbidden(driver)
 
     text = b"a bucket of MoreInputBucketArns holds a text"
     root.s3.put_object(Bucket=ELSEWHERE, Key="more/text", Body=text)
-    driver.count(f"s3://{ELSEWHERE}/more/", f"s3://{OUTPUT}/options")
-    same("the count of more/", jobs.read_output(root, "options/"), jobs.counts([text]))
+    driver.count(f"s3://{ELSEWHERE}/more/", f"s3://{OUTPUT}/{OUT}options")
+    same("the count of more/", jobs.read_output(root, f"{OUT}options/"), jobs.counts([text]))
+    # Of the two buckets, only the folders may be used.
+    root.s3.put_object(Bucket=INPUT, Key=f"{IN}text", Body=text)
+    driver.count(f"s3://{INPUT}/{IN}", f"s3://{OUTPUT}/{OUT}folder")
+    same("the count of the folder", jobs.read_output(root, f"{OUT}folder/"), jobs.counts([text]))
+    for source, target in [("common/", f"{OUT}other"), (IN, "other")]:
+        said = driver.count(f"s3://{INPUT}/{source}", f"s3://{OUTPUT}/{target}", fails=True)
+        check("access denied" in said, f"{source} to {target}: {said}")
+    forget_options(root)

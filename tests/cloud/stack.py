@@ -31,7 +31,8 @@ class Aws:
         self.s3, self.dynamodb, self.functions = (session.client(n, **how) for n in ["s3", "dynamodb", "lambda"])
         self.cloudformation, self.logs = (session.client(n, **how) for n in ["cloudformation", "logs"])
         self.iam, self.sts, self.kms, self.events = (session.client(n, **how) for n in ["iam", "sts", "kms", "events"])
-        self.sqs = session.client("sqs", **how)
+        self.sqs, self.sns, self.ec2 = (session.client(n, **how) for n in ["sqs", "sns", "ec2"])
+        self.cloudwatch = session.client("cloudwatch", **how)
 
 
 @dataclass
@@ -107,5 +108,7 @@ def inventory(root: Aws) -> dict[str, list[str]]:
         "policies": all_of(root.iam, "list_policies", "Policies", "PolicyName", Scope="Local"),
         "log groups": all_of(root.logs, "describe_log_groups", "logGroups", "logGroupName"),
         "schedules": all_of(root.events, "list_rules", "Rules", "Name"),
+        "alarms": all_of(root.cloudwatch, "describe_alarms", "MetricAlarms", "AlarmName"),
+        "dashboards": all_of(root.cloudwatch, "list_dashboards", "DashboardEntries", "DashboardName"),
         "queues": root.sqs.list_queues().get("QueueUrls", []),
     }

@@ -149,9 +149,8 @@ impl Place {
             }
             (None, None) => dir(bench.embedded.data_dir.as_deref().unwrap_or(&std::env::temp_dir())),
             (None, Some(stack)) => {
-                let bucket = |name: &str| s3(&format!("s3://{name}"));
-                let reads = (stack.input_bucket != stack.output_bucket).then(|| bucket(&stack.input_bucket));
-                Ok((bucket(&stack.output_bucket), reads))
+                let reads = (stack.input_uri != stack.output_uri).then(|| s3(&stack.input_uri));
+                Ok((s3(&stack.output_uri), reads))
             }
         }
     }
