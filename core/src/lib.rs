@@ -24,7 +24,9 @@ pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod model;
+mod output;
 mod pairs;
+mod part;
 pub mod placement;
 pub mod prices;
 pub mod process;
@@ -40,6 +42,7 @@ pub use error::{Again, Code, Error, ErrorKind, Fault, Result, UserError, UserRes
 pub use format::*;
 pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
+pub use output::OutputFormat;
 pub use range::ByteRange;
 pub use value::{Combiner, Value};
 pub use wire::cost::{Growth, Workload};

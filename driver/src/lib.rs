@@ -103,8 +103,8 @@ pub use submit::Submit;
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
-    Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, Result, Sink, UserError,
-    UserResult, Value, Values, Workload, check_format, check_job, check_job_items,
+    Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Job, Key, OutputFormat, Result,
+    Sink, UserError, UserResult, Value, Values, Workload, check_format, check_job, check_job_items,
 };
 pub use kinglet_formats::{PackedObject, Reading, check_packed};
 

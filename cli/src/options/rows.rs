@@ -44,6 +44,10 @@ pub(crate) struct RowsArgs {
     /// CSV: fields that are missing at a row's end are empty
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
+
+    /// CSV: every field is text as it is written, whatever it looks like
+    #[arg(long, help_heading = "Rows")]
+    plain_text: bool,
 }
 
 fn byte(text: &str) -> Result<u8, String> {
@@ -86,7 +90,7 @@ impl RowsArgs {
 
     fn is_of_csv(&self) -> bool {
         let bytes = self.delimiter.is_some() || self.quote.is_some() || self.escape.is_some();
-        bytes || self.no_header || self.no_quoted_newlines || self.short_rows
+        bytes || self.no_header || self.no_quoted_newlines || self.short_rows || self.plain_text
     }
 
     fn dialect(&self, mut dialect: CsvDialect) -> Result<CsvDialect> {
@@ -111,6 +115,9 @@ impl RowsArgs {
         }
         if self.no_quoted_newlines {
             dialect = dialect.without_quoted_newlines();
+        }
+        if self.plain_text {
+            dialect = dialect.with_plain_text();
         }
         Ok(if self.short_rows { dialect.with_short_rows() } else { dialect })
     }

@@ -8,6 +8,7 @@
 
 mod batches;
 mod csv;
+mod datum;
 mod fixed;
 mod items;
 mod json;
@@ -22,16 +23,18 @@ mod words;
 
 pub use batches::{Batch, Batches};
 pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
+pub use datum::{Datum, Named};
 pub use fixed::Fixed;
 pub use items::Items;
 pub use json::JsonLines;
 pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
-pub use output::OutputFormat;
 pub(crate) use output::RowWriter;
 pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
-pub use rows::{Column, ColumnType, DataRow, Datum, FirstBytes, Named, RawRows, RowFormat, Rows, Schema, first_rows};
+pub use rows::{
+    BlockRow, Column, ColumnType, DataRow, FirstBytes, RawRows, RowBlock, RowFormat, Rows, Schema, first_rows,
+};
 pub use shape::Shape;
 pub use words::Words;
 

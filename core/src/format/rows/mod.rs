@@ -6,19 +6,16 @@
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
 
-mod datum;
-mod of_serde;
+mod block;
 mod schema;
 #[cfg(test)]
 mod tests;
 
-pub(super) use datum::is_number;
-pub use datum::{Datum, Named};
-pub(super) use of_serde::of_serde;
+pub use block::{BlockRow, RowBlock};
 pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
-use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Row, RowValues, Shape};
+use super::{CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
@@ -107,7 +104,7 @@ impl Row for DataRow<'static> {
 /// As a JSON object.
 impl Serialize for DataRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        datum::serialize(&self.fields, to)
+        super::datum::serialize(&self.fields, to)
     }
 }
 
@@ -167,7 +164,7 @@ impl Format for Rows {
             }),
             RowFormat::Csv(dialect) => for_each_fields(dialect, extent, |at, names, fields| {
                 let named = names.iter().zip(fields);
-                let fields = named.map(|(name, field)| Named { name: name.clone(), value: Datum::of_field(field) });
+                let fields = named.map(|(name, field)| Named { name: name.clone(), value: dialect.datum(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
         }

@@ -1,6 +1,6 @@
 //! What rows have in common: the names and types of their columns.
 
-use super::datum::{Datum, Named};
+use crate::format::datum::{Datum, Named};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
