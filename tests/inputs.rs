@@ -122,14 +122,14 @@ fn values_in_paths_choose_what_is_read() {
     ];
     let dir = place(&names);
     for (args, want) in [
-        (&["in", "--where", "year=2026", "--where", "month=1"][..], &["b"][..]),
-        (&["in", "--where", "month>=10"], &["a", "c"]),
-        (&["in", "--where", "month=1,12"], &["a", "b"]),
-        (&["in", "--where", "month="], &["d"]),
-        (&["in", "--where", "city=São P"], &["e"]),
-        (&["in/year=2026", "--where", "year=2026", "--where", "month<10"], &["b"]),
-        (&["in/**/[bc]", "--where", "year=2026"], &["b", "c"]),
-        (&["in/year=2026/month=01/b", "in/g", "--where", "year!=1"], &[]),
+        (&["in", "--where-path", "year=2026", "--where-path", "month=1"][..], &["b"][..]),
+        (&["in", "--where-path", "month>=10"], &["a", "c"]),
+        (&["in", "--where-path", "month=1,12"], &["a", "b"]),
+        (&["in", "--where-path", "month="], &["d"]),
+        (&["in", "--where-path", "city=São P"], &["e"]),
+        (&["in/year=2026", "--where-path", "year=2026", "--where-path", "month<10"], &["b"]),
+        (&["in/**/[bc]", "--where-path", "year=2026"], &["b", "c"]),
+        (&["in/year=2026/month=01/b", "in/g", "--where-path", "year!=1"], &[]),
     ] {
         if want.is_empty() {
             refused(dir.path(), args, &["nothing is at in/g with year!=1"]);
@@ -139,8 +139,8 @@ fn values_in_paths_choose_what_is_read() {
         let last: Vec<&str> = found.iter().map(|name| name.rsplit('/').next().unwrap()).collect();
         assert_eq!(last, want, "{args:?}");
     }
-    refused(dir.path(), &["in", "--where", "yaer=2026"], &["nothing is at in with yaer=2026"]);
-    let ran = run(&mut word_count(dir.path(), &["in", "--output", "out", "--where", "year"]));
+    refused(dir.path(), &["in", "--where-path", "yaer=2026"], &["nothing is at in with yaer=2026"]);
+    let ran = run(&mut word_count(dir.path(), &["in", "--output", "out", "--where-path", "year"]));
     assert!(ran.code == Some(2) && ran.err.contains("compares nothing"), "{ran:?}");
 }
 

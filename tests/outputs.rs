@@ -126,3 +126,69 @@ fn what_cannot_be_written_is_said_and_nothing_is_published() {
     let part = fs::read(dir.path().join("out").join(&manifest.parts[0].name)).unwrap();
     assert_eq!(part, b"word,count\nsome,1\nwords,1\n\xff\xfe,1\n");
 }
+
+/// Rows of CSV that take quotes, numbers that are written in several ways, and empty fields.
+const MADE: &str = "import csv, json\n\
+    texts = ['', 'plain', 'a,b', 'say \"hi\"', 'two\\nlines', 'cr\\r\\nlf', 'é', '007', ' x ', 'true', '1.50', '1e5', '-0', '9' * 30]\n\
+    rows = [[str(n), texts[n % len(texts)], texts[n * 7 % 13], str(n / 8)] for n in range(3000)]\n\
+    with open('in.csv', 'w', newline='', encoding='utf-8') as file:\n    \
+        csv.writer(file).writerows([['id', 'text', 'more, \"so\"', 'share']] + rows)\n";
+
+/// Says whether `out` has the rows of `in.csv`: as text, or by value.
+const SAME: &str = "import csv, glob, json\n\
+    def read(name):\n    \
+        with open(name, newline='', encoding='utf-8') as file:\n        \
+            if name.endswith('.csv'):\n            \
+                return [dict(row) for row in csv.DictReader(file)]\n        \
+            return [json.loads(line) for line in file]\n\
+    def value(field):\n    \
+        if isinstance(field, str):\n        \
+            try:\n            \
+                return float(field) if not field.startswith('0') or field[:2] in ('0', '0.') else field\n        \
+            except ValueError:\n            \
+                return {'true': True, 'false': False, '': None}.get(field, field)\n    \
+        return field if field is None or isinstance(field, bool) else float(field)\n\
+    [out] = glob.glob('OUT/part-*')\n\
+    a, b = read('in.csv'), read(out)\n\
+    by_value = lambda rows: [[(name, value(field)) for name, field in row.items()] for row in rows]\n\
+    print(a == b, by_value(a) == by_value(b), len(b))\n";
+
+#[test]
+fn csv_to_json_lines_and_back_has_the_same_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    if python(dir.path(), MADE).is_none() {
+        return;
+    }
+    let same = |out: &str| python(dir.path(), &SAME.replace("OUT", out)).unwrap();
+    let convert = |from: &str, to: &str, more: &[&str]| {
+        let args = [&["convert", from, "--output-format", to, "--split-bytes", "20000"], more].concat();
+        let manifest = result(dir.path(), &args);
+        assert_eq!((manifest.records, manifest.records_out, manifest.parts.len()), (3_000, 3_000, 1));
+        let moved = dir.path().join(format!("{to}-{}", more.len()));
+        fs::rename(dir.path().join("out"), &moved).unwrap();
+        let name = moved.file_name().unwrap().to_str().unwrap().to_owned();
+        (same(&name), format!("{name}/part-*"))
+    };
+    // Numbers become numbers, and are the same by value; as plain text all is as it was written.
+    let (rows, json) = convert("in.csv", "json-lines", &[]);
+    assert_eq!(rows, "False True 3000\n");
+    assert_eq!(convert(&json, "csv", &["--format", "json-lines"]).0, "False True 3000\n");
+    let (rows, json) = convert("in.csv", "json-lines", &["--plain-text"]);
+    assert_eq!(rows, "True True 3000\n");
+    assert_eq!(convert(&json, "csv", &["--format", "json-lines", "--compression", "none"]).0, "True True 3000\n");
+}
+
+#[test]
+fn rows_of_other_columns_need_columns_to_be_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in.jsonl"), "{\"a\": 1}\n{\"b\": [1, \"x\"], \"a\": null}\n{}\n").unwrap();
+    let csv = ["convert", "in.jsonl", "--output-format", "csv"];
+    failed(&job(dir.path(), &csv), &["columns b, a", "has a"]);
+    nothing_published(&dir.path().join("out"));
+    let manifest = result(dir.path(), &[&csv[..], &["--columns", "a,b"]].concat());
+    let part = fs::read_to_string(dir.path().join("out").join(&manifest.parts[0].name)).unwrap();
+    assert_eq!(part, "a,b\n1,\n,\"[1,\"\"x\"\"]\"\n,\n");
+    // JSON lines have rows of all kinds, in as many parts as are asked for.
+    let manifest = result(dir.path(), &["convert", "in.jsonl", "--output-format", "json-lines", "--partitions", "3"]);
+    assert_eq!((manifest.records_out, manifest.parts.len()), (3, 3));
+}

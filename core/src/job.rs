@@ -1,10 +1,10 @@
 //! What a user writes: a job with its `map` and `reduce`, and the handles through which these read and write.
 
-use crate::engine::part::Part;
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Row};
 use crate::key::{AsKey, Key};
 use crate::pairs::Shard;
+use crate::part::Part;
 use crate::value::{Combiner, Value};
 use crate::wire::cost::Workload;
 use serde::Serialize;

@@ -47,13 +47,17 @@ pub(crate) struct RowsArgs {
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
 
-    /// Parquet: read these columns alone, in this order
-    #[arg(long, help_heading = "Rows", value_name = "NAMES", value_delimiter = ',')]
+    /// The columns, in this order: Parquet reads these alone, and `convert` writes these
+    #[arg(long, help_heading = "Rows", value_name = "NAME,...", value_delimiter = ',')]
     columns: Option<Vec<String>>,
 
     /// Parquet: only rows of which this holds, as 'price >= 10'; may be repeated, and all must hold
     #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
     only: Vec<Only>,
+
+    /// CSV: every field is text as it is written, whatever it looks like
+    #[arg(long, help_heading = "Rows")]
+    plain_text: bool,
 }
 
 fn byte(text: &str) -> Result<u8, String> {
@@ -70,6 +74,18 @@ impl RowsArgs {
     /// # Errors
     /// Returns `input-kind` when the names say several, or when an option of CSV or Parquet is given for what is none.
     pub(crate) fn format(&self, names: &[String]) -> Result<RowFormat> {
+        let (format, columns) = self.format_and_columns(names)?;
+        match (&format, columns.is_empty()) {
+            (RowFormat::Parquet(_), _) | (_, true) => Ok(format),
+            (other, false) => Err(not_parquet(other, "--columns is")),
+        }
+    }
+
+    /// Returns the format of these files, as [`Self::format`] does, and the columns that are written.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::format`], except that other formats than Parquet may have columns.
+    pub(crate) fn format_and_columns(&self, names: &[String]) -> Result<(RowFormat, Vec<String>)> {
         let format = match self.format {
             Some(RowsArg::Lines) => RowFormat::Lines,
             Some(RowsArg::JsonLines) => RowFormat::JsonLines,
@@ -85,33 +101,29 @@ impl RowsArgs {
                 named.into_iter().next().unwrap_or_default()
             }
         };
-        if self.is_of_parquet() && !matches!(format, RowFormat::Parquet(_)) {
-            let message = format!("the input is {}, and --columns and --where are for Parquet", format.name());
-            return Err(Error::new(Code::InputKind, message).with_hint("add --format parquet if it is"));
+        if !self.only.is_empty() && !matches!(format, RowFormat::Parquet(_)) {
+            return Err(not_parquet(&format, "--where is"));
         }
-        match format {
-            RowFormat::Csv(dialect) => self.dialect(dialect).map(RowFormat::Csv),
+        let format = match format {
+            RowFormat::Csv(dialect) => RowFormat::Csv(self.dialect(dialect)?),
             other if self.is_of_csv() => {
                 let message = format!("the input is {}, of which an option for CSV says nothing", other.name());
-                Err(Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv"))
+                return Err(Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv"));
             }
             RowFormat::Parquet(mut selection) => {
                 if let Some(columns) = &self.columns {
                     selection = selection.with_columns(columns);
                 }
-                Ok(RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only)))
+                RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only))
             }
-            other => Ok(other),
-        }
-    }
-
-    fn is_of_parquet(&self) -> bool {
-        self.columns.is_some() || !self.only.is_empty()
+            other => other,
+        };
+        Ok((format, self.columns.clone().unwrap_or_default()))
     }
 
     fn is_of_csv(&self) -> bool {
         let bytes = self.delimiter.is_some() || self.quote.is_some() || self.escape.is_some();
-        bytes || self.no_header || self.no_quoted_newlines || self.short_rows
+        bytes || self.no_header || self.no_quoted_newlines || self.short_rows || self.plain_text
     }
 
     fn dialect(&self, mut dialect: CsvDialect) -> Result<CsvDialect> {
@@ -137,6 +149,14 @@ impl RowsArgs {
         if self.no_quoted_newlines {
             dialect = dialect.without_quoted_newlines();
         }
+        if self.plain_text {
+            dialect = dialect.with_plain_text();
+        }
         Ok(if self.short_rows { dialect.with_short_rows() } else { dialect })
     }
+}
+
+fn not_parquet(format: &RowFormat, what: &str) -> Error {
+    Error::new(Code::InputKind, format!("the input is {}, and {what} for Parquet", format.name()))
+        .with_hint("add --format parquet if it is; --where-path chooses objects by the values in their paths")
 }

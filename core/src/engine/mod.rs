@@ -13,7 +13,8 @@ pub mod erased;
 pub mod map;
 #[cfg(test)]
 mod panic_tests;
-pub(crate) mod part;
+#[cfg(test)]
+mod part_tests;
 pub mod reduce;
 pub mod run;
 #[cfg(test)]

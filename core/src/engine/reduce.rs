@@ -1,13 +1,13 @@
 //! One reduce task: it merges sorted runs into one sorted part, as a stream.
 
 use crate::Code;
-use crate::engine::part::Part;
 use crate::error::Result;
-use crate::format::OutputFormat;
 use crate::guard::{catch_as, guarded, named_of, stopped};
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;
+use crate::output::OutputFormat;
 use crate::pairs::{Groups, Merge, tmp_error};
+use crate::part::Part;
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::PathBuf;

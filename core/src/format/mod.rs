@@ -11,6 +11,7 @@
 
 mod batches;
 mod csv;
+mod datum;
 mod fixed;
 mod items;
 mod json;
@@ -22,26 +23,28 @@ pub(crate) mod quotes;
 mod row;
 mod rows;
 mod shape;
+mod temporal;
 mod words;
 
 pub use batches::{Batch, Batches};
 pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
+pub use datum::{Datum, Named};
 pub use fixed::Fixed;
 pub use items::Items;
 pub use json::JsonLines;
 pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
-pub use output::OutputFormat;
 pub(crate) use output::RowWriter;
 pub use parquet::Parquet;
 pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
-    Block, BlockColumn, BlockExtent, Blocks, Cells, Column, ColumnType, Columns, DataRow, Datum, Fetched, FirstBytes,
-    Is, Named, Only, RangedObject, RawRows, RowFormat, RowGroup, Rows, Schema, Selection, Temporal, TimeUnit, Wanted,
+    Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
+    FirstBytes, Is, Only, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema, Selection, Wanted,
     first_rows,
 };
 pub use shape::Shape;
+pub use temporal::{Temporal, TimeUnit};
 pub use words::Words;
 
 use crate::error::{Code, Error, UserError, UserResult};

@@ -1,7 +1,7 @@
 //! Records of a result: as text, whose fields are separated by tabs and which a line feed ends, and as values, of which formats that
 //! keep them apart make what they write.
 
-use super::rows::{Datum, Named, of_serde};
+use super::datum::{Datum, Named, of_bytes, of_serde};
 use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -136,20 +136,6 @@ fn write_plain(value: &Datum<'_>, out: &mut Vec<u8>) {
         Datum::Bytes(bytes) => out.extend_from_slice(bytes),
         // Writing to a Vec cannot fail.
         Datum::List(_) | Datum::Struct(_) => drop(serde_json::to_writer(out, value)),
-    }
-}
-
-/// Returns bytes as text if they are.
-pub(super) fn of_bytes(bytes: Cow<'_, [u8]>) -> Datum<'_> {
-    match bytes {
-        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Datum::Text(text.into()),
-            Err(_) => Datum::Bytes(bytes.into()),
-        },
-        Cow::Owned(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Datum::Text(text.into()),
-            Err(e) => Datum::Bytes(e.into_bytes().into()),
-        },
     }
 }
 

@@ -6,10 +6,10 @@ use super::owner::OWNER;
 use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
-use crate::format::OutputFormat;
 use crate::hive::PathCondition;
 use crate::ids::{JobId, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
+use crate::output::OutputFormat;
 use serde::{Deserialize, Serialize};
 
 /// Everything that a worker must know about a job.

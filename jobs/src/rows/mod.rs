@@ -1,10 +1,12 @@
-//! Jobs over rows of any format: counted, searched, or as they are. What they have in common is how rows are matched.
+//! Jobs over rows of any format: counted, searched, as they are, or in another format. What they have in common is how rows are matched.
 
 mod cat;
+mod convert;
 mod count;
 mod grep;
 
 pub use cat::Cat;
+pub use convert::Convert;
 pub use count::{CountRows, Counted};
 pub use grep::Grep;
 

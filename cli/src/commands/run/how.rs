@@ -20,7 +20,7 @@ pub(crate) struct Common {
     pub(crate) input_list: Option<String>,
 
     /// Read only objects whose path says so, as in year=2026/month=07/: 'month>=7', day=1,2,3; several times for several
-    #[arg(long = "where", value_name = "CONDITION", help_heading = "Input")]
+    #[arg(long = "where-path", value_name = "CONDITION", help_heading = "Input")]
     pub(crate) conditions: Vec<PathCondition>,
 
     /// How all of the input is compressed [default: as the name and the first bytes of each object say]

@@ -1,6 +1,7 @@
 //! `kinglet run`: the built-in jobs, one file each.
 
 mod cat;
+mod convert;
 mod count;
 mod grep;
 pub(crate) mod how;
@@ -22,6 +23,7 @@ crate::command::commands! {
         count::Count,
         grep::Grep,
         cat::Cat,
+        convert::Convert,
     }
 }
 

@@ -1,7 +1,9 @@
 //! How CSV is written.
 
+use crate::format::datum::{Datum, of_bytes};
 use crate::format::quotes::Quotes;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// How CSV is written: by default as RFC 4180 has it, with a head. It can be a field of a job's parameters.
 ///
@@ -20,6 +22,7 @@ pub struct CsvDialect {
     pub(crate) head: bool,
     pub(crate) quoted_newlines: bool,
     pub(crate) short_rows: bool,
+    pub(crate) plain_text: bool,
 }
 
 impl Default for CsvDialect {
@@ -31,6 +34,7 @@ impl Default for CsvDialect {
             head: true,
             quoted_newlines: true,
             short_rows: false,
+            plain_text: false,
         }
     }
 }
@@ -81,6 +85,17 @@ impl CsvDialect {
     /// is refused, as one with too many always is.
     pub fn with_short_rows(self) -> Self {
         CsvDialect { short_rows: true, ..self }
+    }
+
+    /// Takes every field for text as it is written, in rows without types: `1.50` is no number then, and an empty field is empty
+    /// text. A type says itself what its fields are.
+    pub fn with_plain_text(self) -> Self {
+        CsvDialect { plain_text: true, ..self }
+    }
+
+    /// Returns what a field is in a row without types.
+    pub(crate) fn datum<'a>(&self, field: Cow<'a, [u8]>) -> Datum<'a> {
+        if self.plain_text { of_bytes(field) } else { Datum::of_field(field) }
     }
 
     /// Returns how fields are quoted, if they are or have escapes.

@@ -4,19 +4,20 @@ use super::record::{Fields, next_line};
 use super::{BYTE_ORDER_MARK, CsvDialect, fields_of, invalid};
 use crate::error::{Code, Error, UserError};
 use crate::format::Extent;
+use std::borrow::Cow;
 
 /// What is known of an object's columns.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Head {
+pub(super) struct Head<'a> {
     /// How many there are; `None` if nobody has read the object's start.
     pub(super) columns: Option<usize>,
-    /// Their names, if the object names them.
-    pub(super) names: Option<Vec<String>>,
+    /// Their names, if the object names them. Each row may have them again, so they are borrowed.
+    pub(super) names: Option<Vec<Cow<'a, str>>>,
 }
 
-impl Head {
+impl<'a> Head<'a> {
     /// Reads the head of an extent's object.
-    pub(super) fn of(dialect: &CsvDialect, extent: Extent<'_>) -> Result<Self, UserError> {
+    pub(super) fn of(dialect: &CsvDialect, extent: Extent<'a>) -> Result<Self, UserError> {
         let Extent { bytes, head, object, offset } = extent;
         let first = if head.is_empty() && offset == 0 { bytes } else { head };
         Self::read(dialect, first).map_err(|e| {
@@ -25,7 +26,7 @@ impl Head {
         })
     }
 
-    fn read(dialect: &CsvDialect, bytes: &[u8]) -> Result<Self, Error> {
+    fn read(dialect: &CsvDialect, bytes: &'a [u8]) -> Result<Self, Error> {
         if let Some(clash) = dialect.clash() {
             return Err(Error::new(Code::RecordInvalid, format!("the dialect cannot be read: {clash}"))
                 .with_hint("give delimiter, quote and escape a byte each"));
@@ -43,9 +44,12 @@ impl Head {
         if dialect.head {
             let mut all = Vec::with_capacity(columns);
             for field in Fields::of(*dialect, line).flatten() {
-                let name = String::from_utf8(field.into_owned())
-                    .map_err(|_| invalid(format!("the name of column {} is not UTF-8", all.len() + 1)))?;
-                all.push(name);
+                let name = match field {
+                    Cow::Borrowed(name) => std::str::from_utf8(name).ok().map(Cow::Borrowed),
+                    Cow::Owned(name) => String::from_utf8(name).ok().map(Cow::Owned),
+                };
+                let not_utf8 = || invalid(format!("the name of column {} is not UTF-8", all.len() + 1));
+                all.push(name.ok_or_else(not_utf8)?);
             }
             names = Some(all);
         }
@@ -71,7 +75,7 @@ pub(super) fn twice(name: &str, object: &str) -> Error {
 }
 
 /// Makes the error of a column that an object does not have.
-pub(super) fn missing(name: &str, names: &[String], object: &str) -> Error {
+pub(super) fn missing(name: &str, names: &[Cow<'_, str>], object: &str) -> Error {
     Error::new(Code::ColumnMissing, format!("{object} has no column {name:?}, but {}", names.join(", ")))
         .with_hint("leave the object out, or read what all objects have; an optional field of a type may be missing")
 }

@@ -34,6 +34,7 @@ use head::Head;
 use record::{FieldFault, Fields, First, Line, next_line};
 use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 use typed::Scratch;
 
 /// CSV whose rows are of the type `T`, a struct whose fields have the names of columns, or a tuple of all columns. For types
@@ -183,6 +184,12 @@ fn for_each_row<'a>(
     Ok(count)
 }
 
+/// Returns what a column without a name is called. Each row has these names, so they are not made anew.
+fn number<'a>(n: usize) -> Cow<'a, str> {
+    static NUMBERS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=1_000).map(|n: u32| n.to_string()).collect());
+    NUMBERS.get(n).map_or_else(|| Cow::Owned(n.to_string()), |name| Cow::Borrowed(name.as_str()))
+}
+
 /// Calls `each` for every row of an extent, with where it starts, the names of the columns (`1`, `2`, … where there is no head),
 /// and the fields.
 pub(super) fn for_each_fields<'a>(
@@ -192,8 +199,8 @@ pub(super) fn for_each_fields<'a>(
 ) -> UserResult<u64> {
     let head = Head::of(&dialect, extent)?;
     let names: Vec<Cow<'a, str>> = match &head.names {
-        Some(names) => names.iter().cloned().map(Cow::Owned).collect(),
-        None => (1..=head.columns.unwrap_or(0)).map(|n| Cow::Owned(n.to_string())).collect(),
+        Some(names) => names.clone(),
+        None => (1..=head.columns.unwrap_or(0)).map(number).collect(),
     };
     if let Some(twice) = (0..names.len()).find(|at| names[..*at].contains(&names[*at])) {
         return Err(UserError::from(head::twice(&names[twice], extent.object)).at(0));
@@ -220,7 +227,7 @@ pub(super) fn row_bytes<'a>(
 
 /// Checks a row, and returns how many fields it has.
 #[inline]
-fn checked(dialect: CsvDialect, line: Line<'_>, head: &Head) -> Result<usize, Error> {
+fn checked(dialect: CsvDialect, line: Line<'_>, head: &Head<'_>) -> Result<usize, Error> {
     let found = fields_of(dialect, line)?;
     check_count(&dialect, found, head).map(|()| found)
 }
@@ -242,7 +249,7 @@ fn fields_of(dialect: CsvDialect, line: Line<'_>) -> Result<usize, Error> {
 }
 
 /// Returns an error if a row has not as many fields as it should.
-fn check_count(dialect: &CsvDialect, found: usize, head: &Head) -> Result<(), Error> {
+fn check_count(dialect: &CsvDialect, found: usize, head: &Head<'_>) -> Result<(), Error> {
     match head.columns {
         Some(expected) if found > expected || (found < expected && !dialect.short_rows) => {
             let what = if dialect.head { "the head of its object" } else { "the first row of its object" };

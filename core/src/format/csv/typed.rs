@@ -22,13 +22,13 @@ use std::fmt::Display;
 /// What the rows of an extent are read with.
 pub(super) struct Scratch<'a, 'o> {
     dialect: CsvDialect,
-    head: Head,
+    head: Head<'a>,
     object: &'o str,
     fields: Vec<Cow<'a, [u8]>>,
 }
 
 impl<'a, 'o> Scratch<'a, 'o> {
-    pub(super) fn new(dialect: CsvDialect, head: Head, object: &'o str) -> Self {
+    pub(super) fn new(dialect: CsvDialect, head: Head<'a>, object: &'o str) -> Self {
         Scratch { dialect, head, object, fields: Vec::new() }
     }
 
@@ -89,7 +89,7 @@ impl serde::de::Error for Fault {
 /// The fields of a row from one of them on.
 struct Row<'r, 'a> {
     fields: &'r mut [Cow<'a, [u8]>],
-    names: Option<&'r [String]>,
+    names: Option<&'r [Cow<'a, str>]>,
     at: usize,
 }
 

@@ -10,7 +10,7 @@
 
 use super::columns::{Columns, Placed};
 use crate::error::{Code, Error, Result};
-use crate::format::rows::is_number;
+use crate::format::datum::is_number;
 use crate::format::{Datum, RowValues};
 
 /// What writes the records of one part.

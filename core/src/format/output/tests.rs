@@ -1,6 +1,8 @@
 use super::*;
+use crate::codecs::Codec;
 use crate::format::{CsvDialect, DataRow, Datum, FirstBytes, Named, RowFormat, Rows, SerdeRow, first_rows};
 use proptest::prelude::*;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 fn write<R: Row>(format: &OutputFormat, records: &[R]) -> Result<Vec<u8>> {

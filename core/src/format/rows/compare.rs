@@ -1,6 +1,6 @@
 //! Comparing values: exactly, and only those that can be compared.
 
-use super::datum::Datum;
+use crate::format::Datum;
 use std::cmp::Ordering;
 
 impl Datum<'_> {

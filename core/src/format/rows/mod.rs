@@ -10,29 +10,24 @@
 //! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
 //! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV.
 
+mod block;
 mod columns;
 mod compare;
-mod datum;
-mod of_serde;
 mod read;
 mod schema;
-mod temporal;
 #[cfg(test)]
 mod tests;
 
+pub use block::{BlockRow, RowBlock};
 pub use columns::{
     Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Is, Only, RangedObject, RowGroup, Selection,
     Wanted,
 };
-pub(super) use datum::is_number;
-pub use datum::{Datum, Named};
-pub(super) use of_serde::of_serde;
 pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
-pub use temporal::{Temporal, TimeUnit};
 
 use super::csv::{for_each_fields, row_bytes};
-use super::{CsvDialect, Extent, Format, Framing, JsonLines, Lines, Row, RowValues, Shape, by_rows_only};
+use super::{CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, by_rows_only};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
 use serde::de::IgnoredAny;
@@ -137,7 +132,7 @@ impl Row for DataRow<'static> {
 /// As a JSON object.
 impl Serialize for DataRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        datum::serialize(&self.fields, to)
+        super::datum::serialize(&self.fields, to)
     }
 }
 
@@ -206,7 +201,7 @@ impl Format for Rows {
             }),
             RowFormat::Csv(dialect) => for_each_fields(*dialect, extent, |at, names, fields| {
                 let named = names.iter().zip(fields);
-                let fields = named.map(|(name, field)| Named { name: name.clone(), value: Datum::of_field(field) });
+                let fields = named.map(|(name, field)| Named { name: name.clone(), value: dialect.datum(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
             RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),

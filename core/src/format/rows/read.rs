@@ -14,7 +14,7 @@
 //! Nothing is rounded or cut off, but a float into an `f32`, as serde has it.
 
 use super::columns::Block;
-use super::datum::{Datum, Named};
+use crate::format::{Datum, Named};
 use serde::de::value::Error;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,

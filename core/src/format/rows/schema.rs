@@ -1,7 +1,6 @@
 //! What rows have in common: the names and types of their columns.
 
-use super::datum::{Datum, Named};
-use super::temporal::Temporal;
+use crate::format::{Datum, Named, Temporal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

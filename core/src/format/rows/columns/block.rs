@@ -1,7 +1,7 @@
 //! Some rows of an object, by columns.
 
-use super::super::datum::Datum;
 use crate::error::{Code, Error, UserError, UserResult};
+use crate::format::Datum;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -11,10 +11,10 @@
 //! Nothing holds of a row that has nothing in the column, nor of a float that is no number, but that it is not equal.
 
 use super::super::compare::{Digits, compare_digits};
-use super::super::datum::Datum;
 use super::super::schema::ColumnType;
-use super::super::temporal::Temporal;
 use crate::error::{Code, Error, Result};
+use crate::format::Datum;
+use crate::format::Temporal;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;

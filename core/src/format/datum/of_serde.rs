@@ -1,6 +1,6 @@
 //! Makes a [`Datum`] of anything that serde can write.
 
-use super::datum::{Datum, Named};
+use super::{Datum, Named, of_bytes};
 use serde::Serialize;
 use serde::ser::{
     Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -118,7 +118,7 @@ impl Serializer for ToDatum {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Done<Datum<'static>> {
-        Ok(crate::format::row::of_bytes(value.to_vec().into()))
+        Ok(of_bytes(value.to_vec().into()))
     }
 
     fn serialize_none(self) -> Done<Datum<'static>> {

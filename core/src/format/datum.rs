@@ -1,5 +1,9 @@
 //! One value whose type is found in the input and not in a program.
 
+mod of_serde;
+
+pub(super) use of_serde::of_serde;
+
 use super::temporal::Temporal;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -108,7 +112,7 @@ enum Number {
 }
 
 /// Returns whether a text is written like a number of JSON.
-pub(crate) fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     number_of(text).is_some()
 }
 
@@ -129,6 +133,20 @@ fn number_of(text: &str) -> Option<Number> {
         return None;
     }
     text.parse().ok().filter(|float: &f64| float.is_finite()).map(Number::Float)
+}
+
+/// Returns bytes as text if they are.
+pub(super) fn of_bytes(bytes: Cow<'_, [u8]>) -> Datum<'_> {
+    match bytes {
+        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Datum::Text(text.into()),
+            Err(_) => Datum::Bytes(bytes.into()),
+        },
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Datum::Text(text.into()),
+            Err(e) => Datum::Bytes(e.into_bytes().into()),
+        },
+    }
 }
 
 impl<'de> Deserialize<'de> for Datum<'de> {
