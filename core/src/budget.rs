@@ -142,8 +142,8 @@ pub const RUN_MEMORY_BYTES: usize = 64 << 20;
 /// wait.
 pub const OPEN_RUN_BYTES: u64 = 1 << 20;
 
-/// How many groups of map tasks have their indexes read at once by whoever indexes a job's runs by partition. Each group takes up
-/// to some megabytes.
+/// How many groups of map tasks have their indexes read at once, by a reducer or by whoever indexes a job's runs by partition.
+/// Each group takes up to some megabytes.
 pub const INDEXES_AT_ONCE: usize = 16;
 
 /// How many runs are merged at once at most, and so how many connections a reducer opens for them (768).

@@ -35,6 +35,8 @@ pub use crate::ledger::MapAttempt;
 use crate::ledger::{Committed, GroupRuns, groups_of};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use kinglet_core::budget::INDEXES_AT_ONCE;
 use kinglet_core::engine::reduce::Runs;
 use kinglet_core::engine::run::Run;
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
@@ -199,8 +201,11 @@ impl RunStore<'_> {
     /// Returns `index-missing` when a committed attempt has no index; or a service error of DynamoDB.
     pub async fn locate(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<Vec<RunAt>> {
         let mut runs = Vec::new();
-        for group in 0..groups_of(committed) {
-            for GroupRuns { of, index } in self.conductor.ledger.group_runs(self.job, group, committed).await? {
+        let ledger = &self.conductor.ledger;
+        let groups = stream::iter(0..groups_of(committed)).map(|group| ledger.group_runs(self.job, group, committed));
+        let mut groups = groups.buffered(INDEXES_AT_ONCE);
+        while let Some(group) = groups.try_next().await? {
+            for GroupRuns { of, index } in group {
                 let MapAttempt { task, piece, attempt } = of;
                 let range = index.as_ref().map(|index| index.range(partition.0).unwrap_or_default());
                 if range.is_none_or(|range| range.bytes() > 0) {

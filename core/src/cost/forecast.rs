@@ -365,13 +365,13 @@ impl Point {
         self.s3_get += count;
         self.read_units += count;
         self.dynamodb += count;
-        // What says where the runs lie: records and indexes by groups, the latter one group after the other; or an index's rows.
+        // What says where the runs lie: records and indexes by groups, some at once; or an index's rows.
         let told_s = match finding {
             Finding::Ledger(barrier) => {
                 self.read_units += count * (barrier.record_units() + barrier.attempt_units());
                 let (batches, asked) = (groups(found.tasks) / BATCH_GET_KEYS_MAX as f64, groups(barrier.in_s3 as f64));
                 self.dynamodb += count * (batches.ceil() + asked);
-                (batches.ceil() + asked) * rates.dynamodb_s
+                (batches.ceil() + (asked / INDEXES_AT_ONCE as f64).ceil()) * rates.dynamodb_s
             }
             Finding::Index(barrier) => {
                 self.s3_get += count * barrier.stripes();

@@ -231,7 +231,7 @@ fn the_largest_shuffle_costs_less_by_an_index() {
     assert!((was.read_units.likely - is.read_units.likely - 999.0 * 131_250.0).abs() < 1e6, "{was:?} {is:?}");
     assert_eq!(is.s3_get.likely - was.s3_get.likely, 17_001.0);
     assert!(was.usd.dynamodb.likely - is.usd.dynamodb.likely > 16.0);
-    assert!(is.reduce_task_s.likely < was.reduce_task_s.likely - 15.0);
+    assert!(is.reduce_task_s.likely < was.reduce_task_s.likely);
 }
 
 /// A job that is small enough to be counted by hand: 40 objects of 1 MB, each a split, two partitions, runs in S3.
