@@ -26,11 +26,13 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 27] = [
+    let helps: [(&str, &[&str]); 29] = [
         ("help-explain.txt", &["explain", "--help"]),
         ("help-run-count.txt", &["run", "count", "--help"]),
         ("help-run-grep.txt", &["run", "grep", "--help"]),
         ("help-run-cat.txt", &["run", "cat", "--help"]),
+        ("help-run-sample.txt", &["run", "sample", "--help"]),
+        ("help-run-convert.txt", &["run", "convert", "--help"]),
         ("help-look.txt", &["look", "--help"]),
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),

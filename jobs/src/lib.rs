@@ -16,7 +16,7 @@ pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
 pub use hull::{Column, Hull, PointFormat};
 pub use primes::{Primes, PrimesOf, Stretch, parse_number};
-pub use rows::{Cat, Convert, CountRows, Counted, Grep, Pattern};
+pub use rows::{Cat, Convert, CountRows, Counted, Grep, Pattern, Sample};
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;
@@ -31,6 +31,7 @@ pub fn registry() -> Registry {
         .job::<Grep>()
         .job::<Cat>()
         .job::<Convert>()
+        .job::<Sample>()
         .job::<BenchEmpty>()
         .job::<BenchHold>()
         .job::<BenchRead>()

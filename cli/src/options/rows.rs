@@ -60,7 +60,8 @@ pub(crate) struct RowsArgs {
     plain_text: bool,
 }
 
-fn byte(text: &str) -> Result<u8, String> {
+/// Reads an option that is a byte.
+pub(super) fn byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
         b"\\t" => Ok(b'\t'),

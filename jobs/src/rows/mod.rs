@@ -4,11 +4,13 @@ mod cat;
 mod convert;
 mod count;
 mod grep;
+mod sample;
 
 pub use cat::Cat;
 pub use convert::Convert;
 pub use count::{CountRows, Counted};
 pub use grep::Grep;
+pub use sample::Sample;
 
 use kinglet_core::{Code, Error, Result};
 use regex_automata::meta::Regex;

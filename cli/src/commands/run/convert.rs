@@ -1,6 +1,6 @@
 //! `kinglet run convert`.
 
-use super::how::{Common, run_job_of};
+use super::how::{Common, run_job};
 use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
@@ -14,7 +14,7 @@ use kinglet_jobs::Convert as Job;
     kinglet run convert 'logs/*.jsonl' --output-format csv --columns time,level,text --output-compression zstd --output logs-csv\n\n\
     Fields of CSV are numbers, true, false and nothing where they are written so, and otherwise text; with --plain-text all are \
     text, as\n\
-    they are written. The output is one part, or as many as --partitions says; then rows are sorted by file and offset within each.\n\
+    they are written. Rows are sorted by file and offset within a part; --partitions 1 writes one part with all of them.\n\
     All rows of a part of CSV have the columns of its first row, or those that --columns names; other rows fail the job.")]
 pub(crate) struct Convert {
     #[command(flatten)]
@@ -35,8 +35,7 @@ impl Command for Convert {
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let (format, columns) = self.written.format_and_columns(&self.common.inputs)?;
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let common = Common { format: self.result.format(&columns), ..self.common };
-        let partitions = Some(common.how.partitions.unwrap_or(1));
-        run_job_of(&Job { format }, common, partitions, cloud).await
+        let common = Common { format: self.result.format(&columns)?, ..self.common };
+        run_job(&Job { format }, common, cloud).await
     }
 }

@@ -49,7 +49,7 @@ impl Command for Count {
         // One count stands in one part.
         let partitions = if self.by_file { None } else { Some(1) };
         let columns: &[&str] = if self.by_file { &["file", "count"] } else { &["count"] };
-        let common = Common { format: self.result.format(columns), ..self.common };
+        let common = Common { format: self.result.format(columns)?, ..self.common };
         run_job_of(&job, common, partitions, cloud).await
     }
 }

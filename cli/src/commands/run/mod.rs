@@ -7,6 +7,7 @@ mod grep;
 pub(crate) mod how;
 pub(crate) mod hull;
 pub(crate) mod primes;
+mod sample;
 mod svg;
 mod word_count;
 
@@ -23,6 +24,7 @@ crate::command::commands! {
         count::Count,
         grep::Grep,
         cat::Cat,
+        sample::Sample,
         convert::Convert,
     }
 }
