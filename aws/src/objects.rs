@@ -170,8 +170,8 @@ fn listed(object: aws_sdk_s3::types::Object) -> Listed {
     }
 }
 
-/// Returns the request that begins an upload. It names the checksum that the SDK sends with each part, as S3 refuses parts with
-/// a checksum that the upload does not name. The one of the whole object follows from the parts', so that
+/// Returns the request that begins an upload. It names the checksum that the SDK sends with each part, as S3 may refuse parts
+/// with a checksum that the upload does not name. The one of the whole object follows from the parts', so that
 /// `CompleteMultipartUpload` need not repeat these.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
 pub(crate) fn create_upload(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> CreateMultipartUploadFluentBuilder {
@@ -708,5 +708,19 @@ impl RangeReader {
             }
             Err(e) => Err(doing.failed(&e)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::config::BehaviorVersion;
+
+    #[test]
+    fn an_upload_names_the_checksum_of_its_parts() {
+        let config = aws_sdk_s3::Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let request = create_upload(&aws_sdk_s3::Client::from_conf(config), "b", "k");
+        assert_eq!(request.get_checksum_algorithm(), &Some(ChecksumAlgorithm::Crc32));
+        assert_eq!(request.get_checksum_type(), &Some(ChecksumType::FullObject));
     }
 }

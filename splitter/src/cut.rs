@@ -35,8 +35,9 @@ pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
 /// ten times as long.
 const UNPACKED_FACTOR: u64 = 4;
 
-/// Cuts the objects, which come in the order of the input, into splits in the same order. `seen` says what is known of each.
-pub(crate) fn cut(listed: &[(u32, Listed)], seen: &[Seen], shape: &Shape) -> (Vec<Split>, Inputs) {
+/// Cuts the objects, which come in the order of the input, into splits in the same order. `seen` says what is known of each. The
+/// names move on into the splits: there may be a million of them.
+pub(crate) fn cut(listed: Vec<(u32, Listed)>, seen: &[Seen], shape: &Shape) -> (Vec<Split>, Inputs) {
     let mut splits = Vec::new();
     let mut inputs = Inputs { objects: listed.len() as u64, ..Inputs::default() };
     let mut pack = Vec::new();
@@ -47,43 +48,37 @@ pub(crate) fn cut(listed: &[(u32, Listed)], seen: &[Seen], shape: &Shape) -> (Ve
         }
         *weight = 0;
     };
-    for ((input_idx, object), seen) in listed.iter().zip(seen) {
-        inputs.bytes += object.size;
-        if object.size == 0 {
-            inputs.empty.push(EmptyObject { input_idx: *input_idx, key: object.key.clone() });
+    for ((input_idx, Listed { key, etag, size, .. }), seen) in listed.into_iter().zip(seen) {
+        inputs.bytes += size;
+        if size == 0 {
+            inputs.empty.push(EmptyObject { input_idx, key });
             continue;
         }
-        let range = |from, to| ObjectRange {
-            input_idx: *input_idx,
-            key: object.key.clone(),
-            etag: object.etag.clone(),
-            size: object.size,
-            from,
-            to,
-            codec: seen.codec,
-        };
-        let pieces = pieces(object.size, shape.split_bytes);
+        let codec = seen.codec;
+        let pieces = pieces(size, shape.split_bytes);
         if pieces > 1 {
             end_pack(&mut pack, &mut pack_weight, &mut splits);
-            let even = |n: u64| (u128::from(object.size) * u128::from(n) / u128::from(pieces)) as u64;
+            let even = |n: u64| (u128::from(size) * u128::from(n) / u128::from(pieces)) as u64;
             let at = |n: u64| match &seen.places {
                 _ if n == 0 || n == pieces => even(n),
                 Places::Anywhere => even(n),
                 Places::At(places) => {
-                    places.get(places.partition_point(|place| *place < even(n))).copied().unwrap_or(object.size)
+                    places.get(places.partition_point(|place| *place < even(n))).copied().unwrap_or(size)
                 }
-                Places::Nowhere => object.size,
+                Places::Nowhere => size,
             };
+            let range =
+                |from, to| ObjectRange { input_idx, key: key.clone(), etag: etag.clone(), size, from, to, codec };
             let ranges = (0..pieces).map(|n| range(at(n), at(n + 1))).filter(|r| r.from < r.to);
             splits.extend(ranges.map(|range| Split { ranges: vec![range] }));
             continue;
         }
-        let weight = if seen.is_packed { object.size * UNPACKED_FACTOR } else { object.size } + OPEN_BYTES;
+        let weight = if seen.is_packed { size * UNPACKED_FACTOR } else { size } + OPEN_BYTES;
         if pack_weight + weight > shape.split_bytes {
             end_pack(&mut pack, &mut pack_weight, &mut splits);
         }
         pack_weight += weight;
-        pack.push(range(0, object.size));
+        pack.push(ObjectRange { input_idx, key, etag, size, from: 0, to: size, codec });
     }
     end_pack(&mut pack, &mut pack_weight, &mut splits);
     (splits, inputs)
@@ -115,7 +110,7 @@ mod tests {
         let listed = [object("k", 10_000)];
         let cut_at = |places: Places| {
             let seen = [Seen { codec: Some(kinglet_core::Codec::Zstd), is_packed: true, places }];
-            let (splits, inputs) = cut(&listed, &seen, &shape(3_000));
+            let (splits, inputs) = cut(listed.to_vec(), &seen, &shape(3_000));
             assert_eq!(inputs.bytes, 10_000);
             let ranges = splits.iter().flat_map(|split| &split.ranges);
             assert!(ranges.clone().all(|range| range.codec == Some(kinglet_core::Codec::Zstd)));
@@ -132,7 +127,7 @@ mod tests {
         let listed: Vec<_> = (0..100).map(|n| object(&format!("k{n}"), OPEN_BYTES)).collect();
         let splits = |is_packed| {
             let seen = vec![Seen { is_packed, ..Seen::plain() }; listed.len()];
-            cut(&listed, &seen, &shape(20 * OPEN_BYTES)).0.len()
+            cut(listed.to_vec(), &seen, &shape(20 * OPEN_BYTES)).0.len()
         };
         assert_eq!((splits(false), splits(true)), (10, 25));
     }
@@ -141,7 +136,7 @@ mod tests {
     fn every_byte_is_in_one_split_in_order() {
         let sizes = [1, 100, 0, 1_000, 999, 1_100, 5_555, 1, 1];
         let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), size)).collect();
-        let (splits, inputs) = cut(&listed, &plain(&listed), &shape(1_000));
+        let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape(1_000));
         assert_eq!(inputs.bytes, sizes.iter().sum::<u64>());
         assert_eq!(inputs.empty, [EmptyObject { input_idx: 0, key: "k2".to_owned() }]);
         let mut at: Vec<(String, u64)> = vec![];
@@ -166,7 +161,7 @@ mod tests {
     fn fifty_thousand_small_objects_are_packed() {
         let listed: Vec<_> = (0..50_000).map(|n| object(&format!("k{n:05}"), 24_000)).collect();
         let shape = Shape::of(&listed, &OptionsSpec::for_concurrency(2)).unwrap();
-        let (splits, inputs) = cut(&listed, &plain(&listed), &shape);
+        let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape);
         assert!(splits.len() < 200, "{} splits", splits.len());
         assert_eq!(splits.iter().map(Split::bytes).sum::<u64>(), inputs.bytes);
     }
@@ -202,11 +197,11 @@ mod tests {
         for sizes in sizes {
             let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), *size)).collect();
             for split_bytes in [1_000_000, 1 << 20, 16 << 20, 50 << 20, 256 << 20] {
-                let (splits, inputs) = cut(&listed, &plain(&listed), &shape(split_bytes));
+                let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape(split_bytes));
                 let counted = Cut::of(sizes, split_bytes);
                 assert_eq!((counted.map_tasks, counted.bytes), (splits.len() as u64, inputs.bytes), "{split_bytes}");
                 let whole = vec![Seen { places: Places::Nowhere, ..Seen::plain() }; listed.len()];
-                let (splits, _) = cut(&listed, &whole, &shape(split_bytes));
+                let (splits, _) = cut(listed.to_vec(), &whole, &shape(split_bytes));
                 assert!(splits.iter().flat_map(|split| &split.ranges).all(|range| range.to - range.from == range.size));
                 assert_eq!(Cut::of_whole(sizes, split_bytes).map_tasks, splits.len() as u64, "{split_bytes}");
             }
@@ -221,7 +216,7 @@ mod tests {
             Site { host: Host::Lambda, mapper_mb: 1_769, reducer_mb: 1_769, prices: Prices::of_us_east_1("x86_64") };
         let options = OptionsSpec { site, ..OptionsSpec::for_concurrency(1_000) };
         let chosen = Shape::of(&listed, &options).unwrap();
-        let (splits, _) = cut(&listed, &plain(&listed), &chosen);
+        let (splits, _) = cut(listed.to_vec(), &plain(&listed), &chosen);
         let gets = splits.len() as u64 * u64::from(chosen.partitions);
         assert!(gets < 300_000, "{} splits, {} partitions", splits.len(), chosen.partitions);
         // What the user fixes stays fixed.

@@ -225,7 +225,8 @@ def check_bench(stack: Stack, driver: Driver) -> None:
     output = f"s3://{OUTPUT}/tuned"
     how = ["--memory", "512,1024", "--runs", "1", "--json", "--output", output]
     said = driver.run("tune", "word-count", f"s3://{INPUT}/common/", *how)
-    tuned, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+    # Before it stand lines of the log, which are JSON as well.
+    tuned, _ = json.JSONDecoder().raw_decode(said[said.index("{\n") :])
     check([size["memory_mb"] for size in tuned["sizes"]] == [512, 1024], f"tuned: {tuned}")
     name = stack.outputs["MapperName"]
     is_so = root.functions.get_function_configuration(FunctionName=name)["MemorySize"]

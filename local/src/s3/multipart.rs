@@ -149,13 +149,13 @@ pub(super) fn check_number(number: i32) -> S3Result<()> {
 }
 
 impl Upload {
-    /// Refuses a part that brings another checksum than the upload names, as S3 does.
+    /// Refuses a part that brings another checksum than the upload names, as S3 does. An upload that names none takes any.
     pub(super) fn check_checksum(&self, headers: &HeaderMap) -> S3Result<()> {
-        let (named, brought) = (self.checksum.as_ref().map(|named| named.as_str().to_lowercase()), brought(headers));
-        if brought.is_none() || named.as_deref() == brought {
+        let named = self.checksum.as_ref().map(|named| named.as_str().to_lowercase());
+        let (Some(named), Some(brought)) = (named, brought(headers)) else { return Ok(()) };
+        if named == brought {
             return Ok(());
         }
-        let [named, brought] = [named.as_deref(), brought].map(|name| name.unwrap_or("null"));
         Err(s3_error!(
             InvalidRequest,
             "Checksum Type mismatch occurred, expected checksum Type: {named}, actual checksum Type: {brought}"

@@ -138,3 +138,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn values_in_an_objects_path_are_columns_of_its_rows() {
+    let path = "s3://b/year=2026/city=S%C3%A3o/day=__HIVE_DEFAULT_PARTITION__/x=07/a.csv";
+    let shown = |format: RowFormat, object: &[u8]| {
+        let rows = Rows(format);
+        let first = FirstBytes { bytes: object, is_all: true, object: path };
+        let rows = first_rows(&rows, first, 9).unwrap();
+        rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect::<Vec<_>>()
+    };
+    let columns = r#""year":2026,"city":"São","day":null,"x":"07"}"#;
+    assert_eq!(shown(csv(), b"a\n1\n2\n"), [format!("{{\"a\":1,{columns}"), format!("{{\"a\":2,{columns}")]);
+    assert_eq!(shown(RowFormat::Lines, b"l\n"), [format!("{{\"line\":\"l\",{columns}")]);
+    // In place of what the row says itself.
+    assert_eq!(shown(csv(), b"x,year\n1,1999\n"), [r#"{"x":"07","year":2026,"city":"São","day":null}"#]);
+    let json = br#"{"day": 3}"#;
+    assert_eq!(shown(RowFormat::JsonLines, json), [r#"{"day":null,"year":2026,"city":"São","x":"07"}"#]);
+}
