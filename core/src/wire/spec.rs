@@ -172,10 +172,15 @@ pub struct OutputSpec {
     pub overwrite: bool,
     /// How the parts are written.
     pub format: OutputFormat,
+    /// Whether an empty [`SUCCESS`] says that the result is whole, for readers that do not know manifests.
+    pub success_marker: bool,
 }
 
 /// The name of the manifest within an output.
 pub const MANIFEST: &str = "_manifest.json";
+
+/// The name of the marker within an output that programs of Hadoop's family look for.
+pub const SUCCESS: &str = "_SUCCESS";
 
 /// The prefix of the names of parts.
 pub const PART: &str = "part-";
@@ -212,6 +217,11 @@ impl OutputSpec {
     /// Returns the key of the manifest.
     pub fn manifest_key(&self) -> String {
         format!("{}{MANIFEST}", self.prefix)
+    }
+
+    /// Returns the key of the marker.
+    pub fn success_key(&self) -> String {
+        format!("{}{SUCCESS}", self.prefix)
     }
 
     /// Returns what the user calls the object of the output with this key.
@@ -333,6 +343,7 @@ mod tests {
                 shown: "s3://o/p/".into(),
                 overwrite: true,
                 format: OutputFormat::csv().with_columns(["a", "b"]).with_compression(Codec::Zstd),
+                success_marker: true,
             },
             options: OptionsSpec::for_concurrency(1_000),
             program: Some(ProgramId::of(b"abc")),
@@ -388,6 +399,7 @@ mod tests {
         let job = JobId::new(Timestamp(1_763_709_292_208), 0x0001_f0a9_c3d5_e7ab);
         let output = |format| OutputSpec {
             format,
+            success_marker: false,
             bucket: "o".into(),
             prefix: "p/".into(),
             shown: String::new(),
@@ -431,6 +443,7 @@ mod tests {
             shown: shown.into(),
             overwrite: false,
             format: OutputFormat::default(),
+            success_marker: false,
         };
         let folder = output("p/", "s3://o/p/");
         let keys = [folder.part_key(3, &job), folder.owner_key(), folder.manifest_key()];
@@ -452,6 +465,7 @@ mod tests {
                 shown: String::new(),
                 overwrite: false,
                 format: OutputFormat::default(),
+                success_marker: false,
             };
             JobSpec {
                 job: "j".into(),
