@@ -179,6 +179,25 @@ fn csv_to_json_lines_and_back_has_the_same_rows() {
 }
 
 #[test]
+fn a_marker_of_success_comes_with_a_whole_result_and_stays_with_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("in"), "a b a").unwrap();
+    fs::write(dir.path().join("bad"), "\u{e4} \u{e4}".as_bytes().split_last().unwrap().1).unwrap();
+    let marker = dir.path().join("out/_SUCCESS");
+    let marked = ["--success-marker", "--output-format", "json-lines"];
+    failed(&job(dir.path(), &[&["word-count", "bad"], &marked[..]].concat()), &["text of JSON is UTF-8"]);
+    assert!(!marker.exists());
+    assert_eq!(job(dir.path(), &[&["word-count", "in"], &marked[..]].concat()).code, Some(0));
+    assert_eq!(fs::read(&marker).unwrap(), b"");
+    let replaced = [&["word-count", "bad", "--overwrite"], &marked[..]].concat();
+    failed(&job(dir.path(), &replaced), &["text of JSON is UTF-8"]);
+    assert!(marker.exists() && dir.path().join("out/_manifest.json").exists());
+    assert_eq!(job(dir.path(), &["word-count", "in", "--overwrite"]).code, Some(0));
+    let there = fs::read_dir(dir.path().join("out")).unwrap().count();
+    assert_eq!(there, 3, "the part, the manifest and the marker");
+}
+
+#[test]
 fn rows_of_other_columns_need_columns_to_be_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("in.jsonl"), "{\"a\": 1}\n{\"b\": [1, \"x\"], \"a\": null}\n{}\n").unwrap();

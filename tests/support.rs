@@ -214,6 +214,7 @@ pub(crate) fn spec(name: &str, program: Option<ProgramId>) -> JobSpec {
         shown: "nowhere".into(),
         overwrite: false,
         format: Default::default(),
+        success_marker: false,
     };
     let (job, options, submitted_at) = (name.to_owned(), OptionsSpec::for_concurrency(1_000), Timestamp::now());
     let (signature, params, inputs) = (String::new(), vec![], vec![]);

@@ -276,6 +276,7 @@ mod tests {
                 shown: "s3://o/p".into(),
                 overwrite: false,
                 format: Default::default(),
+                success_marker: false,
             },
             options: OptionsSpec::for_concurrency(1_000),
             program: None,

@@ -19,7 +19,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool, format: Outpu
             prefix.push('/');
         }
         return Ok(Output {
-            spec: OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite, format },
+            spec: OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite, format, success_marker: false },
             path: None,
         });
     }
@@ -34,7 +34,7 @@ pub(crate) fn resolve(shown: &str, mounted: &str, overwrite: bool, format: Outpu
     }
     check_writable(&path, shown)?;
     let (bucket, prefix) = (mounted.to_owned(), String::new());
-    let spec = OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite, format };
+    let spec = OutputSpec { bucket, prefix, shown: shown.to_owned(), overwrite, format, success_marker: false };
     Ok(Output { spec, path: Some(path) })
 }
 

@@ -7,6 +7,7 @@ use crate::driver::Driver;
 use crate::handle::JobHandle;
 use crate::hold::Hold;
 use crate::items::Made;
+use crate::output::Output;
 use crate::place::Place;
 use crate::plan::{Listing, plan_items};
 use crate::records::RuntimeAddress;
@@ -389,6 +390,7 @@ impl Places {
             runtime.create_bucket(bucket, kind).map_err(|e| Error::new(Code::Bucket, e.to_string()))?;
         }
         let inputs = resolved.into_iter().map(|input| input.spec).collect();
+        let output = Output { spec: OutputSpec { success_marker: submit.success_marker, ..output.spec }, ..output };
         Ok(Places { inputs, output: output.spec, directory: output.path })
     }
 }

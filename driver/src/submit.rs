@@ -24,6 +24,7 @@ pub struct Submit {
     pub(crate) program: Option<Program>,
     pub(crate) overwrite: bool,
     pub(crate) format: OutputFormat,
+    pub(crate) success_marker: bool,
     pub(crate) cuts: ItemCuts,
     pub(crate) concurrency: Option<u32>,
     partitions: Option<u32>,
@@ -57,6 +58,7 @@ impl Submit {
             program: None,
             overwrite: false,
             format: OutputFormat::default(),
+            success_marker: false,
             cuts: ItemCuts::Even,
             concurrency: None,
             partitions: None,
@@ -101,6 +103,12 @@ impl Submit {
     /// A job whose records are a struct of yours needs no `with_columns`: see [`SerdeRow`](crate::SerdeRow).
     pub fn with_output_format(self, format: OutputFormat) -> Self {
         Submit { format, ..self }
+    }
+
+    /// Writes an empty `_SUCCESS` once the result is whole, for programs that look for one as Hadoop's and Spark's do. It stays while
+    /// the result is replaced by another's, and says nothing of which one it is: the manifest does.
+    pub fn with_success_marker(self) -> Self {
+        Submit { success_marker: true, ..self }
     }
 
     /// Sets the number of reduce partitions, and so of parts, from 1 to 10,000. By default it follows from the input's size

@@ -33,7 +33,7 @@ impl Conductor {
         Ok(Some(StoredManifest { manifest, etag: there.etag }))
     }
 
-    /// Removes a result: its manifest and the parts that the manifest lists.
+    /// Removes a result: its manifest, the marker of its success, and the parts that the manifest lists.
     ///
     /// # Errors
     /// Returns `output-exists` when the object of a manifest's name is none; or a service error of S3.
@@ -41,6 +41,7 @@ impl Conductor {
         let Some(stored) = self.read_manifest(output).await? else { return Ok(()) };
         // The manifest goes first: if this is interrupted, the rest does not look whole.
         if self.objects.delete_version(&output.bucket, &output.manifest_key(), &stored.etag).await? {
+            self.objects.delete(&output.bucket, &[output.success_key()]).await?;
             self.remove_replaced(output, Some(&replaced(stored))).await?;
         }
         Ok(())

@@ -8,6 +8,7 @@
 //! | `_owner.json` | the claim of the job at work ([`kinglet_core::wire::owner`]) | the job's driver or splitter, where there is no claim, or in place of a dead job's, by its ETag | the process that ends that job, by the claim's ETag; an heir |
 //! | `part-<partition>-<job>` | a part | the process that ends that job, by completing the upload that a reducer has left open | by its ETag: a job that replaces the result, as the manifest lists it; the process that ends the same job without success; an heir of it |
 //! | `_manifest.json` | what the result is | the process that ends the job, by completing the upload in the ledger, on the condition that there is still what the job found | a user |
+//! | `_SUCCESS`, if the job was asked for it | says that there is a whole result | the process that ends the job, in step 4 | whoever removes the result |
 //! | anything else | the user's | the user | the user |
 //!
 //! An *heir* is a job that takes the output in place of a dead job's claim.
@@ -19,7 +20,7 @@
 //! 2. The claim is checked, and the parts' uploads are completed.
 //! 3. The manifest's upload is completed, with `If-Match` of the manifest that it replaces or `If-None-Match`: **now the
 //!    result is the new one**.
-//! 4. The parts of the replaced result are removed, and the uploads that attempts have left are aborted.
+//! 4. The parts of the replaced result are removed, `_SUCCESS` is written if it was asked for, and the uploads that attempts have left are aborted.
 //! 5. The ledger notes that the result is visible, the claim is removed, and the ledger says *succeeded*. The note precedes
 //!    the removal of the claim because another job may replace the result afterwards, which a late process must not take for
 //!    a loss.

@@ -5,6 +5,7 @@ use crate::conductor::Conductor;
 use crate::ledger::Committed;
 use crate::objects::{Completed, Replace};
 use crate::upload::Upload;
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{JobId, Partition};
 use kinglet_core::ledger::Phase;
@@ -204,6 +205,11 @@ impl Conductor {
     async fn clean_published(&self, job: &JobId, output: &OutputSpec, claim: Option<Claim>) -> Result<()> {
         let replaces = claim.as_ref().and_then(|claim| claim.owner.replaces.as_ref());
         self.tolerate(job, "removing what was replaced", self.remove_replaced(output, replaces).await)?;
+        if output.success_marker {
+            // It says only that a whole result is there, which stays so: a late process may write it again.
+            let marked = self.objects.put(&output.bucket, &output.success_key(), Bytes::new(), Replace::Yes).await;
+            self.tolerate(job, "writing the marker of success", marked.map(drop))?;
+        }
         let (aborted, noted) =
             tokio::join!(self.abort_uploads(output, job, claim.is_some()), self.ledger.published(job));
         self.tolerate(job, "aborting what attempts have left", aborted.map(drop))?;

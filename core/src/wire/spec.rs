@@ -182,10 +182,15 @@ pub struct OutputSpec {
     pub overwrite: bool,
     /// How the parts are written.
     pub format: OutputFormat,
+    /// Whether an empty [`SUCCESS`] says that the result is whole, for readers that do not know manifests.
+    pub success_marker: bool,
 }
 
 /// The name of the manifest within an output.
 pub const MANIFEST: &str = "_manifest.json";
+
+/// The name of the marker within an output that programs of Hadoop's family look for.
+pub const SUCCESS: &str = "_SUCCESS";
 
 /// The prefix of the names of parts.
 pub const PART: &str = "part-";
@@ -222,6 +227,11 @@ impl OutputSpec {
     /// Returns the key of the manifest.
     pub fn manifest_key(&self) -> String {
         format!("{}{MANIFEST}", self.prefix)
+    }
+
+    /// Returns the key of the marker.
+    pub fn success_key(&self) -> String {
+        format!("{}{SUCCESS}", self.prefix)
     }
 
     /// Returns what the user calls the object of the output with this key.
@@ -384,6 +394,7 @@ mod tests {
                 shown: "s3://o/p/".into(),
                 overwrite: true,
                 format: OutputFormat::csv().with_columns(["a", "b"]).with_compression(Codec::Zstd),
+                success_marker: true,
             },
             options: OptionsSpec {
                 conditions: vec!["year>=2026".parse().unwrap()],
@@ -442,6 +453,7 @@ mod tests {
         let job = JobId::new(Timestamp(1_763_709_292_208), 0x0001_f0a9_c3d5_e7ab);
         let output = |format| OutputSpec {
             format,
+            success_marker: false,
             bucket: "o".into(),
             prefix: "p/".into(),
             shown: String::new(),
@@ -485,6 +497,7 @@ mod tests {
             shown: shown.into(),
             overwrite: false,
             format: OutputFormat::default(),
+            success_marker: false,
         };
         let folder = output("p/", "s3://o/p/");
         let keys = [folder.part_key(3, &job), folder.owner_key(), folder.manifest_key()];
@@ -506,6 +519,7 @@ mod tests {
                 shown: String::new(),
                 overwrite: false,
                 format: OutputFormat::default(),
+                success_marker: false,
             };
             JobSpec {
                 job: "j".into(),

@@ -186,6 +186,7 @@ async fn send(
             shown: "(calls)".to_owned(),
             overwrite: false,
             format: Default::default(),
+            success_marker: false,
         },
         options: options.for_job(concurrency, || shared.place.site(options.prices.clone()))?,
         program,

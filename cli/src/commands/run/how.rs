@@ -76,6 +76,10 @@ pub(crate) struct How {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
+    /// Write an empty _SUCCESS once the result is whole, for programs that look for one
+    #[arg(long)]
+    pub(crate) success_marker: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -185,6 +189,9 @@ pub(crate) fn submit(mut submit: Submit, how: &How) -> Result<Submit> {
     }
     if let Some(file) = &how.prices {
         submit = submit.with_prices(prices(file)?);
+    }
+    if how.success_marker {
+        submit = submit.with_success_marker();
     }
     if how.keep_runs {
         submit = submit.with_runs_kept();

@@ -58,6 +58,18 @@ fn rows_have_the_names_of_their_format() {
 }
 
 #[test]
+fn the_names_of_columns_are_not_copied_for_every_row() {
+    for (dialect, object) in
+        [(CsvDialect::new(), &b"a,\"b c\"\n1,2\n3,4\n"[..]), (CsvDialect::new().without_head(), b"1,2\n")]
+    {
+        let rows = Rows(RowFormat::Csv(dialect));
+        for row in first_rows(&rows, all(object), 9).unwrap() {
+            assert!(row.fields.iter().all(|field| matches!(field.name, std::borrow::Cow::Borrowed(_))), "{row:?}");
+        }
+    }
+}
+
+#[test]
 fn of_a_part_of_an_object_only_whole_rows_are_read() {
     let rows = Rows(csv());
     let read = |bytes, whole, limit| {
