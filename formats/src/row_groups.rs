@@ -8,7 +8,11 @@ pub use crate::absent::{File, Plan, read_footer};
 #[cfg(feature = "parquet")]
 pub use crate::parquet::{File, Plan, read_footer};
 
+use kinglet_core::{ByteRange, Result};
 use serde::Serialize;
+
+/// How many of an object's last bytes are read first (64 KiB). Most footers are shorter.
+const TAIL_BYTES: u64 = 64 << 10;
 
 /// The last bytes of an object.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,43 @@ pub enum Footer {
     Whole(File),
     /// Nothing yet: its last bytes are needed from this offset on.
     From(u64),
+}
+
+/// Reads the footer of an object, for whoever fetches its bytes.
+#[derive(Clone, Debug)]
+pub struct FooterReader {
+    shown: String,
+    size: u64,
+    tail: Vec<u8>,
+    from: u64,
+}
+
+impl FooterReader {
+    /// Begins to read the footer of an object of `size` bytes. Errors call it `shown`.
+    pub fn new(shown: impl Into<String>, size: u64) -> Self {
+        FooterReader { shown: shown.into(), size, tail: Vec::new(), from: size.saturating_sub(TAIL_BYTES) }
+    }
+
+    /// Returns the bytes of the object that are needed next.
+    pub fn wants(&self) -> ByteRange {
+        ByteRange { from: self.from, to: self.size - self.tail.len() as u64 }
+    }
+
+    /// Takes the bytes that were needed. Returns the file, unless more are.
+    ///
+    /// # Errors
+    /// As [`read_footer`].
+    pub fn take(&mut self, mut bytes: Vec<u8>) -> Result<Option<File>> {
+        bytes.append(&mut self.tail);
+        self.tail = bytes;
+        match read_footer(Tail { shown: &self.shown, size: self.size, bytes: &self.tail })? {
+            Footer::Whole(file) => Ok(Some(file)),
+            Footer::From(needed) => {
+                self.from = needed;
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// A row group of a file.

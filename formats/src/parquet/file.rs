@@ -110,6 +110,10 @@ impl Inner {
             groups.push(Group { lies, first_row, rows });
             first_row = first_row.checked_add(rows).ok_or_else(|| at("more rows than can be counted".to_owned()))?;
         }
+        if i64::try_from(first_row) != Ok(metadata.file_metadata().num_rows()) {
+            let message = format!("{} rows, and {first_row} in its row groups", metadata.file_metadata().num_rows());
+            return Err(corrupt(shown, message));
+        }
         let mut in_order: Vec<usize> = (0..groups.len()).filter(|n| groups[*n].rows > 0).collect();
         in_order.sort_by_key(|n| groups[*n].lies.from);
         if let Some(pair) = in_order.windows(2).find(|pair| groups[pair[0]].lies.to > groups[pair[1]].lies.from) {
