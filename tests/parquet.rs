@@ -202,8 +202,10 @@ async fn only_the_chunks_of_a_column_are_read_from_s3() {
         let before = gates.measured_bytes();
         gates.set_rules(vec![measure()]);
         let job = CountRows { format: RowFormat::Parquet(selection), by_object: false, pattern: None };
-        let submit =
-            Submit::new([shown(&input)], shown(&out.path().join("out"))).with_overwrite().with_split_bytes(1 << 30);
+        let submit = Submit::new([shown(&input)], shown(&out.path().join("out")))
+            .with_overwrite()
+            .with_partitions(1)
+            .with_split_bytes(1 << 30);
         driver.submit(&job, submit).await?.wait().await?;
         assert!(gates.counts()[0].1 > 0, "nothing was measured");
         let counted = String::from_utf8(only_part(&out.path().join("out"))).unwrap();

@@ -19,6 +19,7 @@
 mod absent;
 mod codecs;
 mod conformance;
+mod footer;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod row_groups;

@@ -2,7 +2,7 @@
 
 use super::corrupt;
 use super::thrift::says_encrypted;
-use crate::row_groups::{FileGroup, Footer, Tail};
+use crate::footer::{FileGroup, Footer, Tail};
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
 use kinglet_core::limits::PARQUET_FOOTER_BYTES_MAX;
 use kinglet_core::{ByteRange, Code, Error, Result};
@@ -43,7 +43,7 @@ pub(super) struct Group {
 ///
 /// # Errors
 /// Returns `parquet-corrupt` when the object is not what Parquet writes, and `parquet-encrypted`.
-pub fn read_footer(tail: Tail<'_>) -> Result<Footer> {
+pub fn read_footer(tail: Tail<'_>) -> Result<Footer<File>> {
     let Tail { shown, size, bytes } = tail;
     let have = bytes.len() as u64;
     if size < START_BYTES + END_BYTES || have < END_BYTES {
