@@ -67,7 +67,11 @@ fn rows_are_those_that_pyarrow_reads() {
         let differs = got.iter().zip(&rows).find(|(got, want)| got != want);
         assert!(differs.is_none() && got.len() == rows.len(), "{name}: {} rows, {differs:?}", got.len());
         assert_eq!(manifest.records, rows.len() as u64);
-        assert_eq!(manifest.splits.len() > 1, splits != "3000000");
+        let footer = kinglet::look_at_file(&shown(&dir.join(&file)), None, 0).unwrap().footer.unwrap();
+        let starts: Vec<u64> = footer.row_groups.iter().map(|group| group.from).collect();
+        assert_eq!(manifest.splits.len() > 1, starts.len() > 1 && splits != "3000000", "{name}");
+        let cuts = manifest.splits.iter().flat_map(|split| &split.ranges).map(|(_, from, _)| *from);
+        assert!(cuts.filter(|from| *from > 0).all(|from| starts.contains(&from)), "{name}: {starts:?}");
     }
     assert!(parsed(&part(dir, &["cat", "int96.parquet"]).0) == want("int96.jsonl"));
     let mut legacy = 0;
@@ -198,8 +202,10 @@ async fn only_the_chunks_of_a_column_are_read_from_s3() {
         let before = gates.measured_bytes();
         gates.set_rules(vec![measure()]);
         let job = CountRows { format: RowFormat::Parquet(selection), by_object: false, pattern: None };
-        let submit =
-            Submit::new([shown(&input)], shown(&out.path().join("out"))).with_overwrite().with_split_bytes(1 << 30);
+        let submit = Submit::new([shown(&input)], shown(&out.path().join("out")))
+            .with_overwrite()
+            .with_partitions(1)
+            .with_split_bytes(1 << 30);
         driver.submit(&job, submit).await?.wait().await?;
         assert!(gates.counts()[0].1 > 0, "nothing was measured");
         let counted = String::from_utf8(only_part(&out.path().join("out"))).unwrap();

@@ -10,7 +10,7 @@ use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::{
     BlockExtent, ByteLines, ByteRange, Fetched, Format, RangedObject, RowFormat, Schema, Selection, UserError,
 };
-use kinglet_formats::row_groups::{File, Footer, FooterLook, Tail, read_footer};
+use kinglet_formats::row_groups::{File, FooterLook, FooterReader};
 use kinglet_formats::unpack::{Bounds, Part, Step, Unpacker};
 use kinglet_formats::{Cutting, Source, cutting};
 use serde::Serialize;
@@ -24,9 +24,6 @@ const LOOK_BYTES: u64 = 1 << 20;
 
 /// Up to how many bytes what was read is unpacked (8 MiB).
 const UNPACKED_BYTES: usize = 8 << 20;
-
-/// How many of a Parquet file's last bytes are read first (64 KiB).
-const TAIL_BYTES: u64 = 64 << 10;
 
 /// The largest window that unpacking may take (128 MiB).
 const WINDOW_BYTES: u64 = 128 << 20;
@@ -259,14 +256,11 @@ impl Columns {
     }
 
     fn file(&self) -> Result<File> {
-        let mut tail = Bytes::new();
-        let mut from = self.size.saturating_sub(TAIL_BYTES);
+        let mut footer = FooterReader::new(self.object.name(), self.size);
         loop {
-            let more = self.object.fetch(ByteRange { from, to: self.size - tail.len() as u64 }).wait()?;
-            tail = [more, tail].concat().into();
-            match read_footer(Tail { shown: self.object.name(), size: self.size, bytes: &tail })? {
-                Footer::Whole(file) => return Ok(file),
-                Footer::From(needed) => from = needed,
+            let bytes = self.object.fetch(footer.wants()).wait()?;
+            if let Some(file) = footer.take(bytes.into())? {
+                return Ok(file);
             }
         }
     }

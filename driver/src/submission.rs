@@ -323,6 +323,7 @@ fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
         // What stands next to a quote proves nothing there.
         Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
         Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
+        Framing::RowGroups if submit.splitting == Splitting::Anywhere => Splitting::RowGroups,
         _ => submit.splitting,
     };
     if input.framing() == Framing::RowGroups {

@@ -1,6 +1,6 @@
 //! What stands for the decoder of Parquet in a program that is built without it.
 
-use crate::row_groups::{FileGroup, Footer, FooterLook, Tail};
+use crate::footer::{FileGroup, Footer, FooterLook, Tail};
 use kinglet_core::{ByteRange, Code, Error, RangedObject, Result, RowGroup, Schema, Selection};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub enum Plan {}
 ///
 /// # Errors
 /// Returns `format-missing`.
-pub fn read_footer(tail: Tail<'_>) -> Result<Footer> {
+pub fn read_footer(tail: Tail<'_>) -> Result<Footer<File>> {
     let message = format!("{} is read as Parquet, and this program is built without it", tail.shown);
     Err(Error::new(Code::FormatMissing, message)
         .with_hint("build the program with the feature `parquet` of the crate kinglet"))

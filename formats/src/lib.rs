@@ -21,6 +21,7 @@
 mod absent;
 mod codecs;
 mod conformance;
+mod footer;
 mod pack;
 #[cfg(feature = "parquet")]
 mod parquet;

@@ -1,5 +1,7 @@
 //! Looking at objects before they are cut: whether they are compressed, and where they may be cut then.
 //!
+//! Of Parquet, the footer is read, which says where row groups start: cut anywhere else, there would be splits in which none does.
+//!
 //! Only an object that is larger than a split is looked at, by a GET of its first bytes, as many at once as
 //! [`LOOKS_AT_ONCE`]. Of a small one, which is read as a whole, the mapper sees the first bytes anyway; but if its name says that
 //! it is what cannot be read, the job need not begin.
@@ -10,6 +12,7 @@ use kinglet_aws::objects::Listed;
 use kinglet_core::cost::pieces;
 use kinglet_core::wire::spec::{JobSpec, Splitting};
 use kinglet_core::{ByteRange, Codec, Result};
+use kinglet_formats::row_groups::FooterReader;
 use kinglet_formats::{Cutting, cutting, read_seek_table, seek_table_bytes};
 
 /// How many objects are looked at at once.
@@ -75,6 +78,13 @@ pub(crate) async fn look(
 
 async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed, split_bytes: u64) -> Result<Seen> {
     let unpack = &spec.options.unpack;
+    if spec.options.splitting == Splitting::RowGroups {
+        let places = match pieces(object.size, split_bytes) {
+            0 | 1 => Places::Anywhere,
+            _ => row_groups(objects, spec, input_idx, object).await?,
+        };
+        return Ok(Seen { places, ..Seen::plain() });
+    }
     let whole = spec.options.splitting == Splitting::Nowhere;
     let Some(input) = spec.inputs.get(input_idx as usize).filter(|_| unpack.codec != Some(Codec::None)) else {
         let seen = Seen::plain();
@@ -85,14 +95,7 @@ async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Lis
     if pieces(object.size, split_bytes) <= 1 {
         return Ok(Seen::small(unpack.codec, named));
     }
-    let read = async |range: ByteRange| {
-        let mut reader = objects.read(&input.bucket, &object.key, Some(&object.etag), range.from, range.to, &shown);
-        let mut bytes = Vec::new();
-        while let Some(block) = reader.next().await? {
-            bytes.extend_from_slice(&block);
-        }
-        Ok(bytes)
-    };
+    let read = async |range: ByteRange| read_range(objects, &input.bucket, object, range, &shown).await;
     let first = read(ByteRange { from: 0, to: FIRST_BYTES.min(object.size) }).await?;
     let codec = match unpack.codec {
         Some(codec) => codec,
@@ -115,4 +118,33 @@ async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Lis
             table.map_or(Places::Nowhere, Places::At)
         }
     }))
+}
+
+async fn read_range(
+    objects: &Objects,
+    bucket: &str,
+    object: &Listed,
+    range: ByteRange,
+    shown: &str,
+) -> Result<Vec<u8>> {
+    let mut reader = objects.read(bucket, &object.key, Some(&object.etag), range.from, range.to, shown);
+    let mut bytes = Vec::new();
+    while let Some(block) = reader.next().await? {
+        bytes.extend_from_slice(&block);
+    }
+    Ok(bytes)
+}
+
+/// Returns where the row groups of an object start.
+async fn row_groups(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed) -> Result<Places> {
+    let Some(input) = spec.inputs.get(input_idx as usize) else { return Ok(Places::Anywhere) };
+    let shown = input.shown_key(&object.key);
+    let mut footer = FooterReader::new(&shown, object.size);
+    loop {
+        let bytes = read_range(objects, &input.bucket, object, footer.wants(), &shown).await?;
+        if let Some(file) = footer.take(bytes)? {
+            let groups = file.row_groups(ByteRange { from: 0, to: object.size });
+            return Ok(Places::At(groups.iter().map(|group| group.from).collect()));
+        }
+    }
 }

@@ -146,11 +146,13 @@ pub struct MapRecord {
     /// Bytes assigned to this piece, without those that it handed back.
     pub bytes_assigned: u64,
     /// Where this piece's whole records lie in the object, if the split is one range. `None` if no record starts in it. Of a
-    /// compressed object, where the blocks lie that the piece unpacked.
+    /// compressed object, where the blocks lie that the piece unpacked; of one whose rows lie in columns, the split up to where the
+    /// piece stopped.
     pub taken: Option<ByteRange>,
-    /// Bytes of the records read; of a compressed object, its own bytes, not those that they become.
+    /// Bytes of the records read; of a compressed object, its own bytes, not those that they become; of one whose rows lie in
+    /// columns, the bytes of the split, of which only those were fetched that the job wants.
     pub bytes_read: u64,
-    /// The CRC-32 of the records' bytes, in order.
+    /// The CRC-32 of the records' bytes, in order; of none where rows lie in columns, which several threads read.
     pub crc32: u32,
     /// Records given to `map`.
     pub records: u64,

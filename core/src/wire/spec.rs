@@ -318,6 +318,8 @@ pub enum Splitting {
     Guessed,
     /// Nowhere: each object is in one split.
     Nowhere,
+    /// At row groups, which the object's footer lists; see [`crate::format::Framing::RowGroups`].
+    RowGroups,
 }
 
 /// How compressed objects of the input are read.

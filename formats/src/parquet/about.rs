@@ -3,7 +3,7 @@
 use super::cells::cells;
 use super::file::File;
 use super::plan::bounds;
-use crate::row_groups::{ColumnLook, FooterLook, RowGroupLook};
+use crate::footer::{ColumnLook, FooterLook, RowGroupLook};
 use parquet::basic::Compression;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use super::corrupt;
 use super::thrift::says_encrypted;
-use crate::row_groups::{FileGroup, Footer, Tail};
+use crate::footer::{FileGroup, Footer, Tail};
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
 use kinglet_core::limits::PARQUET_FOOTER_BYTES_MAX;
 use kinglet_core::{ByteRange, Code, Error, Result};
@@ -43,7 +43,7 @@ pub(super) struct Group {
 ///
 /// # Errors
 /// Returns `parquet-corrupt` when the object is not what Parquet writes, and `parquet-encrypted`.
-pub fn read_footer(tail: Tail<'_>) -> Result<Footer> {
+pub fn read_footer(tail: Tail<'_>) -> Result<Footer<File>> {
     let Tail { shown, size, bytes } = tail;
     let have = bytes.len() as u64;
     if size < START_BYTES + END_BYTES || have < END_BYTES {
@@ -109,6 +109,10 @@ impl Inner {
             let lies = lies.unwrap_or(ByteRange { from: START_BYTES, to: START_BYTES });
             groups.push(Group { lies, first_row, rows });
             first_row = first_row.checked_add(rows).ok_or_else(|| at("more rows than can be counted".to_owned()))?;
+        }
+        if i64::try_from(first_row) != Ok(metadata.file_metadata().num_rows()) {
+            let message = format!("{} rows, and {first_row} in its row groups", metadata.file_metadata().num_rows());
+            return Err(corrupt(shown, message));
         }
         let mut in_order: Vec<usize> = (0..groups.len()).filter(|n| groups[*n].rows > 0).collect();
         in_order.sort_by_key(|n| groups[*n].lies.from);

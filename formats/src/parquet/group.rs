@@ -6,8 +6,9 @@ use super::plan::{Condition, Plan};
 use super::windows::Windows;
 use arrow_array::RecordBatch;
 use kinglet_core::guard::catch_as;
-use kinglet_core::{Block, BlockColumn, Blocks, Cells, RangedObject, Result, RowGroup};
+use kinglet_core::{Block, BlockColumn, Blocks, Cells, Error, RangedObject, Result, RowGroup};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// About how many bytes a block has, as they are in the file once decompressed (2 MiB).
@@ -59,7 +60,7 @@ impl RowGroup for Decoding {
         let builder = builder.with_batch_size(self.block_rows());
         let mut rows =
             Rows { plan: self.plan.clone(), group: self.group, windows: self.windows.clone(), left, reader: None };
-        rows.reader = Some(rows.decode(|_| builder.build())?);
+        rows.reader = Some(rows.decode(|| builder.build())?);
         Ok(Box::new(rows))
     }
 }
@@ -89,9 +90,8 @@ struct Rows {
 
 impl Rows {
     /// Runs the decoder. Its errors are of the file, unless the file could not be read.
-    fn decode<T, E: std::fmt::Display>(&self, decoder: impl FnOnce(&Self) -> std::result::Result<T, E>) -> Result<T> {
-        let decoded = catch_as("the decoder of Parquet", || decoder(self));
-        let says = match decoded {
+    fn decode<T, E: Display>(&self, decoder: impl FnOnce() -> std::result::Result<T, E>) -> Result<T> {
+        let says = match catch_as("the decoder of Parquet", decoder) {
             Ok(Ok(decoded)) => return Ok(decoded),
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic.to_string(),
@@ -99,7 +99,7 @@ impl Rows {
         Err(self.windows.failed().unwrap_or_else(|| self.corrupt(says)))
     }
 
-    fn corrupt(&self, what: impl std::fmt::Display) -> kinglet_core::Error {
+    fn corrupt(&self, what: impl Display) -> Error {
         corrupt(&self.plan.0.file.0.shown, format!("row group {}: {what}", self.group))
     }
 
@@ -124,16 +124,16 @@ impl Rows {
 impl Blocks for Rows {
     fn next_block(&mut self) -> Result<Option<Block>> {
         let Some(mut reader) = self.reader.take() else { return Ok(None) };
-        let batch = self.decode(|_| reader.next().transpose())?;
+        let batch = self.decode(|| reader.next().transpose())?;
         let rows = batch.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         match batch {
-            Some(batch) if rows <= self.left => {
+            Some(batch) if (1..=self.left).contains(&rows) => {
                 self.left -= rows;
                 self.reader = Some(reader);
                 Ok(Some(self.block(&batch)))
             }
             None if self.left == 0 => Ok(None),
-            Some(_) => Err(self.corrupt("it has more rows than the footer says")),
+            Some(_) => Err(self.corrupt(format!("{rows} rows are decoded, and {} are left by the footer", self.left))),
             None => Err(self.corrupt(format!("it has {} rows fewer than the footer says", self.left))),
         }
     }

@@ -1,4 +1,5 @@
-use crate::row_groups::{File, Footer, Plan, Tail, read_footer};
+use super::{File, Plan, read_footer};
+use crate::footer::{Footer, Tail};
 use arrow_array::builder::{ListBuilder, MapBuilder, StringBuilder};
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Int32Array, Int64Array,

@@ -17,12 +17,9 @@ use kinglet_core::budget::{UNPACK_PERCENT, memory_bytes};
 use kinglet_core::engine::cut::Chunk;
 use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::{ByteRange, Code, Error, RangedObject, Result, Selection};
-use kinglet_formats::row_groups::{File, Footer, Tail, read_footer};
+use kinglet_formats::row_groups::{File, FooterReader};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// How many of an object's last bytes are read first (64 KiB). Most footers are shorter.
-const TAIL_BYTES: u64 = 64 << 10;
 
 /// How much memory the footers may take that a warm function keeps, in bytes (32 MiB).
 const FOOTERS_BYTES: usize = 32 << 20;
@@ -130,28 +127,22 @@ impl Read<'_> {
         if let Some(file) = self.decoders.footers.get(bucket, range) {
             return Ok(file);
         }
-        let (shown, size) = (self.shown(range), range.size);
-        let mut tail = Bytes::new();
-        let mut from = size.saturating_sub(TAIL_BYTES);
+        let mut footer = FooterReader::new(self.shown(range), range.size);
         loop {
-            let more = self.get(range_idx, ByteRange { from, to: size - tail.len() as u64 }).await?;
-            tail = [more, tail].concat().into();
-            match read_footer(Tail { shown: &shown, size, bytes: &tail })? {
-                Footer::Whole(file) => {
-                    self.decoders.footers.keep(bucket, range, &file);
-                    return Ok(file);
-                }
-                Footer::From(needed) => from = needed,
+            let bytes = self.get(range_idx, footer.wants()).await?;
+            if let Some(file) = footer.take(bytes)? {
+                self.decoders.footers.keep(bucket, range, &file);
+                return Ok(file);
             }
         }
     }
 
-    async fn get(&self, range_idx: usize, range: ByteRange) -> Result<Bytes> {
+    async fn get(&self, range_idx: usize, range: ByteRange) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(range.bytes() as usize);
         let mut fetch = self.fetch(range_idx, range.from, range.to);
         while let Some(block) = fetch.next().await {
             bytes.extend_from_slice(&block?);
         }
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
