@@ -94,7 +94,14 @@ impl FromStr for Only {
 
 impl fmt::Display for Only {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written = WRITTEN.iter().rev().find(|(_, is)| *is == self.is).map_or("?", |(written, _)| written);
+        let written = match self.is {
+            Is::Less => "<",
+            Is::AtMost => "<=",
+            Is::Equal => "=",
+            Is::NotEqual => "!=",
+            Is::AtLeast => ">=",
+            Is::More => ">",
+        };
         write!(f, "{} {written} {}", self.column, self.value)
     }
 }
