@@ -18,14 +18,21 @@ const BLOCK_BYTES: u64 = 2 << 20;
 const BLOCK_ROWS_MAX: u64 = 8 << 10;
 
 /// A row group that is to be decoded.
-pub(super) struct Decoding {
+struct Decoding {
     plan: Plan,
     group: usize,
     windows: Windows,
 }
 
+impl Plan {
+    /// Returns a row group, to be read from its object. About `room_bytes` of the object are held at once.
+    pub fn row_group(&self, group: usize, object: Arc<dyn RangedObject>, room_bytes: u64) -> Arc<dyn RowGroup> {
+        Arc::new(Decoding::new(self.clone(), group, object, room_bytes))
+    }
+}
+
 impl Decoding {
-    pub(super) fn new(plan: Plan, group: usize, object: Arc<dyn RangedObject>, room_bytes: u64) -> Self {
+    fn new(plan: Plan, group: usize, object: Arc<dyn RangedObject>, room_bytes: u64) -> Self {
         let decoded = &plan.0.file.0.decoded;
         let leaves = (0..decoded.parquet_schema().num_columns()).filter(|leaf| plan.0.mask.leaf_included(*leaf));
         let windows = Windows::new(object, decoded.metadata().row_group(group), leaves, room_bytes);

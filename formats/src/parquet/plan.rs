@@ -2,9 +2,8 @@
 
 use super::cells::{cells, column, column_type};
 use super::file::File;
-use super::group::Decoding;
 use arrow_array::{Array as _, ArrayRef};
-use kinglet_core::{Code, Columns, Datum, Error, RangedObject, Result, RowGroup, Schema, Selection, Wanted};
+use kinglet_core::{Code, Columns, Datum, Error, Result, Schema, Selection, Wanted};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use std::sync::Arc;
@@ -111,11 +110,6 @@ impl Plan {
             let most = most.as_ref().map_or(Datum::Null, |most| most.get(0));
             condition.wanted.may_hold(&least, &most)
         })
-    }
-
-    /// Returns a row group, to be read from its object. About `room_bytes` of the object are held at once.
-    pub fn row_group(&self, group: usize, object: Arc<dyn RangedObject>, room_bytes: u64) -> Arc<dyn RowGroup> {
-        Arc::new(Decoding::new(self.clone(), group, object, room_bytes))
     }
 }
 
