@@ -1,10 +1,7 @@
 //! Word count is right, whatever the input is and however it is cut, stored and run, and its manifest accounts for it.
 
 use crate::programs;
-use crate::support::only_part;
-use crate::support::{
-    Counts, count, driver, naive_count, read_output, reconciles, run, shown, sources, text, word_count,
-};
+use crate::support::{Counts, count, driver, naive_count, read_output, reconciles, shown, sources, text};
 use kinglet::{Compression, Submit};
 use kinglet_jobs::WordCount;
 use std::fs;
@@ -234,13 +231,4 @@ fn one_line_that_is_longer_than_all_blocks_and_one_word_too() {
     let out = read_output(&dir.path().join("word-out"));
     assert!(out.counts == Counts::from([(word, 1)]));
     reconciles(&out, &[("word".to_owned(), 12_000_000)]);
-}
-
-#[test]
-fn a_file_that_is_named_twice_counts_twice() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("a"), "x y x\n").unwrap();
-    let ran = run(&mut word_count(dir.path(), &["a", "a", "--output", "out"]));
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert_eq!(only_part(&dir.path().join("out")), b"x\t4\ny\t2\n");
 }

@@ -109,8 +109,7 @@ impl World {
             Ok(handle) => Some(handle),
             Err(error) => {
                 // What stood still for an hour was signed an hour ago.
-                let is_late =
-                    error.is(Code::Clock) && self.region.faults.struck().iter().any(|fault| fault.is_long());
+                let is_late = error.is(Code::Clock) && self.region.faults.struck().iter().any(|fault| fault.is_long());
                 if !is_late && !self.may_be_refused_with(error.code()) {
                     self.violates(format!("a submission is refused: {error} ({})", error.code()));
                 }
