@@ -128,10 +128,10 @@ def check_functions(driver: Driver) -> None:
         say(f"     81 calls of functions, {n} run: {time.monotonic() - began:.2f} s")
 
 
-def check_forbidden(driver: Driver) -> None:
-    """On a stack that was deployed with ShippedPrograms=forbid."""
+def check_forbidden(driver: Driver, folder: str) -> None:
+    """On a stack that was deployed with ShippedPrograms=forbid, and writes in this folder."""
     before = programs(driver)
-    said, _ = count(driver, "shipped/forbidden", fails=True)
+    said, _ = count(driver, f"{folder}shipped/forbidden", fails=True)
     check("the stack runs no shipped programs" in said and "ShippedPrograms=allow" in said, said)
     check(programs(driver) == before, "a program was uploaded to a stack that forbids it")
     stack, kept = driver.stack, next(iter(before))

@@ -242,7 +242,7 @@ def check_options(server: Ministack, driver: Driver) -> None:
     roles.check_options(stack, key, data_key, asked=True)
     check_every_option(stack, key, data_key)
 
-    programs.check_forbidden(driver)
+    programs.check_forbidden(driver, OUT)
 
     text = b"a bucket of MoreInputBucketArns holds a text"
     root.s3.put_object(Bucket=ELSEWHERE, Key="more/text", Body=text)
