@@ -42,7 +42,7 @@ pub enum Is {
 /// ```
 /// use kinglet_core::{Is, Only};
 ///
-/// assert_eq!("price >= 9.50".parse::<Only>().unwrap(), Only::new("price", Is::AtLeast, 9.50));
+/// assert_eq!("price >= 9.5".parse::<Only>().unwrap(), Only::new("price", Is::AtLeast, 9.5));
 /// assert_eq!("day < 2026-01-01".parse::<Only>().unwrap(), Only::new("day", Is::Less, "2026-01-01"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
