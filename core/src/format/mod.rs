@@ -40,7 +40,7 @@ pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
     Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
-    FirstBytes, Is, Only, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema, Selection, Wanted,
+    FirstBytes, Only, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema, Selection, Wanted,
     first_rows,
 };
 pub use shape::Shape;
