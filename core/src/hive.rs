@@ -118,7 +118,7 @@ impl FromStr for PathCondition {
             Err(Error::new(Code::PathCondition, format!("the condition {text:?} {why}"))
                 .with_hint("write it as year=2026, month>=10, city!=Oslo or day=1,2,3"))
         };
-        let Some((name, is, values)) = Is::split(text) else { return wrong("compares no part of a path") };
+        let Some((name, is, values)) = Is::split(text) else { return wrong("compares no part of a path with a value") };
         let values: Vec<String> = values.split(',').map(str::to_owned).collect();
         let one_alone = !matches!(is, Is::Equal | Is::NotEqual);
         match &values[..] {
