@@ -13,6 +13,7 @@
 mod block;
 mod columns;
 mod compare;
+mod key;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use block::{BlockRow, RowBlock};
 pub use columns::{
     Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection, Wanted,
 };
+pub use key::{KeyOrder, Kind, decode_key, encode_key};
 pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
 
