@@ -14,6 +14,7 @@ mod block;
 mod columns;
 mod compare;
 mod key;
+mod picked;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use columns::{
     Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection, Wanted,
 };
 pub use key::{KeyOrder, Kind, decode_key, encode_key};
+pub use picked::Picked;
 pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
 
