@@ -8,6 +8,7 @@ use kinglet::{Code, Driver, Error, JobHandle, JobId, Report};
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::JobEntry;
 use kinglet_aws::objects::Replace;
+use kinglet_core::ids::Timestamp;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,8 @@ struct State {
     may_fail: Vec<&'static str>,
     may_be_refused: Vec<&'static str>,
     ended: Vec<JobEntry>,
+    /// When what jobs left was removed for the first time.
+    cleaned: Option<Timestamp>,
     violations: Vec<String>,
 }
 
@@ -174,6 +177,12 @@ impl World {
         state.ended.retain(|earlier| jobs.iter().all(|job| job.job != earlier.job));
         state.ended.extend(jobs);
         state.ended.clone()
+    }
+
+    /// Notes that what jobs have left was removed. Returns when that was for the first time.
+    pub fn cleaned(&self) -> Timestamp {
+        let now = self.observer.now();
+        *self.lock().cleaned.get_or_insert(now)
     }
 
     /// Notes the job whose result lies in an output before the workload.
