@@ -2,6 +2,7 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `aggregate` | counts, sums, means and extremes of groups are those of exact arithmetic, whatever the format and the splits |
 //! | `arrows` | the crates depend on each other as ARCHITECTURE.md says, and on nothing that they must not |
 //! | `modules` | no modules of a crate depend on each other in a circle |
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
@@ -50,6 +51,7 @@
 // Here all functions are tests or parts of tests; clippy sees only those that are marked.
 #![allow(clippy::unwrap_used)]
 
+mod aggregate;
 mod arrows;
 mod bad_input;
 mod bench;

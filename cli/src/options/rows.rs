@@ -51,7 +51,8 @@ pub(crate) struct RowsArgs {
     #[arg(long, help_heading = "Rows", value_name = "NAME,...", value_delimiter = ',')]
     columns: Option<Vec<String>>,
 
-    /// Parquet: only rows of which this holds, as 'price >= 10'; may be repeated, and all must hold
+    /// Parquet, and `aggregate` and `distinct` of any format: only rows of which this holds, as 'price >= 10'; may be repeated, and
+    /// all must hold
     #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
     only: Vec<Only>,
 
@@ -82,11 +83,38 @@ impl RowsArgs {
         }
     }
 
+    /// Returns the format of these files, and what must hold of their rows. For jobs that choose columns and rows themselves.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::format`].
+    pub(crate) fn format_and_only(&self, names: &[String]) -> Result<(RowFormat, Vec<Only>)> {
+        let format = self.format_of_files(names)?;
+        if self.columns.is_some() {
+            return Err(Error::new(Code::Aggregate, "the columns of the result are those that are computed")
+                .with_hint("leave --columns out"));
+        }
+        Ok((format, self.only.clone()))
+    }
+
     /// Returns the format of these files, as [`Self::format`] does, and the columns that are written.
     ///
     /// # Errors
     /// Returns the errors of [`Self::format`], except that other formats than Parquet may have columns.
     pub(crate) fn format_and_columns(&self, names: &[String]) -> Result<(RowFormat, Vec<String>)> {
+        let format = match self.format_of_files(names)? {
+            RowFormat::Parquet(mut selection) => {
+                if let Some(columns) = &self.columns {
+                    selection = selection.with_columns(columns);
+                }
+                RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only))
+            }
+            other if !self.only.is_empty() => return Err(not_parquet(&other, "--where is")),
+            other => other,
+        };
+        Ok((format, self.columns.clone().unwrap_or_default()))
+    }
+
+    fn format_of_files(&self, names: &[String]) -> Result<RowFormat> {
         let format = match self.format {
             Some(RowsArg::Lines) => RowFormat::Lines,
             Some(RowsArg::JsonLines) => RowFormat::JsonLines,
@@ -102,24 +130,14 @@ impl RowsArgs {
                 named.into_iter().next().unwrap_or_default()
             }
         };
-        if !self.only.is_empty() && !matches!(format, RowFormat::Parquet(_)) {
-            return Err(not_parquet(&format, "--where is"));
-        }
-        let format = match format {
-            RowFormat::Csv(dialect) => RowFormat::Csv(self.dialect(dialect)?),
+        match format {
+            RowFormat::Csv(dialect) => Ok(RowFormat::Csv(self.dialect(dialect)?)),
             other if self.is_of_csv() => {
                 let message = format!("the input is {}, of which an option for CSV says nothing", other.name());
-                return Err(Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv"));
+                Err(Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv"))
             }
-            RowFormat::Parquet(mut selection) => {
-                if let Some(columns) = &self.columns {
-                    selection = selection.with_columns(columns);
-                }
-                RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only))
-            }
-            other => other,
-        };
-        Ok((format, self.columns.clone().unwrap_or_default()))
+            other => Ok(other),
+        }
     }
 
     fn is_of_csv(&self) -> bool {

@@ -1,8 +1,10 @@
 //! `kinglet run`: the built-in jobs, one file each.
 
+mod aggregate;
 mod cat;
 mod convert;
 mod count;
+mod distinct;
 mod grep;
 pub(crate) mod how;
 pub(crate) mod hull;
@@ -23,6 +25,8 @@ crate::command::commands! {
         primes::Primes,
         hull::Hull,
         count::Count,
+        aggregate::Aggregate,
+        distinct::Distinct,
         grep::Grep,
         cat::Cat,
         sample::Sample,

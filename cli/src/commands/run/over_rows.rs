@@ -4,6 +4,7 @@ use super::how::{Common, How, run_job};
 use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
 use kinglet::{Job, Result, RowFormat};
+use kinglet_jobs::{Aggregate, Computed};
 
 /// What a job has that reads rows of any format and leaves it to the user how its result is written.
 #[derive(Debug, Args)]
@@ -31,6 +32,16 @@ impl OverRows {
     /// Returns the format of the rows that are read, and the columns of those that are written.
     pub(crate) fn format_and_columns(&self) -> Result<(RowFormat, Vec<String>)> {
         self.written.format_and_columns(&self.common.inputs)
+    }
+
+    /// Runs the job that computes this of groups of rows.
+    pub(crate) async fn aggregate(self, by: Vec<String>, computed: Vec<Computed>, cloud: &Cloud) -> Result<()> {
+        let (format, only) = self.written.format_and_only(&self.common.inputs)?;
+        let is_one_group = by.is_empty();
+        let job = Aggregate::new(format, by, computed)?;
+        let job = only.into_iter().fold(job, Aggregate::with_only);
+        let rows = if is_one_group { self.in_one_part() } else { self };
+        rows.run(&job, &job.names(), cloud).await
     }
 
     /// Says how many parts there are, unless the user does.

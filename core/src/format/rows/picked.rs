@@ -1,6 +1,6 @@
 //! Some columns of rows, in an order that the program gives: what is not asked for is not made.
 
-use super::columns::{BlockExtent, Cells, Columns, Selection};
+use super::columns::{BlockExtent, Cells, Columns, Only, Selection, WantedOfAny};
 use super::{JSON, LINES, RowFormat, columns};
 use crate::error::{Error, UserError, UserResult};
 use crate::format::csv::{for_each_fields, missing};
@@ -22,7 +22,13 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, Default)]
 pub struct Picked {
     format: RowFormat,
+    /// The columns that are read: those that are picked, and then those that conditions are on.
     columns: Vec<String>,
+    picked: usize,
+    /// What must hold of a row, and in which column.
+    wanted: Vec<(usize, WantedOfAny)>,
+    /// The same where rows lie in columns, and the decoder compares.
+    only: Vec<Only>,
 }
 
 impl Picked {
@@ -32,7 +38,32 @@ impl Picked {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        Picked { format, columns: columns.into_iter().map(Into::into).collect() }
+        let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+        Picked { format, picked: columns.len(), columns, wanted: Vec::new(), only: Vec::new() }
+    }
+
+    /// Gives those rows alone of which this holds, and what was said before. Values that are found to be of different types are each
+    /// compared as what they are: `price >= 10` holds of 10.5, and not of text.
+    #[must_use]
+    pub fn with_only(mut self, only: Only) -> Self {
+        if matches!(self.format, RowFormat::Parquet(_)) {
+            self.only.push(only);
+            return self;
+        }
+        let known = self.columns.iter().position(|column| *column == only.column);
+        let at = known.unwrap_or_else(|| {
+            self.columns.push(only.column.clone());
+            self.columns.len() - 1
+        });
+        self.wanted.push((at, WantedOfAny::new(&only)));
+        self
+    }
+
+    /// Returns a row without what was read for conditions alone; `None` if one does not hold.
+    fn chosen<'a>(&self, mut row: Vec<Datum<'a>>) -> Option<Vec<Datum<'a>>> {
+        let all_hold = self.wanted.iter().all(|(at, wanted)| row.get(*at).is_some_and(|value| wanted.holds(value)));
+        row.truncate(self.picked);
+        all_hold.then_some(row)
     }
 }
 
@@ -89,7 +120,9 @@ impl Format for Picked {
     }
 
     fn selection(&self) -> Selection {
-        Selection { columns: Columns::IfThere(self.columns.clone()), ..self.format.selection() }
+        let mut selection = self.format.selection();
+        selection.only.extend_from_slice(&self.only);
+        Selection { columns: Columns::IfThere(self.columns.clone()), ..selection }
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
@@ -105,6 +138,7 @@ impl Format for Picked {
         extent: Extent<'a>,
         mut each: impl FnMut(usize, Vec<Datum<'a>>) -> UserResult,
     ) -> UserResult<u64> {
+        let mut each = |at: usize, row: Vec<Datum<'a>>| self.chosen(row).map_or(Ok(()), |row| each(at, row));
         let of_path = columns(extent.object);
         let one = |name: &'static str, value| vec![Named { name: name.into(), value }];
         match &self.format {
@@ -224,6 +258,27 @@ mod tests {
         assert_eq!(rows[2], ["Null", "Int(2026)", "Int(7)", "Null"]);
         assert_eq!(picked(RowFormat::Lines, &["line"], "o", b"a b\n").unwrap(), [["Text(\"a b\")"]]);
         assert_eq!(picked(RowFormat::Lines, &[], "o", b"a\nb\n").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn rows_are_chosen_by_columns_that_need_not_be_picked() {
+        let rows = |only: &[&str]| {
+            let only = only.iter().map(|text| text.parse::<Only>().unwrap());
+            let format = RowFormat::Csv(CsvDialect::new());
+            let picked = only.fold(Picked::new(format, ["a"]), Picked::with_only);
+            let mut rows = Vec::new();
+            let csv = b"a,b\n1,x\n2,\n30,y\n";
+            picked
+                .for_each(extent(csv), |_, row| {
+                    assert_eq!(row.len(), 1);
+                    rows.push(format!("{:?}", row[0]));
+                    Ok(())
+                })
+                .unwrap();
+            rows
+        };
+        assert_eq!(rows(&["a >= 2"]), ["Int(2)", "Int(30)"]);
+        assert_eq!(rows(&["a < 30", "b != y"]), ["Int(1)"]);
     }
 
     #[test]

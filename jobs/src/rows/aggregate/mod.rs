@@ -12,7 +12,7 @@ pub use computed::{Computed, Function};
 
 use hashbrown::HashMap;
 use kinglet_core::{
-    Batch, Batches, Code, Combiner, DataRow, Datum, Emitter, Error, Job, KeyOrder, Kind, Named, Picked, Result,
+    Batch, Batches, Code, Combiner, DataRow, Datum, Emitter, Error, Job, KeyOrder, Kind, Named, Only, Picked, Result,
     RowFormat, Sink, UserResult, Values, decode_key, encode_key,
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ pub struct Aggregate {
     format: RowFormat,
     by: Vec<String>,
     computed: Vec<Computed>,
+    only: Vec<Only>,
 }
 
 impl Aggregate {
@@ -36,7 +37,7 @@ impl Aggregate {
     /// Returns `aggregate` when there is neither a column nor something to compute, or when two columns of the result have one
     /// name.
     pub fn new(format: RowFormat, by: Vec<String>, computed: Vec<Computed>) -> Result<Self> {
-        let job = Aggregate { format, by, computed };
+        let job = Aggregate { format, by, computed, only: Vec::new() };
         let names = job.names();
         if names.is_empty() {
             return Err(Error::new(Code::Aggregate, "there is nothing to compute, and no column to group by")
@@ -49,6 +50,13 @@ impl Aggregate {
             }
             None => Ok(job),
         }
+    }
+
+    /// Leaves out rows of which this does not hold, and those of which what was said before does not.
+    #[must_use]
+    pub fn with_only(mut self, only: Only) -> Self {
+        self.only.push(only);
+        self
     }
 
     /// Returns the names of the result's columns: those that rows are grouped by, and then what is computed.
@@ -204,7 +212,8 @@ impl Job for Aggregate {
     type Output = DataRow<'static>;
 
     fn input(&self) -> Self::Input {
-        Batches(Picked::new(self.format.clone(), self.columns()))
+        let picked = Picked::new(self.format.clone(), self.columns());
+        Batches(self.only.iter().cloned().fold(picked, Picked::with_only))
     }
 
     fn map(&self, batch: Batch<'_, Picked>, out: &mut Emitter<'_, Vec<u8>, Group>) -> UserResult {

@@ -24,6 +24,7 @@ mod block;
 mod only;
 
 pub use block::{Block, BlockColumn, BlockExtent, Cells};
+pub(in crate::format) use only::WantedOfAny;
 pub use only::{Only, Wanted};
 
 use crate::error::Result;

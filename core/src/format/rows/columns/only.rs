@@ -152,9 +152,72 @@ impl Wanted {
     }
 }
 
+/// A condition on values whose type is found in each row. The constant is read as each of the types that it can be.
+#[derive(Clone, Debug)]
+pub(in crate::format) struct WantedOfAny {
+    is: Is,
+    bool: Option<Wanted>,
+    exact: Option<Wanted>,
+    float: Option<Wanted>,
+    time: Option<Wanted>,
+    instant: Option<Wanted>,
+    text: Option<Wanted>,
+}
+
+impl WantedOfAny {
+    pub(in crate::format) fn new(only: &Only) -> Self {
+        let read = |of| Wanted::new(only, &of).ok();
+        WantedOfAny {
+            is: only.is,
+            bool: read(ColumnType::Bool),
+            exact: read(ColumnType::Decimal),
+            float: read(ColumnType::Float),
+            time: read(ColumnType::Time),
+            instant: read(ColumnType::Timestamp),
+            text: read(ColumnType::Text),
+        }
+    }
+
+    /// Returns whether it holds of a value. A value that cannot be compared with the constant is not equal to it.
+    pub(in crate::format) fn holds(&self, value: &Datum<'_>) -> bool {
+        let wanted = match value {
+            Datum::Null => return false,
+            Datum::Bool(_) => &self.bool,
+            Datum::Int(number) if self.exact.is_none() => {
+                return self.holds(&Datum::Float(*number as f64));
+            }
+            Datum::Int(_) | Datum::Decimal(_) => &self.exact,
+            Datum::Float(_) => &self.float,
+            Datum::Temporal(Temporal::Time { .. }) => &self.time,
+            Datum::Temporal(_) => &self.instant,
+            Datum::Text(_) | Datum::Bytes(_) => &self.text,
+            Datum::List(_) | Datum::Struct(_) => &None,
+        };
+        wanted.as_ref().map_or(self.is == Is::NotEqual, |wanted| wanted.holds(value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_condition_on_values_of_any_type_reads_its_constant_as_theirs() {
+        let text = |text: &'static str| Datum::Text(text.into());
+        for (condition, holds, not) in [
+            ("a > 2", Datum::Int(3), Datum::Int(2)),
+            ("a > 2", Datum::Float(2.5), Datum::Null),
+            ("a >= 1e3", Datum::Int(1000), Datum::Int(999)),
+            ("a = 2.50", Datum::Decimal("2.5".into()), text("2.5")),
+            ("a < 1996-01-01", text("1995-12-31"), Datum::Int(7)),
+            ("a < 1996-01-01", Datum::Temporal(Temporal::parse("1995-12-31").unwrap()), text("1996-01-01")),
+            ("a = true", Datum::Bool(true), Datum::Bool(false)),
+            ("a != x", Datum::Int(1), text("x")),
+        ] {
+            let wanted = WantedOfAny::new(&condition.parse().unwrap());
+            assert!(wanted.holds(&holds) && !wanted.holds(&not), "{condition}: {holds:?}, {not:?}");
+        }
+    }
 
     fn wanted(text: &str, of: ColumnType) -> Wanted {
         Wanted::new(&text.parse().unwrap(), &of).unwrap()
