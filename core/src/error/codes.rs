@@ -358,9 +358,6 @@ codes! {
         Credentials = "credentials",
             "AWS does not take the credentials, or they cannot be had.",
             "Check whose they are with `aws sts get-caller-identity`, and sign in again.";
-        Clock = "clock",
-            "This machine's clock is wrong, so that AWS does not take its signatures.",
-            "Set the clock: AWS refuses what is more than 5 minutes off.";
         Rejected = "rejected",
             "A service refused a request.",
             "Read what the service says in the message; report it if it is no setting of yours.";
@@ -643,6 +640,12 @@ codes! {
             "Deploy again. It is tried again first, as a byte that was damaged on its way looks the same.";
     }
 
+    Input, AsItIs {
+        // The clock of a function is AWS's own: there, a request stood still on its way.
+        Clock = "clock",
+            "This machine's clock is wrong, or a request stood still on its way, so that AWS does not take its signature.",
+            "Set the clock: AWS refuses what is more than 5 minutes off.";
+    }
     Service, AsItIs {
         Service = "service",
             "S3, DynamoDB or Lambda failed, or something else was writing at the same time.",
