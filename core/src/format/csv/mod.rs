@@ -170,11 +170,17 @@ impl Found<'_> {
     /// next quote, and what comes of that has other fields than it should: a row of several lines can only be left out if all of
     /// its fields are as they should be, and not of the type that is expected.
     fn not_valid(self, Invalid { error, is_shape }: Invalid) -> UserError {
-        let is_one = !is_shape || memchr::memchr(b'\n', self.line.bytes).is_none();
-        match is_one && error.is(Code::RecordInvalid) {
-            true => UserError::from(error).of_record(self.start..self.end, self.next),
-            false => UserError::from(error).at(self.start),
+        if !error.is(Code::RecordInvalid) {
+            return UserError::from(error).at(self.start);
         }
+        if is_shape && memchr::memchr(b'\n', self.line.bytes).is_some() {
+            let hint = format!(
+                "{}; it goes over several lines: if no field has line feeds, say so (--no-quoted-newlines)",
+                error.hint().unwrap_or_default()
+            );
+            return UserError::from(error.with_hint(hint)).at(self.start);
+        }
+        UserError::from(error).of_record(self.start..self.end, self.next)
     }
 }
 
