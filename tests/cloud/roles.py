@@ -22,6 +22,8 @@ JOB = "jobs/roles"
 ID = "19aa0000000-0123456789ab"
 PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
 MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
+# What a job has left out of its input.
+LEFT_OUT = f"roles/_rejected-{ID}.jsonl"
 PROGRAM = "programs/roles"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
@@ -148,6 +150,8 @@ USERS = [
     "part-2024-01",
     f"part-00000-{ID}.bak",
     f"part-0000-{ID}",
+    "_rejected-notes.jsonl",
+    f"_rejected-{ID}.csv",
     "counterpart-x.csv",
     f"counterpart-00000-{ID}",
     "my_manifest.json",
@@ -231,6 +235,11 @@ TABLE: list[Line] = [
     ("remove a part", "smrd", lambda c: c.remove(OUTPUT, OTHER_PART)),
     ("remove a part as it is known", "smrd", lambda c: c.remove_version(OUTPUT, OTHER_PART)),
     ("do so where the output is the bucket", "smrd", lambda c: c.remove(OUTPUT, OTHER_PART.split("/")[1])),
+    ("write what was left out in parts", "smrd", lambda c: c.upload(OUTPUT, LEFT_OUT)),
+    ("complete what another has left out", "smrd", lambda c: c.finish_anothers(OUTPUT, LEFT_OUT)),
+    ("abort what another has left out", "smrd", lambda c: c.abort_anothers(OUTPUT, LEFT_OUT)),
+    ("read what was left out", "smrd", lambda c: c.get(OUTPUT, LEFT_OUT)),
+    ("remove what was left out", "smrd", lambda c: c.remove(OUTPUT, LEFT_OUT)),
     ("list the output", "smrd", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
     ("list the uploads of the output", "smrd", lambda c: uploads(c, OUTPUT)),
     ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),
@@ -338,7 +347,7 @@ def attempt(call: Callable, caller: object) -> str:
 def prepare(stack: Stack) -> None:
     """What the calls want to find."""
     root, outputs = stack.root, stack.outputs
-    there = [PART, OTHER_PART, OWNER, *(f"roles/{key}" for key in USERS)]
+    there = [PART, OTHER_PART, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
     for bucket, key in [(INPUT, "roles/a"), (ELSEWHERE, "roles/a"), (ELSEWHERE, PART), *((OUTPUT, key) for key in there)]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1"]:
