@@ -144,10 +144,11 @@ pub(super) fn run_by<J: Job>(
     })
 }
 
+/// What a job's `map` emits its pairs through.
+type EmitterOf<'a, J> = Emitter<'a, <J as Job>::Key, <J as Job>::Value>;
+
 /// Maps a chunk to pairs, and returns how many valid records it had.
-type MapChunk<'a, J> = dyn Fn(&Chunk, &mut Emitter<'_, <J as Job>::Key, <J as Job>::Value>, Option<&mut Rejects<'_>>) -> Result<u64>
-    + Sync
-    + 'a;
+type MapChunk<'a, J> = dyn Fn(&Chunk, &mut EmitterOf<'_, J>, Option<&mut Rejects<'_>>) -> Result<u64> + Sync + 'a;
 
 /// Which part of what a thread may hold is for the records that it leaves out.
 const REJECTS_PART: usize = 8;

@@ -99,7 +99,7 @@ fn invalid(error: &serde_json::Error, skipped: usize) -> UserError {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let (says, column) = (says.strip_suffix(&place).unwrap_or(&says), error.column() + skipped);
     Error::new(Code::RecordInvalid, format!("the line is not the JSON that is expected: {says} (at its byte {column})"))
-        .with_hint("mend or remove the line, or let the job's type take it")
+        .with_hint("mend or remove the line, let the job's type take it, or leave some out (--max-rejected)")
         .into()
 }
 

@@ -175,7 +175,8 @@ impl Found<'_> {
         }
         if is_shape && memchr::memchr(b'\n', self.line.bytes).is_some() {
             let hint = format!(
-                "{}; it goes over several lines: if no field has line feeds, say so (--no-quoted-newlines)",
+                "{}; a row of several lines that has other fields than it should is never left out: if no field has line \
+                 feeds, say so (--no-quoted-newlines)",
                 error.hint().unwrap_or_default()
             );
             return UserError::from(error.with_hint(hint)).at(self.start);
@@ -277,11 +278,10 @@ fn checked(dialect: CsvDialect, line: Line<'_>, head: &Head<'_>) -> Result<usize
 
 /// Makes the error of a row that is not valid.
 fn invalid(says: impl Into<String>) -> Error {
-    Error::new(Code::RecordInvalid, says)
-        .with_hint(
-            "mend or remove the row, or say how the input is written: delimiter, quotes, escapes, head; if it lies within a \
-             quoted field of more than 1 MiB, read each object in one split (--whole-objects)",
-        )
+    Error::new(Code::RecordInvalid, says).with_hint(
+        "mend or remove the row, leave some out (--max-rejected), or say how the input is written: delimiter, quotes, escapes, \
+         head; if it lies within a quoted field of more than 1 MiB, read each object in one split (--whole-objects)",
+    )
 }
 
 /// Returns how many fields a row has, if they are valid.

@@ -299,7 +299,8 @@ impl Format for RawRows {
                     // Text that nobody reads is not looked at.
                     std::str::from_utf8(json).map_err(|e| {
                         let says = format!("the line is not the JSON that is expected: invalid unicode ({e})");
-                        let error = Error::new(Code::RecordInvalid, says).with_hint("mend or remove the line");
+                        let error = Error::new(Code::RecordInvalid, says)
+                            .with_hint("mend or remove the line, or leave some out (--max-rejected)");
                         not_valid(error.into(), extent, at)
                     })?;
                     each(at, json)
