@@ -11,6 +11,7 @@ pub mod bill;
 pub mod budget;
 pub mod codec;
 mod codecs;
+mod comparison;
 pub mod cost;
 pub mod engine;
 pub mod env;
@@ -37,6 +38,7 @@ mod value;
 pub mod wire;
 
 pub use codecs::{Codec, MAGIC_BYTES};
+pub use comparison::Is;
 pub use engine::conformance::check_format;
 pub use engine::erased::{ErasedJob, Registry, signature};
 pub use engine::trial::{check_job, check_job_items};

@@ -40,8 +40,8 @@ pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
     Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
-    FirstBytes, Is, Only, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema, Selection, Wanted,
-    first_rows,
+    FirstBytes, KeyOrder, Kind, Only, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema,
+    Selection, Wanted, decode_key, encode_key, first_rows,
 };
 pub use shape::Shape;
 pub use temporal::{Temporal, TimeUnit};

@@ -52,6 +52,11 @@ impl TimeUnit {
         }
     }
 
+    /// Returns how many nanoseconds it has.
+    pub(super) fn nanos(self) -> i128 {
+        i128::from(1_000_000_000 / self.per_second())
+    }
+
     fn digits(self) -> usize {
         match self {
             TimeUnit::Millis => 3,
@@ -107,11 +112,12 @@ impl Temporal {
         Some(self.nanos().cmp(&other.nanos()))
     }
 
-    fn nanos(self) -> i128 {
+    /// Returns the nanoseconds since 1970-01-01, or since midnight.
+    pub(super) fn nanos(self) -> i128 {
         match self {
             Temporal::Date(days) => i128::from(days) * i128::from(DAY_SECONDS) * 1_000_000_000,
             Temporal::Time { value, unit } | Temporal::Timestamp { value, unit, .. } => {
-                i128::from(value) * i128::from(1_000_000_000 / unit.per_second())
+                i128::from(value) * unit.nanos()
             }
         }
     }

@@ -1,8 +1,8 @@
 //! `kinglet run convert`.
 
-use super::how::{Common, run_job};
+use super::over_rows::OverRows;
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::Convert as Job;
@@ -18,24 +18,17 @@ use kinglet_jobs::Convert as Job;
     All rows of a part of CSV have the columns of its first row, or those that --columns names; other rows fail the job.")]
 pub(crate) struct Convert {
     #[command(flatten)]
-    written: RowsArgs,
-
-    #[command(flatten)]
-    result: WrittenArgs,
-
-    #[command(flatten)]
-    common: Common,
+    rows: OverRows,
 }
 
 impl Command for Convert {
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
-        self.common.how.embedded.given()
+        self.rows.embedded_only()
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let (format, columns) = self.written.format_and_columns(&self.common.inputs)?;
+        let (format, columns) = self.rows.format_and_columns()?;
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let common = Common { format: self.result.format(&columns)?, ..self.common };
-        run_job(&Job { format }, common, cloud).await
+        self.rows.run(&Job { format }, &columns, cloud).await
     }
 }
