@@ -202,12 +202,15 @@ async fn put_dead_claim(rig: &Rig, output: &OutputSpec) {
         inherits: vec![],
     };
     let objects = &rig.conductor.objects;
-    for (key, bytes) in
-        [(output.owner_key(), owner.to_bytes().unwrap()), (output.part_key(0, &dead), b"a part".to_vec())]
-    {
+    let left_out = format!("{}_rejected-{dead}.jsonl", output.prefix);
+    for (key, bytes) in [
+        (output.owner_key(), owner.to_bytes().unwrap()),
+        (output.part_key(0, &dead), b"a part".to_vec()),
+        (left_out.clone(), b"left out".to_vec()),
+    ] {
         objects.put(&output.bucket, &key, bytes.into(), Replace::No).await.unwrap();
     }
-    for key in [output.part_key(1, &dead), output.manifest_key()] {
+    for key in [output.part_key(1, &dead), output.manifest_key(), left_out] {
         s3.create_multipart_upload().bucket(&output.bucket).key(key).send().await.unwrap();
     }
     age(&rig.path("results/out"), 61);

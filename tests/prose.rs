@@ -52,6 +52,11 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("| a key, a value | {} each", mib(KEY_BYTES_MAX.max(VALUE_BYTES_MAX))),
                 format!("| map tasks of a job | {} |", thousands(MAP_TASKS_MAX)),
                 format!("in at most {} tasks |", thousands(MAP_TASKS_MAX)),
+                format!(
+                    "its first {} KiB, and {} KiB of the reason",
+                    REJECT_BYTES_MAX >> 10,
+                    REJECT_REASON_BYTES_MAX >> 10
+                ),
                 format!("| partitions of a job | {} |", thousands(PARTITIONS_MAX)),
                 format!("| what a call returns | {}", mib(CALL_RESULT_BYTES_MAX)),
                 format!("| calls that run at once in an invocation | {CALLS_AT_ONCE_MAX} |"),

@@ -97,6 +97,12 @@ pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 /// The most bytes of a Parquet file's footer that are read (64 MiB). What it becomes in memory is a few times as much.
 pub const PARQUET_FOOTER_BYTES_MAX: u64 = 64 << 20;
 
+/// How much is kept of a record that is left out of a job's input because it is not valid, in bytes (64 KiB).
+pub const REJECT_BYTES_MAX: usize = 64 << 10;
+
+/// How much is kept of the reason, in bytes (1 KiB): a reason may quote the record.
+pub const REJECT_REASON_BYTES_MAX: usize = 1 << 10;
+
 /// How many times as long as it is a compressed object may become, by default. No gzip becomes more than 1,032 times as long:
 /// <https://www.zlib.net/zlib_tech.html>, 2026-11. A bzip2 or zstd of some kilobytes may become gigabytes.
 pub const EXPANSION_MAX: u32 = 1_100;

@@ -2,7 +2,7 @@
 //! `_manifest.json` and is written last of all: an output without a manifest is not whole.
 
 use crate::error::{Code, Error, Result};
-use crate::ids::JobId;
+use crate::ids::{JobId, Partition};
 use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReduceRecord};
@@ -24,7 +24,7 @@ pub struct Manifest {
     pub bytes: u64,
     /// Records given to `map`.
     pub records: u64,
-    /// Records that were not valid and were skipped.
+    /// Records that were not valid and were left out.
     pub rejected: u64,
     /// Pairs shuffled.
     pub pairs: u64,
@@ -34,10 +34,26 @@ pub struct Manifest {
     pub bytes_out: u64,
     /// The parts that were written, in the order of the partitions.
     pub parts: Vec<PartEntry>,
+    /// The records that were not valid and were left out, in an object of their own, if there are any: see
+    /// [`crate::engine::quarantine`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<PartEntry>,
     /// The splits that were read, piece by piece, in the order of the input.
     pub splits: Vec<SplitEntry>,
     /// Empty objects.
     pub empty: Vec<String>,
+}
+
+impl Manifest {
+    /// Returns what the job wrote: the quarantine, and the parts.
+    pub fn written(&self) -> impl Iterator<Item = &PartEntry> {
+        self.quarantine.iter().chain(&self.parts)
+    }
+
+    /// Returns the same, to be completed.
+    pub fn written_mut(&mut self) -> impl Iterator<Item = &mut PartEntry> {
+        self.quarantine.iter_mut().chain(&mut self.parts)
+    }
 }
 
 /// One part of the output.
@@ -73,10 +89,24 @@ pub struct SplitEntry {
     pub bytes: u64,
     /// Records given to `map`.
     pub records: u64,
-    /// Records that were not valid and were skipped.
+    /// Records that were not valid and were left out.
     pub rejected: u64,
     /// The CRC-32 of the bytes read, in order.
     pub crc32: u32,
+}
+
+impl PartEntry {
+    fn of(partition: u32, record: &ReduceRecord, spec: &JobSpec, job: &JobId) -> Self {
+        PartEntry {
+            name: spec.name_of(Partition(partition), job),
+            bytes: record.bytes_out,
+            records: record.records_out,
+            crc32: record.crc32,
+            attempt: record.attempt.to_string(),
+            // The object does not exist yet: S3 names its ETag when the upload is completed.
+            etag: None,
+        }
+    }
 }
 
 /// A task's committed pieces, in order.
@@ -118,15 +148,20 @@ pub fn reconcile(
     same("bytes assigned and committed", planned, committed)?;
     same("bytes listed and read", inputs.bytes, sum("bytes read", &mut records().map(|r| r.bytes_read))?)?;
     let mapped = sum("records mapped", &mut records().map(|r| r.records))?;
-    let rejected = sum("records skipped", &mut records().map(|r| r.rejected))?;
+    let rejected = sum("records left out", &mut records().map(|r| r.rejected))?;
+    let quarantines = spec.quarantines() as usize;
+    let (quarantine, reduced) = reduces.split_at(quarantines.min(reduces.len()));
+    let kept = sum("records left out and written", &mut quarantine.iter().map(|r| r.records_out))?;
+    same("records left out and written", rejected, kept)?;
+    check_rejected(job, spec, rejected, mapped)?;
     let given = sum("items given", &mut spec.inputs.iter().map(InputSpec::items))?;
     if given > 0 {
         same("items given and mapped", given, sum("records", &mut [mapped, rejected].into_iter())?)?;
     }
     let pairs = sum("pairs written", &mut records().map(|r| r.pairs_out))?;
-    same("pairs written and reduced", pairs, sum("pairs reduced", &mut reduces.iter().map(|r| r.pairs_in))?)?;
-    let records_out = sum("records written", &mut reduces.iter().map(|r| r.records_out))?;
-    let bytes_out = sum("bytes written", &mut reduces.iter().map(|r| r.bytes_out))?;
+    same("pairs written and reduced", pairs, sum("pairs reduced", &mut reduced.iter().map(|r| r.pairs_in))?)?;
+    let records_out = sum("records written", &mut reduced.iter().map(|r| r.records_out))?;
+    let bytes_out = sum("bytes written", &mut reduced.iter().map(|r| r.bytes_out))?;
 
     let name = |input_idx: u32, key: &str| match spec.inputs.get(input_idx as usize) {
         Some(input) => input.shown_key(key),
@@ -180,15 +215,8 @@ pub fn reconcile(
         }
     }
     is_whole(end)?;
-    let parts = reduces.iter().zip(0..).map(|(record, partition)| PartEntry {
-        name: spec.output.part_name(partition, job),
-        bytes: record.bytes_out,
-        records: record.records_out,
-        crc32: record.crc32,
-        attempt: record.attempt.to_string(),
-        // The object does not exist yet: S3 names its ETag when the upload is completed.
-        etag: None,
-    });
+    let mut written = reduces.iter().zip(0..).map(|(record, partition)| PartEntry::of(partition, record, spec, job));
+    let quarantine = written.by_ref().take(quarantines).find(|entry| entry.records > 0);
     Ok(Manifest {
         version: 2,
         job: job.to_string(),
@@ -200,10 +228,26 @@ pub fn reconcile(
         pairs,
         records_out,
         bytes_out,
-        parts: parts.collect(),
+        parts: written.collect(),
+        quarantine,
         splits: entries,
         empty: inputs.empty.iter().map(|object| name(object.input_idx, &object.key)).collect(),
     })
+}
+
+/// Checks that no more records were left out than may be. The task that writes them has looked before, and names the first.
+///
+/// # Errors
+/// Returns `too-many-rejected`.
+fn check_rejected(job: &JobId, spec: &JobSpec, rejected: u64, mapped: u64) -> Result<()> {
+    let read = rejected.saturating_add(mapped);
+    match spec.options.max_rejected.filter(|max| !max.allows(rejected, read)) {
+        None => Ok(()),
+        Some(max) => {
+            let says = format!("{rejected} of {read} records are not valid, and {max} may be left out");
+            Err(Error::new(Code::TooManyRejected, format!("reconciling job {job}: {says}")))
+        }
+    }
 }
 
 /// Checks that every split began where the one before it ended. What was guessed of it is then what reading the object from its
@@ -254,6 +298,7 @@ fn piece_start(pieces: &Pieces, piece: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MaxRejected;
     use crate::ids::AttemptId;
     use crate::wire::plan::{EmptyObject, ObjectRange};
     use crate::wire::record::{Placement, Usage};
@@ -427,9 +472,11 @@ mod tests {
         let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
         let rejecting = MapRecord { rejected: 2, ..map(5, 10, 5) };
         let maps = [vec![map(0, 5, 5)], vec![rejecting]];
+        spec.options.max_rejected = Some(MaxRejected::Count(2));
+        let quarantine = ReduceRecord { records_out: 2, ..reduce(2) };
         for (given, agrees) in [(4, true), (3, false), (5, false), (1, false)] {
             spec.inputs[0].objects = Objects::Items(made(given));
-            let done = reconcile(&job, &spec, &inputs, &splits, &maps, &[reduce(2)]);
+            let done = reconcile(&job, &spec, &inputs, &splits, &maps, &[quarantine.clone(), reduce(2)]);
             assert_eq!(done.is_ok(), agrees, "{given}: {done:?}");
         }
     }
@@ -489,8 +536,10 @@ mod tests {
             attempt: attempt(number),
             ..reduce(pairs_in)
         };
-        let reduces = [part(4, 2, 20, 5, 0), part(2, 1, 30, 6, 3)];
-        let manifest = reconcile(&job, &spec(), &inputs, &splits, &maps, &reduces).unwrap();
+        let reduces = [part(3, 3, 40, 4, 0), part(4, 2, 20, 5, 0), part(2, 1, 30, 6, 3)];
+        let mut spec = spec();
+        spec.options.max_rejected = Some(MaxRejected::Count(3));
+        let manifest = reconcile(&job, &spec, &inputs, &splits, &maps, &reduces).unwrap();
         assert_eq!((manifest.records, manifest.rejected, manifest.pairs), (19, 3, 6));
         assert_eq!((manifest.records_out, manifest.bytes_out), (3, 50));
         let piece = |split: &SplitEntry| {
@@ -518,6 +567,43 @@ mod tests {
             manifest.parts,
             [part("part-00000-id", 20, 2, 5, &attempts[0]), part("part-00001-id", 30, 1, 6, &attempts[3])]
         );
+        assert_eq!(manifest.quarantine, Some(part("_rejected-id.jsonl", 40, 3, 4, &attempts[0])));
+        let names: Vec<_> = manifest.written().map(|entry| &*entry.name).collect();
+        assert_eq!(names, ["_rejected-id.jsonl", "part-00000-id", "part-00001-id"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_written_whole_and_is_no_more_than_may_be() {
+        let job: JobId = "id".parse().unwrap();
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let says = |max_rejected, rejected: [u64; 2], written: &[u64]| {
+            let mut spec = spec();
+            spec.options.max_rejected = max_rejected;
+            let piece = |from, rejected| vec![MapRecord { rejected, ..map(from, from + 5, 5) }];
+            let maps = [piece(0, rejected[0]), piece(5, rejected[1])];
+            let kept = written.iter().map(|&count| ReduceRecord { records_out: count, ..reduce(count) });
+            let reduces: Vec<_> = kept.chain([reduce(2)]).collect();
+            reconcile(&job, &spec, &inputs, &splits, &maps, &reduces).map_err(|error| {
+                let said = error.to_string().strip_prefix("reconciling job id: ").unwrap().to_owned();
+                (error.code().to_owned(), said)
+            })
+        };
+        let count = |most| Some(MaxRejected::Count(most));
+        let manifest = says(count(3), [1, 2], &[3]).unwrap();
+        assert_eq!((manifest.rejected, manifest.records, manifest.records_out), (3, 2, 1));
+        // Nothing is left out: there is no such object.
+        let manifest = says(count(3), [0, 0], &[0]).unwrap();
+        assert_eq!((manifest.quarantine, &*manifest.parts[0].name), (None, "part-00000-id"));
+        let refused = |code: &str, said: &str| Err((code.to_owned(), said.to_owned()));
+        let lost = "records left out and written: 3 is not 2";
+        assert_eq!(says(count(3), [1, 2], &[2]), refused("unreconciled", lost));
+        let not_allowed = "records left out and written: 1 is not 0";
+        assert_eq!(says(None, [0, 1], &[]), refused("unreconciled", not_allowed));
+        let too_many = "3 of 5 records are not valid, and 2 may be left out";
+        assert_eq!(says(count(2), [1, 2], &[3]), refused("too-many-rejected", too_many));
+        assert!(says(Some(MaxRejected::Percent(60.0)), [1, 2], &[3]).is_ok());
+        let too_many = "3 of 5 records are not valid, and 59% may be left out";
+        assert_eq!(says(Some(MaxRejected::Percent(59.0)), [1, 2], &[3]), refused("too-many-rejected", too_many));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{Code, Error, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{OWNER, Owner};
-use kinglet_core::wire::spec::{MANIFEST, PART, part_job};
+use kinglet_core::wire::spec::{MANIFEST, WRITTEN, part_job};
 use kinglet_local::s3::PARTIAL_PREFIX;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -143,7 +143,7 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     let Some(owner) = owner(path).filter(|owner| owner.job == *job) else { return };
     // If the job's result had replaced another before its program died, that other result is still to be removed.
     let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
-    let is_part = |name: &str| name.starts_with(PART) && !name.contains('/');
+    let is_part = |name: &str| WRITTEN.iter().any(|prefix| name.starts_with(prefix)) && !name.contains('/');
     let replaced: Vec<_> = replaced.map(|part| part.name).filter(|name| is_part(name)).collect();
     let dead: Vec<JobId> = owner.inherits.into_iter().map(|heritage| heritage.job).collect();
     let is_left = |name: &str| match part_job(name) {

@@ -14,7 +14,8 @@ use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
 use crate::{
-    Code, Codec, Error, Format, Framing, Items, Job, Phase, Report, Result, Value, input_list, inputs, output,
+    Code, Codec, Error, Format, Framing, Items, Job, MaxRejected, Phase, Report, Result, Value, input_list, inputs,
+    output,
 };
 use futures_util::future::BoxFuture;
 use kinglet_aws::objects::Replace;
@@ -224,6 +225,10 @@ impl Driver {
             return Err(Error::new(Code::InputKind, format!("job {} reads items, not {input}", J::NAME))
                 .with_hint("make its `Submit` with `Submit::to(output)`"));
         }
+        if submit.max_rejected.is_some() {
+            let message = format!("job {} reads items, of which none is left out", J::NAME);
+            return Err(Error::new(Code::MaxRejected, message).with_hint("leave `with_max_rejected` out"));
+        }
         let concurrency = self.concurrency(&submit).await;
         let items = Made::new(items, &submit.cuts, concurrency).map_err(|e| e.context(format!("job {}", J::NAME)))?;
         self.start(described, Some(MadeInput { items, calls }), submit).await
@@ -251,6 +256,7 @@ impl Driver {
         // What this program cannot write, its functions cannot.
         Packer::new(submit.format.compression())?;
         submit.check_ceiling()?;
+        submit.max_rejected.map_or(Ok(()), MaxRejected::check)?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;
         let directory = places.directory.clone();
@@ -334,6 +340,10 @@ fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
         }
         // So nobody looks for a codec: columns are compressed within the file.
         submit.unpack.codec = Some(Codec::None);
+    }
+    if submit.max_rejected.is_some() && input.framing() == Framing::RowGroups {
+        let message = format!("the input of job {} is Parquet, of which no row is left out", J::NAME);
+        return Err(Error::new(Code::MaxRejected, message).with_hint("leave --max-rejected out"));
     }
     if input.framing() == Framing::Prefixed {
         let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());

@@ -2,7 +2,7 @@
 
 use crate::items::ItemCuts;
 use crate::program::Program;
-use crate::{Code, Codec, Compression, Error, OutputFormat, Result};
+use crate::{Code, Codec, Compression, Error, MaxRejected, OutputFormat, Result};
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
 use kinglet_core::wire::spec::{Indexed, OptionsSpec, Splitting, UnpackSpec};
@@ -42,6 +42,7 @@ pub struct Submit {
     indexed: Indexed,
     pub(crate) input_list: Option<String>,
     conditions: Vec<PathCondition>,
+    pub(crate) max_rejected: Option<MaxRejected>,
 }
 
 impl Submit {
@@ -76,6 +77,7 @@ impl Submit {
             indexed: Indexed::default(),
             input_list: None,
             conditions: vec![],
+            max_rejected: None,
         }
     }
 
@@ -183,6 +185,22 @@ impl Submit {
         Submit { conditions: self.conditions.into_iter().chain(conditions).collect(), ..self }
     }
 
+    /// Leaves out so many records of the input that are not valid. Without this, the first fails the job.
+    ///
+    /// What is left out lies beside the result, as JSON lines: in `_rejected-JOB.jsonl`, which the manifest names, each with its
+    /// object, its offset, the reason and its bytes. A job that would leave out more fails with `too-many-rejected`, and
+    /// publishes nothing. Records are left out that their [format](crate::Format) finds not valid; an error of the job's own `map`
+    /// fails the job.
+    ///
+    /// ```no_run
+    /// use kinglet::{MaxRejected, Submit};
+    ///
+    /// let submit = Submit::new(["logs/"], "counts").with_max_rejected(MaxRejected::Percent(0.1));
+    /// ```
+    pub fn with_max_rejected(self, max: MaxRejected) -> Self {
+        Submit { max_rejected: Some(max), ..self }
+    }
+
     /// Keeps the runs of a map task in DynamoDB when they have at most this many bytes, and in S3 when they have more. By
     /// default they go where that is cheaper.
     pub fn with_inline_bytes(self, bytes: u64) -> Self {
@@ -285,6 +303,7 @@ impl Submit {
             splitting: self.splitting,
             indexed: self.indexed,
             conditions: self.conditions.clone(),
+            max_rejected: self.max_rejected,
         }
     }
 }
@@ -337,10 +356,11 @@ mod tests {
             keep_runs: true,
             splitting: Splitting::Nowhere,
             indexed: Indexed::Always,
+            max_rejected: Some(MaxRejected::Count(3)),
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
-        let submit = submit.with_runs_kept().with_indexed(Indexed::Always);
+        let submit = submit.with_runs_kept().with_indexed(Indexed::Always).with_max_rejected(MaxRejected::Count(3));
         assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
     }
 

@@ -155,12 +155,13 @@ impl Mapping {
         let read = read::Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside, decoders };
         let (feed, reading) = read.start(erased.cuts()?);
         let options = Arc::new(MapOptions {
-            partitions: task.view.partitions,
+            partitions: task.view.partitions.saturating_sub(spec.quarantines()),
             threads: worker.threads,
             memory_bytes: memory_bytes(worker.memory_mb, MAPPED_PAIRS_PERCENT) as usize,
             tmp: worker.tmp.clone(),
             compression: spec.options.compression,
             stop: running.stop(),
+            max_rejected: spec.options.max_rejected,
         });
         let engine = {
             let worker = (*worker).clone();
@@ -181,6 +182,7 @@ impl Mapping {
         let placed = store.write(self.named(task), runs, spec.options.inline_bytes_max).await?;
         Ok(Some(MapRecord {
             records: counts.records,
+            rejected: counts.rejected,
             pairs_emitted: counts.pairs_emitted,
             pairs_out: counts.pairs_out,
             spills: counts.spills,

@@ -2,6 +2,9 @@
 //!
 //! The part's multipart upload is left open, so nothing of it is visible. The ledger records the upload of the attempt that
 //! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted.
+//!
+//! Where a job may leave records out of its input, these are its first partition. Whoever reduces that writes them as they are, or
+//! fails the job if they are too many.
 
 mod calls;
 
@@ -11,6 +14,7 @@ use kinglet_aws::ledger::Committed;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::budget::open_runs_max;
+use kinglet_core::engine::quarantine::{Sums, quarantine};
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
 use kinglet_core::ids::Partition;
 use kinglet_core::ledger::{JobView, Phase};
@@ -19,7 +23,7 @@ use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
-use kinglet_core::{Code, Error, Registry, Result};
+use kinglet_core::{Code, Codec, ErasedJob, Error, Registry, Result};
 use kinglet_formats::Packer;
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
@@ -133,6 +137,14 @@ impl Work for Reducing {
     }
 }
 
+/// What is made of a partition.
+enum Made {
+    /// A part, by the job.
+    Part(Box<dyn ErasedJob>),
+    /// The records that the job's map tasks have left out, if these are not too many.
+    Quarantine(Sums),
+}
+
 /// What was reduced, and the part as it was sent.
 struct Reduced {
     counts: ReduceCounts,
@@ -149,7 +161,10 @@ impl Reducing {
     async fn reduce(&self, task: &Try<'_>, told: Told) -> Result<Option<ReduceRecord>> {
         let Try { worker, spec, running, .. } = task;
         let (conductor, partition) = (task.conductor(), self.partition());
-        let erased = self.jobs.open(&spec.job, &spec.signature, &spec.params)?;
+        let made = match task.spec.is_quarantine(partition) {
+            true => Made::Quarantine(self.sums(task, &told).await?),
+            false => Made::Part(self.jobs.open(&spec.job, &spec.signature, &spec.params)?),
+        };
         let store = conductor.runs(task.job);
         let located = match told {
             Told::Committed(committed) => store.locate(partition, &committed).await?,
@@ -167,7 +182,10 @@ impl Reducing {
         };
         let (sender, receiver) = conductor.beside.channel(BLOCKS_WAITING);
         let with_pool = (*worker).clone();
-        let mut packer = Packer::new(spec.output.format.compression())?;
+        let mut packer = Packer::new(match &made {
+            Made::Quarantine(_) => Codec::None,
+            Made::Part(_) => spec.output.format.compression(),
+        })?;
         let engine = move || -> Result<Reduced> {
             let (mut crc, mut bytes_out) = (crc32fast::Hasher::new(), 0);
             let mut send = |bytes: Vec<u8>| {
@@ -177,16 +195,19 @@ impl Reducing {
             };
             // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
             let counts = with_pool.pool.install(|| {
-                erased.reduce(&options, &mut runs, &mut |bytes| match packer.push(bytes)? {
+                let mut pack = |bytes| match packer.push(bytes)? {
                     nothing if nothing.is_empty() => Ok(()),
                     bytes => send(bytes),
-                })
+                };
+                match &made {
+                    Made::Quarantine(sums) => quarantine(sums, &options, &mut runs, &mut pack),
+                    Made::Part(job) => job.reduce(&options, &mut runs, &mut pack),
+                }
             })?;
             send(packer.finish()?)?;
             Ok(Reduced { counts, bytes_out, crc32: crc.finalize() })
         };
-        let part = spec.output.part_key(partition.0, task.job);
-        let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &part);
+        let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &spec.key_of(partition, task.job));
         let (reduced, uploaded) = conductor.beside.before(engine, push_all(&mut upload, receiver)).await;
         let uploaded = uploaded.map_err(|e| of_output(e, spec));
         // If both failed, the upload failed first: the engine only found its output closed.
@@ -201,7 +222,11 @@ impl Reducing {
             }
         };
         worker.journal.did(Did { records: counts.records_out, bytes: bytes_out, spills: 0 });
-        let upload = upload.leave_open().await.map_err(|e| of_output(e, spec))?;
+        // Where nothing was left out of the input, there is nothing to be published.
+        let upload = match task.spec.is_quarantine(partition) && counts.records_out == 0 {
+            true => None,
+            false => Some(upload.leave_open().await.map_err(|e| of_output(e, spec))?),
+        };
         Ok(Some(ReduceRecord {
             attempt: task.attempt,
             runs: run_count,
@@ -210,17 +235,35 @@ impl Reducing {
             records_out: counts.records_out,
             bytes_out,
             crc32,
-            upload: Some(upload),
+            upload,
             usage: task.usage(),
         }))
+    }
+
+    /// Returns how many records the job's map tasks have read and left out.
+    async fn sums(&self, task: &Try<'_>, told: &Told) -> Result<Sums> {
+        let Some(max) = task.spec.options.max_rejected else {
+            return Err(Error::new(Code::Engine, "a job that leaves nothing out has no partition for that"));
+        };
+        let read;
+        let committed = match told {
+            Told::Committed(committed) => committed,
+            // An index has no sums.
+            Told::Located(_) => {
+                read = task.conductor().ledger.committed(task.job, task.view.map_tasks).await?;
+                &read
+            }
+        };
+        let sum = |of: fn(&MapRecord) -> u64| committed.iter().flatten().map(of).fold(0, u64::saturating_add);
+        let rejected = sum(|record| record.rejected);
+        Ok(Sums { rejected, read: rejected.saturating_add(sum(|record| record.records)), max })
     }
 
     /// Aborts the upload of a part that nobody will complete.
     async fn abort(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
         let Some(upload) = &record.upload else { return Ok(()) };
-        let output = &task.spec.output;
-        let part = output.part_key(self.partition().0, task.job);
-        task.conductor().objects.abort_upload(&output.bucket, &part, &upload.id).await
+        let key = task.spec.key_of(self.partition(), task.job);
+        task.conductor().objects.abort_upload(&task.spec.output.bucket, &key, &upload.id).await
     }
 }
 

@@ -89,7 +89,7 @@ async fn split(worker: &Worker, call: &Invocation, job: &JobId, running: Running
     let partitions = match spec.calls.as_ref().map(|calls| &calls.then) {
         Some(Then::Collect) => 0,
         Some(Then::Reduce(_)) => 1,
-        Some(Then::Job) | None => plan.partitions,
+        Some(Then::Job) | None => plan.partitions + spec.quarantines(),
     };
     let plan = Plan { partitions, calls, program: spec.program, ..plan };
     let spent = |now: Timestamp| began.usage(worker, call, now);

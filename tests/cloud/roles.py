@@ -25,6 +25,8 @@ MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
 MARKER = "roles/_SUCCESS"
 # How the names of parts end: `OutputFormat::ending`, in each pattern of the template.
 ENDINGS = [".csv", ".csv.gz", ".tsv.zst", ".jsonl", ".jsonl.bz2", ".gz", ".bz2", ".lz4", ".sz", ".zst"]
+# What a job has left out of its input.
+LEFT_OUT = f"roles/_rejected-{ID}.jsonl"
 PROGRAM = "programs/roles"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
@@ -151,6 +153,8 @@ USERS = [
     "part-2024-01",
     f"part-00000-{ID}.bak",
     f"part-0000-{ID}",
+    "_rejected-notes.jsonl",
+    f"_rejected-{ID}.csv",
     "counterpart-x.csv",
     f"counterpart-00000-{ID}",
     "my_manifest.json",
@@ -241,6 +245,11 @@ TABLE: list[Line] = [
     ),
     ("write the marker of a success", "smrd", lambda c: c.put(OUTPUT, MARKER)),
     ("remove the marker of a success", "d", lambda c: c.remove(OUTPUT, MARKER)),
+    ("write what was left out in parts", "smrd", lambda c: c.upload(OUTPUT, LEFT_OUT)),
+    ("complete what another has left out", "smrd", lambda c: c.finish_anothers(OUTPUT, LEFT_OUT)),
+    ("abort what another has left out", "smrd", lambda c: c.abort_anothers(OUTPUT, LEFT_OUT)),
+    ("read what was left out", "smrd", lambda c: c.get(OUTPUT, LEFT_OUT)),
+    ("remove what was left out", "smrd", lambda c: c.remove(OUTPUT, LEFT_OUT)),
     ("list the output", "smrd", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
     ("list the uploads of the output", "smrd", lambda c: uploads(c, OUTPUT)),
     ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),
@@ -348,7 +357,7 @@ def attempt(call: Callable, caller: object) -> str:
 def prepare(stack: Stack) -> None:
     """What the calls want to find."""
     root, outputs = stack.root, stack.outputs
-    there = [PART, OTHER_PART, OWNER, *(f"roles/{key}" for key in USERS)]
+    there = [PART, OTHER_PART, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
     for bucket, key in [(INPUT, "roles/a"), (ELSEWHERE, "roles/a"), (ELSEWHERE, PART), *((OUTPUT, key) for key in there)]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1"]:

@@ -1,4 +1,4 @@
-//! What jobs have left in an output: parts, and uploads of parts and manifests.
+//! What jobs have left in an output: parts and records left out, and uploads of these and of manifests.
 
 use crate::conductor::Conductor;
 use crate::objects::{LeftUpload, Version};
@@ -6,7 +6,7 @@ use kinglet_core::Result;
 use kinglet_core::ids::JobId;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{Heritage, Replaced, ReplacedPart};
-use kinglet_core::wire::spec::{OutputSpec, PART, part_job};
+use kinglet_core::wire::spec::{OutputSpec, WRITTEN, part_job};
 
 impl Conductor {
     /// Removes what a dead job has left: if its result was published, the parts of the result that it replaced; else its own
@@ -25,10 +25,12 @@ impl Conductor {
         }
     }
 
-    /// Removes the published parts of a job.
+    /// Removes the published parts of a job, and the records that it has left out.
     pub(super) async fn remove_parts(&self, output: &OutputSpec, job: &JobId) -> Result<()> {
-        let listed = self.objects.list(&output.bucket, &format!("{}{PART}", output.prefix)).await?;
-        let its = listed.into_iter().filter(|object| is_part_of(output, job, &object.key));
+        let [parts, left_out] = WRITTEN.map(|name| format!("{}{name}", output.prefix));
+        let (parts, left_out) =
+            tokio::try_join!(self.objects.list(&output.bucket, &parts), self.objects.list(&output.bucket, &left_out))?;
+        let its = parts.into_iter().chain(left_out).filter(|object| is_part_of(output, job, &object.key));
         let versions = its.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
         self.objects.delete_versions(&output.bucket, versions).await
     }
@@ -37,7 +39,8 @@ impl Conductor {
     pub(super) async fn remove_replaced(&self, output: &OutputSpec, replaced: Option<&Replaced>) -> Result<()> {
         let parts = replaced.iter().flat_map(|replaced| &replaced.parts);
         // Anyone can write a manifest: what it names must at least be a part, and lie in this output.
-        let parts = parts.filter(|part| part.name.starts_with(PART) && !part.name.contains('/'));
+        let is_written = |name: &str| WRITTEN.iter().any(|prefix| name.starts_with(prefix)) && !name.contains('/');
+        let parts = parts.filter(|part| is_written(&part.name));
         let Some(job) = replaced.map(|replaced| &replaced.job) else { return Ok(()) };
         let version = |part: &ReplacedPart| {
             // A job's id in the name identifies the part, even if copying or restoring has changed its ETag; else the ETag
@@ -56,8 +59,10 @@ impl Conductor {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId, of_manifest: bool) -> Result<u64> {
-        let prefix = if of_manifest { output.prefix.clone() } else { format!("{}{PART}", output.prefix) };
-        let listed = self.objects.uploads(&output.bucket, &prefix).await?;
+        let mut listed = Vec::new();
+        for name in if of_manifest { &[""][..] } else { &WRITTEN } {
+            listed.extend(self.objects.uploads(&output.bucket, &format!("{}{name}", output.prefix)).await?);
+        }
         self.abort_listed(output, job, listed, of_manifest).await
     }
 

@@ -1,7 +1,7 @@
 //! The result that lies in an output, as its manifest says.
 
 use crate::conductor::Conductor;
-use kinglet_core::manifest::Manifest;
+use kinglet_core::manifest::{Manifest, PartEntry};
 use kinglet_core::wire::owner::{Replaced, ReplacedPart};
 use kinglet_core::wire::spec::OutputSpec;
 use kinglet_core::{Code, Error, Result};
@@ -49,8 +49,9 @@ impl Conductor {
 }
 
 pub(super) fn replaced(StoredManifest { manifest, etag }: StoredManifest) -> Replaced {
-    let parts = manifest.parts.into_iter().map(|part| ReplacedPart { name: part.name, etag: part.etag });
-    Replaced { job: manifest.job, etag, parts: parts.collect() }
+    let part = |part: &PartEntry| ReplacedPart { name: part.name.clone(), etag: part.etag.clone() };
+    let parts = manifest.written().map(part).collect();
+    Replaced { job: manifest.job, etag, parts }
 }
 
 pub(super) fn exists(output: &OutputSpec, key: &str) -> Error {

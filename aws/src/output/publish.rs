@@ -32,6 +32,19 @@ pub(crate) struct Publication {
     pub(crate) manifest: Manifest,
 }
 
+/// What a reduce task has written and is to be published.
+struct Written<'a> {
+    key: String,
+    record: &'a ReduceRecord,
+}
+
+/// Returns what is to be published, in the order of the manifest: the records that were left out, if there are any, and the parts.
+fn written<'a>(job: &JobId, spec: &JobSpec, reduces: &'a [ReduceRecord]) -> Vec<Written<'a>> {
+    let all = reduces.iter().zip((0..).map(Partition));
+    let all = all.filter(|(record, partition)| !spec.is_quarantine(*partition) || record.records_out > 0);
+    all.map(|(record, partition)| Written { key: spec.key_of(partition, job), record }).collect()
+}
+
 impl Conductor {
     /// Starts the upload that will become the manifest. It is empty.
     pub(crate) async fn begin_manifest(&self, output: &OutputSpec) -> Result<String> {
@@ -50,6 +63,7 @@ impl Conductor {
         upload: Option<String>,
     ) -> Result<()> {
         let Publication { spec, reduces, mut manifest, .. } = publication;
+        let written = written(job, &spec, &reduces);
         let output = &spec.output;
         let key = output.manifest_key();
         let (mut claim, there) = tokio::try_join!(self.claim_of(job, output), self.objects.head(&output.bucket, &key))?;
@@ -58,8 +72,8 @@ impl Conductor {
         if let Some(claim) = claim.as_mut().filter(|claim| replaced(&claim.owner) == there) {
             // From here on, another stack takes the claim for dead only after an hour.
             claim.etag = self.renew_if_old(output, claim).await?;
-            let parts = self.complete_parts(job, output, &reduces).await?;
-            for (entry, etag) in manifest.parts.iter_mut().zip(parts) {
+            let etags = self.complete_all(output, &written).await?;
+            for (entry, etag) in manifest.written_mut().zip(etags) {
                 entry.etag = Some(etag);
             }
             self.complete_manifest(job, output, &manifest, claim.owner.replaces.as_ref(), upload).await?;
@@ -69,32 +83,22 @@ impl Conductor {
         self.clean_published(job, output, claim).await
     }
 
-    /// Completes the uploads of all parts. Returns their ETags, in order.
-    async fn complete_parts(&self, job: &JobId, output: &OutputSpec, reduces: &[ReduceRecord]) -> Result<Vec<String>> {
+    /// Completes the uploads of all that was written. Returns their ETags, in order.
+    async fn complete_all(&self, output: &OutputSpec, written: &[Written<'_>]) -> Result<Vec<String>> {
         // The futures are made before the stream: otherwise the compiler does not see that it is `Send`.
-        let parts = reduces
-            .iter()
-            .zip(0..)
-            .map(|(record, partition)| self.complete_part(job, output, Partition(partition), record));
-        let parts: Vec<_> = parts.collect();
+        let parts: Vec<_> = written.iter().map(|written| self.complete_one(output, written)).collect();
         stream::iter(parts).buffered(UPLOADS_COMPLETED_AT_ONCE).try_collect().await
     }
 
-    async fn complete_part(
-        &self,
-        job: &JobId,
-        output: &OutputSpec,
-        partition: Partition,
-        record: &ReduceRecord,
-    ) -> Result<String> {
-        let key = output.part_key(partition.0, job);
+    async fn complete_one(&self, output: &OutputSpec, written: &Written<'_>) -> Result<String> {
+        let Written { key, record } = written;
         let missing = |what: &str| {
-            let message = format!("publishing {}: {what}", output.shown_key(&key));
+            let message = format!("publishing {}: {what}", output.shown_key(key));
             Error::new(Code::OutputChanged, message)
                 .with_hint("something else removed it, as a lifecycle rule of the bucket may: run the job again")
         };
         let upload = record.upload.as_ref().ok_or_else(|| missing("its attempt has left no upload"))?;
-        match self.objects.complete(&output.bucket, &key, upload, &Replace::Yes).await? {
+        match self.objects.complete(&output.bucket, key, upload, &Replace::Yes).await? {
             Completed::Done(etag) => Ok(etag),
             // It was completed before: by this request, its reply lost, or by the previous holder of the turn.
             Completed::Gone | Completed::Refused => {
@@ -103,7 +107,7 @@ impl Conductor {
                         // S3 may still be completing it for another process.
                         tokio::time::sleep(COMPLETION_PAUSE).await;
                     }
-                    match self.objects.head(&output.bucket, &key).await? {
+                    match self.objects.head(&output.bucket, key).await? {
                         Some(there) if there.size == record.bytes_out => return Ok(there.etag),
                         Some(_) => return Err(missing("something else is there")),
                         None => {}

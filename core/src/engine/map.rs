@@ -1,12 +1,15 @@
 //! One map task: it takes chunks and makes one sorted run for each partition, on all threads.
 
 use super::cut::Chunk;
+use super::quarantine::Reject;
+use super::rejects::{Origin, Rejecting, Rejects};
 use super::run::{Room, Run, RunFile};
 use crate::error::{Code, Error, Result};
 use crate::format::{BlockExtent, Extent, Format, RowGroup};
 use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Emitter, Job};
 use crate::key::Key;
+use crate::max_rejected::MaxRejected;
 use crate::pairs::{Finished, Shard, ShardOptions, Spilled, Table, tmp_error};
 use crate::value::Value;
 use crate::wire::run::{Compression, RunReader};
@@ -30,6 +33,12 @@ pub trait Chunks: Sync {
     fn counted_in(&self, range_idx: u32) -> &str {
         self.name(range_idx)
     }
+
+    /// Returns the offset of the object from which on it was unpacked, if the chunk's offset is counted from there; otherwise 0.
+    fn unpacked_from(&self, range_idx: u32) -> u64 {
+        let _ = range_idx;
+        0
+    }
 }
 
 /// A function that makes an encoded list of pairs of a chunk, in place of a job's `map`.
@@ -50,11 +59,14 @@ pub struct MapOptions {
     pub compression: Compression,
     /// Set when nobody wants the result any more; `map` is then not called again.
     pub stop: Arc<AtomicBool>,
+    /// How many records that are not valid the job may leave out, if any. They are then the first run, before those of the
+    /// partitions.
+    pub max_rejected: Option<MaxRejected>,
 }
 
 /// The result of a map task.
 pub struct Mapped {
-    /// One run for each partition.
+    /// One run for each partition; before them, where records may be left out, one of these.
     pub runs: Vec<Run>,
     /// What the task did.
     pub counts: MapCounts,
@@ -65,6 +77,8 @@ pub struct Mapped {
 pub struct MapCounts {
     /// Records given to `map`.
     pub records: u64,
+    /// Records left out, as they are not valid.
+    pub rejected: u64,
     /// Pairs that `map` emitted.
     pub pairs_emitted: u64,
     /// Pairs in the runs, after combining.
@@ -89,7 +103,7 @@ pub(super) fn run<J: Job>(
     chunks: &dyn Chunks,
 ) -> Result<Mapped> {
     let input = input(job)?;
-    run_with(job, pool, options, chunks, &|chunk, emitter| {
+    run_with(job, pool, options, chunks, &|chunk, emitter, rejects| {
         let object = chunks.name(chunk.range_idx);
         if let Some(rows) = &chunk.rows {
             return map_rows(
@@ -101,8 +115,9 @@ pub(super) fn run<J: Job>(
             );
         }
         let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object };
+        let origin = Origin { extent, unpacked_from: chunks.unpacked_from(chunk.range_idx) };
         let counted_in = chunks.counted_in(chunk.range_idx);
-        map_extent(job, &input, extent, emitter, &options.stop, counted_in)
+        map_extent(job, &input, origin, emitter, rejects, &options.stop, counted_in)
     })
 }
 
@@ -114,7 +129,7 @@ pub(super) fn run_by<J: Job>(
     chunks: &dyn Chunks,
     pairs_of: &PairsOf,
 ) -> Result<Mapped> {
-    run_with(job, pool, options, chunks, &|chunk, emitter| {
+    run_with(job, pool, options, chunks, &|chunk, emitter, _| {
         if options.stop.load(Ordering::Relaxed) {
             return Err(stopped());
         }
@@ -129,8 +144,14 @@ pub(super) fn run_by<J: Job>(
     })
 }
 
-/// Maps a chunk to pairs, and returns how many records it had.
-type MapChunk<'a, J> = dyn Fn(&Chunk, &mut Emitter<'_, <J as Job>::Key, <J as Job>::Value>) -> Result<u64> + Sync + 'a;
+/// What a job's `map` emits its pairs through.
+type EmitterOf<'a, J> = Emitter<'a, <J as Job>::Key, <J as Job>::Value>;
+
+/// Maps a chunk to pairs, and returns how many valid records it had.
+type MapChunk<'a, J> = dyn Fn(&Chunk, &mut EmitterOf<'_, J>, Option<&mut Rejects<'_>>) -> Result<u64> + Sync + 'a;
+
+/// Which part of what a thread may hold is for the records that it leaves out.
+const REJECTS_PART: usize = 8;
 
 fn run_with<J: Job>(
     job: &J,
@@ -145,35 +166,54 @@ fn run_with<J: Job>(
     let combiner = guarded(|| Ok(named("`combiner`", || job.combiner()))).map_err(at("beginning"))?;
     let fold = combiner.map(|combiner| combiner.0);
     let bounds = guarded(|| encoded_bounds(job)).map_err(at("beginning"))?;
-    let shards = Arc::new(ShardOptions {
+    let thread_bytes = options.memory_bytes / options.threads.max(1);
+    let rejects_bytes = options.max_rejected.map_or(0, |_| thread_bytes / REJECTS_PART);
+    let shards = ShardOptions {
         partitions: options.partitions,
-        memory_bytes: options.memory_bytes / options.threads.max(1),
+        memory_bytes: thread_bytes - rejects_bytes,
         tmp: options.tmp.clone(),
         compression: options.compression,
-    });
+    };
+    let rejecting = options
+        .max_rejected
+        .map(|max| Rejecting::new(max, ShardOptions { memory_bytes: rejects_bytes, ..shards.clone() }));
+    let shards = Arc::new(shards);
     let records = AtomicU64::new(0);
     let stopped = AtomicBool::new(false);
-    let finished: Vec<Result<Finished<J::Value>>> = pool.broadcast(|_| {
+    let finished: Vec<Result<FinishedThread<J::Value>>> = pool.broadcast(|_| {
         let mut shard = Shard::new(shards.clone(), fold, bounds.clone());
-        let result = map_chunks::<J>(map_chunk, chunks, &mut shard, &records, &stopped);
+        let mut rejects = rejecting.as_ref().map(Rejecting::thread);
+        let result = map_chunks::<J>(map_chunk, chunks, &mut shard, rejects.as_mut(), &records, &stopped);
         if result.is_err() {
             stopped.store(true, Ordering::Relaxed);
         }
-        result.and_then(|()| guarded(|| Ok(shard.finish())).map_err(at("ending")))
+        let rejects = rejects.map(Rejects::finish);
+        result.and_then(|()| guarded(|| Ok(FinishedThread { pairs: shard.finish(), rejects })).map_err(at("ending")))
     });
     let finished = finished.into_iter().collect::<Result<Vec<_>>>()?;
     let mut counts = MapCounts { records: records.into_inner(), ..MapCounts::default() };
     let mut spills = Vec::new();
     let mut tables: Vec<Vec<Table<J::Value>>> = (0..options.partitions).map(|_| Vec::new()).collect();
-    for shard in finished {
+    let (mut rejects, mut rejects_spills) = (Vec::new(), Vec::new());
+    for FinishedThread { pairs: shard, rejects: of_thread } in finished {
         counts.pairs_emitted += shard.emitted;
         spills.extend(shard.spills);
         tables.iter_mut().zip(shard.tables).for_each(|(all, table)| all.push(table));
+        if let Some(Finished { tables, spills, emitted }) = of_thread {
+            counts.rejected += emitted;
+            rejects_spills.extend(spills);
+            rejects.extend(tables);
+        }
     }
-    counts.spills = spills.len() as u64;
-    counts.spill_bytes = spills.iter().map(|spill| spill.bytes()).sum();
-    let held = tables.iter().flatten().map(Table::bytes).sum();
-    let room = Room::beside(held, options.memory_bytes);
+    counts.spills = (spills.len() + rejects_spills.len()) as u64;
+    counts.spill_bytes = spills.iter().chain(&rejects_spills).map(|spill| spill.bytes()).sum();
+    let held: usize = tables.iter().flatten().map(Table::bytes).sum();
+    let held_of_rejects: usize = rejects.iter().map(Table::bytes).sum();
+    let room = Room::beside(held + held_of_rejects, options.memory_bytes);
+    let rejected = match rejecting {
+        Some(_) => Some(write_run(options, &room, 0, rejects, &rejects_spills, None)?),
+        None => None,
+    };
     let runs = pool.install(|| {
         tables
             .into_par_iter()
@@ -184,7 +224,13 @@ fn run_with<J: Job>(
             .collect::<Result<Vec<_>>>()
     })?;
     counts.pairs_out = runs.iter().map(|run| run.pairs).sum();
-    Ok(Mapped { runs, counts })
+    Ok(Mapped { runs: rejected.into_iter().chain(runs).collect(), counts })
+}
+
+/// What a thread leaves.
+struct FinishedThread<V> {
+    pairs: Finished<V>,
+    rejects: Option<Finished<Reject>>,
 }
 
 /// Writes one partition's run, and gives the memory of its tables back.
@@ -238,6 +284,7 @@ fn map_chunks<J: Job>(
     map_chunk: &MapChunk<'_, J>,
     chunks: &dyn Chunks,
     shard: &mut Shard<J::Value>,
+    mut rejects: Option<&mut Rejects<'_>>,
     records: &AtomicU64,
     stopped: &AtomicBool,
 ) -> Result<()> {
@@ -245,7 +292,7 @@ fn map_chunks<J: Job>(
         let Some(chunk) = chunks.next()? else {
             return Ok(());
         };
-        let count = map_chunk(&chunk, &mut Emitter::new(shard))?;
+        let count = map_chunk(&chunk, &mut Emitter::new(shard), rejects.as_deref_mut())?;
         records.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())
@@ -254,19 +301,24 @@ fn map_chunks<J: Job>(
 fn map_extent<J: Job>(
     job: &J,
     input: &J::Input,
-    extent: Extent<'_>,
+    origin: Origin<'_>,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
+    rejects: Option<&mut Rejects<'_>>,
     stop: &AtomicBool,
     counted_in: &str,
 ) -> Result<u64> {
     let mapped = catch_as("the job's code", || {
-        input.for_each(extent, |at, record| {
+        let each = |at: usize, record: <J::Input as Format>::Record<'_>| {
             // This reads a cache line that nobody writes, which costs nothing compared to the record.
             let mapped = if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
             mapped.map_err(|error| error.at(at))
-        })
+        };
+        match rejects {
+            None => input.for_each(origin.extent, each),
+            Some(rejects) => rejects.for_each_valid(input, origin, each),
+        }
     });
-    let named = Extent { object: counted_in, ..extent };
+    let named = Extent { object: counted_in, ..origin.extent };
     let place = |at: usize| {
         let place = catch_as("the input format", || input.place(named, at));
         format!("mapping {} (job {})", place.unwrap_or_else(|_| counted_in.to_owned()), J::NAME)

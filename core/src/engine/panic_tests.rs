@@ -184,7 +184,8 @@ impl Chunks for Text {
 
 fn options(memory_bytes: usize) -> Arc<MapOptions> {
     let (tmp, compression) = (std::env::temp_dir(), Compression::Lz4);
-    Arc::new(MapOptions { partitions: 2, threads: 2, memory_bytes, tmp, compression, stop: Arc::default() })
+    let stop = Arc::default();
+    Arc::new(MapOptions { partitions: 2, threads: 2, memory_bytes, tmp, compression, stop, max_rejected: None })
 }
 
 /// Runs a map task of three records, of which each is a chunk.

@@ -104,7 +104,7 @@ fn place<J: Job>(key: &[u8]) -> String {
 }
 
 /// Opens all runs. If there are too many, it merges some into runs in `/tmp` first, until few enough are left.
-fn open_all(runs: &mut dyn Runs, options: &ReduceOptions) -> Result<Vec<AnyRun>> {
+pub(super) fn open_all(runs: &mut dyn Runs, options: &ReduceOptions) -> Result<Vec<AnyRun>> {
     let fan_in = options.fan_in_max.max(2);
     let count = runs.count();
     if count <= fan_in {

@@ -96,6 +96,7 @@ fn map_options(partitions: u32) -> MapOptions {
         tmp: std::env::temp_dir(),
         compression: Compression::None,
         stop: Arc::default(),
+        max_rejected: None,
     }
 }
 

@@ -114,6 +114,7 @@ fn map_chunks(job: &dyn ErasedJob, shape: &Shape, chunks: &dyn Chunks) -> Result
         tmp: std::env::temp_dir(),
         compression: shape.compression,
         stop: Arc::default(),
+        max_rejected: None,
     });
     job.map(&pool, &options, chunks)
 }

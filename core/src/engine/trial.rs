@@ -187,6 +187,7 @@ fn map<J: Job>(job: &J, object: &[u8], partitions: u32, arrival: Arrival) -> Res
         tmp: std::env::temp_dir(),
         compression: Compression::None,
         stop: Arc::default(),
+        max_rejected: None,
     });
     let given = Given(Mutex::new(cut(job, object, arrival)?));
     let mapped = super::map::run(job, &pool, &options, &given)?;

@@ -161,7 +161,13 @@ codes! {
             "Look whether the object is cut short, and whether its records have the length that the job says.";
         RecordInvalid = "record-invalid",
             "A record of the input is not what its format says, or not of the type that the job reads; the message names its object and offset.",
-            "Mend or remove the record, or let the job's type take it.";
+            "Mend or remove the record, let the job's type take it, or allow some to be left out (`--max-rejected`).";
+        TooManyRejected = "too-many-rejected",
+            "More records of the input are not valid than the job may leave out; the message names how many, and the first of them.",
+            "Mend the input, or say how it is written; allow more (`--max-rejected`) if so many may be left out.";
+        MaxRejected = "max-rejected",
+            "The number or the share of records that may be left out cannot be read, or is not allowed for this job's input.",
+            "Write a number, as in `20`, or a share, as in `0.1%`.";
         Columns = "columns",
             "A column that is named is not in an object of the input, or its type is not one that is read or compared so; the message names both.",
             "See with `kinglet look` which columns the object has, and name those, or read objects of one kind.";

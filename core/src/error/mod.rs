@@ -12,6 +12,7 @@ mod page;
 
 pub use codes::{Again, Code};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// An error, sorted by who must act.
 #[non_exhaustive]
@@ -235,7 +236,26 @@ impl UserError {
 #[error("{error}")]
 struct Placed {
     at: usize,
+    /// The record that is not valid, if that can be left out.
+    invalid: Option<InvalidAt>,
     error: UserError,
+}
+
+/// Where a record lies in its `Extent` that is not valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidAt {
+    /// Its bytes, without what ends it.
+    pub(crate) record: Range<usize>,
+    /// Where the next one starts.
+    pub(crate) next: usize,
+}
+
+impl InvalidAt {
+    /// Returns whether it lies in an extent of this length, and the next record behind it.
+    pub(crate) fn lies_in(&self, bytes: usize) -> bool {
+        let InvalidAt { record, next } = self;
+        record.start <= record.end && record.end <= *next && (1..=bytes).contains(next)
+    }
 }
 
 impl UserError {
@@ -244,8 +264,34 @@ impl UserError {
     pub fn at(self, at: usize) -> Self {
         match self.downcast::<Placed>() {
             Ok(placed) => placed.into(),
-            Err(error) => Placed { at, error }.into(),
+            Err(error) => Placed { at, invalid: None, error }.into(),
         }
+    }
+
+    /// Says that one record is not valid, and where it lies in its `Extent`: its bytes, without what ends it, and the offset at
+    /// which the next record starts. A job that may leave such records out goes on there; others fail as with
+    /// [`UserError::at`].
+    ///
+    /// To be used by a [`Format`](crate::Format) that knows where the record ends, whatever is wrong with it.
+    #[must_use]
+    pub fn of_record(self, record: Range<usize>, next: usize) -> Self {
+        match self.downcast::<Placed>() {
+            Ok(placed) => placed.into(),
+            Err(error) => Placed { at: record.start, invalid: Some(InvalidAt { record, next }), error }.into(),
+        }
+    }
+
+    /// Moves the place, which was counted from the offset `by` of an extent, so that it is counted from the extent's start.
+    pub(crate) fn moved(self, by: usize) -> Self {
+        match self.downcast::<Placed>() {
+            Ok(Placed { at, error, .. }) => Placed { at: at + by, invalid: None, error }.into(),
+            Err(error) => error,
+        }
+    }
+
+    /// Returns the record that is not valid, if it can be left out.
+    pub(crate) fn invalid(&self) -> Option<InvalidAt> {
+        self.0.downcast_ref::<Placed>()?.invalid.clone()
     }
 
     /// Converts it into an [`Error`] with this code. A Kinglet error that came through user code with `?` stays as it was.

@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 /// A format that gives `map` many records of `F` at once, as a [`Batch`]. Each record is in exactly one batch, and a batch
-/// is about as large as a network read.
+/// is about as large as a network read. Of a job that may leave out records that are not valid, all records of a batch are, and
+/// are read twice.
 ///
 /// ```
 /// use kinglet_core::{Batch, Batches, Combiner, Emitter, Job, Lines, Sink, UserResult, Values};
@@ -115,6 +116,16 @@ impl<F: Format> Format for Batches<F> {
         let read = Rc::new(Cell::new(0));
         each(0, Batch { extent, rows: None, read: read.clone(), format: &self.0 })?;
         Ok(read.get())
+    }
+
+    fn check(&self, extent: Extent<'_>) -> UserResult {
+        let found = self.0.check(extent);
+        let valid = match &found {
+            Ok(()) => extent.bytes,
+            Err(error) => error.invalid().and_then(|at| extent.bytes.get(..at.record.start)).unwrap_or_default(),
+        };
+        self.0.for_each(Extent { bytes: valid, ..extent }, |_, _| Ok(()))?;
+        found
     }
 
     fn selection(&self) -> Selection {

@@ -5,13 +5,13 @@
 //! | end of a line | `\n` or `\r\n`; the last line needs none |
 //! | line of white space | no record |
 //! | byte order mark | skipped at the start of an object; anywhere else it is not JSON |
-//! | line of two values, or of half a value | fails the job with `record-invalid`, which names the object and the offset |
+//! | line of two values, or of half a value | fails the job with `record-invalid`, which names the object and the offset, unless such lines may be left out |
 //! | not UTF-8, `NaN`, `Infinity`, a number beyond `f64` | likewise: JSON has none of them |
 //! | number that its field's type cannot hold, such as 2^63 for an `i64` | likewise: nothing is rounded or cut off |
 //! | field that the type does not have | ignored, unless the type says `#[serde(deny_unknown_fields)]` |
 //! | same field twice, or one that is missing | as serde's derive has it: an error, and an error or the default |
 
-use super::lines::for_each_line;
+use super::lines::{for_each_line, not_valid};
 use super::{Extent, Format, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use std::marker::PhantomData;
@@ -85,7 +85,8 @@ impl<T: Shape> Format for JsonLines<T> {
                 blank += 1;
                 return Ok(());
             }
-            each(at, serde_json::from_slice(json).map_err(|e| invalid(&e, line.len() - json.len()).at(at))?)
+            let value = serde_json::from_slice(json);
+            each(at, value.map_err(|e| not_valid(invalid(&e, line.len() - json.len()), extent, at))?)
         })?;
         Ok(lines - blank)
     }
@@ -98,7 +99,7 @@ fn invalid(error: &serde_json::Error, skipped: usize) -> UserError {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let (says, column) = (says.strip_suffix(&place).unwrap_or(&says), error.column() + skipped);
     Error::new(Code::RecordInvalid, format!("the line is not the JSON that is expected: {says} (at its byte {column})"))
-        .with_hint("mend or remove the line, or let the job's type take it")
+        .with_hint("mend or remove the line, let the job's type take it, or leave some out (--max-rejected)")
         .into()
 }
 

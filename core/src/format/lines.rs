@@ -5,7 +5,7 @@ use super::{Extent, Format};
 use crate::error::{UserError, UserResult};
 
 /// Lines of UTF-8 text, without their `\n` or `\r\n`. A line that is not UTF-8 fails the job with an error that names its
-/// place; use [`ByteLines`] where that may happen.
+/// place, unless such lines may be left out; use [`ByteLines`] where that may happen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;
 
@@ -23,7 +23,7 @@ impl Format for Lines {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let text = std::str::from_utf8(line).map_err(|e| {
                 let says = format!("the line is not UTF-8 ({e}); read it as bytes with `type Input = ByteLines`");
-                UserError::new(says).at(at)
+                not_valid(UserError::new(says), extent, at)
             })?;
             each(at, text)
         })
@@ -84,6 +84,14 @@ pub(super) fn for_each_line<'a>(
         count += 1;
     }
     Ok(count)
+}
+
+/// Says that the line is not valid that starts at the offset `at` of an extent.
+pub(super) fn not_valid(error: UserError, extent: Extent<'_>, at: usize) -> UserError {
+    let rest = &extent.bytes[at..];
+    let line = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+    let text = rest[..line].strip_suffix(b"\r").unwrap_or(&rest[..line]);
+    error.of_record(at..at + text.len(), (at + line + 1).min(extent.bytes.len()))
 }
 
 #[cfg(test)]

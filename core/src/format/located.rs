@@ -91,6 +91,10 @@ impl<F: Format> Format for Located<F> {
         self.0.for_each(extent, |at, record| each(at, LocatedRecord { record, object, offset: offset + at as u64 }))
     }
 
+    fn check(&self, extent: Extent<'_>) -> UserResult {
+        self.0.check(extent)
+    }
+
     fn selection(&self) -> Selection {
         self.0.selection()
     }

@@ -176,12 +176,25 @@ pub trait Format: Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// Passes on the error of `each` as it is. For a record that is not valid in this format, returns an error that says with
-    /// [`UserError::at`](crate::UserError::at) where the record starts.
+    /// [`UserError::at`](crate::UserError::at) where the record starts; or with
+    /// [`UserError::of_record`](crate::UserError::of_record), if the record can be left out. `each` is then not called for it, and
+    /// what comes behind it is read as an extent of its own.
     fn for_each<'a>(
         &'a self,
         extent: Extent<'a>,
         each: impl FnMut(usize, Self::Record<'a>) -> UserResult,
     ) -> UserResult<u64>;
+
+    /// Looks for the first record that is not valid, before any is given out. It is called only for jobs that may leave records
+    /// out, and only a format need look that gives out many records at once, or records that the job takes apart itself: of others,
+    /// [`Format::for_each`] finds it.
+    ///
+    /// # Errors
+    /// Returns the error of that record, as [`Format::for_each`] does.
+    fn check(&self, extent: Extent<'_>) -> UserResult {
+        let _ = extent;
+        Ok(())
+    }
 
     /// Returns which columns and rows are read, where rows lie in columns ([`Framing::RowGroups`]).
     fn selection(&self) -> Selection {

@@ -156,8 +156,7 @@ pub struct MapRecord {
     pub crc32: u32,
     /// Records given to `map`.
     pub records: u64,
-    /// Records that were not valid and were skipped: always 0 so far, as every format fails the job at such a record. Formats
-    /// that skip such records will count them here.
+    /// Records that were not valid and were left out, which is none unless the job may leave some out.
     pub rejected: u64,
     /// Pairs that `map` emitted.
     pub pairs_emitted: u64,

@@ -7,8 +7,9 @@ use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
 use crate::hive::PathCondition;
-use crate::ids::{JobId, ProgramId, Timestamp};
+use crate::ids::{JobId, Partition, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
+use crate::max_rejected::MaxRejected;
 use crate::output::OutputFormat;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,30 @@ impl JobSpec {
     /// Returns whether the job writes an output. Of a map of calls, the driver fetches the results instead.
     pub fn writes_output(&self) -> bool {
         self.calls.as_ref().is_none_or(|calls| calls.then == Then::Job)
+    }
+
+    /// Returns how many of the partitions hold records that were left out of the input: one, the first, where the job may leave
+    /// such out, else none.
+    pub fn quarantines(&self) -> u32 {
+        u32::from(self.options.max_rejected.is_some())
+    }
+
+    /// Returns whether a partition holds the records that were left out.
+    pub fn is_quarantine(&self, partition: Partition) -> bool {
+        partition.0 < self.quarantines()
+    }
+
+    /// Returns the name within the output of what becomes of a partition: a part, or the quarantine.
+    pub fn name_of(&self, partition: Partition, job: &JobId) -> String {
+        match partition.0.checked_sub(self.quarantines()) {
+            Some(number) => self.output.part_name(number, job),
+            None => format!("{REJECTED}{job}{REJECTED_ENDING}"),
+        }
+    }
+
+    /// Returns the key of what becomes of a partition.
+    pub fn key_of(&self, partition: Partition, job: &JobId) -> String {
+        format!("{}{}", self.output.prefix, self.name_of(partition, job))
     }
 }
 
@@ -91,7 +116,8 @@ impl Framed for JobSpec {
         }
         let OptionsSpec { site, workload, ceiling, .. } = &self.options;
         let are_amounts = site.prices.are_amounts() && workload.are_amounts() && ceiling.are_amounts();
-        if are_amounts { Ok(()) } else { Err("an amount that is none") }
+        let is_share = self.options.max_rejected.is_none_or(|max| max.check().is_ok());
+        if are_amounts && is_share { Ok(()) } else { Err("an amount that is none") }
     }
 }
 
@@ -195,8 +221,20 @@ pub const SUCCESS: &str = "_SUCCESS";
 /// The prefix of the names of parts.
 pub const PART: &str = "part-";
 
-/// Returns the job whose part has this name within an output, if it is the name of a part.
+/// The beginning and the end of the name of an object with the records that a job has left out of its input.
+pub const REJECTED: &str = "_rejected-";
+const REJECTED_ENDING: &str = ".jsonl";
+
+/// The beginnings of all names that jobs write their results under, but the manifest's.
+pub const WRITTEN: [&str; 2] = [PART, REJECTED];
+
+/// Returns the job whose part has this name within an output, if it is the name of a part or of the records that the job has left
+/// out.
 pub fn part_job(name: &str) -> Option<JobId> {
+    if let Some(rest) = name.strip_prefix(REJECTED) {
+        let job: JobId = rest.strip_suffix(REJECTED_ENDING)?.parse().ok()?;
+        return job.created_at().map(|_| job);
+    }
     let (partition, rest) = name.strip_prefix(PART)?.split_once('-')?;
     let (job, ending) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
     if !OutputFormat::is_ending(ending) {
@@ -277,6 +315,8 @@ pub struct OptionsSpec {
     pub indexed: Indexed,
     /// What the paths of the input's objects must say; the others are not read.
     pub conditions: Vec<PathCondition>,
+    /// How many records that are not valid the job may leave out, if any; see [`JobSpec::quarantines`].
+    pub max_rejected: Option<MaxRejected>,
 }
 
 /// Whether the runs of a job are indexed by partition ([`super::index`]), or each reducer reads the index of each map attempt.
@@ -360,6 +400,7 @@ impl OptionsSpec {
             splitting: Splitting::default(),
             indexed: Indexed::default(),
             conditions: vec![],
+            max_rejected: None,
         }
     }
 }
@@ -400,6 +441,7 @@ mod tests {
             },
             options: OptionsSpec {
                 conditions: vec!["year>=2026".parse().unwrap()],
+                max_rejected: Some(MaxRejected::Percent(0.5)),
                 ..OptionsSpec::for_concurrency(1_000)
             },
             program: Some(ProgramId::of(b"abc")),
@@ -488,6 +530,49 @@ mod tests {
         ] {
             assert_eq!(part_job(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_a_job_has_left_out_lies_beside_its_parts_under_a_hidden_name() {
+        let job = JobId::new(Timestamp(1_763_709_292_208), 0x0001_f0a9_c3d5_e7ab);
+        let output = OutputSpec {
+            bucket: "o".into(),
+            prefix: "p/".into(),
+            shown: String::new(),
+            overwrite: false,
+            format: OutputFormat::csv().with_compression(Codec::Gzip),
+            success_marker: false,
+        };
+        let mut spec = JobSpec {
+            job: "j".into(),
+            signature: String::new(),
+            params: vec![],
+            inputs: vec![],
+            output,
+            options: OptionsSpec::for_concurrency(1),
+            program: None,
+            submitted_at: Timestamp(0),
+            calls: None,
+        };
+        let keys = |spec: &JobSpec| [0, 1].map(|partition| spec.key_of(Partition(partition), &job));
+        let part = |number: u32| format!("p/part-0000{number}-{job}.csv.gz");
+        assert_eq!(keys(&spec), [part(0), part(1)]);
+        assert!(!spec.is_quarantine(Partition(0)));
+        spec.options.max_rejected = Some(MaxRejected::Count(0));
+        let left_out = format!("_rejected-{job}.jsonl");
+        assert_eq!(keys(&spec), [format!("p/{left_out}"), part(0)]);
+        assert_eq!((spec.is_quarantine(Partition(0)), spec.is_quarantine(Partition(1))), (true, false));
+        assert_eq!(part_job(&left_out), Some(job.clone()));
+        for other in
+            ["_rejected-", "_rejected-.jsonl", "_rejected-report.jsonl", &left_out[1..], &format!("{left_out}.gz")]
+        {
+            assert_eq!(part_job(other), None, "{other}");
+        }
+        let percent = |max| JobSpec {
+            options: OptionsSpec { max_rejected: Some(MaxRejected::Percent(max)), ..spec.options.clone() },
+            ..spec.clone()
+        };
+        assert!(percent(100.0).check().is_ok() && percent(f64::NAN).check().is_err() && percent(-1.0).check().is_err());
     }
 
     #[test]

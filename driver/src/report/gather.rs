@@ -7,7 +7,7 @@ use kinglet_aws::ledger::{self, Committed, Record};
 use kinglet_core::Result;
 use kinglet_core::budget::STRAGGLER_MS_MIN;
 use kinglet_core::cost::{Cut, Plan, Wanted};
-use kinglet_core::ids::JobId;
+use kinglet_core::ids::{JobId, Partition};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
@@ -41,6 +41,9 @@ pub(crate) async fn report(
     // What the prediction is made of is read after all requests are counted.
     let predicted = predicted(conductor, job, spec, view).await;
     let gb_seconds = usages().chain(&overtaken).map(Usage::gb_seconds).sum();
+    let rejected = maps.iter().map(|r| r.rejected).sum();
+    let quarantine = (rejected > 0).then(|| spec.output.shown_key(&spec.key_of(Partition(0), job)));
+    let parts = reduces.get(spec.quarantines() as usize..).unwrap_or_default();
     let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
     for record in &maps {
         in_s3 += if record.placement == Placement::Object { record.run_bytes } else { 0 };
@@ -65,16 +68,17 @@ pub(crate) async fn report(
         skipped: view.input.skipped,
         bytes_in: view.input.bytes,
         records_in: maps.iter().map(|r| r.records).sum(),
-        rejected: maps.iter().map(|r| r.rejected).sum(),
+        rejected,
+        quarantine,
         pairs_emitted: maps.iter().map(|r| r.pairs_emitted).sum(),
         pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
         shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
         runs,
         removed_bytes: if spec.options.keep_runs { 0 } else { in_s3 },
         spills: maps.iter().map(|r| r.spills).sum(),
-        records_out: reduces.iter().map(|r| r.records_out).sum(),
-        bytes_out: reduces.iter().map(|r| r.bytes_out).sum(),
-        parts: reduces.len() as u64,
+        records_out: parts.iter().map(|r| r.records_out).sum(),
+        bytes_out: parts.iter().map(|r| r.bytes_out).sum(),
+        parts: parts.len() as u64,
         map_tasks: maps.len() as u64,
         reduce_tasks: reduces.len() as u64,
         retries,

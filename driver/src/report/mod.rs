@@ -39,6 +39,9 @@ pub struct Report {
     pub records_in: u64,
     /// Records left out because they are not valid.
     pub rejected: u64,
+    /// The object in which these lie, if there are any.
+    #[serde(default)]
+    pub quarantine: Option<String>,
     /// Pairs that `map` emitted.
     pub pairs_emitted: u64,
     /// Pairs after combining, which were shuffled.
@@ -238,6 +241,9 @@ impl fmt::Display for Report {
         match self.skipped {
             0 => writeln!(f)?,
             skipped => writeln!(f, "; {} hidden were left out", count(skipped))?,
+        }
+        if let Some(quarantine) = &self.quarantine {
+            writeln!(f, "left out   {} records that are not valid, in {quarantine}", count(self.rejected))?;
         }
         let (shuffled, emitted) = (count(self.pairs_shuffled), count(self.pairs_emitted));
         let held = bytes(self.shuffle_bytes);

@@ -3,7 +3,7 @@
 
 use crate::input::Input;
 use crate::{Seed, golden, seal};
-use kinglet_core::ids::{TaskIdx, Timestamp};
+use kinglet_core::ids::{Partition, TaskIdx, Timestamp};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, RunIndex, Usage};
@@ -18,7 +18,8 @@ pub(crate) fn run(bytes: &[u8]) {
     match kind {
         0 => record(bytes, |spec: &JobSpec| {
             let job = "19aa5440eb0-f0a9c3d5e7ab".parse().expect("an id");
-            for key in [spec.output.part_key(7, &job), spec.output.owner_key(), spec.output.manifest_key()] {
+            let [first, other] = [0, 7].map(|partition| spec.key_of(Partition(partition), &job));
+            for key in [first, other, spec.output.owner_key(), spec.output.manifest_key()] {
                 let name = key.strip_prefix(&spec.output.prefix).expect("a name of the output lies below its prefix");
                 assert!(!name.contains('/'), "{name}");
                 let _ = (spec.output.shown_key(&key), spec::part_job(name));

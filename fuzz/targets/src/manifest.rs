@@ -10,7 +10,7 @@ use kinglet_core::wire::owner::{OWNER, Owner};
 use kinglet_core::wire::plan::{self, Inputs, ObjectRange, Split};
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, MANIFEST, part_job};
-use kinglet_core::{ByteRange, codec};
+use kinglet_core::{ByteRange, MaxRejected, codec};
 
 /// What a job has stored by its end.
 type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<ReduceRecord>);
@@ -25,7 +25,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 let text = serde_json::to_vec(&manifest).expect("what was read can be written");
                 let again: Manifest = serde_json::from_slice(&text).expect("what was written can be read");
                 assert_eq!(again, manifest);
-                manifest.parts.iter().for_each(|part| drop(part_job(&part.name)));
+                manifest.written().for_each(|part| drop(part_job(&part.name)));
             }
         }
         1 => {
@@ -60,10 +60,14 @@ fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
     assert_eq!(exactly(&mut maps().map(|record| record.bytes_assigned)), bytes);
     assert_eq!(exactly(&mut maps().map(|record| record.records)), manifest.records.into());
     assert_eq!(exactly(&mut maps().map(|record| record.pairs_out)), manifest.pairs.into());
+    let (quarantine, reduces) = reduces.split_at(spec.quarantines() as usize);
+    let (left_out, kept) = (manifest.rejected, manifest.quarantine.as_ref().map_or(0, |kept| kept.records));
+    assert_eq!(exactly(&mut maps().map(|record| record.rejected)), left_out.into());
+    assert_eq!((exactly(&mut quarantine.iter().map(|record| record.records_out)), kept), (left_out.into(), left_out));
     assert_eq!(exactly(&mut reduces.iter().map(|record| record.pairs_in)), manifest.pairs.into());
     assert_eq!(exactly(&mut manifest.parts.iter().map(|part| part.bytes)), manifest.bytes_out.into());
     assert_eq!(manifest.parts.len(), reduces.len());
-    for part in &manifest.parts {
+    for part in manifest.written() {
         assert_eq!(part_job(&part.name), Some(job.clone()), "{MANIFEST} names a part that is another's");
     }
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest can be written");
@@ -73,7 +77,7 @@ fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
 /// What a job of two splits has stored that all agrees.
 fn whole() -> Stored {
     let spec: JobSpec = frame::read(golden!("spec-v8.bin"), "the golden spec").expect("a spec");
-    let spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
+    let mut spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
     let (_, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     let range =
         |from, to| ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to, codec: None };
@@ -92,7 +96,10 @@ fn whole() -> Stored {
         ..map.clone()
     };
     let maps = vec![vec![map(0, 7)], vec![map(7, 10)]];
-    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![reduce])
+    let rejected = maps.iter().flatten().map(|record| record.rejected).sum();
+    spec.options.max_rejected = Some(MaxRejected::Count(rejected));
+    let quarantine = ReduceRecord { records_out: rejected, ..reduce.clone() };
+    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![quarantine, reduce])
 }
 
 pub(crate) fn seeds() -> Vec<Seed> {

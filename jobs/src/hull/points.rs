@@ -1,6 +1,6 @@
 //! Points as rows of CSV, as JSON lines, or as binary numbers.
 
-use kinglet_core::{Batch, ByteLines, Code, Error, Extent, Fixed, Format, Framing, HeadedLines, UserResult};
+use kinglet_core::{Batch, ByteLines, Code, Error, Extent, Fixed, Format, Framing, HeadedLines, UserError, UserResult};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,6 +59,35 @@ impl PointFormat {
         }
     }
 
+    /// Checks that each record is a point.
+    fn check_points<const D: usize>(&self, extent: Extent<'_>) -> UserResult {
+        let places = match self {
+            PointFormat::Csv { delimiter, columns } => places::<D>(columns, extent.head, *delimiter)?,
+            _ => [0; D],
+        };
+        let checked = self.for_each(extent, |at, record| {
+            let is_point = match self {
+                PointFormat::Csv { delimiter, columns } => row(record, *delimiter, &places, columns).map(drop),
+                PointFormat::JsonLines { .. } if record.trim_ascii().is_empty() => Ok(()),
+                PointFormat::JsonLines { fields } => object::<D>(record, fields).map(drop),
+                PointFormat::Binary { .. } => binary::<D>(record).map(drop),
+            };
+            is_point.map_err(|error| {
+                let rest = &extent.bytes[at..];
+                let next = match self {
+                    PointFormat::Binary { .. } => record.len(),
+                    _ => memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1),
+                };
+                let end = match self {
+                    PointFormat::Binary { .. } => next,
+                    _ => without_end(&rest[..next]).len(),
+                };
+                UserError::from(error).of_record(at..at + end, at + next)
+            })
+        });
+        checked.map(drop)
+    }
+
     /// Returns the points of a batch.
     pub(super) fn points<const D: usize>(&self, batch: &Batch<'_, PointFormat>) -> UserResult<Vec<[f64; D]>> {
         let mut points = Vec::new();
@@ -113,6 +142,13 @@ impl Format for PointFormat {
         match self {
             PointFormat::Csv { columns, .. } => columns.iter().any(|column| matches!(column, Column::Name(_))),
             PointFormat::JsonLines { .. } | PointFormat::Binary { .. } => false,
+        }
+    }
+
+    fn check(&self, extent: Extent<'_>) -> UserResult {
+        match self.dimensions() {
+            3 => self.check_points::<3>(extent),
+            _ => self.check_points::<2>(extent),
         }
     }
 

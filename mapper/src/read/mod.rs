@@ -83,6 +83,12 @@ pub(crate) fn both<T>(read: Result<Done>, made: Result<T>) -> Result<(Done, T)> 
     }
 }
 
+/// Returns from which byte of a compressed object on it is unpacked, if not from its start: nobody knows how many bytes came before.
+fn unpacked_from(range: &ObjectRange) -> Option<u64> {
+    let is_part = range.from > 0 && range.codec.is_some_and(|codec| codec != Codec::None);
+    is_part.then_some(range.from)
+}
+
 /// Runs what calls the job's input format, which may be its author's own.
 fn guarded<T>(code: impl FnOnce() -> T) -> Result<T> {
     catch_as("the input format", code).map_err(|e| e.context("cutting the input"))
@@ -94,6 +100,8 @@ pub(crate) struct Feed {
     names: Vec<String>,
     /// What offsets are counted in, by range: where that is not the object from its start on.
     counted_in: Vec<Option<String>>,
+    /// From which byte of an object on it is unpacked, by range.
+    unpacked_from: Vec<u64>,
 }
 
 impl Chunks for Feed {
@@ -111,6 +119,10 @@ impl Chunks for Feed {
             Some(Some(part)) => part,
             _ => self.name(range_idx),
         }
+    }
+
+    fn unpacked_from(&self, range_idx: u32) -> u64 {
+        self.unpacked_from.get(range_idx as usize).copied().unwrap_or(0)
     }
 }
 
@@ -163,6 +175,7 @@ impl<'a> Read<'a> {
         });
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let counted_in = self.split.ranges.iter().map(|range| self.counted_in(range)).collect();
+        let unpacked_from = self.split.ranges.iter().map(|range| unpacked_from(range).unwrap_or(0)).collect();
         let reading = async move {
             let done = self.read(&cuts, &sender).await;
             if let Err(error) = &done {
@@ -171,13 +184,11 @@ impl<'a> Read<'a> {
             }
             done
         };
-        (Feed { chunks: Mutex::new(receiver), names, counted_in }, reading)
+        (Feed { chunks: Mutex::new(receiver), names, counted_in, unpacked_from }, reading)
     }
 
-    /// In the middle of a compressed object, nobody knows how many bytes came before.
     fn counted_in(&self, range: &ObjectRange) -> Option<String> {
-        let is_part = range.from > 0 && range.codec.is_some_and(|codec| codec != Codec::None);
-        is_part.then(|| format!("{} (unpacked from its byte {} on)", self.shown(range), range.from))
+        unpacked_from(range).map(|from| format!("{} (unpacked from its byte {from} on)", self.shown(range)))
     }
 
     pub(crate) fn shown(&self, range: &ObjectRange) -> String {

@@ -4,7 +4,7 @@ use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
-use kinglet::{Code, Driver, Error, JobHandle, OutputFormat, PathCondition, Result, Submit};
+use kinglet::{Code, Driver, Error, JobHandle, MaxRejected, OutputFormat, PathCondition, Result, Submit};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) expansion_max: Option<u32>,
 
+    /// How many records that are not valid may be left out: a number, or a share as in 0.1%; they lie beside the result
+    #[arg(long, value_name = "N|P%", help_heading = "Job")]
+    pub(crate) max_rejected: Option<MaxRejected>,
+
     /// Read each file in one split, whatever its size
     #[arg(long, help_heading = "Job")]
     pub(crate) whole_objects: bool,
@@ -54,6 +58,9 @@ impl Common {
         submit = submit.with_output_format(self.format);
         if let Some(codec) = self.input_compression {
             submit = submit.with_input_compression(codec.into());
+        }
+        if let Some(max) = self.max_rejected {
+            submit = submit.with_max_rejected(max);
         }
         if self.whole_objects {
             submit = submit.with_whole_objects();

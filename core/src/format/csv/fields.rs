@@ -3,7 +3,7 @@
 use super::head::Head;
 use super::record::{Fields, Line};
 use super::{CsvDialect, checked, for_each_row};
-use crate::error::{UserError, UserResult};
+use crate::error::UserResult;
 use crate::format::{Extent, Format, Framing};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -126,10 +126,10 @@ impl Format for CsvFields {
             Some(_) => Some(Rc::default()),
             None => None,
         };
-        for_each_row(&self.dialect, extent, |at, line| {
-            let found = checked(dialect, line, &head).map_err(|e| UserError::from(e).at(at))?;
-            let count = head.columns.unwrap_or(found);
-            each(at, CsvRow { dialect, line, count, chosen: chosen.clone() })
+        for_each_row(&self.dialect, extent, |found| {
+            let fields = checked(dialect, found.line, &head).map_err(|e| found.not_valid(e))?;
+            let count = head.columns.unwrap_or(fields);
+            each(found.start, CsvRow { dialect, line: found.line, count, chosen: chosen.clone() })
         })
     }
 }

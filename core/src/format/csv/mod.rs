@@ -10,6 +10,7 @@
 //! | first row of an object | the names of its columns, its *head*, unless the dialect says that there is none |
 //! | order of the columns | may differ from object to object where columns are read by name; one that is missing is an error that names it |
 //! | row of too many or too few fields | an error, which says how many there are and how many the first row of the object has; the dialect can let rows be short |
+//! | row that is not valid, where a job may leave such out | left out as one row, unless it goes over several lines and its fields are not what they should be: a stray quote makes one row of many, so it fails the job |
 //! | byte order mark | skipped at the start of an object |
 //! | empty field, serde | `None`, `""` or `()`; no number |
 //! | not UTF-8 | an error where text is asked for; bytes are bytes |
@@ -125,9 +126,9 @@ impl<T: Shape> Format for Csv<T> {
         mut each: impl FnMut(usize, T::Of<'a>) -> UserResult,
     ) -> UserResult<u64> {
         let mut scratch = Scratch::new(self.dialect, Head::of(&self.dialect, extent)?, extent.object);
-        for_each_row(&self.dialect, extent, |at, line| {
-            let row = scratch.read::<T::Of<'a>>(line).map_err(|e| UserError::from(e).at(at))?;
-            each(at, row)
+        for_each_row(&self.dialect, extent, |found| {
+            let row = scratch.read::<T::Of<'a>>(found.line).map_err(|e| found.not_valid(e))?;
+            each(found.start, row)
         })
     }
 }
@@ -155,12 +156,54 @@ impl CsvDialect {
 /// The byte order mark that some programs write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = super::json::BYTE_ORDER_MARK;
 
-/// Calls `each` for every row of an extent, apart from a head and from empty lines, with the offset at which it starts.
+/// A row, and where it lies in its extent.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    start: usize,
+    line: Line<'a>,
+    end: usize,
+    /// Where the next one starts.
+    next: usize,
+}
+
+impl Found<'_> {
+    /// Makes the error of this row. It can be left out if it is known to be one row. A stray quote makes one of all rows up to the
+    /// next quote, and what comes of that has other fields than it should: a row of several lines can only be left out if all of
+    /// its fields are as they should be, and not of the type that is expected.
+    fn not_valid(self, Invalid { error, is_shape }: Invalid) -> UserError {
+        if !error.is(Code::RecordInvalid) {
+            return UserError::from(error).at(self.start);
+        }
+        if is_shape && memchr::memchr(b'\n', self.line.bytes).is_some() {
+            let hint = format!(
+                "{}; a row of several lines that has other fields than it should is never left out: if no field has line \
+                 feeds, say so (--no-quoted-newlines)",
+                error.hint().unwrap_or_default()
+            );
+            return UserError::from(error.with_hint(hint)).at(self.start);
+        }
+        UserError::from(error).of_record(self.start..self.end, self.next)
+    }
+}
+
+/// Why a row is not valid.
+struct Invalid {
+    error: Error,
+    /// Whether it has other fields than it should, or none that can be told.
+    is_shape: bool,
+}
+
+/// Makes the error of a row whose fields are not what they should be.
+fn misshapen(error: Error) -> Invalid {
+    Invalid { error, is_shape: true }
+}
+
+/// Calls `each` for every row of an extent, apart from a head and from empty lines.
 #[inline]
 fn for_each_row<'a>(
     dialect: &CsvDialect,
     extent: Extent<'a>,
-    mut each: impl FnMut(usize, Line<'a>) -> UserResult,
+    mut each: impl FnMut(Found<'a>) -> UserResult,
 ) -> UserResult<u64> {
     let bytes = extent.bytes;
     let (mut start, mut at, mut count) = (0, 0, 0);
@@ -176,7 +219,7 @@ fn for_each_row<'a>(
     while at < bytes.len() {
         let First { line, next } = next_line(dialect, &bytes[at..]);
         if !line.bytes.is_empty() {
-            each(start, line)?;
+            each(Found { start, line, end: at + line.bytes.len(), next: at + next })?;
             count += 1;
         }
         at += next;
@@ -206,9 +249,10 @@ pub(super) fn for_each_fields<'a>(
     if let Some(twice) = (0..names.len()).find(|at| names[..*at].contains(&names[*at])) {
         return Err(UserError::from(head::twice(&names[twice], extent.object)).at(0));
     }
-    for_each_row(&dialect, extent, |at, line| {
-        checked(dialect, line, &head).map_err(|e| UserError::from(e).at(at))?;
-        each(at, &names, &mut Fields::of(dialect, line).flatten().chain(std::iter::repeat(Cow::Borrowed(&b""[..]))))
+    for_each_row(&dialect, extent, |found| {
+        checked(dialect, found.line, &head).map_err(|e| found.not_valid(e))?;
+        let fields = Fields::of(dialect, found.line).flatten();
+        each(found.start, &names, &mut fields.chain(std::iter::repeat(Cow::Borrowed(&b""[..]))))
     })
 }
 
@@ -220,26 +264,25 @@ pub(super) fn row_bytes<'a>(
     mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
 ) -> UserResult<u64> {
     let head = Head::of(&dialect, extent)?;
-    for_each_row(&dialect, extent, |at, line| {
-        checked(dialect, line, &head).map_err(|e| UserError::from(e).at(at))?;
-        each(at, line.bytes)
+    for_each_row(&dialect, extent, |found| {
+        checked(dialect, found.line, &head).map_err(|e| found.not_valid(e))?;
+        each(found.start, found.line.bytes)
     })
 }
 
 /// Checks a row, and returns how many fields it has.
 #[inline]
-fn checked(dialect: CsvDialect, line: Line<'_>, head: &Head<'_>) -> Result<usize, Error> {
-    let found = fields_of(dialect, line)?;
-    check_count(&dialect, found, head).map(|()| found)
+fn checked(dialect: CsvDialect, line: Line<'_>, head: &Head<'_>) -> Result<usize, Invalid> {
+    let found = fields_of(dialect, line).map_err(misshapen)?;
+    check_count(&dialect, found, head).map_err(misshapen).map(|()| found)
 }
 
 /// Makes the error of a row that is not valid.
 fn invalid(says: impl Into<String>) -> Error {
-    Error::new(Code::RecordInvalid, says)
-        .with_hint(
-            "mend or remove the row, or say how the input is written: delimiter, quotes, escapes, head; if it lies within a \
-             quoted field of more than 1 MiB, read each object in one split (--whole-objects)",
-        )
+    Error::new(Code::RecordInvalid, says).with_hint(
+        "mend or remove the row, leave some out (--max-rejected), or say how the input is written: delimiter, quotes, escapes, \
+         head; if it lies within a quoted field of more than 1 MiB, read each object in one split (--whole-objects)",
+    )
 }
 
 /// Returns how many fields a row has, if they are valid.

@@ -7,8 +7,7 @@
 
 use super::head::{Head, missing};
 use super::record::{Fields, Line};
-use super::{CsvDialect, check_count, fields_of, invalid};
-use crate::error::Error;
+use super::{CsvDialect, Invalid, check_count, fields_of, invalid, misshapen};
 use serde::Deserialize;
 use serde::de::value::{BorrowedBytesDeserializer, BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{
@@ -34,26 +33,30 @@ impl<'a, 'o> Scratch<'a, 'o> {
 
     /// Reads one row.
     #[inline]
-    pub(super) fn read<T: Deserialize<'a>>(&mut self, line: Line<'a>) -> Result<T, Error> {
+    pub(super) fn read<T: Deserialize<'a>>(&mut self, line: Line<'a>) -> Result<T, Invalid> {
         self.fields.clear();
         for field in Fields::of(self.dialect, line) {
             match field {
                 Ok(field) => self.fields.push(field),
                 // Says which.
                 Err(_) => {
-                    return Err(fields_of(self.dialect, line).err().unwrap_or_else(|| invalid("a field is not valid")));
+                    let error = fields_of(self.dialect, line).err().unwrap_or_else(|| invalid("a field is not valid"));
+                    return Err(misshapen(error));
                 }
             }
         }
-        check_count(&self.dialect, self.fields.len(), &self.head)?;
+        check_count(&self.dialect, self.fields.len(), &self.head).map_err(misshapen)?;
         if let Some(columns) = self.head.columns {
             self.fields.resize(columns, Cow::Borrowed(b""));
         }
         let names = self.head.names.as_deref();
         let row = Row { fields: &mut self.fields, names, at: 0 };
-        T::deserialize(row).map_err(|fault| match fault {
-            Fault::Missing(column) => missing(column, names.unwrap_or_default(), self.object),
-            Fault::Says(says) => invalid(format!("the row is not of the type that is expected: {says}")),
+        T::deserialize(row).map_err(|fault| {
+            let error = match fault {
+                Fault::Missing(column) => missing(column, names.unwrap_or_default(), self.object),
+                Fault::Says(says) => invalid(format!("the row is not of the type that is expected: {says}")),
+            };
+            Invalid { error, is_shape: false }
         })
     }
 }

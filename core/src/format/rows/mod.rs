@@ -30,6 +30,7 @@ pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
+use super::lines::not_valid;
 use super::{CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, by_rows_only};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
@@ -301,8 +302,9 @@ impl Format for RawRows {
                     // Text that nobody reads is not looked at.
                     std::str::from_utf8(json).map_err(|e| {
                         let says = format!("the line is not the JSON that is expected: invalid unicode ({e})");
-                        UserError::from(Error::new(Code::RecordInvalid, says).with_hint("mend or remove the line"))
-                            .at(at)
+                        let error = Error::new(Code::RecordInvalid, says)
+                            .with_hint("mend or remove the line, or leave some out (--max-rejected)");
+                        not_valid(error.into(), extent, at)
                     })?;
                     each(at, json)
                 })
