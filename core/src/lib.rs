@@ -32,6 +32,7 @@ pub mod placement;
 pub mod prices;
 pub mod process;
 mod range;
+mod types;
 mod value;
 pub mod wire;
 
@@ -44,7 +45,8 @@ pub use format::*;
 pub use hive::{PathCondition, PathPart};
 pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
-pub use output::OutputFormat;
+pub use output::{OutputFormat, TypedFormat};
 pub use range::ByteRange;
+pub use types::{DECIMAL_DIGITS_MAX, TimeUnit, TypedColumn, Types, ValueType, Width};
 pub use value::{Combiner, Value};
 pub use wire::cost::{Growth, Workload};

@@ -29,6 +29,7 @@ use kinglet_core::wire::record::Requests;
 use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec, Splitting};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_formats::Packer;
+use kinglet_formats::row_groups::typed_writer;
 use kinglet_local::s3::BucketKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -249,7 +250,10 @@ impl Driver {
         submit.check_time()?;
         submit.format.check()?;
         // What this program cannot write, its functions cannot.
-        Packer::new(submit.format.compression())?;
+        Packer::new(submit.format.packing())?;
+        if submit.format.typed().is_some() {
+            typed_writer(&submit.format, 0)?;
+        }
         submit.check_ceiling()?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;

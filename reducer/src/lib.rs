@@ -10,7 +10,7 @@ use kinglet_aws::beside::Inbox;
 use kinglet_aws::ledger::Committed;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::budget::open_runs_max;
+use kinglet_core::budget::{ROW_GROUP_PERCENT, memory_bytes, open_runs_max};
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
 use kinglet_core::ids::Partition;
 use kinglet_core::ledger::{JobView, Phase};
@@ -19,8 +19,9 @@ use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
-use kinglet_core::{Code, Error, Registry, Result};
+use kinglet_core::{Code, Error, OpenTyped, Registry, Result};
 use kinglet_formats::Packer;
+use kinglet_formats::row_groups::typed_writer;
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
@@ -161,13 +162,14 @@ impl Reducing {
         let options = ReduceOptions {
             fan_in_max: open_runs_max(worker.memory_mb),
             format: spec.output.format.clone(),
+            typed: OpenTyped { open: typed_writer, room_bytes: memory_bytes(worker.memory_mb, ROW_GROUP_PERCENT) },
             output_bytes: OUTPUT_BYTES,
             tmp: worker.tmp.clone(),
             stop: running.stop(),
         };
         let (sender, receiver) = conductor.beside.channel(BLOCKS_WAITING);
         let with_pool = (*worker).clone();
-        let mut packer = Packer::new(spec.output.format.compression())?;
+        let mut packer = Packer::new(spec.output.format.packing())?;
         let engine = move || -> Result<Reduced> {
             let (mut crc, mut bytes_out) = (crc32fast::Hasher::new(), 0);
             let mut send = |bytes: Vec<u8>| {

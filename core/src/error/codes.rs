@@ -234,8 +234,11 @@ codes! {
             "An output has no name, is on this machine where it must be in S3, or cannot be resolved; or a measurement's own outputs cannot be made or removed.",
             "Name a directory or `s3://BUCKET/PREFIX`.";
         OutputFormat = "output-format",
-            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, or text has named columns.",
-            "Change the delimiter or the names.";
+            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, text has named columns, or Parquet has no types or a codec that it does not know.",
+            "Change the delimiter or the names; say the types of the columns of Parquet.";
+        Types = "types",
+            "Types of columns are not written as they are read, or are none that can be stored.",
+            "Write them as in `id bigint, price decimal(12,2), tags text[]`; `docs/guide/outputs.md` lists them.";
         PartMissing = "part-missing",
             "A part was asked for that the job has not written.",
             "Wait for the job's end.";

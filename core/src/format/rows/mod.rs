@@ -20,8 +20,8 @@ mod tests;
 
 pub use block::{BlockRow, RowBlock};
 pub use columns::{
-    Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Is, Only, RangedObject, RowGroup, Selection,
-    Wanted,
+    Agreed, Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Is, Only, RangedObject, RowGroup,
+    Selection, Wanted,
 };
 pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
