@@ -51,8 +51,8 @@ struct MadeInput {
 }
 
 /// What a job reads and writes, as its functions find it.
-struct Places {
-    inputs: Vec<InputSpec>,
+pub(crate) struct Places {
+    pub(crate) inputs: Vec<InputSpec>,
     output: OutputSpec,
     /// The output's directory, if it is on this machine.
     directory: Option<PathBuf>,
@@ -371,7 +371,7 @@ impl Described {
 impl Places {
     /// Resolves the inputs and the output that a submission names. Those on this machine become buckets of the embedded
     /// runtime.
-    async fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
+    pub(crate) async fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);

@@ -7,7 +7,7 @@ mod grep;
 mod sample;
 
 pub use cat::Cat;
-pub use convert::Convert;
+pub use convert::{Convert, TypedRows};
 pub use count::{CountRows, Counted};
 pub use grep::Grep;
 pub use sample::Sample;

@@ -32,7 +32,7 @@ impl Command for Cat {
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let format = self.written.format(&self.common.inputs)?;
         let partitions = Some(self.common.how.partitions.unwrap_or(1));
-        let common = Common { format: self.result.format(&["row"])?, ..self.common };
+        let common = Common { format: self.result.format("row text")?, ..self.common };
         run_job_of(&Job { format }, common, partitions, cloud).await
     }
 }

@@ -48,7 +48,7 @@ impl Command for Count {
         let job = CountRows { format, by_object: self.by_file, pattern };
         // One count stands in one part.
         let partitions = if self.by_file { None } else { Some(1) };
-        let columns: &[&str] = if self.by_file { &["file", "count"] } else { &["count"] };
+        let columns = if self.by_file { "file text, count bigint" } else { "count bigint" };
         let common = Common { format: self.result.format(columns)?, ..self.common };
         run_job_of(&job, common, partitions, cloud).await
     }

@@ -45,7 +45,7 @@ impl Command for Grep {
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let format = self.written.format(&self.common.inputs)?;
         let job = Job { format, pattern: Pattern::new(self.pattern, self.ignore_case)?, invert: self.invert };
-        let common = Common { format: self.result.format(&["file", "offset", "row"])?, ..self.common };
+        let common = Common { format: self.result.format("file text, offset bigint, row text")?, ..self.common };
         run_job(&job, common, cloud).await
     }
 }

@@ -49,7 +49,7 @@ impl Command for Sample {
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let format = self.written.format(&self.common.inputs)?;
-        let common = Common { format: self.result.format(&["row"])?, ..self.common };
+        let common = Common { format: self.result.format("row text")?, ..self.common };
         let partitions = Some(common.how.partitions.unwrap_or(1));
         let Sample { share, seed, .. } = self;
         run_job_of(&Job { format, share, seed }, common, partitions, cloud).await
