@@ -281,8 +281,8 @@ impl Columns {
     }
 
     fn first_rows(&self, file: &File, selection: &Selection, limit: usize) -> Result<Vec<serde_json::Value>> {
-        let plan = file.plan(selection)?;
         let rows = Rows(RowFormat::Parquet(selection.clone()));
+        let plan = file.plan(&rows.selection())?;
         let mut first = Vec::new();
         for group in file.row_groups(ByteRange { from: 0, to: self.size }) {
             if first.len() >= limit || !plan.may_have_rows(group.number) {

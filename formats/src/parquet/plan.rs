@@ -86,6 +86,11 @@ impl File {
             Columns::All => Ok((0..fields.len()).collect()),
             Columns::IfThere(names) => Ok(names.iter().filter_map(place).collect()),
             Columns::Named(names) => self.places(names.iter()),
+            Columns::NamedOrInPath(names) => {
+                let in_path: Vec<_> = PathPart::all(&self.0.shown).map(|part| part.name).collect();
+                let is_said = |name: &&String| place(name).is_none() && in_path.iter().any(|part| part == *name);
+                self.places(names.iter().filter(|name| !is_said(name)))
+            }
         }
     }
 

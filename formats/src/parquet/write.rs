@@ -66,7 +66,10 @@ pub fn typed_writer(format: &OutputFormat, room_bytes: u64) -> Result<Box<dyn Ty
         .set_created_by(concat!("kinglet version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(compression)
         .set_statistics_enabled(EnabledStatistics::Page);
-    let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties.build())
+        .with_skip_arrow_metadata(true)
+        .with_schema_root("schema".to_owned());
     let writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options).map_err(failed)?;
     Ok(Box::new(Writer {
         schema,

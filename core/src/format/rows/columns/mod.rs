@@ -44,6 +44,16 @@ pub struct Selection {
     pub agreed: Option<Agreed>,
 }
 
+impl Columns {
+    /// Returns their names, if not all are read.
+    pub(in crate::format) fn names(&self) -> Option<&[String]> {
+        match self {
+            Columns::All => None,
+            Columns::Named(names) | Columns::IfThere(names) | Columns::NamedOrInPath(names) => Some(names),
+        }
+    }
+}
+
 /// The types that the columns of some objects have, and all must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreed {
@@ -65,6 +75,8 @@ pub enum Columns {
     Named(Vec<String>),
     /// Those of these names that the object has.
     IfThere(Vec<String>),
+    /// Those of these names. An object that lacks one of them is refused, unless its path says the value.
+    NamedOrInPath(Vec<String>),
 }
 
 /// An object, as a decoder finds it that reads it by ranges.
