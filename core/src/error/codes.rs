@@ -163,7 +163,7 @@ codes! {
             "A record of the input is not what its format says, or not of the type that the job reads; the message names its object and offset.",
             "Mend or remove the record, or let the job's type take it.";
         Columns = "columns",
-            "A column that is named is not in an object of the input, or its type is not one that is read or compared so; the message names both.",
+            "A column that is named is not in an object of the input, its type is not one that is read, compared or written so, or objects disagree on it; the message names column and object.",
             "See with `kinglet look` which columns the object has, and name those, or read objects of one kind.";
         ParquetCorrupt = "parquet-corrupt",
             "An object that is read as Parquet is none, is cut short, or is damaged.",
@@ -175,7 +175,7 @@ codes! {
             "An object's first bytes say that it is in another format than it is read in.",
             "Say the format of the input with `--format`, or leave the object out.";
         FormatMissing = "format-missing",
-            "The input is in a format that the functions are built without.",
+            "The input or the output is in a format that the functions are built without.",
             "Build the program with the feature of `kinglet` that the message names.";
         Regex = "regex",
             "What rows are to be searched for is no regular expression.",

@@ -90,8 +90,11 @@ pub fn cast_row<'a>(fields: Vec<Named<'a>>, types: &'a Types) -> Result<Vec<Name
 }
 
 fn unexpected(name: &str) -> Error {
-    Error::new(Code::RecordInvalid, format!("the row has a column {name}, which nothing before it had"))
-        .with_hint(format!("say its type, and it is null elsewhere: --types '{name} text'; or name the columns that are written: --columns"))
+    Error::new(Code::RecordInvalid, format!("the row has a column {name}, which nothing before it had")).with_hint(
+        format!(
+            "say its type, and it is null elsewhere: --types '{name} text'; or choose columns without it: --columns"
+        ),
+    )
 }
 
 /// Returns the types that values of such columns are stored as. What was never seen is text.

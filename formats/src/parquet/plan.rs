@@ -122,9 +122,9 @@ impl File {
             }
             match (typed_column(field), agreed.types.of(name)) {
                 (Ok(column), Some(of)) if column.of == *of => None,
-                (Ok(column), Some(of)) => Some(format!("column {name} is {} there, and {of} here", column.of)),
-                (Err(of), Some(_)) => Some(format!("column {name} is {of} there")),
-                (_, None) => Some(format!("column {name} is there, and not here")),
+                (Ok(column), Some(of)) => Some(format!("its column {name} is {}, and not {of}", column.of)),
+                (Err(of), Some(_)) => Some(format!("its column {name} is {of}, which is not written")),
+                (_, None) => Some(format!("its column {name} is in no other that was looked at")),
             }
         });
         let differs: Vec<_> = differs.collect();

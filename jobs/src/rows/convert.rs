@@ -28,21 +28,19 @@ pub struct Convert {
 pub struct TypedRows {
     /// The columns.
     pub types: Types,
-    /// Whether somebody has chosen them: values that paths say are then left out unless they are among them. Otherwise a row that
-    /// has others fails the job.
+    /// Whether somebody has chosen them: what a row has besides is then left out. Otherwise it fails the job.
     pub chosen: bool,
 }
 
 impl TypedRows {
     /// Returns a row as its columns have it. `of_path` are the values that the object's path says.
     fn row<'a>(&'a self, mut fields: Vec<Named<'a>>, of_path: &[Named<'a>]) -> kinglet_core::Result<Vec<Named<'a>>> {
+        if self.chosen {
+            fields.retain(|field| self.types.of(&field.name).is_some());
+        }
         for said in of_path {
-            if let Some(at) = fields.iter().position(|field| field.name == said.name) {
-                if self.chosen && self.types.of(&said.name).is_none() {
-                    fields.remove(at);
-                } else {
-                    fields[at].value = said.value.clone();
-                }
+            if let Some(field) = fields.iter_mut().find(|field| field.name == said.name) {
+                field.value = said.value.clone();
             }
         }
         cast_row(fields, &self.types)
@@ -136,7 +134,9 @@ mod tests {
             vec![named("a", Datum::Int(1)), named("v", Datum::Float(1.5)), named("w", Datum::Text("x".into()))]
         };
         let chosen = TypedRows { types: types.clone(), chosen: true };
-        assert_eq!(chosen.row(fields(), &of_path(object)).unwrap()[1].value, Datum::Text("1.50".into()));
+        let values: Vec<_> =
+            chosen.row(fields(), &of_path(object)).unwrap().into_iter().map(|field| field.value).collect();
+        assert_eq!(values, [Datum::Int(1), Datum::Text("1.50".into())]);
         assert!(TypedRows { types, chosen: false }.row(fields(), &of_path(object)).is_err());
     }
 }
