@@ -695,6 +695,18 @@ impl RangeReader {
         Ok(None)
     }
 
+    /// Reads all that is left of the range.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::next`].
+    pub async fn all(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.to.saturating_sub(self.at) as usize);
+        while let Some(block) = self.next().await? {
+            bytes.extend_from_slice(&block);
+        }
+        Ok(bytes)
+    }
+
     async fn open(&self) -> Result<ByteStream> {
         let doing = Doing::now(format!("reading {} bytes {}..{}", self.shown, self.at, self.to))
             .in_region(self.s3.config().region().map(ToString::to_string));

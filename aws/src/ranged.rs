@@ -43,15 +43,8 @@ impl RangedObject for Ranged {
         let (sender, receiver) = oneshot::channel();
         let mut reader = objects.read(bucket, key, Some(etag), range.from, range.to, shown);
         runtime.spawn(async move {
-            let all = async {
-                let mut bytes = Vec::with_capacity(range.bytes() as usize);
-                while let Some(block) = reader.next().await? {
-                    bytes.extend_from_slice(&block);
-                }
-                Ok(Bytes::from(bytes))
-            };
             // Whoever wanted it may have stopped.
-            let _ = sender.send(all.await);
+            let _ = sender.send(reader.all().await.map(Bytes::from));
         });
         Box::new(Fetching(receiver))
     }

@@ -4,6 +4,7 @@
 //! A part is a folder's name with a `=` behind at least one character. Characters that could not stand in a path are written as `%`
 //! and two hexadecimal digits. A value that is missing is written as `__HIVE_DEFAULT_PARTITION__`.
 
+use crate::comparison::Is;
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -61,27 +62,6 @@ fn unescape(text: &str) -> Cow<'_, str> {
     String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// How a value of a path is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Compared {
-    Equal,
-    Unequal,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// The longest first: of `<=` the `<` is found as well.
-const OPERATORS: [(&str, Compared); 6] = [
-    ("!=", Compared::Unequal),
-    ("<=", Compared::LessOrEqual),
-    (">=", Compared::GreaterOrEqual),
-    ("=", Compared::Equal),
-    ("<", Compared::Less),
-    (">", Compared::Greater),
-];
-
 /// A condition on the values in the paths of a job's input: `year=2026`, `month>=10`, `city!=Oslo`, `day=1,2,3` for one of several,
 /// `city=` for those without a value.
 ///
@@ -96,8 +76,8 @@ const OPERATORS: [(&str, Compared); 6] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathCondition {
     name: String,
-    compared: Compared,
-    /// At least one; several with [`Compared::Equal`] and [`Compared::Unequal`] alone.
+    is: Is,
+    /// At least one; several with [`Is::Equal`] and [`Is::NotEqual`] alone.
     values: Vec<String>,
 }
 
@@ -113,15 +93,11 @@ impl PathCondition {
             return None;
         }
         let value = part.value.as_deref();
-        let is_one = || self.values.iter().any(|wanted| order(value.unwrap_or_default(), wanted) == Ordering::Equal);
-        let ordered = |want: fn(Ordering) -> bool| value.is_some_and(|value| want(order(value, &self.values[0])));
-        Some(match self.compared {
-            Compared::Equal => is_one(),
-            Compared::Unequal => !is_one(),
-            Compared::Less => ordered(Ordering::is_lt),
-            Compared::LessOrEqual => ordered(Ordering::is_le),
-            Compared::Greater => ordered(Ordering::is_gt),
-            Compared::GreaterOrEqual => ordered(Ordering::is_ge),
+        let is_one = || self.values.iter().any(|wanted| order(value.unwrap_or_default(), wanted).is_eq());
+        Some(match self.is {
+            Is::Equal => is_one(),
+            Is::NotEqual => !is_one(),
+            other => value.is_some_and(|value| other.holds(order(value, &self.values[0]))),
         })
     }
 }
@@ -142,28 +118,20 @@ impl FromStr for PathCondition {
             Err(Error::new(Code::PathCondition, format!("the condition {text:?} {why}"))
                 .with_hint("write it as year=2026, month>=10, city!=Oslo or day=1,2,3"))
         };
-        let Some(at) = text.find(['=', '!', '<', '>']) else { return wrong("compares nothing") };
-        let (name, rest) = text.split_at(at);
-        let Some((sign, compared)) = OPERATORS.iter().find(|(sign, _)| rest.starts_with(sign)) else {
-            return wrong("compares nothing");
-        };
-        if name.is_empty() {
-            return wrong("names no part of a path");
-        }
-        let values: Vec<String> = rest[sign.len()..].split(',').map(str::to_owned).collect();
-        let one_alone = !matches!(compared, Compared::Equal | Compared::Unequal);
+        let Some((name, is, values)) = Is::split(text) else { return wrong("compares no part of a path with a value") };
+        let values: Vec<String> = values.split(',').map(str::to_owned).collect();
+        let one_alone = !matches!(is, Is::Equal | Is::NotEqual);
         match &values[..] {
             [value] if one_alone && value.is_empty() => wrong("compares with nothing"),
             [_, _, ..] if one_alone => wrong("compares with several values"),
-            _ => Ok(PathCondition { name: name.to_owned(), compared: *compared, values }),
+            _ => Ok(PathCondition { name: name.to_owned(), is, values }),
         }
     }
 }
 
 impl fmt::Display for PathCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = OPERATORS.iter().find(|(_, compared)| *compared == self.compared).map_or("", |(sign, _)| sign);
-        write!(f, "{}{sign}{}", self.name, self.values.join(","))
+        write!(f, "{}{}{}", self.name, self.is, self.values.join(","))
     }
 }
 

@@ -87,12 +87,7 @@ impl JobHandle {
                 Error::new(Code::PartMissing, format!("there is no {shown}")).with_hint("wait for the job's end")
             );
         };
-        let mut bytes = Vec::with_capacity(there.size as usize);
-        let mut reader = objects.read(&output.bucket, &key, Some(&there.etag), 0, there.size, &shown);
-        while let Some(block) = reader.next().await? {
-            bytes.extend_from_slice(&block);
-        }
-        Ok(bytes)
+        objects.read(&output.bucket, &key, Some(&there.etag), 0, there.size, &shown).all().await
     }
 
     /// Returns everything that is known about the job.

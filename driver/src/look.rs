@@ -108,14 +108,8 @@ impl Driver {
             let stopped = |e| Error::new(Code::Threads, format!("looking at an object: {e}"));
             return tokio::task::spawn_blocking(looking).await.map_err(stopped)?;
         }
-        let mut first = Vec::new();
         let to = LOOK_BYTES.min(found.size);
-        if to > 0 {
-            let mut reader = objects.read(&bucket, &key, Some(&found.etag), 0, to, uri);
-            while let Some(block) = reader.next().await? {
-                first.extend_from_slice(&block);
-            }
-        }
+        let first = objects.read(&bucket, &key, Some(&found.etag), 0, to, uri).all().await?;
         Start { shown: uri, first: first.into(), size: found.size }.look(format, rows)
     }
 }

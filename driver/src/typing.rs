@@ -133,10 +133,7 @@ impl Driver {
         let Sampled { bucket, listed, shown } = object;
         let to = LOOK_BYTES.min(listed.size);
         let mut reader = self.shared.conductor.objects.read(&bucket, &listed.key, Some(&listed.etag), 0, to, &shown);
-        let mut bytes = Vec::new();
-        while let Some(block) = reader.next().await? {
-            bytes.extend_from_slice(&block);
-        }
+        let bytes = reader.all().await?;
         Ok(First { shown, bytes, size: listed.size })
     }
 }

@@ -31,6 +31,19 @@ impl FooterReader {
         FooterReader { shown: shown.into(), size, tail: Vec::new(), from: size.saturating_sub(TAIL_BYTES) }
     }
 
+    /// Reads the footer by means of what gets a range of the object.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::take`] and of `get`.
+    pub async fn read<F: Future<Output = Result<Vec<u8>>>>(mut self, get: impl Fn(ByteRange) -> F) -> Result<File> {
+        loop {
+            let bytes = get(self.wants()).await?;
+            if let Some(file) = self.take(bytes)? {
+                return Ok(file);
+            }
+        }
+    }
+
     /// Returns the bytes of the object that are needed next.
     pub fn wants(&self) -> ByteRange {
         ByteRange { from: self.from, to: self.size - self.tail.len() as u64 }

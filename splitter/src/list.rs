@@ -9,8 +9,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
-use kinglet_core::wire::owner::OWNER;
-use kinglet_core::wire::spec::{InputSpec, JobSpec, MANIFEST, Objects as Which};
+use kinglet_core::wire::spec::{InputSpec, JobSpec, Objects as Which};
 use kinglet_core::{Code, Error, PathCondition, Result};
 use std::collections::HashMap;
 
@@ -249,13 +248,15 @@ fn is_data(object: &Listed, folder: &str) -> bool {
     let marks_folder = object.size == 0 && (name.is_empty() || name.ends_with("_$folder$"));
     // A folder that says a value is data, whatever the column is called: _day=7/
     let is_hidden_folder = |folder: &str| is_hidden(folder) && !(folder.starts_with('_') && folder.contains('='));
-    !marks_folder && !is_hidden(name) && !folders.split('/').any(is_hidden_folder) && name != MANIFEST && name != OWNER
+    !marks_folder && !is_hidden(name) && !folders.split('/').any(is_hidden_folder)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use kinglet_core::ids::Timestamp;
+    use kinglet_core::wire::owner::OWNER;
+    use kinglet_core::wire::spec::MANIFEST;
 
     fn object(key: &str, size: u64) -> Listed {
         Listed { key: key.into(), etag: "e".into(), size, modified: Timestamp(0) }

@@ -127,24 +127,15 @@ async fn read_range(
     range: ByteRange,
     shown: &str,
 ) -> Result<Vec<u8>> {
-    let mut reader = objects.read(bucket, &object.key, Some(&object.etag), range.from, range.to, shown);
-    let mut bytes = Vec::new();
-    while let Some(block) = reader.next().await? {
-        bytes.extend_from_slice(&block);
-    }
-    Ok(bytes)
+    objects.read(bucket, &object.key, Some(&object.etag), range.from, range.to, shown).all().await
 }
 
 /// Returns where the row groups of an object start.
 async fn row_groups(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed) -> Result<Places> {
     let Some(input) = spec.inputs.get(input_idx as usize) else { return Ok(Places::Anywhere) };
     let shown = input.shown_key(&object.key);
-    let mut footer = FooterReader::new(&shown, object.size);
-    loop {
-        let bytes = read_range(objects, &input.bucket, object, footer.wants(), &shown).await?;
-        if let Some(file) = footer.take(bytes)? {
-            let groups = file.row_groups(ByteRange { from: 0, to: object.size });
-            return Ok(Places::At(groups.iter().map(|group| group.from).collect()));
-        }
-    }
+    let read = |range| read_range(objects, &input.bucket, object, range, &shown);
+    let file = FooterReader::new(&shown, object.size).read(read).await?;
+    let groups = file.row_groups(ByteRange { from: 0, to: object.size });
+    Ok(Places::At(groups.iter().map(|group| group.from).collect()))
 }

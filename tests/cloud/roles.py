@@ -22,6 +22,9 @@ JOB = "jobs/roles"
 ID = "19aa0000000-0123456789ab"
 PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
 MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
+MARKER = "roles/_SUCCESS"
+# How the names of parts end: `OutputFormat::ending`, in each pattern of the template.
+ENDINGS = [".csv", ".csv.gz", ".tsv.zst", ".jsonl", ".jsonl.bz2", ".parquet", ".gz", ".bz2", ".lz4", ".sz", ".zst"]
 PROGRAM = "programs/roles"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
@@ -154,7 +157,7 @@ USERS = [
     "product_owner.json",
 ]
 
-# What nobody may do to them.
+# What is done to an object of an output; nobody may do it to those.
 ACTS: dict[str, Callable[[Caller, str, str], None]] = {
     "write": Caller.put,
     "write in parts": Caller.upload,
@@ -231,6 +234,13 @@ TABLE: list[Line] = [
     ("remove a part", "smrd", lambda c: c.remove(OUTPUT, OTHER_PART)),
     ("remove a part as it is known", "smrd", lambda c: c.remove_version(OUTPUT, OTHER_PART)),
     ("do so where the output is the bucket", "smrd", lambda c: c.remove(OUTPUT, OTHER_PART.split("/")[1])),
+    *(
+        (f"{doing} a part that ends in {ending}", "smrd", lambda c, act=act, ending=ending: act(c, OUTPUT, PART + ending))
+        for ending in ENDINGS
+        for doing, act in ACTS.items()
+    ),
+    ("write the marker of a success", "smrd", lambda c: c.put(OUTPUT, MARKER)),
+    ("remove the marker of a success", "d", lambda c: c.remove(OUTPUT, MARKER)),
     ("list the output", "smrd", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
     ("list the uploads of the output", "smrd", lambda c: uploads(c, OUTPUT)),
     ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),

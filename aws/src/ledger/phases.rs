@@ -265,9 +265,10 @@ impl Ledger {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn take_turn(&self, job: &JobId, view: &JobView) -> Result<bool> {
         let next = view.turn + 1;
+        let indexing = view.phase == Phase::Mapping && view.index.tries > 0;
         self.of_turn(format!("taking turn {next} of job {job}"), job, view.phase, view.turn)
             .set("turn", number(next))
-            .set_some("index_tries", (view.index.tries > 0).then(|| number(view.index.tries + 1)))
+            .set_some("index_tries", indexing.then(|| number(view.index.tries + 1)))
             // The holder may have given a sign of life since.
             .when("turn_at = :seen")
             .value("seen", time(view.turn_at))

@@ -5,13 +5,12 @@
 //! Whoever begins to write one does so under a number that the ledger gives to nobody else, and the ledger says which counts. So
 //! all that can be there is known by the numbers, and nothing is searched.
 
-use super::{RunStore, groups_of};
+use super::RunStore;
 use crate::conductor::Conductor;
 use crate::ledger::{Committed, GroupRuns};
 use crate::upload::Upload;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::budget::INDEXES_AT_ONCE;
 use kinglet_core::ids::{JobId, Partition};
 use kinglet_core::wire::index::{IndexAt, IndexTable, IndexWriter, RowsAt, RunAt, STRIPE_BYTES, read_row};
 use kinglet_core::wire::record::MapRecord;
@@ -55,9 +54,7 @@ impl RunStore<'_> {
         committed: &Committed<MapRecord>,
     ) -> Result<ByteRange> {
         let mut writer = IndexWriter::new(partitions, STRIPE_BYTES);
-        let ledger = &self.conductor.ledger;
-        let groups = stream::iter(0..groups_of(committed)).map(|group| ledger.group_runs(self.job, group, committed));
-        let mut groups = groups.buffered(INDEXES_AT_ONCE);
+        let mut groups = self.groups(committed);
         while let Some(group) = groups.try_next().await? {
             for GroupRuns { of, index } in group {
                 writer.push(of.task, of.piece, of.attempt, index.as_ref())?;

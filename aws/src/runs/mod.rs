@@ -11,8 +11,8 @@
 //! ([`RunStore::locate`]), or, where many would read much, from an index that was written once (`index.rs`). Then it opens them,
 //! wherever they lie.
 //!
-//! When a job has succeeded, its runs in S3 are removed (`Conductor::leave_no_runs`), as keeping them costs; unless the spec says that
-//! they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
+//! When a job has succeeded, its runs in S3 are removed (`Conductor::leave_no_runs`), as keeping them costs, unless the spec says
+//! that they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
 //!
 //! [`kinglet_core::placement`] decides where the results of an attempt lie, all of them in one place, and the record of its
 //! commit names that place ([`Placement`]). Nothing here is found by searching: the reader knows the committed attempt, whose
@@ -35,7 +35,7 @@ pub use crate::ledger::MapAttempt;
 use crate::ledger::{Committed, GroupRuns, groups_of};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use kinglet_core::budget::INDEXES_AT_ONCE;
 use kinglet_core::engine::reduce::Runs;
 use kinglet_core::engine::run::Run;
@@ -156,9 +156,9 @@ impl Conductor {
         RunStore { conductor: self, job }
     }
 
-    /// Removes the runs of a job that has just succeeded, and the indexes of them that so many have begun to write. The job's end does not wait for that, nor does it depend on it: what
-    /// stays goes when the job is cleaned, or with the stack's rules. A function does it before it returns, as it may be
-    /// frozen then. A driver does it beside, as its caller waits for the job.
+    /// Removes the runs of a job that has just succeeded, and the `indexes` of them that processes have begun to write. The job's
+    /// end neither waits for that nor depends on it: what stays goes when the job is cleaned, or with the stack's rules. A function
+    /// does it before it returns, as it may be frozen then. A driver does it in the background, as its caller waits for the job.
     pub(crate) async fn leave_no_runs(&self, job: &JobId, committed: Committed<MapRecord>, indexes: u16) {
         let (conductor, job) = (self.clone(), job.clone());
         let removing = async move {
@@ -201,9 +201,7 @@ impl RunStore<'_> {
     /// Returns `index-missing` when a committed attempt has no index; or a service error of DynamoDB.
     pub async fn locate(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<Vec<RunAt>> {
         let mut runs = Vec::new();
-        let ledger = &self.conductor.ledger;
-        let groups = stream::iter(0..groups_of(committed)).map(|group| ledger.group_runs(self.job, group, committed));
-        let mut groups = groups.buffered(INDEXES_AT_ONCE);
+        let mut groups = self.groups(committed);
         while let Some(group) = groups.try_next().await? {
             for GroupRuns { of, index } in group {
                 let MapAttempt { task, piece, attempt } = of;
@@ -214,6 +212,12 @@ impl RunStore<'_> {
             }
         }
         Ok(runs)
+    }
+
+    /// Reads what all committed attempts have written into the ledger, some groups at once, in the order of their tasks.
+    fn groups<'b>(&'b self, committed: &'b Committed<MapRecord>) -> impl Stream<Item = Result<Vec<GroupRuns>>> + Unpin {
+        let groups = stream::iter(0..groups_of(committed));
+        groups.map(|group| self.conductor.ledger.group_runs(self.job, group, committed)).buffered(INDEXES_AT_ONCE)
     }
 
     /// Finds these runs of a partition, in all places at once. Must be called within a Tokio runtime.

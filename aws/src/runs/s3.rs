@@ -73,11 +73,7 @@ impl Bodies {
     /// opened.
     pub(super) async fn opener(self: &Arc<Self>, key: String, ByteRange { from, to }: ByteRange) -> Result<Open> {
         if self.beside == Beside::InTurn {
-            let mut bytes = Vec::new();
-            let mut reader = self.objects.read(&self.bucket, &key, None, from, to, &key);
-            while let Some(block) = reader.next().await? {
-                bytes.extend_from_slice(&block);
-            }
+            let bytes = self.objects.read(&self.bucket, &key, None, from, to, &key).all().await?;
             return Ok(Box::new(move || Box::new(io::Cursor::new(bytes))));
         }
         let bodies = self.clone();

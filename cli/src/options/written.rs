@@ -72,10 +72,15 @@ impl WrittenArgs {
     /// Returns the format of a result that has columns of these names, and stores no types.
     ///
     /// # Errors
-    /// As [`Self::format`].
+    /// As [`Self::format`]; and for one that stores types.
     pub(crate) fn named(&self, columns: &[&str]) -> Result<OutputFormat> {
         self.with_options(match self.output_format {
-            WrittenArg::Text | WrittenArg::Parquet => OutputFormat::text(),
+            WrittenArg::Text => OutputFormat::text(),
+            WrittenArg::Parquet => {
+                let message = "the result of this job is not written as parquet: its columns have no types beforehand";
+                return Err(Error::new(Code::OutputFormat, message)
+                    .with_hint("write JSON lines, and convert these with `kinglet run convert`"));
+            }
             WrittenArg::Csv => OutputFormat::csv().with_columns(columns.iter().copied()),
             WrittenArg::Tsv => OutputFormat::tsv().with_columns(columns.iter().copied()),
             WrittenArg::JsonLines => OutputFormat::json_lines().with_columns(columns.iter().copied()),

@@ -177,6 +177,9 @@ codes! {
         FormatMissing = "format-missing",
             "The input or the output is in a format that the functions are built without.",
             "Build the program with the feature of `kinglet` that the message names.";
+        Aggregate = "aggregate",
+            "What is to be computed of groups of rows cannot be read, or gives two columns of one name.",
+            "Write it like `count(), sum(price) as total`; there are `count`, `sum`, `avg`, `min` and `max`.";
         Regex = "regex",
             "What rows are to be searched for is no regular expression.",
             "Mend the pattern; the message says where it goes wrong.";
@@ -479,6 +482,12 @@ codes! {
         OutputColumns = "output-columns",
             "A record of the result has other columns than the output, or than the first record of its part.",
             "Name all columns that records may have (`--columns`, `OutputFormat::with_columns`), or write JSON lines.";
+        NotSummed = "not-summed",
+            "A value that is to be added to others is no number; the message names it and its place.",
+            "Mend the input, or leave such rows out.";
+        SumTooLarge = "sum-too-large",
+            "An exact sum has more than 38 digits, or a float that is to be added is larger than 2^960 (about 10^289).",
+            "Leave such values out, or add them in a job of yours.";
         OutputValue = "output-value",
             "A record of the result has a value that the output's format has no way to write, such as NaN in JSON.",
             "Write another value, or another format.";

@@ -27,6 +27,7 @@ mod temporal;
 mod typed;
 mod words;
 
+pub use crate::types::TimeUnit;
 pub use batches::{Batch, Batches};
 pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
 pub use datum::{Datum, Named};
@@ -42,8 +43,8 @@ pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
     Agreed, Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
-    FirstBytes, Is, Only, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema, Selection, Wanted,
-    first_rows,
+    FirstBytes, KeyOrder, Kind, Only, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema,
+    Selection, Wanted, decode_key, encode_key, first_rows,
 };
 pub use shape::Shape;
 pub use temporal::Temporal;

@@ -79,11 +79,12 @@ impl Temporal {
         Some(self.nanos().cmp(&other.nanos()))
     }
 
-    fn nanos(self) -> i128 {
+    /// Returns the nanoseconds since 1970-01-01, or since midnight.
+    pub(super) fn nanos(self) -> i128 {
         match self {
             Temporal::Date(days) => i128::from(days) * i128::from(DAY_SECONDS) * 1_000_000_000,
             Temporal::Time { value, unit } | Temporal::Timestamp { value, unit, .. } => {
-                i128::from(value) * i128::from(1_000_000_000 / unit.per_second())
+                i128::from(value) * unit.nanos()
             }
         }
     }

@@ -107,6 +107,11 @@ impl TimeUnit {
         }
     }
 
+    /// Returns how many nanoseconds it has.
+    pub(crate) fn nanos(self) -> i128 {
+        i128::from(1_000_000_000 / self.per_second())
+    }
+
     /// Returns how many digits a fraction of a second has.
     pub fn digits(self) -> usize {
         match self {

@@ -1,11 +1,14 @@
-//! Jobs over rows of any format: counted, searched, as they are, or in another format. What they have in common is how rows are matched.
+//! Jobs over rows of any format: counted, grouped, searched, as they are, or in another format. What they have in common is how rows
+//! are matched.
 
+mod aggregate;
 mod cat;
 mod convert;
 mod count;
 mod grep;
 mod sample;
 
+pub use aggregate::{Aggregate, Computed, Function};
 pub use cat::Cat;
 pub use convert::{Convert, TypedRows};
 pub use count::{CountRows, Counted};

@@ -127,14 +127,10 @@ impl Read<'_> {
         if let Some(file) = self.decoders.footers.get(bucket, range) {
             return Ok(file);
         }
-        let mut footer = FooterReader::new(self.shown(range), range.size);
-        loop {
-            let bytes = self.get(range_idx, footer.wants()).await?;
-            if let Some(file) = footer.take(bytes)? {
-                self.decoders.footers.keep(bucket, range, &file);
-                return Ok(file);
-            }
-        }
+        let reader = FooterReader::new(self.shown(range), range.size);
+        let file = reader.read(|wanted| self.get(range_idx, wanted)).await?;
+        self.decoders.footers.keep(bucket, range, &file);
+        Ok(file)
     }
 
     async fn get(&self, range_idx: usize, range: ByteRange) -> Result<Vec<u8>> {

@@ -1,8 +1,8 @@
 //! `kinglet run cat`.
 
-use super::how::{Common, run_job_of};
+use super::over_rows::OverRows;
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::Cat as Job;
@@ -15,24 +15,16 @@ use kinglet_jobs::Cat as Job;
     Heads of CSV are left out. The first rows of a file are shown by `kinglet look`.")]
 pub(crate) struct Cat {
     #[command(flatten)]
-    written: RowsArgs,
-
-    #[command(flatten)]
-    result: WrittenArgs,
-
-    #[command(flatten)]
-    common: Common,
+    rows: OverRows,
 }
 
 impl Command for Cat {
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
-        self.common.how.embedded.given()
+        self.rows.embedded_only()
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.written.format(&self.common.inputs)?;
-        let partitions = Some(self.common.how.partitions.unwrap_or(1));
-        let common = Common { format: self.result.format("row text")?, ..self.common };
-        run_job_of(&Job { format }, common, partitions, cloud).await
+        let job = Job { format: self.rows.format()? };
+        self.rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }

@@ -1,10 +1,10 @@
 //! `kinglet run convert`.
 
-use super::how::{Common, finish, run_job, start};
+use super::over_rows::OverRows;
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
-use kinglet::{Code, Error, Result, Types, Typing};
+use kinglet::{Code, Error, Result, Types};
 use kinglet_jobs::{Convert as Job, TypedRows};
 
 /// Write the rows of files in another format, compressed or not, in as many parts as you like
@@ -21,49 +21,34 @@ use kinglet_jobs::{Convert as Job, TypedRows};
     `kinglet look` does. --types says others: boolean, int, bigint, double, decimal(P,S), text, bytes, date, time, timestamp,\n\
     timestamptz, T[], struct<name T, ...>, map<K,V>. A value that does not fit fails the job, and names its file, place and column.")]
 pub(crate) struct Convert {
-    #[command(flatten)]
-    written: RowsArgs,
-
-    #[command(flatten)]
-    result: WrittenArgs,
-
     /// Parquet: the types of these columns, as in 'price decimal(12,2), day date'; of others, what a look at the input shows
     #[arg(long, help_heading = "Output", value_name = "TYPES")]
     types: Option<Types>,
 
     #[command(flatten)]
-    common: Common,
+    rows: OverRows,
 }
 
 impl Command for Convert {
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
-        self.common.how.embedded.given()
+        self.rows.embedded_only()
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let (format, columns) = self.written.format_and_columns(&self.common.inputs)?;
-        if self.result.is_typed() {
-            let typing = Typing { format, columns, types: self.types.unwrap_or_default() };
-            return run_typed(typing, &self.result, self.common, cloud).await;
+        let (format, columns) = self.rows.format_and_columns()?;
+        if self.rows.is_typed() {
+            let chosen = !columns.is_empty();
+            let job = |typed: kinglet::Typed| Job {
+                format: typed.format,
+                typed: Some(TypedRows { types: typed.types, chosen }),
+            };
+            return self.rows.run_typed(self.types.unwrap_or_default(), job, cloud).await;
         }
         if self.types.is_some() {
             let message = "the result stores no types, and --types says some";
             return Err(Error::new(Code::OutputFormat, message).with_hint("add --output-format parquet"));
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let common = Common { format: self.result.named(&columns)?, ..self.common };
-        run_job(&Job { format, typed: None }, common, cloud).await
+        self.rows.run_named(&Job { format, typed: None }, &columns, cloud).await
     }
-}
-
-/// Runs the job with a result that stores types, which are decided before it is submitted.
-async fn run_typed(typing: Typing, result: &WrittenArgs, common: Common, cloud: &Cloud) -> Result<()> {
-    let (driver, json, chosen) = (start(&common.how, cloud).await?, common.how.json, !typing.columns.is_empty());
-    let submit = common.submit()?;
-    let typed = driver.type_input(&submit, typing).await?;
-    eprintln!("types: {} ({} of {} objects looked at)", typed.types, typed.sampled, typed.objects);
-    let submit = submit.with_output_format(result.typed(typed.types.clone())?);
-    let job = Job { format: typed.format, typed: Some(TypedRows { types: typed.types, chosen }) };
-    let handle = driver.submit(&job, submit).await?;
-    finish(driver, handle, json, async |_| Ok(())).await
 }

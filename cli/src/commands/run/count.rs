@@ -1,8 +1,8 @@
 //! `kinglet run count`.
 
-use super::how::{Common, run_job_of};
+use super::over_rows::OverRows;
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::{CountRows, Pattern};
@@ -28,28 +28,23 @@ pub(crate) struct Count {
     ignore_case: bool,
 
     #[command(flatten)]
-    written: RowsArgs,
-
-    #[command(flatten)]
-    result: WrittenArgs,
-
-    #[command(flatten)]
-    common: Common,
+    rows: OverRows,
 }
 
 impl Command for Count {
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
-        self.common.how.embedded.given()
+        self.rows.embedded_only()
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.written.format(&self.common.inputs)?;
+        let format = self.rows.format()?;
         let pattern = self.matching.map(|text| Pattern::new(text, self.ignore_case)).transpose()?;
         let job = CountRows { format, by_object: self.by_file, pattern };
-        // One count stands in one part.
-        let partitions = if self.by_file { None } else { Some(1) };
-        let columns = if self.by_file { "file text, count bigint" } else { "count bigint" };
-        let common = Common { format: self.result.format(columns)?, ..self.common };
-        run_job_of(&job, common, partitions, cloud).await
+        if self.by_file {
+            self.rows.run(&job, "file text, count bigint", cloud).await
+        } else {
+            // One count stands in one part.
+            self.rows.in_one_part().run(&job, "count bigint", cloud).await
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! `kinglet run grep`.
 
-use super::how::{Common, run_job};
+use super::over_rows::OverRows;
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::{Grep as Job, Pattern};
@@ -28,24 +28,17 @@ pub(crate) struct Grep {
     ignore_case: bool,
 
     #[command(flatten)]
-    written: RowsArgs,
-
-    #[command(flatten)]
-    result: WrittenArgs,
-
-    #[command(flatten)]
-    common: Common,
+    rows: OverRows,
 }
 
 impl Command for Grep {
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
-        self.common.how.embedded.given()
+        self.rows.embedded_only()
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.written.format(&self.common.inputs)?;
+        let format = self.rows.format()?;
         let job = Job { format, pattern: Pattern::new(self.pattern, self.ignore_case)?, invert: self.invert };
-        let common = Common { format: self.result.format("file text, offset bigint, row text")?, ..self.common };
-        run_job(&job, common, cloud).await
+        self.rows.run(&job, "file text, offset bigint, row text", cloud).await
     }
 }

@@ -134,17 +134,6 @@ pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: &Cl
     run_job_then(job, common, cloud, async |_| Ok(())).await
 }
 
-/// The same with so many partitions, where that is not left to Kinglet or the user.
-pub(crate) async fn run_job_of<J: kinglet::Job>(
-    job: &J,
-    common: Common,
-    partitions: Option<u32>,
-    cloud: &Cloud,
-) -> Result<()> {
-    let how = How { partitions: partitions.or(common.how.partitions), ..common.how };
-    run_job(job, Common { how, ..common }, cloud).await
-}
-
 /// The same, with something to be done once it has succeeded.
 pub(crate) async fn run_job_then<J: kinglet::Job>(
     job: &J,

@@ -6,6 +6,7 @@ mod count;
 mod grep;
 pub(crate) mod how;
 pub(crate) mod hull;
+mod over_rows;
 pub(crate) mod primes;
 mod sample;
 mod svg;

@@ -1,8 +1,8 @@
 //! `kinglet run sample`.
 
-use super::how::{Common, run_job_of};
+use super::over_rows::OverRows;
 use crate::command::Command;
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
 use kinglet::Result;
 use kinglet_jobs::Sample as Job;
@@ -24,13 +24,7 @@ pub(crate) struct Sample {
     seed: u64,
 
     #[command(flatten)]
-    written: RowsArgs,
-
-    #[command(flatten)]
-    result: WrittenArgs,
-
-    #[command(flatten)]
-    common: Common,
+    rows: OverRows,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -44,15 +38,12 @@ fn share(text: &str) -> Result<f64, String> {
 
 impl Command for Sample {
     fn embedded_only(&self) -> Option<EmbeddedOnly> {
-        self.common.how.embedded.given()
+        self.rows.embedded_only()
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.written.format(&self.common.inputs)?;
-        let common = Common { format: self.result.format("row text")?, ..self.common };
-        let partitions = Some(common.how.partitions.unwrap_or(1));
-        let Sample { share, seed, .. } = self;
-        run_job_of(&Job { format, share, seed }, common, partitions, cloud).await
+        let job = Job { format: self.rows.format()?, share: self.share, seed: self.seed };
+        self.rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }
 

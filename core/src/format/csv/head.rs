@@ -75,7 +75,7 @@ pub(super) fn twice(name: &str, object: &str) -> Error {
 }
 
 /// Makes the error of a column that an object does not have.
-pub(super) fn missing(name: &str, names: &[Cow<'_, str>], object: &str) -> Error {
+pub(in crate::format) fn missing(name: &str, names: &[Cow<'_, str>], object: &str) -> Error {
     Error::new(Code::ColumnMissing, format!("{object} has no column {name:?}, but {}", names.join(", ")))
         .with_hint("leave the object out, or read what all objects have; an optional field of a type may be missing")
 }

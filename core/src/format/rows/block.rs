@@ -16,8 +16,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::format::row::write_all;
-use crate::format::{Datum, Named, Row, RowValues, Temporal};
-use crate::types::TimeUnit;
+use crate::format::{Datum, Named, Row, RowValues, Temporal, TimeUnit};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::fmt;

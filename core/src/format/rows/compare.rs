@@ -24,9 +24,9 @@ impl Datum<'_> {
 
 /// A number by its digits, without zeros that say nothing.
 pub(super) struct Digits<'a> {
-    negative: bool,
-    whole: &'a str,
-    fraction: &'a str,
+    pub(super) negative: bool,
+    pub(super) whole: &'a str,
+    pub(super) fraction: &'a str,
 }
 
 impl<'a> Digits<'a> {

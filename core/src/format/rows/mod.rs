@@ -14,6 +14,8 @@
 mod block;
 mod columns;
 mod compare;
+mod key;
+mod picked;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -21,9 +23,11 @@ mod tests;
 
 pub use block::{BlockRow, RowBlock};
 pub use columns::{
-    Agreed, Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Is, Only, RangedObject, RowGroup,
-    Selection, Wanted,
+    Agreed, Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection,
+    Wanted,
 };
+pub use key::{KeyOrder, Kind, decode_key, encode_key};
+pub use picked::Picked;
 pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
 

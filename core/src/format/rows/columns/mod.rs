@@ -24,7 +24,7 @@ mod block;
 mod only;
 
 pub use block::{Block, BlockColumn, BlockExtent, Cells};
-pub use only::{Is, Only, Wanted};
+pub use only::{Only, Wanted};
 
 use crate::error::Result;
 use crate::range::ByteRange;

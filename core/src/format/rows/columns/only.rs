@@ -12,6 +12,7 @@
 
 use super::super::compare::{Digits, compare_digits};
 use super::super::schema::ColumnType;
+use crate::comparison::Is;
 use crate::error::{Code, Error, Result};
 use crate::format::Datum;
 use crate::format::Temporal;
@@ -19,23 +20,6 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
-
-/// How a value compares with a constant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Is {
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `>=`
-    AtLeast,
-    /// `>`
-    More,
-}
 
 /// A condition: a column's value compares so with a constant.
 ///
@@ -62,18 +46,6 @@ impl Only {
     }
 }
 
-/// The comparisons, those first that begin like others.
-const WRITTEN: [(&str, Is); 8] = [
-    ("<=", Is::AtMost),
-    (">=", Is::AtLeast),
-    ("!=", Is::NotEqual),
-    ("<>", Is::NotEqual),
-    ("==", Is::Equal),
-    ("<", Is::Less),
-    (">", Is::More),
-    ("=", Is::Equal),
-];
-
 /// `COLUMN < VALUE`, and likewise `<=`, `=`, `!=`, `>=` and `>`, with or without blanks. Quotes around a value, of either kind, are
 /// not of it.
 impl FromStr for Only {
@@ -84,25 +56,16 @@ impl FromStr for Only {
             Error::new(Code::Columns, format!("{text:?} is no comparison of a column with a constant"))
                 .with_hint("write COLUMN, one of < <= = != >= >, and a value, as in 'price >= 10'")
         };
-        let at = text.find(['<', '>', '=', '!']).filter(|at| *at > 0).ok_or_else(refused)?;
-        let (written, is) = WRITTEN.iter().find(|(written, _)| text[at..].starts_with(written)).ok_or_else(refused)?;
-        let value = text[at + written.len()..].trim();
+        let (column, is, value) = Is::split(text).ok_or_else(refused)?;
+        let value = value.trim();
         let unquoted = ['"', '\''].iter().find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q)).unwrap_or(value);
-        Ok(Only::new(text[..at].trim(), *is, unquoted))
+        Ok(Only::new(column.trim(), is, unquoted))
     }
 }
 
 impl fmt::Display for Only {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written = match self.is {
-            Is::Less => "<",
-            Is::AtMost => "<=",
-            Is::Equal => "=",
-            Is::NotEqual => "!=",
-            Is::AtLeast => ">=",
-            Is::More => ">",
-        };
-        write!(f, "{} {written} {}", self.column, self.value)
+        write!(f, "{} {} {}", self.column, self.is, self.value)
     }
 }
 
@@ -152,14 +115,7 @@ impl Wanted {
     /// Returns whether it holds of a value.
     pub fn holds(&self, value: &Datum<'_>) -> bool {
         match (self.order(value), value, self.is) {
-            (Some(order), _, is) => match is {
-                Is::Less => order.is_lt(),
-                Is::AtMost => order.is_le(),
-                Is::Equal => order.is_eq(),
-                Is::NotEqual => order.is_ne(),
-                Is::AtLeast => order.is_ge(),
-                Is::More => order.is_gt(),
-            },
+            (Some(order), _, is) => is.holds(order),
             (None, Datum::Float(_), Is::NotEqual) => true,
             (None, ..) => false,
         }

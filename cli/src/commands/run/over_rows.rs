@@ -1,0 +1,86 @@
+//! The options that the jobs over rows share, and how they are run.
+
+use super::how::{Common, How, finish, run_job, start};
+use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use clap::Args;
+use kinglet::{Job, Result, RowFormat, Typed, Types, Typing};
+
+/// What a job has that reads rows of any format and leaves it to the user how its result is written.
+#[derive(Debug, Args)]
+pub(crate) struct OverRows {
+    #[command(flatten)]
+    written: RowsArgs,
+
+    #[command(flatten)]
+    result: WrittenArgs,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl OverRows {
+    pub(crate) fn embedded_only(&self) -> Option<EmbeddedOnly> {
+        self.common.how.embedded.given()
+    }
+
+    /// Returns the format of the rows that are read.
+    pub(crate) fn format(&self) -> Result<RowFormat> {
+        self.written.format(&self.common.inputs)
+    }
+
+    /// Returns the format of the rows that are read, and the columns of those that are written.
+    pub(crate) fn format_and_columns(&self) -> Result<(RowFormat, Vec<String>)> {
+        self.written.format_and_columns(&self.common.inputs)
+    }
+
+    /// Says how many parts there are, unless the user does.
+    pub(crate) fn with_parts(self, parts: u32) -> Self {
+        let partitions = self.common.how.partitions.or(Some(parts));
+        self.in_parts(partitions)
+    }
+
+    /// Says that there is one part, whatever the user does.
+    pub(crate) fn in_one_part(self) -> Self {
+        self.in_parts(Some(1))
+    }
+
+    fn in_parts(self, partitions: Option<u32>) -> Self {
+        let how = How { partitions, ..self.common.how };
+        OverRows { common: Common { how, ..self.common }, ..self }
+    }
+
+    /// Returns whether the result stores the types of its columns.
+    pub(crate) fn is_typed(&self) -> bool {
+        self.result.is_typed()
+    }
+
+    /// Runs a job whose result has these columns, which are written as [`Types`] are, and prints its report.
+    pub(crate) async fn run<J: Job>(self, job: &J, columns: &str, cloud: &Cloud) -> Result<()> {
+        let common = Common { format: self.result.format(columns)?, ..self.common };
+        run_job(job, common, cloud).await
+    }
+
+    /// Runs a job whose result has columns of these names, whose types are not known beforehand, and prints its report.
+    pub(crate) async fn run_named<J: Job>(self, job: &J, columns: &[&str], cloud: &Cloud) -> Result<()> {
+        let common = Common { format: self.result.named(columns)?, ..self.common };
+        run_job(job, common, cloud).await
+    }
+
+    /// Runs a job whose result stores the types of its rows' columns, and prints its report. The types are decided before, by those
+    /// that are known and by a look at the input; the job is made of them.
+    pub(crate) async fn run_typed<J: Job>(
+        self,
+        known: Types,
+        job: impl FnOnce(Typed) -> J,
+        cloud: &Cloud,
+    ) -> Result<()> {
+        let (format, columns) = self.format_and_columns()?;
+        let (driver, json) = (start(&self.common.how, cloud).await?, self.common.how.json);
+        let submit = self.common.submit()?;
+        let typed = driver.type_input(&submit, Typing { format, columns, types: known }).await?;
+        eprintln!("types: {} ({} of {} objects looked at)", typed.types, typed.sampled, typed.objects);
+        let submit = submit.with_output_format(self.result.typed(typed.types.clone())?);
+        let handle = driver.submit(&job(typed), submit).await?;
+        finish(driver, handle, json, async |_| Ok(())).await
+    }
+}

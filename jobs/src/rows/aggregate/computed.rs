@@ -1,0 +1,204 @@
+//! What is computed of the rows of a group, as it is written: `count(), sum(price) as total, max("unit price")`.
+
+use kinglet_core::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A function of a group's rows. Rows that have nothing in its column do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Function {
+    /// `count`: how many rows there are; of a column, how many of them have something there.
+    Count,
+    /// `sum`: exact. It is a float, the nearest one, if one of the numbers is.
+    Sum,
+    /// `avg`: the exact sum divided by the count, as a float.
+    Avg,
+    /// `min`: the smallest value; of several types, booleans are less than numbers, then come times, dates, and text.
+    Min,
+    /// `max`: the largest value.
+    Max,
+}
+
+const FUNCTIONS: [(&str, Function); 5] = [
+    ("count", Function::Count),
+    ("sum", Function::Sum),
+    ("avg", Function::Avg),
+    ("min", Function::Min),
+    ("max", Function::Max),
+];
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FUNCTIONS.iter().find(|(_, function)| function == self).map_or("", |(name, _)| name))
+    }
+}
+
+/// A column of the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computed {
+    /// The function.
+    pub function: Function,
+    /// The column that it is of; `None` for the rows themselves, which are only counted.
+    pub column: Option<String>,
+    /// What the column of the result is called.
+    pub name: String,
+}
+
+impl Computed {
+    /// Computes a function of a column. The result is called as it is written: `sum(price)`.
+    pub fn new(function: Function, column: impl Into<String>) -> Self {
+        let column = column.into();
+        Computed { function, name: format!("{function}({column})"), column: Some(column) }
+    }
+
+    /// Counts rows. The result is called `count()`.
+    pub fn count() -> Self {
+        Computed { function: Function::Count, column: None, name: "count()".to_owned() }
+    }
+
+    /// Calls the result otherwise.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Computed { name: name.into(), ..self }
+    }
+
+    /// Reads what is to be computed, with commas between: `FUNCTION(COLUMN)`, with ` as NAME` behind it if the result is to be
+    /// called otherwise. Names with other characters than letters, digits, `_`, `.` and `-` stand in double quotes, in which two
+    /// are one.
+    ///
+    /// # Errors
+    /// Returns `aggregate` when it is written otherwise.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>> {
+        let mut left = Left { all: text, rest: text.trim() };
+        let mut computed = Vec::new();
+        while !left.rest.is_empty() {
+            if !computed.is_empty() {
+                left.expect(',')?;
+            }
+            computed.push(left.computed()?);
+        }
+        Ok(computed)
+    }
+}
+
+/// What is left to be read.
+struct Left<'a> {
+    all: &'a str,
+    rest: &'a str,
+}
+
+impl Left<'_> {
+    fn wrong(&self, why: &str) -> Error {
+        let place = if self.rest.is_empty() { "its end".to_owned() } else { format!("{:?}", self.rest) };
+        let message = format!("{:?} cannot be computed: {why} at {place}", self.all);
+        Error::new(Code::Aggregate, message).with_hint(
+            "write it like count(), sum(price) as total, max(\"unit price\"); there are count, sum, avg, min and max",
+        )
+    }
+
+    fn expect(&mut self, sign: char) -> Result<()> {
+        let rest = self.rest.strip_prefix(sign).ok_or_else(|| self.wrong(&format!("a {sign} is missing")))?;
+        self.rest = rest.trim_start();
+        Ok(())
+    }
+
+    fn computed(&mut self) -> Result<Computed> {
+        let start = self.rest;
+        let word = self.name()?;
+        let function =
+            FUNCTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&word)).map(|(_, function)| *function);
+        let Some(function) = function else {
+            self.rest = start;
+            return Err(self.wrong("there is no such function"));
+        };
+        self.expect('(')?;
+        self.rest = self.rest.strip_prefix('*').unwrap_or(self.rest).trim_start();
+        let computed = match (self.rest.starts_with(')'), function) {
+            (true, Function::Count) => Computed::count(),
+            (true, _) => return Err(self.wrong("a column is missing")),
+            (false, _) => Computed::new(function, self.name()?),
+        };
+        self.expect(')')?;
+        let behind_as = self.rest.split_at_checked(2).filter(|(word, rest)| {
+            word.eq_ignore_ascii_case("as") && rest.starts_with(|next: char| next.is_whitespace() || next == '"')
+        });
+        match behind_as {
+            Some((_, rest)) => {
+                self.rest = rest.trim_start();
+                Ok(computed.named(self.name()?))
+            }
+            None => Ok(computed),
+        }
+    }
+
+    fn name(&mut self) -> Result<String> {
+        let mut name = String::new();
+        if let Some(mut quoted) = self.rest.strip_prefix('"') {
+            loop {
+                let Some((piece, rest)) = quoted.split_once('"') else {
+                    return Err(self.wrong("a quote is not closed"));
+                };
+                name.push_str(piece);
+                match rest.strip_prefix('"') {
+                    Some(rest) => {
+                        name.push('"');
+                        quoted = rest;
+                    }
+                    None => {
+                        self.rest = rest.trim_start();
+                        break;
+                    }
+                }
+            }
+        } else {
+            let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+            let end = self.rest.find(|c| !is_of_name(c)).unwrap_or(self.rest.len());
+            let (word, rest) = self.rest.split_at(end);
+            name.push_str(word);
+            if !name.is_empty() {
+                self.rest = rest.trim_start();
+            }
+        }
+        if name.is_empty() { Err(self.wrong("a name is missing")) } else { Ok(name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_computed_is_read() {
+        let read =
+            Computed::parse_all(" count(),COUNT( * ) as rows , sum(price)as \"a \"\"b\"\"\", max(\"x,(y)\")").unwrap();
+        let want = [
+            Computed::count(),
+            Computed::count().named("rows"),
+            Computed::new(Function::Sum, "price").named("a \"b\""),
+            Computed::new(Function::Max, "x,(y)"),
+        ];
+        assert_eq!(read, want);
+        assert_eq!((&read[0].name[..], &read[3].name[..]), ("count()", "max(x,(y))"));
+        assert_eq!(Computed::parse_all("count(ä.b-c)").unwrap(), [Computed::new(Function::Count, "ä.b-c")]);
+        assert_eq!(Computed::parse_all(" ").unwrap(), []);
+    }
+
+    #[test]
+    fn what_cannot_be_computed_says_where() {
+        for (text, says) in [
+            ("sum", "a ( is missing at its end"),
+            ("sum()", "a column is missing at \")\""),
+            ("median(x)", "there is no such function at \"median(x)\""),
+            ("sum(x", "a ) is missing at its end"),
+            ("sum(x) total", "a , is missing at \"total\""),
+            ("sum(x) as", "a , is missing at \"as\""),
+            ("sum(x) as ,", "a name is missing"),
+            ("count(),", "a name is missing at its end"),
+            ("max(\"x)", "a quote is not closed"),
+            ("sum(a b)", "a ) is missing at \"b)\""),
+        ] {
+            let error = Computed::parse_all(text).unwrap_err();
+            assert!(error.is(Code::Aggregate) && error.to_string().contains(says), "{text}: {error}");
+        }
+    }
+}
