@@ -60,6 +60,14 @@ pub(crate) struct Start<'a> {
     pub(crate) size: u64,
 }
 
+/// How an object is read.
+#[derive(Clone)]
+pub(crate) struct ReadAs {
+    pub(crate) format: RowFormat,
+    /// Its codec, if somebody has said it.
+    pub(crate) codec: Option<Codec>,
+}
+
 /// Looks at a file of this machine: what it is, and `rows` of its rows. The format is that of its name's ending, unless it is
 /// given.
 ///
@@ -132,11 +140,10 @@ struct Unpacked {
 
 impl Start<'_> {
     /// Adds to a schema what its rows have. `before` is how many rows were seen before. Returns how many there are by now.
-    pub(crate) fn add_to(&self, schema: &mut Schema, before: u64, read: (RowFormat, Option<Codec>)) -> Result<u64> {
-        let (format, codec) = read;
-        let codec = codec.map_or_else(|| Codec::of(self.shown, &self.first), Ok)?;
+    pub(crate) fn add_to(&self, schema: &mut Schema, before: u64, read_as: ReadAs) -> Result<u64> {
+        let codec = read_as.codec.map_or_else(|| Codec::of(self.shown, &self.first), Ok)?;
         let Unpacked { bytes, whole } = self.unpacked(codec)?;
-        let rows = Rows(format);
+        let rows = Rows(read_as.format);
         let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, usize::MAX)?;
         (before..).zip(&read).for_each(|(n, row)| schema.add(&row.fields, n));
         Ok(before + read.len() as u64)

@@ -11,7 +11,7 @@
 //! The sample is of at most [`SAMPLED_MAX`] objects. What it did not show fails the job where it is met, by object and place: nothing
 //! is left out or made null because it does not fit.
 
-use crate::look::{Columns, LOOK_BYTES, Start};
+use crate::look::{Columns, LOOK_BYTES, ReadAs, Start};
 use crate::submission::Places;
 use crate::{Agreed, Code, Columns as Which, Driver, Error, Result, RowFormat, Schema, Submit, Types, ValueType};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -109,9 +109,9 @@ impl Driver {
                 let mut starts = stream::iter(looks).buffered(LOOKS_AT_ONCE);
                 let (mut schema, mut rows) = (Schema::default(), 0);
                 while let Some(object) = starts.try_next().await? {
-                    let read = (format.clone(), submit.unpack.codec);
+                    let read_as = ReadAs { format: format.clone(), codec: submit.unpack.codec };
                     (schema, rows) = in_background(move || {
-                        let rows = object.start().add_to(&mut schema, rows, read)?;
+                        let rows = object.start().add_to(&mut schema, rows, read_as)?;
                         Ok((schema, rows))
                     })
                     .await?;
