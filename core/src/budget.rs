@@ -22,7 +22,8 @@
 //!
 //! a reduce task
 //!   50 %     OPEN_RUNS_PERCENT      blocks of the runs that are merged at once, OPEN_RUN_BYTES each
-//!   25 %     SHARED_PERCENT         data that calls share, if what reduces is a call
+//!   20 %     ROW_GROUP_PERCENT      the row group of Parquet that is being written: half of it while it grows, all of it as it is handed on
+//!   25 %     SHARED_PERCENT         data that calls share, if what reduces is a call, which writes no part
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its part of the output
 //! ```
 //!
@@ -110,6 +111,13 @@ pub const RESULTS_PERCENT: u64 = 20;
 /// See the table above. Runs that need more are merged in several passes.
 pub const OPEN_RUNS_PERCENT: u64 = 50;
 
+/// See the table above. A row group that would take more is ended early.
+pub const ROW_GROUP_PERCENT: u64 = 20;
+
+/// About how many bytes a row group of Parquet has that is written, as they are stored (64 MiB): readers take row groups in parallel,
+/// and each by itself.
+pub const ROW_GROUP_BYTES: u64 = 64 << 20;
+
 /// How much of the function's memory a worker and a shipped program may use together, in percent: above it, Lambda would end
 /// both.
 pub const PROGRAM_PERCENT: u64 = 96;
@@ -185,13 +193,14 @@ pub fn larger_memory_mb(memory_mb: u32) -> u32 {
 }
 
 /// What each kind of task holds at once, by the table above: the sum of the shares, in percent, and of the rest, in bytes.
-const HELD: [(u64, u64); 4] = [
+const HELD: [(u64, u64); 5] = [
     // Pairs come from calls, which read no compressed object, or from an object.
     (MAPPED_PAIRS_PERCENT + SHARED_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES + RUN_MEMORY_BYTES as u64),
     // It has no finished runs before all is read.
     (MAPPED_PAIRS_PERCENT + UNPACK_PERCENT + UNPACKED_RECORD_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES),
     (RESULTS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
     (OPEN_RUNS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
+    (OPEN_RUNS_PERCENT + ROW_GROUP_PERCENT, UPLOAD_BYTES),
 ];
 
 /// What code, allocator and sockets take before anything is held, in bytes (64 MiB): a waiting worker takes 20 to 40 MB.
@@ -243,6 +252,7 @@ mod tests {
             ("UNPACKED_RECORD_PERCENT", percent(UNPACKED_RECORD_PERCENT)),
             ("RESULTS_PERCENT", percent(RESULTS_PERCENT)),
             ("OPEN_RUNS_PERCENT", percent(OPEN_RUNS_PERCENT)),
+            ("ROW_GROUP_PERCENT", percent(ROW_GROUP_PERCENT)),
             ("READ_AHEAD_BYTES", mib(READ_AHEAD_BYTES)),
             ("UPLOAD_BYTES", mib(UPLOAD_BYTES)),
             ("RUN_MEMORY_BYTES", mib(RUN_MEMORY_BYTES as u64)),

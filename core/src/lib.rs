@@ -34,6 +34,7 @@ pub mod placement;
 pub mod prices;
 pub mod process;
 mod range;
+mod types;
 mod value;
 pub mod wire;
 
@@ -48,7 +49,8 @@ pub use hive::{PathCondition, PathPart};
 pub use job::{Emitter, Job, Sink, Values, encode_params};
 pub use key::{AsKey, Key};
 pub use max_rejected::MaxRejected;
-pub use output::OutputFormat;
+pub use output::{OutputFormat, TypedFormat};
 pub use range::ByteRange;
+pub use types::{DECIMAL_DIGITS_MAX, TypedColumn, Types, ValueType, Width};
 pub use value::{Combiner, Value};
 pub use wire::cost::{Growth, Workload};

@@ -1,8 +1,10 @@
 //! The format of an output, as a submission states it and a job's spec carries it. What writes records in it is
 //! `core/src/format/output/`.
 
+use crate::budget::ROW_GROUP_BYTES;
 use crate::codecs::Codec;
 use crate::error::{Code, Error, Result};
+use crate::types::Types;
 use serde::{Deserialize, Serialize};
 
 /// How the records of a result are written: as text by default, and not compressed.
@@ -23,11 +25,23 @@ pub struct OutputFormat {
 }
 
 /// What a part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Written {
     Text,
     Csv { delimiter: u8, head: bool },
     JsonLines,
+    Parquet { types: Types, row_group_bytes: u64 },
+}
+
+/// What a format is that stores types, for whoever writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct TypedFormat<'a> {
+    /// The columns, in order.
+    pub types: &'a Types,
+    /// How its pages are compressed.
+    pub codec: Codec,
+    /// About how many bytes a row group has.
+    pub row_group_bytes: u64,
 }
 
 impl Default for OutputFormat {
@@ -61,6 +75,31 @@ impl OutputFormat {
         OutputFormat::of(Written::JsonLines)
     }
 
+    /// Returns Parquet with these columns, compressed by zstd within the file. A record has these columns and no others; one that
+    /// it lacks is null. It needs the feature `parquet` of the crate `kinglet`.
+    ///
+    /// ```
+    /// use kinglet_core::OutputFormat;
+    ///
+    /// let format = OutputFormat::parquet("word text, count bigint".parse()?);
+    /// assert_eq!(format.ending(), ".parquet");
+    /// # Ok::<(), kinglet_core::Error>(())
+    /// ```
+    pub fn parquet(types: Types) -> Self {
+        OutputFormat::of(Written::Parquet { types, row_group_bytes: ROW_GROUP_BYTES }).with_compression(Codec::Zstd)
+    }
+
+    /// Sets about how many bytes a row group of Parquet has at most, as they are stored; 64 MiB by default. It has fewer where the reducer's
+    /// memory holds no more ([`crate::budget`]).
+    pub fn with_row_group_bytes(self, row_group_bytes: u64) -> Self {
+        match self.written {
+            Written::Parquet { types, .. } => {
+                OutputFormat { written: Written::Parquet { types, row_group_bytes }, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Sets the byte between two fields of CSV.
     pub fn with_delimiter(self, delimiter: u8) -> Self {
         match self.written {
@@ -84,14 +123,24 @@ impl OutputFormat {
         OutputFormat { columns: columns.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Compresses each part.
+    /// Compresses each part; of Parquet, the pages in it.
     pub fn with_compression(self, codec: Codec) -> Self {
         OutputFormat { codec, ..self }
     }
 
     /// Returns what a part is.
-    pub(crate) fn written(&self) -> Written {
-        self.written
+    pub(crate) fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// Returns what is written, if it stores the types of its columns.
+    pub fn typed(&self) -> Option<TypedFormat<'_>> {
+        match &self.written {
+            Written::Parquet { types, row_group_bytes } => {
+                Some(TypedFormat { types, codec: self.codec, row_group_bytes: *row_group_bytes })
+            }
+            _ => None,
+        }
     }
 
     /// Returns the names of the columns, if they are given.
@@ -104,13 +153,22 @@ impl OutputFormat {
         self.codec
     }
 
-    /// Returns its name: `text`, `csv`, `tsv`, `json-lines`.
+    /// Returns by which codec the bytes of a part are compressed as a whole: not those of Parquet, which compresses within.
+    pub fn packing(&self) -> Codec {
+        match self.written {
+            Written::Parquet { .. } => Codec::None,
+            _ => self.codec,
+        }
+    }
+
+    /// Returns its name: `text`, `csv`, `tsv`, `json-lines`, `parquet`.
     pub fn name(&self) -> &'static str {
         match self.written {
             Written::Text => "text",
             Written::Csv { delimiter: b'\t', .. } => "tsv",
             Written::Csv { .. } => "csv",
             Written::JsonLines => "json-lines",
+            Written::Parquet { .. } => "parquet",
         }
     }
 
@@ -120,9 +178,10 @@ impl OutputFormat {
             "text" => "",
             "json-lines" => ".jsonl",
             "tsv" => ".tsv",
+            "parquet" => ".parquet",
             _ => ".csv",
         };
-        format!("{of_format}{}", self.codec.ending())
+        format!("{of_format}{}", self.packing().ending())
     }
 
     /// Returns whether a part's name may end so. A name that ends otherwise is no part's.
@@ -131,23 +190,33 @@ impl OutputFormat {
             "" => None,
             of_codec => ending.strip_suffix(of_codec),
         });
-        matches!(plain.unwrap_or(ending), "" | ".csv" | ".tsv" | ".jsonl")
+        ending == ".parquet" || matches!(plain.unwrap_or(ending), "" | ".csv" | ".tsv" | ".jsonl")
     }
 
     /// Checks that what is written can be read again.
     ///
     /// # Errors
-    /// Returns `output-format` when the bytes of CSV could not be told apart, when two columns have one name, or when the columns
-    /// of text are named.
+    /// Returns `output-format` when the bytes of CSV could not be told apart, when two columns have one name, when the columns
+    /// of text are named, or when Parquet has no columns or is compressed as it cannot be.
     pub fn check(&self) -> Result<()> {
         let refused = |says: String, hint: &str| Err(Error::new(Code::OutputFormat, says).with_hint(hint));
-        match self.written {
+        match &self.written {
             Written::Csv { delimiter: delimiter @ (b'"' | b'\n' | b'\r'), .. } => {
-                let says = format!("fields of CSV cannot be told apart by {:?}", char::from(delimiter));
+                let says = format!("fields of CSV cannot be told apart by {:?}", char::from(*delimiter));
                 return refused(says, "take another byte as the delimiter");
             }
             Written::Text if !self.columns.is_empty() => {
                 return refused("the columns of text have no names".to_owned(), "write CSV or JSON lines");
+            }
+            Written::Parquet { .. } if !self.columns.is_empty() => {
+                return refused("the columns of Parquet are those of its types".to_owned(), "name them there");
+            }
+            Written::Parquet { types, .. } if types.columns().is_empty() => {
+                return refused("Parquet has no columns".to_owned(), "say them and their types, as in 'a int, b text'");
+            }
+            Written::Parquet { .. } if matches!(self.codec, Codec::Bzip2 | Codec::Xz) => {
+                let says = format!("Parquet is not compressed by {}", self.codec);
+                return refused(says, "take zstd, snappy, gzip, lz4 or none");
             }
             _ => {}
         }

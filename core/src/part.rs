@@ -1,7 +1,7 @@
 //! The part that a reduce task writes: records in the output's format, handed on in blocks.
 
 use crate::error::Result;
-use crate::format::{Row, RowWriter};
+use crate::format::{OpenTyped, Row, RowWriter};
 use crate::output::OutputFormat;
 
 /// What is handed on when a block is full.
@@ -23,15 +23,16 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(crate) fn new(format: &OutputFormat, block_bytes: usize) -> Self {
-        Part {
-            writer: RowWriter::new(format),
+    /// Makes a part of a format. `typed` opens what writes one that stores types.
+    pub(crate) fn new(format: &OutputFormat, block_bytes: usize, typed: &OpenTyped) -> Result<Self> {
+        Ok(Part {
+            writer: RowWriter::new(format, typed)?,
             buffer: Vec::with_capacity(block_bytes + SPARE_BYTES),
             block_bytes,
             failed: Ok(()),
             records: 0,
             bytes: 0,
-        }
+        })
     }
 
     /// Writes a record. Once one was not written, the part never is.
@@ -56,12 +57,17 @@ impl Part {
 
     /// Hands on the rest.
     pub(crate) fn finish(&mut self, out: &mut Out<'_>) -> Result<()> {
-        self.writer.finish(&mut self.buffer);
+        self.writer.finish(&mut self.buffer)?;
         self.flush(out)
     }
 
     fn flush(&mut self, out: &mut Out<'_>) -> Result<()> {
         self.bytes += self.buffer.len() as u64;
+        // A row group comes as one, and who takes blocks counts them.
+        if self.buffer.len() > 2 * self.block_bytes {
+            let whole = std::mem::take(&mut self.buffer);
+            whole.chunks(self.block_bytes.max(1)).try_for_each(|block| out(block.to_vec()))?;
+        }
         out(std::mem::replace(&mut self.buffer, Vec::with_capacity(self.block_bytes + SPARE_BYTES)))
     }
 }

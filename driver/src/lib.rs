@@ -83,6 +83,7 @@ mod simulated;
 mod status;
 mod submission;
 mod submit;
+mod typing;
 
 pub use aws::Aws;
 pub use calls::{CallFuture, CallOptions, CallStats, Calls, CallsReport};
@@ -99,14 +100,15 @@ pub use report::{Cost, Report, Requests, RunPlaces, Spread, Wall};
 pub use status::{JobStatus, JobSummary, JobTimes, Leftovers, Progress, Tally};
 pub use submission::Planned;
 pub use submit::Submit;
+pub use typing::{Typed, Typing};
 
 // What a job and a function are made of.
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
     Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Is, Job, Key, MaxRejected,
-    OutputFormat, PathCondition, PathPart, Result, Sink, UserError, UserResult, Value, Values, Workload, check_format,
-    check_job, check_job_items,
+    OutputFormat, PathCondition, PathPart, Result, Sink, TypedColumn, TypedFormat, Types, UserError, UserResult, Value,
+    ValueType, Values, Width, Workload, check_format, check_job, check_job_items,
 };
 pub use kinglet_formats::row_groups::{ColumnLook, FooterLook, RowGroupLook};
 pub use kinglet_formats::{PackedObject, Reading, check_packed};

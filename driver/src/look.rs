@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How many of an object's first bytes are read (1 MiB).
-const LOOK_BYTES: u64 = 1 << 20;
+pub(crate) const LOOK_BYTES: u64 = 1 << 20;
 
 /// Up to how many bytes what was read is unpacked (8 MiB).
 const UNPACKED_BYTES: usize = 8 << 20;
@@ -54,10 +54,18 @@ pub struct Look {
 }
 
 /// The first bytes of an object.
-struct Start<'a> {
-    shown: &'a str,
-    first: Bytes,
-    size: u64,
+pub(crate) struct Start<'a> {
+    pub(crate) shown: &'a str,
+    pub(crate) first: Bytes,
+    pub(crate) size: u64,
+}
+
+/// How an object is read.
+#[derive(Clone)]
+pub(crate) struct ReadAs {
+    pub(crate) format: RowFormat,
+    /// Its codec, if somebody has said it.
+    pub(crate) codec: Option<Codec>,
 }
 
 /// Looks at a file of this machine: what it is, and `rows` of its rows. The format is that of its name's ending, unless it is
@@ -131,12 +139,26 @@ struct Unpacked {
 }
 
 impl Start<'_> {
+    /// Adds to a schema what its rows have. `before` is how many rows were seen before. Returns how many there are by now.
+    pub(crate) fn add_to(&self, schema: &mut Schema, before: u64, read_as: ReadAs) -> Result<u64> {
+        let codec = read_as.codec.map_or_else(|| Codec::of(self.shown, &self.first), Ok)?;
+        let Unpacked { bytes, whole } = self.unpacked(codec)?;
+        let rows = Rows(read_as.format);
+        let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, usize::MAX)?;
+        (before..).zip(&read).for_each(|(n, row)| schema.add(&row.fields, n));
+        Ok(before + read.len() as u64)
+    }
+
+    fn unpacked(&self, codec: Codec) -> Result<Unpacked> {
+        match codec {
+            Codec::None => Ok(Unpacked { bytes: self.first.to_vec(), whole: self.first.len() as u64 == self.size }),
+            codec => self.unpack(codec),
+        }
+    }
+
     fn look(&self, format: RowFormat, limit: usize) -> Result<Look> {
         let codec = if self.first.is_empty() { Codec::None } else { Codec::of(self.shown, &self.first)? };
-        let Unpacked { bytes, whole } = match codec {
-            Codec::None => Unpacked { bytes: self.first.to_vec(), whole: self.first.len() as u64 == self.size },
-            codec => self.unpack(codec)?,
-        };
+        let Unpacked { bytes, whole } = self.unpacked(codec)?;
         let name = format.name();
         let rows = Rows(format);
         let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, limit)?;
@@ -219,9 +241,9 @@ impl Fetched for AlreadyRead {
 }
 
 /// An object whose rows lie in columns.
-struct Columns {
-    object: Arc<dyn RangedObject>,
-    size: u64,
+pub(crate) struct Columns {
+    pub(crate) object: Arc<dyn RangedObject>,
+    pub(crate) size: u64,
 }
 
 impl Columns {
@@ -249,7 +271,7 @@ impl Columns {
         })
     }
 
-    fn file(&self) -> Result<File> {
+    pub(crate) fn file(&self) -> Result<File> {
         let mut footer = FooterReader::new(self.object.name(), self.size);
         loop {
             let bytes = self.object.fetch(footer.wants()).wait()?;
@@ -260,8 +282,8 @@ impl Columns {
     }
 
     fn first_rows(&self, file: &File, selection: &Selection, limit: usize) -> Result<Vec<serde_json::Value>> {
-        let plan = file.plan(selection)?;
         let rows = Rows(RowFormat::Parquet(selection.clone()));
+        let plan = file.plan(&rows.selection())?;
         let mut first = Vec::new();
         for group in file.row_groups(ByteRange { from: 0, to: self.size }) {
             if first.len() >= limit || !plan.may_have_rows(group.number) {

@@ -30,6 +30,7 @@ use kinglet_core::wire::record::Requests;
 use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec, Splitting};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_formats::Packer;
+use kinglet_formats::row_groups::typed_writer;
 use kinglet_local::s3::BucketKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -51,8 +52,8 @@ struct MadeInput {
 }
 
 /// What a job reads and writes, as its functions find it.
-struct Places {
-    inputs: Vec<InputSpec>,
+pub(crate) struct Places {
+    pub(crate) inputs: Vec<InputSpec>,
     output: OutputSpec,
     /// The output's directory, if it is on this machine.
     directory: Option<PathBuf>,
@@ -254,7 +255,10 @@ impl Driver {
         submit.check_time()?;
         submit.format.check()?;
         // What this program cannot write, its functions cannot.
-        Packer::new(submit.format.compression())?;
+        Packer::new(submit.format.packing())?;
+        if submit.format.typed().is_some() {
+            typed_writer(&submit.format, 0)?;
+        }
         submit.check_ceiling()?;
         submit.max_rejected.map_or(Ok(()), MaxRejected::check)?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
@@ -377,7 +381,7 @@ impl Described {
 impl Places {
     /// Resolves the inputs and the output that a submission names. Those on this machine become buckets of the embedded
     /// runtime.
-    async fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
+    pub(crate) async fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
         let mut resolved = Vec::new();
         for input in &submit.inputs {
             resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);

@@ -41,7 +41,7 @@ pub struct Submit {
     pub(crate) splitting: Splitting,
     indexed: Indexed,
     pub(crate) input_list: Option<String>,
-    conditions: Vec<PathCondition>,
+    pub(crate) conditions: Vec<PathCondition>,
     pub(crate) max_rejected: Option<MaxRejected>,
 }
 

@@ -1,7 +1,7 @@
 //! What stands for the decoder of Parquet in a program that is built without it.
 
 use crate::footer::{FileGroup, Footer, FooterLook, Tail};
-use kinglet_core::{ByteRange, Code, Error, RangedObject, Result, RowGroup, Schema, Selection};
+use kinglet_core::{ByteRange, Code, Columns, Error, RangedObject, Result, RowGroup, Schema, Selection, Types};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -38,6 +38,10 @@ impl File {
     }
 
     pub fn about(&self) -> FooterLook {
+        match self.0 {}
+    }
+
+    pub fn types(&self, _: &Columns) -> Result<Types> {
         match self.0 {}
     }
 

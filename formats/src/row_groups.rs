@@ -1,13 +1,15 @@
 //! Files whose rows lie in row groups: what there is to know of them without knowing how they are decoded.
 //!
-//! This is the interface of `parquet/`, where that is compiled: a program that reads no Parquet is built without it, and says so
-//! when it is given such a file.
+//! This is the interface of `parquet/`, where that is compiled: a program that reads and writes no Parquet is built without it, and
+//! says so when it is given such a file, or such an output.
 
 #[cfg(not(feature = "parquet"))]
 pub use crate::absent::{File, Plan, read_footer};
 pub use crate::footer::{ColumnLook, FileGroup, Footer, FooterLook, RowGroupLook, Tail};
 #[cfg(feature = "parquet")]
-pub use crate::parquet::{File, Plan, read_footer};
+pub use crate::parquet::{File, Plan, read_footer, typed_writer};
+#[cfg(not(feature = "parquet"))]
+pub use kinglet_core::no_typed_writer as typed_writer;
 
 use kinglet_core::{ByteRange, Result};
 

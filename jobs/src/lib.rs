@@ -16,7 +16,7 @@ pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
 pub use hull::{Column, Hull, PointFormat};
 pub use primes::{Primes, PrimesOf, Stretch, parse_number};
-pub use rows::{Aggregate, Cat, Computed, Convert, CountRows, Counted, Function, Grep, Pattern, Sample};
+pub use rows::{Aggregate, Cat, Computed, Convert, CountRows, Counted, Function, Grep, Pattern, Sample, TypedRows};
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;

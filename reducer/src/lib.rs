@@ -13,7 +13,7 @@ use kinglet_aws::beside::Inbox;
 use kinglet_aws::ledger::Committed;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::budget::open_runs_max;
+use kinglet_core::budget::{ROW_GROUP_PERCENT, memory_bytes, open_runs_max};
 use kinglet_core::engine::quarantine::{Sums, quarantine};
 use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
 use kinglet_core::ids::Partition;
@@ -23,8 +23,9 @@ use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, Then};
-use kinglet_core::{Code, Codec, ErasedJob, Error, Registry, Result};
+use kinglet_core::{Code, Codec, ErasedJob, Error, OpenTyped, Registry, Result};
 use kinglet_formats::Packer;
+use kinglet_formats::row_groups::typed_writer;
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
@@ -176,6 +177,7 @@ impl Reducing {
         let options = ReduceOptions {
             fan_in_max: open_runs_max(worker.memory_mb),
             format: spec.output.format.clone(),
+            typed: OpenTyped { open: typed_writer, room_bytes: memory_bytes(worker.memory_mb, ROW_GROUP_PERCENT) },
             output_bytes: OUTPUT_BYTES,
             tmp: worker.tmp.clone(),
             stop: running.stop(),
@@ -184,7 +186,7 @@ impl Reducing {
         let with_pool = (*worker).clone();
         let mut packer = Packer::new(match &made {
             Made::Quarantine(_) => Codec::None,
-            Made::Part(_) => spec.output.format.compression(),
+            Made::Part(_) => spec.output.format.packing(),
         })?;
         let engine = move || -> Result<Reduced> {
             let (mut crc, mut bytes_out) = (crc32fast::Hasher::new(), 0);

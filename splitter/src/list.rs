@@ -69,6 +69,50 @@ pub async fn sizes(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCo
     Ok(found.objects.into_iter().map(|(_, object)| object.size).collect())
 }
 
+/// Some objects of an input, evenly spread over all of them in order, with the first and the last.
+#[derive(Debug)]
+pub struct Sample {
+    /// The objects.
+    pub objects: Vec<Sampled>,
+    /// Of how many.
+    pub of: usize,
+}
+
+/// An object of a [`Sample`].
+#[derive(Debug)]
+pub struct Sampled {
+    /// Its bucket.
+    pub bucket: String,
+    /// What it is, pinned by its ETag.
+    pub listed: Listed,
+    /// Its name in errors.
+    pub shown: String,
+}
+
+/// Lists an input's objects and returns at most `most` of them, of those that are not empty.
+///
+/// # Errors
+/// As [`sizes`].
+pub async fn sample(
+    objects: &Objects,
+    inputs: &[InputSpec],
+    conditions: &[PathCondition],
+    most: usize,
+) -> Result<Sample> {
+    let mut found = list_all(objects, inputs, conditions, By::Listing).await?.objects;
+    found.retain(|(_, object)| object.size > 0);
+    let of = found.len();
+    let taken = most.min(of);
+    let chosen: std::collections::HashSet<usize> =
+        (0..taken).map(|n| if taken < 2 { 0 } else { n * (of - 1) / (taken - 1) }).collect();
+    let objects =
+        found.into_iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, (input_idx, listed))| {
+            let input = &inputs[input_idx as usize];
+            Sampled { bucket: input.bucket.clone(), shown: input.shown_key(&listed.key), listed }
+        });
+    Ok(Sample { objects: objects.collect(), of })
+}
+
 async fn list_all(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCondition], by: By) -> Result<Found> {
     let mut all = Found::default();
     for (input_idx, input) in (0..).zip(inputs) {

@@ -24,7 +24,7 @@ PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
 MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
 MARKER = "roles/_SUCCESS"
 # How the names of parts end: `OutputFormat::ending`, in each pattern of the template.
-ENDINGS = [".csv", ".csv.gz", ".tsv.zst", ".jsonl", ".jsonl.bz2", ".gz", ".bz2", ".lz4", ".sz", ".zst"]
+ENDINGS = [".csv", ".csv.gz", ".tsv.zst", ".jsonl", ".jsonl.bz2", ".parquet", ".gz", ".bz2", ".lz4", ".sz", ".zst"]
 # What a job has left out of its input.
 LEFT_OUT = f"roles/_rejected-{ID}.jsonl"
 PROGRAM = "programs/roles"

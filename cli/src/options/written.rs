@@ -1,7 +1,7 @@
 use super::codec::CodecArg;
 use super::rows::byte;
 use clap::{Args, ValueEnum};
-use kinglet::{Code, Error, OutputFormat, Result};
+use kinglet::{Code, Codec, Error, OutputFormat, Result, Types};
 
 /// A format that rows are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -15,6 +15,8 @@ enum WrittenArg {
     Tsv,
     /// A JSON value a line
     JsonLines,
+    /// Parquet
+    Parquet,
 }
 
 /// How the rows of a result are written.
@@ -24,9 +26,9 @@ pub(crate) struct WrittenArgs {
     #[arg(long, help_heading = "Output", value_enum, value_name = "FORMAT", default_value_t)]
     output_format: WrittenArg,
 
-    /// How each part is compressed; xz is not written
-    #[arg(long, help_heading = "Output", value_enum, value_name = "CODEC", default_value_t = CodecArg::None)]
-    output_compression: CodecArg,
+    /// How each part is compressed, and of Parquet its pages; xz is not written [default: none; of Parquet, zstd]
+    #[arg(long, help_heading = "Output", value_enum, value_name = "CODEC")]
+    output_compression: Option<CodecArg>,
 
     /// CSV: the byte between two fields of the result
     #[arg(long, help_heading = "Output", value_name = "BYTE", value_parser = byte)]
@@ -35,24 +37,66 @@ pub(crate) struct WrittenArgs {
     /// CSV: no row with the names of the columns
     #[arg(long, help_heading = "Output")]
     no_output_header: bool,
+
+    /// Parquet: about how many bytes a row group has at most, as they are stored [default: 67108864]
+    #[arg(long, help_heading = "Output", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    row_group_bytes: Option<u64>,
 }
 
 impl WrittenArgs {
-    /// Returns the format of a result that has these columns.
+    /// Returns whether it stores the types of its columns.
+    pub(crate) fn is_typed(&self) -> bool {
+        self.output_format == WrittenArg::Parquet
+    }
+
+    /// Returns the format of a result that has these columns, written as [`Types`] are.
     ///
     /// # Errors
-    /// Returns `output-format` when an option of CSV is given for what is none.
-    pub(crate) fn format(&self, columns: &[&str]) -> Result<OutputFormat> {
-        let mut format = match self.output_format {
+    /// Returns `output-format` when an option is given that says nothing of it.
+    pub(crate) fn format(&self, columns: &str) -> Result<OutputFormat> {
+        let types: Types = columns.parse()?;
+        match self.is_typed() {
+            true => self.typed(types),
+            false => self.named(&types.names().collect::<Vec<_>>()),
+        }
+    }
+
+    /// Returns the format of a result that stores these types.
+    ///
+    /// # Errors
+    /// As [`Self::format`].
+    pub(crate) fn typed(&self, types: Types) -> Result<OutputFormat> {
+        self.with_options(OutputFormat::parquet(types))
+    }
+
+    /// Returns the format of a result that has columns of these names, and stores no types.
+    ///
+    /// # Errors
+    /// As [`Self::format`]; and for one that stores types.
+    pub(crate) fn named(&self, columns: &[&str]) -> Result<OutputFormat> {
+        self.with_options(match self.output_format {
             WrittenArg::Text => OutputFormat::text(),
+            WrittenArg::Parquet => {
+                let message = "the result of this job is not written as parquet: its columns have no types beforehand";
+                return Err(Error::new(Code::OutputFormat, message)
+                    .with_hint("write JSON lines, and convert these with `kinglet run convert`"));
+            }
             WrittenArg::Csv => OutputFormat::csv().with_columns(columns.iter().copied()),
             WrittenArg::Tsv => OutputFormat::tsv().with_columns(columns.iter().copied()),
             WrittenArg::JsonLines => OutputFormat::json_lines().with_columns(columns.iter().copied()),
-        };
+        })
+    }
+
+    fn with_options(&self, mut format: OutputFormat) -> Result<OutputFormat> {
         let is_csv = matches!(self.output_format, WrittenArg::Csv | WrittenArg::Tsv);
-        if !is_csv && (self.output_delimiter.is_some() || self.no_output_header) {
-            let message = format!("the result is {}, of which an option for CSV says nothing", format.name());
-            return Err(Error::new(Code::OutputFormat, message).with_hint("add --output-format csv"));
+        let other = match (self.output_delimiter.is_some() || self.no_output_header, self.row_group_bytes) {
+            (true, _) if !is_csv => Some(["an option for CSV", "add --output-format csv"]),
+            (_, Some(_)) if !self.is_typed() => Some(["--row-group-bytes", "add --output-format parquet"]),
+            _ => None,
+        };
+        if let Some([option, hint]) = other {
+            let message = format!("the result is {}, of which {option} says nothing", format.name());
+            return Err(Error::new(Code::OutputFormat, message).with_hint(hint));
         }
         if let Some(delimiter) = self.output_delimiter {
             format = format.with_delimiter(delimiter);
@@ -60,6 +104,12 @@ impl WrittenArgs {
         if self.no_output_header {
             format = format.without_head();
         }
-        Ok(format.with_compression(self.output_compression.into()))
+        if let Some(bytes) = self.row_group_bytes {
+            format = format.with_row_group_bytes(bytes);
+        }
+        Ok(match self.output_compression {
+            Some(codec) => format.with_compression(Codec::from(codec)),
+            None => format,
+        })
     }
 }

@@ -221,6 +221,7 @@ fn reduce(at: At) -> Result<()> {
         fan_in_max: 8,
         output_bytes: 64,
         format: Default::default(),
+        typed: Default::default(),
         tmp: std::env::temp_dir(),
         stop: Arc::default(),
     };

@@ -61,6 +61,7 @@ fn blocks(to: u64, format: OutputFormat) -> Result<Vec<Vec<u8>>> {
     let options = ReduceOptions {
         fan_in_max: 2,
         format,
+        typed: Default::default(),
         output_bytes: 1_000,
         tmp: std::env::temp_dir(),
         stop: Default::default(),

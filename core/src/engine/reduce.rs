@@ -2,6 +2,7 @@
 
 use crate::Code;
 use crate::error::Result;
+use crate::format::OpenTyped;
 use crate::guard::{catch_as, guarded, named_of, stopped};
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;
@@ -21,6 +22,8 @@ pub struct ReduceOptions {
     pub fan_in_max: usize,
     /// How records are written.
     pub format: OutputFormat,
+    /// Opens what writes them, if the format stores types.
+    pub typed: OpenTyped,
     /// How many bytes of output are handed on at once.
     pub output_bytes: usize,
     /// Where the passes write.
@@ -64,7 +67,7 @@ pub(super) fn run<J: Job>(
     let runs = open_all(runs, options)?;
     let mut groups = Groups::<J::Value, _>::new(Merge::new(runs)?);
     let mut counts = ReduceCounts::default();
-    let mut part = Part::new(&options.format, options.output_bytes);
+    let mut part = Part::new(&options.format, options.output_bytes, &options.typed)?;
     let mut encoded = Vec::new();
     while groups.next_key(&mut encoded)? {
         if options.stop.load(Ordering::Relaxed) {

@@ -149,6 +149,7 @@ fn reduce_options(output_bytes: usize) -> ReduceOptions {
         fan_in_max: 8,
         output_bytes,
         format: Default::default(),
+        typed: Default::default(),
         tmp: std::env::temp_dir(),
         stop: Arc::default(),
     }

@@ -132,6 +132,7 @@ fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
     let options = ReduceOptions {
         fan_in_max: shape.fan_in_max,
         format: Default::default(),
+        typed: Default::default(),
         output_bytes: 64,
         tmp: std::env::temp_dir(),
         stop: Arc::default(),

@@ -230,6 +230,7 @@ fn reduce<J: Job>(job: &J, parts: &[Pairs]) -> Result<Vec<u8>> {
         fan_in_max: 2,
         output_bytes: 1 << 20,
         format: Default::default(),
+        typed: Default::default(),
         tmp: std::env::temp_dir(),
         stop: Arc::default(),
     };

@@ -169,7 +169,7 @@ codes! {
             "The number or the share of records that may be left out cannot be read, or is not allowed for this job's input.",
             "Write a number, as in `20`, or a share, as in `0.1%`.";
         Columns = "columns",
-            "A column that is named is not in an object of the input, or its type is not one that is read or compared so; the message names both.",
+            "A column that is named is not in an object of the input, its type is not one that is read, compared or written so, or objects disagree on it; the message names column and object.",
             "See with `kinglet look` which columns the object has, and name those, or read objects of one kind.";
         ParquetCorrupt = "parquet-corrupt",
             "An object that is read as Parquet is none, is cut short, or is damaged.",
@@ -181,7 +181,7 @@ codes! {
             "An object's first bytes say that it is in another format than it is read in.",
             "Say the format of the input with `--format`, or leave the object out.";
         FormatMissing = "format-missing",
-            "The input is in a format that the functions are built without.",
+            "The input or the output is in a format that the functions are built without.",
             "Build the program with the feature of `kinglet` that the message names.";
         Aggregate = "aggregate",
             "What is to be computed of groups of rows cannot be read, or gives two columns of one name.",
@@ -243,8 +243,11 @@ codes! {
             "An output has no name, is on this machine where it must be in S3, or cannot be resolved; or a measurement's own outputs cannot be made or removed.",
             "Name a directory or `s3://BUCKET/PREFIX`.";
         OutputFormat = "output-format",
-            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, or text has named columns.",
-            "Change the delimiter or the names.";
+            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, text has named columns, or Parquet has no types or a codec that it does not know.",
+            "Change the delimiter or the names; say the types of the columns of Parquet.";
+        Types = "types",
+            "Types of columns are not written as they are read, or are none that can be stored.",
+            "Write them as in `id bigint, price decimal(12,2), tags text[]`; `docs/guide/outputs.md` lists them.";
         PartMissing = "part-missing",
             "A part was asked for that the job has not written.",
             "Wait for the job's end.";

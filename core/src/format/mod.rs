@@ -24,8 +24,10 @@ mod row;
 mod rows;
 mod shape;
 mod temporal;
+mod typed;
 mod words;
 
+pub use crate::types::TimeUnit;
 pub use batches::{Batch, Batches};
 pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
 pub use datum::{Datum, Named};
@@ -35,16 +37,18 @@ pub use json::JsonLines;
 pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
 pub(crate) use output::RowWriter;
+pub use output::{OpenTyped, TypedWriter, no_typed_writer};
 pub use parquet::Parquet;
 pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
-    Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
+    Agreed, Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
     FirstBytes, KeyOrder, Kind, Only, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema,
     Selection, Wanted, decode_key, encode_key, first_rows,
 };
 pub use shape::Shape;
-pub use temporal::{Temporal, TimeUnit};
+pub use temporal::Temporal;
+pub use typed::{cast_row, type_of};
 pub use words::Words;
 
 use crate::error::{Code, Error, UserError, UserResult};

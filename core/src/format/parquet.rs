@@ -73,7 +73,7 @@ impl<T: Shape> Default for Parquet<T> {
             Some(fields) => Columns::IfThere(fields.iter().map(|field| (*field).to_owned()).collect()),
             None => Columns::All,
         };
-        Parquet { selection: Selection { columns, only: Vec::new() }, of: PhantomData }
+        Parquet { selection: Selection { columns, ..Selection::default() }, of: PhantomData }
     }
 }
 

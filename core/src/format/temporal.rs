@@ -4,19 +4,9 @@
 //! the time is of UTC, and without one where it is the clock on some wall. A fraction has as many digits as the unit, or none if
 //! it is zero.
 
+use crate::types::TimeUnit;
 use std::cmp::Ordering;
 use std::fmt;
-
-/// The unit of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeUnit {
-    /// Milliseconds.
-    Millis,
-    /// Microseconds.
-    Micros,
-    /// Nanoseconds.
-    Nanos,
-}
 
 /// A date, a time of day or a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,29 +32,6 @@ pub enum Temporal {
 }
 
 const DAY_SECONDS: i64 = 86_400;
-
-impl TimeUnit {
-    fn per_second(self) -> i64 {
-        match self {
-            TimeUnit::Millis => 1_000,
-            TimeUnit::Micros => 1_000_000,
-            TimeUnit::Nanos => 1_000_000_000,
-        }
-    }
-
-    /// Returns how many nanoseconds it has.
-    pub(super) fn nanos(self) -> i128 {
-        i128::from(1_000_000_000 / self.per_second())
-    }
-
-    fn digits(self) -> usize {
-        match self {
-            TimeUnit::Millis => 3,
-            TimeUnit::Micros => 6,
-            TimeUnit::Nanos => 9,
-        }
-    }
-}
 
 impl Temporal {
     /// Returns the number that it is stored as: days, or units.

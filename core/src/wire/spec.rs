@@ -504,7 +504,8 @@ mod tests {
             overwrite: false,
         };
         for partition in [0, 7, 99_999, 1_234_567] {
-            for format in [OutputFormat::text(), OutputFormat::csv(), OutputFormat::json_lines()] {
+            let parquet = OutputFormat::parquet("a int".parse().unwrap());
+            for format in [OutputFormat::text(), OutputFormat::csv(), OutputFormat::json_lines(), parquet] {
                 for codec in Codec::ALL {
                     let name = output(format.clone().with_compression(codec)).part_name(partition, &job);
                     assert_eq!(part_job(&name), Some(job.clone()), "{name}");

@@ -16,10 +16,13 @@
 //! all chunks of a row group before it decodes the first row, and a row group may have any size. Here the decoder pulls
 //! instead: `windows.rs` reads a window of each column ahead of it, so what is held does not depend on the row group.
 //!
+//! Written is Parquet by `write.rs`, which is given values and makes columns of them (`build.rs`).
+//!
 //! A file is read by the types of Parquet alone. What a writer has added for Arrow's own is not looked at, so that the same file
 //! has the same types here as elsewhere.
 
 mod about;
+mod build;
 mod cells;
 mod file;
 mod group;
@@ -27,10 +30,15 @@ mod plan;
 #[cfg(test)]
 mod tests;
 mod thrift;
+mod types;
 mod windows;
+mod write;
+#[cfg(test)]
+mod write_tests;
 
 pub use file::{File, read_footer};
 pub use plan::Plan;
+pub use write::typed_writer;
 
 use kinglet_core::{Code, Error};
 

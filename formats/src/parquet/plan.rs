@@ -2,8 +2,9 @@
 
 use super::cells::{cells, column, column_type};
 use super::file::File;
+use super::types::typed_column;
 use arrow_array::{Array as _, ArrayRef};
-use kinglet_core::{Code, Columns, Datum, Error, Result, Schema, Selection, Wanted};
+use kinglet_core::{Agreed, Code, Columns, Datum, Error, PathPart, Result, Schema, Selection, Types, Wanted};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use std::sync::Arc;
@@ -46,12 +47,10 @@ impl File {
     /// Returns `columns` when the file has no column of a name, or one whose type is not read or compared so.
     pub fn plan(&self, selection: &Selection) -> Result<Plan> {
         let schema = self.0.decoded.schema();
-        let place = |name: &str| schema.fields().iter().position(|field| field.name() == name);
-        let wanted: Vec<usize> = match &selection.columns {
-            Columns::All => (0..schema.fields().len()).collect(),
-            Columns::IfThere(names) => names.iter().filter_map(|name| place(name)).collect(),
-            Columns::Named(names) => self.places(names.iter())?,
-        };
+        let wanted = self.wanted(&selection.columns)?;
+        if let Some(agreed) = &selection.agreed {
+            self.check(agreed, &wanted)?;
+        }
         let compared = self.places(selection.only.iter().map(|only| &only.column))?;
         let mut decoded = [&wanted[..], &compared].concat();
         decoded.sort_unstable();
@@ -77,6 +76,65 @@ impl File {
             file: self.clone(),
             decoded,
         })))
+    }
+
+    /// Returns the positions of the columns that are read.
+    fn wanted(&self, columns: &Columns) -> Result<Vec<usize>> {
+        let fields = self.0.decoded.schema().fields();
+        let place = |name: &String| fields.iter().position(|field| field.name() == name);
+        match columns {
+            Columns::All => Ok((0..fields.len()).collect()),
+            Columns::IfThere(names) => Ok(names.iter().filter_map(place).collect()),
+            Columns::Named(names) => self.places(names.iter()),
+            Columns::NamedOrInPath(names) => {
+                let in_path: Vec<_> = PathPart::all(&self.0.shown).map(|part| part.name).collect();
+                let is_said = |name: &&String| place(name).is_none() && in_path.iter().any(|part| part == *name);
+                self.places(names.iter().filter(|name| !is_said(name)))
+            }
+        }
+    }
+
+    /// Returns the columns that are read, by the types that they are written as.
+    ///
+    /// # Errors
+    /// Returns `columns` for a type that is not written, and `types` when two columns have one name.
+    pub fn types(&self, columns: &Columns) -> Result<Types> {
+        let fields = self.0.decoded.schema().fields();
+        let typed = self.wanted(columns)?.into_iter().map(|at| {
+            let name = fields[at].name();
+            typed_column(&fields[at]).map_err(|of| {
+                let message = format!("column {name} of {} is of the type {of}, which is not written", self.0.shown);
+                Error::new(Code::Columns, message).with_hint("name the columns that are to be written: --columns")
+            })
+        });
+        Types::new(typed.collect::<Result<_>>()?).map_err(|e| e.context(format!("reading {}", self.0.shown)))
+    }
+
+    /// Refuses a file whose columns are not what others' are. A value that the path says stands in place of the column's.
+    fn check(&self, agreed: &Agreed, wanted: &[usize]) -> Result<()> {
+        let fields = self.0.decoded.schema().fields();
+        let in_path: Vec<_> = PathPart::all(&self.0.shown).map(|part| part.name).collect();
+        let differs = wanted.iter().filter_map(|at| {
+            let field = &fields[*at];
+            let name = field.name();
+            if agreed.cast.contains(name) || in_path.iter().any(|part| part == name) {
+                return None;
+            }
+            match (typed_column(field), agreed.types.of(name)) {
+                (Ok(column), Some(of)) if column.of == *of => None,
+                (Ok(column), Some(of)) => Some(format!("its column {name} is {}, and not {of}", column.of)),
+                (Err(of), Some(_)) => Some(format!("its column {name} is {of}, which is not written")),
+                (_, None) => Some(format!("its column {name} is in no other that was looked at")),
+            }
+        });
+        let differs: Vec<_> = differs.collect();
+        if differs.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{} has another schema than {}: {}", self.0.shown, agreed.said_by, differs.join("; "));
+        Err(Error::new(Code::Columns, message).with_hint(
+            "say the types of these columns, as in --types 'NAME text'; or name the columns that all have: --columns",
+        ))
     }
 
     /// Returns the positions of columns that must be there.

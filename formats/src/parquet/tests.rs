@@ -49,7 +49,7 @@ fn memory(bytes: &Bytes) -> Arc<Memory> {
     Arc::new(Memory { bytes: bytes.clone(), read: Mutex::default() })
 }
 
-fn file(bytes: &[u8]) -> Result<File> {
+pub(super) fn file(bytes: &[u8]) -> Result<File> {
     let size = bytes.len() as u64;
     let mut from = bytes.len().saturating_sub(20);
     loop {
@@ -117,7 +117,7 @@ fn read<F: Format>(
 }
 
 /// Returns the rows of a selection, as JSON, each with its number.
-fn json(bytes: &Bytes, selection: &Selection) -> Result<Vec<(u64, String)>> {
+pub(super) fn json(bytes: &Bytes, selection: &Selection) -> Result<Vec<(u64, String)>> {
     let (plan, object) = (file(bytes)?.plan(selection)?, memory(bytes));
     let mut rows = Vec::new();
     let whole = ByteRange { from: 0, to: bytes.len() as u64 };

@@ -123,6 +123,7 @@ fn merged(runs: &[Vec<u8>], read: &[Result<Vec<Pair>>]) {
             fan_in_max,
             output_bytes: 1 << 20,
             format: Default::default(),
+            typed: Default::default(),
             tmp,
             stop: Default::default(),
         };

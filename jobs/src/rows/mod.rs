@@ -10,7 +10,7 @@ mod sample;
 
 pub use aggregate::{Aggregate, Computed, Function};
 pub use cat::Cat;
-pub use convert::Convert;
+pub use convert::{Convert, TypedRows};
 pub use count::{CountRows, Counted};
 pub use grep::Grep;
 pub use sample::Sample;

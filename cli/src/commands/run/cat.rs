@@ -25,6 +25,6 @@ impl Command for Cat {
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let job = Job { format: self.rows.format()? };
-        self.rows.with_parts(1).run(&job, &["row"], cloud).await
+        self.rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }

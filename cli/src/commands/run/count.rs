@@ -41,10 +41,10 @@ impl Command for Count {
         let pattern = self.matching.map(|text| Pattern::new(text, self.ignore_case)).transpose()?;
         let job = CountRows { format, by_object: self.by_file, pattern };
         if self.by_file {
-            self.rows.run(&job, &["file", "count"], cloud).await
+            self.rows.run(&job, "file text, count bigint", cloud).await
         } else {
             // One count stands in one part.
-            self.rows.in_one_part().run(&job, &["count"], cloud).await
+            self.rows.in_one_part().run(&job, "count bigint", cloud).await
         }
     }
 }

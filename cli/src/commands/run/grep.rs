@@ -39,6 +39,6 @@ impl Command for Grep {
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let format = self.rows.format()?;
         let job = Job { format, pattern: Pattern::new(self.pattern, self.ignore_case)?, invert: self.invert };
-        self.rows.run(&job, &["file", "offset", "row"], cloud).await
+        self.rows.run(&job, "file text, offset bigint, row text", cloud).await
     }
 }

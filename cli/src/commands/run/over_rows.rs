@@ -1,9 +1,9 @@
 //! The options that the jobs over rows share, and how they are run.
 
-use super::how::{Common, How, run_job};
+use super::how::{Common, How, finish, run_job, start};
 use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
-use kinglet::{Job, Result, RowFormat};
+use kinglet::{Job, Result, RowFormat, Typed, Types, Typing};
 use kinglet_jobs::{Aggregate, Computed};
 
 /// What a job has that reads rows of any format and leaves it to the user how its result is written.
@@ -60,9 +60,38 @@ impl OverRows {
         OverRows { common: Common { how, ..self.common }, ..self }
     }
 
-    /// Runs a job whose result has these columns, and prints its report.
-    pub(crate) async fn run<J: Job>(self, job: &J, columns: &[&str], cloud: &Cloud) -> Result<()> {
+    /// Returns whether the result stores the types of its columns.
+    pub(crate) fn is_typed(&self) -> bool {
+        self.result.is_typed()
+    }
+
+    /// Runs a job whose result has these columns, which are written as [`Types`] are, and prints its report.
+    pub(crate) async fn run<J: Job>(self, job: &J, columns: &str, cloud: &Cloud) -> Result<()> {
         let common = Common { format: self.result.format(columns)?, ..self.common };
         run_job(job, common, cloud).await
+    }
+
+    /// Runs a job whose result has columns of these names, whose types are not known beforehand, and prints its report.
+    pub(crate) async fn run_named<J: Job>(self, job: &J, columns: &[&str], cloud: &Cloud) -> Result<()> {
+        let common = Common { format: self.result.named(columns)?, ..self.common };
+        run_job(job, common, cloud).await
+    }
+
+    /// Runs a job whose result stores the types of its rows' columns, and prints its report. The types are decided before, by those
+    /// that are known and by a look at the input; the job is made of them.
+    pub(crate) async fn run_typed<J: Job>(
+        self,
+        known: Types,
+        job: impl FnOnce(Typed) -> J,
+        cloud: &Cloud,
+    ) -> Result<()> {
+        let (format, columns) = self.format_and_columns()?;
+        let (driver, json) = (start(&self.common.how, cloud).await?, self.common.how.json);
+        let submit = self.common.submit()?;
+        let typed = driver.type_input(&submit, Typing { format, columns, types: known }).await?;
+        eprintln!("types: {} ({} of {} objects looked at)", typed.types, typed.sampled, typed.objects);
+        let submit = submit.with_output_format(self.result.typed(typed.types.clone())?);
+        let handle = driver.submit(&job(typed), submit).await?;
+        finish(driver, handle, json, async |_| Ok(())).await
     }
 }

@@ -43,7 +43,7 @@ impl Command for Sample {
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
         let job = Job { format: self.rows.format()?, share: self.share, seed: self.seed };
-        self.rows.with_parts(1).run(&job, &["row"], cloud).await
+        self.rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }
 

@@ -27,7 +27,7 @@ impl Command for WordCount {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let common = Common { format: self.result.format(&["word", "count"])?, ..self.common };
+        let common = Common { format: self.result.format("word text, count bigint")?, ..self.common };
         run_job(&kinglet_jobs::WordCount, common, cloud).await
     }
 }

@@ -22,7 +22,18 @@ pub struct CsvDialect {
     pub(crate) head: bool,
     pub(crate) quoted_newlines: bool,
     pub(crate) short_rows: bool,
-    pub(crate) plain_text: bool,
+    pub(crate) fields: FieldsAre,
+}
+
+/// What the fields of a row without types are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FieldsAre {
+    /// As [`Datum::of_field`] has them.
+    Guessed,
+    /// Text.
+    Text,
+    /// Text, or nothing if they are empty.
+    TextOrNothing,
 }
 
 impl Default for CsvDialect {
@@ -34,7 +45,7 @@ impl Default for CsvDialect {
             head: true,
             quoted_newlines: true,
             short_rows: false,
-            plain_text: false,
+            fields: FieldsAre::Guessed,
         }
     }
 }
@@ -90,12 +101,25 @@ impl CsvDialect {
     /// Takes every field for text as it is written, in rows without types: `1.50` is no number then, and an empty field is empty
     /// text. A type says itself what its fields are.
     pub fn with_plain_text(self) -> Self {
-        CsvDialect { plain_text: true, ..self }
+        CsvDialect { fields: FieldsAre::Text, ..self }
+    }
+
+    /// Takes fields for text as they are written, unless [`Self::with_plain_text`] was said, and empty ones for nothing: for who
+    /// knows their types.
+    pub fn with_text_or_nothing(self) -> Self {
+        match self.fields {
+            FieldsAre::Guessed => CsvDialect { fields: FieldsAre::TextOrNothing, ..self },
+            _ => self,
+        }
     }
 
     /// Returns what a field is in a row without types.
     pub(crate) fn datum<'a>(&self, field: Cow<'a, [u8]>) -> Datum<'a> {
-        if self.plain_text { of_bytes(field) } else { Datum::of_field(field) }
+        match self.fields {
+            FieldsAre::Guessed => Datum::of_field(field),
+            FieldsAre::TextOrNothing if field.is_empty() => Datum::Null,
+            FieldsAre::Text | FieldsAre::TextOrNothing => of_bytes(field),
+        }
     }
 
     /// Returns how fields are quoted, if they are or have escapes.

@@ -5,6 +5,7 @@
 //! | text | a line, with tabs between the fields | as [`Row::write_fields`] has them |
 //! | CSV | a row by RFC 4180, behind a head with the names of the columns | `csv.rs` |
 //! | JSON lines | a line: an object if the columns have names, otherwise an array, or the one value that it is | `json.rs` |
+//! | Parquet | a row of columns that are named and typed beforehand | `typed.rs`, and `formats/src/parquet/write.rs` for the bytes |
 //!
 //! A record's columns have names if it is a struct ([`SerdeRow`](super::SerdeRow)), or if the format names them. In CSV those
 //! without a name are called `1`, `2`, …, as they are where CSV without a head is read. All records of a part have the same
@@ -19,6 +20,9 @@ mod csv;
 mod json;
 #[cfg(test)]
 mod tests;
+mod typed;
+
+pub use typed::{OpenTyped, TypedWriter, no_typed_writer};
 
 use super::Row;
 use crate::error::Result;
@@ -26,22 +30,26 @@ use crate::output::{OutputFormat, Written};
 use columns::Columns;
 use csv::CsvWriter;
 use json::JsonWriter;
+use typed::TypedRows;
 
 /// What writes the records of one part.
 pub(crate) enum RowWriter {
     Text,
     Csv(CsvWriter),
     JsonLines(JsonWriter),
+    Typed(TypedRows),
 }
 
 impl RowWriter {
-    pub(crate) fn new(format: &OutputFormat) -> Self {
+    /// Makes the writer of a format. `open` opens what writes a format that stores types.
+    pub(crate) fn new(format: &OutputFormat, open: &OpenTyped) -> Result<Self> {
         let columns = Columns::new(format.columns());
-        match format.written() {
+        Ok(match format.written() {
             Written::Text => RowWriter::Text,
-            Written::Csv { delimiter, head } => RowWriter::Csv(CsvWriter::new(columns, delimiter, head)),
+            Written::Csv { delimiter, head } => RowWriter::Csv(CsvWriter::new(columns, *delimiter, *head)),
             Written::JsonLines => RowWriter::JsonLines(JsonWriter::new(columns)),
-        }
+            Written::Parquet { types, .. } => RowWriter::Typed(TypedRows::new(types.clone(), open.call(format)?)),
+        })
     }
 
     /// Appends a record.
@@ -51,13 +59,17 @@ impl RowWriter {
             RowWriter::Text => record.write_text(out),
             RowWriter::Csv(csv) => csv.push(&record.values()?, out),
             RowWriter::JsonLines(json) => json.push(&record.values()?, out),
+            RowWriter::Typed(rows) => rows.push(&record.values()?, out),
         }
     }
 
     /// Appends what comes behind the last record.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        if let RowWriter::Csv(csv) = self {
-            csv.finish(out);
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            RowWriter::Csv(csv) => csv.finish(out),
+            RowWriter::Typed(rows) => return rows.finish(out),
+            RowWriter::Text | RowWriter::JsonLines(_) => {}
         }
+        Ok(())
     }
 }

@@ -6,11 +6,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 fn write<R: Row>(format: &OutputFormat, records: &[R]) -> Result<Vec<u8>> {
-    let (mut writer, mut out) = (RowWriter::new(format), Vec::new());
+    let (mut writer, mut out) = (RowWriter::new(format, &OpenTyped::default())?, Vec::new());
     for record in records {
         writer.push(record, &mut out)?;
     }
-    writer.finish(&mut out);
+    writer.finish(&mut out)?;
     Ok(out)
 }
 
@@ -138,6 +138,7 @@ fn names_of_parts_end_as_they_are_written() {
         (OutputFormat::csv().with_delimiter(b';').with_compression(Codec::Zstd), ".csv.zst"),
         (OutputFormat::tsv(), ".tsv"),
         (OutputFormat::json_lines().with_compression(Codec::Bzip2), ".jsonl.bz2"),
+        (OutputFormat::parquet("a int".parse().unwrap()), ".parquet"),
     ] {
         assert_eq!(format.ending(), ending);
         assert!(OutputFormat::is_ending(ending));
@@ -145,9 +146,9 @@ fn names_of_parts_end_as_they_are_written() {
         let name = format!("part-00000-id{ending}");
         let read_as = if format.name() == "text" { "lines" } else { format.name() };
         assert_eq!(RowFormat::named(&name).name(), read_as);
-        assert_eq!(Codec::named(&name).unwrap().unwrap_or(Codec::None), format.compression());
+        assert_eq!(Codec::named(&name).unwrap().unwrap_or(Codec::None), format.packing());
     }
-    for ending in [".parquet", ".csv.zip", ".txt", "csv", ".gz.csv", ".csv.csv"] {
+    for ending in [".parquet.gz", ".csv.zip", ".txt", "csv", ".gz.csv", ".csv.csv"] {
         assert!(!OutputFormat::is_ending(ending), "{ending}");
     }
 }

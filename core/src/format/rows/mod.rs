@@ -8,7 +8,8 @@
 //! | [`RowFormat::Parquet`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
 //!
 //! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
-//! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV.
+//! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV. Where columns are chosen, they are among
+//! them, or left out.
 
 mod block;
 mod columns;
@@ -22,7 +23,8 @@ mod tests;
 
 pub use block::{BlockRow, RowBlock};
 pub use columns::{
-    Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection, Wanted,
+    Agreed, Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection,
+    Wanted,
 };
 pub use key::{KeyOrder, Kind, decode_key, encode_key};
 pub use picked::Picked;
@@ -175,7 +177,11 @@ impl Format for Rows {
     }
 
     fn selection(&self) -> Selection {
-        self.0.selection()
+        let mut selection = self.0.selection();
+        if let Columns::Named(names) = selection.columns {
+            selection.columns = Columns::NamedOrInPath(names);
+        }
+        selection
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
@@ -218,11 +224,22 @@ impl Format for Rows {
         mut each: impl FnMut(usize, DataRow<'a>) -> UserResult,
     ) -> UserResult<u64> {
         let columns = rows.block.columns();
-        let of_path = self::columns(rows.object);
+        let mut of_path = self::columns(rows.object);
+        let chosen = match &self.0 {
+            RowFormat::Parquet(selection) => selection.columns.names(),
+            _ => None,
+        };
+        if let Some(names) = chosen {
+            of_path.retain(|column| names.iter().any(|name| *name == column.name));
+        }
+        let place = |field: &Named<'_>| chosen.and_then(|names| names.iter().position(|name| *name == field.name));
         rows.block.for_each_row(|at| {
             let named = |column: &'a BlockColumn| Named { name: (&*column.name).into(), value: column.cells.get(at) };
             let mut row = DataRow { fields: columns.iter().map(named).collect() };
             of_path.iter().for_each(|column| row.set(column));
+            if chosen.is_some() && !of_path.is_empty() {
+                row.fields.sort_by_key(place);
+            }
             each(at, row)
         })
     }

@@ -29,6 +29,7 @@ pub use only::{Only, Wanted};
 
 use crate::error::Result;
 use crate::range::ByteRange;
+use crate::types::Types;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,29 @@ pub struct Selection {
     /// What must hold of a row, all of it, for the row to be given to the job. Row groups in which no row can be so, by their
     /// statistics, are not read.
     pub only: Vec<Only>,
+    /// What the types of the columns must be, if somebody relies on them: a file of others is refused.
+    pub agreed: Option<Agreed>,
+}
+
+impl Columns {
+    /// Returns their names, if not all are read.
+    pub(in crate::format) fn names(&self) -> Option<&[String]> {
+        match self {
+            Columns::All => None,
+            Columns::Named(names) | Columns::IfThere(names) | Columns::NamedOrInPath(names) => Some(names),
+        }
+    }
+}
+
+/// The types that the columns of some objects have, and all must have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// The columns. No object has others; it may lack some.
+    pub types: Types,
+    /// The object, or one of those, that said so.
+    pub said_by: String,
+    /// Columns that may be of any type, as their values are made what is wanted.
+    pub cast: Vec<String>,
 }
 
 /// Which columns are read, in which order.
@@ -52,6 +76,8 @@ pub enum Columns {
     Named(Vec<String>),
     /// Those of these names that the object has.
     IfThere(Vec<String>),
+    /// Those of these names. An object that lacks one of them is refused, unless its path says the value.
+    NamedOrInPath(Vec<String>),
 }
 
 /// An object, as a decoder finds it that reads it by ranges.
@@ -96,7 +122,7 @@ pub trait Blocks {
 impl Selection {
     /// Returns the selection of no column: rows are only counted.
     pub fn no_columns() -> Self {
-        Selection { columns: Columns::Named(Vec::new()), only: Vec::new() }
+        Selection { columns: Columns::Named(Vec::new()), ..Selection::default() }
     }
 
     /// Reads these columns alone, in this order.
