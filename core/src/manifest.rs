@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::JobId;
 use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
-use crate::wire::record::{MapRecord, ReduceRecord};
+use crate::wire::record::{MapRecord, ReducePiece, ReduceRecord, numbered};
 use crate::wire::spec::{InputSpec, JobSpec, Splitting};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,8 @@ pub struct Manifest {
     pub records_out: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// The parts that were written, in the order of the partitions.
+    /// The parts that were written, in the order of the partitions, and of one partition in the order of its keys. A partition has
+    /// more than one where its reducer needed more time than a function lives.
     pub parts: Vec<PartEntry>,
     /// The splits that were read, piece by piece, in the order of the input.
     pub splits: Vec<SplitEntry>,
@@ -180,8 +181,8 @@ pub fn reconcile(
         }
     }
     is_whole(end)?;
-    let parts = reduces.iter().zip(0..).map(|(record, partition)| PartEntry {
-        name: spec.output.part_name(partition, job),
+    let parts = numbered(reduces).map(|ReducePiece { partition, piece, record }| PartEntry {
+        name: spec.output.part_name(partition, piece, job),
         bytes: record.bytes_out,
         records: record.records_out,
         crc32: record.crc32,
@@ -314,6 +315,7 @@ mod tests {
             bytes_out: 5,
             crc32: 0,
             upload: None,
+            hands_on: false,
             usage: Usage::default(),
         }
     }

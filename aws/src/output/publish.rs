@@ -7,12 +7,12 @@ use crate::objects::{Completed, Replace};
 use crate::upload::Upload;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{JobId, Partition};
+use kinglet_core::ids::JobId;
 use kinglet_core::ledger::Phase;
 use kinglet_core::limits::UPLOADS_COMPLETED_AT_ONCE;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{Owner, Replaced};
-use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, OpenUpload, ReducePiece, ReduceRecord, numbered};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
 use kinglet_core::{Code, Error, Result};
 
@@ -28,6 +28,7 @@ pub(crate) struct Publication {
     pub(crate) spec: JobSpec,
     /// What the map tasks have committed, whose runs go when it is published.
     pub(crate) maps: Committed<MapRecord>,
+    /// What the reduce tasks have committed, one piece after the other.
     pub(crate) reduces: Vec<ReduceRecord>,
     pub(crate) manifest: Manifest,
 }
@@ -72,10 +73,7 @@ impl Conductor {
     /// Completes the uploads of all parts. Returns their ETags, in order.
     async fn complete_parts(&self, job: &JobId, output: &OutputSpec, reduces: &[ReduceRecord]) -> Result<Vec<String>> {
         // The futures are made before the stream: otherwise the compiler does not see that it is `Send`.
-        let parts = reduces
-            .iter()
-            .zip(0..)
-            .map(|(record, partition)| self.complete_part(job, output, Partition(partition), record));
+        let parts = numbered(reduces).map(|part| self.complete_part(job, output, part));
         let parts: Vec<_> = parts.collect();
         stream::iter(parts).buffered(UPLOADS_COMPLETED_AT_ONCE).try_collect().await
     }
@@ -84,10 +82,9 @@ impl Conductor {
         &self,
         job: &JobId,
         output: &OutputSpec,
-        partition: Partition,
-        record: &ReduceRecord,
+        ReducePiece { partition, piece, record }: ReducePiece<'_>,
     ) -> Result<String> {
-        let key = output.part_key(partition.0, job);
+        let key = output.part_key(partition, piece, job);
         let missing = |what: &str| {
             let message = format!("publishing {}: {what}", output.shown_key(&key));
             Error::new(Code::OutputChanged, message)

@@ -4,7 +4,7 @@
 use super::claim::Claim;
 use crate::conductor::Conductor;
 use kinglet_core::Result;
-use kinglet_core::ids::JobId;
+use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::ReduceRecord;
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
@@ -27,9 +27,10 @@ impl Conductor {
         // The uploads of committed attempts are known without a listing, which may not be permitted.
         let partitions = if view.phase_at.reducing.is_some() { view.partitions } else { 0 };
         let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
-        for (pieces, partition) in reduces.into_iter().zip(0..) {
-            for upload in pieces.into_iter().filter_map(|record| record.upload) {
-                let key = output.part_key(partition, job);
+        for (pieces, partition) in reduces.into_iter().zip((0..).map(Partition)) {
+            for (record, piece) in pieces.into_iter().zip((0..).map(Piece)) {
+                let Some(upload) = record.upload else { continue };
+                let key = output.part_key(partition, piece, job);
                 self.tolerate(
                     job,
                     "aborting an upload",

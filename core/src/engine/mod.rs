@@ -15,6 +15,9 @@ pub mod map;
 mod panic_tests;
 #[cfg(test)]
 mod part_tests;
+pub mod passes;
+#[cfg(test)]
+mod piece_tests;
 pub mod reduce;
 pub mod run;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
 use crate::hive::PathCondition;
-use crate::ids::{JobId, ProgramId, Timestamp};
+use crate::ids::{JobId, Partition, Piece, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
 use crate::output::OutputFormat;
 use serde::{Deserialize, Serialize};
@@ -197,26 +197,33 @@ pub const PART: &str = "part-";
 
 /// Returns the job whose part has this name within an output, if it is the name of a part.
 pub fn part_job(name: &str) -> Option<JobId> {
-    let (partition, rest) = name.strip_prefix(PART)?.split_once('-')?;
+    let (place, rest) = name.strip_prefix(PART)?.split_once('-')?;
+    let (partition, piece) = match place.split_once('.') {
+        Some((partition, piece)) => (partition, Some(piece)),
+        None => (place, None),
+    };
     let (job, ending) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
     if !OutputFormat::is_ending(ending) {
         return None;
     }
-    let is_number = partition.len() >= 5 && partition.bytes().all(|b| b.is_ascii_digit());
+    let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit());
     // A file of the user's may be called part-2024-01, which has no job's id.
-    let job: JobId = job.parse().ok().filter(|_| is_number)?;
+    let is_place = is_number(partition) && piece.is_none_or(|piece| is_number(piece) && piece.len() == 5);
+    let job: JobId = job.parse().ok().filter(|_| is_place)?;
     job.created_at().map(|_| job)
 }
 
 impl OutputSpec {
     /// Returns the name of a part within the output. It contains the job's id, so that no two jobs ever write to the same key.
-    pub fn part_name(&self, partition: u32, job: &JobId) -> String {
-        format!("{PART}{partition:05}-{job}{}", self.format.ending())
+    /// What a partition's further pieces wrote has names that sort behind the first's, in order.
+    pub fn part_name(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
+        let further = piece.before().map(|_| format!(".{:05}", piece.0)).unwrap_or_default();
+        format!("{PART}{:05}{further}-{job}{}", partition.0, self.format.ending())
     }
 
     /// Returns the key of a job's part.
-    pub fn part_key(&self, partition: u32, job: &JobId) -> String {
-        format!("{}{}", self.prefix, self.part_name(partition, job))
+    pub fn part_key(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
+        format!("{}{}", self.prefix, self.part_name(partition, piece, job))
     }
 
     /// Returns the key of the claim to the output.
@@ -464,14 +471,22 @@ mod tests {
         for partition in [0, 7, 99_999, 1_234_567] {
             for format in [OutputFormat::text(), OutputFormat::csv(), OutputFormat::json_lines()] {
                 for codec in Codec::ALL {
-                    let name = output(format.clone().with_compression(codec)).part_name(partition, &job);
-                    assert_eq!(part_job(&name), Some(job.clone()), "{name}");
+                    for piece in [0, 1, 12, u16::MAX].map(Piece) {
+                        let output = output(format.clone().with_compression(codec));
+                        let name = output.part_name(Partition(partition), piece, &job);
+                        assert_eq!(part_job(&name), Some(job.clone()), "{name}");
+                    }
                 }
             }
         }
-        assert_eq!(output(OutputFormat::text()).part_name(7, &job), format!("part-00007-{job}"));
+        assert_eq!(output(OutputFormat::text()).part_name(Partition(7), Piece(0), &job), format!("part-00007-{job}"));
         let packed = output(OutputFormat::csv().with_compression(Codec::Gzip));
-        assert_eq!(packed.part_key(7, &job), format!("p/part-00007-{job}.csv.gz"));
+        assert_eq!(packed.part_key(Partition(7), Piece(0), &job), format!("p/part-00007-{job}.csv.gz"));
+        assert_eq!(packed.part_key(Partition(7), Piece(3), &job), format!("p/part-00007.00003-{job}.csv.gz"));
+        // Whoever lists the parts has them in the order of partitions and pieces.
+        let name = |partition, piece| packed.part_name(Partition(partition), Piece(piece), &job);
+        let names = [name(6, 2), name(7, 0), name(7, 1), name(7, 2), name(7, 10), name(7, 100), name(8, 0)];
+        assert!(names.is_sorted(), "{names:?}");
         for other in [
             "part-2024-01".to_owned(),
             "part-00000".to_owned(),
@@ -480,6 +495,11 @@ mod tests {
             format!("part-0000-{job}"),
             format!("part-0000x-{job}"),
             format!("part--{job}"),
+            format!("part-00000.-{job}"),
+            format!("part-00000.1-{job}"),
+            format!("part-00000.000001-{job}"),
+            format!("part-00000.0000x-{job}"),
+            format!("part-.00001-{job}"),
             format!("00000-{job}"),
             format!("part-00000-{job}.txt"),
             format!("part-00000-{job}.csv.zip"),
@@ -502,7 +522,7 @@ mod tests {
             success_marker: false,
         };
         let folder = output("p/", "s3://o/p/");
-        let keys = [folder.part_key(3, &job), folder.owner_key(), folder.manifest_key()];
+        let keys = [folder.part_key(Partition(3), Piece(0), &job), folder.owner_key(), folder.manifest_key()];
         assert_eq!(keys, ["p/part-00003-id", "p/_owner.json", "p/_manifest.json"]);
         let shown = keys.map(|key| folder.shown_key(&key));
         assert_eq!(shown, ["s3://o/p/part-00003-id", "s3://o/p/_owner.json", "s3://o/p/_manifest.json"]);

@@ -3,10 +3,11 @@
 
 use crate::input::Input;
 use crate::{Seed, golden, seal};
-use kinglet_core::ids::{TaskIdx, Timestamp};
+use kinglet_core::ids::{Partition, Piece, TaskIdx, Timestamp};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, RunIndex, Usage};
+use kinglet_core::wire::rest::ReduceRest;
 use kinglet_core::wire::spec::{self, JobSpec};
 use kinglet_core::{Code, Error};
 use std::fmt::Debug;
@@ -18,7 +19,11 @@ pub(crate) fn run(bytes: &[u8]) {
     match kind {
         0 => record(bytes, |spec: &JobSpec| {
             let job = "19aa5440eb0-f0a9c3d5e7ab".parse().expect("an id");
-            for key in [spec.output.part_key(7, &job), spec.output.owner_key(), spec.output.manifest_key()] {
+            for key in [
+                spec.output.part_key(Partition(7), Piece(3), &job),
+                spec.output.owner_key(),
+                spec.output.manifest_key(),
+            ] {
                 let name = key.strip_prefix(&spec.output.prefix).expect("a name of the output lies below its prefix");
                 assert!(!name.contains('/'), "{name}");
                 let _ = (spec.output.shown_key(&key), spec::part_job(name));
@@ -46,6 +51,10 @@ pub(crate) fn run(bytes: &[u8]) {
         6 => record(bytes, |_: &Inputs| ()),
         7 => record(bytes, |usage: &Usage| {
             let _ = (usage.gb_seconds(), Timestamp(0).since_ms(usage.started_at));
+        }),
+        9 => record(bytes, |rest: &ReduceRest| {
+            let runs = rest.runs.iter().map(|run| (run.run().range.map(|range| range.bytes()), run.place));
+            assert!(runs.into_iter().all(|(bytes, place)| bytes.is_none_or(|bytes| place.offset <= bytes)));
         }),
         _ => {
             let mut sealed = bytes.to_vec();
@@ -87,7 +96,7 @@ fn whole_plan(bytes: &[u8]) {
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
     let error = frame::write(&Error::new(Code::JobMissing, "a message").with_hint("a hint")).expect("an error");
-    let records = golden!("records-v3.bin");
+    let records = golden!("records-v4.bin");
     // The golden file has four frames, one behind the other.
     let starts: Vec<usize> = (0..records.len()).filter(|at| records[*at..].starts_with(b"KNGL")).collect();
     let part = |n: usize| &records[starts[n]..starts.get(n + 1).copied().unwrap_or(records.len())];
@@ -102,5 +111,6 @@ pub(crate) fn seeds() -> Vec<Seed> {
         Seed::new("inputs", of(6, &frame::write(&inputs).expect("the inputs"))),
         Seed::new("usage", of(7, part(3))),
         Seed::new("plan", of(8, golden!("plan-v2.bin"))),
+        Seed::new("rest", of(9, golden!("rest-v1.bin"))),
     ]
 }
