@@ -183,9 +183,9 @@ pub fn passes_bytes(tmp_mb: u32) -> u64 {
 /// How much of a reducer's time is reserved for the key that it is at, and for sending and committing its part, in percent.
 pub const REDUCE_TIME_KEPT_PERCENT: u32 = 20;
 
-/// How much of its time a further try of a piece of a reduce task may use before it hands on, in percent. A key that did not fit
-/// into what was left of the first try's time then comes near the start of a piece.
-pub const REDUCE_AGAIN_PERCENT: u32 = 12;
+/// How much of its time a reducer may use before it hands on, in percent, after a try ran out of time. A key that did not fit into
+/// what was left of that try's time then comes near the start of a piece.
+pub const REDUCE_EARLY_PERCENT: u32 = 12;
 
 /// How much of a mapper's time is reserved for sorting, writing and committing what was mapped, in percent.
 pub const MAP_TIME_KEPT_PERCENT: u32 = 30;

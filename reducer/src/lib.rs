@@ -14,7 +14,7 @@ use kinglet_aws::ledger::Committed;
 use kinglet_aws::runs::ReduceAttempt;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::budget::{REDUCE_AGAIN_PERCENT, REDUCE_TIME_KEPT_PERCENT, open_runs_max};
+use kinglet_core::budget::{REDUCE_EARLY_PERCENT, REDUCE_TIME_KEPT_PERCENT, open_runs_max};
 use kinglet_core::engine::passes::{Opening, Rest};
 use kinglet_core::engine::reduce::{CurrentKey, ReduceOptions, Reduced};
 use kinglet_core::ids::{Partition, Piece};
@@ -30,6 +30,7 @@ use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -129,7 +130,7 @@ impl Work for Reducing {
     async fn hand_on(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
         if record.hands_on {
             let piece = self.event.piece.next()?;
-            let rest = ReduceEvent { piece, number: 0, index: None, ..self.event.clone() };
+            let rest = ReduceEvent { piece, number: 0, early: false, index: None, ..self.event.clone() };
             task.conductor().functions.start(&Event::Reduce(rest)).await?;
             task.look_at_ceiling().await;
         }
@@ -187,13 +188,15 @@ impl Drop for HandOn {
     }
 }
 
-/// Returns when a try is to hand on, so that there is time to end the key that it is at, to send and to commit. A further try hands
-/// on early: if the one before it ran out of time in a long key, that key is then among the first of the next piece, which has all
-/// of its time for it.
-fn hand_on_at(deadline: Instant, number: u16) -> Instant {
+/// Returns when a try is to hand on, so that there is time to end the key that it is at, to send and to commit. One that follows a
+/// try which ran out of time does so early: the key that took so long is then among the first of the next piece, which has all of
+/// its time for it.
+fn hand_on_at(reduce_ms_max: Option<u64>, deadline: Instant, early: bool) -> Instant {
     let now = Instant::now();
-    let percent = if number == 0 { 100 - REDUCE_TIME_KEPT_PERCENT } else { REDUCE_AGAIN_PERCENT };
-    now + deadline.duration_since(now) * percent / 100
+    let left = deadline.duration_since(now);
+    let most = reduce_ms_max.map_or(left, Duration::from_millis).min(left);
+    let percent = if early { REDUCE_EARLY_PERCENT } else { 100 - REDUCE_TIME_KEPT_PERCENT };
+    now + most * percent / 100
 }
 
 impl Reducing {
@@ -203,7 +206,7 @@ impl Reducing {
 
     /// Merges, reduces, and uploads the part. What does not come to the end of a key in all of its time fails the job.
     async fn reduce(&self, task: &Try<'_>, told: Told) -> Result<Option<ReduceRecord>> {
-        if task.key.number == 0 {
+        if !self.event.early {
             return self.reduce_watched(task, told, None).await;
         }
         let key = CurrentKey::default();
@@ -236,7 +239,7 @@ impl Reducing {
         key: Option<CurrentKey>,
     ) -> Result<Option<ReduceRecord>> {
         let Try { worker, spec, running, .. } = task;
-        let hand_on_at = hand_on_at(task.call.deadline, task.key.number);
+        let hand_on_at = hand_on_at(spec.options.reduce_ms_max, task.call.deadline, self.event.early);
         let (conductor, partition) = (task.conductor(), self.partition());
         let erased = self.jobs.open(&spec.job, &spec.signature, &spec.params)?;
         let store = conductor.runs(task.job);

@@ -112,14 +112,16 @@ impl Conductor {
                     _ => {
                         // A further piece is told by the one before it where its runs lie.
                         let index = rows_of(table.as_ref(), task).filter(|_| piece == Piece(0));
-                        Event::Reduce(ReduceEvent { piece, number, index, ..ReduceEvent::first(job, task, program) })
+                        let first = ReduceEvent::first(job, task, program);
+                        Event::Reduce(ReduceEvent { piece, number, early: relief.timed_out, index, ..first })
                     }
                 });
                 continue;
             };
             let at = index.split(task).ok_or_else(|| no_task(&job, task))?;
             // Only a try that eases a task which died of memory needs the size of its piece.
-            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || *relief == Relief::default() {
+            let has_died = relief.died > 0 || relief.died_larger > 0;
+            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || !has_died {
                 (0, 0)
             } else {
                 let plan = plan_of(&job, view)?;

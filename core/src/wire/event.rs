@@ -8,6 +8,7 @@
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "index": {"number": 1, "rows": [[8, 4711]]}}}
 //! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
+//! {"reduce": {"job": "0193…", "task": 3, "number": 1, "early": true}}
 //! {"sweep": {}}
 //! {"ping": {}}
 //! ```
@@ -120,6 +121,9 @@ pub struct ReduceEvent {
     pub piece: Piece,
     /// Which try this is.
     pub number: u16,
+    /// Whether it is to hand on early: set after an attempt ran out of time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
     /// Where the job's index says where the task's runs lie, if the job has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<RowsAt>,
@@ -131,7 +135,7 @@ pub struct ReduceEvent {
 impl ReduceEvent {
     /// Makes the event of a task's first try, of a job without an index.
     pub fn first(job: JobId, task: TaskIdx, program: Option<ProgramId>) -> Self {
-        ReduceEvent { job, task, piece: Piece(0), number: 0, index: None, program }
+        ReduceEvent { job, task, piece: Piece(0), number: 0, early: false, index: None, program }
     }
 }
 
@@ -195,7 +199,8 @@ mod tests {
                 index: Some(index),
                 ..ReduceEvent::first(job.clone(), TaskIdx(3), program)
             }),
-            Event::Reduce(ReduceEvent { piece: Piece(2), ..ReduceEvent::first(job, TaskIdx(3), None) }),
+            Event::Reduce(ReduceEvent { piece: Piece(2), ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
+            Event::Reduce(ReduceEvent { number: 1, early: true, ..ReduceEvent::first(job, TaskIdx(3), None) }),
             Event::Sweep(SweepEvent {}),
             Event::Ping(PingEvent {}),
         ];

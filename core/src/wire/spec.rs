@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 8.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 9.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -78,7 +78,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 8;
+    const VERSION: u8 = 9;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -268,6 +268,8 @@ pub struct OptionsSpec {
     /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most as long as
     /// its function's timeout allows.
     pub map_ms_max: Option<u64>,
+    /// The same of a reduce task, which leaves the rest of its partition to the next piece.
+    pub reduce_ms_max: Option<u64>,
     /// Where the job runs.
     pub site: Site,
     /// What the job makes of its input.
@@ -359,6 +361,7 @@ impl OptionsSpec {
             ms_max: None,
             inline_bytes_max: None,
             map_ms_max: None,
+            reduce_ms_max: None,
             site: Site::embedded(MEMORY_MB),
             workload: Workload::default(),
             ceiling: Ceiling::default(),
@@ -419,7 +422,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v8.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v9.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 

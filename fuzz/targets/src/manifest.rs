@@ -72,7 +72,7 @@ fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
 
 /// What a job of two splits has stored that all agrees.
 fn whole() -> Stored {
-    let spec: JobSpec = frame::read(golden!("spec-v8.bin"), "the golden spec").expect("a spec");
+    let spec: JobSpec = frame::read(golden!("spec-v9.bin"), "the golden spec").expect("a spec");
     let spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
     let (_, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     let range =
