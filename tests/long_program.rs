@@ -128,7 +128,7 @@ async fn program() -> kinglet::Result<()> {
                 FaultRule::nth(REDUCER, 2, Fault::LoseReply),
             ];
             faults(&driver, rules);
-            let mut said = found(&run(&driver, LONG, submit("out")).await?, "out");
+            let mut said = found(&run(&driver, Slow { ms: 400, ..LONG }, submit("out")).await?, "out");
             said["fired"] = json!(fired(&driver));
             said
         }

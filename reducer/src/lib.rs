@@ -301,10 +301,12 @@ impl Reducing {
             }
         };
         worker.journal.did(Did { records: counts.records_out, bytes: bytes_out, spills: 0 });
-        if let Some(Rest { after, runs }) = &rest {
-            let runs = runs.iter().map(|Opening { run, place }| RunLeft { place: *place, ..found[*run] }).collect();
+        let hands_on = rest.is_some();
+        if let Some(Rest { after, runs }) = rest {
+            let runs = runs.into_iter().map(|Opening { run, place }| RunLeft { place, ..found[run] }).collect();
             let of = ReduceAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt };
-            if let Err(error) = store.write_rest(of, &ReduceRest { after: after.clone(), runs }).await {
+            // Before the commit, which says that it is there.
+            if let Err(error) = store.write_rest(of, &ReduceRest { after, runs }).await {
                 upload.abort().await;
                 return Err(error);
             }
@@ -319,7 +321,7 @@ impl Reducing {
             bytes_out,
             crc32,
             upload: Some(upload),
-            hands_on: rest.is_some(),
+            hands_on,
             usage: task.usage(),
         }))
     }

@@ -15,7 +15,6 @@
 //! Where so many runs make more groups than may be open at once, each group is one chunk, and groups are merged likewise: that
 //! takes room for all of them.
 
-use super::reduce::{ReduceOptions, Runs};
 use crate::error::Result;
 use crate::pairs::{Merge, tmp_error};
 use crate::wire::run::{AnyRun, Compression, RunPlace, RunReader, RunWriter};
@@ -26,6 +25,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes are gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
+
+/// The runs of a partition, which are opened as they are needed: there may be more than can be open at once. Then a run may be
+/// opened again, further on.
+pub trait Runs: Send {
+    /// Returns how many runs there are.
+    fn count(&self) -> usize;
+
+    /// Opens some of the runs, all at once, so that they can be fetched in parallel.
+    ///
+    /// # Errors
+    /// Returns the error that keeps a run from being read.
+    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>>;
+}
+
+/// How much is open, and written, at once.
+pub(super) struct Bounds {
+    /// How many runs.
+    pub(super) fan_in_max: usize,
+    /// Where chunks are written.
+    pub(super) tmp: PathBuf,
+    /// How many bytes of chunks there are at once.
+    pub(super) tmp_bytes: u64,
+}
 
 /// A run, and where reading of it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +100,10 @@ struct Merged {
 
 impl Opened {
     /// Opens the runs of a task, or what is left of them.
-    pub(super) fn all(mut runs: Box<dyn Runs>, options: &ReduceOptions) -> Result<Self> {
-        let fan_in = options.fan_in_max.max(2);
+    pub(super) fn all(mut runs: Box<dyn Runs>, start: Option<&Rest>, bounds: &Bounds) -> Result<Self> {
+        let fan_in = bounds.fan_in_max.max(2);
         let whole = |run| Opening { run, place: RunPlace::default() };
-        let (openings, after) = match &options.start {
+        let (openings, after) = match start {
             Some(rest) => (rest.runs.clone(), Some(rest.after.clone())),
             None => ((0..runs.count()).map(whole).collect(), None),
         };
@@ -93,7 +115,7 @@ impl Opened {
         let runs = Arc::new(Mutex::new(runs));
         let groups = openings.len().div_ceil(fan_in);
         let chunk_bytes = match groups <= fan_in {
-            true => (options.tmp_bytes / groups as u64).max(1),
+            true => (bounds.tmp_bytes / groups as u64).max(1),
             false => u64::MAX,
         };
         let mut merged = Vec::with_capacity(groups);
@@ -105,7 +127,7 @@ impl Opened {
                 begun: begun.clone(),
                 after: after.clone(),
                 chunk_bytes,
-                tmp: options.tmp.clone(),
+                tmp: bounds.tmp.clone(),
                 chunk: None,
                 writer: Some(RunWriter::new(Compression::Lz4)),
             };
@@ -115,7 +137,7 @@ impl Opened {
         while merged.len() > fan_in {
             let rest = merged.split_off(fan_in);
             let groups = merged.iter().flat_map(|one| one.groups.clone()).collect();
-            let reader = merge_pass(merged.into_iter().map(|one| one.reader).collect(), &options.tmp)?;
+            let reader = merge_pass(merged.into_iter().map(|one| one.reader).collect(), &bounds.tmp)?;
             merged = rest;
             merged.push(Merged { reader, groups });
         }

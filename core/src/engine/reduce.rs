@@ -1,7 +1,8 @@
 //! One reduce task: it merges sorted runs into one sorted part, as a stream. It may stop at the end of a key, and another piece
 //! of the task goes on from there, with a part of its own.
 
-use super::passes::{Opened, Opening, Rest};
+pub use super::passes::Runs;
+use super::passes::{Bounds, Opened, Rest};
 use crate::Code;
 use crate::budget::{OPEN_RUNS_MAX, PASSES_BYTES_MAX};
 use crate::error::Result;
@@ -11,7 +12,6 @@ use crate::key::Key;
 use crate::output::OutputFormat;
 use crate::pairs::Groups;
 use crate::part::Part;
-use crate::wire::run::AnyRun;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,19 +96,6 @@ pub struct ReduceCounts {
     pub bytes_out: u64,
 }
 
-/// The runs of a partition, which are opened as they are needed: there may be more than can be open at once, and more than can
-/// be merged at once may be opened again, further on.
-pub trait Runs: Send {
-    /// Returns how many runs there are.
-    fn count(&self) -> usize;
-
-    /// Opens some of the runs, all at once, so that they can be fetched in parallel.
-    ///
-    /// # Errors
-    /// Returns the error that keeps a run from being read.
-    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>>;
-}
-
 /// Runs a reduce task, or a piece of it, and gives the part's bytes to `out` in order.
 pub(super) fn run<J: Job>(
     job: &J,
@@ -116,7 +103,8 @@ pub(super) fn run<J: Job>(
     runs: Box<dyn Runs>,
     out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<Reduced> {
-    let Opened { merge, sources } = Opened::all(runs, options)?;
+    let bounds = Bounds { fan_in_max: options.fan_in_max, tmp: options.tmp.clone(), tmp_bytes: options.tmp_bytes };
+    let Opened { merge, sources } = Opened::all(runs, options.start.as_ref(), &bounds)?;
     let mut groups = Groups::<J::Value, _>::new(merge);
     let (mut counts, mut rest) = (ReduceCounts::default(), None);
     let mut part = Part::new(&options.format, options.output_bytes);
