@@ -127,7 +127,7 @@ fn json_has_every_field_and_its_sums_agree() {
     let fields: BTreeSet<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let want = "job name phase output wall objects skipped bytes_in records_in rejected pairs_emitted pairs_shuffled shuffle_bytes \
                 runs_inline_object_empty quarantine spills records_out bytes_out parts map_tasks reduce_tasks retries cold_starts init_ms map_ms reduce_ms requests gb_seconds \
-                cost predicted removed_bytes";
+                cost predicted removed_bytes hottest";
     assert_eq!(fields, want.split_whitespace().collect());
 
     let report: kinglet::Report = serde_json::from_value(json.clone()).unwrap();
@@ -141,6 +141,8 @@ fn json_has_every_field_and_its_sums_agree() {
     assert_eq!((report.rejected, report.pairs_emitted), (0, words));
     assert!(report.pairs_shuffled < words && report.pairs_shuffled >= counts.len() as u64);
     assert_eq!((report.map_tasks, report.reduce_tasks, report.parts), (5, 2, 2));
+    let hottest = report.hottest.unwrap();
+    assert!(hottest.pairs * 2 >= report.pairs_shuffled && hottest.partition < 2 && hottest.pieces == 1, "{hottest:?}");
     let kinglet::RunPlaces { inline, object, empty, .. } = report.runs;
     assert_eq!(inline + object + empty, 5);
     let out = read_output(&dir.path().join("out"));

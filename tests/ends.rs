@@ -10,7 +10,7 @@ use crate::support::{Counts, count, naive_count, nothing_published, read_listed,
 use kinglet::{Phase, Submit, Timestamp};
 use kinglet_aws::objects::Replace;
 use kinglet_core::env::STATE_DIR;
-use kinglet_core::ids::JobId;
+use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::wire::owner::Owner;
 use kinglet_core::wire::spec::OutputSpec;
 use kinglet_jobs::WordCount;
@@ -202,15 +202,16 @@ async fn put_dead_claim(rig: &Rig, output: &OutputSpec) {
         inherits: vec![],
     };
     let objects = &rig.conductor.objects;
+    let part = output.part_key(Partition(0), Piece(0), &dead);
     let left_out = format!("{}_rejected-{dead}.jsonl", output.prefix);
     for (key, bytes) in [
         (output.owner_key(), owner.to_bytes().unwrap()),
-        (output.part_key(0, &dead), b"a part".to_vec()),
+        (part, b"a part".to_vec()),
         (left_out.clone(), b"left out".to_vec()),
     ] {
         objects.put(&output.bucket, &key, bytes.into(), Replace::No).await.unwrap();
     }
-    for key in [output.part_key(1, &dead), output.manifest_key(), left_out] {
+    for key in [output.part_key(Partition(1), Piece(2), &dead), output.manifest_key(), left_out] {
         s3.create_multipart_upload().bucket(&output.bucket).key(key).send().await.unwrap();
     }
     age(&rig.path("results/out"), 61);

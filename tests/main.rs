@@ -19,6 +19,7 @@
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
+//! | `long` | reducers that need longer than a function lives hand on; what comes out is what one would have written |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
@@ -76,6 +77,7 @@ mod items;
 mod jobs_api;
 mod keys;
 mod ledger;
+mod long;
 mod machine;
 mod memory;
 mod ministack;

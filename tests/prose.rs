@@ -117,7 +117,7 @@ fn the_numbers_of_the_pages_are_the_constants() {
                     signs[0], signs[2], signs[1], signs[3]
                 ),
                 format!(
-                    "after {} the same try is sent again; a further piece of a split after {} |",
+                    "after {} the same try is sent again; a further piece of a task after {} |",
                     s(CLAIM_MS),
                     s(HANDOVER_MS)
                 ),

@@ -5,7 +5,7 @@ use crate::programs;
 use crate::rig::{MAPPER, REDUCER, Rig, end, refuse};
 use crate::support::{Ran, conductor, driver, failed, nothing_published, only_part, run, shown};
 use kinglet::{CsvDialect, JobHandle, Manifest, MaxRejected, Phase, RowFormat, Selection, Submit};
-use kinglet_core::ids::Partition;
+use kinglet_core::ids::{Partition, Piece};
 use kinglet_core::wire::spec::Indexed;
 use kinglet_jobs::{Cat, Primes, PrimesOf};
 use kinglet_local::gate::{Rule, Strike};
@@ -373,7 +373,7 @@ async fn of_two_jobs_on_one_output_each_has_its_own_quarantine() {
     let of_second = listed(&rig.path("results/out")).quarantine.unwrap();
     assert!(of_second.name.contains(second.id().as_str()) && of_second.crc32 == of_first.crc32);
     let spec = conductor(&rig.driver).spec(second.id()).await.unwrap();
-    assert!(spec.key_of(Partition(0), second.id()).ends_with(&of_second.name));
+    assert!(spec.key_of(Partition(0), Piece(0), second.id()).ends_with(&of_second.name));
     rig.leaves_nothing(second.id()).await;
     rig.driver.close().await;
 }

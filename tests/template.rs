@@ -40,6 +40,7 @@ fn the_template_sets_the_variables_that_the_functions_read() {
         env::MAPPER_LARGE,
         env::REDUCER,
         env::TIMEOUT_S,
+        env::TMP_MB,
         env::LOG,
         env::METRICS,
         env::LARGE_PAGES,

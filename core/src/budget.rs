@@ -173,6 +173,28 @@ pub fn open_runs_max(memory_mb: u32) -> usize {
     usize::try_from(held).unwrap_or(OPEN_RUNS_MAX).clamp(2, OPEN_RUNS_MAX)
 }
 
+/// The most that the passes of a reduce task write into `/tmp` at once, in bytes (2 GiB): what is there is merged again when the
+/// rest of the task is handed on.
+pub const PASSES_BYTES_MAX: u64 = 2 << 30;
+
+/// The least, in bytes (64 MiB).
+const PASSES_BYTES_MIN: u64 = 64 << 20;
+
+/// How much of `/tmp` is not for passes, in MB: a shipped program lies there, and what the job's own code writes.
+const TMP_KEPT_MB: u32 = 320;
+
+/// Returns how much the passes of a reduce task may write at once into a `/tmp` of so many MB, in bytes.
+pub fn passes_bytes(tmp_mb: u32) -> u64 {
+    (u64::from(tmp_mb.saturating_sub(TMP_KEPT_MB)) << 20).clamp(PASSES_BYTES_MIN, PASSES_BYTES_MAX)
+}
+
+/// How much of a reducer's time is reserved for the key that it is at, and for sending and committing its part, in percent.
+pub const REDUCE_TIME_KEPT_PERCENT: u32 = 20;
+
+/// How much of its time a reducer may use before it hands on, in percent, after a try ran out of time. A key that did not fit into
+/// what was left of that try's time then comes near the start of a piece.
+pub const REDUCE_EARLY_PERCENT: u32 = 12;
+
 /// How much of a mapper's time is reserved for sorting, writing and committing what was mapped, in percent.
 pub const MAP_TIME_KEPT_PERCENT: u32 = 30;
 
@@ -228,6 +250,11 @@ mod tests {
         assert_eq!(program_bytes_max(128), 118 << 20);
         assert_eq!(program_bytes_max(1_000), 960 << 20);
         assert_eq!([128, 1_769, 3_008].map(larger_memory_mb), [512, 7_076, 10_240]);
+    }
+
+    #[test]
+    fn passes_leave_room_in_tmp() {
+        assert_eq!([0, 512, 2_048, 10_240].map(|mb| passes_bytes(mb) >> 20), [64, 192, 1_728, 2_048]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub const MAPPER_LARGE: &str = "KINGLET_MAPPER_LARGE";
 pub const REDUCER: &str = "KINGLET_REDUCER";
 /// The timeout of the functions in seconds.
 pub const TIMEOUT_S: &str = "KINGLET_TIMEOUT_S";
+/// The size of the functions' `/tmp` in MB. By default, the least that Lambda gives.
+pub const TMP_MB: &str = "KINGLET_TMP_MB";
 /// How many worker threads a function runs. By default, as many as its memory brings vCPUs.
 pub const THREADS: &str = "KINGLET_THREADS";
 /// Set by Lambda, and by the embedded host: the function's name.

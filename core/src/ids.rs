@@ -143,11 +143,17 @@ pub struct TaskIdx(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Partition(pub u32);
 
-/// A piece of a task's split, numbered from 0: when a task hands its remainder back, that becomes the next piece.
+/// A piece of a task, numbered from 0: when a map task hands back the rest of its split, or a reduce task that of its partition, it
+/// becomes the next piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Piece(pub u16);
 
 impl Piece {
+    /// Returns the piece before this one, unless it is the first.
+    pub fn before(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Piece)
+    }
+
     /// Returns the piece after this one.
     ///
     /// # Errors
@@ -205,7 +211,7 @@ pub struct TryKey {
     pub stage: Stage,
     /// The task; for splitting, 0.
     pub task: TaskIdx,
-    /// The piece of a map task; for other tasks, 0.
+    /// The piece of the task; for splitting, 0.
     pub piece: Piece,
     /// Which try, from 0.
     pub number: u16,
@@ -222,9 +228,9 @@ impl TryKey {
         TryKey { stage: Stage::Map, task, piece, number }
     }
 
-    /// Names a try of a reduce task.
-    pub fn reduce(task: TaskIdx, number: u16) -> Self {
-        TryKey { stage: Stage::Reduce, task, piece: Piece(0), number }
+    /// Names a try of a piece of a reduce task.
+    pub fn reduce(task: TaskIdx, piece: Piece, number: u16) -> Self {
+        TryKey { stage: Stage::Reduce, task, piece, number }
     }
 }
 

@@ -65,6 +65,12 @@ impl std::fmt::Display for Glibc {
     }
 }
 
+/// The least and the most that `/tmp` can have, in MB. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>,
+/// 2026-11.
+pub const TMP_MB_MIN: u32 = 512;
+/// See [`TMP_MB_MIN`].
+pub const TMP_MB_MAX: u32 = 10_240;
+
 // Kinglet's own.
 
 /// The largest program that can be shipped, in bytes (256 MiB), stripped and not compressed. It must fit into the smallest

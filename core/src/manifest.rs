@@ -2,10 +2,10 @@
 //! `_manifest.json` and is written last of all: an output without a manifest is not whole.
 
 use crate::error::{Code, Error, Result};
-use crate::ids::{JobId, Partition};
+use crate::ids::JobId;
 use crate::range::ByteRange;
 use crate::wire::plan::{Inputs, Split};
-use crate::wire::record::{MapRecord, ReduceRecord};
+use crate::wire::record::{MapRecord, ReducePiece, ReduceRecord, numbered};
 use crate::wire::spec::{InputSpec, JobSpec, Splitting};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,8 @@ pub struct Manifest {
     pub records_out: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// The parts that were written, in the order of the partitions.
+    /// The parts that were written, in the order of the partitions, and of one partition in the order of its keys. A partition has
+    /// more than one where its reducer needed more time than a function lives.
     pub parts: Vec<PartEntry>,
     /// The records that were not valid and were left out, in an object of their own, if there are any: see
     /// [`crate::engine::quarantine`].
@@ -96,9 +97,9 @@ pub struct SplitEntry {
 }
 
 impl PartEntry {
-    fn of(partition: u32, record: &ReduceRecord, spec: &JobSpec, job: &JobId) -> Self {
+    fn of(ReducePiece { partition, piece, record }: ReducePiece<'_>, spec: &JobSpec, job: &JobId) -> Self {
         PartEntry {
-            name: spec.name_of(Partition(partition), job),
+            name: spec.name_of(partition, piece, job),
             bytes: record.bytes_out,
             records: record.records_out,
             crc32: record.crc32,
@@ -215,7 +216,7 @@ pub fn reconcile(
         }
     }
     is_whole(end)?;
-    let mut written = reduces.iter().zip(0..).map(|(record, partition)| PartEntry::of(partition, record, spec, job));
+    let mut written = numbered(reduces).map(|piece| PartEntry::of(piece, spec, job));
     let quarantine = written.by_ref().take(quarantines).find(|entry| entry.records > 0);
     Ok(Manifest {
         version: 2,
@@ -359,6 +360,7 @@ mod tests {
             bytes_out: 5,
             crc32: 0,
             upload: None,
+            hands_on: false,
             usage: Usage::default(),
         }
     }

@@ -8,10 +8,10 @@ use crate::status::{JobStatus, Progress};
 use crate::{Code, Error, Phase, Report, Result};
 use futures_util::future::BoxFuture;
 use kinglet_aws::on_heap;
-use kinglet_core::ids::JobId;
+use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::spec::{JobSpec, PART};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -74,20 +74,28 @@ impl JobHandle {
         &self.job
     }
 
-    /// Reads a part of the job's output, once the job has succeeded.
+    /// Reads what the job has written for one of its partitions, once it has succeeded: its part, or, where its reducer needed
+    /// more time than a function lives, its parts one behind the other.
     ///
     /// # Errors
     /// `part-missing` when the job has not written that part, or not yet; [a service error](crate#errors).
     pub async fn part(&self, partition: u32) -> Result<Vec<u8>> {
         let (objects, output) = (&self.shared.conductor.objects, &self.spec.output);
-        let key = output.part_key(partition, &self.job);
-        let shown = output.shown_key(&key);
-        let Some(there) = objects.head(&output.bucket, &key).await? else {
-            return Err(
-                Error::new(Code::PartMissing, format!("there is no {shown}")).with_hint("wait for the job's end")
-            );
-        };
-        objects.read(&output.bucket, &key, Some(&there.etag), 0, there.size, &shown).all().await
+        let key = |piece| output.part_key(Partition(partition), Piece(piece), &self.job);
+        let first = key(0);
+        // The further parts' names begin as the first's does, up to the job's id.
+        let listed = objects.list(&output.bucket, &format!("{}{PART}{partition:05}", output.prefix)).await?;
+        let (mut all, mut piece) = (Vec::new(), 0);
+        while let Some(there) = listed.iter().find(|there| there.key == key(piece)) {
+            let shown = output.shown_key(&there.key);
+            all.extend(objects.read(&output.bucket, &there.key, Some(&there.etag), 0, there.size, &shown).all().await?);
+            piece += 1;
+        }
+        if piece == 0 {
+            let message = format!("there is no {}", output.shown_key(&first));
+            return Err(Error::new(Code::PartMissing, message).with_hint("wait for the job's end"));
+        }
+        Ok(all)
     }
 
     /// Returns everything that is known about the job.
@@ -130,7 +138,8 @@ impl JobHandle {
             }
             Phase::Reducing => {
                 let reduces = ledger.committed::<ReduceRecord>(&self.job, view.partitions).await?;
-                progress.reduces.done = reduces.iter().filter(|pieces| !pieces.is_empty()).count() as u64;
+                let done = |pieces: &&Vec<ReduceRecord>| pieces.last().is_some_and(|last| !last.hands_on);
+                progress.reduces.done = reduces.iter().filter(done).count() as u64;
             }
             _ => {}
         }

@@ -96,7 +96,7 @@ pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};
 pub use look::{Look, look_at_file};
 pub use machine::Machine;
 pub use program::Program;
-pub use report::{Cost, Report, Requests, RunPlaces, Spread, Wall};
+pub use report::{Cost, Hottest, Report, Requests, RunPlaces, Spread, Wall};
 pub use status::{JobStatus, JobSummary, JobTimes, Leftovers, Progress, Tally};
 pub use submission::Planned;
 pub use submit::Submit;

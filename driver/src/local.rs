@@ -231,6 +231,7 @@ impl Local {
             (env::MAPPER.to_owned(), names.mapper.clone()),
             (env::REDUCER.to_owned(), names.reducer.clone()),
             (env::TIMEOUT_S.to_owned(), self.timeout.as_secs().to_string()),
+            (env::TMP_MB.to_owned(), limits::TMP_MB_MAX.to_string()),
             (env::LARGE_PAGES.to_owned(), "1".to_owned()),
             (env::SHIPPED.to_owned(), if self.shipping_allowed { "allow" } else { "forbid" }.to_owned()),
         ];

@@ -34,6 +34,7 @@ pub struct Submit {
     job_timeout: Option<Duration>,
     inline_bytes: Option<u64>,
     map_time: Option<Duration>,
+    reduce_time: Option<Duration>,
     pub(crate) ceiling: Ceiling,
     pub(crate) prices: Option<Prices>,
     pub(crate) unpack: UnpackSpec,
@@ -69,6 +70,7 @@ impl Submit {
             job_timeout: None,
             inline_bytes: None,
             map_time: None,
+            reduce_time: None,
             ceiling: Ceiling::default(),
             prices: None,
             unpack: UnpackSpec::default(),
@@ -239,6 +241,13 @@ impl Submit {
         Submit { map_time: Some(time), ..self }
     }
 
+    /// Sets how long a reduce task runs, in whole milliseconds, before it commits what it has, at the end of a key, and leaves the
+    /// rest of its partition to the next piece, which writes a part of its own. The default, and the most, is what its function's
+    /// timeout allows.
+    pub fn with_reduce_time(self, time: Duration) -> Self {
+        Submit { reduce_time: Some(time), ..self }
+    }
+
     /// Sets what the job may cost, in US dollars. A job whose plan is likely to cost more is refused with `over-ceiling`, and
     /// of the shapes that a job may have, one that costs no more is preferred. A job that has spent as much all the same, or in
     /// which a further try could, fails with `ceiling-passed`.
@@ -295,6 +304,7 @@ impl Submit {
             ms_max: self.job_timeout.map(whole_ms),
             inline_bytes_max: self.inline_bytes,
             map_ms_max: self.map_time.map(whole_ms),
+            reduce_ms_max: self.reduce_time.map(whole_ms),
             site,
             workload,
             ceiling: self.ceiling,
@@ -351,6 +361,7 @@ mod tests {
             ms_max: Some(9_000),
             inline_bytes_max: Some(5),
             map_ms_max: Some(1),
+            reduce_ms_max: Some(2),
             ceiling: Ceiling { usd: Some(0.5), seconds: Some(7.5) },
             unpack: UnpackSpec { codec: Some(Codec::Bzip2), expansion_max: 7, whole: false },
             keep_runs: true,
@@ -361,6 +372,7 @@ mod tests {
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
         let submit = submit.with_runs_kept().with_indexed(Indexed::Always).with_max_rejected(MaxRejected::Count(3));
+        let submit = submit.with_reduce_time(Duration::from_millis(2));
         assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
     }
 

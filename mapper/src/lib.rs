@@ -14,7 +14,6 @@ use kinglet_core::budget::{MAP_TIME_KEPT_PERCENT, MAPPED_PAIRS_PERCENT, memory_b
 use kinglet_core::engine::map::{MapOptions, Mapped};
 use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
-use kinglet_core::wire::cost::Ceiling;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::Split;
@@ -111,20 +110,8 @@ impl Work for Mapping {
         let piece = event.piece.next()?;
         let rest = MapEvent { piece, number: 0, start: Some(start), bytes_max: None, ..event };
         task.conductor().functions.start(&Event::Map(rest)).await?;
-        look_at_ceiling(task).await;
+        task.look_at_ceiling().await;
         Ok(())
-    }
-}
-
-/// Looks whether a job with a ceiling has come to it. Where the job's own functions are all that the account may run, and no driver
-/// waits, whoever else would look waits for a free function; a mapper that hands on has one. It looks at most once in a function's
-/// time, so many tasks cost little. What fails here, the next look finds.
-async fn look_at_ceiling(task: &Try<'_>) {
-    if task.spec.options.ceiling == Ceiling::default() {
-        return;
-    }
-    if let Err(error) = task.conductor().conduct(task.job).await {
-        tracing::warn!(job = %task.job, %error, "looking at the ceiling");
     }
 }
 

@@ -1,5 +1,8 @@
 //! The reducer: merges the committed runs of one partition as a stream, runs the job's `reduce`, and uploads one part.
 //!
+//! Near the end of its time it stops at the end of a key, and hands the rest of the partition to the next piece of its task, which
+//! begins there and uploads a part of its own.
+//!
 //! The part's multipart upload is left open, so nothing of it is visible. The ledger records the upload of the attempt that
 //! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted.
 //!
@@ -11,17 +14,21 @@ mod calls;
 use kinglet_aws::Conductor;
 use kinglet_aws::beside::Inbox;
 use kinglet_aws::ledger::Committed;
+use kinglet_aws::runs::ReduceAttempt;
 use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
-use kinglet_core::budget::{ROW_GROUP_PERCENT, memory_bytes, open_runs_max};
+use kinglet_core::budget::{
+    REDUCE_EARLY_PERCENT, REDUCE_TIME_KEPT_PERCENT, ROW_GROUP_PERCENT, memory_bytes, open_runs_max,
+};
+use kinglet_core::engine::passes::{Opening, Rest};
 use kinglet_core::engine::quarantine::{Sums, quarantine};
-use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Runs};
-use kinglet_core::ids::Partition;
+use kinglet_core::engine::reduce::{CurrentKey, ReduceOptions, Reduced};
+use kinglet_core::ids::{Partition, Piece};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::wire::event::{Event, ReduceEvent};
-use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
+use kinglet_core::wire::rest::{ReduceRest, RunLeft};
 use kinglet_core::wire::spec::{JobSpec, Then};
 use kinglet_core::{Code, Codec, ErasedJob, Error, OpenTyped, Registry, Result};
 use kinglet_formats::Packer;
@@ -29,6 +36,10 @@ use kinglet_formats::row_groups::typed_writer;
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How many bytes of output are handed on at once.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -78,7 +89,9 @@ enum Told {
     /// All records.
     Committed(Committed<MapRecord>),
     /// By the job's index, which of them have runs of its partition, and where. The index may be gone.
-    Located(Result<Vec<RunAt>>),
+    Located(Result<Vec<RunLeft>>),
+    /// By the piece before, which runs are left. What it wrote may be gone.
+    Left(Result<ReduceRest>),
 }
 
 impl Work for Reducing {
@@ -87,6 +100,9 @@ impl Work for Reducing {
 
     async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Told> {
         let job = &self.event.job;
+        if self.event.piece != Piece(0) {
+            return Ok(Told::Left(conductor.runs(job).rest(self.event.task, self.event.piece).await));
+        }
         Ok(match &self.event.index {
             Some(rows) => Told::Located(conductor.runs(job).locate_by_index(self.partition(), rows).await),
             None => Told::Committed(conductor.ledger.committed(job, view.map_tasks).await?),
@@ -118,6 +134,16 @@ impl Work for Reducing {
         }
     }
 
+    async fn hand_on(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
+        if record.hands_on {
+            let piece = self.event.piece.next()?;
+            let rest = ReduceEvent { piece, number: 0, early: false, index: None, ..self.event.clone() };
+            task.conductor().functions.start(&Event::Reduce(rest)).await?;
+            task.look_at_ceiling().await;
+        }
+        Ok(())
+    }
+
     async fn lost(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
         self.abort(task, record).await
     }
@@ -147,10 +173,45 @@ enum Made {
 }
 
 /// What was reduced, and the part as it was sent.
-struct Reduced {
-    counts: ReduceCounts,
+struct Sent {
+    reduced: Reduced,
     bytes_out: u64,
     crc32: u32,
+}
+
+/// Tells an engine when it is time to hand on.
+struct HandOn {
+    flag: Arc<AtomicBool>,
+    timer: JoinHandle<()>,
+}
+
+impl HandOn {
+    fn at(when: Instant) -> Self {
+        let flag = Arc::new(AtomicBool::new(Instant::now() >= when));
+        let set = flag.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep_until(when).await;
+            set.store(true, Ordering::Relaxed);
+        });
+        HandOn { flag, timer }
+    }
+}
+
+impl Drop for HandOn {
+    fn drop(&mut self) {
+        self.timer.abort();
+    }
+}
+
+/// Returns when a try is to hand on, so that there is time to end the key that it is at, to send and to commit. One that follows a
+/// try which ran out of time does so early: the key that took so long is then among the first of the next piece, which has all of
+/// its time for it.
+fn hand_on_at(reduce_ms_max: Option<u64>, deadline: Instant, early: bool) -> Instant {
+    let now = Instant::now();
+    let left = deadline.duration_since(now);
+    let most = reduce_ms_max.map_or(left, Duration::from_millis).min(left);
+    let percent = if early { REDUCE_EARLY_PERCENT } else { 100 - REDUCE_TIME_KEPT_PERCENT };
+    now + most * percent / 100
 }
 
 impl Reducing {
@@ -158,21 +219,57 @@ impl Reducing {
         Partition(self.event.task.0)
     }
 
-    /// Merges, reduces, and uploads the part.
+    /// Merges, reduces, and uploads the part. What does not come to the end of a key in all of its time fails the job.
     async fn reduce(&self, task: &Try<'_>, told: Told) -> Result<Option<ReduceRecord>> {
+        if !self.event.early {
+            return self.reduce_watched(task, told, None).await;
+        }
+        let key = CurrentKey::default();
+        let mut reducing = std::pin::pin!(self.reduce_watched(task, told, Some(key.clone())));
+        tokio::select! {
+            biased;
+            reduced = &mut reducing => return reduced,
+            () = tokio::time::sleep_until(task.call.report_by()) => {}
+        }
+        match key.shown() {
+            Some(key) => Err(self.slow_key(task, &key)),
+            None => reducing.await,
+        }
+    }
+
+    fn slow_key(&self, task: &Try<'_>, key: &str) -> Error {
+        let (partition, seconds) = (self.partition().0, task.conductor().stack.timeout_ms / 1_000);
+        let message =
+            format!("reducing key {key} of partition {partition} takes longer than a function lives ({seconds} s)");
+        Error::new(Code::SlowKey, message).with_hint(
+            "give functions more time, or memory, which brings CPU; combine the key's values in mappers (`Job::combiner`), or \
+             spread them over several keys",
+        )
+    }
+
+    async fn reduce_watched(
+        &self,
+        task: &Try<'_>,
+        told: Told,
+        key: Option<CurrentKey>,
+    ) -> Result<Option<ReduceRecord>> {
         let Try { worker, spec, running, .. } = task;
+        let hand_on_at = hand_on_at(spec.options.reduce_ms_max, task.call.deadline, self.event.early);
         let (conductor, partition) = (task.conductor(), self.partition());
         let made = match task.spec.is_quarantine(partition) {
             true => Made::Quarantine(self.sums(task, &told).await?),
             false => Made::Part(self.jobs.open(&spec.job, &spec.signature, &spec.params)?),
         };
         let store = conductor.runs(task.job);
-        let located = match told {
-            Told::Committed(committed) => store.locate(partition, &committed).await?,
-            Told::Located(located) => located?,
+        let (located, after) = match told {
+            Told::Committed(committed) => (store.locate(partition, &committed).await?, None),
+            Told::Located(located) => (located?, None),
+            Told::Left(left) => left.map(|ReduceRest { after, runs }| (runs, Some(after)))?,
         };
-        let mut runs = store.open(partition, &located).await?;
-        let run_count = runs.count() as u64;
+        let runs = store.open(partition, &located).await?;
+        let found = runs.found();
+        let left = || found.iter().zip(0..).map(|(left, run)| Opening { run, place: left.place }).collect();
+        let hand_on = HandOn::at(hand_on_at);
 
         let options = ReduceOptions {
             fan_in_max: open_runs_max(worker.memory_mb),
@@ -180,7 +277,11 @@ impl Reducing {
             typed: OpenTyped { open: typed_writer, room_bytes: memory_bytes(worker.memory_mb, ROW_GROUP_PERCENT) },
             output_bytes: OUTPUT_BYTES,
             tmp: worker.tmp.clone(),
+            tmp_bytes: worker.passes_bytes,
             stop: running.stop(),
+            start: after.map(|after| Rest { after, runs: left() }),
+            hand_on: hand_on.flag.clone(),
+            key,
         };
         let (sender, receiver) = conductor.beside.channel(BLOCKS_WAITING);
         let with_pool = (*worker).clone();
@@ -188,7 +289,7 @@ impl Reducing {
             Made::Quarantine(_) => Codec::None,
             Made::Part(_) => spec.output.format.packing(),
         })?;
-        let engine = move || -> Result<Reduced> {
+        let engine = move || -> Result<Sent> {
             let (mut crc, mut bytes_out) = (crc32fast::Hasher::new(), 0);
             let mut send = |bytes: Vec<u8>| {
                 crc.update(&bytes);
@@ -196,25 +297,29 @@ impl Reducing {
                 sender.push(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
             };
             // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
-            let counts = with_pool.pool.install(|| {
+            let reduced = with_pool.pool.install(|| {
                 let mut pack = |bytes| match packer.push(bytes)? {
                     nothing if nothing.is_empty() => Ok(()),
                     bytes => send(bytes),
                 };
                 match &made {
-                    Made::Quarantine(sums) => quarantine(sums, &options, &mut runs, &mut pack),
-                    Made::Part(job) => job.reduce(&options, &mut runs, &mut pack),
+                    Made::Quarantine(sums) => {
+                        let counts = quarantine(sums, &options, Box::new(runs), &mut pack)?;
+                        Ok(Reduced { counts, rest: None })
+                    }
+                    Made::Part(job) => job.reduce(&options, Box::new(runs), &mut pack),
                 }
             })?;
             send(packer.finish()?)?;
-            Ok(Reduced { counts, bytes_out, crc32: crc.finalize() })
+            Ok(Sent { reduced, bytes_out, crc32: crc.finalize() })
         };
-        let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &spec.key_of(partition, task.job));
-        let (reduced, uploaded) = conductor.beside.before(engine, push_all(&mut upload, receiver)).await;
+        let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &self.part_key(task));
+        let (sent, uploaded) = conductor.beside.before(engine, push_all(&mut upload, receiver)).await;
         let uploaded = uploaded.map_err(|e| of_output(e, spec));
         // If both failed, the upload failed first: the engine only found its output closed.
-        let Reduced { counts, bytes_out, crc32 } = match (uploaded, reduced.and_then(|reduced| reduced)) {
-            (Ok(()), Ok(reduced)) => reduced,
+        let Sent { reduced: Reduced { counts, rest }, bytes_out, crc32 } = match (uploaded, sent.and_then(|sent| sent))
+        {
+            (Ok(()), Ok(sent)) => sent,
             (Err(error), _) | (Ok(()), Err(error)) => {
                 upload.abort().await;
                 if running.is_stopped() {
@@ -224,6 +329,16 @@ impl Reducing {
             }
         };
         worker.journal.did(Did { records: counts.records_out, bytes: bytes_out, spills: 0 });
+        let hands_on = rest.is_some();
+        if let Some(Rest { after, runs }) = rest {
+            let runs = runs.into_iter().map(|Opening { run, place }| RunLeft { place, ..found[run] }).collect();
+            let of = ReduceAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt };
+            // Before the commit, which says that it is there.
+            if let Err(error) = store.write_rest(of, &ReduceRest { after, runs }).await {
+                upload.abort().await;
+                return Err(error);
+            }
+        }
         // Where nothing was left out of the input, there is nothing to be published.
         let upload = match task.spec.is_quarantine(partition) && counts.records_out == 0 {
             true => None,
@@ -231,13 +346,14 @@ impl Reducing {
         };
         Ok(Some(ReduceRecord {
             attempt: task.attempt,
-            runs: run_count,
+            runs: found.len() as u64,
             pairs_in: counts.pairs_in,
             keys: counts.keys,
             records_out: counts.records_out,
             bytes_out,
             crc32,
             upload,
+            hands_on,
             usage: task.usage(),
         }))
     }
@@ -251,7 +367,7 @@ impl Reducing {
         let committed = match told {
             Told::Committed(committed) => committed,
             // An index has no sums.
-            Told::Located(_) => {
+            Told::Located(_) | Told::Left(_) => {
                 read = task.conductor().ledger.committed(task.job, task.view.map_tasks).await?;
                 &read
             }
@@ -261,11 +377,16 @@ impl Reducing {
         Ok(Sums { rejected, read: rejected.saturating_add(sum(|record| record.records)), max })
     }
 
+    /// Returns the key of what this piece writes.
+    fn part_key(&self, task: &Try<'_>) -> String {
+        task.spec.key_of(self.partition(), task.key.piece, task.job)
+    }
+
     /// Aborts the upload of a part that nobody will complete.
     async fn abort(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
         let Some(upload) = &record.upload else { return Ok(()) };
-        let key = task.spec.key_of(self.partition(), task.job);
-        task.conductor().objects.abort_upload(&task.spec.output.bucket, &key, &upload.id).await
+        let bucket = &task.spec.output.bucket;
+        task.conductor().objects.abort_upload(bucket, &self.part_key(task), &upload.id).await
     }
 }
 

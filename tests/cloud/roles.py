@@ -21,6 +21,8 @@ JOB = "jobs/roles"
 # A part's name has the id of its job in it.
 ID = "19aa0000000-0123456789ab"
 PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
+# What further pieces of a reduce task wrote.
+FURTHER, OTHER_FURTHER = (f"roles/part-00000.0000{n}-{ID}.csv.gz" for n in (1, 2))
 MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
 MARKER = "roles/_SUCCESS"
 # How the names of parts end: `OutputFormat::ending`, in each pattern of the template.
@@ -155,6 +157,8 @@ USERS = [
     f"part-0000-{ID}",
     "_rejected-notes.jsonl",
     f"_rejected-{ID}.csv",
+    f"part-00000.1-{ID}",
+    "part-00000.00001-notes",
     "counterpart-x.csv",
     f"counterpart-00000-{ID}",
     "my_manifest.json",
@@ -190,6 +194,9 @@ TABLE: list[Line] = [
     ("read a spec", "smrd", lambda c: c.get(c.work, f"{JOB}/spec")),
     ("read a plan", "smrd", lambda c: c.get(c.work, f"{JOB}/plan/0")),
     ("read items", "smrd", lambda c: c.get(c.work, f"{JOB}/items")),
+    ("read what a piece has left", "rd", lambda c: c.get(c.work, f"{JOB}/rest/000000.0/0-1")),
+    ("write what a piece leaves", "rd", lambda c: c.put(c.work, f"{JOB}/rest/000000.0/0-1")),
+    ("remove what a piece has left", "smrd", lambda c: c.remove(c.work, f"{JOB}/rest/000000.0/0-1")),
     ("read runs", "mrd", lambda c: c.get(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("read what calls share", "mrd", lambda c: c.get(c.work, f"{JOB}/shared")),
     ("write what calls share", "d", lambda c: c.put(c.work, f"{JOB}/shared")),
@@ -250,6 +257,11 @@ TABLE: list[Line] = [
     ("abort what another has left out", "smrd", lambda c: c.abort_anothers(OUTPUT, LEFT_OUT)),
     ("read what was left out", "smrd", lambda c: c.get(OUTPUT, LEFT_OUT)),
     ("remove what was left out", "smrd", lambda c: c.remove(OUTPUT, LEFT_OUT)),
+    ("write a further part in parts", "smrd", lambda c: c.upload(OUTPUT, FURTHER)),
+    ("complete another's further part", "smrd", lambda c: c.finish_anothers(OUTPUT, FURTHER)),
+    ("abort another's further part", "smrd", lambda c: c.abort_anothers(OUTPUT, FURTHER)),
+    ("read a further part", "smrd", lambda c: c.get(OUTPUT, FURTHER)),
+    ("remove a further part", "smrd", lambda c: c.remove(OUTPUT, OTHER_FURTHER)),
     ("list the output", "smrd", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
     ("list the uploads of the output", "smrd", lambda c: uploads(c, OUTPUT)),
     ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),
@@ -357,10 +369,10 @@ def attempt(call: Callable, caller: object) -> str:
 def prepare(stack: Stack) -> None:
     """What the calls want to find."""
     root, outputs = stack.root, stack.outputs
-    there = [PART, OTHER_PART, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
+    there = [PART, OTHER_PART, FURTHER, OTHER_FURTHER, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
     for bucket, key in [(INPUT, "roles/a"), (ELSEWHERE, "roles/a"), (ELSEWHERE, PART), *((OUTPUT, key) for key in there)]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-    for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1"]:
+    for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1", "rest/000000.0/0-1"]:
         root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=f"{JOB}/{name}", Body=b"x")
     root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=PROGRAM, Body=b"x")
     root.s3.put_object(Bucket=OUTPUT, Key=MANIFEST, Body=b"{}")

@@ -19,9 +19,10 @@ use kinglet_aws::ledger::{Commit, Record, Run, Says};
 use kinglet_aws::{Conductor, nonce, on_heap};
 use kinglet_core::ids::{AttemptId, JobId, Stage, Timestamp, TryKey};
 use kinglet_core::ledger::{JobView, Phase};
+use kinglet_core::wire::cost::Ceiling;
 use kinglet_core::wire::record::{Requests, Usage};
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{Error, Result};
+use kinglet_core::{Code, Error, Result};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -92,6 +93,18 @@ impl Try<'_> {
     /// Returns the clients of the services.
     pub fn conductor(&self) -> &Conductor {
         &self.worker.conductor
+    }
+
+    /// Looks whether a job with a ceiling has come to it, as a task hands on. Where the job's own functions are all that the account
+    /// may run, and no driver waits, whoever else would look waits for a free function; a worker that hands on has one. It looks at
+    /// most once in a function's time, so many tasks cost little. What fails here, the next look finds.
+    pub async fn look_at_ceiling(&self) {
+        if self.spec.options.ceiling == Ceiling::default() {
+            return;
+        }
+        if let Err(error) = self.conductor().conduct(self.job).await {
+            tracing::warn!(job = %self.job, %error, "looking at the ceiling");
+        }
     }
 
     /// Returns what the try has used until now.
@@ -175,7 +188,14 @@ pub async fn run<W: Work>(worker: &Arc<Worker>, call: &Invocation, assigned: &As
     let execution = Execution::new(worker, call, assigned);
     match on_heap(|| attempt(worker, &execution, work)).await {
         Ok(outcome) => Ok(outcome),
-        Err(error) => on_heap(|| execution.failed(&error)).await,
+        Err(error) => {
+            let failed = on_heap(|| execution.failed(&error)).await;
+            if error.is(Code::SlowKey) {
+                // The job's own code goes on, and nothing else ends it.
+                (worker.abandon)();
+            }
+            failed
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Worker {
     pub threads: usize,
     /// The directory for temporary files.
     pub tmp: PathBuf,
+    /// How much the passes of a reduce task may write there at once, in bytes.
+    pub passes_bytes: u64,
     /// The pool of these threads.
     pub pool: Arc<ThreadPool>,
     /// The journal of its tasks.
@@ -97,6 +99,11 @@ impl Invocation {
     pub fn event(&self) -> Result<Event> {
         Event::deserialize(&self.payload).map_err(|e| Error::new(Code::Event, format!("reading the event: {e}")))
     }
+
+    /// Returns the moment by which work that does not end is to be reported, as there is time for that before the deadline.
+    pub fn report_by(&self) -> Instant {
+        self.deadline - crate::program::reserve(self.deadline.duration_since(Instant::now()))
+    }
 }
 
 impl Worker {
@@ -143,7 +150,9 @@ impl Worker {
         }
         let init_before_ms = number(env::PROGRAM_INIT_MS).unwrap_or(0);
         let settings = Settings { conductor, function, memory_mb, tmp, pool, abandon: Arc::new(abandon) };
-        Ok(Worker { journal, programs, program, started, init_before_ms, ..Worker::new(settings) })
+        let tmp_mb = number(env::TMP_MB).map_or(limits::TMP_MB_MIN, |mb| mb as u32);
+        let passes_bytes = budget::passes_bytes(tmp_mb);
+        Ok(Worker { journal, programs, program, started, init_before_ms, passes_bytes, ..Worker::new(settings) })
     }
 
     /// Creates a worker from these settings. It runs no shipped programs, and logs nothing of its tasks.
@@ -156,6 +165,7 @@ impl Worker {
             journal: Journal::new(function, memory_mb, false).silent(),
             programs: Programs::new(false, &tmp, memory_mb, None),
             tmp,
+            passes_bytes: budget::PASSES_BYTES_MAX,
             pool,
             program: None,
             started: Instant::now(),

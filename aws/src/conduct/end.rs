@@ -5,6 +5,7 @@ use crate::conductor::{Conductor, plan_of};
 use crate::heap::on_heap;
 use crate::objects::SMALL_BYTES_MAX;
 use crate::output::Publication;
+use crate::runs::Shuffled;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::manifest::reconcile;
@@ -47,7 +48,9 @@ impl Conductor {
         let usage = self.usage_since(before, started_at);
         // Without a call that reduces them, what the batches return is the result.
         if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
-            self.leave_no_runs(job, committed, view.index.tries).await;
+            // A call that reduces is one piece.
+            let shuffled = Shuffled { maps: committed, indexes: view.index.tries, reduces: vec![] };
+            self.leave_no_runs(job, shuffled).await;
         }
         Ok(())
     }
@@ -65,11 +68,12 @@ impl Conductor {
             self.ledger.committed::<ReduceRecord>(job, view.partitions),
         )?;
         let (splits, inputs) = plan::read(&bytes)?;
-        let reduces: Vec<_> = reduces.into_iter().flatten().collect();
-        if reduces.len() != view.partitions as usize {
-            let message = format!("job {job}: {} of {} parts", reduces.len(), view.partitions);
+        let whole = reduces.iter().filter(|pieces| pieces.last().is_some_and(|last| !last.hands_on)).count();
+        if whole != view.partitions as usize {
+            let message = format!("job {job}: {whole} of {} partitions", view.partitions);
             return Err(Error::new(Code::Unreconciled, message));
         }
+        let reduces: Vec<_> = reduces.into_iter().flatten().collect();
         let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
         Ok(Publication { spec, maps, reduces, manifest })
     }
@@ -83,7 +87,11 @@ impl Conductor {
         before: &Requests,
     ) -> Result<()> {
         let started_at = self.now();
-        let runs = (!publication.spec.options.keep_runs).then(|| std::mem::take(&mut publication.maps));
+        let shuffled = (!publication.spec.options.keep_runs).then(|| Shuffled {
+            maps: std::mem::take(&mut publication.maps),
+            indexes: view.index.tries,
+            reduces: publication.reduces.clone(),
+        });
         // S3 may take minutes to complete large parts; signs of life are needed meanwhile.
         let published = tokio::select! {
             biased;
@@ -94,9 +102,9 @@ impl Conductor {
             Ok(()) => {
                 let usage = self.usage_since(before, started_at);
                 if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?
-                    && let Some(runs) = runs
+                    && let Some(shuffled) = shuffled
                 {
-                    self.leave_no_runs(job, runs, view.index.tries).await;
+                    self.leave_no_runs(job, shuffled).await;
                 }
                 Ok(())
             }

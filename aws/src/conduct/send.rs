@@ -4,7 +4,7 @@ use super::turn::{KEEP_EVERY, Turn};
 use crate::conductor::{Conductor, plan_of};
 use crate::replies::Pause;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{JobId, Partition, Stage, TaskIdx, TryKey};
+use kinglet_core::ids::{JobId, Partition, Piece, Stage, TaskIdx, TryKey};
 use kinglet_core::ledger::{Eased, HALF_BYTES_MIN, JobView, Phase, Relief};
 use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::index::{IndexTable, RowsAt};
@@ -110,15 +110,18 @@ impl Conductor {
                 events.push(match key.stage {
                     Stage::Split => Event::Split(SplitEvent { job, number }),
                     _ => {
-                        let index = rows_of(table.as_ref(), task);
-                        Event::Reduce(ReduceEvent { number, index, ..ReduceEvent::first(job, task, program) })
+                        // A further piece is told by the one before it where its runs lie.
+                        let index = rows_of(table.as_ref(), task).filter(|_| piece == Piece(0));
+                        let first = ReduceEvent::first(job, task, program);
+                        Event::Reduce(ReduceEvent { piece, number, early: relief.timed_out, index, ..first })
                     }
                 });
                 continue;
             };
             let at = index.split(task).ok_or_else(|| no_task(&job, task))?;
             // Only a try that eases a task which died of memory needs the size of its piece.
-            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || *relief == Relief::default() {
+            let has_died = relief.died > 0 || relief.died_larger > 0;
+            let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || !has_died {
                 (0, 0)
             } else {
                 let plan = plan_of(&job, view)?;

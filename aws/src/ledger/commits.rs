@@ -29,7 +29,9 @@ pub trait Record: Framed + Clone {
     fn attempt(&self) -> AttemptId;
     /// Returns what the attempt spent.
     fn usage(&self) -> &Usage;
-    /// Returns where the next piece starts, if the attempt did not finish its piece.
+    /// Returns whether the attempt did not finish its piece, so that another follows.
+    fn hands_on(&self) -> bool;
+    /// Returns where the next piece starts, if the record says that.
     fn remainder(&self) -> Option<Position>;
     /// Returns how many records the attempt read.
     fn records(&self) -> u64;
@@ -42,6 +44,9 @@ impl Record for MapRecord {
     }
     fn usage(&self) -> &Usage {
         &self.usage
+    }
+    fn hands_on(&self) -> bool {
+        self.remainder.is_some()
     }
     fn remainder(&self) -> Option<Position> {
         self.remainder
@@ -58,6 +63,9 @@ impl Record for ReduceRecord {
     }
     fn usage(&self) -> &Usage {
         &self.usage
+    }
+    fn hands_on(&self) -> bool {
+        self.hands_on
     }
     fn remainder(&self) -> Option<Position> {
         None
@@ -162,7 +170,7 @@ impl Ledger {
             Updated::TooLarge(error) => {
                 return Err(Error::new(Code::TooManyPieces, error.to_string()).with_hint(
                     "32 tasks share an item of 400 KB, which holds about 3,500 pieces: give tasks more time, or make \
-                     splits or batches smaller, so that they are handed back less often",
+                     splits, partitions or batches smaller, so that they are handed back less often",
                 ));
             }
         };
@@ -189,6 +197,15 @@ impl Ledger {
             }
             Updated::Unmet { error, .. } | Updated::TooLarge(error) => Err(error),
         }
+    }
+
+    /// Reads the committed pieces of a task.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn pieces_of<R: Record>(&self, job: &JobId, task: TaskIdx) -> Result<Vec<R>> {
+        let doing = format!("reading the pieces of {} task {}", R::STAGE, task.0);
+        pieces(self.item(doing, Key::group(job, R::STAGE, group_of(task))).await?.as_ref(), task)
     }
 
     /// Reads the committed pieces of every task of a stage.
@@ -309,7 +326,7 @@ fn pieces<R: Record>(item: Option<&Item>, task: TaskIdx) -> Result<Vec<R>> {
             return Ok(found);
         };
         let record: R = frame::read(bytes, &format!("the record of {} task {name}", R::STAGE))?;
-        let more = record.remainder().is_some();
+        let more = record.hands_on();
         found.push(record);
         if !more {
             return Ok(found);
@@ -318,7 +335,7 @@ fn pieces<R: Record>(item: Option<&Item>, task: TaskIdx) -> Result<Vec<R>> {
 }
 
 fn is_done<R: Record>(pieces: &[R]) -> bool {
-    pieces.last().is_some_and(|last| last.remainder().is_none())
+    pieces.last().is_some_and(|last| !last.hands_on())
 }
 
 fn view<R: Record>(task: TaskIdx, pieces: &[R], calls: Option<CallsView>, since: Timestamp) -> TaskView {

@@ -179,7 +179,7 @@ mod tests {
             Key::group(&job, Stage::Reduce, 12),
             Key::of_try(&job, TryKey::split(4)),
             Key::of_try(&job, TryKey::map(task, piece, 5)),
-            Key::of_try(&job, TryKey::reduce(TaskIdx(31), 1)),
+            Key::of_try(&job, TryKey::reduce(TaskIdx(31), Piece(0), 1)),
             Key::index(&job, of),
             Key::run(&job, Partition(9), of, 1),
             Key::result(&job, attempt, 0),

@@ -7,12 +7,12 @@ use crate::objects::{Completed, Replace};
 use crate::upload::Upload;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kinglet_core::ids::{JobId, Partition};
+use kinglet_core::ids::JobId;
 use kinglet_core::ledger::Phase;
 use kinglet_core::limits::UPLOADS_COMPLETED_AT_ONCE;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{Owner, Replaced};
-use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord, numbered};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
 use kinglet_core::{Code, Error, Result};
 
@@ -28,6 +28,7 @@ pub(crate) struct Publication {
     pub(crate) spec: JobSpec,
     /// What the map tasks have committed, whose runs go when it is published.
     pub(crate) maps: Committed<MapRecord>,
+    /// What the reduce tasks have committed, one piece after the other.
     pub(crate) reduces: Vec<ReduceRecord>,
     pub(crate) manifest: Manifest,
 }
@@ -40,9 +41,8 @@ struct Written<'a> {
 
 /// Returns what is to be published, in the order of the manifest: the records that were left out, if there are any, and the parts.
 fn written<'a>(job: &JobId, spec: &JobSpec, reduces: &'a [ReduceRecord]) -> Vec<Written<'a>> {
-    let all = reduces.iter().zip((0..).map(Partition));
-    let all = all.filter(|(record, partition)| !spec.is_quarantine(*partition) || record.records_out > 0);
-    all.map(|(record, partition)| Written { key: spec.key_of(partition, job), record }).collect()
+    let all = numbered(reduces).filter(|of| !spec.is_quarantine(of.partition) || of.record.records_out > 0);
+    all.map(|of| Written { key: spec.key_of(of.partition, of.piece, job), record: of.record }).collect()
 }
 
 impl Conductor {

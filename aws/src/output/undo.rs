@@ -4,7 +4,7 @@
 use super::claim::Claim;
 use crate::conductor::Conductor;
 use kinglet_core::Result;
-use kinglet_core::ids::{JobId, Partition};
+use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::ReduceRecord;
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
@@ -28,8 +28,9 @@ impl Conductor {
         let partitions = if view.phase_at.reducing.is_some() { view.partitions } else { 0 };
         let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
         for (pieces, partition) in reduces.into_iter().zip((0..).map(Partition)) {
-            for upload in pieces.into_iter().filter_map(|record| record.upload) {
-                let key = spec.key_of(partition, job);
+            for (record, piece) in pieces.into_iter().zip((0..).map(Piece)) {
+                let Some(upload) = record.upload else { continue };
+                let key = spec.key_of(partition, piece, job);
                 self.tolerate(
                     job,
                     "aborting an upload",

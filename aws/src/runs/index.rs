@@ -12,8 +12,10 @@ use crate::upload::Upload;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{JobId, Partition};
-use kinglet_core::wire::index::{IndexAt, IndexTable, IndexWriter, RowsAt, RunAt, STRIPE_BYTES, read_row};
+use kinglet_core::wire::index::{IndexAt, IndexTable, IndexWriter, RowsAt, STRIPE_BYTES, read_row};
 use kinglet_core::wire::record::MapRecord;
+use kinglet_core::wire::rest::RunLeft;
+use kinglet_core::wire::run::RunPlace;
 use kinglet_core::{ByteRange, Result};
 use std::ops::RangeInclusive;
 
@@ -80,14 +82,14 @@ impl RunStore<'_> {
     ///
     /// # Errors
     /// Returns `object-missing` or `frame-corrupt` when the index is not what was written; or a service error of S3.
-    pub async fn locate_by_index(self, partition: Partition, at: &RowsAt) -> Result<Vec<RunAt>> {
+    pub async fn locate_by_index(self, partition: Partition, at: &RowsAt) -> Result<Vec<RunLeft>> {
         let rows = stream::iter(at.rows.clone()).map(|row| self.index_bytes(at.number, row)).buffered(ROWS_AT_ONCE);
         let mut runs = Vec::new();
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.try_next().await? {
             read_row(&row, partition, &mut runs)?;
         }
-        Ok(runs)
+        Ok(runs.iter().map(|run| RunLeft::of(run, RunPlace::default())).collect())
     }
 
     async fn index_bytes(self, number: u16, range: ByteRange) -> Result<Bytes> {

@@ -2,14 +2,15 @@
 //! partition; the results of calls lie by group. `ledger/runs.rs` has the items' layout.
 
 use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable, writer_of};
-use crate::ledger::{Committed, RunOf};
+use crate::ledger::{Committed, InlineRun, RunOf};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kinglet_core::Result;
 use kinglet_core::ids::{AttemptId, Partition};
 use kinglet_core::limits::TASKS_PER_GROUP;
-use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, Placement};
+use kinglet_core::wire::rest::RunLeft;
+use std::collections::HashMap;
 use std::io::{Cursor, Read};
 
 /// See [`Placement::Inline`].
@@ -44,14 +45,20 @@ impl Place for Inline {
         &'a self,
         store: RunStore<'a>,
         partition: Partition,
-        runs: &'a [RunAt],
+        runs: &'a [RunLeft],
     ) -> BoxFuture<'a, Result<Vec<Found>>> {
         Box::pin(async move {
-            let here = runs.iter().filter(|run| run.range.is_none()).map(writer_of);
-            let runs = store.conductor.ledger.inline_runs(store.job, partition, here).await?;
-            let found = runs.into_iter().map(|run| Found {
-                name: run.name,
-                open: Box::new(move || Box::new(Cursor::new(run.bytes)) as Box<dyn Read + Send>),
+            let here: HashMap<String, RunLeft> =
+                runs.iter().filter(|run| run.range.is_none()).map(|run| (writer_of(run).to_string(), *run)).collect();
+            let attempts = here.values().map(writer_of);
+            let runs = store.conductor.ledger.inline_runs(store.job, partition, attempts).await?;
+            let found = runs.into_iter().filter_map(|InlineRun { name, bytes }| {
+                let (run, bytes) = (*here.get(&name)?, Bytes::from(bytes));
+                let open = move |from: u64| {
+                    let from = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
+                    Box::new(Cursor::new(bytes.slice(from..))) as Box<dyn Read + Send>
+                };
+                Some(Found { run, name, open: Box::new(open) })
             });
             Ok(found.collect())
         })

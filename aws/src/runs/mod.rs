@@ -28,6 +28,7 @@
 mod index;
 mod inline;
 mod object;
+mod rest;
 mod s3;
 
 use crate::conductor::Conductor;
@@ -37,17 +38,18 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use kinglet_core::budget::INDEXES_AT_ONCE;
+use kinglet_core::engine::passes::Opening;
 use kinglet_core::engine::reduce::Runs;
 use kinglet_core::engine::run::Run;
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
 use kinglet_core::placement::place;
 use kinglet_core::wire::index::RunAt;
-use kinglet_core::wire::record::{MapRecord, Placement};
-use kinglet_core::wire::run::AnyRun;
-use kinglet_core::wire::run::RunReader;
+use kinglet_core::wire::record::{MapRecord, Placement, ReduceRecord};
+use kinglet_core::wire::rest::RunLeft;
+use kinglet_core::wire::run::{AnyRun, RunPlace, RunReader};
 use kinglet_core::{Code, Error, Result};
+pub use rest::ReduceAttempt;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ trait Place: Sync {
         &'a self,
         store: RunStore<'a>,
         partition: Partition,
-        runs: &'a [RunAt],
+        runs: &'a [RunLeft],
     ) -> BoxFuture<'a, Result<Vec<Found>>>;
 
     /// Writes the results of a batch.
@@ -129,8 +131,8 @@ fn unreadable(tmp: &Path, error: &io::Error) -> Error {
 }
 
 /// Returns the attempt that wrote a run.
-fn writer_of(run: &RunAt) -> MapAttempt {
-    let RunAt { task, piece, attempt, .. } = *run;
+fn writer_of(run: &RunLeft) -> MapAttempt {
+    let RunLeft { task, piece, attempt, .. } = *run;
     MapAttempt { task, piece, attempt }
 }
 
@@ -156,13 +158,12 @@ impl Conductor {
         RunStore { conductor: self, job }
     }
 
-    /// Removes the runs of a job that has just succeeded, and the `indexes` of them that processes have begun to write. The job's
-    /// end neither waits for that nor depends on it: what stays goes when the job is cleaned, or with the stack's rules. A function
+    /// Removes what a job that has just succeeded has shuffled. The job's end neither waits for that nor depends on it: what stays goes when the job is cleaned, or with the stack's rules. A function
     /// does it before it returns, as it may be frozen then. A driver does it in the background, as its caller waits for the job.
-    pub(crate) async fn leave_no_runs(&self, job: &JobId, committed: Committed<MapRecord>, indexes: u16) {
+    pub(crate) async fn leave_no_runs(&self, job: &JobId, shuffled: Shuffled) {
         let (conductor, job) = (self.clone(), job.clone());
         let removing = async move {
-            match tokio::time::timeout(REMOVE_MAX, conductor.runs(&job).remove(&committed, indexes)).await {
+            match tokio::time::timeout(REMOVE_MAX, conductor.runs(&job).remove(&shuffled)).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(bytes)) => tracing::debug!(%job, bytes, "the runs are removed"),
                 Ok(Err(error)) => tracing::warn!(%job, %error, "removing the runs of a job that has succeeded"),
@@ -175,6 +176,16 @@ impl Conductor {
             tokio::spawn(removing);
         }
     }
+}
+
+/// What a job has shuffled, by what stands in its ledger.
+pub(crate) struct Shuffled {
+    /// What its map tasks have committed.
+    pub(crate) maps: Committed<MapRecord>,
+    /// How many processes have begun to write an index of the runs.
+    pub(crate) indexes: u16,
+    /// What its reduce tasks have committed, in order.
+    pub(crate) reduces: Vec<ReduceRecord>,
 }
 
 /// The longest that a process removes runs when a job has succeeded: 100,000 of them are 100 requests.
@@ -199,7 +210,7 @@ impl RunStore<'_> {
     ///
     /// # Errors
     /// Returns `index-missing` when a committed attempt has no index; or a service error of DynamoDB.
-    pub async fn locate(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<Vec<RunAt>> {
+    pub async fn locate(self, partition: Partition, committed: &Committed<MapRecord>) -> Result<Vec<RunLeft>> {
         let mut runs = Vec::new();
         let mut groups = self.groups(committed);
         while let Some(group) = groups.try_next().await? {
@@ -207,7 +218,7 @@ impl RunStore<'_> {
                 let MapAttempt { task, piece, attempt } = of;
                 let range = index.as_ref().map(|index| index.range(partition.0).unwrap_or_default());
                 if range.is_none_or(|range| range.bytes() > 0) {
-                    runs.push(RunAt { task, piece, attempt, range });
+                    runs.push(RunLeft::of(&RunAt { task, piece, attempt, range }, RunPlace::default()));
                 }
             }
         }
@@ -220,15 +231,15 @@ impl RunStore<'_> {
         groups.map(|group| self.conductor.ledger.group_runs(self.job, group, committed)).buffered(INDEXES_AT_ONCE)
     }
 
-    /// Finds these runs of a partition, in all places at once. Must be called within a Tokio runtime.
+    /// Finds these runs of a partition, or what is left of them, in all places at once. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// Returns a service error of S3 or DynamoDB.
-    pub async fn open(self, partition: Partition, runs: &[RunAt]) -> Result<PartitionRuns> {
+    pub async fn open(self, partition: Partition, runs: &[RunLeft]) -> Result<PartitionRuns> {
         let found = join_all(PLACES.iter().map(|place| place.find(self, partition, runs))).await;
         let mut runs = Vec::new();
         for found in found {
-            runs.extend(found?.into_iter().map(Some));
+            runs.extend(found?);
         }
         Ok(PartitionRuns(runs))
     }
@@ -291,12 +302,13 @@ impl RunStore<'_> {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
-    async fn remove(self, committed: &Committed<MapRecord>, indexes: u16) -> Result<u64> {
+    async fn remove(self, shuffled: &Shuffled) -> Result<u64> {
         let mut removed = 0;
         for place in PLACES {
-            removed += place.remove(self, committed).await?;
+            removed += place.remove(self, &shuffled.maps).await?;
         }
-        self.remove_indexes(1..=indexes).await?;
+        self.remove_indexes(1..=shuffled.indexes).await?;
+        self.remove_rests(&shuffled.reduces).await?;
         Ok(removed)
     }
 
@@ -328,31 +340,36 @@ impl RunStore<'_> {
 
 /// A run that was found. Opening it fetches it.
 struct Found {
+    /// The run, and how much of it is left.
+    run: RunLeft,
     /// Identifies the run in errors.
     name: String,
     open: Open,
 }
 
-/// Opens a run for the merge.
-type Open = Box<dyn FnOnce() -> Box<dyn Read + Send> + Send>;
+/// Opens a run for the merge, from an offset on.
+type Open = Box<dyn Fn(u64) -> Box<dyn Read + Send> + Send>;
 
 /// The runs of a partition, wherever they lie, for the merge.
-pub struct PartitionRuns(Vec<Option<Found>>);
+pub struct PartitionRuns(Vec<Found>);
+
+impl PartitionRuns {
+    /// Returns the runs, in the order in which they are merged.
+    pub fn found(&self) -> Vec<RunLeft> {
+        self.0.iter().map(|found| found.run).collect()
+    }
+}
 
 impl Runs for PartitionRuns {
     fn count(&self) -> usize {
         self.0.len()
     }
 
-    fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
+    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
         // All runs are requested before the first is waited for.
-        let readers: Vec<(String, Box<dyn Read + Send>)> = self.0[which]
-            .iter_mut()
-            .map(|found| match found.take() {
-                Some(found) => (found.name, (found.open)()),
-                None => ("opened twice".to_owned(), Box::new(io::empty()) as Box<dyn Read + Send>),
-            })
-            .collect();
-        readers.into_iter().map(|(name, reader)| RunReader::open(reader, name)).collect()
+        let requested: Vec<_> =
+            openings.iter().map(|Opening { run, place }| (self.0[*run].open)(place.offset)).collect();
+        let opened = openings.iter().zip(requested);
+        opened.map(|(Opening { run, place }, reader)| RunReader::resume(reader, &*self.0[*run].name, *place)).collect()
     }
 }

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::Result;
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
-use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
+use kinglet_core::wire::rest::RunLeft;
 use std::sync::Arc;
 
 /// How many GETs of results are under way at once.
@@ -53,14 +53,15 @@ impl Place for Object {
         })
     }
 
-    fn find<'a>(&'a self, store: RunStore<'a>, _: Partition, runs: &'a [RunAt]) -> BoxFuture<'a, Result<Vec<Found>>> {
+    fn find<'a>(&'a self, store: RunStore<'a>, _: Partition, runs: &'a [RunLeft]) -> BoxFuture<'a, Result<Vec<Found>>> {
         Box::pin(async move {
             let bodies = Arc::new(Bodies::of(store));
             let mut found = Vec::new();
             for run in runs {
                 let Some(range) = run.range else { continue };
                 let name = runs_key(store.job, writer_of(run));
-                found.push(Found { open: bodies.opener(name.clone(), range).await?, name });
+                let open = bodies.opener(name.clone(), range, run.place.offset).await?;
+                found.push(Found { run: *run, open, name });
             }
             Ok(found)
         })

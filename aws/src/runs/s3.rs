@@ -69,15 +69,22 @@ impl Bodies {
         }
     }
 
-    /// Returns what opens a range of an object. Where engines run in turn with requests, it is fetched now; else when it is
-    /// opened.
-    pub(super) async fn opener(self: &Arc<Self>, key: String, ByteRange { from, to }: ByteRange) -> Result<Open> {
+    /// Returns what opens a range of an object, from `begin` of its bytes on or further on. Where engines run in turn with
+    /// requests, it is fetched now; else when it is opened.
+    pub(super) async fn opener(self: &Arc<Self>, key: String, range: ByteRange, begin: u64) -> Result<Open> {
+        let ByteRange { from, to } = range;
+        // What was stored is not trusted: an offset beyond the end is the end.
+        let at = move |offset: u64| from.saturating_add(offset).min(to);
         if self.beside == Beside::InTurn {
-            let bytes = self.objects.read(&self.bucket, &key, None, from, to, &key).all().await?;
-            return Ok(Box::new(move || Box::new(io::Cursor::new(bytes))));
+            let bytes = self.objects.read(&self.bucket, &key, None, at(begin), to, &key).all().await?;
+            let bytes = Bytes::from(bytes);
+            let skipped = move |offset: u64| at(offset).saturating_sub(at(begin)) as usize;
+            return Ok(Box::new(move |offset| {
+                Box::new(io::Cursor::new(bytes.slice(skipped(offset).min(bytes.len())..)))
+            }));
         }
         let bodies = self.clone();
-        Ok(Box::new(move || Box::new(bodies.start(&key, from, to))))
+        Ok(Box::new(move |offset| Box::new(bodies.start(&key, at(offset), to))))
     }
 
     /// Requests a range of an object, and hands on its blocks as they come.

@@ -6,11 +6,12 @@ mod index;
 use super::listing::Cut;
 use super::range::Range;
 use super::rates::{Luck, RAMP_S, Rates};
-use crate::budget::{INDEXES_AT_ONCE, UPLOAD_PART_BYTES, open_runs_max};
+use crate::budget::{INDEXES_AT_ONCE, REDUCE_TIME_KEPT_PERCENT, UPLOAD_PART_BYTES, open_runs_max};
 use crate::ids::{AttemptId, Timestamp};
 use crate::ledger::HEARTBEAT_MS;
 use crate::limits::{
-    BATCH_GET_KEYS_MAX, BATCH_WRITE_ITEMS_MAX, JOB_KEPT_S, TASKS_PER_GROUP, UPLOADS_COMPLETED_AT_ONCE,
+    BATCH_GET_KEYS_MAX, BATCH_WRITE_ITEMS_MAX, FUNCTION_TIMEOUT_MS_MAX, JOB_KEPT_S, TASKS_PER_GROUP,
+    UPLOADS_COMPLETED_AT_ONCE,
 };
 use crate::placement::place;
 use crate::prices::Prices;
@@ -402,6 +403,14 @@ impl Point {
             begin_s(rates) + told_s + finding_s + reading_s.max(computing_s) + writing_s + 2.0 * rates.dynamodb_s;
         self.reduce_task_s = task_s;
         self.commits(count, reduce_group_bytes(), reduce_record_bytes());
+        // A further piece is started and committed, reads what the one before it left, opens the runs again, and has a part.
+        let further = count * (reduce_pieces(task_s) - 1.0);
+        self.lambda += further;
+        self.s3_get += further * (2.0 + gets);
+        self.s3_put += further * 4.0;
+        self.write_units += further * 2.0;
+        self.read_units += further * 3.0;
+        self.dynamodb += further * 5.0;
         let service_s = count * gets / rates.gets_a_second;
         self.run(&Tasks { count, task_s, memory_mb: site.reducer_mb, service_s }, shape, rates);
     }
@@ -442,6 +451,12 @@ impl Point {
         self.read_units += count * 0.5 * (waited_s / LOOK_S).floor();
         self.dynamodb += count * (beats + (waited_s / LOOK_S).floor());
     }
+}
+
+/// Returns in how many pieces a reduce task is done that takes so long, in seconds: a reducer hands on near the end of its time.
+pub(super) fn reduce_pieces(task_s: f64) -> f64 {
+    let piece_s = FUNCTION_TIMEOUT_MS_MAX as f64 / 1e3 * f64::from(100 - REDUCE_TIME_KEPT_PERCENT) / 100.0;
+    (task_s / piece_s).ceil().max(1.0)
 }
 
 /// What merging takes on one vCPU, in seconds for a GB of runs, when nothing is reduced: an assumption, half of what word count
@@ -608,6 +623,7 @@ fn reduce_record_bytes() -> f64 {
         crc32: u32::MAX,
         // S3's ids of uploads have 128 characters and more, the embedded runtime's 32.
         upload: Some(OpenUpload { id: "u".repeat(100), etags: vec!["e".repeat(34)] }),
+        hands_on: false,
         usage: usage(),
     };
     record_bytes(frame::write(&record))

@@ -7,7 +7,7 @@
 //!
 //! On the embedded runtime requests cost nothing, and a rule of thumb serves: some tasks for each core.
 
-use super::forecast::{Forecast, Shape, Stages, forecast, likely};
+use super::forecast::{Forecast, Shape, Stages, forecast, likely, reduce_pieces};
 use super::listing::Cut;
 use super::range::Range;
 use crate::budget::{
@@ -74,7 +74,7 @@ pub struct Plan {
     /// What the same job would cost with pairs that travel in two stages, in dollars, where that would be cheaper. No engine
     /// does that yet.
     pub two_stages_usd: Option<f64>,
-    /// Why the job is unlikely to succeed like this, if it is.
+    /// What the job is unlikely to do in one function's time, if anything.
     pub doubt: Option<String>,
     /// Where the job would run, and what is charged there.
     pub site: Site,
@@ -229,13 +229,13 @@ struct Choice {
 
 /// How good a shape is.
 struct Score {
-    /// Whether the job is likely to succeed like this.
+    /// Whether each task is likely to be done in one function's time.
     works: bool,
     /// Whether it keeps within the ceiling.
     fits: bool,
     /// [`product`].
     product: f64,
-    /// How long a reduce task takes: the shorter, the more likely one that works not is to.
+    /// How long a reduce task takes: the shorter, the fewer pieces there are of one that takes longer.
     reduce_task_s: f64,
 }
 
@@ -272,7 +272,8 @@ fn shape(cut: Cut, objects: usize, partitions: u32, wanted: &Wanted) -> Shape {
     Shape { cut, objects, partitions, concurrency, inline_bytes_max, stages: Stages::One, keep_runs, indexed }
 }
 
-/// Returns whether reducers come to an end: in their time, and with what they merge in several passes within `/tmp`.
+/// Returns whether each reducer comes to an end in one function's time, and with what it merges in several passes within `/tmp`.
+/// Others come to it too, but in pieces, and open their runs again.
 fn reduces(shape: &Shape, reduce_task_s: f64, run_bytes: f64, site: &Site) -> bool {
     let partition_bytes = run_bytes / f64::from(shape.partitions.max(1));
     let merges_twice = shape.cut.map_tasks > open_runs_max(site.reducer_mb) as u64 && partition_bytes > TMP_BYTES;
@@ -285,7 +286,11 @@ fn doubt(shape: &Shape, forecast: &Forecast, site: &Site) -> Option<String> {
     }
     let (gb, seconds) =
         (forecast.run_bytes.likely / f64::from(shape.partitions.max(1)) / 1e9, forecast.reduce_task_s.likely);
-    Some(format!("a partition has about {gb:.1} GB and takes {seconds:.0} s, which is more than a reducer can do"))
+    let pieces = reduce_pieces(seconds).max(2.0);
+    Some(format!(
+        "a partition has about {gb:.1} GB and takes {seconds:.0} s, for which a function may have too little time or room: its \
+         reducer goes on in {pieces} or more pieces"
+    ))
 }
 
 fn checked_split(bytes: u64, total: u64) -> Result<u64> {

@@ -2,7 +2,7 @@
 
 use super::cut::Cuts;
 use super::map::{Chunks, MapOptions, Mapped, PairsOf};
-use super::reduce::{ReduceCounts, ReduceOptions, Runs};
+use super::reduce::{ReduceOptions, Reduced, Runs};
 use crate::error::{Code, Error, Result};
 use crate::guard::catch_as;
 use crate::job::Job;
@@ -45,7 +45,7 @@ pub trait ErasedJob: Send + Sync {
     /// Returns the type of a list of the job's pairs, as the signature of a function that returns one has it.
     fn pairs(&self) -> String;
 
-    /// Runs a reduce task, and gives the part's bytes to `out` in order.
+    /// Runs a reduce task, or a piece of it, and gives the part's bytes to `out` in order.
     ///
     /// # Errors
     /// Passes on the errors of `runs` and `out`. Returns [`Error::UserCode`] when the job's code fails (`reduce-failed`,
@@ -54,9 +54,9 @@ pub trait ErasedJob: Send + Sync {
     fn reduce(
         &self,
         options: &ReduceOptions,
-        runs: &mut dyn Runs,
+        runs: Box<dyn Runs>,
         out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
-    ) -> Result<ReduceCounts>;
+    ) -> Result<Reduced>;
 }
 
 struct Typed<J>(J);
@@ -93,9 +93,9 @@ impl<J: Job> ErasedJob for Typed<J> {
     fn reduce(
         &self,
         options: &ReduceOptions,
-        runs: &mut dyn Runs,
+        runs: Box<dyn Runs>,
         out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
-    ) -> Result<ReduceCounts> {
+    ) -> Result<Reduced> {
         super::reduce::run(&self.0, options, runs, out)
     }
 }

@@ -16,6 +16,9 @@ pub mod map;
 mod panic_tests;
 #[cfg(test)]
 mod part_tests;
+pub mod passes;
+#[cfg(test)]
+mod piece_tests;
 pub mod quarantine;
 pub mod reduce;
 mod rejects;

@@ -3,6 +3,7 @@
 use super::cut::Chunk;
 use super::erased::{ErasedJob, Registry, signature};
 use super::map::{Chunks, MapOptions};
+use super::passes::Opening;
 use super::reduce::{ReduceOptions, Runs};
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use crate::{
@@ -10,7 +11,6 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// Where the job's code panics, or fails.
@@ -203,7 +203,7 @@ impl Runs for One {
     fn count(&self) -> usize {
         1
     }
-    fn open(&mut self, _: Range<usize>) -> Result<Vec<AnyRun>> {
+    fn open(&mut self, _: &[Opening]) -> Result<Vec<AnyRun>> {
         Ok(vec![RunReader::open(std::io::Cursor::new(self.0.take().unwrap()), "run")?.boxed()])
     }
 }
@@ -217,15 +217,8 @@ fn reduce(at: At) -> Result<()> {
     if at != Nothing {
         writer.push_encoded(&mut encoded, &crate::codec::encode(&at).unwrap()).unwrap();
     }
-    let options = ReduceOptions {
-        fan_in_max: 8,
-        output_bytes: 64,
-        format: Default::default(),
-        typed: Default::default(),
-        tmp: std::env::temp_dir(),
-        stop: Arc::default(),
-    };
-    open(at, false)?.reduce(&options, &mut One(Some(writer.finish().0)), &mut |_| Ok(())).map(drop)
+    let options = ReduceOptions { fan_in_max: 8, output_bytes: 64, ..ReduceOptions::default() };
+    open(at, false)?.reduce(&options, Box::new(One(Some(writer.finish().0))), &mut |_| Ok(())).map(drop)
 }
 
 /// The job's error: its own, which no other try mends, with its text, and with the name of the job.

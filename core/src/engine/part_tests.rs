@@ -1,5 +1,6 @@
 //! Parts in every format: written in bounded memory, and whole or not at all.
 
+use super::passes::Opening;
 use super::reduce::{ReduceOptions, Runs, run};
 use crate::error::Result;
 use crate::output::OutputFormat;
@@ -49,7 +50,7 @@ impl Runs for OnePair {
         1
     }
 
-    fn open(&mut self, _: std::ops::Range<usize>) -> Result<Vec<AnyRun>> {
+    fn open(&mut self, _: &[Opening]) -> Result<Vec<AnyRun>> {
         let mut run = RunWriter::new(Compression::None);
         run.push_encoded(&mut vec![0; 8], &crate::codec::encode(&0u64)?)?;
         Ok(vec![RunReader::open(Cursor::new(run.finish().0), "a run")?.boxed()])
@@ -58,19 +59,13 @@ impl Runs for OnePair {
 
 /// Reduces, and returns the blocks of the part.
 fn blocks(to: u64, format: OutputFormat) -> Result<Vec<Vec<u8>>> {
-    let options = ReduceOptions {
-        fan_in_max: 2,
-        format,
-        typed: Default::default(),
-        output_bytes: 1_000,
-        tmp: std::env::temp_dir(),
-        stop: Default::default(),
-    };
+    let options = ReduceOptions { fan_in_max: 2, format, output_bytes: 1_000, ..ReduceOptions::default() };
     let mut blocks = vec![];
-    let counts = run(&Squares { to }, &options, &mut OnePair, &mut |block| {
+    let counts = run(&Squares { to }, &options, Box::new(OnePair), &mut |block| {
         blocks.push(block);
         Ok(())
-    })?;
+    })?
+    .counts;
     assert_eq!(counts.records_out, to);
     assert_eq!(counts.bytes_out as usize, blocks.iter().map(Vec::len).sum::<usize>());
     Ok(blocks)

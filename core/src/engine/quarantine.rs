@@ -15,13 +15,14 @@
 //! raw_base64     the same, if it is not
 //! ```
 
-use super::reduce::{ReduceCounts, ReduceOptions, Runs, open_all};
+use super::passes::{Opened, Runs};
+use super::reduce::{ReduceCounts, ReduceOptions};
 use crate::error::{Code, Error, Result};
 use crate::guard::stopped;
 use crate::key::Key;
 use crate::limits::{REJECT_BYTES_MAX, REJECT_REASON_BYTES_MAX};
 use crate::max_rejected::MaxRejected;
-use crate::pairs::{Groups, Merge};
+use crate::pairs::Groups;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 
@@ -141,11 +142,12 @@ pub(super) fn too_many(says: &str, at: &RejectAt, reason: &str) -> Error {
 pub fn quarantine(
     sums: &Sums,
     options: &ReduceOptions,
-    runs: &mut dyn Runs,
+    runs: Box<dyn Runs>,
     out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<ReduceCounts> {
     let Sums { rejected, read, max } = *sums;
-    let mut groups = Groups::<Reject, _>::new(Merge::new(open_all(runs, options)?)?);
+    let Opened { merge, .. } = Opened::all(runs, None, &options.bounds())?;
+    let mut groups = Groups::<Reject, _>::new(merge);
     let (mut counts, mut key, mut lines) = (ReduceCounts::default(), Vec::new(), Vec::new());
     while groups.next_key(&mut key)? {
         if options.stop.load(Ordering::Relaxed) {

@@ -1,19 +1,21 @@
-//! One reduce task: it merges sorted runs into one sorted part, as a stream.
+//! One reduce task: it merges sorted runs into one sorted part, as a stream. It may stop at the end of a key, and another piece
+//! of the task goes on from there, with a part of its own.
 
+pub use super::passes::Runs;
+use super::passes::{Bounds, Opened, Rest};
 use crate::Code;
+use crate::budget::{OPEN_RUNS_MAX, PASSES_BYTES_MAX};
 use crate::error::Result;
 use crate::format::OpenTyped;
 use crate::guard::{catch_as, guarded, named_of, stopped};
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;
 use crate::output::OutputFormat;
-use crate::pairs::{Groups, Merge, tmp_error};
+use crate::pairs::Groups;
 use crate::part::Part;
-use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
-use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a reduce task is run.
 #[derive(Clone, Debug)]
@@ -28,11 +30,71 @@ pub struct ReduceOptions {
     pub output_bytes: usize,
     /// Where the passes write.
     pub tmp: PathBuf,
+    /// How much the passes may write there at once, in bytes.
+    pub tmp_bytes: u64,
     /// Set when nobody wants the result any more; `reduce` is then not called again.
     pub stop: Arc<AtomicBool>,
+    /// Where an earlier piece has stopped, if this is not the first.
+    pub start: Option<Rest>,
+    /// Set when the rest is to be left to another piece: the task then stops at the end of a key, its first at the earliest.
+    pub hand_on: Arc<AtomicBool>,
+    /// Is told each key before it is reduced, for who watches the time.
+    pub key: Option<CurrentKey>,
 }
 
-/// What a reduce task did.
+impl Default for ReduceOptions {
+    /// Returns the options of a whole task, with room for all that a function may have.
+    fn default() -> Self {
+        ReduceOptions {
+            fan_in_max: OPEN_RUNS_MAX,
+            format: OutputFormat::default(),
+            typed: OpenTyped::default(),
+            output_bytes: 1 << 20,
+            tmp: std::env::temp_dir(),
+            tmp_bytes: PASSES_BYTES_MAX,
+            stop: Arc::default(),
+            start: None,
+            hand_on: Arc::default(),
+            key: None,
+        }
+    }
+}
+
+impl ReduceOptions {
+    /// Returns how many runs are open, and how many bytes in `/tmp`, at once.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { fan_in_max: self.fan_in_max, tmp: self.tmp.clone(), tmp_bytes: self.tmp_bytes }
+    }
+}
+
+/// The key that a task reduces, as far as people are shown it.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentKey(Arc<Mutex<Vec<u8>>>);
+
+impl CurrentKey {
+    fn set(&self, key: &[u8]) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.clear();
+        held.extend_from_slice(&key[..key.len().min(SHOWN_BYTES)]);
+    }
+
+    /// Returns the key as text; `None` before the first and after the last.
+    pub fn shown(&self) -> Option<String> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!held.is_empty()).then(|| shown(&held))
+    }
+}
+
+/// What a piece of a reduce task did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reduced {
+    /// How much.
+    pub counts: ReduceCounts,
+    /// What it has left to the next piece, if it has.
+    pub rest: Option<Rest>,
+}
+
+/// How much a piece of a reduce task did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReduceCounts {
     /// Pairs read from the runs.
@@ -45,33 +107,32 @@ pub struct ReduceCounts {
     pub bytes_out: u64,
 }
 
-/// The runs of a partition, which are opened as they are needed: there may be more than can be open at once.
-pub trait Runs {
-    /// Returns how many runs there are.
-    fn count(&self) -> usize;
-
-    /// Opens some of the runs, all at once, so that they can be fetched in parallel.
-    ///
-    /// # Errors
-    /// Returns the error that keeps a run from being read.
-    fn open(&mut self, which: std::ops::Range<usize>) -> Result<Vec<AnyRun>>;
-}
-
-/// Runs a reduce task and gives the part's bytes to `out` in order.
+/// Runs a reduce task, or a piece of it, and gives the part's bytes to `out` in order.
 pub(super) fn run<J: Job>(
     job: &J,
     options: &ReduceOptions,
-    runs: &mut dyn Runs,
+    runs: Box<dyn Runs>,
     out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
-) -> Result<ReduceCounts> {
-    let runs = open_all(runs, options)?;
-    let mut groups = Groups::<J::Value, _>::new(Merge::new(runs)?);
-    let mut counts = ReduceCounts::default();
+) -> Result<Reduced> {
+    let Opened { merge, sources } = Opened::all(runs, options.start.as_ref(), &options.bounds())?;
+    let mut groups = Groups::<J::Value, _>::new(merge);
+    let (mut counts, mut rest) = (ReduceCounts::default(), None);
     let mut part = Part::new(&options.format, options.output_bytes, &options.typed)?;
     let mut encoded = Vec::new();
-    while groups.next_key(&mut encoded)? {
+    loop {
+        // A piece reduces at least one key, so that each is a step towards the end.
+        if counts.keys > 0 && options.hand_on.load(Ordering::Relaxed) && groups.merge().top().is_some() {
+            rest = Some(Rest { after: std::mem::take(&mut encoded), runs: sources.left(groups.merge()) });
+            break;
+        }
+        if !groups.next_key(&mut encoded)? {
+            break;
+        }
         if options.stop.load(Ordering::Relaxed) {
             return Err(stopped());
+        }
+        if let Some(key) = &options.key {
+            key.set(&encoded);
         }
         let decode = || named_of("decoding a", std::any::type_name::<J::Key>(), || J::Key::decode(&encoded));
         let key = guarded(decode).map_err(|e| e.context(place::<J>(&encoded)))?;
@@ -89,8 +150,11 @@ pub(super) fn run<J: Job>(
         part.check().map_err(|e| e.context(place::<J>(&encoded)))?;
         groups.skip_rest()?;
     }
+    if let Some(key) = &options.key {
+        key.set(&[]);
+    }
     counts.pairs_in = groups.pairs();
-    if counts.keys == 0 {
+    if counts.keys == 0 && options.start.is_none() {
         let mut sink = Sink::new(&mut part, out);
         let reduced = catch_as("`reduce_nothing`", || job.reduce_nothing(&mut sink));
         let reduced = reduced.and_then(|reduced| reduced.map_err(|error| error.into_error(Code::ReduceFailed)));
@@ -98,52 +162,16 @@ pub(super) fn run<J: Job>(
         reduced.map_err(|e| e.context(format!("reducing no pair (job {})", J::NAME)))?;
     }
     part.finish(out)?;
-    Ok(ReduceCounts { records_out: part.records, bytes_out: part.bytes, ..counts })
+    Ok(Reduced { counts: ReduceCounts { records_out: part.records, bytes_out: part.bytes, ..counts }, rest })
+}
+
+/// How much of a key people are shown, in bytes.
+const SHOWN_BYTES: usize = 64;
+
+fn shown(key: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(&key[..key.len().min(SHOWN_BYTES)]))
 }
 
 fn place<J: Job>(key: &[u8]) -> String {
-    let shown = String::from_utf8_lossy(&key[..key.len().min(64)]);
-    format!("reducing key {shown:?} (job {})", J::NAME)
-}
-
-/// Opens all runs. If there are too many, it merges some into runs in `/tmp` first, until few enough are left.
-pub(super) fn open_all(runs: &mut dyn Runs, options: &ReduceOptions) -> Result<Vec<AnyRun>> {
-    let fan_in = options.fan_in_max.max(2);
-    let count = runs.count();
-    if count <= fan_in {
-        return runs.open(0..count);
-    }
-    let mut merged = Vec::new();
-    for from in (0..count).step_by(fan_in) {
-        merged.push(merge_pass(runs.open(from..(from + fan_in).min(count))?, options)?);
-    }
-    while merged.len() > fan_in {
-        let rest = merged.split_off(fan_in);
-        let one = merge_pass(merged, options)?;
-        merged = rest;
-        merged.push(one);
-    }
-    Ok(merged)
-}
-
-/// Merges some runs into one in `/tmp`.
-fn merge_pass(runs: Vec<AnyRun>, options: &ReduceOptions) -> Result<AnyRun> {
-    let tmp = |e: std::io::Error| tmp_error("merging runs", &options.tmp, &e);
-    let mut file = tempfile::tempfile_in(&options.tmp).map_err(tmp)?;
-    let mut merge = Merge::new(runs)?;
-    let mut writer = RunWriter::new(Compression::Lz4);
-    let mut key = Vec::new();
-    while let Some(top) = merge.top() {
-        key.clear();
-        key.extend_from_slice(top.key());
-        writer.push_encoded(&mut key, top.value())?;
-        if writer.out.len() >= 1 << 20 {
-            file.write_all(&writer.out).map_err(tmp)?;
-            writer.out.clear();
-        }
-        merge.advance()?;
-    }
-    file.write_all(&writer.finish().0).map_err(tmp)?;
-    file.seek(SeekFrom::Start(0)).map_err(tmp)?;
-    RunReader::open(Box::new(BufReader::with_capacity(256 << 10, file)), "a merge pass")
+    format!("reducing key {} (job {})", shown(key), J::NAME)
 }

@@ -3,8 +3,9 @@
 use super::conformance::chunks;
 use super::cut::{Chunk, Cuts};
 use super::map::{Chunks, MapOptions, Mapped};
+use super::passes::{Opening, Runs};
 use super::quarantine::{Sums, quarantine};
-use super::reduce::{ReduceOptions, Runs};
+use super::reduce::ReduceOptions;
 use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader};
 use crate::{
@@ -16,7 +17,6 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// Makes a job that emits what its records say, by their offsets.
@@ -140,9 +140,9 @@ impl Runs for Taken {
     fn count(&self) -> usize {
         self.0.len()
     }
-    fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
+    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
         let open = |run: Run| Ok(RunReader::open(run.into_reader().unwrap(), "run")?.boxed());
-        self.0[which].iter_mut().map(|run| open(run.take().unwrap())).collect()
+        openings.iter().map(|opening| open(self.0[opening.run].take().unwrap())).collect()
     }
 }
 
@@ -211,15 +211,9 @@ fn pairs(run: Run) -> Vec<(u64, String)> {
 
 /// Writes a quarantine, and reads its lines.
 fn lines(sums: &Sums, runs: Vec<Option<Run>>) -> Result<Vec<Json>> {
-    let options = ReduceOptions {
-        fan_in_max: 3,
-        format: Default::default(),
-        output_bytes: 100,
-        tmp: std::env::temp_dir(),
-        stop: Arc::default(),
-    };
+    let options = ReduceOptions { fan_in_max: 3, output_bytes: 100, ..ReduceOptions::default() };
     let mut text = vec![];
-    let counts = quarantine(sums, &options, &mut Taken(runs), &mut |bytes| {
+    let counts = quarantine(sums, &options, Box::new(Taken(runs)), &mut |bytes| {
         text.extend(bytes);
         Ok(())
     })?;

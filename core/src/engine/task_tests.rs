@@ -4,6 +4,7 @@
 use super::cut::Chunk;
 use super::erased::{ErasedJob, Registry, signature};
 use super::map::{Chunks, MapOptions, Mapped};
+use super::passes::Opening;
 use super::reduce::{ReduceCounts, ReduceOptions, Runs};
 use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
@@ -11,7 +12,6 @@ use crate::{Code, Combiner, Emitter, Error, Job, Lines, Result, Sink, UserError,
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -137,32 +137,24 @@ impl Runs for Taken {
     fn count(&self) -> usize {
         self.0.len()
     }
-    fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
-        let open =
-            |run: &mut Option<Vec<u8>>| Ok(RunReader::open(std::io::Cursor::new(run.take().unwrap()), "run")?.boxed());
-        self.0[which].iter_mut().map(open).collect()
+    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
+        let open = |bytes: Vec<u8>| Ok(RunReader::open(std::io::Cursor::new(bytes), "run")?.boxed());
+        openings.iter().map(|opening| open(self.0[opening.run].take().unwrap())).collect()
     }
 }
 
 fn reduce_options(output_bytes: usize) -> ReduceOptions {
-    ReduceOptions {
-        fan_in_max: 8,
-        output_bytes,
-        format: Default::default(),
-        typed: Default::default(),
-        tmp: std::env::temp_dir(),
-        stop: Arc::default(),
-    }
+    ReduceOptions { fan_in_max: 8, output_bytes, ..ReduceOptions::default() }
 }
 
 /// What a reduce task counted, and the pieces in which it gave its part on.
-fn reduce(job: &Tally, options: &ReduceOptions, mut runs: Taken) -> Result<(ReduceCounts, Vec<String>)> {
+fn reduce(job: &Tally, options: &ReduceOptions, runs: Taken) -> Result<(ReduceCounts, Vec<String>)> {
     let mut pieces = vec![];
-    let counts = open(job).reduce(options, &mut runs, &mut |bytes| {
+    let reduced = open(job).reduce(options, Box::new(runs), &mut |bytes| {
         pieces.push(String::from_utf8(bytes).unwrap());
         Ok(())
     })?;
-    Ok((counts, pieces))
+    Ok((reduced.counts, pieces))
 }
 
 #[test]
@@ -362,21 +354,22 @@ fn more_runs_than_can_be_open_are_brought_together_first() {
 
 #[test]
 fn no_more_runs_are_opened_at_once_than_may_be() {
-    struct Counted(Taken, Vec<usize>);
+    struct Counted(Taken, Arc<Mutex<Vec<usize>>>);
     impl Runs for Counted {
         fn count(&self) -> usize {
             self.0.count()
         }
-        fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
-            self.1.push(which.len());
-            self.0.open(which)
+        fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
+            self.1.lock().unwrap().push(openings.len());
+            self.0.open(openings)
         }
     }
     for (count, opened) in [(1, vec![1]), (4, vec![4]), (5, vec![4, 1]), (8, vec![4, 4]), (9, vec![4, 4, 1])] {
-        let mut runs = Counted(Taken::words(&vec![&["a"][..]; count]), vec![]);
+        let counted = Arc::new(Mutex::new(vec![]));
+        let runs = Counted(Taken::words(&vec![&["a"][..]; count]), counted.clone());
         let options = ReduceOptions { fan_in_max: 4, ..reduce_options(64) };
-        open(&Tally::default()).reduce(&options, &mut runs, &mut |_| Ok(())).unwrap();
-        assert_eq!(runs.1, opened, "{count} runs");
+        open(&Tally::default()).reduce(&options, Box::new(runs), &mut |_| Ok(())).unwrap();
+        assert_eq!(*counted.lock().unwrap(), opened, "{count} runs");
     }
 }
 

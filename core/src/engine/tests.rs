@@ -4,6 +4,7 @@
 use super::cut::Chunk;
 use super::erased::ErasedJob;
 use super::map::{Chunks, MapOptions, Mapped};
+use super::passes::Opening;
 use super::reduce::{ReduceOptions, Runs};
 use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader};
@@ -72,9 +73,9 @@ impl Runs for Taken {
     fn count(&self) -> usize {
         self.0.len()
     }
-    fn open(&mut self, which: std::ops::Range<usize>) -> Result<Vec<AnyRun>> {
+    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
         let open = |run: Run| Ok(RunReader::open(run.into_reader().unwrap(), "run")?.boxed());
-        self.0[which].iter_mut().map(|run| open(run.take().unwrap())).collect()
+        openings.iter().map(|opening| open(self.0[opening.run].take().unwrap())).collect()
     }
 }
 
@@ -129,21 +130,14 @@ fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
         assert_eq!(counts.pairs_emitted, counts.records);
         partitions.iter_mut().zip(runs).for_each(|(all, run)| all.0.push(Some(run)));
     }
-    let options = ReduceOptions {
-        fan_in_max: shape.fan_in_max,
-        format: Default::default(),
-        typed: Default::default(),
-        output_bytes: 64,
-        tmp: std::env::temp_dir(),
-        stop: Arc::default(),
-    };
-    let reduce = |mut runs: Taken| {
+    let options = ReduceOptions { fan_in_max: shape.fan_in_max, output_bytes: 64, ..ReduceOptions::default() };
+    let reduce = |runs: Taken| {
         let mut part = vec![];
-        let counts = job.reduce(&options, &mut runs, &mut |bytes| {
+        let counts = job.reduce(&options, Box::new(runs), &mut |bytes| {
             part.extend(bytes);
             Ok(())
         });
-        let counts = counts.unwrap();
+        let counts = counts.unwrap().counts;
         assert_eq!(counts.bytes_out as usize, part.len());
         let part = String::from_utf8(part).unwrap();
         assert_eq!(counts.records_out as usize, part.lines().count());

@@ -15,6 +15,7 @@
 use super::conformance::chunks;
 use super::cut::{Chunk, Cuts};
 use super::map::{Chunks, MapOptions};
+use super::passes::Opening;
 use super::reduce::{ReduceOptions, Runs};
 use crate::codec::{decode, encode};
 use crate::error::{Code, Error, Result, UserResult};
@@ -28,7 +29,6 @@ use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs a job on one object in memory, checks the job's laws, and returns its result as text: the parts, one after another, for
@@ -226,21 +226,14 @@ fn read(run: std::io::Result<impl std::io::Read>) -> Result<Pairs> {
 
 /// Reduces the partitions, and returns their parts, one after another.
 fn reduce<J: Job>(job: &J, parts: &[Pairs]) -> Result<Vec<u8>> {
-    let options = ReduceOptions {
-        fan_in_max: 2,
-        output_bytes: 1 << 20,
-        format: Default::default(),
-        typed: Default::default(),
-        tmp: std::env::temp_dir(),
-        stop: Arc::default(),
-    };
+    let options = ReduceOptions::default();
     let mut result = Vec::new();
     for pairs in parts {
         let mut run = RunWriter::new(Compression::None);
         for Pair { key, value } in pairs {
             run.push_encoded(&mut key.clone(), value)?;
         }
-        super::reduce::run(job, &options, &mut One(run.finish().0), &mut |bytes| {
+        super::reduce::run(job, &options, Box::new(One(run.finish().0)), &mut |bytes| {
             result.extend(bytes);
             Ok(())
         })?;
@@ -365,7 +358,7 @@ impl Runs for One {
         1
     }
 
-    fn open(&mut self, _: Range<usize>) -> Result<Vec<AnyRun>> {
+    fn open(&mut self, _: &[Opening]) -> Result<Vec<AnyRun>> {
         Ok(vec![RunReader::open(Cursor::new(std::mem::take(&mut self.0)), "a run")?.boxed()])
     }
 }

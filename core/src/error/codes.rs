@@ -482,6 +482,9 @@ codes! {
         ReduceFailed = "reduce-failed",
             "The job's `reduce` returned an error; the message names the key.",
             "Mend the job's code.";
+        SlowKey = "slow-key",
+            "Reducing one key takes longer than a function lives; the message names it. A reducer that needs more time hands on, but only between two keys.",
+            "Give functions more time (`Timeout`, at most 900 s) or memory, which brings CPU; combine the values in mappers (`Job::combiner`); or spread a key that has most of the values over several, as `(key, n)`, and add up their results.";
         OutputColumns = "output-columns",
             "A record of the result has other columns than the output, or than the first record of its part.",
             "Name all columns that records may have (`--columns`, `OutputFormat::with_columns`), or write JSON lines.";

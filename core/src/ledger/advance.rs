@@ -100,6 +100,9 @@ pub struct Settle {
 /// A map task reads as a stream and spills, so what fills its memory is a record, or a table that the job's own code holds:
 /// less input may help, and more memory helps. A reduce task can be given neither. It merges as a stream in bounded memory,
 /// and the values that it holds are the job's own, so one that dies is only tried again.
+///
+/// A try of a reduce task that runs out of time was at a key that did not fit into what was left of it. The next one hands on early,
+/// so that another piece begins near that key, with all of its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relief {
     /// Deaths on the mapper.
@@ -108,6 +111,8 @@ pub struct Relief {
     pub died_larger: u16,
     /// If the piece holds calls: how few of them the next try makes.
     pub fewer: Option<Fewer>,
+    /// Whether a try has run out of time.
+    pub timed_out: bool,
 }
 
 /// Where a try runs and how much of its piece it does.
@@ -382,7 +387,8 @@ fn relief(tries: &[TryView]) -> Relief {
         let died = |t: &&TryView| t.larger == larger && t.failed.as_ref().is_some_and(|f| starved(&f.error));
         u16::try_from(tries.iter().filter(died).count()).unwrap_or(u16::MAX)
     };
-    Relief { died: died(false), died_larger: died(true), fewer: None }
+    let timed_out = tries.iter().any(|t| t.failed.as_ref().is_some_and(|f| f.error.is(Code::TimedOut)));
+    Relief { died: died(false), died_larger: died(true), fewer: None, timed_out }
 }
 
 fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {

@@ -49,7 +49,7 @@ fn ends_with(view: &LedgerView, now: u64) -> Error {
 
 #[test]
 fn what_died_on_the_larger_mapper_stays_there() {
-    let relief = Relief { died: 1, died_larger: 1, fewer: None };
+    let relief = Relief { died: 1, died_larger: 1, ..Relief::default() };
     let half = HALF_BYTES_MIN * 2;
     assert_eq!(relief.eased(half * 2, HALF_BYTES_MIN, true), Eased { larger: true, bytes_max: Some(half) });
 }

@@ -269,6 +269,26 @@ fn a_crashed_attempt_is_tried_again_and_one_out_of_memory_is_halved() {
     assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 0), invoke(1, 1)]);
 }
 
+/// Whoever reduces it next hands on before the key at which its time was over.
+#[test]
+fn a_try_that_follows_one_out_of_time_is_told_so() {
+    let mut world = World::new(1, 1, FINE);
+    let tried = |number, code| TryView {
+        number,
+        started_at: Some(Timestamp(0)),
+        failed: Some(Failure { error: Error::new(code, ""), at: Timestamp(5) }),
+        ..TryView::default()
+    };
+    for (codes, timed_out) in
+        [(&[Code::Crashed][..], false), (&[Code::TimedOut], true), (&[Code::TimedOut, Code::Crashed], true)]
+    {
+        world.view.tasks[0].tries = codes.iter().zip(0..).map(|(code, number)| tried(number, *code)).collect();
+        let relief = Relief { timed_out, ..Relief::default() };
+        let next = Invoke { of: first_piece(0), number: codes.len() as u16, sends: 0, relief };
+        assert_eq!(advance(&world.view, Timestamp(6)), [Command::Invoke(next)]);
+    }
+}
+
 #[test]
 fn a_task_that_dies_of_memory_climbs_alone_until_it_fits() {
     let mut world = World::new(100, 1, FINE);
@@ -320,7 +340,7 @@ fn luck_and_hunger_together_end_too() {
 fn relief_comes_by_halves_then_by_memory() {
     let eased = |died, died_larger, bytes, has_larger| {
         let Eased { larger, bytes_max } =
-            Relief { died, died_larger, fewer: None }.eased(bytes, HALF_BYTES_MIN, has_larger);
+            Relief { died, died_larger, ..Relief::default() }.eased(bytes, HALF_BYTES_MIN, has_larger);
         (larger, bytes_max)
     };
     const MB: u64 = 1 << 20;
@@ -494,7 +514,9 @@ fn a_piece_that_runs_out_of_time_twice_is_the_end() {
         TryView { number, started_at: Some(Timestamp(0)), failed, ..TryView::default() }
     };
     world.view.tasks[0].tries = vec![timed_out(0)];
-    assert_eq!(advance(&world.view, Timestamp(6)), [invoke(0, 1, 0)]);
+    let relief = Relief { timed_out: true, ..Relief::default() };
+    let again = Invoke { of: first_piece(0), number: 1, sends: 0, relief };
+    assert_eq!(advance(&world.view, Timestamp(6)), [Command::Invoke(again)]);
     world.view.tasks[0].tries = vec![timed_out(0), timed_out(1)];
     let commands = advance(&world.view, Timestamp(6));
     assert!(matches!(&commands[..], [Command::Fail(error)] if error.code() == "timed-out"), "{commands:?}");

@@ -25,6 +25,11 @@ impl<V: Value, R: Read> Groups<V, R> {
         self.pairs
     }
 
+    /// Returns the merge, as far as it has come.
+    pub(crate) fn merge(&self) -> &Merge<R> {
+        &self.merge
+    }
+
     /// Goes to the next key, skipping the values that are left of this one, and writes it to `key`.
     pub(crate) fn next_key(&mut self, key: &mut Vec<u8>) -> Result<bool> {
         match self.merge.top() {

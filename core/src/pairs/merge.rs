@@ -2,7 +2,7 @@
 //! pair. It holds one block of each run, however long the runs are.
 
 use crate::error::Result;
-use crate::wire::run::RunReader;
+use crate::wire::run::{RunPlace, RunReader};
 use std::io::Read;
 
 struct Head<R> {
@@ -37,10 +37,21 @@ impl<R: Read> Merge<R> {
     /// # Errors
     /// As [`RunReader::advance`].
     pub(crate) fn new(runs: Vec<RunReader<R>>) -> Result<Self> {
+        Self::after(runs, None)
+    }
+
+    /// Starts a merge of the pairs whose keys come after this one, if one is given.
+    ///
+    /// # Errors
+    /// As [`RunReader::advance`].
+    pub(crate) fn after(runs: Vec<RunReader<R>>, key: Option<&[u8]>) -> Result<Self> {
         let mut heads = Vec::with_capacity(runs.len());
         for reader in runs {
             let mut head = Head { reader, first: 0, done: false };
             head.advance()?;
+            while !head.done && key.is_some_and(|key| head.reader.key() <= key) {
+                head.advance()?;
+            }
             heads.push(head);
         }
         let mut merge = Merge { losers: vec![u32::MAX; heads.len().max(1)], heads };
@@ -91,6 +102,11 @@ impl<R: Read> Merge<R> {
     pub(crate) fn top(&self) -> Option<&RunReader<R>> {
         let head = self.heads.get(self.losers[0] as usize)?;
         if head.done { None } else { Some(&head.reader) }
+    }
+
+    /// Returns the next pair's place in each run, in order; `None` in a run that is done.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Option<RunPlace>> {
+        self.heads.iter().map(|head| (!head.done).then(|| head.reader.place()))
     }
 
     /// Goes on to the pair after the smallest.

@@ -7,6 +7,8 @@
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "calls_max": 8}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "index": {"number": 1, "rows": [[8, 4711]]}}}
+//! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
+//! {"reduce": {"job": "0193…", "task": 3, "number": 1, "early": true}}
 //! {"sweep": {}}
 //! {"ping": {}}
 //! ```
@@ -114,8 +116,14 @@ pub struct ReduceEvent {
     pub job: JobId,
     /// The task, which is the partition.
     pub task: TaskIdx,
+    /// Which piece of the task. What was committed of the piece before says where it begins.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub piece: Piece,
     /// Which try this is.
     pub number: u16,
+    /// Whether it is to hand on early: set after an attempt ran out of time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
     /// Where the job's index says where the task's runs lie, if the job has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<RowsAt>,
@@ -127,8 +135,12 @@ pub struct ReduceEvent {
 impl ReduceEvent {
     /// Makes the event of a task's first try, of a job without an index.
     pub fn first(job: JobId, task: TaskIdx, program: Option<ProgramId>) -> Self {
-        ReduceEvent { job, task, number: 0, index: None, program }
+        ReduceEvent { job, task, piece: Piece(0), number: 0, early: false, index: None, program }
     }
+}
+
+fn is_first(piece: &Piece) -> bool {
+    *piece == Piece(0)
 }
 
 /// See [`Event::Sweep`].
@@ -185,8 +197,10 @@ mod tests {
             Event::Reduce(ReduceEvent {
                 number: 1,
                 index: Some(index),
-                ..ReduceEvent::first(job, TaskIdx(3), program)
+                ..ReduceEvent::first(job.clone(), TaskIdx(3), program)
             }),
+            Event::Reduce(ReduceEvent { piece: Piece(2), ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
+            Event::Reduce(ReduceEvent { number: 1, early: true, ..ReduceEvent::first(job, TaskIdx(3), None) }),
             Event::Sweep(SweepEvent {}),
             Event::Ping(PingEvent {}),
         ];

@@ -33,6 +33,8 @@ pub enum Kind {
     Inputs = 7,
     /// [`super::record::Usage`]
     Usage = 16,
+    /// [`super::rest::ReduceRest`]
+    ReduceRest = 17,
 }
 
 /// A type that is stored in a frame.

@@ -10,6 +10,7 @@
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
 //! | [`record`] | what a commit says about an attempt | DynamoDB, an attribute of a group item |
+//! | [`rest`] | what a piece of a reduce task leaves to the next | S3, `jobs/<job>/rest/<task>.<piece>/<attempt>` |
 //! | [`index`] | where the runs of each partition lie | S3, `jobs/<job>/index/<number>` |
 //! | [`calls`] | the results of a batch of calls | DynamoDB item or S3 object |
 //! | [`owner`] | which job owns an output | S3, `_owner.json` of the output, JSON |
@@ -37,6 +38,7 @@ pub mod owner;
 pub mod plan;
 pub mod program;
 pub mod record;
+pub mod rest;
 pub mod run;
 #[cfg(test)]
 mod run_layout_tests;

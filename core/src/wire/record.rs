@@ -1,9 +1,9 @@
 //! Records: what a commit says about the attempt whose output counts. A record is stored in a frame, in an attribute of a group
-//! item. Map records and reduce records have version 2.
+//! item. Map records have version 2, reduce records version 3.
 
 use super::frame::{Framed, Kind};
 use crate::codecs::Codec;
-use crate::ids::{AttemptId, Timestamp};
+use crate::ids::{AttemptId, Partition, Piece, Timestamp};
 use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
 
@@ -215,13 +215,15 @@ pub struct ReduceRecord {
     pub crc32: u32,
     /// The upload that will become the part, if the job writes an output.
     pub upload: Option<OpenUpload>,
+    /// Whether the attempt left the rest of its partition to the next piece: it wrote a [`super::rest::ReduceRest`].
+    pub hands_on: bool,
     /// Time and requests.
     pub usage: Usage,
 }
 
 impl Framed for ReduceRecord {
     const KIND: Kind = Kind::ReduceRecord;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         countable(&[self.runs, self.pairs_in, self.keys, self.records_out, self.bytes_out])?;
@@ -231,6 +233,33 @@ impl Framed for ReduceRecord {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the piece of each of some reduce records, which come by partition and in order: the first partition's first piece is
+/// the first of them.
+pub fn numbered(records: &[ReduceRecord]) -> impl Iterator<Item = ReducePiece<'_>> {
+    let (mut partition, mut piece) = (0, Some(Piece(0)));
+    records.iter().map_while(move |record| {
+        let this = ReducePiece { partition: Partition(partition), piece: piece?, record };
+        piece = match record.hands_on {
+            // No task has more pieces than can be numbered.
+            true => this.piece.next().ok(),
+            false => Some(Piece(0)),
+        };
+        partition += u32::from(!record.hands_on);
+        Some(this)
+    })
+}
+
+/// A committed piece of a reduce task.
+#[derive(Clone, Copy, Debug)]
+pub struct ReducePiece<'a> {
+    /// The partition.
+    pub partition: Partition,
+    /// Which piece of its task.
+    pub piece: Piece,
+    /// Its record.
+    pub record: &'a ReduceRecord,
 }
 
 /// A multipart upload whose bytes are all sent but which nobody has completed: it is not an object yet. It can be completed or
@@ -327,6 +356,7 @@ mod tests {
             bytes_out: 5,
             crc32: 6,
             upload: Some(OpenUpload { id: "u".into(), etags: vec!["\"e\"".into()] }),
+            hands_on: true,
             usage,
         };
         let index = RunIndex { ends: vec![10, 20, 20] };
@@ -337,10 +367,29 @@ mod tests {
         bytes.extend(frame::write(&reduce).unwrap());
         bytes.extend(frame::write(&index).unwrap());
         bytes.extend(frame::write(&usage).unwrap());
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v3.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v4.bin"), &bytes);
         assert_eq!(index.range(0), Some(ByteRange { from: 0, to: 10 }));
         assert_eq!(index.range(2), Some(ByteRange { from: 20, to: 20 }));
         assert_eq!(index.range(3), None);
+    }
+
+    #[test]
+    fn pieces_are_numbered_within_their_partitions() {
+        let record = |hands_on| ReduceRecord {
+            attempt: AttemptId { number: 0, nonce: 0 },
+            runs: 0,
+            pairs_in: 0,
+            keys: 0,
+            records_out: 0,
+            bytes_out: 0,
+            crc32: 0,
+            upload: None,
+            hands_on,
+            usage: Usage::default(),
+        };
+        let records = [false, true, true, false, false, true, false].map(record);
+        let numbers: Vec<_> = numbered(&records).map(|one| (one.partition.0, one.piece.0)).collect();
+        assert_eq!(numbers, [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1)]);
     }
 
     #[test]

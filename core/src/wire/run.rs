@@ -127,7 +127,8 @@ impl RunWriter {
         Ok(())
     }
 
-    fn end_block(&mut self) {
+    /// Ends the block, so that all pairs so far are in `out`.
+    pub(crate) fn end_block(&mut self) {
         if self.block.is_empty() {
             return;
         }
@@ -219,6 +220,32 @@ pub(super) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
     None
 }
 
+/// A place in a run: its next pair, and the block in which that lies. The default is a run's start.
+///
+/// ```text
+/// run   header │ block …    │ block            │ block …
+///                           offset   next pair
+/// pairs        ├──pairs─────┤────────┤
+///              ├──taken──────────────┤
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunPlace {
+    /// The offset of the block, in bytes; 0 before the first.
+    pub offset: u64,
+    /// How many pairs come before the block.
+    pub pairs: u64,
+    /// How many pairs come before the next pair.
+    pub taken: u64,
+}
+
+impl RunPlace {
+    /// Returns whether a run of so many bytes, if that is known, can have such a place.
+    pub fn is_within(&self, bytes: Option<u64>) -> bool {
+        let starts = if self.offset == 0 { self.pairs == 0 } else { self.offset >= MAGIC.len() as u64 };
+        starts && self.pairs <= self.taken && bytes.is_none_or(|bytes| self.offset <= bytes)
+    }
+}
+
 /// Reads one run, pair by pair, from any source. It holds one block at a time.
 pub struct RunReader<R> {
     source: R,
@@ -229,6 +256,11 @@ pub struct RunReader<R> {
     key: Vec<u8>,
     value: std::ops::Range<usize>,
     pairs: u64,
+    /// Where the block lies, and how many pairs come before it.
+    block_at: u64,
+    block_pairs: u64,
+    /// Where the bytes that come next lie.
+    next_at: u64,
 }
 
 /// A reader of a run whose source has any type.
@@ -246,6 +278,9 @@ impl<R: Read + Send + 'static> RunReader<R> {
             key: self.key,
             value: self.value,
             pairs: self.pairs,
+            block_at: self.block_at,
+            block_pairs: self.block_pairs,
+            next_at: self.next_at,
         }
     }
 }
@@ -272,7 +307,29 @@ impl<R: Read> RunReader<R> {
             )
             .with_hint("mappers and reducers are of different versions: deploy again"));
         }
-        Ok(RunReader {
+        Ok(Self::at(source, name, RunPlace { offset: magic.len() as u64, ..RunPlace::default() }))
+    }
+
+    /// Opens a run at a place that another reader has told. `source` has the run's bytes from the place's offset on. The reader
+    /// then stands before the place's pair.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::open`] and [`Self::advance`].
+    pub fn resume(source: R, name: impl Into<String>, place: RunPlace) -> Result<Self> {
+        let mut reader = match place.offset {
+            0 => Self::open(source, name)?,
+            _ => Self::at(source, name.into(), place),
+        };
+        while reader.pairs < place.taken {
+            if !reader.advance()? {
+                return Err(reader.corrupt("it has fewer pairs than were read of it"));
+            }
+        }
+        Ok(reader)
+    }
+
+    fn at(source: R, name: String, RunPlace { offset, pairs, .. }: RunPlace) -> Self {
+        RunReader {
             source,
             name,
             block: Vec::new(),
@@ -280,8 +337,16 @@ impl<R: Read> RunReader<R> {
             at: 0,
             key: Vec::new(),
             value: 0..0,
-            pairs: 0,
-        })
+            pairs,
+            block_at: offset,
+            block_pairs: pairs,
+            next_at: offset,
+        }
+    }
+
+    /// Returns the place of the pair that it stands on.
+    pub fn place(&self) -> RunPlace {
+        RunPlace { offset: self.block_at, pairs: self.block_pairs, taken: self.pairs.saturating_sub(1) }
     }
 
     /// Goes to the next pair. Returns `false` at the end of the run.
@@ -360,6 +425,8 @@ impl<R: Read> RunReader<R> {
             }
             return Ok(false);
         }
+        (self.block_at, self.block_pairs) = (self.next_at, self.pairs);
+        self.next_at += (BLOCK_HEADER_BYTES + stored_bytes) as u64;
         if stored_bytes == raw_bytes {
             std::mem::swap(&mut self.block, &mut self.stored);
         } else {

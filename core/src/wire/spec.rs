@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 8.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 9.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -7,7 +7,7 @@ use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
 use crate::hive::PathCondition;
-use crate::ids::{JobId, Partition, ProgramId, Timestamp};
+use crate::ids::{JobId, Partition, Piece, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
 use crate::max_rejected::MaxRejected;
 use crate::output::OutputFormat;
@@ -53,17 +53,17 @@ impl JobSpec {
         partition.0 < self.quarantines()
     }
 
-    /// Returns the name within the output of what becomes of a partition: a part, or the quarantine.
-    pub fn name_of(&self, partition: Partition, job: &JobId) -> String {
+    /// Returns the name within the output of what a piece of a reduce task writes: a part, or the quarantine, which is one piece.
+    pub fn name_of(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
         match partition.0.checked_sub(self.quarantines()) {
-            Some(number) => self.output.part_name(number, job),
+            Some(number) => self.output.part_name(Partition(number), piece, job),
             None => format!("{REJECTED}{job}{REJECTED_ENDING}"),
         }
     }
 
-    /// Returns the key of what becomes of a partition.
-    pub fn key_of(&self, partition: Partition, job: &JobId) -> String {
-        format!("{}{}", self.output.prefix, self.name_of(partition, job))
+    /// Returns the key of what a piece of a reduce task writes.
+    pub fn key_of(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
+        format!("{}{}", self.output.prefix, self.name_of(partition, piece, job))
     }
 }
 
@@ -103,7 +103,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 8;
+    const VERSION: u8 = 9;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -235,26 +235,33 @@ pub fn part_job(name: &str) -> Option<JobId> {
         let job: JobId = rest.strip_suffix(REJECTED_ENDING)?.parse().ok()?;
         return job.created_at().map(|_| job);
     }
-    let (partition, rest) = name.strip_prefix(PART)?.split_once('-')?;
+    let (place, rest) = name.strip_prefix(PART)?.split_once('-')?;
+    let (partition, piece) = match place.split_once('.') {
+        Some((partition, piece)) => (partition, Some(piece)),
+        None => (place, None),
+    };
     let (job, ending) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
     if !OutputFormat::is_ending(ending) {
         return None;
     }
-    let is_number = partition.len() >= 5 && partition.bytes().all(|b| b.is_ascii_digit());
+    let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit());
     // A file of the user's may be called part-2024-01, which has no job's id.
-    let job: JobId = job.parse().ok().filter(|_| is_number)?;
+    let is_place = is_number(partition) && piece.is_none_or(|piece| is_number(piece) && piece.len() == 5);
+    let job: JobId = job.parse().ok().filter(|_| is_place)?;
     job.created_at().map(|_| job)
 }
 
 impl OutputSpec {
     /// Returns the name of a part within the output. It contains the job's id, so that no two jobs ever write to the same key.
-    pub fn part_name(&self, partition: u32, job: &JobId) -> String {
-        format!("{PART}{partition:05}-{job}{}", self.format.ending())
+    /// What a partition's further pieces wrote has names that sort behind the first's, in order.
+    pub fn part_name(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
+        let further = piece.before().map(|_| format!(".{:05}", piece.0)).unwrap_or_default();
+        format!("{PART}{:05}{further}-{job}{}", partition.0, self.format.ending())
     }
 
     /// Returns the key of a job's part.
-    pub fn part_key(&self, partition: u32, job: &JobId) -> String {
-        format!("{}{}", self.prefix, self.part_name(partition, job))
+    pub fn part_key(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
+        format!("{}{}", self.prefix, self.part_name(partition, piece, job))
     }
 
     /// Returns the key of the claim to the output.
@@ -299,6 +306,8 @@ pub struct OptionsSpec {
     /// How long a map task may run before it commits what it has and hands back the rest, in milliseconds; at most as long as
     /// its function's timeout allows.
     pub map_ms_max: Option<u64>,
+    /// The same of a reduce task, which leaves the rest of its partition to the next piece.
+    pub reduce_ms_max: Option<u64>,
     /// Where the job runs.
     pub site: Site,
     /// What the job makes of its input.
@@ -392,6 +401,7 @@ impl OptionsSpec {
             ms_max: None,
             inline_bytes_max: None,
             map_ms_max: None,
+            reduce_ms_max: None,
             site: Site::embedded(MEMORY_MB),
             workload: Workload::default(),
             ceiling: Ceiling::default(),
@@ -454,7 +464,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v8.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v9.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 
@@ -507,14 +517,22 @@ mod tests {
             let parquet = OutputFormat::parquet("a int".parse().unwrap());
             for format in [OutputFormat::text(), OutputFormat::csv(), OutputFormat::json_lines(), parquet] {
                 for codec in Codec::ALL {
-                    let name = output(format.clone().with_compression(codec)).part_name(partition, &job);
-                    assert_eq!(part_job(&name), Some(job.clone()), "{name}");
+                    for piece in [0, 1, 12, u16::MAX].map(Piece) {
+                        let output = output(format.clone().with_compression(codec));
+                        let name = output.part_name(Partition(partition), piece, &job);
+                        assert_eq!(part_job(&name), Some(job.clone()), "{name}");
+                    }
                 }
             }
         }
-        assert_eq!(output(OutputFormat::text()).part_name(7, &job), format!("part-00007-{job}"));
+        assert_eq!(output(OutputFormat::text()).part_name(Partition(7), Piece(0), &job), format!("part-00007-{job}"));
         let packed = output(OutputFormat::csv().with_compression(Codec::Gzip));
-        assert_eq!(packed.part_key(7, &job), format!("p/part-00007-{job}.csv.gz"));
+        assert_eq!(packed.part_key(Partition(7), Piece(0), &job), format!("p/part-00007-{job}.csv.gz"));
+        assert_eq!(packed.part_key(Partition(7), Piece(3), &job), format!("p/part-00007.00003-{job}.csv.gz"));
+        // Whoever lists the parts has them in the order of partitions and pieces.
+        let name = |partition, piece| packed.part_name(Partition(partition), Piece(piece), &job);
+        let names = [name(6, 2), name(7, 0), name(7, 1), name(7, 2), name(7, 10), name(7, 100), name(8, 0)];
+        assert!(names.is_sorted(), "{names:?}");
         for other in [
             "part-2024-01".to_owned(),
             "part-00000".to_owned(),
@@ -523,6 +541,11 @@ mod tests {
             format!("part-0000-{job}"),
             format!("part-0000x-{job}"),
             format!("part--{job}"),
+            format!("part-00000.-{job}"),
+            format!("part-00000.1-{job}"),
+            format!("part-00000.000001-{job}"),
+            format!("part-00000.0000x-{job}"),
+            format!("part-.00001-{job}"),
             format!("00000-{job}"),
             format!("part-00000-{job}.txt"),
             format!("part-00000-{job}.csv.zip"),
@@ -555,7 +578,7 @@ mod tests {
             submitted_at: Timestamp(0),
             calls: None,
         };
-        let keys = |spec: &JobSpec| [0, 1].map(|partition| spec.key_of(Partition(partition), &job));
+        let keys = |spec: &JobSpec| [0, 1].map(|partition| spec.key_of(Partition(partition), Piece(0), &job));
         let part = |number: u32| format!("p/part-0000{number}-{job}.csv.gz");
         assert_eq!(keys(&spec), [part(0), part(1)]);
         assert!(!spec.is_quarantine(Partition(0)));
@@ -588,7 +611,7 @@ mod tests {
             success_marker: false,
         };
         let folder = output("p/", "s3://o/p/");
-        let keys = [folder.part_key(3, &job), folder.owner_key(), folder.manifest_key()];
+        let keys = [folder.part_key(Partition(3), Piece(0), &job), folder.owner_key(), folder.manifest_key()];
         assert_eq!(keys, ["p/part-00003-id", "p/_owner.json", "p/_manifest.json"]);
         let shown = keys.map(|key| folder.shown_key(&key));
         assert_eq!(shown, ["s3://o/p/part-00003-id", "s3://o/p/_owner.json", "s3://o/p/_manifest.json"]);

@@ -1,13 +1,13 @@
 //! Makes a job's report from the ledger.
 
-use super::{Cost, Report, Requests, RunPlaces, Spread, Wall};
+use super::{Cost, Hottest, Report, Requests, RunPlaces, Spread, Wall};
 use crate::Forecast;
 use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{self, Committed, Record};
 use kinglet_core::Result;
 use kinglet_core::budget::STRAGGLER_MS_MIN;
 use kinglet_core::cost::{Cut, Plan, Wanted};
-use kinglet_core::ids::{JobId, Partition};
+use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
@@ -29,6 +29,7 @@ pub(crate) async fn report(
     requests += commits(&maps)?;
     requests += commits(&reduces)?;
     let overtaken = overtaken(conductor, job, view, &maps, &reduces).await?;
+    let hottest = hottest(&reduces);
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
     let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
@@ -42,7 +43,7 @@ pub(crate) async fn report(
     let predicted = predicted(conductor, job, spec, view).await;
     let gb_seconds = usages().chain(&overtaken).map(Usage::gb_seconds).sum();
     let rejected = maps.iter().map(|r| r.rejected).sum();
-    let quarantine = (rejected > 0).then(|| spec.output.shown_key(&spec.key_of(Partition(0), job)));
+    let quarantine = (rejected > 0).then(|| spec.output.shown_key(&spec.key_of(Partition(0), Piece(0), job)));
     let parts = reduces.get(spec.quarantines() as usize..).unwrap_or_default();
     let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
     for record in &maps {
@@ -73,6 +74,7 @@ pub(crate) async fn report(
         pairs_emitted: maps.iter().map(|r| r.pairs_emitted).sum(),
         pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
         shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
+        hottest,
         runs,
         removed_bytes: if spec.options.keep_runs { 0 } else { in_s3 },
         spills: maps.iter().map(|r| r.spills).sum(),
@@ -109,6 +111,16 @@ async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &Jo
     let (options, wanted) = (&spec.options, Wanted::of(&spec.options));
     let planned = Plan::of_cut(cut, inputs.objects, &wanted, view.partitions, &options.workload, &options.site);
     Some(planned.forecast)
+}
+
+/// Returns the partition with the most pairs, the first of several.
+fn hottest(reduces: &Committed<ReduceRecord>) -> Option<Hottest> {
+    let partitions = reduces.iter().enumerate().map(|(partition, pieces)| Hottest {
+        partition: partition as u32,
+        pairs: pieces.iter().map(|record| record.pairs_in).sum(),
+        pieces: pieces.len() as u64,
+    });
+    partitions.filter(|one| one.pairs > 0).rev().max_by_key(|one| one.pairs)
 }
 
 /// Returns what the tries took that did not commit. Where no task was tried again, and none ran for so long that a backup may have

@@ -48,6 +48,9 @@ pub struct Report {
     pub pairs_shuffled: u64,
     /// Bytes of the runs, which were shuffled.
     pub shuffle_bytes: u64,
+    /// The partition with the most pairs; `None` if there were none.
+    #[serde(default)]
+    pub hottest: Option<Hottest>,
     /// Where the runs of the map attempts lay.
     #[serde(rename = "runs_inline_object_empty")]
     pub runs: RunPlaces,
@@ -64,7 +67,7 @@ pub struct Report {
     pub parts: u64,
     /// Committed map tasks; each piece of a split counts.
     pub map_tasks: u64,
-    /// Committed reduce tasks.
+    /// Committed reduce tasks; each piece of a partition counts.
     pub reduce_tasks: u64,
     /// Attempts beyond the first of each task.
     pub retries: u64,
@@ -89,6 +92,18 @@ pub struct Report {
     /// What the plan predicted, for the job as it was cut; `None` if the plan is not there any more.
     #[serde(default)]
     pub predicted: Option<Forecast>,
+}
+
+/// The partition of a job with the most pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Hottest {
+    /// The partition.
+    pub partition: u32,
+    /// How many pairs it had.
+    pub pairs: u64,
+    /// In how many pieces it was reduced: more than one where that took longer than a function lives.
+    pub pieces: u64,
 }
 
 /// Wall time by phase, in milliseconds.
@@ -250,6 +265,13 @@ impl fmt::Display for Report {
         writeln!(f, "shuffled   {shuffled} pairs of {emitted} emitted, {held}")?;
         let spills = self.spills;
         writeln!(f, "           map outputs: {inline} in DynamoDB, {object} in S3, {empty} empty; {spills} spills")?;
+        if let Some(Hottest { partition, pairs, pieces }) = self.hottest.filter(|_| self.reduce_tasks > 1) {
+            let share = 100.0 * pairs as f64 / self.pairs_shuffled.max(1) as f64;
+            writeln!(
+                f,
+                "           most in partition {partition}: {share:.0} % of the pairs, reduced in {pieces} pieces"
+            )?;
+        }
         if self.removed_bytes > 0 {
             writeln!(f, "           those in S3, {}, are removed", bytes(self.removed_bytes))?;
         }

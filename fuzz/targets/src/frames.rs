@@ -3,10 +3,11 @@
 
 use crate::input::Input;
 use crate::{Seed, golden, seal};
-use kinglet_core::ids::{Partition, TaskIdx, Timestamp};
+use kinglet_core::ids::{Partition, Piece, TaskIdx, Timestamp};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, RunIndex, Usage};
+use kinglet_core::wire::rest::ReduceRest;
 use kinglet_core::wire::spec::{self, JobSpec};
 use kinglet_core::{Code, Error};
 use std::fmt::Debug;
@@ -18,7 +19,7 @@ pub(crate) fn run(bytes: &[u8]) {
     match kind {
         0 => record(bytes, |spec: &JobSpec| {
             let job = "19aa5440eb0-f0a9c3d5e7ab".parse().expect("an id");
-            let [first, other] = [0, 7].map(|partition| spec.key_of(Partition(partition), &job));
+            let [first, other] = [0, 7].map(|partition| spec.key_of(Partition(partition), Piece(3), &job));
             for key in [first, other, spec.output.owner_key(), spec.output.manifest_key()] {
                 let name = key.strip_prefix(&spec.output.prefix).expect("a name of the output lies below its prefix");
                 assert!(!name.contains('/'), "{name}");
@@ -47,6 +48,10 @@ pub(crate) fn run(bytes: &[u8]) {
         6 => record(bytes, |_: &Inputs| ()),
         7 => record(bytes, |usage: &Usage| {
             let _ = (usage.gb_seconds(), Timestamp(0).since_ms(usage.started_at));
+        }),
+        9 => record(bytes, |rest: &ReduceRest| {
+            let runs = rest.runs.iter().map(|run| (run.run().range.map(|range| range.bytes()), run.place));
+            assert!(runs.into_iter().all(|(bytes, place)| bytes.is_none_or(|bytes| place.offset <= bytes)));
         }),
         _ => {
             let mut sealed = bytes.to_vec();
@@ -88,13 +93,13 @@ fn whole_plan(bytes: &[u8]) {
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
     let error = frame::write(&Error::new(Code::JobMissing, "a message").with_hint("a hint")).expect("an error");
-    let records = golden!("records-v3.bin");
+    let records = golden!("records-v4.bin");
     // The golden file has four frames, one behind the other.
     let starts: Vec<usize> = (0..records.len()).filter(|at| records[*at..].starts_with(b"KNGL")).collect();
     let part = |n: usize| &records[starts[n]..starts.get(n + 1).copied().unwrap_or(records.len())];
     let (splits, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     vec![
-        Seed::new("spec", of(0, golden!("spec-v8.bin"))),
+        Seed::new("spec", of(0, golden!("spec-v9.bin"))),
         Seed::new("split", of(1, &frame::write(&splits[1]).expect("a split"))),
         Seed::new("map", of(2, part(0))),
         Seed::new("reduce", of(3, part(1))),
@@ -103,5 +108,6 @@ pub(crate) fn seeds() -> Vec<Seed> {
         Seed::new("inputs", of(6, &frame::write(&inputs).expect("the inputs"))),
         Seed::new("usage", of(7, part(3))),
         Seed::new("plan", of(8, golden!("plan-v2.bin"))),
+        Seed::new("rest", of(9, golden!("rest-v1.bin"))),
     ]
 }

@@ -76,13 +76,13 @@ fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
 
 /// What a job of two splits has stored that all agrees.
 fn whole() -> Stored {
-    let spec: JobSpec = frame::read(golden!("spec-v8.bin"), "the golden spec").expect("a spec");
+    let spec: JobSpec = frame::read(golden!("spec-v9.bin"), "the golden spec").expect("a spec");
     let mut spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
     let (_, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     let range =
         |from, to| ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to, codec: None };
     let splits = [(0, 5), (5, 10)].map(|(from, to)| Split { ranges: vec![range(from, to)] });
-    let records = golden!("records-v3.bin");
+    let records = golden!("records-v4.bin");
     let second = 1 + records[1..].windows(4).position(|bytes| bytes == b"KNGL").expect("a second frame");
     let third = second + 1 + records[second + 1..].windows(4).position(|bytes| bytes == b"KNGL").expect("a third");
     let map: MapRecord = frame::read(&records[..second], "a map record").expect("a record");

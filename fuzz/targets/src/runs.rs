@@ -3,15 +3,15 @@
 
 use crate::input::Input;
 use crate::{Seed, golden, seal};
-use kinglet_core::engine::reduce::{ReduceOptions, Runs};
+use kinglet_core::engine::passes::Opening;
+use kinglet_core::engine::reduce::{ReduceCounts, ReduceOptions, Reduced, Runs};
 use kinglet_core::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use kinglet_core::{
     ErasedJob, Job, Registry, Result, Sink, UserResult, Values, Words, codec, encode_params, signature,
 };
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
-use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) fn run(bytes: &[u8]) {
     let mut input = Input(bytes);
@@ -96,15 +96,19 @@ fn job() -> &'static dyn ErasedJob {
     &**JOB.get_or_init(opened)
 }
 
-struct Given<'a>(&'a [Vec<u8>]);
+struct Given(Vec<Vec<u8>>);
 
-impl Runs for Given<'_> {
+impl Runs for Given {
     fn count(&self) -> usize {
         self.0.len()
     }
 
-    fn open(&mut self, which: Range<usize>) -> Result<Vec<AnyRun>> {
-        self.0[which].iter().map(|run| RunReader::open(Cursor::new(run.clone()), "it").map(RunReader::boxed)).collect()
+    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
+        let open = |opening: &Opening| {
+            let rest = self.0[opening.run][opening.place.offset as usize..].to_vec();
+            RunReader::resume(Cursor::new(rest), "it", opening.place).map(RunReader::boxed)
+        };
+        openings.iter().map(open).collect()
     }
 }
 
@@ -117,29 +121,37 @@ fn merged(runs: &[Vec<u8>], read: &[Result<Vec<Pair>>]) {
     let pairs = want.len() as u64;
     want.sort_unstable();
     want.dedup();
-    for fan_in_max in [runs.len().max(2), 2] {
-        let tmp = std::env::temp_dir();
-        let options = ReduceOptions {
-            fan_in_max,
-            output_bytes: 1 << 20,
-            format: Default::default(),
-            typed: Default::default(),
-            tmp,
-            stop: Default::default(),
+    let lines: Vec<String> = want.iter().map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+    let at_once = runs.len().max(2);
+    for (fan_in_max, hand_on, tmp_bytes) in [(at_once, false, 1 << 20), (2, false, 1), (at_once, true, 1), (2, true, 1)]
+    {
+        let mut start = None;
+        let (mut out, mut all) = (Vec::new(), ReduceCounts::default());
+        let whole_part = loop {
+            let options = ReduceOptions {
+                fan_in_max,
+                tmp_bytes,
+                start: start.take(),
+                hand_on: Arc::new(hand_on.into()),
+                ..ReduceOptions::default()
+            };
+            let reduced = job().reduce(&options, Box::new(Given(runs.to_vec())), &mut |bytes| {
+                out.extend(bytes);
+                Ok(())
+            });
+            let Ok(Reduced { counts, rest }) = reduced else { break false };
+            (all.pairs_in, all.keys) = (all.pairs_in + counts.pairs_in, all.keys + counts.keys);
+            start = rest;
+            if start.is_none() {
+                break true;
+            }
         };
-        let mut out = Vec::new();
-        let reduced = job().reduce(&options, &mut Given(runs), &mut |bytes| {
-            out.extend(bytes);
-            Ok(())
-        });
-        let Ok(counts) = reduced else {
+        if !whole_part {
             assert!(!whole || !valued, "runs that can be read cannot be merged");
             continue;
-        };
+        }
         assert!(whole, "a run that cannot be read was merged");
-        let lines: Vec<String> =
-            want.iter().map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
-        assert_eq!((counts.pairs_in, counts.keys), (pairs, lines.len() as u64));
+        assert_eq!((all.pairs_in, all.keys), (pairs, lines.len() as u64));
         assert!(out.split(|byte| *byte == b'\n').zip(&lines).all(|(got, want)| got == want.as_bytes()), "other keys");
     }
 }

@@ -50,6 +50,7 @@ pub const ALL: &[Workload] = workloads! {
     "indexed", single::indexed, "lines shuffled whole by an index of their runs, which lie in S3, in DynamoDB or in both";
     "items", single::items, "a job whose input is made";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
+    "reduce-pieces", single::reduce_pieces, "reduce tasks that hand on after each key";
     "long", single::long, "map tasks that read for longer than a function lives", in single::short_lives;
     "ceiling", single::ceiling, "a job that would cost more than it may", in single::three_short_lives;
     "cleaned", single::cleaned, "a job that is cleaned as soon as it has ended";

@@ -109,6 +109,14 @@ pub(super) async fn pieces(world: Arc<World>) {
     }
 }
 
+pub(super) async fn reduce_pieces(world: Arc<World>) {
+    let inline_bytes = *world.chance.pick(&[0, 1_000_000]);
+    let submit = Submit::to("s3://output/sums").with_items_per_split(5).with_partitions(2);
+    // So little time that it is over when the runs are there.
+    let submit = submit.with_inline_bytes(inline_bytes).with_reduce_time(Duration::from_millis(1));
+    sum(world.clone(), world.variant % 4 * 4 + 6, submit).await;
+}
+
 /// A region in which functions live for a minute, and read an item in about a second.
 pub(super) fn short_lives(conditions: &mut Conditions) {
     conditions.timeout = Duration::from_secs(60);

@@ -151,7 +151,7 @@ impl Programs {
     }
 }
 
-/// Returns the part of an invocation's time that is reserved for this worker to report a program that does not end.
-fn reserve(left: Duration) -> Duration {
+/// Returns the part of an invocation's time that is reserved for this worker to report what does not end.
+pub(crate) fn reserve(left: Duration) -> Duration {
     (left / 10).clamp(Duration::from_secs(1), Duration::from_secs(5)).min(left / 3)
 }

@@ -41,7 +41,7 @@ impl OverRows {
         let job = Aggregate::new(format, by, computed)?;
         let job = only.into_iter().fold(job, Aggregate::with_only);
         let rows = if is_one_group { self.in_one_part() } else { self };
-        rows.run(&job, &job.names(), cloud).await
+        rows.run_named(&job, &job.names(), cloud).await
     }
 
     /// Says how many parts there are, unless the user does.

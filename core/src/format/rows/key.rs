@@ -323,10 +323,11 @@ impl<'a> Left<'a> {
         match self.byte()? {
             0 => {}
             BOOL => drop(self.byte()?),
-            NUMBER => match self.byte()? {
-                sign @ (2 | 4) => drop(self.digits(sign == 2)?),
-                _ => {}
-            },
+            NUMBER => {
+                if let sign @ (2 | 4) = self.byte()? {
+                    self.digits(sign == 2)?;
+                }
+            }
             TIME => drop(self.take(8)?),
             INSTANT => drop(self.take(16)?),
             TEXT => drop(self.text()?),

@@ -109,7 +109,7 @@ impl World {
                 (true, None) => steps.push(Step::Die(n)),
                 (false, _) => {
                     steps.extend([Step::Commit(n, Commits::All), Step::Die(n)]);
-                    let may_be_short = job.short && run.which.stage == 1 && run.which.piece == 0;
+                    let may_be_short = job.short == Some(run.which.stage) && run.which.piece == 0;
                     steps.extend(may_be_short.then_some(Step::Commit(n, Commits::Short)));
                     let hands_on = may_be_short || run.which.stage == 0 || run.given.calls_max.is_some();
                     steps.extend(hands_on.then_some(Step::Commit(n, Commits::AndDies)));

@@ -36,7 +36,7 @@ const JOB: Job = Job {
     ms_max: None,
     faults: 2,
     fails: &[Code::Crashed],
-    short: false,
+    short: None,
     cancel: false,
     late: false,
     calls: 0,
@@ -104,8 +104,20 @@ fn tries_that_are_used_up() {
     check(Job { name: "two tries", tries_max: 2, faults: 3, fails, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "a straggler", maps: 4, done: 3, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "a straggler's one try", maps: 4, done: 3, tries_max: 1, ..JOB }, &[Succeeded, Failed]);
-    check(Job { name: "pieces", short: true, fails: ALL, ..JOB }, &[Succeeded, Failed]);
+    check(Job { name: "pieces", short: Some(1), fails: ALL, ..JOB }, &[Succeeded, Failed]);
     check(Job { name: "a deadline", ms_max: Some(100_000), faults: 1, fails: &[], ..JOB }, &[Succeeded, Failed]);
+}
+
+/// A reducer hands on as a mapper does, and may die between its commit and that.
+#[test]
+fn reduce_tasks_in_pieces() {
+    let job = Job { short: Some(2), from: Phase::Reducing, ..JOB };
+    check(Job { name: "a reduce task in pieces", fails: ALL, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "two of them", partitions: 2, faults: 1, fails: &[Code::Crashed], ..job }, &[Succeeded, Failed]);
+    let late = Job { late: true, cancel: true, faults: 1, ..job };
+    check(Job { name: "one of them, late", ..late }, &[Succeeded, Failed, Cancelled]);
+    let most = Some(300_000);
+    check(Job { name: "one of them below a ceiling", spent_max: most, faults: 1, ..job }, &[Succeeded, Failed]);
 }
 
 /// Whoever writes the index of a job's runs may die, or stand still and come back: the job is reduced once, by an index or without.

@@ -202,7 +202,8 @@ impl World {
         let calls = self.calls_of(run);
         self.spend(job, run);
         let Some(task) = self.task_of(which) else { return };
-        let is_short = (run.given.half || commits != Commits::All) && which.stage == 1 && which.piece == 0;
+        let is_half = run.given.half && which.stage == 1;
+        let is_short = (is_half || commits != Commits::All) && which.piece == 0;
         let calls_max = run.given.calls_max.map(|most| calls_after(which.number.into(), most.into()));
         let (made, given) = match job.calls {
             0 if is_short => (Some(0), Given { half: false, ..run.given }),

@@ -38,8 +38,8 @@ pub(super) struct Job {
     pub(super) faults: u8,
     /// How a try fails, of the faults that the ledger hears of.
     pub(super) fails: &'static [Code],
-    /// Whether a map task may commit its first piece short of its end.
-    pub(super) short: bool,
+    /// The stage, by its number, whose tasks may commit their first pieces short of their ends.
+    pub(super) short: Option<u8>,
     /// Whether somebody may cancel it.
     pub(super) cancel: bool,
     /// Whether a second decider may have seen the same, and act later.

@@ -8,7 +8,7 @@ use kinglet_core::Datum;
 use serde::{Deserialize, Serialize};
 
 /// The largest float that is added, 2^960: 2^63 of them are still one.
-const FLOAT_MAX: f64 = 9.745_314_011_399_999e288;
+const FLOAT_MAX: f64 = 9.745_314_011_4e288;
 
 /// Why a value was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
