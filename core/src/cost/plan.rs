@@ -7,7 +7,7 @@
 //!
 //! On the embedded runtime requests cost nothing, and a rule of thumb serves: some tasks for each core.
 
-use super::forecast::{Forecast, Shape, Stages, forecast, likely, reduce_pieces};
+use super::forecast::{Forecast, Shape, Stages, forecast, likely};
 use super::listing::Cut;
 use super::range::Range;
 use crate::budget::{
@@ -286,10 +286,9 @@ fn doubt(shape: &Shape, forecast: &Forecast, site: &Site) -> Option<String> {
     }
     let (gb, seconds) =
         (forecast.run_bytes.likely / f64::from(shape.partitions.max(1)) / 1e9, forecast.reduce_task_s.likely);
-    let pieces = reduce_pieces(seconds).max(2.0);
     Some(format!(
-        "a partition has about {gb:.1} GB and takes {seconds:.0} s, for which a function may have too little time or room: its \
-         reducer goes on in {pieces} or more pieces"
+        "a partition has about {gb:.1} GB and takes {seconds:.0} s, for which a function may have too little time or room: then its \
+         reducer opens runs again, and goes on in pieces"
     ))
 }
 

@@ -166,12 +166,10 @@ fn ends(object: &[u8], way: &Way) -> Vec<usize> {
 /// Returns whether each split begins where the one before it ends, without which a job of quoted rows fails.
 fn is_proved<J: Job>(job: &J, object: &[u8], way: &Way) -> bool {
     let splits = ends(object, way);
-    let all = splits.windows(2).flat_map(|split| chunks_of(job, object, split[0], split[1], way.block_bytes));
+    let mut all = splits.windows(2).flat_map(|split| chunks_of(job, object, split[0], split[1], way.block_bytes));
     let mut end = 0;
-    let mut is_next =
-        |chunk: &Chunk| chunk.offset == std::mem::replace(&mut end, chunk.offset + chunk.bytes.len() as u64);
-    let follow = all.map(|chunk| is_next(&chunk)).fold(true, |all, one| all && one);
-    follow && end == object.len() as u64
+    all.all(|chunk| chunk.offset == std::mem::replace(&mut end, chunk.offset + chunk.bytes.len() as u64))
+        && end == object.len() as u64
 }
 
 /// Maps the splits of an object and writes its quarantine.
