@@ -66,7 +66,7 @@ impl Part {
         // A row group comes as one, and who takes blocks counts them.
         if self.buffer.len() > 2 * self.block_bytes {
             let whole = std::mem::take(&mut self.buffer);
-            whole.chunks(self.block_bytes.max(1)).try_for_each(|block| out(block.to_vec()))?;
+            return whole.chunks(self.block_bytes.max(1)).try_for_each(|block| out(block.to_vec()));
         }
         out(std::mem::replace(&mut self.buffer, Vec::with_capacity(self.block_bytes + SPARE_BYTES)))
     }

@@ -141,8 +141,8 @@ fn the_next_piece_begins_near_where_the_one_before_it_ended() {
     let hand_on = Arc::new(AtomicBool::new(false));
     let options = ReduceOptions { hand_on: hand_on.clone(), output_bytes: 1, ..ReduceOptions::default() };
     let mut records = 0;
-    let reduced = job().reduce(&options, Box::new(runs.clone()), &mut |_| {
-        records += 1;
+    let reduced = job().reduce(&options, Box::new(runs.clone()), &mut |bytes| {
+        records += bytes.iter().filter(|byte| **byte == b'\n').count();
         hand_on.store(records > 400, Ordering::Relaxed);
         Ok(())
     });
