@@ -25,7 +25,7 @@ PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
 FURTHER, OTHER_FURTHER = (f"roles/part-00000.0000{n}-{ID}.csv.gz" for n in (1, 2))
 MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
 MARKER = "roles/_SUCCESS"
-# How the names of parts end: `OutputFormat::ending`, in each pattern of the template.
+# How the names of parts end: `OutputFormat::ending`.
 ENDINGS = [".csv", ".csv.gz", ".tsv.zst", ".jsonl", ".jsonl.bz2", ".parquet", ".gz", ".bz2", ".lz4", ".sz", ".zst"]
 # What a job has left out of its input.
 LEFT_OUT = f"roles/_rejected-{ID}.jsonl"
@@ -147,13 +147,13 @@ def uploads(caller: Caller, bucket: str) -> None:
 
 
 # What lies in an output and is not Kinglet's, however much it looks so: names that readers of `part-*` take, names of earlier
-# versions, and names that end as Kinglet's do.
+# versions, and names that end as Kinglet's do. What has a job's id behind a partition is a part, whatever ending follows: a right
+# for each ending would make the driver's policy longer than IAM takes. Kinglet itself leaves endings alone that it does not write.
 USERS = [
     "other",
     "part-00000",
     "part-notes.txt",
     "part-2024-01",
-    f"part-00000-{ID}.bak",
     f"part-0000-{ID}",
     "_rejected-notes.jsonl",
     f"_rejected-{ID}.csv",
