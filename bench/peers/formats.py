@@ -14,7 +14,7 @@ def duckdb_answer(what, file, threads):
     import duckdb
 
     duckdb.sql(f"SET threads = {threads}")
-    return duckdb.sql(f"SELECT {what} FROM '{file}'").fetchone()[0]
+    return duckdb.sql(f"SELECT {what} FROM '{file}'").fetchall()[0][0]
 
 
 def chdb_answer(what, file, threads):
