@@ -21,7 +21,7 @@ INSTEAD = {
     "python3 -m venv ~/.kinglet-ministack\n": "",
     "4566": "$GATEWAY_PORT",
     "sam build\n": "",
-    "cargo build --release -p kinglet-cli\n": "",
+    "cargo build --release --bin kinglet\n": "",
     "target/release/kinglet": str(KINGLET),
 }
 
