@@ -257,6 +257,28 @@ fn holds(out: &Path) -> Vec<(String, Vec<u8>)> {
     manifest.written().map(|entry| (name(&entry.name), fs::read(out.join(&entry.name)).unwrap())).collect()
 }
 
+/// Reducers that hand on after each key make many parts, and one object of what was left out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_out_is_one_object_however_many_pieces_reducers_take() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), rows(70)).unwrap();
+    let driver = driver(|local| local).await;
+    let run = async |output: &str, submit: fn(Submit) -> Submit| {
+        let (input, output) = (shown(&dir.path().join("a.csv")), dir.path().join(output));
+        let to = Submit::new([input], shown(&output)).with_partitions(2).with_max_rejected(MaxRejected::Count(10));
+        let handle = driver.submit(&cat(), submit(to)).await.unwrap();
+        let report = end(&handle).await.unwrap();
+        let parts: Vec<_> = [handle.part(0).await.unwrap(), handle.part(1).await.unwrap()].into();
+        (report, parts, holds(&output))
+    };
+    let (_, want, whole) = run("whole", |submit| submit).await;
+    let (report, parts, pieces) = run("pieces", |submit| submit.with_reduce_time(Duration::from_millis(1))).await;
+    assert_eq!(parts, want);
+    assert_eq!((pieces[0].0.as_str(), &pieces[0]), ("_rejected", &whole[0]));
+    assert!(report.parts > 2 && report.parts as usize == pieces.len() - 1, "{report}");
+    assert_eq!((report.rejected, report.records_out), (10, 60));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_dies_each_record_is_left_out_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -274,6 +296,11 @@ async fn whatever_dies_each_record_is_left_out_once() {
     assert_eq!((report.records_in, report.rejected, report.parts, report.retries), (4_286, 714, 2, 0));
     assert_eq!(report.records_out, 4_286);
     assert!(report.quarantine.unwrap().contains("/_rejected-"));
+    // The partitions of the report are those of the parts.
+    let hottest = report.hottest.unwrap();
+    let lines = |part: &(String, Vec<u8>)| part.1.iter().filter(|byte| **byte == b'\n').count() as u64;
+    assert_eq!(hottest.pairs, want[1..].iter().map(lines).max().unwrap());
+    assert_eq!(hottest.pairs, lines(&want[1 + hottest.partition as usize]));
 
     let kill = Fault::KillWorker { after: Duration::ZERO };
     let rules = vec![

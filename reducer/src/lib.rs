@@ -238,7 +238,8 @@ impl Reducing {
     }
 
     fn slow_key(&self, task: &Try<'_>, key: &str) -> Error {
-        let (partition, seconds) = (self.partition().0, task.conductor().stack.timeout_ms / 1_000);
+        let seconds = task.conductor().stack.timeout_ms / 1_000;
+        let partition = task.spec.numbered(self.partition()).unwrap_or(self.partition()).0;
         let message =
             format!("reducing key {key} of partition {partition} takes longer than a function lives ({seconds} s)");
         Error::new(Code::SlowKey, message).with_hint(

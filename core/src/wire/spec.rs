@@ -48,15 +48,20 @@ impl JobSpec {
         u32::from(self.options.max_rejected.is_some())
     }
 
+    /// Returns the partition as parts number it; `None` of the one that holds the records that were left out.
+    pub fn numbered(&self, partition: Partition) -> Option<Partition> {
+        partition.0.checked_sub(self.quarantines()).map(Partition)
+    }
+
     /// Returns whether a partition holds the records that were left out.
     pub fn is_quarantine(&self, partition: Partition) -> bool {
-        partition.0 < self.quarantines()
+        self.numbered(partition).is_none()
     }
 
     /// Returns the name within the output of what a piece of a reduce task writes: a part, or the quarantine, which is one piece.
     pub fn name_of(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
-        match partition.0.checked_sub(self.quarantines()) {
-            Some(number) => self.output.part_name(Partition(number), piece, job),
+        match self.numbered(partition) {
+            Some(number) => self.output.part_name(number, piece, job),
             None => format!("{REJECTED}{job}{REJECTED_ENDING}"),
         }
     }

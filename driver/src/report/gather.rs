@@ -29,7 +29,7 @@ pub(crate) async fn report(
     requests += commits(&maps)?;
     requests += commits(&reduces)?;
     let overtaken = overtaken(conductor, job, view, &maps, &reduces).await?;
-    let hottest = hottest(&reduces);
+    let hottest = hottest(reduces.get(spec.quarantines() as usize..).unwrap_or_default());
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
     let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
@@ -113,8 +113,8 @@ async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &Jo
     Some(planned.forecast)
 }
 
-/// Returns the partition with the most pairs, the first of several.
-fn hottest(reduces: &Committed<ReduceRecord>) -> Option<Hottest> {
+/// Returns the partition with the most pairs, the first of several, of those that become parts.
+fn hottest(reduces: &[Vec<ReduceRecord>]) -> Option<Hottest> {
     let partitions = reduces.iter().enumerate().map(|(partition, pieces)| Hottest {
         partition: partition as u32,
         pairs: pieces.iter().map(|record| record.pairs_in).sum(),
