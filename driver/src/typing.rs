@@ -78,7 +78,17 @@ impl Driver {
     pub async fn type_input(&self, submit: &Submit, typing: Typing) -> Result<Typed> {
         let Typing { format, columns, types: known } = typing;
         let is_known = !columns.is_empty() && columns.iter().all(|name| known.of(name).is_some());
-        let said = if is_known { Said::default() } else { self.sample(submit, &format, &columns, &known).await? };
+        let said = match is_known {
+            true => Said::default(),
+            false => self.sample(submit, &format, &columns, &known).await.map_err(|error| match error.is(Code::AccessDenied) {
+                // Functions may read what a driver may not.
+                true => error.with_hint(
+                    "let this driver read the input, or name all columns and their types, so that nothing need be read: \
+                     --columns and --types",
+                ),
+                false => error,
+            })?,
+        };
         let types = wanted(&columns, &known, &said.types)?;
         let format = match format {
             RowFormat::Csv(dialect) => RowFormat::Csv(dialect.with_text_or_nothing()),
