@@ -3,11 +3,11 @@
 use super::conformance::chunks;
 use super::cut::{Chunk, Cuts};
 use super::map::{Chunks, MapOptions, Mapped};
-use super::passes::{Opening, Runs};
 use super::quarantine::{Sums, quarantine};
 use super::reduce::ReduceOptions;
 use super::run::Run;
-use crate::wire::run::{AnyRun, Compression, RunReader};
+use super::tests::Taken;
+use crate::wire::run::{Compression, RunReader};
 use crate::{
     Batch, Batches, Code, Csv, CsvDialect, Emitter, Extent, Format, Job, JsonLines, Lines, Located, LocatedRecord,
     MaxRejected, Result, RowFormat, Rows, Sink, UserError, UserResult, Values,
@@ -132,18 +132,6 @@ fn map<J: Job>(job: &J, given: Vec<Chunk>, way: &Way, max: MaxRejected) -> Resul
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(way.threads).build().unwrap();
     super::map::run(job, &pool, &Arc::new(options), &Given(Mutex::new(given.into())))
-}
-
-struct Taken(Vec<Option<Run>>);
-
-impl Runs for Taken {
-    fn count(&self) -> usize {
-        self.0.len()
-    }
-    fn open(&mut self, openings: &[Opening]) -> Result<Vec<AnyRun>> {
-        let open = |run: Run| Ok(RunReader::open(run.into_reader().unwrap(), "run")?.boxed());
-        openings.iter().map(|opening| open(self.0[opening.run].take().unwrap())).collect()
-    }
 }
 
 /// What became of an object.

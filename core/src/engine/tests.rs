@@ -67,7 +67,8 @@ impl Chunks for Given {
     }
 }
 
-struct Taken(Vec<Option<Run>>);
+/// Runs that were made here.
+pub(super) struct Taken(pub(super) Vec<Option<Run>>);
 
 impl Runs for Taken {
     fn count(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Some columns of rows, in an order that the program gives: what is not asked for is not made.
 
 use super::columns::{BlockExtent, Cells, Columns, Only, Selection, WantedOfAny};
-use super::{JSON, LINES, RowFormat, columns};
+use super::{RowFormat, Rows, columns};
 use crate::error::{Error, UserError, UserResult};
 use crate::format::csv::{for_each_fields, missing};
 use crate::format::{Datum, Extent, Format, Framing, Named, by_rows_only};
@@ -21,7 +21,7 @@ use std::borrow::Cow;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Picked {
-    format: RowFormat,
+    rows: Rows,
     /// The columns that are read: those that are picked, and then those that conditions are on.
     columns: Vec<String>,
     picked: usize,
@@ -39,14 +39,14 @@ impl Picked {
         I::Item: Into<String>,
     {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
-        Picked { format, picked: columns.len(), columns, wanted: Vec::new(), only: Vec::new() }
+        Picked { rows: Rows(format), picked: columns.len(), columns, wanted: Vec::new(), only: Vec::new() }
     }
 
     /// Gives those rows alone of which this holds, and what was said before. Values that are found to be of different types are each
     /// compared as what they are: `price >= 10` holds of 10.5, and not of text.
     #[must_use]
     pub fn with_only(mut self, only: Only) -> Self {
-        if matches!(self.format, RowFormat::Parquet(_)) {
+        if matches!(self.rows.0, RowFormat::Parquet(_)) {
             self.only.push(only);
             return self;
         }
@@ -95,13 +95,10 @@ impl Picked {
     }
 
     /// Takes the values out of a row that has all of them.
-    fn take<'a>(&self, mut fields: Vec<Named<'a>>, of_path: &[Named<'a>]) -> Vec<Datum<'a>> {
-        let value = |column: &String| match of_path.iter().find(|named| named.name == *column) {
-            Some(named) => named.value.clone(),
-            None => match fields.iter_mut().find(|field| field.name == *column) {
-                Some(field) => std::mem::replace(&mut field.value, Datum::Null),
-                None => Datum::Null,
-            },
+    fn take<'a>(&self, fields: Vec<Named<'a>>) -> Vec<Datum<'a>> {
+        let value = |column: &String| match fields.iter().find(|field| field.name == *column) {
+            Some(field) => field.value.clone(),
+            None => Datum::Null,
         };
         self.columns.iter().map(value).collect()
     }
@@ -112,25 +109,25 @@ impl Format for Picked {
     const NAME: &'static str = "picked-rows";
 
     fn framing(&self) -> Framing {
-        self.format.framing()
+        self.rows.framing()
     }
 
     fn has_head(&self) -> bool {
-        matches!(self.format, RowFormat::Csv(_))
+        self.rows.has_head()
     }
 
     fn selection(&self) -> Selection {
-        let mut selection = self.format.selection();
+        let mut selection = self.rows.selection();
         selection.only.extend_from_slice(&self.only);
         Selection { columns: Columns::IfThere(self.columns.clone()), ..selection }
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {
-        self.format.first_cut(bytes)
+        self.rows.first_cut(bytes)
     }
 
     fn last_cut(&self, bytes: &[u8]) -> Option<usize> {
-        self.format.last_cut(bytes)
+        self.rows.last_cut(bytes)
     }
 
     fn for_each<'a>(
@@ -139,16 +136,7 @@ impl Format for Picked {
         mut each: impl FnMut(usize, Vec<Datum<'a>>) -> UserResult,
     ) -> UserResult<u64> {
         let mut each = |at: usize, row: Vec<Datum<'a>>| self.chosen(row).map_or(Ok(()), |row| each(at, row));
-        let of_path = columns(extent.object);
-        let one = |name: &'static str, value| vec![Named { name: name.into(), value }];
-        match &self.format {
-            RowFormat::Lines => {
-                LINES.for_each(extent, |at, line| each(at, self.take(one("line", Datum::Text(line.into())), &of_path)))
-            }
-            RowFormat::JsonLines => JSON.for_each(extent, |at, json| match json {
-                Datum::Struct(fields) => each(at, self.take(fields, &of_path)),
-                other => each(at, self.take(one("value", other), &of_path)),
-            }),
+        match &self.rows.0 {
             RowFormat::Csv(dialect) => {
                 let mut known: Option<FieldPlaces<'a>> = None;
                 for_each_fields(*dialect, extent, |at, names, fields| {
@@ -163,6 +151,9 @@ impl Format for Picked {
                 })
             }
             RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Lines | RowFormat::JsonLines => {
+                self.rows.for_each(extent, |at, row| each(at, self.take(row.fields)))
+            }
         }
     }
 
