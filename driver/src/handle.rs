@@ -75,7 +75,8 @@ impl JobHandle {
     }
 
     /// Reads what the job has written for one of its partitions, once it has succeeded: its part, or, where its reducer needed
-    /// more time than a function lives, its parts one behind the other.
+    /// more time than a function lives, its parts one behind the other. They are joined byte by byte: of CSV each brings its head,
+    /// and several files of Parquet end to end are none, so read these one by one by the names in `_manifest.json`.
     ///
     /// # Errors
     /// `part-missing` when the job has not written that part, or not yet; [a service error](crate#errors).
