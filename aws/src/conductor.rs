@@ -136,9 +136,9 @@ impl Conductor {
     /// Returns whether an error decides the job, and not only concerns this process: a driver may lack rights that functions
     /// have.
     pub(crate) fn decides(&self, error: &Error) -> bool {
-        let of_driver = error.known_code().is_some_and(|code| {
-            matches!(code, Code::AccessDenied | Code::Clock | Code::Region) || code.is_of_credentials()
-        });
+        let of_driver = error
+            .known_code()
+            .is_some_and(|code| matches!(code, Code::AccessDenied | Code::Region) || code.is_of_credentials());
         !error.is_retryable() && (self.in_function || self.alone || !of_driver)
     }
 

@@ -158,8 +158,9 @@ impl Conductor {
         RunStore { conductor: self, job }
     }
 
-    /// Removes what a job that has just succeeded has shuffled. The job's end neither waits for that nor depends on it: what stays goes when the job is cleaned, or with the stack's rules. A function
-    /// does it before it returns, as it may be frozen then. A driver does it in the background, as its caller waits for the job.
+    /// Removes what a job that has just succeeded has shuffled. The job's end neither waits for that nor depends on it: what stays
+    /// goes when the job is cleaned, or with the stack's rules. A function does it before it returns, as it may be frozen then. A
+    /// driver does it in the background, as its caller waits for the job.
     pub(crate) async fn leave_no_runs(&self, job: &JobId, shuffled: Shuffled) {
         let (conductor, job) = (self.clone(), job.clone());
         let removing = async move {
