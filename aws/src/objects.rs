@@ -1,5 +1,6 @@
 //! Objects in S3: ranged reads of one version, conditional writes, paged listing, deletion.
 
+use crate::clients::patience_for;
 use crate::errors::{Doing, causes, code};
 use crate::replies::{Pause, Refusal, of_read, of_write};
 use crate::request::Request;
@@ -301,7 +302,8 @@ impl Objects {
             let put = put.set_if_none_match(none_match.clone()).set_if_match(only_match.clone());
             let put = metadata.iter().fold(put, |put, (name, value)| put.metadata(*name, value));
             // S3 checks the body by its CRC-32. A SHA-256 in the signature as well would cost more than all the rest.
-            let put = put.body(ByteStream::from(body.clone())).customize().disable_payload_signing();
+            let put = put.body(ByteStream::from(body.clone())).customize();
+            let put = put.config_override(patience_for(body.len())).disable_payload_signing();
             let refused = match put.reply().await {
                 Ok(put) => return Ok(Put::Written(put.e_tag.unwrap_or_default())),
                 Err(e) => e,

@@ -4,6 +4,7 @@
 //! An upload may also be left open ([`Upload::leave_open`]): all bytes are with S3, and a process that knows its id can make
 //! the object appear, once. An output's parts are published this way.
 
+use crate::clients::patience_for;
 use crate::errors::Doing;
 use crate::objects::{Completed, Objects, Put, Replace};
 use crate::request::Request;
@@ -107,9 +108,10 @@ impl Upload {
         self.next_part += 1;
         let doing = Doing::now(format!("writing part {number} of s3://{}/{}", self.bucket, self.key));
         let request = self.objects.s3.upload_part().bucket(&self.bucket).key(&self.key).upload_id(id);
+        let patience = patience_for(body.len());
         let request = request.part_number(number).body(ByteStream::from(body));
         self.sending.spawn(async move {
-            let request = request.customize().disable_payload_signing();
+            let request = request.customize().config_override(patience).disable_payload_signing();
             let done = request.reply().await.map_err(|e| doing.failed(&e))?;
             Ok((number, done.e_tag.unwrap_or_default()))
         });

@@ -136,6 +136,17 @@ pub const PARTITIONS_MAX: u32 = 10_000;
 /// How many tasks share one group item of the ledger.
 pub const TASKS_PER_GROUP: u32 = 32;
 
+/// How long one try of a request to DynamoDB or Lambda may take, in milliseconds (30 s), before it is sent again: both answer within
+/// milliseconds, and a reply that is lost on its way never comes.
+pub const REPLY_MS_MAX: u64 = 30_000;
+
+/// The same of S3, in milliseconds (5 minutes): completing an upload may take minutes.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>, 2026-11.
+pub const S3_REPLY_MS_MAX: u64 = 300_000;
+
+/// How slowly a body may be uploaded to S3, in bytes a second (64 KiB), before the request is sent again.
+pub const UPLOAD_BYTES_PER_S_MIN: u64 = 64 << 10;
+
 /// How old the claim to an output may be before other stacks, which cannot ask its ledger, take its job for dead, in
 /// milliseconds (an hour, by S3's clock). A stack renews the claims of its jobs every ten minutes.
 pub const OUTPUT_LEASE_MS: u64 = 3_600_000;
