@@ -187,7 +187,7 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
     wanted.insert(manifest_key.clone(), manifest_etag.clone());
     let mut records = Vec::new();
     let mut hash = crate::chance::hash(b"");
-    for part in &manifest.parts {
+    for part in manifest.written() {
         let key = format!("{prefix}{}", part.name);
         match world.observer.objects.get(OUTPUT, &key, None).await {
             Ok(bytes) => {
@@ -196,7 +196,9 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
                 if bytes.len() as u64 != part.bytes {
                     world.violates(format!("{key} has {} bytes, and the manifest says {}", bytes.len(), part.bytes));
                 }
-                records.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+                let is_quarantine = manifest.quarantine.as_ref().is_some_and(|entry| entry.name == part.name);
+                let record = |line: &str| if is_quarantine { of_quarantine(line) } else { line.to_owned() };
+                records.extend(String::from_utf8_lossy(&bytes).lines().map(record));
             }
             Err(error) => world.violates(format!("a part that the manifest lists: {error}")),
         }
@@ -228,6 +230,25 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
             wanted[0].of,
             wanted[0].records.len()
         )),
+    }
+}
+
+/// Returns what is expected of a record that is left out.
+pub fn left_out(object: &str, offset: u64, raw: &str) -> String {
+    format!("left out {object} at {offset}: {raw}")
+}
+
+/// Returns the same of a line of a quarantine.
+fn of_quarantine(line: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        object: String,
+        offset: u64,
+        raw: String,
+    }
+    match serde_json::from_str::<Line>(line) {
+        Ok(line) => left_out(&line.object, line.offset, &line.raw),
+        Err(error) => format!("{error}: {line}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The jobs of the workloads.
 
-use kinglet::{ByteLines, Combiner, Emitter, Items, Job, Sink, UserResult, Values, Words};
+use kinglet::{ByteLines, Combiner, Emitter, Items, Job, JsonLines, Sink, UserResult, Values, Words};
 use serde::{Deserialize, Serialize};
 
 /// Counts words.
@@ -51,6 +51,25 @@ pub struct Sums;
 impl Job for Sums {
     const NAME: &'static str = "sums";
     type Input = Items<u64>;
+    type Key = u64;
+    type Value = u64;
+    type Output = (u64, u64);
+
+    fn map(&self, n: u64, out: &mut Emitter<'_, u64, u64>) -> UserResult {
+        out.emit(n % 100, n)
+    }
+    fn reduce(&self, key: u64, values: Values<'_, u64>, out: &mut Sink<'_, (u64, u64)>) -> UserResult {
+        out.push(&(key, values.sum()))
+    }
+}
+
+/// Adds up numbers that lie in lines, by their last two digits.
+#[derive(Serialize, Deserialize)]
+pub struct SumLines;
+
+impl Job for SumLines {
+    const NAME: &'static str = "sum-lines";
+    type Input = JsonLines<u64>;
     type Key = u64;
     type Value = u64;
     type Output = (u64, u64);

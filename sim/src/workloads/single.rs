@@ -1,11 +1,11 @@
 //! One job at a time.
 
-use super::jobs::{Count, Sort, Sums};
+use super::jobs::{Count, Sort, SumLines, Sums};
 use crate::chance::Chance;
 use crate::check;
 use crate::region::Conditions;
 use crate::world::{INPUT, World};
-use kinglet::{Phase, Submit, prices};
+use kinglet::{MaxRejected, Phase, Submit, prices};
 use kinglet_core::Code;
 use kinglet_core::wire::spec::Indexed;
 use std::collections::BTreeMap;
@@ -115,6 +115,43 @@ pub(super) async fn reduce_pieces(world: Arc<World>) {
     // So little time that it is over when the runs are there.
     let submit = submit.with_inline_bytes(inline_bytes).with_reduce_time(Duration::from_millis(1));
     sum(world.clone(), world.variant % 4 * 4 + 6, submit).await;
+}
+
+pub(super) async fn rejected(world: Arc<World>) {
+    let chance = Chance::of(world.variant, "numbers");
+    let (mut sums, mut records) = (BTreeMap::<u64, u64>::new(), Vec::new());
+    for n in 0..chance.between(1, 3) {
+        let mut text = String::new();
+        for _ in 0..chance.between(1, 200) {
+            let number = chance.between(0, 500);
+            if chance.hits(100_000) {
+                records.push(check::left_out(
+                    &format!("{}{n}", shown("numbers")),
+                    text.len() as u64,
+                    &format!("{number},"),
+                ));
+                text.push_str(&format!("{number},\n"));
+            } else {
+                *sums.entry(number % 100).or_default() += number;
+                text.push_str(&format!("{number}\n"));
+            }
+        }
+        world.put(INPUT, &format!("numbers/{n}"), text).await;
+    }
+    records.extend(sums.into_iter().map(|(key, sum)| format!("{key}\t{sum}")));
+    records.sort();
+    world.expect("numbers/", [(shown("numbers"), records)]).await;
+    let submit = Submit::new([shown("numbers")], "s3://output/numbers").with_split_bytes(300).with_partitions(2);
+    let submit = submit.with_max_rejected(MaxRejected::Count(1_000));
+    let submit = match chance.hits(500_000) {
+        // So little time that each key is a part of its own.
+        true => submit.with_reduce_time(Duration::from_millis(1)),
+        false => submit,
+    };
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&SumLines, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
 }
 
 /// A region in which functions live for a minute, and read an item in about a second.
