@@ -34,6 +34,7 @@
 //! | `items` | jobs whose input the driver makes: each item is mapped once, however they are cut |
 //! | `primes` | the job of primes and `kinglet tune`: counts, sums and lists equal trial division, bad ranges are named, every memory size is measured |
 //! | `function_logs` | what the functions log: each task's start and end with its job and trace, metrics by CloudWatch's rules, errors with their codes |
+//! | `history` | each attempt of a job is known, whatever became of it, and the page of a job has the same when its program is gone |
 //! | `machine` | jobs of this machine are listed, followed, cancelled and cleaned by other programs than the one that runs them |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
 //! | `shipped` | programs that ship themselves to the generic functions: however they end, it is their task's error, and the worker lives; what does not fit is refused |
@@ -70,6 +71,7 @@ mod faults;
 mod formats;
 mod function_logs;
 mod gate;
+mod history;
 mod hull;
 mod index;
 mod inputs;

@@ -54,7 +54,8 @@ async fn a_task_that_needs_the_larger_mapper_gets_it_and_the_others_keep_their_r
     let ledger = ledger(&driver);
     let (view, committed) =
         (ledger.job(&report.job).await.unwrap(), ledger.committed::<MapRecord>(&report.job, 10).await);
-    let died = ledger.overtaken(&report.job, &view, &committed.unwrap()).await.unwrap();
+    let died = ledger.overtaken(&report.job, &committed.unwrap()).await.unwrap();
+    let died: Vec<_> = died.iter().filter_map(|tried| tried.usage(&view)).collect();
     assert_eq!(died.iter().map(|usage| usage.memory_mb).collect::<Vec<_>>(), [128, 128]);
     let died_gb_seconds: f64 = died.iter().map(|usage| usage.gb_seconds()).sum();
     assert!(died_gb_seconds > 0.0 && report.gb_seconds > died_gb_seconds, "what they took is on the bill: {report}");

@@ -2,7 +2,7 @@
 
 use crate::options::Cloud;
 use kinglet::{
-    Driver, JobHandle, JobId, JobStatus, JobSummary, Leftovers, LogFilter, LogLine, Machine, Result, Timestamp,
+    Driver, History, JobHandle, JobId, JobStatus, JobSummary, Leftovers, LogFilter, LogLine, Machine, Result, Timestamp,
 };
 
 pub(crate) enum Desk {
@@ -36,6 +36,13 @@ impl Desk {
         match self {
             Desk::Stack(driver) => driver.status(job).await,
             Desk::Machine(machine) => machine.status(job).await,
+        }
+    }
+
+    pub(crate) async fn history(&self, job: &JobId) -> Result<History> {
+        match self {
+            Desk::Stack(driver) => driver.history(job).await,
+            Desk::Machine(machine) => machine.history(job).await,
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::hold::Hold;
 use crate::place::Place;
 use crate::program::Shipping;
+use crate::report::attempts;
 use crate::{Code, Error, Phase, Result};
 use kinglet_aws::Conductor;
 use kinglet_core::Registry;
@@ -204,14 +205,16 @@ impl Connection {
     pub(crate) async fn record_ends(&self) {
         let Some(keeper) = self.place.keeper() else { return };
         for mut status in keeper.running() {
+            let mut known = Vec::new();
             if let Ok(view) = self.conductor.ledger.job(&status.job).await {
                 status.see(&view);
+                known = attempts(&self.conductor, &status.job, &view).await.unwrap_or_default();
             }
             if !status.phase.is_final() {
                 let message = format!("job {}: the program that ran it ended before it", status.job);
                 status.end_without_success(Phase::Cancelled, Error::new(Code::Interrupted, message));
             }
-            keeper.end(status);
+            keeper.end(status, &known);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::driver::Driver;
 use crate::handle::JobHandle;
+use crate::history::History;
 use crate::logs::{LOG_LINES_MAX, LogFilter, LogLine, in_order};
 use crate::place::Place;
 use crate::records::files;
@@ -91,6 +92,14 @@ impl Driver {
     /// As [`Driver::attach`].
     pub async fn status(&self, job: &JobId) -> Result<JobStatus> {
         self.attach(job).await?.status().await
+    }
+
+    /// Returns everything that is known about a job, and each attempt at its tasks.
+    ///
+    /// # Errors
+    /// As [`Driver::attach`].
+    pub async fn history(&self, job: &JobId) -> Result<History> {
+        self.attach(job).await?.history().await
     }
 
     /// Returns the lines that the functions logged about a job, in order: at most [`LOG_LINES_MAX`]. CloudWatch has a line

@@ -5,6 +5,7 @@
 
 use crate::driver::Driver;
 use crate::handle::JobHandle;
+use crate::history::History;
 use crate::logs::{LogFilter, LogLine};
 use crate::place::Place;
 use crate::program::{Architecture, Program, Shipping};
@@ -141,6 +142,23 @@ impl Machine {
             }
         }
         Neighbour { dir: self.job_dir(job) }.last_status(job)
+    }
+
+    /// Returns everything that is known about a job, and each attempt at its tasks. Where the job's program was killed, no attempts are
+    /// known.
+    ///
+    /// # Errors
+    /// As [`Machine::status`].
+    pub async fn history(&self, job: &JobId) -> Result<History> {
+        let neighbour = Neighbour { dir: self.job_dir(job) };
+        if let Some(handle) = self.reach(job).await? {
+            tokio::select! {
+                history = handle.history() => return history,
+                // The job has ended meanwhile, and its servers with it.
+                () = neighbour.ended() => {}
+            }
+        }
+        Ok(History { status: neighbour.last_status(job)?, attempts: Record::read_attempts(&neighbour.dir) })
     }
 
     /// Connects to the program that runs a job; `None` where the job has ended.

@@ -55,7 +55,7 @@ pub(crate) use request::Updated;
 pub use runs::{GroupRuns, InlineRun};
 pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf, groups_of};
 pub use spent::commits;
-pub use tries::{Run, Says, Started};
+pub use tries::{GroupTry, Run, Says, Started};
 
 use crate::clock::Clock;
 use crate::meter::Meter;

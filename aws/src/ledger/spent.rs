@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use kinglet_core::Result;
 use kinglet_core::ids::{JobId, Piece, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{JobView, TryView};
-use kinglet_core::wire::record::{Requests, Usage};
+use kinglet_core::wire::record::Requests;
 
 /// About the bytes of a group's item without its records, and of a record's attribute without the record: keys, names, the
 /// time to live.
@@ -49,23 +49,14 @@ impl Ledger {
         noting.set_as("further", &name, AttributeValue::Bool(true)).ttl().done().await.map(drop)
     }
 
-    /// Reads how long each try of a stage ran that did not commit, and on how many MB, as far as the ledger knows: until it failed,
-    /// and without a word of that until the job's end or its function's timeout. All pieces are committed.
+    /// Reads the tries of a stage that did not commit. All pieces are committed.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn overtaken<R: Record>(&self, job: &JobId, view: &JobView, committed: &[Vec<R>]) -> Result<Vec<Usage>> {
-        let ended_at = view.phase_at.ended.unwrap_or_default();
-        let mut found = Vec::new();
-        for group in 0..group_count(committed.len() as u32) {
-            for tried in self.tries(job, R::STAGE, group).await?.into_iter().filter(|t| is_overtaken(committed, t)) {
-                let TryView { started_at: Some(started_at), memory_mb, failed, .. } = tried.view else { continue };
-                let until = failed.map_or(ended_at, |failure| failure.at);
-                let ran_ms = until.since_ms(started_at).min(view.timeout_ms);
-                found.push(Usage { started_at, ran_ms, memory_mb: memory_mb.unwrap_or(0), ..Usage::default() });
-            }
-        }
-        Ok(found)
+    pub async fn overtaken<R: Record>(&self, job: &JobId, committed: &[Vec<R>]) -> Result<Vec<GroupTry>> {
+        let mut tries = self.tries_of(job, R::STAGE, committed.len() as u32).await?;
+        tries.retain(|tried| is_overtaken(committed, tried));
+        Ok(tries)
     }
 
     /// Adds to what a job with a ceiling has spent what its stage has, except on pieces that are not committed.

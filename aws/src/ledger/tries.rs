@@ -5,10 +5,15 @@ use super::item::{Item, binary, flag, number, read_binary, read_flag, read_numbe
 use super::keys::{self, Key, SPLIT_TRIES, TRIES};
 use super::request::Updated;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_core::ids::{JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{Failure, SILENCE_MS, SPLIT_SILENCE_MS, TaskView, TryView};
+use kinglet_core::ledger::{Failure, JobView, SILENCE_MS, SPLIT_SILENCE_MS, TaskView, TryView};
 use kinglet_core::wire::frame;
+use kinglet_core::wire::record::Usage;
 use kinglet_core::{Error, Result};
+
+/// How many groups of a large job are queried at once.
+const QUERIES_AT_ONCE: usize = 16;
 
 /// One execution of a try: what runs it, and for which event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +51,25 @@ pub enum Says<'a> {
 }
 
 /// A try of a task, read from its group's items.
-pub(super) struct GroupTry {
-    pub(super) task: TaskIdx,
-    pub(super) piece: Piece,
-    pub(super) view: TryView,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupTry {
+    /// The task.
+    pub task: TaskIdx,
+    /// The piece of it.
+    pub piece: Piece,
+    /// What became of the try.
+    pub view: TryView,
+}
+
+impl GroupTry {
+    /// Returns how long the try ran, and on how many MB, as far as the ledger knows: until it failed, and without a word of that until
+    /// the job's end or its function's timeout. `None` of one that nobody has started.
+    pub fn usage(&self, job: &JobView) -> Option<Usage> {
+        let TryView { started_at: Some(started_at), memory_mb, failed, .. } = &self.view else { return None };
+        let until = failed.as_ref().map_or(job.phase_at.ended.unwrap_or_default(), |failure| failure.at);
+        let ran_ms = until.since_ms(*started_at).min(job.timeout_ms);
+        Some(Usage { started_at: *started_at, ran_ms, memory_mb: memory_mb.unwrap_or(0), ..Usage::default() })
+    }
 }
 
 impl Ledger {
@@ -173,6 +193,16 @@ impl Ledger {
             tries.extend(number.map(|number| view(&item, number)).transpose()?);
         }
         Ok(TaskView { since, tries, ..TaskView::default() })
+    }
+
+    /// Reads all tries of a stage of so many tasks, in the order of the tasks: a query for each 32 of them.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn tries_of(&self, job: &JobId, stage: Stage, tasks: u32) -> Result<Vec<GroupTry>> {
+        let groups = (0..keys::group_count(tasks)).map(|group| self.tries(job, stage, group));
+        let found: Vec<_> = stream::iter(groups).buffered(QUERIES_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Reads the tries of all tasks of a group.

@@ -10,6 +10,7 @@ mod jobs;
 mod logs;
 mod look;
 mod plan;
+pub(crate) mod report;
 mod run;
 mod status;
 mod tune;
@@ -23,6 +24,7 @@ crate::command::commands! {
         tune::Tune,
         jobs::Jobs,
         status::Status,
+        report::Report,
         attach::Attach,
         cancel::Cancel,
         logs::Logs,

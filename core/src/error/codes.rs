@@ -464,6 +464,9 @@ codes! {
         Report = "report",
             "A report, or a benchmark's results, cannot be written as JSON.",
             "Report it: this is a defect.";
+        Page = "page",
+            "The page of a job's report cannot be written.",
+            "Name a file in a directory that can be written; `kinglet report` writes the page again.";
         Problems = "problems",
             "`kinglet doctor` found problems.",
             "Do what each of them says.";

@@ -4,6 +4,7 @@
 use super::files;
 use super::record::{Record, RuntimeAddress};
 use crate::logs::LogFilter;
+use crate::report::Attempt;
 use crate::status::JobStatus;
 use kinglet_core::ids::JobId;
 use kinglet_core::limits::LOCAL_JOBS_KEPT;
@@ -42,14 +43,16 @@ impl Keeper {
         }
     }
 
-    /// Records how a job ended. The first call counts.
-    pub(crate) fn end(&self, status: JobStatus) {
+    /// Records how a job ended, and what is known of its attempts. The first call counts.
+    pub(crate) fn end(&self, status: JobStatus, attempts: &[Attempt]) {
         let Some(Running { mut record, lock }) = self.take(&status.job) else { return };
         let dir = self.dir.join(status.job.as_str());
         let logs = record.servers.take().map(|servers| servers.logs);
         let lines = logs.map(|logs| files::lines(&logs, &status.job, &LogFilter::default())).unwrap_or_default();
         record.status = status;
-        let written = Record::write_log(&dir, &lines).and_then(|()| record.write(&dir));
+        let written = Record::write_log(&dir, &lines)
+            .and_then(|()| Record::write_attempts(&dir, attempts))
+            .and_then(|()| record.write(&dir));
         if let Err(error) = written {
             tracing::debug!(dir = %dir.display(), %error, "recording the end of a job");
         }

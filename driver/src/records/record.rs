@@ -6,9 +6,11 @@
 //! |---|---|
 //! | `record.json` | one JSON object, [`Record`], version 1; replaced whole |
 //! | `running` | nothing; the program holds an exclusive lock on it until the job has ended, and the system lets it go with the program |
+//! | `attempts.json` | once the job has ended: its attempts, as `kinglet report --json` prints them |
 //! | `log.jsonl` | once the job has ended: its lines, `{"function": …, "text": …}`, of which the newest [`LOCAL_LOG_BYTES_MAX`] bytes; with `at` and `about` (stage, task, attempt) where the text is not JSON that says so |
 
 use crate::logs::LogLine;
+use crate::report::Attempt;
 use crate::status::JobStatus;
 use kinglet_aws::FunctionNames;
 use kinglet_aws::Stack;
@@ -80,6 +82,7 @@ struct StoredLine {
 const RECORD: &str = "record.json";
 const RUNNING: &str = "running";
 const LOG: &str = "log.jsonl";
+const ATTEMPTS: &str = "attempts.json";
 
 impl RuntimeAddress {
     /// Returns how other programs reach `runtime`, which is this program's.
@@ -141,6 +144,17 @@ impl Record {
             newest = &newest[cut..];
         }
         private().create(true).truncate(true).open(dir.join(LOG))?.write_all(newest)
+    }
+
+    pub(crate) fn write_attempts(dir: &Path, attempts: &[Attempt]) -> io::Result<()> {
+        let text = serde_json::to_vec(attempts).map_err(io::Error::other)?;
+        private().create(true).truncate(true).open(dir.join(ATTEMPTS))?.write_all(&text)
+    }
+
+    /// Reads the attempts of a job; none if its program was killed, or if an earlier version recorded it.
+    pub(crate) fn read_attempts(dir: &Path) -> Vec<Attempt> {
+        let text = std::fs::read(dir.join(ATTEMPTS)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Reads a job's record; `None` if there is none.

@@ -1,9 +1,10 @@
 //! Makes a job's report from the ledger.
 
+use super::attempts::{Attempt, Gathered};
 use super::{Cost, Hottest, Report, Requests, RunPlaces, Spread, Wall};
 use crate::Forecast;
 use kinglet_aws::Conductor;
-use kinglet_aws::ledger::{self, Committed, Record};
+use kinglet_aws::ledger::{self, Committed, GroupTry, Record};
 use kinglet_core::Result;
 use kinglet_core::budget::STRAGGLER_MS_MIN;
 use kinglet_core::cost::{Cut, Plan, Wanted};
@@ -15,27 +16,30 @@ use kinglet_core::wire::plan::{self, ObjectRange};
 use kinglet_core::wire::record::{self, MapRecord, Placement, ReduceRecord, Usage};
 use kinglet_core::wire::spec::JobSpec;
 
-/// Makes the report of a job that succeeded. `before` are this driver's totals of requests before it submitted the job.
+/// Makes the report of a job that succeeded, and the history that it sums up. `before` are this driver's totals of requests before
+/// it submitted the job.
 pub(crate) async fn report(
     conductor: &Conductor,
     job: &JobId,
     spec: &JobSpec,
     view: &JobView,
     before: &record::Requests,
-) -> Result<Report> {
+) -> Result<(Report, Vec<Attempt>)> {
     let maps: Committed<MapRecord> = conductor.ledger.committed(job, view.map_tasks).await?;
     let reduces: Committed<ReduceRecord> = conductor.ledger.committed(job, view.partitions).await?;
     let mut requests = Requests::counted(conductor.clients.meter.since(before));
     requests += commits(&maps)?;
     requests += commits(&reduces)?;
-    let overtaken = overtaken(conductor, job, view, &maps, &reduces).await?;
+    let others = overtaken(conductor, job, &maps, &reduces).await?;
+    let overtaken: Vec<Usage> = others.iter().flatten().filter_map(|tried| tried.usage(view)).collect();
+    let attempts = Gathered { maps: &maps, reduces: &reduces, others }.attempts(view, conductor.now());
     let hottest = hottest(reduces.get(spec.quarantines() as usize..).unwrap_or_default());
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
     let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
     let usages = || maps.iter().map(|r| &r.usage).chain(reduces.iter().map(|r| &r.usage)).chain(&view.beside);
-    let attempts = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
-    let retries: u64 = attempts.map(|attempt| u64::from(attempt.number)).sum();
+    let committed = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
+    let retries: u64 = committed.map(|attempt| u64::from(attempt.number)).sum();
     usages().for_each(|usage| requests += Requests::counted(usage.requests));
     // Every attempt was invoked once, by whichever function or program; and so was the splitter.
     requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries.max(overtaken.len() as u64);
@@ -54,7 +58,7 @@ pub(crate) async fn report(
             Placement::Nowhere => &mut runs.empty,
         } += 1;
     }
-    Ok(Report {
+    let report = Report {
         job: job.clone(),
         name: spec.job.clone(),
         phase: view.phase,
@@ -92,7 +96,8 @@ pub(crate) async fn report(
         gb_seconds,
         cost: Cost::of(gb_seconds, &requests, &spec.options.site.prices),
         predicted,
-    })
+    };
+    Ok((report, attempts))
 }
 
 /// Predicts what the job takes, as it was cut, from what was known when it began. Returns `None` if the plan is not there any
@@ -123,22 +128,21 @@ fn hottest(reduces: &[Vec<ReduceRecord>]) -> Option<Hottest> {
     partitions.filter(|one| one.pairs > 0).rev().max_by_key(|one| one.pairs)
 }
 
-/// Returns what the tries took that did not commit. Where no task was tried again, and none ran for so long that a backup may have
-/// been sent, there are none to be found, and a large job has many groups to search.
+/// Returns the tries that did not commit, of map and of reduce tasks. Where no task was tried again, and none ran for so long that a
+/// backup may have been sent, there are none to be found, and a large job has many groups to search.
 async fn overtaken(
     conductor: &Conductor,
     job: &JobId,
-    view: &JobView,
     maps: &Committed<MapRecord>,
     reduces: &Committed<ReduceRecord>,
-) -> Result<Vec<Usage>> {
+) -> Result<[Vec<GroupTry>; 2]> {
     let ledger = &conductor.ledger;
-    let mut found = Vec::new();
+    let mut found = [vec![], vec![]];
     if may_have_others(maps) {
-        found = ledger.overtaken(job, view, maps).await?;
+        found[0] = ledger.overtaken(job, maps).await?;
     }
     if may_have_others(reduces) {
-        found.extend(ledger.overtaken(job, view, reduces).await?);
+        found[1] = ledger.overtaken(job, reduces).await?;
     }
     Ok(found)
 }

@@ -1,8 +1,11 @@
 //! A job's report: what it did, how long it took and what it would cost on AWS. Plain fields, which `--json` prints as they
 //! are.
 
+mod attempts;
 mod gather;
 
+pub(crate) use attempts::attempts;
+pub use attempts::{Attempt, Outcome};
 pub(crate) use gather::report;
 
 use crate::{Forecast, Phase};

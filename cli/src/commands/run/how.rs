@@ -1,5 +1,6 @@
 //! The options that all jobs of `kinglet run` share, and how the jobs are run.
 
+use crate::commands::report::write_page;
 use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
 use crate::{progress, report};
 use clap::Args;
@@ -91,6 +92,10 @@ pub(crate) struct How {
     #[arg(long)]
     pub(crate) json: bool,
 
+    /// Write a page that shows what each attempt did, for a browser, however the job ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// About how many bytes a map task reads [default: by the input's size]
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub(crate) split_bytes: Option<u64>,
@@ -148,9 +153,9 @@ pub(crate) async fn run_job_then<J: kinglet::Job>(
     cloud: &Cloud,
     then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
 ) -> Result<()> {
-    let (driver, json) = (start(&common.how, cloud).await?, common.how.json);
+    let (driver, told) = (start(&common.how, cloud).await?, common.how.told());
     let handle = driver.submit(job, common.submit()?).await?;
-    finish(driver, handle, json, then).await
+    finish(driver, handle, told, then).await
 }
 
 pub(crate) async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
@@ -203,18 +208,42 @@ fn prices(file: &Path) -> Result<Prices> {
     Prices::read(&json, &shown)
 }
 
+/// What is told of a job when it has ended.
+pub(crate) struct Told {
+    /// Whether the report is printed as JSON.
+    json: bool,
+    /// Where the page goes.
+    page: Option<PathBuf>,
+}
+
+impl How {
+    /// Returns what is to be told when the job has ended.
+    pub(crate) fn told(&self) -> Told {
+        Told { json: self.json, page: self.report.clone() }
+    }
+}
+
+/// Waits for the end of a job, and tells of it.
 pub(crate) async fn finish(
     driver: Driver,
     handle: JobHandle,
-    json: bool,
+    told: Told,
     then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
 ) -> Result<()> {
     let mut shown = progress::Shown::new();
     let done = handle.wait_with(&mut |progress| shown.tell(progress)).await;
     shown.end();
+    let paged = match &told.page {
+        Some(file) => handle.history().await.and_then(|mut history| {
+            // What was read for the page is not the job's.
+            history.status.report = done.as_ref().ok().cloned();
+            write_page(&history, file)
+        }),
+        None => Ok(()),
+    };
     let after = if done.is_ok() { then(&handle).await } else { Ok(()) };
     drop(handle);
     driver.close().await;
-    report::print(&done?, json)?;
-    after
+    report::print(&done?, told.json)?;
+    after.and(paged)
 }

@@ -86,12 +86,12 @@ impl OverRows {
         cloud: &Cloud,
     ) -> Result<()> {
         let (format, columns) = self.format_and_columns()?;
-        let (driver, json) = (start(&self.common.how, cloud).await?, self.common.how.json);
+        let (driver, told) = (start(&self.common.how, cloud).await?, self.common.how.told());
         let submit = self.common.submit()?;
         let typed = driver.type_input(&submit, Typing { format, columns, types: known }).await?;
         eprintln!("types: {} ({} of {} objects looked at)", typed.types, typed.sampled, typed.objects);
         let submit = submit.with_output_format(self.result.typed(typed.types.clone())?);
         let handle = driver.submit(&job(typed), submit).await?;
-        finish(driver, handle, json, async |_| Ok(())).await
+        finish(driver, handle, told, async |_| Ok(())).await
     }
 }

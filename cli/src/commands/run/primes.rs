@@ -64,7 +64,7 @@ impl Command for Primes {
         let how = How { partitions: Some(how.partitions.unwrap_or(job.parts)), ..how };
         let (stretches, submit) = range.items(&job, submit(Submit::to(&how.output), &how)?);
         let handle = driver.submit_items(&job, stretches, submit).await?;
-        finish(driver, handle, how.json, async |_| Ok(())).await
+        finish(driver, handle, how.told(), async |_| Ok(())).await
     }
 }
 
