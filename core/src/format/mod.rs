@@ -29,7 +29,7 @@ mod words;
 
 pub use crate::types::TimeUnit;
 pub use batches::{Batch, Batches};
-pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
+pub use csv::{Csv, CsvDialect, CsvFields, CsvRow, missing_column};
 pub use datum::{Datum, Named};
 pub use fixed::Fixed;
 pub use items::Items;
