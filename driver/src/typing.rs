@@ -78,7 +78,8 @@ impl Driver {
     pub async fn type_input(&self, submit: &Submit, typing: Typing) -> Result<Typed> {
         let Typing { format, columns, types: known } = typing;
         let is_known = !columns.is_empty() && columns.iter().all(|name| known.of(name).is_some());
-        let said = if is_known { Said::default() } else { self.sample(submit, &format, &columns, &known).await? };
+        let said =
+            if is_known { Said::default() } else { self.look_at_some(submit, &format, &columns, &known).await? };
         let types = wanted(&columns, &known, &said.types)?;
         let format = match format {
             RowFormat::Csv(dialect) => RowFormat::Csv(dialect.with_text_or_nothing()),
@@ -92,7 +93,13 @@ impl Driver {
         Ok(Typed { format, types, sampled: said.sampled, objects: said.objects })
     }
 
-    async fn sample(&self, submit: &Submit, format: &RowFormat, columns: &[String], known: &Types) -> Result<Said> {
+    async fn look_at_some(
+        &self,
+        submit: &Submit,
+        format: &RowFormat,
+        columns: &[String],
+        known: &Types,
+    ) -> Result<Said> {
         let places = Places::resolve(&self.shared, submit).await?;
         let inputs: &[InputSpec] = &places.inputs;
         let objects = &self.shared.conductor.objects;
