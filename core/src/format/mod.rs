@@ -43,8 +43,8 @@ pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
     Agreed, Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
-    FirstBytes, KeyOrder, Kind, Only, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema,
-    Selection, Wanted, decode_key, encode_key, first_rows,
+    FirstBytes, KeyOrder, Kind, Only, PackedRow, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows,
+    Schema, Selection, Wanted, WantedOfAny, decode_key, encode_key, first_rows,
 };
 pub use shape::Shape;
 pub use temporal::Temporal;
