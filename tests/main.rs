@@ -43,6 +43,7 @@
 //! | `boto3` | AWS's own Python client works with the embedded S3, DynamoDB and Lambda |
 //! | `keys` | the embedded servers answer nobody without the runtime's keys; what is printed holds no secret |
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
+//! | `sort` | sorted rows are those of a stable sort, end to end, in even parts, whatever the format, the splits and who dies; the first rows of it |
 //! | `prose` | the numbers on the pages and in the help are the constants', and the files that pages name are there |
 //! | `template` | what `template.yaml` says about the code that it deploys is so |
 //! | `ministack` | the same jobs give the same bytes on an S3 and a DynamoDB that are not ours |
@@ -98,6 +99,7 @@ mod rig;
 mod runs;
 mod shipped;
 mod small_stacks;
+mod sort;
 mod sources;
 mod stack;
 mod support;

@@ -7,6 +7,7 @@ use kinglet_core::ledger::{
 };
 use kinglet_core::limits::*;
 use kinglet_core::model::{Latency, dynamodb, lambda, logs, s3, schedule};
+use kinglet_jobs::{TOP_BYTES_MAX, TOP_ROWS_MAX};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,21 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("| a function's timeout | {} |", FUNCTION_TIMEOUT_MS_MAX / 1_000),
                 format!("one that becomes {} or less always may | {EXPANSION_MAX} |", mib(EXPANDED_BYTES_FREE)),
                 format!("| {} for each function that can run at once", word(WAVES)),
+                format!("{SAMPLE_PIECES} pieces of {} KiB from all over the input", SAMPLE_PIECE_BYTES >> 10),
+                format!("so at most {}; where", mib(u64::from(SAMPLE_PIECES) * SAMPLE_PIECE_BYTES)),
+                format!("{SAMPLE_LONG_PIECES} pieces of {} more", mib(SAMPLE_LONG_PIECE_BYTES)),
+                format!("it is the first {} at most", mib(SAMPLE_LONG_PIECE_BYTES)),
+                format!("N is at most {}, and the rows have at most {}", thousands(TOP_ROWS_MAX), mib(TOP_BYTES_MAX)),
             ],
+        ),
+        ("docs/guide/formats.md", vec![format!("at most {SAMPLE_PIECES} pieces of {} KiB", SAMPLE_PIECE_BYTES >> 10)]),
+        (
+            "tests/golden/help-run-sort.txt",
+            vec![format!("a sample of {SAMPLE_PIECES} pieces of {} KiB", SAMPLE_PIECE_BYTES >> 10)],
+        ),
+        (
+            "tests/golden/help-run-top.txt",
+            vec![format!("At most {} rows are kept, and {} of them", thousands(TOP_ROWS_MAX), mib(TOP_BYTES_MAX))],
         ),
         (
             "docs/concepts.md",

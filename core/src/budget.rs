@@ -63,6 +63,20 @@ pub const PARTITIONS_CHOSEN_MAX: u32 = 1_000;
 /// input is too small for more, or consists of items, whose size does not tell how much data they become.
 pub const PARTITIONS_SPREAD_MAX: u32 = 8;
 
+// How much of an input a driver samples, to see where sorted parts are to end.
+
+/// How many pieces of an input are read.
+pub const SAMPLE_PIECES: u32 = 256;
+
+/// How long they are, in bytes (64 KiB): some hundred rows each, for about the price of one.
+pub const SAMPLE_PIECE_BYTES: u64 = 64 << 10;
+
+/// How many pieces are read besides where most rows are longer than that.
+pub const SAMPLE_LONG_PIECES: u32 = 16;
+
+/// How long those are, in bytes (1 MiB); as much is read at most of an object that is only read from its start.
+pub const SAMPLE_LONG_PIECE_BYTES: u64 = 1 << 20;
+
 // How often a task is tried.
 
 /// How many tries a task has, the first included.

@@ -87,8 +87,11 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// Returns the keys at which one partition ends and the next begins, in ascending order. With bounds, the parts are
     /// sorted across partitions: partition n gets the keys from bound n − 1 (included) to bound n (excluded). When there are
-    /// fewer partitions than the bounds make, the last one takes the rest. By default there are no bounds, and keys are
-    /// spread evenly by their hash.
+    /// fewer partitions than the bounds make, each gets as many of these ranges as the others, next to each other; when there are
+    /// more, the last ones are empty. By default there are no bounds, and keys are spread evenly by their hash.
+    ///
+    /// How many partitions a job has is often decided after it is made. So a job that must have even parts gives many more bounds
+    /// than that: keys of its input that it was shown beforehand, as `Driver::sample` finds them.
     fn bounds(&self) -> Vec<Self::Key> {
         Vec::new()
     }

@@ -132,10 +132,10 @@ impl Source for Once {
 }
 
 /// Bytes of rows.
-struct Unpacked {
-    bytes: Vec<u8>,
+pub(crate) struct Unpacked {
+    pub(crate) bytes: Vec<u8>,
     /// Whether they are all of the object's.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Start<'_> {
@@ -149,7 +149,7 @@ impl Start<'_> {
         Ok(before + read.len() as u64)
     }
 
-    fn unpacked(&self, codec: Codec) -> Result<Unpacked> {
+    pub(crate) fn unpacked(&self, codec: Codec) -> Result<Unpacked> {
         match codec {
             Codec::None => Ok(Unpacked { bytes: self.first.to_vec(), whole: self.first.len() as u64 == self.size }),
             codec => self.unpack(codec),

@@ -326,7 +326,7 @@ impl Driver {
 }
 
 /// Says how the input is read by the format of the job, and refuses a submission that does not say what the job reads.
-fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
+pub(crate) fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
     let input = job.input();
     submit.unpack.whole = input.needs_offsets();
     submit.splitting = match input.framing() {

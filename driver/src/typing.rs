@@ -80,7 +80,7 @@ impl Driver {
         let is_known = !columns.is_empty() && columns.iter().all(|name| known.of(name).is_some());
         let said = match is_known {
             true => Said::default(),
-            false => self.sample(submit, &format, &columns, &known).await.map_err(|error| match error.is(Code::AccessDenied) {
+            false => self.look_at_some(submit, &format, &columns, &known).await.map_err(|error| match error.is(Code::AccessDenied) {
                 // Functions may read what a driver may not.
                 true => error.with_hint(
                     "let this driver read the input, or name all columns and their types, so that nothing need be read: \
@@ -102,7 +102,13 @@ impl Driver {
         Ok(Typed { format, types, sampled: said.sampled, objects: said.objects })
     }
 
-    async fn sample(&self, submit: &Submit, format: &RowFormat, columns: &[String], known: &Types) -> Result<Said> {
+    async fn look_at_some(
+        &self,
+        submit: &Submit,
+        format: &RowFormat,
+        columns: &[String],
+        known: &Types,
+    ) -> Result<Said> {
         let places = Places::resolve(&self.shared, submit).await?;
         let inputs: &[InputSpec] = &places.inputs;
         let objects = &self.shared.conductor.objects;

@@ -16,7 +16,10 @@ pub use bench_read::{BenchRead, Blocks};
 pub use bench_write::BenchWrite;
 pub use hull::{Column, Hull, PointFormat};
 pub use primes::{Primes, PrimesOf, Stretch, parse_number};
-pub use rows::{Aggregate, Cat, Computed, Convert, CountRows, Counted, Function, Grep, Pattern, Sample, TypedRows};
+pub use rows::{
+    Aggregate, By, Cat, Computed, Convert, CountRows, Counted, Function, Grep, Ordered, OrderedRow, Pattern, ReadAs,
+    Sample, Sort, TOP_BYTES_MAX, TOP_ROWS_MAX, Top, TypedRows,
+};
 pub use word_count::WordCount;
 
 use kinglet_core::Registry;
@@ -33,6 +36,8 @@ pub fn registry() -> Registry {
         .job::<Cat>()
         .job::<Convert>()
         .job::<Sample>()
+        .job::<Sort>()
+        .job::<Top>()
         .job::<BenchEmpty>()
         .job::<BenchHold>()
         .job::<BenchRead>()

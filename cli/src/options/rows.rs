@@ -47,18 +47,31 @@ pub(crate) struct RowsArgs {
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
 
-    /// The columns, in this order: Parquet reads these alone, and `convert` writes these
+    /// The columns, in this order: Parquet reads these alone, and `convert`, `sort` and `top` write these
     #[arg(long, help_heading = "Rows", value_name = "NAME,...", value_delimiter = ',')]
     columns: Option<Vec<String>>,
 
-    /// Parquet, and `aggregate` and `distinct` of any format: only rows of which this holds, as 'price >= 10'; may be repeated, and
-    /// all must hold
+    /// Parquet, and `aggregate`, `distinct`, `sort` and `top` of any format: only rows of which this holds, as 'price >= 10'; may be
+    /// repeated, and all must hold
     #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
     only: Vec<Only>,
 
     /// CSV: every field is text as it is written, whatever it looks like
     #[arg(long, help_heading = "Rows")]
     plain_text: bool,
+}
+
+/// Which rows are read, and what is written of them.
+pub(crate) struct ChosenRows {
+    pub(crate) format: RowFormat,
+    /// What must hold of a row.
+    pub(crate) only: Vec<Only>,
+    /// The columns that are written; without any, all.
+    pub(crate) columns: Vec<String>,
+    /// The delimiter of CSV, if the user says one.
+    pub(crate) delimiter: Option<u8>,
+    /// Whether CSV has no header.
+    pub(crate) no_header: bool,
 }
 
 /// Reads an option that is a byte.
@@ -94,6 +107,28 @@ impl RowsArgs {
                 .with_hint("leave --columns out"));
         }
         Ok((format, self.only.clone()))
+    }
+
+    /// Returns the format of these files, what must hold of their rows, and the columns that are written. For jobs that choose rows
+    /// themselves.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::format`].
+    pub(crate) fn chosen(&self, names: &[String]) -> Result<ChosenRows> {
+        let columns = self.columns.clone().unwrap_or_default();
+        let format = match self.format_of_files(names)? {
+            RowFormat::Parquet(selection) if !columns.is_empty() => {
+                RowFormat::Parquet(selection.with_columns(&columns))
+            }
+            other => other,
+        };
+        Ok(ChosenRows {
+            format,
+            only: self.only.clone(),
+            columns,
+            delimiter: self.delimiter,
+            no_header: self.no_header,
+        })
     }
 
     /// Returns the format of these files, as [`Self::format`] does, and the columns that are written.

@@ -1,7 +1,7 @@
 use super::codec::CodecArg;
 use super::rows::byte;
 use clap::{Args, ValueEnum};
-use kinglet::{Code, Codec, Error, OutputFormat, Result, Types};
+use kinglet::{Code, Codec, Error, OutputFormat, Result, RowFormat, Types};
 
 /// A format that rows are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -22,9 +22,9 @@ enum WrittenArg {
 /// How the rows of a result are written.
 #[derive(Debug, Args)]
 pub(crate) struct WrittenArgs {
-    /// How the rows of the result are written
-    #[arg(long, help_heading = "Output", value_enum, value_name = "FORMAT", default_value_t)]
-    output_format: WrittenArg,
+    /// How the rows of the result are written [default: text; of `sort` and `top`, as the input is]
+    #[arg(long, help_heading = "Output", value_enum, value_name = "FORMAT")]
+    output_format: Option<WrittenArg>,
 
     /// How each part is compressed, and of Parquet its pages; xz is not written [default: none; of Parquet, zstd]
     #[arg(long, help_heading = "Output", value_enum, value_name = "CODEC")]
@@ -44,9 +44,39 @@ pub(crate) struct WrittenArgs {
 }
 
 impl WrittenArgs {
+    /// Writes rows as those of the input are, unless the user says otherwise. Of CSV that is its delimiter, if one was given, and
+    /// whether it has a header.
+    pub(crate) fn or_as_input(self, input: &RowFormat, delimiter: Option<u8>, no_header: bool) -> Self {
+        if self.output_format.is_some() {
+            return self;
+        }
+        let format = match input {
+            RowFormat::JsonLines => WrittenArg::JsonLines,
+            RowFormat::Csv(_) if input.name() == "tsv" => WrittenArg::Tsv,
+            RowFormat::Csv(_) => WrittenArg::Csv,
+            RowFormat::Parquet(_) => WrittenArg::Parquet,
+            _ => WrittenArg::Text,
+        };
+        WrittenArgs {
+            output_format: Some(format),
+            output_delimiter: self.output_delimiter.or(delimiter),
+            no_output_header: self.no_output_header || no_header,
+            ..self
+        }
+    }
+
+    fn format_arg(&self) -> WrittenArg {
+        self.output_format.unwrap_or_default()
+    }
+
     /// Returns whether it stores the types of its columns.
     pub(crate) fn is_typed(&self) -> bool {
-        self.output_format == WrittenArg::Parquet
+        self.format_arg() == WrittenArg::Parquet
+    }
+
+    /// Returns whether it tells numbers from text.
+    pub(crate) fn has_values(&self) -> bool {
+        self.format_arg() == WrittenArg::JsonLines
     }
 
     /// Returns the format of a result that has these columns, written as [`Types`] are.
@@ -74,7 +104,7 @@ impl WrittenArgs {
     /// # Errors
     /// As [`Self::format`]; and for one that stores types.
     pub(crate) fn named(&self, columns: &[&str]) -> Result<OutputFormat> {
-        self.with_options(match self.output_format {
+        self.with_options(match self.format_arg() {
             WrittenArg::Text => OutputFormat::text(),
             WrittenArg::Parquet => {
                 let message = "the result of this job is not written as parquet: its columns have no types beforehand";
@@ -88,7 +118,7 @@ impl WrittenArgs {
     }
 
     fn with_options(&self, mut format: OutputFormat) -> Result<OutputFormat> {
-        let is_csv = matches!(self.output_format, WrittenArg::Csv | WrittenArg::Tsv);
+        let is_csv = matches!(self.format_arg(), WrittenArg::Csv | WrittenArg::Tsv);
         let other = match (self.output_delimiter.is_some() || self.no_output_header, self.row_group_bytes) {
             (true, _) if !is_csv => Some(["an option for CSV", "add --output-format csv"]),
             (_, Some(_)) if !self.is_typed() => Some(["--row-group-bytes", "add --output-format parquet"]),

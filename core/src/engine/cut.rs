@@ -23,6 +23,7 @@ use crate::format::quotes::{LastEnd, Within};
 use crate::format::{Format, Framing, GUESS_BYTES, Quotes, RowGroup, Selection};
 use crate::range::ByteRange;
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Some whole records, as one thread is given them.
@@ -101,6 +102,29 @@ impl Cuts {
     /// Returns whether every chunk needs its object's first record.
     pub fn head(&self) -> bool {
         self.head
+    }
+
+    /// Returns where the whole records lie among bytes of an object, if there are any: those from `offset` on, up to the object's end
+    /// if it `ends` there. Whether quotes are open at an offset in the middle is guessed as a split does it, and nobody proves it, so
+    /// what is found may be no records. Of records that carry their length, nothing is found in the middle.
+    pub fn whole(&self, bytes: &[u8], offset: u64, ends: bool) -> Option<Range<usize>> {
+        let start = match self.quotes {
+            _ if offset == 0 => 0,
+            _ if self.framed => return None,
+            Some(quotes) => quotes.first_end(quotes.begins(bytes, offset, 0).unwrap_or_default(), bytes)?,
+            None => self.first(bytes, offset)?,
+        };
+        let rest = &bytes[start..];
+        let end = match self.quotes {
+            _ if ends => rest.len(),
+            _ if self.framed => {
+                let next = |at: &usize| Some(at + self.separators.first(rest.get(*at..)?)?);
+                std::iter::successors(Some(0), next).take_while(|at| *at <= rest.len()).last()?
+            }
+            Some(quotes) => quotes.last_end(Within::default(), rest).end?,
+            None => self.last(rest, offset + start as u64)?,
+        };
+        Some(start..start + end).filter(|records| !records.is_empty())
     }
 
     /// Returns the first cut in the bytes that start at `offset` of their object.

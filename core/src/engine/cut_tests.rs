@@ -1,7 +1,7 @@
 //! What a reader asks a cutter between two blocks, and what a cutter asks of a format.
 
 use super::cut::{Cuts, Cutter, Wants};
-use crate::format::{Fixed, HeadedLines, Items, Lines, Words};
+use crate::format::{CsvDialect, Fixed, HeadedLines, Items, Lines, RowFormat, Rows, Words};
 use bytes::Bytes;
 
 /// Feeds one block, and gives what the cutter wants and what its chunks hold.
@@ -113,4 +113,23 @@ fn no_chunk_is_empty() {
             assert!(chunks.iter().all(|chunk| !chunk.is_empty()), "{chunks:?}");
         }
     }
+}
+
+#[test]
+fn whole_records_are_found_in_pieces_from_the_middle() {
+    let lines = Cuts::of(Lines);
+    assert_eq!(lines.whole(b"ab\ncd\ne", 0, false), Some(0..6));
+    assert_eq!(lines.whole(b"ab\ncd\ne", 0, true), Some(0..7));
+    assert_eq!(lines.whole(b"ab\ncd\ne", 9, false), Some(3..6));
+    assert_eq!(lines.whole(b"ab\ncd\ne", 9, true), Some(3..7));
+    for none in [&b"abc"[..], b"ab\n", b""] {
+        assert_eq!(lines.whole(none, 9, false), None);
+    }
+    let fixed = Cuts::of(Fixed::<4>);
+    assert_eq!((fixed.whole(b"0123456789ab", 6, false), fixed.whole(b"0123", 5, false)), (Some(2..10), None));
+    let csv = Cuts::of(Rows(RowFormat::Csv(CsvDialect::new())));
+    // The first quote has text behind it, so it opens a field.
+    assert_eq!(csv.whole(b"b\n1,\"x\ny\"\n2,z\n3", 40, false), Some(2..14));
+    // Here it has text before it.
+    assert_eq!(csv.whole(b"x\ny\"\n2,z\n3", 40, false), Some(5..9));
 }

@@ -165,7 +165,7 @@ fn run_with<J: Job>(
     };
     let combiner = guarded(|| Ok(named("`combiner`", || job.combiner()))).map_err(at("beginning"))?;
     let fold = combiner.map(|combiner| combiner.0);
-    let bounds = guarded(|| encoded_bounds(job)).map_err(at("beginning"))?;
+    let bounds = guarded(|| encoded_bounds(job, options.partitions)).map_err(at("beginning"))?;
     let thread_bytes = options.memory_bytes / options.threads.max(1);
     let rejects_bytes = options.max_rejected.map_or(0, |_| thread_bytes / REJECTS_PART);
     let shards = ShardOptions {
@@ -266,8 +266,9 @@ fn write_run<V: Value>(
     run.finish()
 }
 
-/// Returns the job's bounds as encoded keys.
-fn encoded_bounds<J: Job>(job: &J) -> Result<Arc<[Vec<u8>]>> {
+/// Returns the keys at which these partitions end, encoded: the job's bounds; or those of them at which each partition has as many
+/// ranges as the others, if there are more of these than partitions.
+fn encoded_bounds<J: Job>(job: &J, partitions: u32) -> Result<Arc<[Vec<u8>]>> {
     let encode = |bound: &J::Key| {
         let mut bytes = Vec::new();
         named_of("encoding a", std::any::type_name::<J::Key>(), || bound.encode(&mut bytes)).map(|()| bytes)
@@ -277,7 +278,11 @@ fn encoded_bounds<J: Job>(job: &J) -> Result<Arc<[Vec<u8>]>> {
     if !bounds.is_sorted() {
         return Err(Error::new(Code::Bounds, format!("the bounds of job {} are not in ascending order", J::NAME)));
     }
-    Ok(bounds.into())
+    let (ranges, partitions) = (bounds.len() + 1, partitions.max(1) as usize);
+    if ranges <= partitions {
+        return Ok(bounds.into());
+    }
+    Ok((1..partitions).map(|partition| bounds[partition * ranges / partitions - 1].clone()).collect())
 }
 
 fn map_chunks<J: Job>(

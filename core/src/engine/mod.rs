@@ -3,8 +3,8 @@
 //!
 //! [`cut`] finds record boundaries, and [`conformance`] checks that a format finds them correctly. [`map`] and [`reduce`] run
 //! one task on the tables and runs of `pairs`, with [`crate::guard`] between them and the job's own code; [`trial`] runs both in
-//! memory, and checks a job's laws. [`erased`] hides the job's types. `rejects` takes out the records that are not valid, where a job
-//! may leave such out, and [`quarantine`] writes them.
+//! memory, and checks a job's laws; [`sample`] maps pieces of an input beforehand. [`erased`] hides the job's types. `rejects` takes
+//! out the records that are not valid, where a job may leave such out, and [`quarantine`] writes them.
 
 pub mod conformance;
 pub mod cut;
@@ -25,6 +25,7 @@ mod rejects;
 #[cfg(test)]
 mod rejects_tests;
 pub mod run;
+pub mod sample;
 #[cfg(test)]
 mod task_tests;
 #[cfg(test)]

@@ -238,9 +238,25 @@ fn keys_between_two_bounds_go_to_one_partition() {
             runs.into_iter().map(|run| pairs(run).into_iter().map(|(word, _)| word).collect()).collect()
         };
         assert_eq!(words(3), [vec!["a"], vec!["b", "ba", "c"], vec!["d", "x"]]);
-        // With fewer the last takes the rest; of more the last are empty.
+        // With fewer each takes as many ranges, the last more if they do not come out even; of more the last are empty.
         assert_eq!(words(2), [vec!["a"], vec!["b", "ba", "c", "d", "x"]]);
+        assert_eq!(words(1), [vec!["a", "b", "ba", "c", "d", "x"]]);
         assert_eq!(words(4), [vec!["a"], vec!["b", "ba", "c"], vec!["d", "x"], vec![]]);
+    }
+}
+
+#[test]
+fn of_more_bounds_than_partitions_each_partition_gets_its_share() {
+    let words: Vec<String> = (0..100).map(|n| format!("{n:02}")).collect();
+    let text = words.join("\n");
+    let job = Tally { bounds: words[1..].to_vec(), ..Tally::default() };
+    for partitions in [1, 2, 3, 7, 99, 100] {
+        let Mapped { runs, .. } = map(&job, map_options(partitions), &text).unwrap();
+        let parts: Vec<Vec<String>> =
+            runs.into_iter().map(|run| pairs(run).into_iter().map(|(word, _)| word).collect()).collect();
+        let share = 100 / partitions as usize;
+        assert!(parts.iter().all(|part| part.len() == share || part.len() == share + 1), "{partitions}: {parts:?}");
+        assert_eq!(parts.concat(), words);
     }
 }
 

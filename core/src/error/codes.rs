@@ -186,6 +186,12 @@ codes! {
         Aggregate = "aggregate",
             "What is to be computed of groups of rows cannot be read, or gives two columns of one name.",
             "Write it like `count(), sum(price) as total`; there are `count`, `sum`, `avg`, `min` and `max`.";
+        SortBy = "sort-by",
+            "What rows are to be sorted by cannot be read, names a column twice, or is not said.",
+            "Write columns with commas between, as in `--by 'price desc, town'`; behind one may stand `as text` or `as number`, `asc` or `desc`, and `nulls first` or `nulls last`.";
+        TopRows = "top-rows",
+            "More of the first rows are asked for than are kept at once: more than 1,000,000, or than 256 MiB of them.",
+            "Sort all rows with `kinglet run sort`, and read as many as you need.";
         Regex = "regex",
             "What rows are to be searched for is no regular expression.",
             "Mend the pattern; the message says where it goes wrong.";

@@ -29,7 +29,7 @@ mod words;
 
 pub use crate::types::TimeUnit;
 pub use batches::{Batch, Batches};
-pub use csv::{Csv, CsvDialect, CsvFields, CsvRow};
+pub use csv::{Csv, CsvDialect, CsvFields, CsvRow, missing_column};
 pub use datum::{Datum, Named};
 pub use fixed::Fixed;
 pub use items::Items;
@@ -43,8 +43,8 @@ pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
     Agreed, Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
-    FirstBytes, KeyOrder, Kind, Only, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows, Schema,
-    Selection, Wanted, decode_key, encode_key, first_rows,
+    FirstBytes, KeyOrder, Kind, Only, PackedRow, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows,
+    Schema, Selection, Wanted, WantedOfAny, decode_key, encode_key, first_rows,
 };
 pub use shape::Shape;
 pub use temporal::Temporal;

@@ -4,7 +4,7 @@ use super::cells::{cells, column, column_type};
 use super::file::File;
 use super::types::typed_column;
 use arrow_array::{Array as _, ArrayRef};
-use kinglet_core::{Agreed, Code, Columns, Datum, Error, PathPart, Result, Schema, Selection, Types, Wanted};
+use kinglet_core::{Agreed, Code, Columns, Datum, Error, PathPart, Result, Schema, Selection, Types, Wanted, nearest};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use std::sync::Arc;
@@ -154,7 +154,10 @@ impl File {
         let what = if missing.len() == 1 { "column" } else { "columns" };
         let message =
             format!("{} has no {what} {}; its columns are {}", self.0.shown, missing.join(", "), all.join(", "));
-        Err(Error::new(Code::Columns, message).with_hint("read files of one schema, and columns that they have"))
+        let meant = missing.iter().find_map(|name| nearest(name, all.iter().copied()));
+        let meant = meant.map(|near| format!("if {near:?} is meant, say so; otherwise ")).unwrap_or_default();
+        let hint = format!("{meant}read files of one schema, and columns that they have");
+        Err(Error::new(Code::Columns, message).with_hint(hint))
     }
 }
 

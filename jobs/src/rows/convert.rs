@@ -34,7 +34,11 @@ pub struct TypedRows {
 
 impl TypedRows {
     /// Returns a row as its columns have it. `of_path` are the values that the object's path says.
-    fn row<'a>(&'a self, mut fields: Vec<Named<'a>>, of_path: &[Named<'a>]) -> kinglet_core::Result<Vec<Named<'a>>> {
+    pub(super) fn row<'a>(
+        &'a self,
+        mut fields: Vec<Named<'a>>,
+        of_path: &[Named<'a>],
+    ) -> kinglet_core::Result<Vec<Named<'a>>> {
         if self.chosen {
             fields.retain(|field| self.types.of(&field.name).is_some());
         }
@@ -48,7 +52,7 @@ impl TypedRows {
 }
 
 /// Returns the values that a path says, as they are written.
-fn of_path(object: &str) -> Vec<Named<'_>> {
+pub(super) fn of_path(object: &str) -> Vec<Named<'_>> {
     let named = |part: PathPart<'_>| Named {
         name: part.name.into_owned().into(),
         value: part.value.map_or(Datum::Null, |value| Datum::Text(value.into_owned().into())),

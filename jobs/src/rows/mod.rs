@@ -1,19 +1,28 @@
-//! Jobs over rows of any format: counted, grouped, searched, as they are, or in another format. What they have in common is how rows
+//! Jobs over rows of any format: counted, grouped, sorted, searched, as they are, or in another format. What they have in common is how rows
 //! are matched.
 
 mod aggregate;
+mod by;
 mod cat;
 mod convert;
 mod count;
 mod grep;
+mod name;
+mod ordered;
 mod sample;
+mod sort;
+mod top;
 
 pub use aggregate::{Aggregate, Computed, Function};
+pub use by::{By, ReadAs};
 pub use cat::Cat;
 pub use convert::{Convert, TypedRows};
 pub use count::{CountRows, Counted};
 pub use grep::Grep;
+pub use ordered::{Ordered, OrderedRow};
 pub use sample::Sample;
+pub use sort::Sort;
+pub use top::{TOP_BYTES_MAX, TOP_ROWS_MAX, Top};
 
 use kinglet_core::{Code, Error, Result};
 use regex_automata::meta::Regex;

@@ -1,10 +1,10 @@
 //! `kinglet run convert`.
 
-use super::over_rows::OverRows;
+use super::over_rows::{OverRows, stores_no_types};
 use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
-use kinglet::{Code, Error, Result, Types};
+use kinglet::{Result, Types};
 use kinglet_jobs::{Convert as Job, TypedRows};
 
 /// Write the rows of files in another format, compressed or not, in as many parts as you like
@@ -45,8 +45,7 @@ impl Command for Convert {
             return self.rows.run_typed(self.types.unwrap_or_default(), job, cloud).await;
         }
         if self.types.is_some() {
-            let message = "the result stores no types, and --types says some";
-            return Err(Error::new(Code::OutputFormat, message).with_hint("add --output-format parquet"));
+            return Err(stores_no_types());
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         self.rows.run_named(&Job { format, typed: None }, &columns, cloud).await

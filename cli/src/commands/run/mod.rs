@@ -11,7 +11,9 @@ pub(crate) mod hull;
 mod over_rows;
 pub(crate) mod primes;
 mod sample;
+mod sort;
 mod svg;
+mod top;
 mod word_count;
 
 use crate::command::Command;
@@ -27,6 +29,8 @@ crate::command::commands! {
         count::Count,
         aggregate::Aggregate,
         distinct::Distinct,
+        sort::Sort,
+        top::Top,
         grep::Grep,
         cat::Cat,
         sample::Sample,

@@ -1,10 +1,10 @@
 //! The options that the jobs over rows share, and how they are run.
 
-use super::how::{Common, How, finish, run_job, start};
-use crate::options::{Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
+use super::how::{Common, How, Told, finish, run_job, start};
+use crate::options::{ChosenRows, Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
-use kinglet::{Job, Result, RowFormat, Typed, Types, Typing};
-use kinglet_jobs::{Aggregate, Computed};
+use kinglet::{Code, Driver, Error, Job, Result, RowFormat, Submit, Typed, Types, Typing};
+use kinglet_jobs::{Aggregate, By, Computed, Ordered, TypedRows};
 
 /// What a job has that reads rows of any format and leaves it to the user how its result is written.
 #[derive(Debug, Args)]
@@ -17,6 +17,23 @@ pub(crate) struct OverRows {
 
     #[command(flatten)]
     common: Common,
+}
+
+/// What sorts rows, before it is submitted.
+pub(crate) struct Sorting {
+    pub(crate) driver: Driver,
+    pub(crate) submit: Submit,
+    pub(crate) rows: Ordered,
+    /// What is told at the job's end.
+    pub(crate) told: Told,
+    /// How many parts there are, if the user says.
+    pub(crate) partitions: Option<u32>,
+}
+
+/// Returns the error of types that nothing stores.
+pub(crate) fn stores_no_types() -> Error {
+    Error::new(Code::OutputFormat, "the result stores no types, and --types says some")
+        .with_hint("add --output-format parquet")
 }
 
 impl OverRows {
@@ -42,6 +59,41 @@ impl OverRows {
         let job = only.into_iter().fold(job, Aggregate::with_only);
         let rows = if is_one_group { self.in_one_part() } else { self };
         rows.run_named(&job, &job.names(), cloud).await
+    }
+
+    /// Gets ready to sort rows: starts the driver, and decides what the result stores of them.
+    pub(crate) async fn ordered(self, by: Option<&str>, types: Option<Types>, cloud: &Cloud) -> Result<Sorting> {
+        let ChosenRows { format, only, columns, delimiter, no_header } = self.written.chosen(&self.common.inputs)?;
+        let result = self.result.or_as_input(&format, delimiter, no_header);
+        let by = by.map_or(Ok(Vec::new()), By::parse_all)?;
+        let rows = Ordered::new(format.clone(), by)?;
+        let mut rows = only.into_iter().fold(rows, Ordered::with_only);
+        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let untyped = match (result.is_typed(), &types) {
+            (true, _) => None,
+            (false, None) => Some(result.named(&names)?),
+            (false, Some(_)) => return Err(stores_no_types()),
+        };
+        let (told, partitions) = (self.common.how.told(), self.common.how.partitions);
+        let driver = start(&self.common.how, cloud).await?;
+        let submit = self.common.submit()?;
+        let submit = match untyped {
+            Some(format) => {
+                rows = if result.has_values() { rows.with_values() } else { rows };
+                rows = rows.with_columns(columns);
+                submit.with_output_format(format)
+            }
+            None => {
+                let chosen = !columns.is_empty();
+                let typing = Typing { format, columns, types: types.unwrap_or_default() };
+                let typed = driver.type_input(&submit, typing).await?;
+                eprintln!("types: {} ({} of {} objects looked at)", typed.types, typed.sampled, typed.objects);
+                let submit = submit.with_output_format(result.typed(typed.types.clone())?);
+                rows = rows.with_typed(typed.format, TypedRows { types: typed.types, chosen });
+                submit
+            }
+        };
+        Ok(Sorting { driver, submit, rows, told, partitions })
     }
 
     /// Says how many parts there are, unless the user does.

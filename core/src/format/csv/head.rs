@@ -4,6 +4,7 @@ use super::record::{Fields, next_line};
 use super::{BYTE_ORDER_MARK, CsvDialect, fields_of, invalid};
 use crate::error::{Code, Error, UserError};
 use crate::format::Extent;
+use crate::nearest::nearest;
 use std::borrow::Cow;
 
 /// What is known of an object's columns.
@@ -63,7 +64,7 @@ impl<'a> Head<'a> {
         match (found.next(), found.next()) {
             (Some(at), None) => Ok(at),
             (Some(_), Some(_)) => Err(twice(name, object)),
-            (None, _) => Err(missing(name, names, object)),
+            (None, _) => Err(missing_column(name, names, object)),
         }
     }
 }
@@ -74,10 +75,16 @@ pub(super) fn twice(name: &str, object: &str) -> Error {
         .with_hint("give one of them another name")
 }
 
-/// Makes the error of a column that an object does not have.
-pub(in crate::format) fn missing(name: &str, names: &[Cow<'_, str>], object: &str) -> Error {
-    Error::new(Code::ColumnMissing, format!("{object} has no column {name:?}, but {}", names.join(", ")))
-        .with_hint("leave the object out, or read what all objects have; an optional field of a type may be missing")
+/// Makes the error of a column that an object does not have, and names the one of its columns that may be meant.
+pub fn missing_column(name: &str, names: &[Cow<'_, str>], object: &str) -> Error {
+    let meant =
+        nearest(name, names.iter().map(AsRef::as_ref)).map(|near| format!("if {near:?} is meant, say so; otherwise "));
+    Error::new(Code::ColumnMissing, format!("{object} has no column {name:?}, but {}", names.join(", "))).with_hint(
+        format!(
+            "{}leave the object out, or read what all objects have; an optional field of a type may be missing",
+            meant.unwrap_or_default()
+        ),
+    )
 }
 
 /// Returns where an object's rows begin: behind its byte order mark and its head.

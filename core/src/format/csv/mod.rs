@@ -32,7 +32,7 @@ pub use fields::{CsvFields, CsvRow};
 use super::{Extent, Format, Framing, Shape};
 use crate::error::{Code, Error, UserError, UserResult};
 use head::Head;
-pub(super) use head::missing;
+pub use head::missing_column;
 use record::{FieldFault, Fields, First, Line, next_line};
 use std::borrow::Cow;
 use std::marker::PhantomData;

@@ -5,7 +5,7 @@
 //! borrowed if nothing is doubled or escaped; one variant of an enum, by its name. An empty field is `None`. A type that takes
 //! anything, as one behind `#[serde(flatten)]` does, gets the number that a field is, and otherwise its text.
 
-use super::head::{Head, missing};
+use super::head::{Head, missing_column};
 use super::record::{Fields, Line};
 use super::{CsvDialect, Invalid, check_count, fields_of, invalid, misshapen};
 use serde::Deserialize;
@@ -53,7 +53,7 @@ impl<'a, 'o> Scratch<'a, 'o> {
         let row = Row { fields: &mut self.fields, names, at: 0 };
         T::deserialize(row).map_err(|fault| {
             let error = match fault {
-                Fault::Missing(column) => missing(column, names.unwrap_or_default(), self.object),
+                Fault::Missing(column) => missing_column(column, names.unwrap_or_default(), self.object),
                 Fault::Says(says) => invalid(format!("the row is not of the type that is expected: {says}")),
             };
             Invalid { error, is_shape: false }

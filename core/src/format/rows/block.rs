@@ -1,18 +1,27 @@
 //! Rows on their way from a mapper to a reducer: many rows in one value, their names once.
 //!
-//! A [`RowBlock`] is a sequence of entries, each behind its length. Integers are little-endian:
+//! A [`RowBlock`] is a sequence of entries, each behind its length. Integers are little-endian; `n` is one in 1 to 10 bytes: seven
+//! bits in each, the lowest ones first, and the eighth is set if another byte follows (LEB128).
 //!
 //! ```text
 //! 0  bytes:u32          of the entry, this field not counted
 //! 4  kind:u8            0: the names of the rows that follow; 1: a row, as many values as there are names
-//! 5  names or values    a name: bytes:u32 and its text
+//! 5  names or values    a name: bytes:n and its text
 //!
-//! a value: 0 null  1 false  2 true  3 i64  4 digits  5 f64  6 text  7 bytes  8 count:u32 and so many values
-//!          9 count:u32 and so many names, each with its value; digits, text and bytes have their length before them, as u32
+//! a value: 0 null  1 false  2 true  3 a whole number  4 digits  5 f64  6 text  7 bytes  8 count:n and so many values
+//!          9 count:n and so many names, each with its value; digits, text and bytes have their length before them, as n
 //!          10 kind:u8 unit:u8 i64, a time: 0 date  1 time of day  2 point in time  3 the same in UTC, in 0 ms  1 µs  2 ns
+//! a whole number w: n is 2w, or -2w - 1 if it is below zero
 //! ```
 //!
-//! It is a value of a job's pairs, which the frames of runs have a checksum of. What lengths say is checked all the same.
+//! A [`PackedRow`] is one row that travels alone, as rows do that are sorted. Its names do not travel with it if the job knows them:
+//!
+//! ```text
+//! 0  list:n             0: the names follow, as count:n and so many names; k: they are the job's list k - 1
+//! .  values             as many as there are names
+//! ```
+//!
+//! Both are in a job's pairs, which the frames of runs have a checksum of. What lengths say is checked all the same.
 
 use crate::error::{Code, Error, Result};
 use crate::format::row::write_all;
@@ -41,20 +50,16 @@ impl RowBlock {
     /// Adds a row.
     ///
     /// # Errors
-    /// Returns `value-too-long` for a name or a value of 4 GiB or more.
+    /// Returns `value-too-long` for a row of 4 GiB or more.
     pub fn push(&mut self, fields: &[Named<'_>]) -> Result<()> {
         if !self.has_names(fields) {
             let start = self.begin(NAMES);
-            for field in fields {
-                self.bytes_with_length(field.name.as_bytes())?;
-            }
+            fields.iter().for_each(|field| put_bytes(field.name.as_bytes(), &mut self.bytes));
             self.end(start)?;
             self.names = start + 5..self.bytes.len();
         }
         let start = self.begin(ROW);
-        for field in fields {
-            self.value(&field.value)?;
-        }
+        fields.iter().for_each(|field| put_value(&field.value, &mut self.bytes));
         self.end(start)
     }
 
@@ -74,7 +79,7 @@ impl RowBlock {
         std::iter::from_fn(move || {
             while at < bytes.len() {
                 let mut left = Left { bytes: &bytes[at..], depth: 0 };
-                let entry = left.take_with_length().and_then(|entry| Some((entry.len(), *entry.first()?)));
+                let entry = left.take_entry().and_then(|entry| Some((entry.len(), *entry.first()?)));
                 let Some((length, kind)) = entry else {
                     at = bytes.len();
                     return Some(Err(invalid()));
@@ -106,67 +111,69 @@ impl RowBlock {
     }
 
     fn end(&mut self, start: usize) -> Result<()> {
-        let length = length(self.bytes.len() - start - 4)?;
-        self.bytes[start..start + 4].copy_from_slice(&length);
-        Ok(())
-    }
-
-    fn bytes_with_length(&mut self, bytes: &[u8]) -> Result<()> {
-        self.bytes.extend_from_slice(&length(bytes.len())?);
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn tagged(&mut self, tag: u8, bytes: &[u8]) -> Result<()> {
-        self.bytes.push(tag);
-        self.bytes_with_length(bytes)
-    }
-
-    fn value(&mut self, value: &Datum<'_>) -> Result<()> {
-        match value {
-            Datum::Null => self.bytes.push(0),
-            Datum::Bool(value) => self.bytes.push(1 + u8::from(*value)),
-            Datum::Int(number) => {
-                self.bytes.push(3);
-                self.bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            Datum::Decimal(digits) => self.tagged(4, digits.as_bytes())?,
-            Datum::Float(number) => {
-                self.bytes.push(5);
-                self.bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            Datum::Temporal(time) => {
-                let (kind, unit) = match *time {
-                    Temporal::Date(_) => (0, 0),
-                    Temporal::Time { unit, .. } => (1, unit as u8),
-                    Temporal::Timestamp { unit, utc, .. } => (2 + u8::from(utc), unit as u8),
-                };
-                self.bytes.extend_from_slice(&[10, kind, unit]);
-                self.bytes.extend_from_slice(&time.stored().to_le_bytes());
-            }
-            Datum::Text(text) => self.tagged(6, text.as_bytes())?,
-            Datum::Bytes(bytes) => self.tagged(7, bytes)?,
-            Datum::List(values) => {
-                self.bytes.push(8);
-                self.bytes.extend_from_slice(&length(values.len())?);
-                values.iter().try_for_each(|value| self.value(value))?;
-            }
-            Datum::Struct(fields) => {
-                self.bytes.push(9);
-                self.bytes.extend_from_slice(&length(fields.len())?);
-                for field in fields {
-                    self.bytes_with_length(field.name.as_bytes())?;
-                    self.value(&field.value)?;
-                }
-            }
-        }
+        let too_long = |_| Error::new(Code::ValueTooLong, "a row has 4 GiB or more");
+        let length = u32::try_from(self.bytes.len() - start - 4).map_err(too_long)?;
+        self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
         Ok(())
     }
 }
 
-fn length(length: usize) -> Result<[u8; 4]> {
-    let too_long = |_| Error::new(Code::ValueTooLong, "a row has a value of 4 GiB or more");
-    u32::try_from(length).map(u32::to_le_bytes).map_err(too_long)
+fn put_n(mut n: u64, out: &mut Vec<u8>) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_n(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+fn put_tagged(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    put_bytes(bytes, out);
+}
+
+fn put_value(value: &Datum<'_>, out: &mut Vec<u8>) {
+    match value {
+        Datum::Null => out.push(0),
+        Datum::Bool(value) => out.push(1 + u8::from(*value)),
+        Datum::Int(number) => {
+            out.push(3);
+            put_n(((number << 1) ^ (number >> 63)) as u64, out);
+        }
+        Datum::Decimal(digits) => put_tagged(4, digits.as_bytes(), out),
+        Datum::Float(number) => {
+            out.push(5);
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        Datum::Temporal(time) => {
+            let (kind, unit) = match *time {
+                Temporal::Date(_) => (0, 0),
+                Temporal::Time { unit, .. } => (1, unit as u8),
+                Temporal::Timestamp { unit, utc, .. } => (2 + u8::from(utc), unit as u8),
+            };
+            out.extend_from_slice(&[10, kind, unit]);
+            out.extend_from_slice(&time.stored().to_le_bytes());
+        }
+        Datum::Text(text) => put_tagged(6, text.as_bytes(), out),
+        Datum::Bytes(bytes) => put_tagged(7, bytes, out),
+        Datum::List(values) => {
+            out.push(8);
+            put_n(values.len() as u64, out);
+            values.iter().for_each(|value| put_value(value, out));
+        }
+        Datum::Struct(fields) => {
+            out.push(9);
+            put_n(fields.len() as u64, out);
+            for field in fields {
+                put_bytes(field.name.as_bytes(), out);
+                put_value(&field.value, out);
+            }
+        }
+    }
 }
 
 fn invalid() -> Error {
@@ -251,6 +258,65 @@ impl Row for BlockRow {
     }
 }
 
+/// A row that travels alone, which can be a record of an output; see the module. Its values are made of the bytes when they are asked
+/// for.
+#[derive(Clone, Debug)]
+pub struct PackedRow {
+    bytes: Vec<u8>,
+    row: Range<usize>,
+    known: Arc<[Vec<String>]>,
+}
+
+impl PackedRow {
+    /// Appends a row. If its names are one of the lists that the job knows, they are not written.
+    pub fn pack(fields: &[Named<'_>], known: &[Vec<String>], out: &mut Vec<u8>) {
+        let has = |names: &&Vec<String>| {
+            names.len() == fields.len() && names.iter().zip(fields).all(|(name, field)| *name == field.name)
+        };
+        match known.iter().position(|names| has(&names)) {
+            Some(at) => put_n(at as u64 + 1, out),
+            None => {
+                put_n(0, out);
+                put_n(fields.len() as u64, out);
+                fields.iter().for_each(|field| put_bytes(field.name.as_bytes(), out));
+            }
+        }
+        fields.iter().for_each(|field| put_value(&field.value, out));
+    }
+
+    /// Takes the row that lies there among the bytes. `known` are the lists of names with which it was packed.
+    pub fn new(bytes: Vec<u8>, row: Range<usize>, known: Arc<[Vec<String>]>) -> Self {
+        PackedRow { bytes, row, known }
+    }
+
+    /// Returns the row's values by name.
+    ///
+    /// # Errors
+    /// Returns `value-decode` when the bytes are not a row that was packed.
+    pub fn fields(&self) -> Result<Vec<Named<'_>>> {
+        let bytes = self.bytes.get(self.row.clone()).ok_or_else(invalid)?;
+        Left { bytes, depth: 0 }.packed(&self.known).ok_or_else(invalid)
+    }
+}
+
+impl Row for PackedRow {
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        if let Ok(fields) = self.fields() {
+            write_all(fields.iter().map(|field| &field.value), out);
+        }
+    }
+
+    fn write_text(&self, out: &mut Vec<u8>) -> Result<()> {
+        write_all(self.fields()?.iter().map(|field| &field.value), out);
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn values(&self) -> Result<RowValues<'_>> {
+        Ok(RowValues::Named(self.fields()?.into()))
+    }
+}
+
 /// What is left to be read.
 struct Left<'a> {
     bytes: &'a [u8],
@@ -268,9 +334,26 @@ impl<'a> Left<'a> {
         self.take(N)?.try_into().ok()
     }
 
-    fn take_with_length(&mut self) -> Option<&'a [u8]> {
+    fn take_entry(&mut self) -> Option<&'a [u8]> {
         let length = u32::from_le_bytes(self.array()?);
         self.take(length as usize)
+    }
+
+    fn n(&mut self) -> Option<u64> {
+        let mut n = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let [byte] = self.array()?;
+            n |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(n);
+            }
+        }
+        None
+    }
+
+    fn take_with_length(&mut self) -> Option<&'a [u8]> {
+        let length = self.n()?;
+        self.take(usize::try_from(length).ok()?)
     }
 
     fn take_text(&mut self) -> Option<&'a str> {
@@ -279,6 +362,25 @@ impl<'a> Left<'a> {
 
     fn named_by(&mut self, name: Option<&'a str>) -> Option<Named<'a>> {
         Some(Named { name: name?.into(), value: self.value()? })
+    }
+
+    fn packed(&mut self, known: &'a [Vec<String>]) -> Option<Vec<Named<'a>>> {
+        let mut fields = Vec::new();
+        match self.n()? {
+            0 => {
+                let count = self.n()?;
+                let names = (0..count).map(|_| self.take_text()).collect::<Option<Vec<_>>>()?;
+                for name in names {
+                    fields.push(self.named_by(Some(name))?);
+                }
+            }
+            list => {
+                for name in known.get(usize::try_from(list - 1).ok()?)? {
+                    fields.push(self.named_by(Some(name))?);
+                }
+            }
+        }
+        self.bytes.is_empty().then_some(fields)
     }
 
     fn temporal(&mut self) -> Option<Temporal> {
@@ -299,13 +401,16 @@ impl<'a> Left<'a> {
             0 => Datum::Null,
             1 => Datum::Bool(false),
             2 => Datum::Bool(true),
-            3 => Datum::Int(i64::from_le_bytes(self.array()?)),
+            3 => {
+                let n = self.n()?;
+                Datum::Int((n >> 1) as i64 ^ -((n & 1) as i64))
+            }
             4 => Datum::Decimal(self.take_text()?.into()),
             5 => Datum::Float(f64::from_le_bytes(self.array()?)),
             6 => Datum::Text(self.take_text()?.into()),
             7 => Datum::Bytes(self.take_with_length()?.into()),
             8 | 9 => {
-                let count = u32::from_le_bytes(self.array()?);
+                let count = self.n()?;
                 self.depth += 1;
                 if self.depth > DEPTH_MAX {
                     return None;
@@ -388,6 +493,34 @@ mod tests {
             bytes[at] = byte;
             for row in (RowBlock { bytes, names: 0..0 }).into_rows() {
                 let _ = row.map(|row| row.fields().map(drop));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_that_travels_alone_comes_back_with_its_names(
+            fields in fields(), known in any::<bool>(), at: proptest::sample::Index, byte: u8,
+        ) {
+            let names: Vec<String> = fields.iter().map(|field| field.name.clone().into_owned()).collect();
+            let lists: Arc<[Vec<String>]> = if known { [vec![], names].into() } else { [].into() };
+            let mut bytes = b"before".to_vec();
+            PackedRow::pack(&fields, &lists, &mut bytes);
+            let mut row = PackedRow::new(bytes.clone(), 6..bytes.len(), lists);
+            prop_assert_eq!(row.fields().unwrap(), fields);
+            // Bytes that nobody wrote are refused, or are a row.
+            row.bytes[6 + at.index(bytes.len() - 6)] = byte;
+            let _ = row.fields();
+            row.row.end += 1;
+            prop_assert!(row.fields().is_err());
+        }
+
+        #[test]
+        fn whole_numbers_of_any_size_come_back(number: i64) {
+            for number in [number, number >> 40, i64::MIN, i64::MAX, 0, -1, 63, -64, 64] {
+                let mut bytes = Vec::new();
+                put_value(&Datum::Int(number), &mut bytes);
+                prop_assert_eq!(Left { bytes: &bytes, depth: 0 }.value(), Some(Datum::Int(number)));
             }
         }
     }

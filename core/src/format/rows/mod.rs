@@ -21,10 +21,10 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockRow, RowBlock};
+pub use block::{BlockRow, PackedRow, RowBlock};
 pub use columns::{
     Agreed, Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection,
-    Wanted,
+    Wanted, WantedOfAny,
 };
 pub use key::{KeyOrder, Kind, decode_key, encode_key};
 pub use picked::Picked;

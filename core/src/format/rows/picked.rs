@@ -3,7 +3,7 @@
 use super::columns::{BlockExtent, Cells, Columns, Only, Selection, WantedOfAny};
 use super::{RowFormat, Rows, columns};
 use crate::error::{Error, UserError, UserResult};
-use crate::format::csv::{for_each_fields, missing};
+use crate::format::csv::{for_each_fields, missing_column};
 use crate::format::{Datum, Extent, Format, Framing, Named, by_rows_only};
 use std::borrow::Cow;
 
@@ -88,7 +88,7 @@ impl Picked {
             Some(named) => Ok(Place::Path(named.value.clone())),
             None => match names.iter().position(|name| name == column) {
                 Some(at) => Ok(Place::In(place(at))),
-                None => Err(missing(column, names, object)),
+                None => Err(missing_column(column, names, object)),
             },
         };
         self.columns.iter().map(find).collect()

@@ -1,5 +1,6 @@
 //! What is computed of the rows of a group, as it is written: `count(), sum(price) as total, max("unit price")`.
 
+use crate::rows::name::take_name;
 use kinglet_core::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -132,34 +133,9 @@ impl Left<'_> {
     }
 
     fn name(&mut self) -> Result<String> {
-        let mut name = String::new();
-        if let Some(mut quoted) = self.rest.strip_prefix('"') {
-            loop {
-                let Some((piece, rest)) = quoted.split_once('"') else {
-                    return Err(self.wrong("a quote is not closed"));
-                };
-                name.push_str(piece);
-                match rest.strip_prefix('"') {
-                    Some(rest) => {
-                        name.push('"');
-                        quoted = rest;
-                    }
-                    None => {
-                        self.rest = rest.trim_start();
-                        break;
-                    }
-                }
-            }
-        } else {
-            let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
-            let end = self.rest.find(|c| !is_of_name(c)).unwrap_or(self.rest.len());
-            let (word, rest) = self.rest.split_at(end);
-            name.push_str(word);
-            if !name.is_empty() {
-                self.rest = rest.trim_start();
-            }
-        }
-        if name.is_empty() { Err(self.wrong("a name is missing")) } else { Ok(name) }
+        let (name, rest) = take_name(self.rest).map_err(|why| self.wrong(why))?;
+        self.rest = rest;
+        Ok(name)
     }
 }
 

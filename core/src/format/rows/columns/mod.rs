@@ -24,8 +24,7 @@ mod block;
 mod only;
 
 pub use block::{Block, BlockColumn, BlockExtent, Cells};
-pub(in crate::format) use only::WantedOfAny;
-pub use only::{Only, Wanted};
+pub use only::{Only, Wanted, WantedOfAny};
 
 use crate::error::Result;
 use crate::range::ByteRange;

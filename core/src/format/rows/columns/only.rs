@@ -153,8 +153,15 @@ impl Wanted {
 }
 
 /// A condition on values whose type is found in each row. The constant is read as each of the types that it can be.
+///
+/// ```
+/// use kinglet_core::{Datum, Only, WantedOfAny};
+///
+/// let wanted = WantedOfAny::new(&"price >= 9.5".parse::<Only>().unwrap());
+/// assert!(wanted.holds(&Datum::Int(10)) && !wanted.holds(&Datum::Text("10".into())));
+/// ```
 #[derive(Clone, Debug)]
-pub(in crate::format) struct WantedOfAny {
+pub struct WantedOfAny {
     is: Is,
     bool: Option<Wanted>,
     exact: Option<Wanted>,
@@ -165,7 +172,8 @@ pub(in crate::format) struct WantedOfAny {
 }
 
 impl WantedOfAny {
-    pub(in crate::format) fn new(only: &Only) -> Self {
+    /// Reads the constant of a condition.
+    pub fn new(only: &Only) -> Self {
         let read = |of| Wanted::new(only, &of).ok();
         WantedOfAny {
             is: only.is,
@@ -179,7 +187,7 @@ impl WantedOfAny {
     }
 
     /// Returns whether it holds of a value. A value that cannot be compared with the constant is not equal to it.
-    pub(in crate::format) fn holds(&self, value: &Datum<'_>) -> bool {
+    pub fn holds(&self, value: &Datum<'_>) -> bool {
         let wanted = match value {
             Datum::Null => return false,
             Datum::Bool(_) => &self.bool,
