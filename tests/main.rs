@@ -13,6 +13,7 @@
 //! | `outputs` | results in every format and codec have the same rows, as Python reads them; what cannot be written is said |
 //! | `parquet` | Parquet of every type and codec has the rows that pyarrow reads, in all splits; only the columns that are wanted are read; what is damaged, mixed or encrypted is refused |
 //! | `rejected` | records that are not valid are left out where a job may, once each, and come back byte for byte; too many fail the job |
+//! | `partitioned` | outputs in folders by the values of columns: read back by Kinglet, pyarrow and DuckDB as the same rows; ten thousand folders in bounded memory; whole or not at all |
 //! | `parquet_outputs` | results as Parquet are read by pyarrow, DuckDB and pandas, with the right types; columns that differ between files and values that do not fit are named |
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused, or stopped as it reaches it |
@@ -89,6 +90,7 @@ mod outputs;
 mod owners;
 mod parquet;
 mod parquet_outputs;
+mod partitioned;
 mod primes;
 mod programs;
 mod prose;

@@ -12,14 +12,16 @@
 
 use crate::support::endpoints;
 use crate::{programs, venv};
-use kinglet::{Driver, Error, Local, LocalFunctions, Manifest, Registry, Report, Result, Servers, Submit};
+use kinglet::{
+    Driver, Error, Local, LocalFunctions, Manifest, OutputFormat, Registry, Report, Result, Servers, Submit,
+};
 use kinglet_aws::objects::{Completed, Put, Replace, Version};
 use kinglet_aws::upload::Upload;
 use kinglet_aws::{Clients, Objects};
 use kinglet_core::budget::UPLOAD_PART_BYTES;
 use kinglet_jobs::WordCount;
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, When};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -297,6 +299,50 @@ async fn the_same_bytes_come_out_on_servers_that_are_not_ours() {
             assert!(theirs == ours, "{input} by {way} gives other bytes than on the embedded runtime");
             assert!(theirs.3 > 10 || n == 4, "{input} is cut into {} splits", theirs.3);
         }
+    }
+    ours.driver.close().await;
+    theirs.driver.close().await;
+}
+
+/// What a value's folder is called is a key in requests, in listings of objects and of uploads, and in what is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_any_name_come_and_go_on_servers_that_are_not_ours() {
+    let test = "folders_of_any_name_come_and_go_on_servers_that_are_not_ours";
+    let Some(theirs) = Stack::ministack(test).await else { return };
+    let ours = Stack::embedded().await;
+    const WORDS: [(&str, &str); 9] = [
+        ("plain", "plain"),
+        ("../x", "..%2Fx"),
+        ("50%", "50%25"),
+        ("%41", "%2541"),
+        ("a+b", "a+b"),
+        ("é,~!$;@", "é,~!$;@"),
+        ("a=b&c?d#e", "a%3Db%26c%3Fd%23e"),
+        ("<\"'>", "%3C%22%27%3E"),
+        ("__HIVE_DEFAULT_PARTITION__", "%5F_HIVE_DEFAULT_PARTITION__"),
+    ];
+    for stack in [&ours, &theirs] {
+        let text = WORDS.map(|(word, _)| word).join(" ");
+        stack.upload("corpus", &[("in.txt".to_owned(), format!("{text} {text}\n").into_bytes())]).await;
+        stack.objects.create_bucket("out").await.unwrap();
+        let format = |by: &str| OutputFormat::json_lines().with_columns(["word", "count"]).with_partition_by([by]);
+        let submit = |by: &str| submission("s3://corpus/in.txt", "s3://out/words", 0).with_output_format(format(by));
+        stack.run(submit("word")).await.unwrap();
+        let first = stack.output("words/").await;
+        let folders: BTreeSet<&str> = first.keys().filter_map(|name| Some(name.rsplit_once('/')?.0)).collect();
+        let want = WORDS.map(|(_, folder)| format!("word={folder}"));
+        assert_eq!(folders, want.iter().map(String::as_str).collect());
+        assert!(first.iter().all(|(name, bytes)| name == "_manifest.json" || bytes == b"{\"count\":2}\n"));
+        // What nobody has committed is found by its name, and so is what is replaced.
+        stack.run(submit("count").with_overwrite()).await.unwrap();
+        let second = stack.output("words/").await;
+        let folders: BTreeSet<&str> = second.keys().filter_map(|name| Some(name.rsplit_once('/')?.0)).collect();
+        assert_eq!(folders, BTreeSet::from(["count=2"]), "{:?}", second.keys());
+        let error =
+            stack.error(submit("word").with_output_format(format("word").with_files_max(1)).with_overwrite()).await;
+        assert_eq!(error.code(), "output-files", "{error}");
+        assert_eq!(stack.output("words/").await, second);
+        assert_eq!(stack.objects.uploads("out", "").await.unwrap(), []);
     }
     ours.driver.close().await;
     theirs.driver.close().await;

@@ -59,6 +59,13 @@ fn the_numbers_of_the_pages_are_the_constants() {
                     REJECT_REASON_BYTES_MAX >> 10
                 ),
                 format!("| partitions of a job | {} |", thousands(PARTITIONS_MAX)),
+                format!("[folders](../guide/outputs.md#folders-by-values) | {}; with", thousands(FILES_PER_TASK_MAX)),
+                format!("| files of an output in folders | {}:", thousands(OUTPUT_FILES_MAX)),
+                format!(
+                    "| a folder's name, a key in the output | {FOLDER_BYTES_MAX} bytes, {} bytes |",
+                    thousands(OBJECT_KEY_BYTES_MAX as u64)
+                ),
+                format!("for each file, up to {SMALL_FILES_AT_ONCE} small ones at once"),
                 format!("| what a call returns | {}", mib(CALL_RESULT_BYTES_MAX)),
                 format!("| calls that run at once in an invocation | {CALLS_AT_ONCE_MAX} |"),
                 format!("cancelled one by one | {}:", thousands(CALLS_CANCELLED_MAX as u64)),
@@ -103,6 +110,7 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("| {} times `--memory-mb`, at most {FUNCTION_MEMORY_MB_MAX} |", word(LARGER_FACTOR)),
                 format!("to {} ({days} days); then it fails | {} (a day) |", JOB_MS_CAP / 1_000, JOB_MS_MAX / 1_000),
                 format!("| a function's timeout | {} |", FUNCTION_TIMEOUT_MS_MAX / 1_000),
+                format!("may begin in folders | {FILES_PER_TASK_MAX} |"),
                 format!("one that becomes {} or less always may | {EXPANSION_MAX} |", mib(EXPANDED_BYTES_FREE)),
                 format!("| {} for each function that can run at once", word(WAVES)),
                 format!("{SAMPLE_PIECES} pieces of {} KiB from all over the input", SAMPLE_PIECE_BYTES >> 10),
@@ -146,6 +154,21 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("and {days} days at most, as the ledger forgets it after {kept_days}"),
             ],
         ),
+        (
+            "docs/guide/outputs.md",
+            vec![
+                format!(
+                    "a task may begin {} files, or what `--max-files` says (`OutputFormat::with_files_max`), and a job {}.",
+                    thousands(FILES_PER_TASK_MAX),
+                    thousands(OUTPUT_FILES_MAX)
+                ),
+                format!(
+                    "at most {FOLDER_BYTES_MAX} bytes, and a key at most {}",
+                    thousands(OBJECT_KEY_BYTES_MAX as u64)
+                ),
+            ],
+        ),
+        ("docs/guide/cost.md", vec![format!("| {}, the most of a job |", thousands(OUTPUT_FILES_MAX))]),
         ("docs/guide/compute.md", vec![format!("{} for each function that can run at once", word(WAVES))]),
         (
             "docs/guide/compression.md",

@@ -9,6 +9,7 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::Timestamp;
 use kinglet_core::wire::record::OpenUpload;
 use kinglet_core::{Code, Error, Result, limits};
@@ -440,6 +441,28 @@ impl Objects {
             Ok(_) => Ok(()),
             Err(e) if of_write(code(&e).as_deref()) == Refusal::UploadGone => Ok(()),
             Err(e) => Err(doing.failed(&e)),
+        }
+    }
+
+    /// Aborts open uploads, each of a key and an id, some at once. Those that are gone count as aborted.
+    ///
+    /// # Errors
+    /// Returns the first error of [`Self::abort_upload`]; some may be open then.
+    pub async fn abort_uploads(&self, bucket: &str, uploads: Vec<(String, String)>) -> Result<()> {
+        for some in uploads.chunks(16 * limits::UPLOADS_COMPLETED_AT_ONCE) {
+            // The futures are made before the stream: otherwise the compiler does not see that it is `Send`.
+            let aborts: Vec<_> = some.iter().map(|(key, id)| self.abort_upload(bucket, key, id)).collect();
+            let mut aborted = stream::iter(aborts).buffer_unordered(limits::UPLOADS_COMPLETED_AT_ONCE);
+            while aborted.try_next().await?.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// Aborts open uploads as far as that can be done now. What S3 keeps of them all the same goes with its job's end, or by the
+    /// bucket's rules.
+    pub async fn give_up_uploads(&self, bucket: &str, uploads: Vec<(String, String)>) {
+        if let Err(error) = self.abort_uploads(bucket, uploads).await {
+            tracing::warn!(bucket, %error, "aborting uploads");
         }
     }
 

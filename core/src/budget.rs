@@ -160,6 +160,19 @@ pub const UPLOAD_BYTES: u64 = (UPLOAD_PARTS_AT_ONCE as u64 + 1) * UPLOAD_PART_BY
 /// given back. The rest lies in `/tmp`. In a small function it is less: a quarter of [`MAPPED_PAIRS_PERCENT`].
 pub const RUN_MEMORY_BYTES: usize = 64 << 20;
 
+/// The largest file of an output whose upload is ended while the next files are written, in bytes (512 KiB): folders may have
+/// thousands of small files, and each takes two requests, one after the other.
+pub const SMALL_FILE_BYTES: usize = 512 << 10;
+
+/// How many such files are ended at once. Together they hold no more than [`UPLOAD_PART_BYTES`], and a larger file waits for them
+/// before it sends more than one part: so all uploads of a task hold no more than [`UPLOAD_BYTES`].
+pub const SMALL_FILES_AT_ONCE: usize = 32;
+
+const _: () = assert!(SMALL_FILES_AT_ONCE * SMALL_FILE_BYTES <= UPLOAD_PART_BYTES && UPLOAD_PARTS_AT_ONCE > 1);
+
+/// How many files a reduce task may begin in folders, unless the submission says otherwise. They cost $0.30 in all.
+pub const FILES_PER_TASK_MAX: u32 = 20_000;
+
 /// About how much a run that is being merged holds at most, in bytes (1 MiB): its block, raw and stored, and the blocks that
 /// wait.
 pub const OPEN_RUN_BYTES: u64 = 1 << 20;

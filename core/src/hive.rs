@@ -2,7 +2,8 @@
 //! whose format is chosen when the program runs, and a job may be given those objects alone whose path says certain values.
 //!
 //! A part is a folder's name with a `=` behind at least one character. Characters that could not stand in a path are written as `%`
-//! and two hexadecimal digits. A value that is missing is written as `__HIVE_DEFAULT_PARTITION__`.
+//! and two hexadecimal digits. A value that is missing is written as `__HIVE_DEFAULT_PARTITION__`. An output that is cut by columns
+//! lies in such folders ([`write_folder`]).
 
 use crate::comparison::Is;
 use crate::error::{Code, Error, Result};
@@ -36,6 +37,55 @@ impl<'a> PathPart<'a> {
     pub fn all(path: &'a str) -> impl Iterator<Item = Self> {
         let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
         folders.split('/').filter_map(Self::of)
+    }
+}
+
+/// Returns whether a folder's name says a value.
+pub(crate) fn is_value_folder(folder: &str) -> bool {
+    PathPart::of(folder).is_some()
+}
+
+/// Returns what the names of all folders begin with that say a column's values: `year=`.
+pub(crate) fn first_folder(name: &str) -> String {
+    let mut folder = String::new();
+    write_folder(name, Some(""), &mut folder);
+    folder.pop();
+    folder
+}
+
+/// Appends the folder that says a value: what [`PathPart::of`] reads as the same, and a `/`. The value of an empty text is empty.
+pub(crate) fn write_folder(name: &str, value: Option<&str>, out: &mut String) {
+    // A folder that begins with a dot is hidden.
+    let rest = name.strip_prefix('.').inspect(|_| escape_char('.', out)).unwrap_or(name);
+    escape(rest, out);
+    out.push('=');
+    match value {
+        None => out.push_str(MISSING),
+        Some(MISSING) => {
+            escape_char('_', out);
+            out.push_str(&MISSING[1..]);
+        }
+        Some(value) => escape(value, out),
+    }
+    out.push('/');
+}
+
+/// Appends text with what could not stand in a path, or means something there or in a pattern, as `%` and two hexadecimal digits.
+fn escape(text: &str, out: &mut String) {
+    for char in text.chars() {
+        // Of those that are no control characters, Hive's list, and what listings in XML cannot hold.
+        let is_escaped = char.is_ascii_control()
+            || "\"#%'*/:=?\\{}[]^<>|&".contains(char)
+            || matches!(char, '\u{fffe}' | '\u{ffff}');
+        if is_escaped { escape_char(char, out) } else { out.push(char) }
+    }
+}
+
+fn escape_char(char: char, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in char.encode_utf8(&mut [0; 4]).bytes() {
+        out.push('%');
+        out.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
     }
 }
 
@@ -158,6 +208,36 @@ mod tests {
         );
         assert_eq!(parts("=x/plain/x"), []);
         assert_eq!(parts("k=v"), []);
+    }
+
+    fn folder(name: &str, value: Option<&str>) -> String {
+        let mut out = String::new();
+        write_folder(name, value, &mut out);
+        out
+    }
+
+    #[test]
+    fn values_are_written_as_hive_writes_them() {
+        assert_eq!(folder("year", Some("2026")), "year=2026/");
+        assert_eq!(folder("city", None), "city=__HIVE_DEFAULT_PARTITION__/");
+        assert_eq!(folder("city", Some("__HIVE_DEFAULT_PARTITION__")), "city=%5F_HIVE_DEFAULT_PARTITION__/");
+        assert_eq!(folder("a b", Some("São Paulo, 1+1")), "a b=São Paulo, 1+1/");
+        assert_eq!(folder("at", Some("2026-11-22T06:30:00")), "at=2026-11-22T06%3A30%3A00/");
+        // Nothing leads out of the output, or is hidden in it.
+        assert_eq!(folder("k", Some("../x")), "k=..%2Fx/");
+        assert_eq!(folder("..", Some("/")), "%2E.=%2F/");
+        assert_eq!(folder("k/=", Some("\0\n\u{7f}\u{ffff}")), "k%2F%3D=%00%0A%7F%EF%BF%BF/");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_as_the_same(name in ".{1,9}|[./=%_a-z]{1,4}", value in proptest::option::of(".{0,9}|[./=%5F]{0,5}")) {
+            let written = folder(&name, value.as_deref());
+            let inner = written.strip_suffix('/').unwrap();
+            proptest::prop_assert!(!inner.contains('/') && !inner.contains('\0') && !inner.starts_with('.'), "{}", inner);
+            let part = PathPart::of(inner).unwrap();
+            proptest::prop_assert_eq!((&*part.name, part.value.as_deref()), (&*name, value.as_deref()));
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Row};
-use crate::key::{AsKey, Key};
+use crate::key::{AsKey, Key, PlacedBy};
 use crate::pairs::Shard;
-use crate::part::Part;
+use crate::part::{FileOp, Part};
 use crate::value::{Combiner, Value};
 use crate::wire::cost::Workload;
 use serde::Serialize;
@@ -96,6 +96,37 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns what says by which bytes at the start of an encoded key its partition is decided. Keys that begin alike then go to one
+    /// reduce task, which gets them one behind the other, sorted by all of the key. By default all of a key decides. Where there are
+    /// [`Job::bounds`], these do.
+    ///
+    /// An output that is [partitioned by columns](crate::OutputFormat::with_partition_by) has few files if each of its folders is
+    /// one task's: the keys then begin with what names the folder.
+    ///
+    /// ```
+    /// # use kinglet_core::{Emitter, Job, Lines, Sink, UserResult, Values};
+    /// use kinglet_core::{PlacedBy, Placing};
+    /// use std::sync::Arc;
+    ///
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Visits;
+    /// impl Job for Visits {
+    /// #   const NAME: &'static str = "visits";
+    /// #   type Input = Lines; type Value = u64; type Output = u64;
+    ///     /// Year and visitor: four bytes, and eight.
+    ///     type Key = (u32, u64);
+    ///
+    ///     /// All of a year goes to one task.
+    ///     fn placed_by(&self) -> Option<PlacedBy> {
+    ///         Some(Arc::new(|_| Placing::by(4)))
+    ///     }
+    /// #   fn map(&self, _: &str, _: &mut Emitter<'_, (u32, u64), u64>) -> UserResult { Ok(()) }
+    /// #   fn reduce(&self, _: (u32, u64), _: Values<'_, u64>, _: &mut Sink<'_, u64>) -> UserResult { Ok(()) }
+    /// }
+    /// ```
+    fn placed_by(&self) -> Option<PlacedBy> {
+        None
+    }
+
     /// Returns what is known of the work that the job makes: how much of a vCPU's time, how many bytes of runs and of output.
     /// On AWS the size of splits, the number of partitions and the predicted bill follow from it; results do not. By default
     /// little is known, and the plan's range is wide.
@@ -130,6 +161,11 @@ pub struct Emitter<'a, K, V> {
 impl<'a, K: Key, V: Value> Emitter<'a, K, V> {
     pub(crate) fn new(shard: &'a mut Shard<V>) -> Self {
         Emitter { shard, scratch: Vec::new(), marker: std::marker::PhantomData }
+    }
+
+    /// Returns how many reduce partitions the pairs go to.
+    pub fn partitions(&self) -> u32 {
+        self.shard.partitions()
     }
 
     /// Emits one pair.
@@ -170,12 +206,12 @@ impl<V> Iterator for Values<'_, V> {
 /// The handle through which `reduce` writes the records of the result.
 pub struct Sink<'a, O> {
     part: &'a mut Part,
-    out: &'a mut (dyn FnMut(Vec<u8>) -> Result<()> + 'a),
+    out: &'a mut (dyn FnMut(FileOp) -> Result<()> + 'a),
     marker: std::marker::PhantomData<fn(O)>,
 }
 
 impl<'a, O: Row> Sink<'a, O> {
-    pub(crate) fn new(part: &'a mut Part, out: &'a mut (dyn FnMut(Vec<u8>) -> Result<()> + 'a)) -> Self {
+    pub(crate) fn new(part: &'a mut Part, out: &'a mut (dyn FnMut(FileOp) -> Result<()> + 'a)) -> Self {
         Sink { part, out, marker: std::marker::PhantomData }
     }
 

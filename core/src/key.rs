@@ -9,6 +9,27 @@ use crate::error::{Code, Error, Result};
 use bytes::Buf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Returns what decides the partition of an encoded key; see [`Job::placed_by`](crate::Job::placed_by).
+pub type PlacedBy = Arc<dyn Fn(&[u8]) -> Placing + Send + Sync>;
+
+/// What decides a key's partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placing {
+    /// How many bytes at the start of the encoded key are hashed; more than it has are all.
+    pub bytes: usize,
+    /// How many partitions further the key goes than that hash says, in a circle: so keys that begin alike can go to so many
+    /// different ones.
+    pub further: u32,
+}
+
+impl Placing {
+    /// Returns that so many bytes at the start of an encoded key decide.
+    pub fn by(bytes: usize) -> Self {
+        Placing { bytes, further: 0 }
+    }
+}
 
 /// A type that can be a key. For a type of your own, derive `Serialize`, `Deserialize` and `Ord`, which must see the fields in
 /// the same order, and write `impl Key for MyKey {}`.

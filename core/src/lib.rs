@@ -48,7 +48,7 @@ pub use error::{Again, Code, Error, ErrorKind, Fault, Result, UserError, UserRes
 pub use format::*;
 pub use hive::{PathCondition, PathPart};
 pub use job::{Emitter, Job, Sink, Values, encode_params};
-pub use key::{AsKey, Key};
+pub use key::{AsKey, Key, PlacedBy, Placing};
 pub use max_rejected::MaxRejected;
 pub use nearest::nearest;
 pub use output::{OutputFormat, TypedFormat};

@@ -43,6 +43,13 @@ pub const UPLOAD_PART_BYTES_MAX: usize = 5 << 30;
 /// The most parts of a multipart upload. Same page.
 pub const UPLOAD_PARTS_MAX: usize = 10_000;
 
+/// The longest key of an object, in bytes. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>, 2026-11.
+pub const OBJECT_KEY_BYTES_MAX: usize = 1_024;
+
+/// The longest name of a folder that says a column's value, in bytes: what most file systems take, so that an output can be copied
+/// to one.
+pub const FOLDER_BYTES_MAX: usize = 255;
+
 /// The most keys in one `DeleteObjects`. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>, 2026-11.
 pub const DELETE_OBJECTS_MAX: usize = 1_000;
 
@@ -150,6 +157,10 @@ pub const UPLOAD_BYTES_PER_S_MIN: u64 = 64 << 10;
 /// How old the claim to an output may be before other stacks, which cannot ask its ledger, take its job for dead, in
 /// milliseconds (an hour, by S3's clock). A stack renews the claims of its jobs every ten minutes.
 pub const OUTPUT_LEASE_MS: u64 = 3_600_000;
+
+/// The most files of an output in folders. Whoever publishes it holds about a kilobyte for each, and the smallest function that may
+/// has 512 MB.
+pub const OUTPUT_FILES_MAX: u64 = 200_000;
 
 /// How many uploads of an output's parts are completed at once. With 64, 10,000 parts take about 10 s, and S3's limit of 3,500
 /// writes a second to a prefix is not reached.

@@ -2,11 +2,12 @@
 //! `_manifest.json` and is written last of all: an output without a manifest is not whole.
 
 use crate::error::{Code, Error, Result};
-use crate::ids::JobId;
+use crate::ids::{JobId, Partition};
 use crate::range::ByteRange;
+use crate::wire::files::{FileList, LeftFile};
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReducePiece, ReduceRecord, numbered};
-use crate::wire::spec::{InputSpec, JobSpec, Splitting};
+use crate::wire::spec::{InputSpec, JobSpec, Splitting, part_job, part_partition};
 use serde::{Deserialize, Serialize};
 
 /// A job's manifest; see the module.
@@ -33,7 +34,7 @@ pub struct Manifest {
     /// Bytes written.
     pub bytes_out: u64,
     /// The parts that were written, in the order of the partitions, and of one partition in the order of its keys. A partition has
-    /// more than one where its reducer needed more time than a function lives.
+    /// more than one where its reducer needed more time than a function lives, and where the values of columns are folders.
     pub parts: Vec<PartEntry>,
     /// The records that were not valid and were left out, in an object of their own, if there are any: see
     /// [`crate::engine::quarantine`].
@@ -60,7 +61,7 @@ impl Manifest {
 /// One part of the output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartEntry {
-    /// Its name within the output.
+    /// Its name within the output, with its folders.
     pub name: String,
     /// Its length in bytes.
     pub bytes: u64,
@@ -97,6 +98,11 @@ pub struct SplitEntry {
 }
 
 impl PartEntry {
+    fn of_file(LeftFile { name, bytes, records, crc32, .. }: &LeftFile, record: &ReduceRecord) -> Self {
+        let attempt = record.attempt.to_string();
+        PartEntry { name: name.clone(), bytes: *bytes, records: *records, crc32: *crc32, attempt, etag: None }
+    }
+
     fn of(ReducePiece { partition, piece, record }: ReducePiece<'_>, spec: &JobSpec, job: &JobId) -> Self {
         PartEntry {
             name: spec.name_of(partition, piece, job),
@@ -113,7 +119,8 @@ impl PartEntry {
 /// A task's committed pieces, in order.
 pub type Pieces = Vec<MapRecord>;
 
-/// Checks that all sums agree and returns the manifest.
+/// Checks that all sums agree and returns the manifest. `files` are the lists of those pieces that have left files in folders, in
+/// order.
 ///
 /// # Errors
 /// Returns [`Error::Corrupt`] (`unreconciled`), which names the first sum that does not agree.
@@ -124,6 +131,7 @@ pub fn reconcile(
     splits: &[Split],
     maps: &[Pieces],
     reduces: &[ReduceRecord],
+    files: &[FileList],
 ) -> Result<Manifest> {
     let unreconciled = |what: String| Error::new(Code::Unreconciled, format!("reconciling job {job}: {what}"));
     let same = |what: &str, a: u64, b: u64| {
@@ -216,7 +224,36 @@ pub fn reconcile(
         }
     }
     is_whole(end)?;
-    let mut written = numbered(reduces).map(|piece| PartEntry::of(piece, spec, job));
+    let (mut written, mut lists) = (Vec::new(), files.iter());
+    for piece in numbered(reduces) {
+        let has_folders = !spec.output.format.partition_by().is_empty() && !spec.is_quarantine(piece.partition);
+        if !has_folders {
+            same("files in folders of an output without", 0, piece.record.files.into())?;
+            written.push(PartEntry::of(piece, spec, job));
+            continue;
+        }
+        let list = match piece.record.files {
+            0 => &[][..],
+            _ => lists.next().map_or(&[][..], |list| &list.files),
+        };
+        same("files left and listed", piece.record.files.into(), list.len() as u64)?;
+        let sum_of = |what: &str, of: fn(&LeftFile) -> u64| sum(what, &mut list.iter().map(of));
+        same(
+            "records written and in files",
+            piece.record.records_out,
+            sum_of("records in files", |file| file.records)?,
+        )?;
+        same("bytes written and in files", piece.record.bytes_out, sum_of("bytes in files", |file| file.bytes)?)?;
+        let number = piece.partition.0.checked_sub(spec.quarantines()).map(Partition);
+        let is_its =
+            |file: &&LeftFile| part_job(&file.name).as_ref() != Some(job) || part_partition(&file.name) != number;
+        if let Some(strange) = list.iter().find(is_its) {
+            return Err(unreconciled(format!("{} is no file of partition {}", strange.name, piece.partition.0)));
+        }
+        written.extend(list.iter().map(|file| PartEntry::of_file(file, piece.record)));
+    }
+    same("lists of files that belong to no piece", 0, lists.len() as u64)?;
+    let mut written = written.into_iter();
     let quarantine = written.by_ref().take(quarantines).find(|entry| entry.records > 0);
     Ok(Manifest {
         version: 2,
@@ -360,9 +397,22 @@ mod tests {
             bytes_out: 5,
             crc32: 0,
             upload: None,
+            files: 0,
             hands_on: false,
             usage: Usage::default(),
         }
+    }
+
+    /// Of an output without folders.
+    fn reconcile(
+        job: &JobId,
+        spec: &JobSpec,
+        inputs: &Inputs,
+        splits: &[Split],
+        maps: &[Pieces],
+        reduces: &[ReduceRecord],
+    ) -> Result<Manifest> {
+        super::reconcile(job, spec, inputs, splits, maps, reduces, &[])
     }
 
     fn split(from: u64, to: u64) -> Split {
@@ -572,6 +622,66 @@ mod tests {
         assert_eq!(manifest.quarantine, Some(part("_rejected-id.jsonl", 40, 3, 4, &attempts[0])));
         let names: Vec<_> = manifest.written().map(|entry| &*entry.name).collect();
         assert_eq!(names, ["_rejected-id.jsonl", "part-00000-id", "part-00001-id"]);
+    }
+
+    #[test]
+    fn files_in_folders_are_listed_and_make_up_what_their_piece_has_written() {
+        let job: JobId = "19aa5440eb0-f0a9c3d5e7ab".parse().unwrap();
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let mut spec = spec();
+        spec.output.format = crate::OutputFormat::json_lines().with_partition_by(["k"]);
+        let name = |value: u32, partition, piece| {
+            let (partition, piece) = (Partition(partition), crate::ids::Piece(piece));
+            spec.output.file_name(&format!("k={value}/"), partition, piece, &job, 0)
+        };
+        let file = |name: String, bytes, records| LeftFile {
+            name,
+            upload: crate::wire::record::OpenUpload { id: "u".into(), etags: vec![] },
+            bytes,
+            records,
+            crc32: 7,
+        };
+        let lists = [
+            FileList { files: vec![file(name(1, 0, 0), 10, 1), file(name(2, 0, 0), 20, 2)] },
+            FileList { files: vec![file(name(2, 0, 1), 5, 1)] },
+        ];
+        let piece = |files, records_out, bytes_out, hands_on| ReduceRecord {
+            files,
+            records_out,
+            bytes_out,
+            hands_on,
+            ..reduce(1)
+        };
+        // The first partition in two pieces, the second without a record.
+        let reduces =
+            [piece(2, 3, 30, true), piece(1, 1, 5, false), ReduceRecord { pairs_in: 0, ..piece(0, 0, 0, false) }];
+        let maps = [vec![map(0, 7, 5)], vec![map(7, 10, 5)]];
+        let go = |spec: &JobSpec, reduces: &[ReduceRecord], lists: &[FileList]| {
+            super::reconcile(&job, spec, &inputs, &splits, &maps, reduces, lists)
+        };
+        let manifest = go(&spec, &reduces, &lists).unwrap();
+        let listed: Vec<_> = manifest.parts.iter().map(|part| (part.name.clone(), part.bytes, part.records)).collect();
+        assert_eq!(listed, [(name(1, 0, 0), 10, 1), (name(2, 0, 0), 20, 2), (name(2, 0, 1), 5, 1)]);
+        assert_eq!((manifest.records_out, manifest.bytes_out), (4, 35));
+        let refused = |spec: &JobSpec, reduces: &[ReduceRecord], lists: &[FileList], says: &str| {
+            let error = go(spec, reduces, lists).unwrap_err();
+            assert!(error.is(Code::Unreconciled) && error.to_string().contains(says), "{error}");
+        };
+        refused(&spec, &reduces, &lists[..1], "files left and listed: 1 is not 0");
+        let more = [&lists[..], &lists[..1]].concat();
+        refused(&spec, &reduces, &more, "lists of files that belong to no piece: 0 is not 1");
+        let change = |change: fn(&mut LeftFile)| {
+            let mut lists = lists.clone();
+            change(&mut lists[0].files[1]);
+            lists
+        };
+        refused(&spec, &reduces, &change(|file| file.records = 1), "records written and in files: 3 is not 2");
+        refused(&spec, &reduces, &change(|file| file.bytes = 21), "bytes written and in files: 30 is not 31");
+        let strange = "no file of partition 0";
+        refused(&spec, &reduces, &change(|file| file.name = file.name.replace("00000-", "00001-")), strange);
+        refused(&spec, &reduces, &change(|file| file.name = file.name.replace("19aa", "19ab")), strange);
+        spec.output.format = crate::OutputFormat::json_lines();
+        refused(&spec, &reduces, &lists, "files in folders of an output without");
     }
 
     #[test]

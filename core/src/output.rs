@@ -1,7 +1,7 @@
 //! The format of an output, as a submission states it and a job's spec carries it. What writes records in it is
 //! `core/src/format/output/`.
 
-use crate::budget::ROW_GROUP_BYTES;
+use crate::budget::{FILES_PER_TASK_MAX, ROW_GROUP_BYTES};
 use crate::codecs::Codec;
 use crate::error::{Code, Error, Result};
 use crate::types::Types;
@@ -22,6 +22,10 @@ pub struct OutputFormat {
     codec: Codec,
     /// Empty: as the records have them.
     columns: Vec<String>,
+    /// The columns whose values are folders.
+    partition_by: Vec<String>,
+    /// How many files a reduce task may begin in such folders.
+    files_max: u32,
 }
 
 /// What a part is.
@@ -52,7 +56,13 @@ impl Default for OutputFormat {
 
 impl OutputFormat {
     fn of(written: Written) -> Self {
-        OutputFormat { written, codec: Codec::None, columns: Vec::new() }
+        OutputFormat {
+            written,
+            codec: Codec::None,
+            columns: Vec::new(),
+            partition_by: Vec::new(),
+            files_max: FILES_PER_TASK_MAX,
+        }
     }
 
     /// Returns the format of lines with tabs between the fields.
@@ -123,6 +133,30 @@ impl OutputFormat {
         OutputFormat { columns: columns.into_iter().map(Into::into).collect(), ..self }
     }
 
+    /// Puts the records into folders by the values of these columns, one below the other, as Hive does: `year=2026/month=11/`. Files
+    /// do not have these columns; readers take them from the path. Nothing is `__HIVE_DEFAULT_PARTITION__`, and what could not stand
+    /// in a path is written as `%` and two hexadecimal digits.
+    ///
+    /// A reduce task writes one file at a time, and begins another whenever a record's folder is not that of the record before. So
+    /// records that come in the order of these columns make few files: let the job's keys begin with them, and
+    /// [`Job::placed_by`](crate::Job::placed_by) keep each folder in one task.
+    ///
+    /// ```
+    /// use kinglet_core::OutputFormat;
+    ///
+    /// let format = OutputFormat::json_lines().with_partition_by(["year", "month"]);
+    /// assert_eq!(format.partition_by(), ["year", "month"]);
+    /// ```
+    pub fn with_partition_by<I: IntoIterator<Item: Into<String>>>(self, columns: I) -> Self {
+        OutputFormat { partition_by: columns.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Sets how many files a reduce task may begin in folders; 20,000 by default. One more fails the job with `output-files`: each
+    /// costs three requests of S3.
+    pub fn with_files_max(self, files: u32) -> Self {
+        OutputFormat { files_max: files, ..self }
+    }
+
     /// Compresses each part; of Parquet, the pages in it.
     pub fn with_compression(self, codec: Codec) -> Self {
         OutputFormat { codec, ..self }
@@ -146,6 +180,32 @@ impl OutputFormat {
     /// Returns the names of the columns, if they are given.
     pub(crate) fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// Returns the columns whose values are folders.
+    pub fn partition_by(&self) -> &[String] {
+        &self.partition_by
+    }
+
+    /// Returns how many files a reduce task may begin in folders.
+    pub(crate) fn files_max(&self) -> u32 {
+        self.files_max
+    }
+
+    /// Returns the format of the files in folders, which lack the columns that the folders say.
+    pub(crate) fn of_files(&self) -> Self {
+        let is_kept = |name: &str| !self.partition_by.iter().any(|by| by == name);
+        let written = match &self.written {
+            Written::Parquet { types, row_group_bytes } => {
+                let kept = types.columns().iter().filter(|column| is_kept(&column.name)).cloned().collect();
+                // A part of columns that can be stored can be stored.
+                let types = Types::new(kept).unwrap_or_default();
+                Written::Parquet { types, row_group_bytes: *row_group_bytes }
+            }
+            other => other.clone(),
+        };
+        let columns = self.columns.iter().filter(|name| is_kept(name)).cloned().collect();
+        OutputFormat { written, columns, partition_by: Vec::new(), ..self.clone() }
     }
 
     /// Returns by which codec parts are compressed.
@@ -197,7 +257,8 @@ impl OutputFormat {
     ///
     /// # Errors
     /// Returns `output-format` when the bytes of CSV could not be told apart, when two columns have one name, when the columns
-    /// of text are named, or when Parquet has no columns or is compressed as it cannot be.
+    /// of text are named, when Parquet has no columns or is compressed as it cannot be, or when the columns whose values are folders
+    /// are none of the output's, are named twice, or are all there are.
     pub fn check(&self) -> Result<()> {
         let refused = |says: String, hint: &str| Err(Error::new(Code::OutputFormat, says).with_hint(hint));
         match &self.written {
@@ -220,12 +281,99 @@ impl OutputFormat {
             }
             _ => {}
         }
-        match (0..self.columns.len()).find(|at| self.columns[..*at].contains(&self.columns[*at])) {
-            Some(twice) => refused(
-                format!("two columns of the output are called {:?}", self.columns[twice]),
-                "give one of them another name",
-            ),
-            None => Ok(()),
+        match twice(&self.columns) {
+            Some(name) => {
+                refused(format!("two columns of the output are called {name:?}"), "give one of them another name")
+            }
+            None => self.check_folders(),
         }
     }
+
+    /// Checks the columns whose values are folders.
+    fn check_folders(&self) -> Result<()> {
+        let by = &self.partition_by;
+        let refused = |says: String, hint: &str| Err(Error::new(Code::OutputFormat, says).with_hint(hint));
+        if by.is_empty() {
+            return Ok(());
+        }
+        if let Written::Text = self.written {
+            let says = format!("text has no columns that could be folders ({})", by.join(", "));
+            return refused(says, "write CSV, JSON lines or Parquet (--output-format)");
+        }
+        if by.iter().any(String::is_empty) {
+            return refused("a column without a name cannot be a folder".to_owned(), "name the column");
+        }
+        if let Some(name) = twice(by) {
+            return refused(format!("the output is partitioned by {name:?} twice"), "name each column once");
+        }
+        let columns: Vec<&str> = match &self.written {
+            Written::Parquet { types, .. } => types.names().collect(),
+            _ => self.columns.iter().map(String::as_str).collect(),
+        };
+        // Without them, the records say what their columns are.
+        if columns.is_empty() {
+            return Ok(());
+        }
+        if let Some(missing) = by.iter().find(|name| !columns.contains(&name.as_str())) {
+            let says =
+                format!("the output has no column {missing}, by which it is partitioned: it has {}", shown(&columns));
+            return refused(says, &nearest(missing, &columns));
+        }
+        if by.len() == columns.len() {
+            let says = format!(
+                "the output is partitioned by all of its columns ({}): nothing is left for its files",
+                shown(by)
+            );
+            return refused(says, "partition it by fewer columns");
+        }
+        Ok(())
+    }
+}
+
+/// Returns a name that stands twice in a list.
+fn twice(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name)
+}
+
+/// Returns names as an error shows them.
+pub(crate) fn shown(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    const SHOWN_MAX: usize = 20;
+    let mut names = names.into_iter();
+    let mut all: Vec<_> = names.by_ref().take(SHOWN_MAX).map(|name| name.to_string()).collect();
+    if names.next().is_some() {
+        all.push("…".to_owned());
+    }
+    if all.is_empty() { "(none)".to_owned() } else { all.join(", ") }
+}
+
+/// Returns the hint for a column that is not there: one that is called almost so, apart from case or a letter or two.
+pub(crate) fn nearest<'a>(
+    missing: &str,
+    names: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized + 'a)>,
+) -> String {
+    let near = names.into_iter().map(AsRef::as_ref).map(|name| (edits(missing, name), name));
+    match near.min().filter(|(edits, _)| *edits <= 2) {
+        Some((_, name)) => format!("did you mean {name}?"),
+        None => "name one of these columns".to_owned(),
+    }
+}
+
+/// Returns how many letters are added, left out or replaced between two names, whatever their case (Levenshtein's distance). Long
+/// names are not compared.
+fn edits(one: &str, other: &str) -> usize {
+    const BYTES_MAX: usize = 64;
+    if one.len().max(other.len()) > BYTES_MAX {
+        return usize::MAX;
+    }
+    let [one, other] = [one, other].map(|name| name.to_lowercase().chars().collect::<Vec<_>>());
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, char) in one.iter().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], at + 1);
+        for (n, of_other) in other.iter().enumerate() {
+            let replaced = before + usize::from(char != of_other);
+            before = row[n + 1];
+            row[n + 1] = replaced.min(before + 1).min(row[n] + 1);
+        }
+    }
+    row[other.len()]
 }

@@ -11,8 +11,9 @@ use futures_util::future::BoxFuture;
 use kinglet_aws::on_heap;
 use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::ledger::JobView;
+use kinglet_core::manifest::PartEntry;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
-use kinglet_core::wire::spec::{JobSpec, PART};
+use kinglet_core::wire::spec::{JobSpec, PART, part_partition};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -76,13 +77,17 @@ impl JobHandle {
     }
 
     /// Reads what the job has written for one of its partitions, once it has succeeded: its part, or, where its reducer needed
-    /// more time than a function lives, its parts one behind the other. They are joined byte by byte: of CSV each brings its head,
-    /// and several files of Parquet end to end are none, so read these one by one by the names in `_manifest.json`.
+    /// more time than a function lives, its parts one behind the other; of an output in folders, the partition's files in the
+    /// order of the manifest, without what the folders say. They are joined byte by byte: of CSV each brings its head, and several
+    /// files of Parquet end to end are none, so read these one by one by the names in `_manifest.json`.
     ///
     /// # Errors
     /// `part-missing` when the job has not written that part, or not yet; [a service error](crate#errors).
     pub async fn part(&self, partition: u32) -> Result<Vec<u8>> {
         let (objects, output) = (&self.shared.conductor.objects, &self.spec.output);
+        if !output.format.partition_by().is_empty() {
+            return self.files_of(partition).await;
+        }
         let key = |piece| output.part_key(Partition(partition), Piece(piece), &self.job);
         let first = key(0);
         // The further parts' names begin as the first's does, up to the job's id.
@@ -96,6 +101,25 @@ impl JobHandle {
         if piece == 0 {
             let message = format!("there is no {}", output.shown_key(&first));
             return Err(Error::new(Code::PartMissing, message).with_hint("wait for the job's end"));
+        }
+        Ok(all)
+    }
+
+    /// Reads the files of a partition of an output in folders, one behind the other.
+    async fn files_of(&self, partition: u32) -> Result<Vec<u8>> {
+        let (conductor, output) = (&self.shared.conductor, &self.spec.output);
+        let stored = conductor.read_manifest(output).await?.filter(|stored| stored.manifest.job == self.job.as_str());
+        let Some(stored) = stored else {
+            let message = format!("job {} has no result in {}", self.job, output.shown);
+            return Err(Error::new(Code::PartMissing, message).with_hint("wait for the job's end"));
+        };
+        let mut all = Vec::new();
+        let its = stored.manifest.parts.iter().filter(|part| part_partition(&part.name) == Some(Partition(partition)));
+        for PartEntry { name, etag, bytes, .. } in its {
+            let key = format!("{}{name}", output.prefix);
+            let shown = output.shown_key(&key);
+            let mut reader = conductor.objects.read(&output.bucket, &key, etag.as_deref(), 0, *bytes, &shown);
+            all.extend(reader.all().await?);
         }
         Ok(all)
     }

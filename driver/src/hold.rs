@@ -9,12 +9,13 @@
 //! where there are no locks, a claim that was not renewed for an hour is taken for a dead job's, as in S3.
 
 use crate::output::Directories;
-use crate::{Code, Error, Result};
+use crate::{Code, Error, PathPart, Result};
 use kinglet_core::ids::JobId;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{OWNER, Owner};
-use kinglet_core::wire::spec::{MANIFEST, WRITTEN, part_job};
+use kinglet_core::wire::spec::{MANIFEST, is_written_name, part_job};
 use kinglet_local::s3::PARTIAL_PREFIX;
+use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -84,12 +85,8 @@ impl Hold {
 
     /// Removes the hidden files of uploads whose runtime was killed. Nobody else writes here now.
     fn remove_partial(&self) {
-        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX)) {
-            if let Err(error) = std::fs::remove_file(entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "removing what a killed runtime left");
-            }
-        }
+        let is_partial = |name: &str| name.rsplit('/').next().is_some_and(|name| name.starts_with(PARTIAL_PREFIX));
+        remove_files(&self.path, &is_partial, "removing what a killed runtime left");
     }
 
     /// Removes the directories that were made for the output, as far as they are empty.
@@ -122,6 +119,38 @@ fn is_shared(dir: &File) -> bool {
     rustix::fs::fstatfs(dir).map_or(true, |found| SHARED.contains(&(found.f_type as u32)))
 }
 
+/// Removes the files of an output whose names are such: those in it, and those in its folders that say values. A folder that is empty
+/// then goes with them. No link is followed.
+fn remove_files(output: &Path, is_such: &dyn Fn(&str) -> bool, doing: &str) {
+    remove_within(output, "", is_such, doing);
+}
+
+/// Returns whether something was removed.
+fn remove_within(dir: &Path, name: &str, is_such: &dyn Fn(&str) -> bool, doing: &str) -> bool {
+    let mut removed = false;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (Ok(kind), Ok(own)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+        let (path, inner) = (entry.path(), format!("{name}{own}"));
+        let gone = match kind.is_dir() {
+            true if PathPart::of(&own).is_none() || !remove_within(&path, &format!("{inner}/"), is_such, doing) => {
+                continue;
+            }
+            // It stays if something else is in it.
+            true => match std::fs::remove_dir(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                gone => gone,
+            },
+            false if !is_such(&inner) => continue,
+            false => std::fs::remove_file(&path),
+        };
+        removed = true;
+        if let Err(error) = gone {
+            tracing::warn!(path = %path.display(), %error, "{doing}");
+        }
+    }
+    removed
+}
+
 /// Removes what a dead job has left in its output, if nobody has the output now: its claim, and parts of a result that was
 /// not whole.
 pub(crate) fn clear_after(path: &Path, job: &JobId) {
@@ -143,20 +172,13 @@ pub(crate) fn clear_after(path: &Path, job: &JobId) {
     let Some(owner) = owner(path).filter(|owner| owner.job == *job) else { return };
     // If the job's result had replaced another before its program died, that other result is still to be removed.
     let replaced = owner.replaces.filter(|_| is_whole).into_iter().flat_map(|replaced| replaced.parts);
-    let is_part = |name: &str| WRITTEN.iter().any(|prefix| name.starts_with(prefix)) && !name.contains('/');
-    let replaced: Vec<_> = replaced.map(|part| part.name).filter(|name| is_part(name)).collect();
+    let replaced: HashSet<_> = replaced.map(|part| part.name).filter(|name| is_written_name(name)).collect();
     let dead: Vec<JobId> = owner.inherits.into_iter().map(|heritage| heritage.job).collect();
     let is_left = |name: &str| match part_job(name) {
         Some(of) if of == *job || dead.contains(&of) => !is_of_whole(&of),
-        _ => name == OWNER || replaced.iter().any(|part| part == name),
+        _ => name == OWNER || replaced.contains(name),
     };
-    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(is_left)
-            && let Err(error) = std::fs::remove_file(entry.path())
-        {
-            tracing::warn!(path = %entry.path().display(), %error, "removing what a killed job left");
-        }
-    }
+    remove_files(path, &is_left, "removing what a killed job left");
 }
 
 /// How often the claim is looked for: a program that locks an output normally claims it within this time, a second in all.
@@ -212,5 +234,28 @@ mod tests {
         let _hold = Hold::take(&out, "a/b").unwrap();
         let names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["mine"]);
+    }
+
+    #[test]
+    fn only_folders_that_say_values_are_looked_into_and_only_what_is_such_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, elsewhere) = (dir.path().join("out"), dir.path().join("elsewhere"));
+        let partial = format!("{PARTIAL_PREFIX}7-0");
+        for folder in ["out/y=1/m=1", "out/y=1/m=2", "out/y=2/m=1", "out/plain/m=1", "elsewhere"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+            std::fs::write(dir.path().join(folder).join(&partial), "half").unwrap();
+        }
+        std::fs::write(out.join("y=1/m=2/mine"), "kept").unwrap();
+        std::fs::create_dir(out.join("y=3")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, out.join("y=4")).unwrap();
+        let hold = Hold::take(&out, "out").unwrap();
+        let there = |name: &str| out.join(name).exists();
+        assert!(!there("y=1/m=1") && !there("y=2") && !there(&format!("y=1/m=2/{partial}")));
+        assert!(there("y=1/m=2/mine") && there(&format!("plain/m=1/{partial}")), "what is not the job's stays");
+        assert!(
+            there("y=3") && there(&format!("y=4/{partial}")),
+            "an empty folder of the user's, and what a link leads to"
+        );
+        drop(hold);
     }
 }

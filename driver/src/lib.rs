@@ -111,8 +111,8 @@ pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
     Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Is, Job, Key, MaxRejected,
-    OutputFormat, PathCondition, PathPart, Result, Sink, TypedColumn, TypedFormat, Types, UserError, UserResult, Value,
-    ValueType, Values, Width, Workload, check_format, check_job, check_job_items,
+    OutputFormat, PathCondition, PathPart, PlacedBy, Placing, Result, Sink, TypedColumn, TypedFormat, Types, UserError,
+    UserResult, Value, ValueType, Values, Width, Workload, check_format, check_job, check_job_items,
 };
 pub use kinglet_formats::row_groups::{ColumnLook, FooterLook, RowGroupLook};
 pub use kinglet_formats::{PackedObject, Reading, check_packed};

@@ -79,6 +79,7 @@ impl Reducing {
             bytes_out,
             crc32,
             upload: None,
+            files: 0,
             hands_on: false,
             usage: task.usage(),
         })

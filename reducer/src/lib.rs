@@ -4,28 +4,30 @@
 //! begins there and uploads a part of its own.
 //!
 //! The part's multipart upload is left open, so nothing of it is visible. The ledger records the upload of the attempt that
-//! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted.
+//! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted. Where the output lies in
+//! folders, there may be thousands of such uploads, and the record says where they are listed.
 //!
 //! Where a job may leave records out of its input, these are its first partition. Whoever reduces that writes them as they are, or
 //! fails the job if they are too many.
 
 mod calls;
+mod files;
 
+use files::{Files, Place, Sending, Sent};
 use kinglet_aws::Conductor;
-use kinglet_aws::beside::Inbox;
 use kinglet_aws::ledger::Committed;
 use kinglet_aws::runs::ReduceAttempt;
-use kinglet_aws::upload::Upload;
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::budget::{
     REDUCE_EARLY_PERCENT, REDUCE_TIME_KEPT_PERCENT, ROW_GROUP_PERCENT, memory_bytes, open_runs_max,
 };
 use kinglet_core::engine::passes::{Opening, Rest};
 use kinglet_core::engine::quarantine::{Sums, quarantine};
-use kinglet_core::engine::reduce::{CurrentKey, ReduceOptions, Reduced};
+use kinglet_core::engine::reduce::{CurrentKey, FileOp, ReduceOptions, Reduced};
 use kinglet_core::ids::{Partition, Piece};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::wire::event::{Event, ReduceEvent};
+use kinglet_core::wire::files::{FileList, LeftFile};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord};
 use kinglet_core::wire::rest::{ReduceRest, RunLeft};
@@ -149,7 +151,7 @@ impl Work for Reducing {
     }
 
     async fn leave(&self, task: &Try<'_>, record: &ReduceRecord, phase: Option<Phase>) -> Result<()> {
-        if record.upload.is_none() {
+        if record.upload.is_none() && record.files == 0 {
             return Ok(());
         }
         let phase = match phase {
@@ -172,11 +174,52 @@ enum Made {
     Quarantine(Sums),
 }
 
-/// What was reduced, and the part as it was sent.
-struct Sent {
-    reduced: Reduced,
-    bytes_out: u64,
-    crc32: u32,
+/// What turns what an engine writes into what is sent: it compresses, counts and names files.
+struct Packing<'a> {
+    codec: Codec,
+    /// The name of a file in this folder, before which so many others have begun there.
+    name: &'a (dyn Fn(&str, u32) -> String + Sync),
+    send: &'a mut (dyn FnMut(Sending) -> Result<()> + Send),
+    open: Option<Packed>,
+}
+
+/// A file that is being compressed.
+struct Packed {
+    packer: Packer,
+    crc: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl Packing<'_> {
+    fn take(&mut self, op: FileOp) -> Result<()> {
+        match op {
+            FileOp::Begin { folder, before } => {
+                let packer = Packer::new(self.codec)?;
+                self.open = Some(Packed { packer, crc: crc32fast::Hasher::new(), bytes: 0 });
+                (self.send)(Sending::Begin((self.name)(&folder, before)))
+            }
+            FileOp::Bytes(bytes) => {
+                let Some(open) = &mut self.open else { return Ok(()) };
+                let packed = open.packer.push(bytes)?;
+                open.crc.update(&packed);
+                open.bytes += packed.len() as u64;
+                self.send_bytes(packed)
+            }
+            FileOp::End { records } => {
+                let Some(open) = self.open.take() else { return Ok(()) };
+                let Packed { packer, mut crc, bytes } = open;
+                let packed = packer.finish()?;
+                crc.update(&packed);
+                let bytes = bytes + packed.len() as u64;
+                self.send_bytes(packed)?;
+                (self.send)(Sending::End(Sent { bytes, records, crc32: crc.finalize() }))
+            }
+        }
+    }
+
+    fn send_bytes(&mut self, packed: Vec<u8>) -> Result<()> {
+        if packed.is_empty() { Ok(()) } else { (self.send)(Sending::Bytes(packed)) }
+    }
 }
 
 /// Tells an engine when it is time to hand on.
@@ -286,64 +329,79 @@ impl Reducing {
         };
         let (sender, receiver) = conductor.beside.channel(BLOCKS_WAITING);
         let with_pool = (*worker).clone();
-        let mut packer = Packer::new(match &made {
+        let codec = match &made {
             Made::Quarantine(_) => Codec::None,
             Made::Part(_) => spec.output.format.packing(),
-        })?;
-        let engine = move || -> Result<Sent> {
-            let (mut crc, mut bytes_out) = (crc32fast::Hasher::new(), 0);
-            let mut send = |bytes: Vec<u8>| {
-                crc.update(&bytes);
-                bytes_out += bytes.len() as u64;
-                sender.push(bytes).map_err(|_| Error::new(Code::Upload, "the upload stopped"))
-            };
-            // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
-            let reduced = with_pool.pool.install(|| {
-                let mut pack = |bytes| match packer.push(bytes)? {
-                    nothing if nothing.is_empty() => Ok(()),
-                    bytes => send(bytes),
-                };
-                match &made {
-                    Made::Quarantine(sums) => {
-                        let counts = quarantine(sums, &options, Box::new(runs), &mut pack)?;
-                        Ok(Reduced { counts, rest: None })
-                    }
-                    Made::Part(job) => job.reduce(&options, Box::new(runs), &mut pack),
-                }
-            })?;
-            send(packer.finish()?)?;
-            Ok(Sent { reduced, bytes_out, crc32: crc.finalize() })
         };
-        let mut upload = Upload::new(&conductor.objects, &spec.output.bucket, &self.part_key(task));
-        let (sent, uploaded) = conductor.beside.before(engine, push_all(&mut upload, receiver)).await;
-        let uploaded = uploaded.map_err(|e| of_output(e, spec));
+        let name = self.namer(task);
+        let engine = move || -> Result<Reduced> {
+            let mut send = |sending| sender.push(sending).map_err(|_| Error::new(Code::Upload, "the upload stopped"));
+            let mut packing = Packing { codec, name: &name, send: &mut send, open: None };
+            // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
+            with_pool.pool.install(|| match &made {
+                Made::Quarantine(sums) => {
+                    let mut begun = false;
+                    let counts = quarantine(sums, &options, Box::new(runs), &mut |bytes| {
+                        // Where nothing was left out of the input, there is no file.
+                        if !begun && !bytes.is_empty() {
+                            begun = true;
+                            packing.take(FileOp::Begin { folder: String::new(), before: 0 })?;
+                        }
+                        packing.take(FileOp::Bytes(bytes))
+                    })?;
+                    if begun {
+                        packing.take(FileOp::End { records: counts.records_out })?;
+                    }
+                    Ok(Reduced { counts, rest: None })
+                }
+                Made::Part(job) => job.reduce(&options, Box::new(runs), &mut |op| packing.take(op)),
+            })
+        };
+        let mut files = Files::new(self.place(task));
+        let (reduced, sent) = conductor.beside.before(engine, files.send_all(receiver)).await;
+        let sent = sent.map_err(|e| of_output(e, spec));
         // If both failed, the upload failed first: the engine only found its output closed.
-        let Sent { reduced: Reduced { counts, rest }, bytes_out, crc32 } = match (uploaded, sent.and_then(|sent| sent))
-        {
-            (Ok(()), Ok(sent)) => sent,
+        let Reduced { counts, rest } = match (sent, reduced.and_then(|reduced| reduced)) {
+            (Ok(()), Ok(reduced)) => reduced,
             (Err(error), _) | (Ok(()), Err(error)) => {
-                upload.abort().await;
+                files.abort().await;
                 if running.is_stopped() {
                     return Ok(None);
                 }
                 return Err(error);
             }
         };
+        let left = files.take();
+        let bytes_out = left.iter().map(|file| file.bytes).sum();
         worker.journal.did(Did { records: counts.records_out, bytes: bytes_out, spills: 0 });
         let hands_on = rest.is_some();
-        if let Some(Rest { after, runs }) = rest {
-            let runs = runs.into_iter().map(|Opening { run, place }| RunLeft { place, ..found[run] }).collect();
-            let of = ReduceAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt };
-            // Before the commit, which says that it is there.
-            if let Err(error) = store.write_rest(of, &ReduceRest { after, runs }).await {
-                upload.abort().await;
-                return Err(error);
+        let of = ReduceAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt };
+        let has_folders = !spec.output.format.partition_by().is_empty() && !task.spec.is_quarantine(partition);
+        let list = FileList { files: left };
+        // Before the commit, which says that they are there.
+        let written: Result<()> = async {
+            if let Some(Rest { after, runs }) = rest {
+                let runs = runs.into_iter().map(|Opening { run, place }| RunLeft { place, ..found[run] }).collect();
+                store.write_rest(of, &ReduceRest { after, runs }).await?;
             }
+            if has_folders && !list.files.is_empty() {
+                store.write_files(of, &list).await?;
+            }
+            Ok(())
         }
-        // Where nothing was left out of the input, there is nothing to be published.
-        let upload = match task.spec.is_quarantine(partition) && counts.records_out == 0 {
-            true => None,
-            false => Some(upload.leave_open().await.map_err(|e| of_output(e, spec))?),
+        .await;
+        let FileList { files: left } = list;
+        if let Err(error) = written {
+            self.place(task).abort(left).await;
+            return Err(error);
+        }
+        let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        let (files, crc32, upload) = match has_folders {
+            true => (count, 0, None),
+            false => match left.into_iter().next() {
+                Some(LeftFile { upload, crc32, .. }) => (0, crc32, Some(upload)),
+                None => (0, 0, None),
+            },
         };
         Ok(Some(ReduceRecord {
             attempt: task.attempt,
@@ -354,6 +412,7 @@ impl Reducing {
             bytes_out,
             crc32,
             upload,
+            files,
             hands_on,
             usage: task.usage(),
         }))
@@ -378,16 +437,33 @@ impl Reducing {
         Ok(Sums { rejected, read: rejected.saturating_add(sum(|record| record.records)), max })
     }
 
-    /// Returns the key of what this piece writes.
-    fn part_key(&self, task: &Try<'_>) -> String {
-        task.spec.key_of(self.partition(), task.key.piece, task.job)
+    /// Returns the names of what this piece writes: by the folder, and how many files it has begun there before.
+    fn namer(&self, task: &Try<'_>) -> impl Fn(&str, u32) -> String + Send + Sync + use<> {
+        let (spec, piece, job, partition) = (task.spec.clone(), task.key.piece, task.job.clone(), self.partition());
+        move |folder, before| match folder {
+            "" => spec.name_of(partition, piece, &job),
+            folder => {
+                let number = Partition(partition.0.saturating_sub(spec.quarantines()));
+                spec.output.file_name(folder, number, piece, &job, before)
+            }
+        }
     }
 
-    /// Aborts the upload of a part that nobody will complete.
+    /// Returns where this piece's files go.
+    fn place<'t>(&self, task: &'t Try<'_>) -> Place<'t> {
+        let output = &task.spec.output;
+        Place { objects: &task.conductor().objects, bucket: &output.bucket, prefix: &output.prefix }
+    }
+
+    /// Aborts the uploads of what nobody will complete.
     async fn abort(&self, task: &Try<'_>, record: &ReduceRecord) -> Result<()> {
-        let Some(upload) = &record.upload else { return Ok(()) };
-        let bucket = &task.spec.output.bucket;
-        task.conductor().objects.abort_upload(bucket, &self.part_key(task), &upload.id).await
+        let (conductor, output) = (task.conductor(), &task.spec.output);
+        if let Some(upload) = &record.upload {
+            let key = task.spec.key_of(self.partition(), task.key.piece, task.job);
+            return conductor.objects.abort_upload(&output.bucket, &key, &upload.id).await;
+        }
+        let of = ReduceAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt };
+        conductor.abort_files(task.job, output, of, record).await
     }
 }
 
@@ -402,11 +478,4 @@ async fn is_over(task: &Try<'_>) -> bool {
 /// Adds the output's name, as the user gave it, to an error of writing it.
 fn of_output(error: Error, spec: &JobSpec) -> Error {
     error.context(format!("output {}", spec.output.shown))
-}
-
-async fn push_all(upload: &mut Upload, mut blocks: Inbox<Vec<u8>>) -> Result<()> {
-    while let Some(block) = blocks.recv().await {
-        upload.push(block.into()).await?;
-    }
-    Ok(())
 }

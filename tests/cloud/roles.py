@@ -23,6 +23,8 @@ ID = "19aa0000000-0123456789ab"
 PART, OTHER_PART = (f"roles/part-0000{n}-{ID}" for n in range(2))
 # What further pieces of a reduce task wrote.
 FURTHER, OTHER_FURTHER = (f"roles/part-00000.0000{n}-{ID}.csv.gz" for n in (1, 2))
+# In folders, the second one of a task there.
+FOLDERED, OTHER_FOLDERED = (f"roles/year=2026/month=a%2Fb/part-00000-{ID}{again}.parquet" for again in ("", "_00001"))
 MANIFEST, OWNER = "roles/_manifest.json", "roles/_owner.json"
 MARKER = "roles/_SUCCESS"
 # How the names of parts end: `OutputFormat::ending`.
@@ -161,6 +163,8 @@ USERS = [
     "part-00000.00001-notes",
     "counterpart-x.csv",
     f"counterpart-00000-{ID}",
+    f"year=2026/counterpart-00000-{ID}.csv",
+    "year=2026/part-1.csv",
     "my_manifest.json",
     "product_owner.json",
 ]
@@ -197,6 +201,9 @@ TABLE: list[Line] = [
     ("read what a piece has left", "rd", lambda c: c.get(c.work, f"{JOB}/rest/000000.0/0-1")),
     ("write what a piece leaves", "rd", lambda c: c.put(c.work, f"{JOB}/rest/000000.0/0-1")),
     ("remove what a piece has left", "smrd", lambda c: c.remove(c.work, f"{JOB}/rest/000000.0/0-1")),
+    ("list the files that a piece leaves", "rd", lambda c: c.put(c.work, f"{JOB}/files/000000.0/0-1")),
+    ("read the list of files", "smrd", lambda c: c.get(c.work, f"{JOB}/files/000000.0/0-1")),
+    ("remove the list of files", "smrd", lambda c: c.remove(c.work, f"{JOB}/files/000000.0/0-1")),
     ("read runs", "mrd", lambda c: c.get(c.work, f"{JOB}/runs/000000.0/0-1")),
     ("read what calls share", "mrd", lambda c: c.get(c.work, f"{JOB}/shared")),
     ("write what calls share", "d", lambda c: c.put(c.work, f"{JOB}/shared")),
@@ -262,6 +269,10 @@ TABLE: list[Line] = [
     ("abort another's further part", "smrd", lambda c: c.abort_anothers(OUTPUT, FURTHER)),
     ("read a further part", "smrd", lambda c: c.get(OUTPUT, FURTHER)),
     ("remove a further part", "smrd", lambda c: c.remove(OUTPUT, OTHER_FURTHER)),
+    *(
+        (f"{doing} a part in folders", "smrd", lambda c, act=act: act(c, OUTPUT, FOLDERED)) for doing, act in ACTS.items()
+    ),
+    ("remove a further part in folders", "smrd", lambda c: c.remove(OUTPUT, OTHER_FOLDERED)),
     ("list the output", "smrd", lambda c: c.aws.s3.list_objects_v2(Bucket=OUTPUT, Prefix="roles/")),
     ("list the uploads of the output", "smrd", lambda c: uploads(c, OUTPUT)),
     ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),
@@ -369,10 +380,10 @@ def attempt(call: Callable, caller: object) -> str:
 def prepare(stack: Stack) -> None:
     """What the calls want to find."""
     root, outputs = stack.root, stack.outputs
-    there = [PART, OTHER_PART, FURTHER, OTHER_FURTHER, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
+    there = [PART, OTHER_PART, FURTHER, OTHER_FURTHER, FOLDERED, OTHER_FOLDERED, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
     for bucket, key in [(INPUT, "roles/a"), (ELSEWHERE, "roles/a"), (ELSEWHERE, PART), *((OUTPUT, key) for key in there)]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-    for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1", "rest/000000.0/0-1"]:
+    for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1", "rest/000000.0/0-1", "files/000000.0/0-1"]:
         root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=f"{JOB}/{name}", Body=b"x")
     root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=PROGRAM, Body=b"x")
     root.s3.put_object(Bucket=OUTPUT, Key=MANIFEST, Body=b"{}")

@@ -8,14 +8,30 @@ use crate::output::Publication;
 use crate::runs::Shuffled;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::{JobView, Phase};
+use kinglet_core::limits::OUTPUT_FILES_MAX;
 use kinglet_core::manifest::reconcile;
 use kinglet_core::wire::plan;
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
+use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result};
 
 /// The most turns at publishing, each of ten seconds or more, before a job fails whose output can neither be written nor
 /// looked at.
 const PUBLISHING_TURNS_MAX: u64 = 30;
+
+/// Refuses an output of more files in folders than may be published.
+fn check_files(spec: &JobSpec, reduces: &[ReduceRecord]) -> Result<()> {
+    let files: u64 = reduces.iter().map(|record| u64::from(record.files)).sum();
+    if files <= OUTPUT_FILES_MAX {
+        return Ok(());
+    }
+    let by = spec.output.format.partition_by().join(", ");
+    let message = format!(
+        "the output is partitioned by {by} and would have {files} files in folders, where {OUTPUT_FILES_MAX} are the most"
+    );
+    Err(Error::new(Code::OutputFiles, message)
+        .with_hint("partition by columns with fewer values, ask for fewer partitions, or cut the job into several"))
+}
 
 impl Conductor {
     /// Ends a job whose tasks are all committed: checks the sums, publishes, and records success.
@@ -74,8 +90,10 @@ impl Conductor {
             return Err(Error::new(Code::Unreconciled, message));
         }
         let reduces: Vec<_> = reduces.into_iter().flatten().collect();
-        let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces)?;
-        Ok(Publication { spec, maps, reduces, manifest })
+        check_files(&spec, &reduces)?;
+        let files = self.runs(job).all_files(&reduces).await?;
+        let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces, &files)?;
+        Ok(Publication { spec, maps, reduces, files, manifest })
     }
 
     pub(super) async fn publish(
@@ -217,5 +235,57 @@ impl Conductor {
             phase if phase.is_final() => Ok(()),
             _ => self.fail(job, Phase::Cancelled, error).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinglet_core::ids::AttemptId;
+    use kinglet_core::wire::record::Usage;
+    use kinglet_core::wire::spec::{OptionsSpec, OutputSpec};
+
+    #[test]
+    fn an_output_of_more_files_than_can_be_published_is_refused() {
+        let format = kinglet_core::OutputFormat::json_lines().with_partition_by(["year", "id"]);
+        let output = OutputSpec {
+            bucket: "o".into(),
+            prefix: String::new(),
+            shown: "out".into(),
+            overwrite: false,
+            format,
+            success_marker: false,
+        };
+        let spec = JobSpec {
+            job: "j".into(),
+            signature: String::new(),
+            params: vec![],
+            inputs: vec![],
+            output,
+            options: OptionsSpec::for_concurrency(1),
+            program: None,
+            submitted_at: Timestamp(0),
+            calls: None,
+        };
+        let record = |files| ReduceRecord {
+            attempt: AttemptId { number: 0, nonce: 0 },
+            runs: 0,
+            pairs_in: 0,
+            keys: 0,
+            records_out: 0,
+            bytes_out: 0,
+            crc32: 0,
+            upload: None,
+            files,
+            hands_on: false,
+            usage: Usage::default(),
+        };
+        let most = OUTPUT_FILES_MAX as u32;
+        assert!(check_files(&spec, &[record(most - 7), record(0), record(7)]).is_ok());
+        let error = check_files(&spec, &[record(most), record(1)]).unwrap_err();
+        assert!(
+            error.is(Code::OutputFiles) && error.to_string().contains("by year, id and would have 200001"),
+            "{error}"
+        );
     }
 }

@@ -1,12 +1,12 @@
 //! What jobs have left in an output: parts and records left out, and uploads of these and of manifests.
 
 use crate::conductor::Conductor;
-use crate::objects::{LeftUpload, Version};
+use crate::objects::{LeftUpload, Page, Version};
 use kinglet_core::Result;
 use kinglet_core::ids::JobId;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::owner::{Heritage, Replaced, ReplacedPart};
-use kinglet_core::wire::spec::{OutputSpec, WRITTEN, part_job};
+use kinglet_core::wire::spec::{OutputSpec, is_written_name, part_job};
 
 impl Conductor {
     /// Removes what a dead job has left: if its result was published, the parts of the result that it replaced; else its own
@@ -21,17 +21,26 @@ impl Conductor {
             Some(manifest) if manifest.job == dead.job.as_str() => {
                 self.remove_replaced(output, dead.replaces.as_ref()).await
             }
-            _ => self.remove_parts(output, &dead.job).await,
+            // Nobody knows any more in which folders its parts may lie.
+            _ => self.remove_parts(output, &dead.job, std::slice::from_ref(&output.prefix)).await,
         }
     }
 
-    /// Removes the published parts of a job, and the records that it has left out.
-    pub(super) async fn remove_parts(&self, output: &OutputSpec, job: &JobId) -> Result<()> {
-        let [parts, left_out] = WRITTEN.map(|name| format!("{}{name}", output.prefix));
-        let (parts, left_out) =
-            tokio::try_join!(self.objects.list(&output.bucket, &parts), self.objects.list(&output.bucket, &left_out))?;
-        let its = parts.into_iter().chain(left_out).filter(|object| is_part_of(output, job, &object.key));
-        let versions = its.map(|object| Version { key: object.key, etag: Some(object.etag) }).collect();
+    /// Removes the published parts of a job, and the records that it has left out, among the objects whose keys begin so.
+    pub(super) async fn remove_parts(&self, output: &OutputSpec, job: &JobId, beginnings: &[String]) -> Result<()> {
+        let mut versions = Vec::new();
+        for beginning in beginnings {
+            let mut page = None;
+            loop {
+                let Page { objects, next } = self.objects.list_page(&output.bucket, beginning, page).await?;
+                let its = objects.into_iter().filter(|object| is_part_of(output, job, &object.key));
+                versions.extend(its.map(|object| Version { key: object.key, etag: Some(object.etag) }));
+                page = next;
+                if page.is_none() {
+                    break;
+                }
+            }
+        }
         self.objects.delete_versions(&output.bucket, versions).await
     }
 
@@ -39,8 +48,7 @@ impl Conductor {
     pub(super) async fn remove_replaced(&self, output: &OutputSpec, replaced: Option<&Replaced>) -> Result<()> {
         let parts = replaced.iter().flat_map(|replaced| &replaced.parts);
         // Anyone can write a manifest: what it names must at least be a part, and lie in this output.
-        let is_written = |name: &str| WRITTEN.iter().any(|prefix| name.starts_with(prefix)) && !name.contains('/');
-        let parts = parts.filter(|part| is_written(&part.name));
+        let parts = parts.filter(|part| is_written_name(&part.name));
         let Some(job) = replaced.map(|replaced| &replaced.job) else { return Ok(()) };
         let version = |part: &ReplacedPart| {
             // A job's id in the name identifies the part, even if copying or restoring has changed its ETag; else the ETag
@@ -60,8 +68,8 @@ impl Conductor {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub async fn abort_uploads(&self, output: &OutputSpec, job: &JobId, of_manifest: bool) -> Result<u64> {
         let mut listed = Vec::new();
-        for name in if of_manifest { &[""][..] } else { &WRITTEN } {
-            listed.extend(self.objects.uploads(&output.bucket, &format!("{}{name}", output.prefix)).await?);
+        for beginning in if of_manifest { vec![output.prefix.clone()] } else { output.written() } {
+            listed.extend(self.objects.uploads(&output.bucket, &beginning).await?);
         }
         self.abort_listed(output, job, listed, of_manifest).await
     }
@@ -75,13 +83,10 @@ impl Conductor {
         of_manifest: bool,
     ) -> Result<u64> {
         let manifest = output.manifest_key();
-        let mut aborted = 0;
-        for left in listed {
-            if is_part_of(output, job, &left.key) || of_manifest && left.key == manifest {
-                self.objects.abort_upload(&output.bucket, &left.key, &left.id).await?;
-                aborted += 1;
-            }
-        }
+        let is_its = |left: &LeftUpload| is_part_of(output, job, &left.key) || of_manifest && left.key == manifest;
+        let its: Vec<_> = listed.into_iter().filter(is_its).map(|left| (left.key, left.id)).collect();
+        let aborted = its.len() as u64;
+        self.objects.abort_uploads(&output.bucket, its).await?;
         Ok(aborted)
     }
 }

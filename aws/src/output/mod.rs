@@ -7,6 +7,7 @@
 //! |---|---|---|---|
 //! | `_owner.json` | the claim of the job at work ([`kinglet_core::wire::owner`]) | the job's driver or splitter, where there is no claim, or in place of a dead job's, by its ETag | the process that ends that job, by the claim's ETag; an heir |
 //! | `part-<partition>-<job>`, `part-<partition>.<piece>-<job>` | a part; what a further piece of a reduce task wrote | the process that ends that job, by completing the upload that a reducer has left open | by its ETag: a job that replaces the result, as the manifest lists it; the process that ends the same job without success; an heir of it |
+//! | `<column>=<value>/…/part-<partition>-<job>`, `…_<number>` | where the values of columns are folders: files of a piece of a reduce task, further ones of one folder with their number | as a part | as a part |
 //! | `_rejected-<job>.jsonl`, if there are any | the records that the job has left out of its input ([`kinglet_core::engine::quarantine`]) | as a part | as a part |
 //! | `_manifest.json` | what the result is | the process that ends the job, by completing the upload in the ledger, on the condition that there is still what the job found | a user |
 //! | `_SUCCESS`, if the job was asked for it | says that there is a whole result | the process that ends the job, in step 4 | whoever removes the result |

@@ -11,6 +11,7 @@ use kinglet_core::ids::JobId;
 use kinglet_core::ledger::Phase;
 use kinglet_core::limits::UPLOADS_COMPLETED_AT_ONCE;
 use kinglet_core::manifest::Manifest;
+use kinglet_core::wire::files::{FileList, LeftFile};
 use kinglet_core::wire::owner::{Owner, Replaced};
 use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord, numbered};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
@@ -23,6 +24,9 @@ const MANIFEST_UPLOADS_MAX: u32 = 5;
 const COMPLETION_LOOKS: u32 = 5;
 const COMPLETION_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// How many uploads a publisher prepares to complete, which takes some kilobytes for each.
+const UPLOADS_PREPARED: usize = 16 * UPLOADS_COMPLETED_AT_ONCE;
+
 /// What is to be published.
 pub(crate) struct Publication {
     pub(crate) spec: JobSpec,
@@ -30,19 +34,39 @@ pub(crate) struct Publication {
     pub(crate) maps: Committed<MapRecord>,
     /// What the reduce tasks have committed, one piece after the other.
     pub(crate) reduces: Vec<ReduceRecord>,
+    /// The files that those have left in folders, which have.
+    pub(crate) files: Vec<FileList>,
     pub(crate) manifest: Manifest,
 }
 
 /// What a reduce task has written and is to be published.
 struct Written<'a> {
     key: String,
-    record: &'a ReduceRecord,
+    upload: Option<&'a OpenUpload>,
+    bytes: u64,
 }
 
 /// Returns what is to be published, in the order of the manifest: the records that were left out, if there are any, and the parts.
-fn written<'a>(job: &JobId, spec: &JobSpec, reduces: &'a [ReduceRecord]) -> Vec<Written<'a>> {
-    let all = numbered(reduces).filter(|of| !spec.is_quarantine(of.partition) || of.record.records_out > 0);
-    all.map(|of| Written { key: spec.key_of(of.partition, of.piece, job), record: of.record }).collect()
+fn written<'a>(job: &JobId, spec: &JobSpec, reduces: &'a [ReduceRecord], files: &'a [FileList]) -> Vec<Written<'a>> {
+    let (mut all, mut lists) = (Vec::new(), files.iter());
+    let has_folders = !spec.output.format.partition_by().is_empty();
+    for of in numbered(reduces) {
+        let is_quarantine = spec.is_quarantine(of.partition);
+        if has_folders && !is_quarantine {
+            if of.record.files > 0 {
+                let list = lists.next().into_iter().flat_map(|list| &list.files);
+                all.extend(list.map(|LeftFile { name, upload, bytes, .. }| Written {
+                    key: format!("{}{name}", spec.output.prefix),
+                    upload: Some(upload),
+                    bytes: *bytes,
+                }));
+            }
+        } else if !is_quarantine || of.record.records_out > 0 {
+            let key = spec.key_of(of.partition, of.piece, job);
+            all.push(Written { key, upload: of.record.upload.as_ref(), bytes: of.record.bytes_out });
+        }
+    }
+    all
 }
 
 impl Conductor {
@@ -62,8 +86,8 @@ impl Conductor {
         publication: Publication,
         upload: Option<String>,
     ) -> Result<()> {
-        let Publication { spec, reduces, mut manifest, .. } = publication;
-        let written = written(job, &spec, &reduces);
+        let Publication { spec, reduces, files, mut manifest, .. } = publication;
+        let written = written(job, &spec, &reduces, &files);
         let output = &spec.output;
         let key = output.manifest_key();
         let (mut claim, there) = tokio::try_join!(self.claim_of(job, output), self.objects.head(&output.bucket, &key))?;
@@ -85,19 +109,26 @@ impl Conductor {
 
     /// Completes the uploads of all that was written. Returns their ETags, in order.
     async fn complete_all(&self, output: &OutputSpec, written: &[Written<'_>]) -> Result<Vec<String>> {
-        // The futures are made before the stream: otherwise the compiler does not see that it is `Send`.
-        let parts: Vec<_> = written.iter().map(|written| self.complete_one(output, written)).collect();
-        stream::iter(parts).buffered(UPLOADS_COMPLETED_AT_ONCE).try_collect().await
+        let mut etags = Vec::with_capacity(written.len());
+        for some in written.chunks(UPLOADS_PREPARED) {
+            // The futures are made before the stream: otherwise the compiler does not see that it is `Send`.
+            let parts: Vec<_> = some.iter().map(|written| self.complete_one(output, written)).collect();
+            let mut completed = stream::iter(parts).buffered(UPLOADS_COMPLETED_AT_ONCE);
+            while let Some(etag) = completed.try_next().await? {
+                etags.push(etag);
+            }
+        }
+        Ok(etags)
     }
 
     async fn complete_one(&self, output: &OutputSpec, written: &Written<'_>) -> Result<String> {
-        let Written { key, record } = written;
+        let Written { key, upload, bytes } = written;
         let missing = |what: &str| {
             let message = format!("publishing {}: {what}", output.shown_key(key));
             Error::new(Code::OutputChanged, message)
                 .with_hint("something else removed it, as a lifecycle rule of the bucket may: run the job again")
         };
-        let upload = record.upload.as_ref().ok_or_else(|| missing("its attempt has left no upload"))?;
+        let upload = upload.ok_or_else(|| missing("its attempt has left no upload"))?;
         match self.objects.complete(&output.bucket, key, upload, &Replace::Yes).await? {
             Completed::Done(etag) => Ok(etag),
             // It was completed before: by this request, its reply lost, or by the previous holder of the turn.
@@ -108,7 +139,7 @@ impl Conductor {
                         tokio::time::sleep(COMPLETION_PAUSE).await;
                     }
                     match self.objects.head(&output.bucket, key).await? {
-                        Some(there) if there.size == record.bytes_out => return Ok(there.etag),
+                        Some(there) if there.size == *bytes => return Ok(there.etag),
                         Some(_) => return Err(missing("something else is there")),
                         None => {}
                     }

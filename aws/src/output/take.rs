@@ -10,6 +10,7 @@ use kinglet_core::limits::OUTPUT_LEASE_MS;
 use kinglet_core::wire::owner::{Owner, VERSION};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec, PART, part_job};
 use kinglet_core::{Code, Error, Result};
+use std::collections::HashSet;
 
 /// The pause between two attempts.
 const CLAIM_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -32,7 +33,7 @@ enum Standing {
 
 impl Conductor {
     /// Refuses an output that holds a result which may not be replaced. Where none may be replaced, it also refuses other
-    /// files that readers of `part-*` would take for parts of the new result.
+    /// files that readers of `part-*`, or of the output's folders, would take for parts of the new result.
     ///
     /// # Errors
     /// Returns `output-exists`; or a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached
@@ -40,8 +41,15 @@ impl Conductor {
     pub async fn check_output(&self, output: &OutputSpec) -> Result<()> {
         let named = |e: Error| e.context(format!("output {}", output.shown));
         let prefix = format!("{}{PART}", output.prefix);
-        let (manifest, parts) =
-            tokio::try_join!(self.read_manifest(output), self.objects.list(&output.bucket, &prefix)).map_err(named)?;
+        let in_folders = async {
+            match output.in_folders() {
+                Some(beginning) => self.objects.list(&output.bucket, &beginning).await,
+                None => Ok(vec![]),
+            }
+        };
+        let listed = self.objects.list(&output.bucket, &prefix);
+        let (manifest, parts, in_folders) =
+            tokio::try_join!(self.read_manifest(output), listed, in_folders).map_err(named)?;
         if manifest.is_some() && !output.overwrite {
             return Err(exists(output, &output.manifest_key()));
         }
@@ -50,11 +58,12 @@ impl Conductor {
         {
             return Err(old(output));
         }
-        let listed =
-            |name: &str| manifest.iter().flat_map(|stored| &stored.manifest.parts).any(|part| part.name == name);
+        let listed: HashSet<&str> =
+            manifest.iter().flat_map(|stored| &stored.manifest.parts).map(|part| &*part.name).collect();
         let name = |key: &str| key.strip_prefix(&output.prefix).unwrap_or(key).to_owned();
-        let is_strange = |name: &str| !name.contains('/') && !listed(name);
-        let mut strange: Vec<_> = parts.into_iter().filter(|part| is_strange(&name(&part.key))).collect();
+        let beside = parts.into_iter().filter(|part| !name(&part.key).contains('/'));
+        let mut strange: Vec<_> = beside.chain(in_folders).collect();
+        strange.retain(|part| !listed.contains(&*name(&part.key)));
         if !strange.is_empty() {
             // Parts of a job at work, or of one that died, belong to its claim: the job that takes the output cleans them up.
             let heritage =
@@ -67,7 +76,7 @@ impl Conductor {
                 let (shown, count) = (output.shown_key(&part.key), strange.len());
                 tracing::warn!(
                     count,
-                    "{shown} is no part of a result and stays; readers of part-* will take it for one"
+                    "{shown} is no part of a result and stays; readers of part-* and of folders will take it for one"
                 );
                 Ok(())
             }

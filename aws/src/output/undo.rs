@@ -3,8 +3,9 @@
 
 use super::claim::Claim;
 use crate::conductor::Conductor;
+use crate::runs::ReduceAttempt;
 use kinglet_core::Result;
-use kinglet_core::ids::{JobId, Partition, Piece};
+use kinglet_core::ids::{JobId, Partition, Piece, TaskIdx};
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::record::ReduceRecord;
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
@@ -29,13 +30,13 @@ impl Conductor {
         let reduces = self.ledger.committed::<ReduceRecord>(job, partitions).await?;
         for (pieces, partition) in reduces.into_iter().zip((0..).map(Partition)) {
             for (record, piece) in pieces.into_iter().zip((0..).map(Piece)) {
-                let Some(upload) = record.upload else { continue };
-                let key = spec.key_of(partition, piece, job);
-                self.tolerate(
-                    job,
-                    "aborting an upload",
-                    self.objects.abort_upload(&output.bucket, &key, &upload.id).await,
-                )?;
+                if let Some(upload) = &record.upload {
+                    let key = spec.key_of(partition, piece, job);
+                    let aborted = self.objects.abort_upload(&output.bucket, &key, &upload.id).await;
+                    self.tolerate(job, "aborting an upload", aborted)?;
+                }
+                let of = ReduceAttempt { task: TaskIdx(partition.0), piece, attempt: record.attempt };
+                self.tolerate(job, "aborting files in folders", self.abort_files(job, output, of, &record).await)?;
             }
         }
         if view.phase_at.reducing.is_some() {
@@ -45,12 +46,28 @@ impl Conductor {
         if let Some(upload) = &view.manifest_upload {
             let aborted = self.objects.abort_upload(&output.bucket, &output.manifest_key(), upload).await;
             self.tolerate(job, "aborting the manifest's upload", aborted)?;
-            self.tolerate(job, "removing parts", self.remove_parts(output, job).await)?;
+            self.tolerate(job, "removing parts", self.remove_parts(output, job, &output.written()).await)?;
         }
         match claim {
             Some(claim) => self.give_back(job, output, claim).await,
             None => Ok(()),
         }
+    }
+
+    /// Aborts the uploads of the files that an attempt has left in folders.
+    ///
+    /// # Errors
+    /// Returns `object-missing` or `frame-corrupt` when the list of them is not what was written; or a service error of S3.
+    pub async fn abort_files(
+        &self,
+        job: &JobId,
+        output: &OutputSpec,
+        of: ReduceAttempt,
+        record: &ReduceRecord,
+    ) -> Result<()> {
+        let list = self.runs(job).files(of, record).await?;
+        let uploads = list.files.into_iter().map(|file| (format!("{}{}", output.prefix, file.name), file.upload.id));
+        self.objects.abort_uploads(&output.bucket, uploads.collect()).await
     }
 
     /// Releases the output of a job that publishes nothing, after cleaning up what the job has inherited there.

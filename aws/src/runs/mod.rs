@@ -25,6 +25,7 @@
 //! report counts each. `core/src/placement.rs` says when results lie there.
 //! [`crate::Ledger::forget`], and the code that clears a job's prefix in the work bucket, remove what is there.
 
+mod files;
 mod index;
 mod inline;
 mod object;
@@ -310,6 +311,7 @@ impl RunStore<'_> {
         }
         self.remove_indexes(1..=shuffled.indexes).await?;
         self.remove_rests(&shuffled.reduces).await?;
+        self.remove_files(&shuffled.reduces).await?;
         Ok(removed)
     }
 

@@ -38,6 +38,14 @@ pub(crate) struct WrittenArgs {
     #[arg(long, help_heading = "Output")]
     no_output_header: bool,
 
+    /// Put rows into folders by the values of these columns, as year=2026/month=11/; files do not have these columns
+    #[arg(long, help_heading = "Output", value_name = "COLUMN,...", value_delimiter = ',')]
+    partition_by: Vec<String>,
+
+    /// How many files each reduce task may begin in folders [default: 20000]
+    #[arg(long, help_heading = "Output", value_name = "N", requires = "partition_by", value_parser = clap::value_parser!(u32).range(1..))]
+    max_files: Option<u32>,
+
     /// Parquet: about how many bytes a row group has at most, as they are stored [default: 67108864]
     #[arg(long, help_heading = "Output", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     row_group_bytes: Option<u64>,
@@ -77,6 +85,11 @@ impl WrittenArgs {
     /// Returns whether it tells numbers from text.
     pub(crate) fn has_values(&self) -> bool {
         self.format_arg() == WrittenArg::JsonLines
+    }
+
+    /// Returns the columns whose values are folders.
+    pub(crate) fn partition_by(&self) -> &[String] {
+        &self.partition_by
     }
 
     /// Returns the format of a result that has these columns, written as [`Types`] are.
@@ -137,9 +150,13 @@ impl WrittenArgs {
         if let Some(bytes) = self.row_group_bytes {
             format = format.with_row_group_bytes(bytes);
         }
-        Ok(match self.output_compression {
-            Some(codec) => format.with_compression(Codec::from(codec)),
-            None => format,
-        })
+        if let Some(codec) = self.output_compression {
+            format = format.with_compression(Codec::from(codec));
+        }
+        format = format.with_partition_by(&self.partition_by);
+        if let Some(files) = self.max_files {
+            format = format.with_files_max(files);
+        }
+        format.check().map(|()| format)
     }
 }

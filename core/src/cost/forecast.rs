@@ -623,6 +623,7 @@ fn reduce_record_bytes() -> f64 {
         crc32: u32::MAX,
         // S3's ids of uploads have 128 characters and more, the embedded runtime's 32.
         upload: Some(OpenUpload { id: "u".repeat(100), etags: vec!["e".repeat(34)] }),
+        files: 0,
         hands_on: false,
         usage: usage(),
     };

@@ -2,7 +2,7 @@
 
 use super::cut::Cuts;
 use super::map::{Chunks, MapOptions, Mapped, PairsOf};
-use super::reduce::{ReduceOptions, Reduced, Runs};
+use super::reduce::{FileOp, ReduceOptions, Reduced, Runs};
 use crate::error::{Code, Error, Result};
 use crate::guard::catch_as;
 use crate::job::Job;
@@ -45,7 +45,7 @@ pub trait ErasedJob: Send + Sync {
     /// Returns the type of a list of the job's pairs, as the signature of a function that returns one has it.
     fn pairs(&self) -> String;
 
-    /// Runs a reduce task, or a piece of it, and gives the part's bytes to `out` in order.
+    /// Runs a reduce task, or a piece of it, and gives what it writes to `out` in order.
     ///
     /// # Errors
     /// Passes on the errors of `runs` and `out`. Returns [`Error::UserCode`] when the job's code fails (`reduce-failed`,
@@ -55,7 +55,7 @@ pub trait ErasedJob: Send + Sync {
         &self,
         options: &ReduceOptions,
         runs: Box<dyn Runs>,
-        out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+        out: &mut dyn FnMut(FileOp) -> Result<()>,
     ) -> Result<Reduced>;
 }
 
@@ -94,7 +94,7 @@ impl<J: Job> ErasedJob for Typed<J> {
         &self,
         options: &ReduceOptions,
         runs: Box<dyn Runs>,
-        out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+        out: &mut dyn FnMut(FileOp) -> Result<()>,
     ) -> Result<Reduced> {
         super::reduce::run(&self.0, options, runs, out)
     }

@@ -173,6 +173,7 @@ fn run_with<J: Job>(
         memory_bytes: thread_bytes - rejects_bytes,
         tmp: options.tmp.clone(),
         compression: options.compression,
+        placed_by: guarded(|| Ok(named("`placed_by`", || job.placed_by()))).map_err(at("beginning"))?,
     };
     let rejecting = options
         .max_rejected

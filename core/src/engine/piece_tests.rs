@@ -94,8 +94,8 @@ fn reduce(runs: &Stored, fan_in_max: usize, tmp_bytes: u64, hand_on: bool) -> (R
         let hand_on = Arc::new(AtomicBool::new(hand_on));
         let options =
             ReduceOptions { fan_in_max, tmp_bytes, output_bytes: 64, start, hand_on, ..ReduceOptions::default() };
-        let reduced = job().reduce(&options, Box::new(runs.clone()), &mut |bytes| {
-            out.extend(bytes);
+        let reduced = job().reduce(&options, Box::new(runs.clone()), &mut |op| {
+            out.extend(op.into_bytes());
             Ok(())
         });
         let Reduced { counts, rest } = reduced.unwrap();
@@ -141,8 +141,8 @@ fn the_next_piece_begins_near_where_the_one_before_it_ended() {
     let hand_on = Arc::new(AtomicBool::new(false));
     let options = ReduceOptions { hand_on: hand_on.clone(), output_bytes: 1, ..ReduceOptions::default() };
     let mut records = 0;
-    let reduced = job().reduce(&options, Box::new(runs.clone()), &mut |bytes| {
-        records += bytes.iter().filter(|byte| **byte == b'\n').count();
+    let reduced = job().reduce(&options, Box::new(runs.clone()), &mut |op| {
+        records += op.into_bytes().iter().filter(|byte| **byte == b'\n').count();
         hand_on.store(records > 400, Ordering::Relaxed);
         Ok(())
     });

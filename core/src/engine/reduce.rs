@@ -12,6 +12,7 @@ use crate::job::{Job, Sink, Values};
 use crate::key::Key;
 use crate::output::OutputFormat;
 use crate::pairs::Groups;
+pub use crate::part::FileOp;
 use crate::part::Part;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,12 +108,12 @@ pub struct ReduceCounts {
     pub bytes_out: u64,
 }
 
-/// Runs a reduce task, or a piece of it, and gives the part's bytes to `out` in order.
+/// Runs a reduce task, or a piece of it, and gives what it writes to `out` in order.
 pub(super) fn run<J: Job>(
     job: &J,
     options: &ReduceOptions,
     runs: Box<dyn Runs>,
-    out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    out: &mut dyn FnMut(FileOp) -> Result<()>,
 ) -> Result<Reduced> {
     let Opened { merge, sources } = Opened::all(runs, options.start.as_ref(), &options.bounds())?;
     let mut groups = Groups::<J::Value, _>::new(merge);

@@ -5,7 +5,7 @@ use super::cut::Chunk;
 use super::erased::{ErasedJob, Registry, signature};
 use super::map::{Chunks, MapOptions, Mapped};
 use super::passes::Opening;
-use super::reduce::{ReduceCounts, ReduceOptions, Runs};
+use super::reduce::{FileOp, ReduceCounts, ReduceOptions, Runs};
 use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use crate::{Code, Combiner, Emitter, Error, Job, Lines, Result, Sink, UserError, UserResult, Values};
@@ -150,8 +150,10 @@ fn reduce_options(output_bytes: usize) -> ReduceOptions {
 /// What a reduce task counted, and the pieces in which it gave its part on.
 fn reduce(job: &Tally, options: &ReduceOptions, runs: Taken) -> Result<(ReduceCounts, Vec<String>)> {
     let mut pieces = vec![];
-    let reduced = open(job).reduce(options, Box::new(runs), &mut |bytes| {
-        pieces.push(String::from_utf8(bytes).unwrap());
+    let reduced = open(job).reduce(options, Box::new(runs), &mut |op| {
+        if let FileOp::Bytes(bytes) = op {
+            pieces.push(String::from_utf8(bytes).unwrap());
+        }
         Ok(())
     })?;
     Ok((reduced.counts, pieces))

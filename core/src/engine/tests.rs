@@ -134,8 +134,8 @@ fn run(shape: &Shape, texts: &[String]) -> Vec<String> {
     let options = ReduceOptions { fan_in_max: shape.fan_in_max, output_bytes: 64, ..ReduceOptions::default() };
     let reduce = |runs: Taken| {
         let mut part = vec![];
-        let counts = job.reduce(&options, Box::new(runs), &mut |bytes| {
-            part.extend(bytes);
+        let counts = job.reduce(&options, Box::new(runs), &mut |op| {
+            part.extend(op.into_bytes());
             Ok(())
         });
         let counts = counts.unwrap().counts;

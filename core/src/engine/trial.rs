@@ -21,7 +21,7 @@ use crate::codec::{decode, encode};
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Items};
 use crate::job::{Emitter, Job, Sink, Values, decode_params, encode_params};
-use crate::key::Key;
+use crate::key::{Key, PlacedBy};
 use crate::value::{Combiner, Value, fold_into};
 use crate::wire::cost::Workload;
 use crate::wire::items;
@@ -233,8 +233,8 @@ fn reduce<J: Job>(job: &J, parts: &[Pairs]) -> Result<Vec<u8>> {
         for Pair { key, value } in pairs {
             run.push_encoded(&mut key.clone(), value)?;
         }
-        super::reduce::run(job, &options, Box::new(One(run.finish().0)), &mut |bytes| {
-            result.extend(bytes);
+        super::reduce::run(job, &options, Box::new(One(run.finish().0)), &mut |op| {
+            result.extend(op.into_bytes());
             Ok(())
         })?;
     }
@@ -384,6 +384,10 @@ impl<J: Job> Job for Apart<J> {
 
     fn bounds(&self) -> Vec<J::Key> {
         self.0.bounds()
+    }
+
+    fn placed_by(&self) -> Option<PlacedBy> {
+        self.0.placed_by()
     }
 
     fn workload(&self) -> Workload {

@@ -249,7 +249,7 @@ codes! {
             "An output has no name, is on this machine where it must be in S3, or cannot be resolved; or a measurement's own outputs cannot be made or removed.",
             "Name a directory or `s3://BUCKET/PREFIX`.";
         OutputFormat = "output-format",
-            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, text has named columns, or Parquet has no types or a codec that it does not know.",
+            "The output cannot be written so that it can be read again: bytes of CSV could not be told apart, two columns have one name, text has named columns, or Parquet has no types or a codec that it does not know; or it is partitioned by columns that it does not have, by one twice, or by all of them.",
             "Change the delimiter or the names; say the types of the columns of Parquet.";
         Types = "types",
             "Types of columns are not written as they are read, or are none that can be stored.",
@@ -504,8 +504,8 @@ codes! {
             "An exact sum has more than 38 digits, or a float that is to be added is larger than 2^960 (about 10^289).",
             "Leave such values out, or add them in a job of yours.";
         OutputValue = "output-value",
-            "A record of the result has a value that the output's format has no way to write, such as NaN in JSON.",
-            "Write another value, or another format.";
+            "A record of the result has a value that the output's format has no way to write, such as NaN in JSON; or a list, a struct, bytes that are no text or text of more than 255 bytes where it should name a folder.",
+            "Write another value, or another format; partition by another column.";
         CallFailed = "call-failed",
             "A function that was called returned an error; `call N` says for which input.",
             "Mend the function, or its input.";
@@ -626,6 +626,9 @@ codes! {
         JobTooLong = "job-too-long",
             "The job took longer than it may: 24 h, or what it was given.",
             "Give it more time (`--job-timeout`), or less to do.";
+        OutputFiles = "output-files",
+            "A reduce task would begin more files in folders than it may: 20,000, or what `--max-files` says; or a job would publish more than 200,000. The columns that the output is partitioned by have too many values, or records do not come in their order.",
+            "Partition by fewer columns, or by some with fewer values; let the job's keys begin with these columns (`Job::placed_by`); or allow more files (`--max-files`, `OutputFormat::with_files_max`).";
         TooManyPieces = "too-many-pieces",
             "32 tasks together were handed back about 3,500 times.",
             "Give tasks more time, or make splits or batches smaller.";

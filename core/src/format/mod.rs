@@ -37,14 +37,14 @@ pub use json::JsonLines;
 pub use lines::{ByteLines, HeadedLines, Lines};
 pub use located::{Located, LocatedRecord};
 pub(crate) use output::RowWriter;
-pub use output::{OpenTyped, TypedWriter, no_typed_writer};
+pub use output::{Folders, OpenTyped, TypedWriter, no_typed_writer};
 pub use parquet::Parquet;
 pub use quotes::{GUESS_BYTES, Quotes};
 pub use row::{Row, RowValues, SerdeRow};
 pub use rows::{
     Agreed, Block, BlockColumn, BlockExtent, BlockRow, Blocks, Cells, Column, ColumnType, Columns, DataRow, Fetched,
     FirstBytes, KeyOrder, Kind, Only, PackedRow, Picked, RangedObject, RawRows, RowBlock, RowFormat, RowGroup, Rows,
-    Schema, Selection, Wanted, WantedOfAny, decode_key, encode_key, first_rows,
+    Schema, Selection, Wanted, WantedOfAny, decode_key, encode_key, first_rows, key_bytes,
 };
 pub use shape::Shape;
 pub use temporal::Temporal;

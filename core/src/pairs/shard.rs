@@ -8,13 +8,14 @@ use super::front::{Front, Offered, Slot, tag};
 use super::spill::{Spill, Spilled};
 use super::table::{Head, Table};
 use crate::error::{Code, Error, Result};
+use crate::key::{PlacedBy, Placing};
 use crate::value::Value;
 use crate::wire::run::Compression;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How shards work.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct ShardOptions {
     /// How many partitions the pairs go to.
     pub(crate) partitions: u32,
@@ -24,6 +25,8 @@ pub(crate) struct ShardOptions {
     pub(crate) tmp: PathBuf,
     /// Whether runs are compressed.
     pub(crate) compression: Compression,
+    /// What of a key decides its partition, where that is not all of it.
+    pub(crate) placed_by: Option<PlacedBy>,
 }
 
 /// Returns the partition of a key's hash.
@@ -96,7 +99,10 @@ impl<V: Value> Shard<V> {
         let head = Head::of(key);
         let hash = hash(key);
         match self.fold {
-            Some(fold) if Front::<V>::holds(key.len()) && self.bounds.is_empty() => {
+            // What leaves the front is placed by its hash alone.
+            Some(fold)
+                if Front::<V>::holds(key.len()) && self.bounds.is_empty() && self.options.placed_by.is_none() =>
+            {
                 match self.front.offer(hash, head, value, fold) {
                     Offered::Taken => Ok(()),
                     Offered::Evicted(Slot { hash, head, value }) => {
@@ -131,10 +137,19 @@ impl<V: Value> Shard<V> {
     #[inline]
     fn partition(&self, key: &[u8], hash: u64) -> usize {
         if self.bounds.is_empty() {
-            return partition(hash, self.options.partitions);
+            let partitions = self.options.partitions;
+            let Some(placed_by) = &self.options.placed_by else { return partition(hash, partitions) };
+            let Placing { bytes, further } = placed_by(key);
+            let at = partition(self::hash(key.get(..bytes).unwrap_or(key)), partitions);
+            return (at + further as usize) % partitions.max(1) as usize;
         }
         let range = self.bounds.partition_point(|bound| bound.as_slice() <= key);
         range.min(self.options.partitions.saturating_sub(1) as usize)
+    }
+
+    /// Returns how many partitions there are.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.options.partitions
     }
 
     fn check_length(&self, key: &[u8]) -> Result<()> {
@@ -206,7 +221,7 @@ mod tests {
 
     fn options(partitions: u32, memory_bytes: usize) -> Arc<ShardOptions> {
         let (tmp, compression) = (std::env::temp_dir(), Compression::Lz4);
-        Arc::new(ShardOptions { partitions, memory_bytes, tmp, compression })
+        Arc::new(ShardOptions { partitions, memory_bytes, tmp, compression, placed_by: None })
     }
 
     #[test]
@@ -245,6 +260,31 @@ mod tests {
             assert!(counts.iter().all(|count| count.abs_diff(share) <= 1), "{counts:?}");
         }
         assert_eq!(partition(u64::MAX, 7), 6);
+    }
+
+    #[test]
+    fn keys_that_begin_alike_go_to_one_partition_if_that_is_what_places_them() {
+        let fold: fn(&mut u64, u64) = |all, more| *all += more;
+        for fold in [None, Some(fold)] {
+            let placed_by: PlacedBy = Arc::new(|key: &[u8]| match key {
+                [b'l', ..] => Placing { bytes: 1_000, further: 8 },
+                _ => Placing::by(2),
+            });
+            let options = Arc::new(ShardOptions { placed_by: Some(placed_by), ..(*options(7, 1 << 20)).clone() });
+            let mut shard = Shard::new(options, fold, Arc::new([]));
+            for n in 0..1_000 {
+                shard.add(format!("{:02}{n:05}", n % 10).as_bytes(), 1u64).unwrap();
+            }
+            // More than there is of a key is all of it.
+            shard.add(b"long", 1).unwrap();
+            let finished = shard.finish();
+            let counts: Vec<_> = finished.tables.iter().map(|table| table.entries.len()).collect();
+            let at = |key: &[u8]| partition(hash(key), 7);
+            let mut want = vec![0; 7];
+            (0..10).for_each(|n| want[at(format!("{n:02}").as_bytes())] += 100);
+            want[(at(b"long") + 8) % 7] += 1;
+            assert_eq!(counts, want);
+        }
     }
 
     /// The hash is part of what mappers of one job agree on, whatever their versions: it places a key in a partition.

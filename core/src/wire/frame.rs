@@ -35,6 +35,8 @@ pub enum Kind {
     Usage = 16,
     /// [`super::rest::ReduceRest`]
     ReduceRest = 17,
+    /// [`super::files::FileList`]
+    FileList = 18,
 }
 
 /// A type that is stored in a frame.

@@ -11,6 +11,7 @@
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
 //! | [`record`] | what a commit says about an attempt | DynamoDB, an attribute of a group item |
 //! | [`rest`] | what a piece of a reduce task leaves to the next | S3, `jobs/<job>/rest/<task>.<piece>/<attempt>` |
+//! | [`files`] | the files that a piece of a reduce task has left in folders | S3, `jobs/<job>/files/<task>.<piece>/<attempt>` |
 //! | [`index`] | where the runs of each partition lie | S3, `jobs/<job>/index/<number>` |
 //! | [`calls`] | the results of a batch of calls | DynamoDB item or S3 object |
 //! | [`owner`] | which job owns an output | S3, `_owner.json` of the output, JSON |
@@ -24,12 +25,13 @@
 /// Raise it, in both places, with every change that makes an older side misread a newer one or the other way round: a new
 /// version or kind of a [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. Leave it for
 /// what an older side ignores and a newer one can do without, such as another optional member of an event.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 pub mod calls;
 pub mod cost;
 pub mod emf;
 pub mod event;
+pub mod files;
 pub mod frame;
 pub mod index;
 pub mod items;

@@ -1,5 +1,5 @@
 //! Records: what a commit says about the attempt whose output counts. A record is stored in a frame, in an attribute of a group
-//! item. Map records have version 2, reduce records version 3.
+//! item. Map records have version 2, reduce records version 4.
 
 use super::frame::{Framed, Kind};
 use crate::codecs::Codec;
@@ -131,7 +131,7 @@ impl Framed for Usage {
 /// counted.
 const COUNT_MAX: u64 = 1 << 44;
 
-fn countable(numbers: &[u64]) -> std::result::Result<(), &'static str> {
+pub(super) fn countable(numbers: &[u64]) -> std::result::Result<(), &'static str> {
     match numbers.iter().all(|n| *n <= COUNT_MAX) {
         true => Ok(()),
         false => Err("a number that no attempt can have counted"),
@@ -209,12 +209,14 @@ pub struct ReduceRecord {
     pub keys: u64,
     /// Records written.
     pub records_out: u64,
-    /// Bytes of the part.
+    /// Bytes of the part, or of all files.
     pub bytes_out: u64,
-    /// The CRC-32 of the part.
+    /// The CRC-32 of the part; 0 of files in folders, each of which has its own.
     pub crc32: u32,
-    /// The upload that will become the part, if the job writes an output.
+    /// The upload that will become the part, if the job writes an output that has no folders.
     pub upload: Option<OpenUpload>,
+    /// How many files the attempt has left in folders: a [`super::files::FileList`] has them, unless there are none.
+    pub files: u32,
     /// Whether the attempt left the rest of its partition to the next piece: it wrote a [`super::rest::ReduceRest`].
     pub hands_on: bool,
     /// Time and requests.
@@ -223,12 +225,13 @@ pub struct ReduceRecord {
 
 impl Framed for ReduceRecord {
     const KIND: Kind = Kind::ReduceRecord;
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         countable(&[self.runs, self.pairs_in, self.keys, self.records_out, self.bytes_out])?;
         self.usage.check()?;
         match &self.upload {
+            Some(_) if self.files > 0 => Err("a part, and files in folders"),
             Some(upload) if upload.etags.len() > ETAGS_MAX => Err("an upload with more ETags than a record holds"),
             _ => Ok(()),
         }
@@ -356,6 +359,7 @@ mod tests {
             bytes_out: 5,
             crc32: 6,
             upload: Some(OpenUpload { id: "u".into(), etags: vec!["\"e\"".into()] }),
+            files: 0,
             hands_on: true,
             usage,
         };
@@ -365,9 +369,14 @@ mod tests {
         let plain = MapRecord { remainder: Some(Position::at(12, 13)), ..map.clone() };
         assert_eq!(frame::read::<MapRecord>(&frame::write(&plain).unwrap(), "").unwrap(), plain);
         bytes.extend(frame::write(&reduce).unwrap());
+        assert_eq!(frame::read::<ReduceRecord>(&frame::write(&reduce).unwrap(), "").unwrap(), reduce);
+        let both = ReduceRecord { files: 1, ..reduce.clone() };
+        assert!(frame::read::<ReduceRecord>(&frame::write(&both).unwrap(), "").is_err());
+        let many = ReduceRecord { files: 10_000, upload: None, ..reduce.clone() };
+        assert_eq!(frame::read::<ReduceRecord>(&frame::write(&many).unwrap(), "").unwrap(), many);
         bytes.extend(frame::write(&index).unwrap());
         bytes.extend(frame::write(&usage).unwrap());
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v4.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v5.bin"), &bytes);
         assert_eq!(index.range(0), Some(ByteRange { from: 0, to: 10 }));
         assert_eq!(index.range(2), Some(ByteRange { from: 20, to: 20 }));
         assert_eq!(index.range(3), None);
@@ -384,6 +393,7 @@ mod tests {
             bytes_out: 0,
             crc32: 0,
             upload: None,
+            files: 0,
             hands_on,
             usage: Usage::default(),
         };

@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 9.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 10.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -6,7 +6,7 @@ use super::owner::OWNER;
 use super::run::Compression;
 use crate::budget::{MEMORY_MB, TRIES_MAX};
 use crate::codecs::Codec;
-use crate::hive::PathCondition;
+use crate::hive::{PathCondition, first_folder, is_value_folder};
 use crate::ids::{JobId, Partition, Piece, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
 use crate::max_rejected::MaxRejected;
@@ -108,7 +108,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 9;
+    const VERSION: u8 = 10;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -233,9 +233,43 @@ const REJECTED_ENDING: &str = ".jsonl";
 /// The beginnings of all names that jobs write their results under, but the manifest's.
 pub const WRITTEN: [&str; 2] = [PART, REJECTED];
 
+/// What stands before the number of a further file that a piece of a task has begun in one folder.
+const AGAIN: char = '_';
+
+/// Returns whether this can be the name of a part within an output, whoever wrote it: a name that begins as a part's does, in
+/// folders, if any, that say values. So it leads nowhere else.
+pub fn is_part_name(name: &str) -> bool {
+    let (folders, name) = split_folders(name);
+    name.starts_with(PART) && folders.is_none_or(|folders| folders.split('/').all(is_value_folder))
+}
+
+/// Returns whether this can be the name of something that a job writes as its result, but the manifest.
+pub fn is_written_name(name: &str) -> bool {
+    is_part_name(name) || name.starts_with(REJECTED) && !name.contains('/')
+}
+
+/// Splits a name within an output into its folders and the rest.
+fn split_folders(name: &str) -> (Option<&str>, &str) {
+    match name.rsplit_once('/') {
+        Some((folders, name)) => (Some(folders), name),
+        None => (None, name),
+    }
+}
+
+/// Returns the partition whose reduce task has written the part of this name within an output.
+pub fn part_partition(name: &str) -> Option<Partition> {
+    let (_, name) = split_folders(name);
+    let (place, _) = name.strip_prefix(PART)?.split_once('-')?;
+    place.split('.').next()?.parse().ok().map(Partition)
+}
+
 /// Returns the job whose part has this name within an output, if it is the name of a part or of the records that the job has left
 /// out.
 pub fn part_job(name: &str) -> Option<JobId> {
+    let (folders, name) = split_folders(name);
+    if folders.is_some_and(|folders| !folders.split('/').all(is_value_folder) || !name.starts_with(PART)) {
+        return None;
+    }
     if let Some(rest) = name.strip_prefix(REJECTED) {
         let job: JobId = rest.strip_suffix(REJECTED_ENDING)?.parse().ok()?;
         return job.created_at().map(|_| job);
@@ -250,6 +284,11 @@ pub fn part_job(name: &str) -> Option<JobId> {
         return None;
     }
     let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit());
+    let job = match job.split_once(AGAIN) {
+        Some((job, again)) if folders.is_some() && is_number(again) => job,
+        Some(_) => return None,
+        None => job,
+    };
     // A file of the user's may be called part-2024-01, which has no job's id.
     let is_place = is_number(partition) && piece.is_none_or(|piece| is_number(piece) && piece.len() == 5);
     let job: JobId = job.parse().ok().filter(|_| is_place)?;
@@ -262,6 +301,32 @@ impl OutputSpec {
     pub fn part_name(&self, partition: Partition, piece: Piece, job: &JobId) -> String {
         let further = piece.before().map(|_| format!(".{:05}", piece.0)).unwrap_or_default();
         format!("{PART}{:05}{further}-{job}{}", partition.0, self.format.ending())
+    }
+
+    /// Returns the name within the output of a file that a task has begun in a folder, when it had begun so many others there before.
+    /// In each folder the names of a task's files sort in the order in which they were begun.
+    pub fn file_name(&self, folder: &str, partition: Partition, piece: Piece, job: &JobId, before: u32) -> String {
+        let part = self.part_name(partition, piece, job);
+        match before {
+            0 => format!("{folder}{part}"),
+            again => {
+                let ending = self.format.ending();
+                let plain = part.strip_suffix(&ending).unwrap_or(&part);
+                format!("{folder}{plain}{AGAIN}{again:05}{ending}")
+            }
+        }
+    }
+
+    /// Returns what the keys of all begin with that a job writes as its result, but the manifest.
+    pub fn written(&self) -> Vec<String> {
+        let folder = self.format.partition_by().first().map(|column| first_folder(column));
+        let names = WRITTEN.into_iter().map(str::to_owned).chain(folder);
+        names.map(|name| format!("{}{name}", self.prefix)).collect()
+    }
+
+    /// Returns what the keys in its folders begin with; `None` if it has none.
+    pub fn in_folders(&self) -> Option<String> {
+        self.written().into_iter().nth(WRITTEN.len())
     }
 
     /// Returns the key of a job's part.
@@ -451,7 +516,11 @@ mod tests {
                 prefix: "p/".into(),
                 shown: "s3://o/p/".into(),
                 overwrite: true,
-                format: OutputFormat::csv().with_columns(["a", "b"]).with_compression(Codec::Zstd),
+                format: OutputFormat::csv()
+                    .with_columns(["a", "b"])
+                    .with_compression(Codec::Zstd)
+                    .with_partition_by(["a"])
+                    .with_files_max(30),
                 success_marker: true,
             },
             options: OptionsSpec {
@@ -469,7 +538,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v9.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v10.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 
@@ -559,6 +628,57 @@ mod tests {
         ] {
             assert_eq!(part_job(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn files_in_folders_are_known_by_their_names_and_lead_nowhere_else() {
+        let job = JobId::new(Timestamp(1_763_709_292_208), 0x0001_f0a9_c3d5_e7ab);
+        let output = OutputSpec {
+            bucket: "o".into(),
+            prefix: "p/".into(),
+            shown: String::new(),
+            overwrite: false,
+            format: OutputFormat::json_lines().with_compression(Codec::Gzip).with_partition_by(["a b", "c/d"]),
+            success_marker: false,
+        };
+        assert_eq!(output.written(), ["p/part-", "p/_rejected-", "p/a b="]);
+        assert_eq!(output.in_folders().as_deref(), Some("p/a b="));
+        let name = |piece, before| output.file_name("a b=1/c%2Fd=2/", Partition(7), Piece(piece), &job, before);
+        assert_eq!(name(0, 0), format!("a b=1/c%2Fd=2/part-00007-{job}.jsonl.gz"));
+        assert_eq!(name(3, 12), format!("a b=1/c%2Fd=2/part-00007.00003-{job}_00012.jsonl.gz"));
+        let names = [name(0, 0), name(0, 1), name(0, 2), name(0, 10), name(0, 19_999), name(1, 0), name(1, 1)];
+        for name in &names {
+            assert_eq!((part_job(name), part_partition(name)), (Some(job.clone()), Some(Partition(7))), "{name}");
+            assert!(is_part_name(name) && is_written_name(name));
+        }
+        let mut within: Vec<_> = names[..5].to_vec();
+        within.sort_unstable();
+        assert_eq!(within, names[..5], "as they were begun");
+        let part = format!("part-00007-{job}.csv");
+        for other in [
+            format!("plain/{part}"),
+            format!("../{part}"),
+            format!("a=1/../{part}"),
+            format!("a=1//{part}"),
+            format!("/{part}"),
+            format!("=1/{part}"),
+            format!("a=1/counter{part}"),
+            format!("a=1/_rejected-{job}.jsonl"),
+            "_manifest.json".to_owned(),
+        ] {
+            assert_eq!(
+                (part_job(&other), is_part_name(&other), is_written_name(&other)),
+                (None, false, false),
+                "{other}"
+            );
+        }
+        // Only in folders does a task begin a further file.
+        let again = format!("part-00007-{job}_00001.csv");
+        assert_eq!((part_job(&again), part_job(&format!("a=1/{again}"))), (None, Some(job.clone())));
+        for other in ["_1", "_00001_00001", "_0000x", "_"] {
+            assert_eq!(part_job(&format!("a=1/part-00007-{job}{other}.csv")), None, "{other}");
+        }
+        assert!(is_written_name(&format!("_rejected-{job}.jsonl")) && is_written_name("part-mine"));
     }
 
     #[test]

@@ -337,9 +337,12 @@ async fn unmarked(conductor: &Conductor, left: &BTreeMap<JobId, Leftover>) -> BT
     for (job, _) in failed.take(OUTPUTS_MAX) {
         let looked: Result<_, Error> = async {
             let output = conductor.spec(job).await?.output;
-            let parts = conductor.objects.list_page(&output.bucket, &format!("{}{PART}", output.prefix), None).await?;
             let is_its = |key: &str| key.strip_prefix(&output.prefix).and_then(part_job).is_some_and(|of| of == *job);
-            let its = parts.objects.iter().filter(|part| is_its(&part.key)).count();
+            let mut its = 0;
+            for beginning in [Some(format!("{}{PART}", output.prefix)), output.in_folders()].into_iter().flatten() {
+                let parts = conductor.objects.list_page(&output.bucket, &beginning, None).await?;
+                its += parts.objects.iter().filter(|part| is_its(&part.key)).count();
+            }
             Ok((output.shown, its))
         }
         .await;

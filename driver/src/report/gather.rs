@@ -84,7 +84,10 @@ pub(crate) async fn report(
         spills: maps.iter().map(|r| r.spills).sum(),
         records_out: parts.iter().map(|r| r.records_out).sum(),
         bytes_out: parts.iter().map(|r| r.bytes_out).sum(),
-        parts: parts.len() as u64,
+        parts: match spec.output.format.partition_by().is_empty() {
+            true => parts.len() as u64,
+            false => parts.iter().map(|r| u64::from(r.files)).sum(),
+        },
         map_tasks: maps.len() as u64,
         reduce_tasks: reduces.len() as u64,
         retries,

@@ -4,6 +4,7 @@
 use crate::input::Input;
 use crate::{Seed, golden, seal};
 use kinglet_core::ids::{Partition, Piece, TaskIdx, Timestamp};
+use kinglet_core::wire::files::FileList;
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
 use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, RunIndex, Usage};
@@ -25,6 +26,10 @@ pub(crate) fn run(bytes: &[u8]) {
                 assert!(!name.contains('/'), "{name}");
                 let _ = (spec.output.shown_key(&key), spec::part_job(name));
             }
+            for key in spec.output.written() {
+                assert!(key.starts_with(&spec.output.prefix));
+            }
+            let _ = spec.output.in_folders();
             let _ = (spec.writes_output(), spec.inputs.iter().map(|input| input.shown_key("a/b")).collect::<Vec<_>>());
         }),
         1 => record(bytes, |split: &Split| {
@@ -52,6 +57,13 @@ pub(crate) fn run(bytes: &[u8]) {
         9 => record(bytes, |rest: &ReduceRest| {
             let runs = rest.runs.iter().map(|run| (run.run().range.map(|range| range.bytes()), run.place));
             assert!(runs.into_iter().all(|(bytes, place)| bytes.is_none_or(|bytes| place.offset <= bytes)));
+        }),
+        10 => record(bytes, |list: &FileList| {
+            for file in &list.files {
+                let mut parts = file.name.split('/');
+                assert!(parts.all(|part| !matches!(part, "" | "." | "..")), "{} leads elsewhere", file.name);
+                let _ = (spec::part_job(&file.name), spec::part_partition(&file.name));
+            }
         }),
         _ => {
             let mut sealed = bytes.to_vec();
@@ -93,13 +105,13 @@ fn whole_plan(bytes: &[u8]) {
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
     let error = frame::write(&Error::new(Code::JobMissing, "a message").with_hint("a hint")).expect("an error");
-    let records = golden!("records-v4.bin");
+    let records = golden!("records-v5.bin");
     // The golden file has four frames, one behind the other.
     let starts: Vec<usize> = (0..records.len()).filter(|at| records[*at..].starts_with(b"KNGL")).collect();
     let part = |n: usize| &records[starts[n]..starts.get(n + 1).copied().unwrap_or(records.len())];
     let (splits, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     vec![
-        Seed::new("spec", of(0, golden!("spec-v9.bin"))),
+        Seed::new("spec", of(0, golden!("spec-v10.bin"))),
         Seed::new("split", of(1, &frame::write(&splits[1]).expect("a split"))),
         Seed::new("map", of(2, part(0))),
         Seed::new("reduce", of(3, part(1))),
@@ -109,5 +121,6 @@ pub(crate) fn seeds() -> Vec<Seed> {
         Seed::new("usage", of(7, part(3))),
         Seed::new("plan", of(8, golden!("plan-v2.bin"))),
         Seed::new("rest", of(9, golden!("rest-v1.bin"))),
+        Seed::new("files", of(10, golden!("files-v1.bin"))),
     ]
 }

@@ -3,17 +3,18 @@
 
 use crate::input::Input;
 use crate::{Seed, golden};
-use kinglet_core::ids::JobId;
+use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::manifest::{Manifest, Pieces, reconcile};
+use kinglet_core::wire::files::{FileList, LeftFile};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::owner::{OWNER, Owner};
 use kinglet_core::wire::plan::{self, Inputs, ObjectRange, Split};
-use kinglet_core::wire::record::{MapRecord, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, MANIFEST, part_job};
-use kinglet_core::{ByteRange, MaxRejected, codec};
+use kinglet_core::{ByteRange, MaxRejected, OutputFormat, codec};
 
 /// What a job has stored by its end.
-type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<ReduceRecord>);
+type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<ReduceRecord>, Vec<FileList>);
 
 const JOB: &str = "19aa5440eb0-f0a9c3d5e7ab";
 
@@ -51,9 +52,9 @@ fn file_name(job: &JobId) {
     assert!(!job.as_str().contains(['/', '.', '\0']) && !job.as_str().is_empty());
 }
 
-fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
+fn reconciled((spec, inputs, splits, maps, reduces, files): &Stored) {
     let job: JobId = JOB.parse().expect("an id");
-    let Ok(manifest) = reconcile(&job, spec, inputs, splits, maps, reduces) else { return };
+    let Ok(manifest) = reconcile(&job, spec, inputs, splits, maps, reduces, files) else { return };
     let exactly = |numbers: &mut dyn Iterator<Item = u64>| numbers.map(u128::from).sum::<u128>();
     let (maps, bytes) = (|| maps.iter().flatten(), u128::from(manifest.bytes));
     assert_eq!(exactly(&mut maps().map(|record| record.bytes_read)), bytes);
@@ -66,7 +67,9 @@ fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
     assert_eq!((exactly(&mut quarantine.iter().map(|record| record.records_out)), kept), (left_out.into(), left_out));
     assert_eq!(exactly(&mut reduces.iter().map(|record| record.pairs_in)), manifest.pairs.into());
     assert_eq!(exactly(&mut manifest.parts.iter().map(|part| part.bytes)), manifest.bytes_out.into());
-    assert_eq!(manifest.parts.len(), reduces.len());
+    let listed = files.iter().map(|list| list.files.len()).sum::<usize>();
+    let want = if spec.output.format.partition_by().is_empty() { reduces.len() } else { listed };
+    assert_eq!(manifest.parts.len(), want);
     for part in manifest.written() {
         assert_eq!(part_job(&part.name), Some(job.clone()), "{MANIFEST} names a part that is another's");
     }
@@ -76,13 +79,15 @@ fn reconciled((spec, inputs, splits, maps, reduces): &Stored) {
 
 /// What a job of two splits has stored that all agrees.
 fn whole() -> Stored {
-    let spec: JobSpec = frame::read(golden!("spec-v9.bin"), "the golden spec").expect("a spec");
+    let spec: JobSpec = frame::read(golden!("spec-v10.bin"), "the golden spec").expect("a spec");
     let mut spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
+    // The golden spec's output lies in folders.
+    spec.output.format = OutputFormat::csv();
     let (_, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     let range =
         |from, to| ObjectRange { input_idx: 0, key: "k".into(), etag: "e".into(), size: 10, from, to, codec: None };
     let splits = [(0, 5), (5, 10)].map(|(from, to)| Split { ranges: vec![range(from, to)] });
-    let records = golden!("records-v4.bin");
+    let records = golden!("records-v5.bin");
     let second = 1 + records[1..].windows(4).position(|bytes| bytes == b"KNGL").expect("a second frame");
     let third = second + 1 + records[second + 1..].windows(4).position(|bytes| bytes == b"KNGL").expect("a third");
     let map: MapRecord = frame::read(&records[..second], "a map record").expect("a record");
@@ -99,18 +104,38 @@ fn whole() -> Stored {
     let rejected = maps.iter().flatten().map(|record| record.rejected).sum();
     spec.options.max_rejected = Some(MaxRejected::Count(rejected));
     let quarantine = ReduceRecord { records_out: rejected, ..reduce.clone() };
-    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![quarantine, reduce])
+    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![quarantine, reduce], vec![])
+}
+
+/// The same, with files in folders.
+fn whole_in_folders() -> Stored {
+    let (mut spec, inputs, splits, maps, mut reduces, _) = whole();
+    spec.output.format = OutputFormat::json_lines().with_partition_by(["k"]);
+    let job = JOB.parse().expect("an id");
+    let half = |n: u32, bytes, records| LeftFile {
+        name: spec.output.file_name(&format!("k={n}/"), Partition(0), Piece(0), &job, n),
+        upload: OpenUpload { id: "u".into(), etags: vec![] },
+        bytes,
+        records,
+        crc32: n,
+    };
+    reduces.iter_mut().for_each(|record| record.hands_on = false);
+    let last = reduces.last_mut().expect("a partition");
+    *last = ReduceRecord { files: 2, upload: None, ..last.clone() };
+    let files = vec![half(0, 1, 1), half(1, last.bytes_out - 1, last.records_out - 1)];
+    (spec, inputs, splits, maps, reduces, vec![FileList { files }])
 }
 
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |which: u8, bytes: &[u8]| [&[which], bytes].concat();
     let stored = whole();
-    let (spec, inputs, splits, maps, reduces) = &stored;
+    let (spec, inputs, splits, maps, reduces, files) = &stored;
     let job = JOB.parse().expect("an id");
-    let manifest = reconcile(&job, spec, inputs, splits, maps, reduces).expect("sums that agree");
+    let manifest = reconcile(&job, spec, inputs, splits, maps, reduces, files).expect("sums that agree");
     vec![
         Seed::new("manifest", of(0, &serde_json::to_vec(&manifest).expect("a manifest"))),
         Seed::new("owner", of(1, golden!("owner-v1.json"))),
         Seed::new("stored", of(2, &codec::encode(&stored).expect("what was stored"))),
+        Seed::new("stored-in-folders", of(2, &codec::encode(&whole_in_folders()).expect("what was stored"))),
     ]
 }

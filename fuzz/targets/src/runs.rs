@@ -135,8 +135,8 @@ fn merged(runs: &[Vec<u8>], read: &[Result<Vec<Pair>>]) {
                 hand_on: Arc::new(hand_on.into()),
                 ..ReduceOptions::default()
             };
-            let reduced = job().reduce(&options, Box::new(Given(runs.to_vec())), &mut |bytes| {
-                out.extend(bytes);
+            let reduced = job().reduce(&options, Box::new(Given(runs.to_vec())), &mut |op| {
+                out.extend(op.into_bytes());
                 Ok(())
             });
             let Ok(Reduced { counts, rest }) = reduced else { break false };

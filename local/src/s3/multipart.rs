@@ -25,8 +25,8 @@ use super::info::Attributes;
 const PARTS_MAX: i32 = 10_000;
 /// The least bytes of every part but the last.
 const PART_BYTES_MIN: u64 = 5 << 20;
-/// The most open uploads: far more than one driver has. It bounds what forgotten uploads can take up.
-const UPLOADS_MAX: usize = 100_000;
+/// The most open uploads: more than the files of an output may be. It bounds what forgotten uploads can take up.
+const UPLOADS_MAX: usize = 250_000;
 
 #[derive(Default)]
 pub(super) struct Uploads {

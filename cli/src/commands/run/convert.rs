@@ -4,7 +4,7 @@ use super::over_rows::{OverRows, stores_no_types};
 use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
-use kinglet::{Result, Types};
+use kinglet::{OutputFormat, Result, Types};
 use kinglet_jobs::{Convert as Job, TypedRows};
 
 /// Write the rows of files in another format, compressed or not, in as many parts as you like
@@ -12,6 +12,7 @@ use kinglet_jobs::{Convert as Job, TypedRows};
 #[command(after_help = "Examples:\n  \
     kinglet run convert sales.csv.gz --output-format json-lines --output sales\n  \
     kinglet run convert sales.csv --output-format parquet --types 'price decimal(12,2), day date' --output sales-parquet\n  \
+    kinglet run convert 'sales/*.csv' --output-format parquet --partition-by year,month --output by-month\n  \
     kinglet run convert 'logs/*.jsonl' --output-format csv --columns time,level,text --output-compression zstd --output logs-csv\n\n\
     Fields of CSV are numbers, true, false and nothing where they are written so, and otherwise text; with --plain-text all are \
     text, as\n\
@@ -38,9 +39,8 @@ impl Command for Convert {
         let (format, columns) = self.rows.format_and_columns()?;
         if self.rows.is_typed() {
             let chosen = !columns.is_empty();
-            let job = |typed: kinglet::Typed| Job {
-                format: typed.format,
-                typed: Some(TypedRows { types: typed.types, chosen }),
+            let job = |typed: kinglet::Typed, format: &OutputFormat| {
+                Job::new(typed.format, Some(TypedRows { types: typed.types, chosen }), foldered(format))
             };
             return self.rows.run_typed(self.types.unwrap_or_default(), job, cloud).await;
         }
@@ -48,6 +48,12 @@ impl Command for Convert {
             return Err(stores_no_types());
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        self.rows.run_named(&Job { format, typed: None }, &columns, cloud).await
+        let folders = foldered(&self.rows.result_format(&columns)?);
+        self.rows.run_named(&Job::new(format, None, folders), &columns, cloud).await
     }
+}
+
+/// Returns the format of a result in folders, whose rows are brought together by them.
+fn foldered(format: &OutputFormat) -> Option<OutputFormat> {
+    (!format.partition_by().is_empty()).then(|| format.clone())
 }

@@ -3,7 +3,7 @@
 use super::how::{Common, How, Told, finish, run_job, start};
 use crate::options::{ChosenRows, Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
 use clap::Args;
-use kinglet::{Code, Driver, Error, Job, Result, RowFormat, Submit, Typed, Types, Typing};
+use kinglet::{Code, Driver, Error, Job, OutputFormat, Result, RowFormat, Submit, Typed, Types, Typing};
 use kinglet_jobs::{Aggregate, By, Computed, Ordered, TypedRows};
 
 /// What a job has that reads rows of any format and leaves it to the user how its result is written.
@@ -58,7 +58,9 @@ impl OverRows {
         let job = Aggregate::new(format, by, computed)?;
         let job = only.into_iter().fold(job, Aggregate::with_only);
         let rows = if is_one_group { self.in_one_part() } else { self };
-        rows.run_named(&job, &job.names(), cloud).await
+        let names: Vec<String> = job.names().into_iter().map(str::to_owned).collect();
+        let job = job.with_folders(rows.result.partition_by());
+        rows.run_named(&job, &names.iter().map(String::as_str).collect::<Vec<_>>(), cloud).await
     }
 
     /// Gets ready to sort rows: starts the driver, and decides what the result stores of them.
@@ -123,6 +125,11 @@ impl OverRows {
         run_job(job, common, cloud).await
     }
 
+    /// Returns the format of a result that has columns of these names, whose types are not known beforehand.
+    pub(crate) fn result_format(&self, columns: &[&str]) -> Result<OutputFormat> {
+        self.result.named(columns)
+    }
+
     /// Runs a job whose result has columns of these names, whose types are not known beforehand, and prints its report.
     pub(crate) async fn run_named<J: Job>(self, job: &J, columns: &[&str], cloud: &Cloud) -> Result<()> {
         let common = Common { format: self.result.named(columns)?, ..self.common };
@@ -134,7 +141,7 @@ impl OverRows {
     pub(crate) async fn run_typed<J: Job>(
         self,
         known: Types,
-        job: impl FnOnce(Typed) -> J,
+        job: impl FnOnce(Typed, &OutputFormat) -> J,
         cloud: &Cloud,
     ) -> Result<()> {
         let (format, columns) = self.format_and_columns()?;
@@ -142,8 +149,8 @@ impl OverRows {
         let submit = self.common.submit()?;
         let typed = driver.type_input(&submit, Typing { format, columns, types: known }).await?;
         eprintln!("types: {} ({} of {} objects looked at)", typed.types, typed.sampled, typed.objects);
-        let submit = submit.with_output_format(self.result.typed(typed.types.clone())?);
-        let handle = driver.submit(&job(typed), submit).await?;
+        let format = self.result.typed(typed.types.clone())?;
+        let handle = driver.submit(&job(typed, &format), submit.with_output_format(format.clone())).await?;
         finish(driver, handle, told, async |_| Ok(())).await
     }
 }

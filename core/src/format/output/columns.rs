@@ -9,6 +9,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::format::{Datum, Named, RowValues};
+use crate::output::shown;
 use std::collections::HashMap;
 
 /// The columns of a part; see the module.
@@ -116,15 +117,4 @@ impl Columns {
             "name all columns that records may have: --columns A,B,… (`OutputFormat::with_columns`); one that a record lacks is null",
         )
     }
-}
-
-/// Returns names as an error shows them.
-fn shown(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
-    const SHOWN_MAX: usize = 20;
-    let mut names = names.into_iter();
-    let mut all: Vec<_> = names.by_ref().take(SHOWN_MAX).map(|name| name.to_string()).collect();
-    if names.next().is_some() {
-        all.push("…".to_owned());
-    }
-    if all.is_empty() { "(none)".to_owned() } else { all.join(", ") }
 }

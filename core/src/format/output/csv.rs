@@ -75,7 +75,8 @@ fn end_row(start: usize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-fn write_value(value: &Datum<'_>, delimiter: u8, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
+/// Appends a value as a field. `scratch` is for what is put into quotes.
+pub(super) fn write_value(value: &Datum<'_>, delimiter: u8, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
     scratch.clear();
     match value {
         Datum::Null => return Ok(()),

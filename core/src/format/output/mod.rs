@@ -11,21 +11,25 @@
 //! without a name are called `1`, `2`, …, as they are where CSV without a head is read. All records of a part have the same
 //! columns: `columns.rs` says what becomes of others.
 //!
+//! The values of some columns may be folders, `folders.rs`, which are taken out of a record before a format sees it.
+//!
 //! Whether parts are compressed does not concern a format: `formats/src/pack.rs` does that to its bytes.
 //!
 //! To add a format, add a file here, a variant of [`Written`] in `core/src/output.rs` and one of [`RowWriter`]; the compiler asks for the rest.
 
 mod columns;
 mod csv;
+mod folders;
 mod json;
 #[cfg(test)]
 mod tests;
 mod typed;
 
+pub use folders::Folders;
 pub use typed::{OpenTyped, TypedWriter, no_typed_writer};
 
-use super::Row;
-use crate::error::Result;
+use super::{Row, RowValues};
+use crate::error::{Code, Error, Result};
 use crate::output::{OutputFormat, Written};
 use columns::Columns;
 use csv::CsvWriter;
@@ -60,6 +64,17 @@ impl RowWriter {
             RowWriter::Csv(csv) => csv.push(&record.values()?, out),
             RowWriter::JsonLines(json) => json.push(&record.values()?, out),
             RowWriter::Typed(rows) => rows.push(&record.values()?, out),
+        }
+    }
+
+    /// Appends the values of a record, in a format that keeps them apart.
+    pub(crate) fn push_values(&mut self, values: &RowValues<'_>, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            // A format that is text is not partitioned: see `OutputFormat::check`.
+            RowWriter::Text => Err(Error::new(Code::OutputFormat, "text has no columns that could be folders")),
+            RowWriter::Csv(csv) => csv.push(values, out),
+            RowWriter::JsonLines(json) => json.push(values, out),
+            RowWriter::Typed(rows) => rows.push(values, out),
         }
     }
 

@@ -130,6 +130,39 @@ fn a_format_says_what_cannot_be_read_again() {
 }
 
 #[test]
+fn columns_that_are_folders_are_some_of_the_outputs() {
+    let refused = |format: OutputFormat, by: &[&str]| {
+        let error = format.with_partition_by(by.iter().copied()).check().unwrap_err();
+        assert!(error.is(Code::OutputFormat), "{error}");
+        (error.to_string(), error.hint().unwrap().to_owned())
+    };
+    let (csv, json) = (|| OutputFormat::csv().with_columns(["Year", "month", "n"]), OutputFormat::json_lines);
+    let parquet = || OutputFormat::parquet("a int, b int".parse().unwrap());
+    for (format, by) in [(csv(), vec!["month", "Year"]), (json(), vec!["x"]), (parquet(), vec!["b"])] {
+        let format = format.with_partition_by(by.clone());
+        format.check().unwrap();
+        let files = format.of_files();
+        assert!(files.partition_by().is_empty() && files.check().is_ok());
+        assert!(files.columns().iter().all(|column| !by.contains(&column.as_str())));
+    }
+    assert_eq!(csv().with_partition_by(["month"]).of_files().columns(), ["Year", "n"]);
+    assert_eq!(parquet().with_partition_by(["b"]).of_files().typed().unwrap().types.to_string(), "a int");
+    let (says, hint) = refused(csv(), &["yaer"]);
+    assert!(
+        says.contains("no column yaer") && says.contains("Year, month, n") && hint == "did you mean Year?",
+        "{says} {hint}"
+    );
+    let (says, hint) = refused(parquet(), &["town"]);
+    assert!(says.contains("no column town") && hint.contains("one of these"), "{says} {hint}");
+    assert!(refused(json(), &["a", "b", "a"]).0.contains("\"a\" twice"));
+    assert!(refused(csv(), &["Year", "n", "month"]).0.contains("nothing is left"));
+    assert!(refused(parquet(), &["a", "b"]).0.contains("nothing is left"));
+    let (says, hint) = refused(OutputFormat::text(), &["a"]);
+    assert!(says.contains("text has no columns") && hint.contains("--output-format"), "{says} {hint}");
+    assert!(refused(json(), &["a", ""]).0.contains("without a name"));
+}
+
+#[test]
 fn names_of_parts_end_as_they_are_written() {
     for (format, ending) in [
         (OutputFormat::text(), ""),

@@ -92,6 +92,21 @@ pub fn decode_key(bytes: &mut &[u8], order: KeyOrder, kind: Kind) -> Result<Datu
     value.ok_or_else(|| Error::new(Code::KeyDecode, "decoding the key of a row: the bytes are none"))
 }
 
+/// Returns how many bytes the first `count` values take that [`encode_key`] has written in this order; all, if there are fewer.
+pub fn key_bytes(bytes: &[u8], order: KeyOrder, count: usize) -> usize {
+    let mut left = Left { bytes, flipped: order.descending };
+    for _ in 0..count {
+        let skipped = match left.bytes.first() {
+            Some(0 | 255) => left.take(1).map(|_| ()),
+            _ => left.skip(),
+        };
+        if skipped.is_none() {
+            return bytes.len();
+        }
+    }
+    bytes.len() - left.bytes.len()
+}
+
 fn flip(bytes: &mut [u8]) {
     bytes.iter_mut().for_each(|byte| *byte = !*byte);
 }
@@ -490,6 +505,24 @@ mod tests {
                 prop_assert_eq!(shown(&read), shown(value));
             }
             prop_assert!(left.is_empty());
+        }
+
+        #[test]
+        fn the_first_values_of_a_key_are_told_from_the_rest(values in proptest::collection::vec(datum(), 1..5), descending: bool) {
+            let (order, mut bytes) = (KeyOrder { descending, nulls_first: descending }, Vec::new());
+            for (count, value) in values.iter().enumerate() {
+                prop_assert_eq!(key_bytes(&bytes, order, count), bytes.len());
+                encode_key(value, order, &mut bytes);
+            }
+            let (mut ends, mut one) = (vec![0], Vec::new());
+            for value in &values {
+                encode_key(value, order, &mut one);
+                ends.push(one.len());
+            }
+            for (count, end) in ends.iter().enumerate() {
+                prop_assert_eq!(key_bytes(&bytes, order, count), *end);
+            }
+            prop_assert_eq!(key_bytes(&bytes, order, 9), bytes.len());
         }
 
         #[test]

@@ -26,7 +26,7 @@ pub use columns::{
     Agreed, Block, BlockColumn, BlockExtent, Blocks, Cells, Columns, Fetched, Only, RangedObject, RowGroup, Selection,
     Wanted, WantedOfAny,
 };
-pub use key::{KeyOrder, Kind, decode_key, encode_key};
+pub use key::{KeyOrder, Kind, decode_key, encode_key, key_bytes};
 pub use picked::Picked;
 pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};

@@ -12,10 +12,11 @@ pub use computed::{Computed, Function};
 
 use hashbrown::HashMap;
 use kinglet_core::{
-    Batch, Batches, Code, Combiner, DataRow, Datum, Emitter, Error, Job, KeyOrder, Kind, Named, Only, Picked, Result,
-    RowFormat, Sink, UserResult, Values, decode_key, encode_key,
+    Batch, Batches, Code, Combiner, DataRow, Datum, Emitter, Error, Job, KeyOrder, Kind, Named, Only, Picked, PlacedBy,
+    Placing, Result, RowFormat, Sink, UserResult, Values, decode_key, encode_key, key_bytes,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use sum::{Refused, Sum};
 
 /// How many groups the table of a batch has at most; then they are emitted.
@@ -28,6 +29,8 @@ pub struct Aggregate {
     by: Vec<String>,
     computed: Vec<Computed>,
     only: Vec<Only>,
+    /// How many of the first columns of `by` decide the partition of a group; 0: all.
+    placed_by: usize,
 }
 
 impl Aggregate {
@@ -37,7 +40,7 @@ impl Aggregate {
     /// Returns `aggregate` when there is neither a column nor something to compute, or when two columns of the result have one
     /// name.
     pub fn new(format: RowFormat, by: Vec<String>, computed: Vec<Computed>) -> Result<Self> {
-        let job = Aggregate { format, by, computed, only: Vec::new() };
+        let job = Aggregate { format, by, computed, only: Vec::new(), placed_by: 0 };
         let names = job.names();
         if names.is_empty() {
             return Err(Error::new(Code::Aggregate, "there is nothing to compute, and no column to group by")
@@ -56,6 +59,18 @@ impl Aggregate {
     #[must_use]
     pub fn with_only(mut self, only: Only) -> Self {
         self.only.push(only);
+        self
+    }
+
+    /// Brings the groups of each folder together, for a result that is partitioned by these columns: they come first in the order of
+    /// groups, and all groups of a folder are one task's. If one of them is computed, groups stay as they are.
+    #[must_use]
+    pub fn with_folders(mut self, columns: &[String]) -> Self {
+        if columns.iter().all(|column| self.by.contains(column)) {
+            let place = |name: &String| columns.iter().position(|column| column == name).unwrap_or(columns.len());
+            self.by.sort_by_key(place);
+            self.placed_by = columns.len();
+        }
         self
     }
 
@@ -242,6 +257,12 @@ impl Job for Aggregate {
         groups.into_iter().try_for_each(|(key, group)| out.emit(key, group))
     }
 
+    fn placed_by(&self) -> Option<PlacedBy> {
+        let columns = self.placed_by;
+        (columns > 0)
+            .then(|| Arc::new(move |key: &[u8]| Placing::by(key_bytes(key, KeyOrder::default(), columns))) as PlacedBy)
+    }
+
     fn combiner(&self) -> Option<Combiner<Group>> {
         Some(Combiner::new(merge))
     }
@@ -308,6 +329,25 @@ mod tests {
         assert_eq!(aggregate(&["item"], "", SALES).unwrap(), "a\nb\n");
         // As numbers they are one, and are written as what shows all.
         assert_eq!(aggregate(&["n"], "count()", "n,m\n1,\n1.0,\n2,\n1e0,\n").unwrap(), "1\t3\n2\t1\n");
+    }
+
+    #[test]
+    fn groups_of_a_folder_come_together() {
+        let by = ["item", "town"].map(str::to_owned).to_vec();
+        let job =
+            Aggregate::new(RowFormat::Csv(CsvDialect::new()), by, Computed::parse_all("count()").unwrap()).unwrap();
+        assert!(job.placed_by().is_none());
+        let text = |job: &Aggregate| check_job(job, SALES.as_bytes(), &[1]).unwrap();
+        assert_eq!(text(&job), "a\tUlm\t2\na\t\t1\nb\tPerth\t1\nb\tUlm\t1\n");
+        let foldered = job.clone().with_folders(&["town".to_owned()]);
+        assert_eq!(text(&foldered), "Perth\tb\t1\nUlm\ta\t2\nUlm\tb\t1\n\ta\t1\n");
+        let placed_by = foldered.placed_by().unwrap();
+        let mut key = Vec::new();
+        encode_key(&Datum::Text("Ulm".into()), KeyOrder::default(), &mut key);
+        let town = key.len();
+        encode_key(&Datum::Null, KeyOrder::default(), &mut key);
+        assert_eq!((placed_by(&key), placed_by(&key[..2])), (Placing::by(town), Placing::by(2)));
+        assert!(job.with_folders(&["town".to_owned(), "count()".to_owned()]).placed_by().is_none());
     }
 
     #[test]
