@@ -240,24 +240,6 @@ impl BlockRow {
     }
 }
 
-impl Row for BlockRow {
-    fn write_fields(&self, out: &mut Vec<u8>) {
-        if let Ok(fields) = self.fields() {
-            write_all(fields.iter().map(|field| &field.value), out);
-        }
-    }
-
-    fn write_text(&self, out: &mut Vec<u8>) -> Result<()> {
-        write_all(self.fields()?.iter().map(|field| &field.value), out);
-        out.push(b'\n');
-        Ok(())
-    }
-
-    fn values(&self) -> Result<RowValues<'_>> {
-        Ok(RowValues::Named(self.fields()?.into()))
-    }
-}
-
 /// A row that travels alone, which can be a record of an output; see the module. Its values are made of the bytes when they are asked
 /// for.
 #[derive(Clone, Debug)]
@@ -299,23 +281,30 @@ impl PackedRow {
     }
 }
 
-impl Row for PackedRow {
-    fn write_fields(&self, out: &mut Vec<u8>) {
-        if let Ok(fields) = self.fields() {
-            write_all(fields.iter().map(|field| &field.value), out);
+/// Makes records of an output of types whose `fields` decode their values.
+macro_rules! rows_of_fields {
+    ($($Row:ident),*) => { $(
+        impl Row for $Row {
+            fn write_fields(&self, out: &mut Vec<u8>) {
+                if let Ok(fields) = self.fields() {
+                    write_all(fields.iter().map(|field| &field.value), out);
+                }
+            }
+
+            fn write_text(&self, out: &mut Vec<u8>) -> Result<()> {
+                write_all(self.fields()?.iter().map(|field| &field.value), out);
+                out.push(b'\n');
+                Ok(())
+            }
+
+            fn values(&self) -> Result<RowValues<'_>> {
+                Ok(RowValues::Named(self.fields()?.into()))
+            }
         }
-    }
-
-    fn write_text(&self, out: &mut Vec<u8>) -> Result<()> {
-        write_all(self.fields()?.iter().map(|field| &field.value), out);
-        out.push(b'\n');
-        Ok(())
-    }
-
-    fn values(&self) -> Result<RowValues<'_>> {
-        Ok(RowValues::Named(self.fields()?.into()))
-    }
+    )* };
 }
+
+rows_of_fields!(BlockRow, PackedRow);
 
 /// What is left to be read.
 struct Left<'a> {
