@@ -142,25 +142,25 @@ impl Clients {
         let interceptor = MeterInterceptor::new(meter.clone());
         let time = ClockInterceptor::new(clock.clone());
         let [s3_url, dynamodb_url, lambda_url] = urls;
-        // By default the SDK waits for a reply without end, and whoever has the turn of a job keeps it meanwhile.
-        let patience = |ms| {
-            let given = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-            given.operation_attempt_timeout(Duration::from_millis(ms)).build()
-        };
         let mut s3 =
             aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).interceptor(interceptor.clone());
-        s3 = s3.interceptor(time.clone()).retry_partition(own_budget()).timeout_config(patience(S3_REPLY_MS_MAX));
+        s3 = s3
+            .interceptor(time.clone())
+            .retry_partition(own_budget())
+            .timeout_config(patience(config, S3_REPLY_MS_MAX));
         if s3_url.is_some() {
             s3.set_endpoint_url(s3_url);
         }
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(interceptor.clone());
-        dynamodb =
-            dynamodb.interceptor(time.clone()).retry_partition(own_budget()).timeout_config(patience(REPLY_MS_MAX));
+        dynamodb = dynamodb
+            .interceptor(time.clone())
+            .retry_partition(own_budget())
+            .timeout_config(patience(config, REPLY_MS_MAX));
         if dynamodb_url.is_some() {
             dynamodb.set_endpoint_url(dynamodb_url.clone());
         }
         let mut lambda = aws_sdk_lambda::config::Builder::from(config).interceptor(interceptor);
-        lambda = lambda.interceptor(time).retry_partition(own_budget()).timeout_config(patience(REPLY_MS_MAX));
+        lambda = lambda.interceptor(time).retry_partition(own_budget()).timeout_config(patience(config, REPLY_MS_MAX));
         if lambda_url.is_some() {
             lambda.set_endpoint_url(lambda_url);
         }
@@ -180,6 +180,13 @@ pub(crate) fn endpoint(config: &aws_config::SdkConfig, service: &'static str) ->
     let key = ServiceConfigKey::builder().service_id(service).env(ENDPOINT_VARIABLES).profile("endpoint_url").build();
     let named = config.service_config().and_then(|all| all.load_config(key.ok()?));
     named.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// Returns the time limits of requests, each try of which is given up after so many milliseconds. By default the SDK waits for a
+/// reply without end, and whoever has the turn of a job keeps it meanwhile.
+pub(crate) fn patience(config: &SdkConfig, ms: u64) -> TimeoutConfig {
+    let given = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+    given.operation_attempt_timeout(Duration::from_millis(ms)).build()
 }
 
 /// Returns what changes in the settings of S3 for a request with a body of so many bytes: a long one may take longer.

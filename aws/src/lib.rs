@@ -25,6 +25,8 @@ pub mod ledger;
 pub mod logs;
 pub mod meter;
 pub mod objects;
+#[cfg(feature = "driver")]
+mod one_call;
 pub mod output;
 #[cfg(feature = "driver")]
 pub mod probe;

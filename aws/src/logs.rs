@@ -1,10 +1,10 @@
 //! Reading what functions wrote to CloudWatch Logs.
 
 use crate::errors::{Doing, code};
-use crate::request::Request;
+use crate::one_call::events::Filter;
 use crate::session::Session;
-use kinglet_core::Result;
 use kinglet_core::ids::Timestamp;
+use kinglet_core::{Code, Error, Result};
 
 /// An event of a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +34,20 @@ impl Session {
         let doing = Doing::now(format!("reading log group {group}"));
         // A quoted term may hold characters other than letters and digits.
         // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
-        let request = self.logs.filter_log_events().log_group_name(&group).filter_pattern(format!("\"{term}\""));
-        let request = request.start_time(i64::try_from(since.0).unwrap_or(i64::MAX)).set_next_token(page);
-        let got = match request.reply().await {
+        let filter = Filter {
+            log_group_name: &group,
+            filter_pattern: format!("\"{term}\""),
+            start_time: since.0,
+            next_token: page,
+        };
+        let asked = serde_json::to_string(&filter)
+            .map_err(|e| Error::new(Code::Event, format!("encoding a request for {group}: {e}")))?;
+        let got = match self.filter_log_events.reply(asked).await {
             Ok(got) => got,
             Err(e) if code(&e).as_deref() == Some("ResourceNotFoundException") => return Ok((vec![], None)),
             Err(e) => return Err(doing.failed(&e)),
         };
-        let events = got.events.unwrap_or_default().into_iter().map(|event| LogEvent {
+        let events = got.events.into_iter().map(|event| LogEvent {
             id: event.event_id.unwrap_or_default(),
             at: Timestamp(event.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)),
             message: event.message.unwrap_or_default().trim_end().to_owned(),

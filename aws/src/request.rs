@@ -120,9 +120,6 @@ requests! {
         GetFunctionEventInvokeConfigFluentBuilder,
         GetFunctionEventInvokeConfigOutput,
         GetFunctionEventInvokeConfigError;
-    aws_sdk_cloudformation::describe_stacks: DescribeStacksFluentBuilder, DescribeStacksOutput, DescribeStacksError;
-    aws_sdk_cloudwatchlogs::filter_log_events:
-        FilterLogEventsFluentBuilder, FilterLogEventsOutput, FilterLogEventsError;
     aws_sdk_sts::get_caller_identity: GetCallerIdentityFluentBuilder, GetCallerIdentityOutput, GetCallerIdentityError;
 }
 

@@ -4,13 +4,18 @@
 use crate::clients::{self, Clients};
 use crate::clock::ClockInterceptor;
 use crate::errors::{Doing, causes};
+use crate::one_call::Caller;
+use crate::one_call::events::{FILTER_LOG_EVENTS, Page};
+use crate::one_call::stacks::{DESCRIBE_STACKS, Description};
 use crate::request::Request;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_types::os_shim_internal::{Env, Fs};
+use kinglet_core::limits::REPLY_MS_MAX;
 use kinglet_core::{Code, Error, Result};
 
 /// The environment variable that names a profile.
@@ -36,8 +41,8 @@ pub struct Session {
     pub clients: Clients,
     /// The region.
     pub region: String,
-    pub(crate) cloudformation: aws_sdk_cloudformation::Client,
-    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) describe_stacks: Caller<Vec<Description>>,
+    pub(crate) filter_log_events: Caller<Page>,
     sts: aws_sdk_sts::Client,
     profile: Option<String>,
 }
@@ -86,14 +91,20 @@ impl Session {
         }
         let clients = Clients::of(&config);
         let clock = ClockInterceptor::new(clients.clock.clone());
-        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock).retry_config(first_retries()).build();
-        let cloudformation =
-            aws_sdk_cloudformation::config::Builder::from(&config).retry_config(first_retries()).build();
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(clock).retry_config(first_retries());
+        let sts = sts.timeout_config(clients::patience(&config, REPLY_MS_MAX)).build();
+        let no_endpoint = |e: BoxError| {
+            Error::new(Code::Unreachable, format!("region {region:?} has no endpoint: {e}"))
+                .with_hint("check --region, AWS_REGION and the profile")
+        };
+        let describe_stacks = Caller::new(DESCRIBE_STACKS, &config, &first_retries()).await.map_err(no_endpoint)?;
+        let filter_log_events =
+            Caller::new(FILTER_LOG_EVENTS, &config, &clients::retries()).await.map_err(no_endpoint)?;
         Ok(Session {
             clients,
             region,
-            cloudformation: aws_sdk_cloudformation::Client::from_conf(cloudformation),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            describe_stacks,
+            filter_log_events,
             sts: aws_sdk_sts::Client::from_conf(sts),
             profile: profile.map(str::to_owned),
         })
