@@ -298,6 +298,31 @@ async fn of_those_who_would_send_a_try_one_does_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_try_that_is_over_says_when_and_nothing_is_made_of_a_job_that_is_gone() {
+    let rig = Rig::start().await;
+    for lost in LOST {
+        let (ledger, job) = (rig.ledger(), rig.job().await);
+        assert_eq!(ledger.start(&job, FIRST_TRY, &run(1)).await.unwrap(), Started::First);
+        // Another execution cannot say it of this one.
+        ledger.over(&job, FIRST_TRY, 2).await.unwrap();
+        assert_eq!(first_try(&ledger, &job).await.ended_at(), None);
+        let told = rig
+            .race(lost, update("over_at"), |_| {
+                let (ledger, job) = (ledger.clone(), job.clone());
+                async move { ledger.over(&job, FIRST_TRY, 1).await.is_ok() }
+            })
+            .await;
+        assert!(told.into_iter().all(|said| said));
+        let tried = first_try(&ledger, &job).await;
+        assert!(tried.over_at >= tried.started_at && tried.ended_at() == tried.over_at, "{tried:?}");
+    }
+    let nobody = new_id();
+    rig.ledger().over(&nobody, FIRST_TRY, 1).await.unwrap();
+    let tasks = rig.ledger().tasks::<MapRecord>(&nobody, &mut one_task(), Timestamp(0)).await.unwrap();
+    assert_eq!(tasks[0].tries, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_executions_of_one_try_one_does_the_work_and_only_it_can_fail() {
     let rig = Rig::start().await;
     for lost in LOST {

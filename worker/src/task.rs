@@ -6,7 +6,7 @@
 //! | the job is read | 1 read | it is in another phase |
 //! | the try is started; at the same time the spec and the stage's own input are read | 1 write, the reads | another execution runs the try, or it is committed |
 //! | signs of life begin ([`Running`]), and the stage's work is done | its own | nobody wants it any more |
-//! | the try commits, and signs of life end | 1 write, and 1 to complete a group | another was first |
+//! | the try commits, and signs of life end | 1 write, and 1 to complete a group | another was first: 1 write says when |
 //! | the execution that completes the stage conducts the job on | as [`Conductor::conduct`] | |
 //!
 //! An error on the way is recorded as the failure of the try, which decides what follows.
@@ -168,6 +168,14 @@ impl<'a> Execution<'a> {
         Running::begin(self.worker, &self.assigned.job, self.assigned.key, self.nonce, look)
     }
 
+    /// Records that the try has ended without a result, which is asked about only by who adds up what a job has cost.
+    pub async fn over(&self) {
+        let Assignment { job, key, .. } = self.assigned;
+        if let Err(error) = self.worker.conductor.ledger.over(job, *key, self.nonce).await {
+            tracing::warn!(%job, %error, "recording that a try is over");
+        }
+    }
+
     /// Records that the try failed, and carries out what follows from it.
     ///
     /// # Errors
@@ -210,6 +218,9 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     }
     let (skip, spec, input) = tokio::join!(execution.start(), work.spec(worker, job), work.input(conductor, &view));
     if let Some(why) = skip? {
+        if why == Skip::Committed {
+            execution.over().await;
+        }
         return Ok(Outcome::skipped(why));
     }
     let (spec, input) = (spec?, input?);
@@ -218,6 +229,8 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     let attempt = AttemptId { number: key.number, nonce: execution.nonce };
     let task = Try { worker, call: execution.call, job, key: *key, attempt, view, spec, running, began };
     let Some(record) = on_heap(|| work.run(&task, input)).await? else {
+        task.running.end();
+        execution.over().await;
         return Ok(Outcome::skipped(Skip::Unwanted));
     };
     let tasks = if key.stage == Stage::Map { task.view.map_tasks } else { task.view.partitions };
@@ -226,7 +239,8 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
     task.running.end();
     match commit {
         Commit::Lost(winner) => {
-            work.lost(&task, &record).await?;
+            let (lost, ()) = tokio::join!(work.lost(&task, &record), execution.over());
+            lost?;
             Ok(Outcome::Lost { winner })
         }
         Commit::Won { stage_complete } => {

@@ -154,7 +154,8 @@ pub(super) fn group_of(task: TaskIdx) -> u32 {
     task.0 / TASKS_PER_GROUP
 }
 
-pub(super) fn group_count(tasks: u32) -> u32 {
+/// Returns how many groups a stage of so many tasks has.
+pub fn group_count(tasks: u32) -> u32 {
     tasks.div_ceil(TASKS_PER_GROUP)
 }
 

@@ -6,7 +6,7 @@
 //! | `job#<job>` | `split#<number>` | a try of splitting, with the attributes of a `try#…` item below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of complete groups |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record; of a job with a ceiling, `x<task>.<piece>.<number>` for each further try |
-//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when the try was sent, when it started, by which execution (`run`) and on which function, its last sign of life, when it failed and why |
+//! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when the try was sent, when it started, by which execution (`run`) and on which function, its last sign of life, when it failed and why, or when it was over without a result |
 //! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run; for a batch of calls, item `n` of its results, with the group in place of the partition |
 //! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
@@ -22,7 +22,7 @@
 //! | `table` | creating the table |
 //! | `job` | a job's own item: created, read, listed, deleted |
 //! | `phases` | how a job moves from phase to phase, and who has the turn |
-//! | `tries` | tries: claimed, started, alive, failed |
+//! | `tries` | tries: claimed, started, alive, failed, over |
 //! | `commits` | which attempt of a piece counts, and whether a stage is complete |
 //! | `spent` | what a job with a ceiling has spent |
 //! | `runs` | small runs, and the indexes of large ones |
@@ -48,8 +48,8 @@ pub use commits::{Commit, Committed, Look, Record, TaskPieces};
 pub(crate) use item::text;
 pub(crate) use item::{binary, number, read_binary, read_text};
 pub use job::JobEntry;
-pub use keys::MapAttempt;
 pub(crate) use keys::{Key, progress_pk, result_pk};
+pub use keys::{MapAttempt, group_count};
 pub use phases::{Planned, Reduced};
 pub(crate) use request::Updated;
 pub use runs::{GroupRuns, InlineRun};

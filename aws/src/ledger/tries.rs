@@ -62,11 +62,13 @@ pub struct GroupTry {
 }
 
 impl GroupTry {
-    /// Returns how long the try ran, and on how many MB, as far as the ledger knows: until it failed, and without a word of that until
-    /// the job's end or its function's timeout. `None` of one that nobody has started.
+    /// Returns how long the try ran, and on how many MB, as far as the ledger knows: until it failed or was over, and without a word
+    /// of that until the job's end, its function's timeout, or as long after its last sign of life as it counts as living. `None` of
+    /// one that nobody has started.
     pub fn usage(&self, job: &JobView) -> Option<Usage> {
-        let TryView { started_at: Some(started_at), memory_mb, failed, .. } = &self.view else { return None };
-        let until = failed.as_ref().map_or(job.phase_at.ended.unwrap_or_default(), |failure| failure.at);
+        let TryView { started_at: Some(started_at), alive_at, memory_mb, .. } = &self.view else { return None };
+        let silent_at = Timestamp(alive_at.unwrap_or(*started_at).0.saturating_add(SILENCE_MS));
+        let until = self.view.ended_at().unwrap_or(silent_at.min(job.phase_at.ended.unwrap_or_default()));
         let ran_ms = until.since_ms(*started_at).min(job.timeout_ms);
         Some(Usage { started_at: *started_at, ran_ms, memory_mb: memory_mb.unwrap_or(0), ..Usage::default() })
     }
@@ -182,6 +184,20 @@ impl Ledger {
         .map(drop)
     }
 
+    /// Records that an execution of a try has ended without a result, though it did not fail: for bills alone, as no decision depends
+    /// on it.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn over(&self, job: &JobId, key: TryKey, nonce: u32) -> Result<()> {
+        let ending = self
+            .update(format!("recording that try {} of {key} is over", key.number), Key::of_try(job, key))
+            .set("over_at", time(self.clock.now()))
+            .when("#run = :run")
+            .value("run", number(nonce));
+        ending.done().await.map(drop)
+    }
+
     /// Reads the one task of splitting, with its tries, as [`kinglet_core::ledger::advance`] sees it.
     ///
     /// # Errors
@@ -240,5 +256,6 @@ fn view(item: &Item, number: u16) -> Result<TryView> {
         calls_max: read_number(item, "calls_max").and_then(|calls| u32::try_from(calls).ok()),
         larger: read_flag(item, "larger"),
         failed,
+        over_at: read_time(item, "over_at"),
     })
 }

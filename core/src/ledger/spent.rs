@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | attempts that committed | function time and requests, by their records, and the commits themselves | nothing: [`super::advance`] sees all records of the stage anyway, and those of the stage before are summed up once, as the job moves on |
 //! | tries of pieces that are not committed | their time until now, until they failed, or until their function's timeout | nothing: `advance` sees them anyway |
-//! | tries of committed pieces that did not commit: lost, failed, or overtaken | likewise; where the stage is over, until they have noticed that | nothing in a group of tasks that is open. Of a group that is complete, only how many there are, which is a write for each further try as it is claimed. They are read, one query a group, when what they may cost at most could pass the ceiling |
+//! | tries of committed pieces that did not commit: lost, failed, or overtaken | likewise, or until they said that they were overtaken; where the stage is over, until they have noticed that | nothing in a group of tasks that is open. Of a group that is complete, only how many there are, which is a write for each further try as it is claimed. They are read, one query a group, when what they may cost at most could pass the ceiling |
 //! | who splits and moves the job on | by the job's own item | nothing |
 //!
 //! **What it does not know**: requests of tries that did not commit, tries of splitting before the one whose plan counts, the first
@@ -82,7 +82,7 @@ impl Capped {
 
 /// How long a try has run until now at most, in milliseconds.
 fn ran_ms(t: &TryView, timeout_ms: u64, now: Timestamp) -> u64 {
-    let until = t.failed.as_ref().map_or(now, |failed| failed.at);
+    let until = t.ended_at().unwrap_or(now);
     t.started_at.map_or(0, |at| until.since_ms(at)).min(timeout_ms)
 }
 

@@ -73,6 +73,11 @@ fn tries_are_counted_until_now_until_they_failed_or_until_their_timeout() {
     spent.overtaken = vec![failed(0, 0, 3, Code::Crashed), TryView::default()];
     assert_eq!((spent.dearest_gb_s, spent.requests.lambda), (4.0, 1));
     assert_eq!(usd(&view, 7), 13.0 + 4.0 + 3.0);
+    // One that was overtaken has said when it ended.
+    let spent = &mut view.job.capped.as_mut().unwrap().spent;
+    spent.overtaken.push(TryView { over_at: Some(at(6)), ..started(1, 4) });
+    assert_eq!(usd(&view, 7), 20.0 + 2.0);
+    view.job.capped.as_mut().unwrap().spent.overtaken.pop();
     // What was not read is taken for the dearest that can be: 10 s of 10 GB.
     view.job.capped.as_mut().unwrap().spent.unread = 2;
     assert_eq!(usd(&view, 7), 20.0 + 2.0 * 100.0);

@@ -268,6 +268,16 @@ pub struct TryView {
     pub calls_max: Option<u32>,
     /// How it failed, if it did.
     pub failed: Option<Failure>,
+    /// When its execution ended without a result, as another had committed the piece or nobody wanted it any more. One that died
+    /// has not said so.
+    pub over_at: Option<Timestamp>,
+}
+
+impl TryView {
+    /// Returns when it ended without a result, if it has said so.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.failed.as_ref().map(|failure| failure.at).or(self.over_at)
+    }
 }
 
 /// The failure of a try.

@@ -368,6 +368,7 @@ impl Try {
             larger: self.larger,
             calls_max: self.calls_max.map(u32::from),
             failed: self.failed.map(|code| Failure { error: Error::new(code, "it failed"), at: at(0) }),
+            over_at: None,
         }
     }
 
