@@ -1,6 +1,7 @@
 //! A submitted job: its progress, its end, its report.
 
 use crate::connection::Connection;
+use crate::counting::Counting;
 use crate::history::History;
 use crate::output;
 use crate::place::Place;
@@ -12,7 +13,7 @@ use kinglet_aws::on_heap;
 use kinglet_core::ids::{JobId, Partition, Piece};
 use kinglet_core::ledger::JobView;
 use kinglet_core::manifest::PartEntry;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
+use kinglet_core::wire::record::Requests;
 use kinglet_core::wire::spec::{JobSpec, PART, part_partition};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,9 @@ const LOCAL: Pace = Pace {
 /// The pause between two reads is the time that the job has been in its phase, divided by this. So a change is noticed late
 /// only by a small part of the time that was waited for it.
 const POLL_SHARE: u32 = 8;
+
+/// Counting tasks takes at most about so much of a waiting driver's time: the pause is as many times as long as the count took.
+const COUNTING_SHARE: u32 = 20;
 
 /// How often a waiting driver renews the job's claim to its output, in case nobody else does: those who cannot ask the job's
 /// ledger take the job for dead after an hour.
@@ -174,23 +178,7 @@ impl JobHandle {
 
     /// Returns the progress of a job with this item, with the tasks of its stage counted.
     pub(crate) async fn progress_of(&self, view: &JobView) -> Result<Progress> {
-        let ledger = &self.shared.conductor.ledger;
-        let mut progress = Progress::of(view);
-        match view.phase {
-            Phase::Mapping => {
-                let maps = ledger.committed::<MapRecord>(&self.job, view.map_tasks).await?;
-                let done = |pieces: &&Vec<MapRecord>| pieces.last().is_some_and(|last| last.remainder.is_none());
-                progress.maps.done = maps.iter().filter(done).count() as u64;
-                progress.bytes.done = maps.iter().flatten().map(|record| record.bytes_read).sum();
-            }
-            Phase::Reducing => {
-                let reduces = ledger.committed::<ReduceRecord>(&self.job, view.partitions).await?;
-                let done = |pieces: &&Vec<ReduceRecord>| pieces.last().is_some_and(|last| !last.hands_on);
-                progress.reduces.done = reduces.iter().filter(done).count() as u64;
-            }
-            _ => {}
-        }
-        Ok(progress)
+        Counting::default().progress(&self.shared.conductor.ledger, &self.job, view).await
     }
 
     /// Waits for the job's end. While it waits, the driver also looks after the job now and then; without a driver the job
@@ -243,6 +231,7 @@ impl JobHandle {
         let conductor = &self.shared.conductor;
         let mut failing: Option<Instant> = None;
         let (mut renewed, mut next) = (Instant::now(), pace.conduct);
+        let (mut counting, mut counted_in) = (Counting::default(), Duration::ZERO);
         loop {
             let view = match conductor.ledger.job(&self.job).await {
                 Ok(view) => view,
@@ -267,12 +256,14 @@ impl JobHandle {
                 if moved {
                     tell(Progress::of(&view));
                     told = Instant::now();
-                } else if told.elapsed() > pace.progress {
-                    match self.progress_of(&view).await {
+                } else if told.elapsed() > pace.progress.max(COUNTING_SHARE * counted_in) {
+                    let began = Instant::now();
+                    match counting.progress(&conductor.ledger, &self.job, &view).await {
                         Ok(progress) => tell(progress),
                         Err(error) => tracing::warn!(job = %self.job, %error, "counting what is done"),
                     }
                     told = Instant::now();
+                    counted_in = began.elapsed();
                 }
             }
             match view.phase {

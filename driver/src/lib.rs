@@ -59,6 +59,7 @@
 mod aws;
 mod calls;
 mod connection;
+mod counting;
 mod doctor;
 mod driver;
 mod entry;

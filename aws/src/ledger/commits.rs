@@ -87,6 +87,13 @@ pub struct TaskPieces<R> {
     pub pieces: Vec<R>,
 }
 
+impl<R> TaskPieces<R> {
+    /// Returns the group of tasks in whose item they lie.
+    pub fn group(&self) -> u32 {
+        group_of(self.task)
+    }
+}
+
 /// A job's own item, and what some of its tasks have committed.
 #[derive(Clone, Debug)]
 pub struct Look<R> {
@@ -222,7 +229,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    async fn committed_in<R: Record>(
+    pub async fn committed_in<R: Record>(
         &self,
         job: &JobId,
         groups: &[u32],

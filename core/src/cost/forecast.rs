@@ -255,8 +255,8 @@ impl Point {
         point.seconds += (partitions / UPLOADS_COMPLETED_AT_ONCE as f64).ceil() * 2.0 * rates.s3_s + 8.0 * rates.s3_s;
         // Storage is billed by the hour; removing the runs takes requests that are free.
         point.stored_s = ((point.seconds + kept_s) / HOUR_S).ceil() * HOUR_S;
-        // The driver that waits for all this.
-        let counted = map_groups * units(map_group_bytes(), 4_096.0);
+        // The driver that waits for all this. It reads a group again only while one of its tasks is open: on the average, half of them.
+        let counted = map_groups * units(map_group_bytes(), 4_096.0) / 2.0;
         point.read_units += point.seconds * (rates.polls_a_second + rates.counts_a_second * counted);
         point.dynamodb += point.seconds * (rates.polls_a_second + rates.counts_a_second);
         point
