@@ -197,7 +197,8 @@ async fn output(world: &World, prefix: &str, goal: &Goal, jobs: &[JobEntry], wri
                     world.violates(format!("{key} has {} bytes, and the manifest says {}", bytes.len(), part.bytes));
                 }
                 let is_quarantine = manifest.quarantine.as_ref().is_some_and(|entry| entry.name == part.name);
-                let record = |line: &str| if is_quarantine { of_quarantine(line) } else { line.to_owned() };
+                let folder = part.name.rfind('/').map_or("", |end| &part.name[..=end]);
+                let record = |line: &str| if is_quarantine { of_quarantine(line) } else { format!("{folder}{line}") };
                 records.extend(String::from_utf8_lossy(&bytes).lines().map(record));
             }
             Err(error) => world.violates(format!("a part that the manifest lists: {error}")),

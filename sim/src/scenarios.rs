@@ -138,10 +138,16 @@ impl Scenario {
         println!("  ended: {} after {:.1} s of the region", phases.join(", "), took.as_secs_f64());
         match &report {
             Ok(report) => println!(
-                "  wall: {:.1} s mapping, {:.1} s reducing; {} retries; the report's bill: ${:.4}",
+                "  wall: {:.1} s mapping, {:.1} s reducing; {} retries; the report's bill: {:.0} GB-s, {:.0} write and \
+                 {:.0} read units, S3 {} put, {} get; ${:.4} in all",
                 report.wall.map_ms as f64 / 1e3,
                 report.wall.reduce_ms as f64 / 1e3,
                 report.retries,
+                report.gb_seconds,
+                report.requests.write_milliunits as f64 / 1e3,
+                report.requests.read_milliunits as f64 / 1e3,
+                report.requests.s3_put,
+                report.requests.s3_get,
                 report.cost.total
             ),
             Err(error) => println!("  error: {error}"),

@@ -88,16 +88,17 @@ impl DynamoDb {
     /// Serves a request; of a batch, only the first half if it is to be served in part.
     pub fn serve(&self, asked: &Asked, in_part: bool) -> Reply {
         let mut json: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-        if self.is_too_much(&asked.operation, &json, asked.body.len()) {
+        let Some(taken) = self.take(&asked.operation, &json, asked.body.len()) else {
             return refusal(
                 "ProvisionedThroughputExceededException",
                 "The level of configured throughput was exceeded.",
             );
-        }
+        };
         let left = if in_part { split(&mut json) } else { None };
         let body = if left.is_some() { json.to_string().into() } else { asked.body.clone() };
         match answer(&self.database, &asked.operation, &body) {
             Ok(text) => {
+                self.correct(&taken, &text);
                 let body = match left {
                     Some(left) => with_left(&text, &asked.operation, left),
                     None => text,
@@ -127,28 +128,69 @@ impl DynamoDb {
             .collect()
     }
 
-    fn is_too_much(&self, operation: &str, json: &Value, bytes: usize) -> bool {
+    /// Takes what a request will use, as far as that can be told beforehand: what is written is at least what is sent, and what
+    /// is read is at least one item. Returns `None` if it is not there.
+    fn take(&self, operation: &str, json: &Value, bytes: usize) -> Option<Taken> {
         let key = key_of(json);
-        let pk = key.split('/').next().unwrap_or_default();
-        let (keys, table, units) = match operation {
-            "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" => {
-                (&self.key_writes, &self.table_writes, (bytes as f64 / 1_024.0).ceil())
-            }
-            "TransactWriteItems" => (&self.key_writes, &self.table_writes, 2.0 * (bytes as f64 / 1_024.0).ceil()),
+        let pk = key.split('/').next().unwrap_or_default().to_owned();
+        let writes = |units| Taken { pk: pk.clone(), side: Side::Writes, units };
+        let taken = match operation {
+            "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" => writes((bytes as f64 / 1_024.0).ceil()),
+            "TransactWriteItems" => writes(2.0 * (bytes as f64 / 1_024.0).ceil()),
             "GetItem" | "Query" | "BatchGetItem" => {
-                let unit = if json["ConsistentRead"].as_bool() == Some(true) { 1.0 } else { 0.5 };
-                (&self.key_reads, &self.table_reads, unit)
+                let units = if json["ConsistentRead"].as_bool() == Some(true) { 1.0 } else { 0.5 };
+                Taken { pk, side: Side::Reads, units }
             }
-            _ => return false,
+            _ => return Some(Taken { pk, side: Side::Reads, units: 0.0 }),
         };
-        let taken = keys.take(pk, units) && table.take("", units);
-        if taken {
-            let mut used = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-            let of = if std::ptr::eq(table, &self.table_writes) { &mut used.write } else { &mut used.read };
-            *of += units;
+        let (keys, table) = self.rates(taken.side);
+        if !(keys.take(&taken.pk, taken.units) && table.take("", taken.units)) {
+            return None;
         }
-        !taken
+        self.count(taken.side, taken.units);
+        Some(taken)
     }
+
+    /// Corrects what was taken by what the answer says was used: all of the item that was changed, all items that were read.
+    fn correct(&self, taken: &Taken, answer: &str) {
+        let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+        let said = &answer["ConsumedCapacity"];
+        let each = said.as_array().map_or(std::slice::from_ref(said), Vec::as_slice);
+        let Some(used) = each.iter().map(|of| of["CapacityUnits"].as_f64()).sum::<Option<f64>>() else { return };
+        let more = used - taken.units;
+        let (keys, table) = self.rates(taken.side);
+        keys.correct(&taken.pk, more);
+        table.correct("", more);
+        self.count(taken.side, more);
+    }
+
+    fn rates(&self, side: Side) -> (&Rates, &Rates) {
+        match side {
+            Side::Writes => (&self.key_writes, &self.table_writes),
+            Side::Reads => (&self.key_reads, &self.table_reads),
+        }
+    }
+
+    fn count(&self, side: Side, units: f64) {
+        let mut used = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        match side {
+            Side::Writes => used.write += units,
+            Side::Reads => used.read += units,
+        }
+    }
+}
+
+/// What a request has taken of the rates of a partition key and of the table.
+struct Taken {
+    pk: String,
+    side: Side,
+    units: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Writes,
+    Reads,
 }
 
 /// Takes the second half of a batch out of it, if it has more than one request.

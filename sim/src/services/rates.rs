@@ -39,4 +39,13 @@ impl Rates {
         }
         there
     }
+
+    /// Takes more from a bucket from which something has been taken, or gives back what is less than nothing. Who comes next
+    /// waits for what is missing then.
+    pub fn correct(&self, name: &str, more: f64) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(name) {
+            bucket.tokens -= more;
+        }
+    }
 }

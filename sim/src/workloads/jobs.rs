@@ -63,6 +63,25 @@ impl Job for Sums {
     }
 }
 
+/// Adds up numbers by their last two digits, and gives the first of these beside each sum.
+#[derive(Serialize, Deserialize)]
+pub struct SumsByTens;
+
+impl Job for SumsByTens {
+    const NAME: &'static str = "sums-by-tens";
+    type Input = Items<u64>;
+    type Key = u64;
+    type Value = u64;
+    type Output = (u64, u64, u64);
+
+    fn map(&self, n: u64, out: &mut Emitter<'_, u64, u64>) -> UserResult {
+        out.emit(n % 100, n)
+    }
+    fn reduce(&self, key: u64, values: Values<'_, u64>, out: &mut Sink<'_, (u64, u64, u64)>) -> UserResult {
+        out.push(&(key / 10, key, values.sum()))
+    }
+}
+
 /// Adds up numbers that lie in lines, by their last two digits.
 #[derive(Serialize, Deserialize)]
 pub struct SumLines;

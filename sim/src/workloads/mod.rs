@@ -52,6 +52,7 @@ pub const ALL: &[Workload] = workloads! {
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
     "reduce-pieces", single::reduce_pieces, "reduce tasks that hand on after each key";
     "rejected", single::rejected, "lines of which some are not valid and may be left out, reduced whole or in pieces";
+    "folders", single::folders, "a result in folders, several files a reduce task, whole or in pieces";
     "long", single::long, "map tasks that read for longer than a function lives", in single::short_lives;
     "ceiling", single::ceiling, "a job that would cost more than it may", in single::three_short_lives;
     "cleaned", single::cleaned, "a job that is cleaned as soon as it has ended";
@@ -73,7 +74,7 @@ pub const ALL: &[Workload] = workloads! {
 pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
     static REGISTERED: LazyLock<(Arc<Registry>, Arc<Functions>)> = LazyLock::new(|| {
         let jobs = Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
-        let jobs = jobs.job::<jobs::SumLines>().job::<jobs::Fails>();
+        let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
         let functions = Functions::new().function(calls::square).function(calls::sum).function(calls::pairs);
         (Arc::new(jobs), Arc::new(functions))
     });
@@ -86,6 +87,6 @@ pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
 /// Returns the error of a name that is taken.
 pub fn register() -> kinglet::Result<()> {
     let jobs = kinglet::Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
-    let jobs = jobs.job::<jobs::SumLines>().job::<jobs::Fails>();
+    let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
     kinglet::register(jobs.function(calls::square).function(calls::sum).function(calls::pairs))
 }

@@ -1,11 +1,11 @@
 //! One job at a time.
 
-use super::jobs::{Count, Sort, SumLines, Sums};
+use super::jobs::{Count, Sort, SumLines, Sums, SumsByTens};
 use crate::chance::Chance;
 use crate::check;
 use crate::region::Conditions;
 use crate::world::{INPUT, World};
-use kinglet::{MaxRejected, Phase, Submit, prices};
+use kinglet::{MaxRejected, OutputFormat, Phase, Submit, prices};
 use kinglet_core::Code;
 use kinglet_core::wire::spec::Indexed;
 use std::collections::BTreeMap;
@@ -150,6 +150,26 @@ pub(super) async fn rejected(world: Arc<World>) {
     };
     let Ok((machine, driver)) = world.driver() else { return };
     if let Some(handle) = world.submit(&machine, driver.submit(&SumLines, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+pub(super) async fn folders(world: Arc<World>) {
+    let chance = Chance::of(world.variant, "folders");
+    let is_in_pieces = chance.hits(500_000);
+    let count = chance.between(1, if is_in_pieces { 25 } else { 120 });
+    let mut sums = BTreeMap::<u64, u64>::new();
+    (0..count).for_each(|n| *sums.entry(n % 100).or_default() += n);
+    let record = |(key, sum): (u64, u64)| format!("tens={}/{{\"key\":{key},\"sum\":{sum}}}", key / 10);
+    let mut records: Vec<String> = sums.into_iter().map(record).collect();
+    records.sort();
+    world.expect("sums/", [("sums-by-tens".to_owned(), records)]).await;
+    let format = OutputFormat::json_lines().with_columns(["tens", "key", "sum"]).with_partition_by(["tens"]);
+    let submit = Submit::to("s3://output/sums").with_items_per_split(30).with_partitions(2).with_output_format(format);
+    // So little time that each key is a piece of its own.
+    let submit = if is_in_pieces { submit.with_reduce_time(Duration::from_millis(1)) } else { submit };
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit_items(&SumsByTens, 0..count, submit)).await {
         world.follow(&machine, &handle).await;
     }
 }
