@@ -26,7 +26,10 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 33] = [
+    let helps: [(&str, &[&str]); 36] = [
+        ("help-init.txt", &["init", "--help"]),
+        ("help-completions.txt", &["completions", "--help"]),
+        ("help-man.txt", &["man", "--help"]),
         ("help-explain.txt", &["explain", "--help"]),
         ("help-run-count.txt", &["run", "count", "--help"]),
         ("help-run-aggregate.txt", &["run", "aggregate", "--help"]),
@@ -82,6 +85,102 @@ fn a_code_is_explained_and_one_that_is_none_has_a_proposal() {
     let misspelt = run(programs::kinglet().args(["explain", "output-token"]));
     assert_eq!(misspelt.code, Some(1));
     assert!(misspelt.err.contains("did you mean output-taken"), "{}", misspelt.err);
+}
+
+#[test]
+fn a_directory_that_cannot_become_a_project_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("full")).unwrap();
+    fs::write(dir.path().join("full/mine"), "").unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let cases: [(&[&str], &str); 6] = [
+        (&["full"], "full is not empty"),
+        (&["file"], "making file: "),
+        (&["file/below"], "making file/below: "),
+        (&["1st"], "a program cannot be called \"1st\""),
+        (&["serde"], "a program cannot be called \"serde\""),
+        (&["fine", "--library", "full"], "full has no Cargo.toml"),
+    ];
+    for (args, says) in cases {
+        let ran = run(programs::kinglet().arg("init").args(args).current_dir(dir.path()));
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
+        assert!(ran.err.contains(says), "{says} is not in {}", ran.err);
+    }
+    let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["file", "full"]);
+}
+
+#[test]
+fn bash_completes_commands_jobs_and_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let installed = run(programs::kinglet()
+        .args(["completions", "--install"])
+        .env("SHELL", "/bin/bash")
+        .env("XDG_DATA_HOME", dir.path()));
+    assert_eq!((installed.code, &installed.err[..]), (Some(0), ""));
+    let script = dir.path().join("bash-completion/completions/kinglet");
+    assert_eq!(installed.out.trim(), script.to_str().unwrap());
+    let cases = [
+        ("kinglet expl", "explain"),
+        ("kinglet run word-c", "word-count"),
+        ("kinglet run sort --overw", "--overwrite"),
+        ("kinglet completions fi", "fish"),
+    ];
+    for (typed, wanted) in cases {
+        let words: Vec<&str> = typed.split(' ').collect();
+        let ask = format!(
+            "source '{}'; COMP_WORDS=({typed}); COMP_CWORD={}; _kinglet kinglet '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
+            script.display(),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2],
+        );
+        let ran = run(Command::new("bash").args(["--norc", "-c", &ask]));
+        assert_eq!((ran.code, ran.out.trim(), &ran.err[..]), (Some(0), wanted, ""), "{typed}");
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let printed = run(programs::kinglet().args(["completions", shell]));
+        assert_eq!((printed.code, printed.out.contains("word-count")), (Some(0), true), "{shell}");
+    }
+}
+
+#[test]
+fn a_shell_that_cannot_be_told_and_one_without_a_place_are_refused() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["completions"], "name it: `kinglet completions bash|"),
+        (&["completions", "powershell", "--install"], "let your profile read what"),
+        (&["completions", "zsh", "--install"], "neither $XDG_DATA_HOME nor $HOME names a directory"),
+    ];
+    for (args, says) in cases {
+        let mut asking = programs::kinglet();
+        asking.args(args).env_remove("SHELL").env_remove("HOME").env("XDG_DATA_HOME", "not/absolute");
+        let ran = run(&mut asking);
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
+        assert!(ran.err.contains(says), "{}", ran.err);
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run(programs::kinglet().args(["man", "--dir"]).arg(dir.path().join("man1")));
+    assert_eq!((ran.code, &ran.err[..]), (Some(0), ""));
+    for name in ["kinglet", "kinglet-run", "kinglet-run-sort", "kinglet-tune-hull", "kinglet-explain"] {
+        let page = fs::read_to_string(dir.path().join(format!("man1/{name}.1"))).unwrap();
+        assert!(page.contains("\n.SH NAME\n") && page.contains("\n.SH SYNOPSIS\n"), "{name}: {page}");
+    }
+    let sort = fs::read_to_string(dir.path().join("man1/kinglet-run-sort.1")).unwrap();
+    assert!(sort.contains("\\-\\-unique") || sort.contains("\\-unique"), "{sort}");
+    let pages = fs::read_dir(dir.path().join("man1")).unwrap().count();
+    assert_eq!(ran.out, format!("{pages} pages in {}\n", dir.path().join("man1").display()));
+    // A directory that cannot be made.
+    fs::write(dir.path().join("file"), "").unwrap();
+    let ran = run(programs::kinglet().args(["man", "--dir"]).arg(dir.path().join("file/man1")));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("writing ") && ran.err.contains("file/man1/kinglet"), "{}", ran.err);
+    let printed = run(programs::kinglet().arg("man"));
+    assert_eq!((printed.code, printed.out.contains(".SH SYNOPSIS")), (Some(0), true));
 }
 
 #[test]

@@ -20,6 +20,39 @@ fn says(name: &str, dir: &Path, args: &[&str]) -> String {
     ran.out
 }
 
+/// What `kinglet init` makes is compiled as an example, too, and does what its README says.
+#[test]
+fn a_new_project_has_a_program_that_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = run(programs::kinglet().args(["init", "first"]).current_dir(dir.path()));
+    assert_eq!((made.code, &made.err[..]), (Some(0), ""));
+    assert_eq!(made.out, "made first; next: cd first && cargo test && cargo run -- README.md\n");
+    let project = dir.path().join("first");
+    let readme = fs::read_to_string(project.join("README.md")).unwrap();
+    assert!(readme.starts_with("# first\n") && !readme.contains('{'), "{readme}");
+    let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"first\"") && manifest.contains("/driver\" }"), "{manifest}");
+    let own = include_str!("../cli/templates/job/src/main.rs");
+    assert_eq!(fs::read_to_string(project.join("src/main.rs")).unwrap(), own);
+
+    assert!(says("init-job", &project, &["README.md"]).contains("result in 1 parts"));
+    let mut firsts = std::collections::BTreeMap::<&str, u64>::new();
+    readme
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .for_each(|word| *firsts.entry(word).or_default() += 1);
+    let counts = read_output(&project.join("result")).counts;
+    assert_eq!(counts, firsts.into_iter().map(|(word, n)| (word.as_bytes().to_vec(), n)).collect());
+    failed(&example("init-job", &project, &["README.md"]), &["the output result is taken"]);
+    let usage = example("init-job", &project, &[]);
+    assert_eq!((usage.code, usage.err.starts_with("usage: ")), (Some(2), true), "{usage:?}");
+
+    let made = run(programs::kinglet().args(["init", "second", "--template", "function"]).current_dir(dir.path()));
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    // https://oeis.org/A006877: of the numbers to 100,000, this one takes the most.
+    assert_eq!(says("init-function", &dir.path().join("second"), &[]), "77031 takes the most: 350 steps\n");
+}
+
 #[test]
 fn pi_is_within_its_deviation_and_a_seed_gives_it_again() {
     let dir = tempfile::tempdir().unwrap();

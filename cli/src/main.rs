@@ -7,6 +7,7 @@ mod command;
 mod commands;
 mod desk;
 mod options;
+mod pages;
 mod progress;
 mod report;
 mod times;
@@ -46,6 +47,11 @@ struct Cli {
 
     #[command(flatten)]
     cloud: Cloud,
+}
+
+/// Returns the whole command line: all commands, with their arguments.
+fn whole() -> clap::Command {
+    Cli::command()
 }
 
 impl Cli {

@@ -4,11 +4,14 @@ mod attach;
 mod bench;
 mod cancel;
 mod clean;
+mod completions;
 mod doctor;
 mod explain;
+mod init;
 mod jobs;
 mod logs;
 mod look;
+mod man;
 mod plan;
 pub(crate) mod report;
 mod run;
@@ -31,5 +34,8 @@ crate::command::commands! {
         clean::Clean,
         doctor::Doctor,
         explain::Explain,
+        init::Init,
+        completions::Completions,
+        man::Man,
     }
 }

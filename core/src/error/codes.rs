@@ -471,8 +471,14 @@ codes! {
             "A report, or a benchmark's results, cannot be written as JSON.",
             "Report it: this is a defect.";
         Page = "page",
-            "The page of a job's report cannot be written.",
-            "Name a file in a directory that can be written; `kinglet report` writes the page again.";
+            "The page of a job's report, a manual page, or what completes words in a shell cannot be written.",
+            "Name a place that can be written; `kinglet report` writes a report's page again.";
+        Project = "project",
+            "A new project cannot be made: its directory is not empty, cannot be written, or cannot name a program; or the library is not where it was said to be.",
+            "Name a directory that is not there yet, with a name of letters, digits, `-` and `_`.";
+        Shell = "shell",
+            "Which shell is in use, or where it looks for a user's files, cannot be told.",
+            "Name the shell; without `--install` what completes its words is printed, to be put where you want it.";
         Problems = "problems",
             "`kinglet doctor` found problems.",
             "Do what each of them says.";
