@@ -26,13 +26,14 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 33] = [
+    let helps: [(&str, &[&str]); 34] = [
         ("help-explain.txt", &["explain", "--help"]),
         ("help-run-count.txt", &["run", "count", "--help"]),
         ("help-run-aggregate.txt", &["run", "aggregate", "--help"]),
         ("help-run-distinct.txt", &["run", "distinct", "--help"]),
         ("help-run-sort.txt", &["run", "sort", "--help"]),
         ("help-run-top.txt", &["run", "top", "--help"]),
+        ("help-run-join.txt", &["run", "join", "--help"]),
         ("help-run-grep.txt", &["run", "grep", "--help"]),
         ("help-run-cat.txt", &["run", "cat", "--help"]),
         ("help-run-sample.txt", &["run", "sample", "--help"]),
