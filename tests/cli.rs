@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 36] = [
+    let helps: [(&str, &[&str]); 37] = [
         ("help-init.txt", &["init", "--help"]),
         ("help-completions.txt", &["completions", "--help"]),
         ("help-man.txt", &["man", "--help"]),
@@ -36,6 +36,7 @@ fn version_and_help() {
         ("help-run-distinct.txt", &["run", "distinct", "--help"]),
         ("help-run-sort.txt", &["run", "sort", "--help"]),
         ("help-run-top.txt", &["run", "top", "--help"]),
+        ("help-run-join.txt", &["run", "join", "--help"]),
         ("help-run-grep.txt", &["run", "grep", "--help"]),
         ("help-run-cat.txt", &["run", "cat", "--help"]),
         ("help-run-sample.txt", &["run", "sample", "--help"]),

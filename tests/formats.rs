@@ -3,7 +3,7 @@
 
 use crate::programs;
 use crate::support::{Ran, failed, nothing_published, only_part, run};
-use kinglet::{Code, CsvDialect, CsvFields, Extent, Format, JsonLines, Manifest};
+use kinglet::{Code, CsvDialect, CsvFields, Extent, Format, JsonLines, Manifest, Side};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -229,7 +229,7 @@ open('lines.json', 'w').write(json.dumps([json.loads(line) for line in lines]))
         rows: Vec<Vec<String>>,
     }
     let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
-    let extent = |bytes| Extent { bytes, offset: 0, head: &[], object: "it" };
+    let extent = |bytes| Extent { bytes, offset: 0, head: &[], object: "it", side: Side::Left };
     let cases: Vec<Case> = serde_json::from_slice(&read("csv.json")).unwrap();
     for case in &cases {
         let (format, mut rows) = (CsvFields::new(CsvDialect::new().without_head()), vec![]);

@@ -45,6 +45,7 @@
 //! | `keys` | the embedded servers answer nobody without the runtime's keys; what is printed holds no secret |
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
 //! | `sort` | sorted rows are those of a stable sort, end to end, in even parts, whatever the format, the splits and who dies; the first rows of it |
+//! | `join` | joined rows are those of nested loops and of DuckDB, whatever the formats, the splits and who dies; a key that does not fit into memory |
 //! | `prose` | the numbers on the pages and in the help are the constants', and the files that pages name are there |
 //! | `template` | what `template.yaml` says about the code that it deploys is so |
 //! | `ministack` | the same jobs give the same bytes on an S3 and a DynamoDB that are not ours |
@@ -79,6 +80,7 @@ mod index;
 mod inputs;
 mod items;
 mod jobs_api;
+mod join;
 mod keys;
 mod ledger;
 mod long;

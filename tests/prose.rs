@@ -7,7 +7,7 @@ use kinglet_core::ledger::{
 };
 use kinglet_core::limits::*;
 use kinglet_core::model::{Latency, dynamodb, lambda, logs, s3, schedule};
-use kinglet_jobs::{TOP_BYTES_MAX, TOP_ROWS_MAX};
+use kinglet_jobs::{BroadcastJoin, JoinRows, TOP_BYTES_MAX, TOP_ROWS_MAX};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,11 @@ fn the_numbers_of_the_pages_are_the_constants() {
                     REJECT_REASON_BYTES_MAX >> 10
                 ),
                 format!("| partitions of a job | {} |", thousands(PARTITIONS_MAX)),
+                format!("[keeps](../guide/joins.md#how-it-is-done) | {KEPT_PERCENT} % of the function's memory"),
+                format!(
+                    "[goes to every function](../guide/joins.md#how-it-is-done) | {}, in",
+                    mib(BroadcastJoin::TABLE_BYTES_MAX as u64)
+                ),
                 format!("[folders](../guide/outputs.md#folders-by-values) | {}; with", thousands(FILES_PER_TASK_MAX)),
                 format!("| files of an output in folders | {}:", thousands(OUTPUT_FILES_MAX)),
                 format!(
@@ -118,6 +123,19 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("{SAMPLE_LONG_PIECES} pieces of {} more", mib(SAMPLE_LONG_PIECE_BYTES)),
                 format!("it is the first {} at most", mib(SAMPLE_LONG_PIECE_BYTES)),
                 format!("N is at most {}, and the rows have at most {}", thousands(TOP_ROWS_MAX), mib(TOP_BYTES_MAX)),
+            ],
+        ),
+        (
+            "docs/guide/joins.md",
+            vec![
+                format!("in memory up to {KEPT_PERCENT} % of the function's"),
+                format!(
+                    "if it has {} MiB or more, and names keys with {} % of it",
+                    JoinRows::SAMPLED_BYTES_MIN >> 20,
+                    JoinRows::HEAVY_PERCENT
+                ),
+                format!("if it has at most {} MiB", BroadcastJoin::STORED_BYTES_MAX >> 20),
+                format!("more than {} MiB", BroadcastJoin::TABLE_BYTES_MAX >> 20),
             ],
         ),
         ("docs/guide/formats.md", vec![format!("at most {SAMPLE_PIECES} pieces of {} KiB", SAMPLE_PIECE_BYTES >> 10)]),

@@ -24,6 +24,7 @@
 //!   50 %     OPEN_RUNS_PERCENT      blocks of the runs that are merged at once, OPEN_RUN_BYTES each
 //!   20 %     ROW_GROUP_PERCENT      the row group of Parquet that is being written: half of it while it grows, all of it as it is handed on
 //!   25 %     SHARED_PERCENT         data that calls share, if what reduces is a call, which writes no part
+//!   10 %     KEPT_PERCENT           values of a key that `reduce` keeps to read them again; the rest lies in /tmp
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of its part of the output
 //! ```
 //!
@@ -127,6 +128,9 @@ pub const OPEN_RUNS_PERCENT: u64 = 50;
 
 /// See the table above. A row group that would take more is ended early.
 pub const ROW_GROUP_PERCENT: u64 = 20;
+
+/// See the table above. Values of a key that are kept and take more lie in `/tmp`.
+pub const KEPT_PERCENT: u64 = 10;
 
 /// About how many bytes a row group of Parquet has that is written, as they are stored (64 MiB): readers take row groups in parallel,
 /// and each by itself.
@@ -249,7 +253,7 @@ const HELD: [(u64, u64); 5] = [
     (MAPPED_PAIRS_PERCENT + UNPACK_PERCENT + UNPACKED_RECORD_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES),
     (RESULTS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
     (OPEN_RUNS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
-    (OPEN_RUNS_PERCENT + ROW_GROUP_PERCENT, UPLOAD_BYTES),
+    (OPEN_RUNS_PERCENT + ROW_GROUP_PERCENT + KEPT_PERCENT, UPLOAD_BYTES),
 ];
 
 /// What code, allocator and sockets take before anything is held, in bytes (64 MiB): a waiting worker takes 20 to 40 MB.
@@ -307,6 +311,7 @@ mod tests {
             ("RESULTS_PERCENT", percent(RESULTS_PERCENT)),
             ("OPEN_RUNS_PERCENT", percent(OPEN_RUNS_PERCENT)),
             ("ROW_GROUP_PERCENT", percent(ROW_GROUP_PERCENT)),
+            ("KEPT_PERCENT", percent(KEPT_PERCENT)),
             ("READ_AHEAD_BYTES", mib(READ_AHEAD_BYTES)),
             ("UPLOAD_BYTES", mib(UPLOAD_BYTES)),
             ("RUN_MEMORY_BYTES", mib(RUN_MEMORY_BYTES as u64)),

@@ -2,8 +2,9 @@
 
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Row};
-use crate::key::{AsKey, Key, PlacedBy};
-use crate::pairs::Shard;
+use crate::key::{AsKey, GroupedBy, Key, PlacedBy};
+pub use crate::pairs::Kept;
+use crate::pairs::{KeptRoom, Shard};
 use crate::part::{FileOp, Part};
 use crate::value::{Combiner, Value};
 use crate::wire::cost::Workload;
@@ -127,6 +128,55 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
         None
     }
 
+    /// Returns what says how many bytes at the start of an encoded key are its group. All pairs of a group are reduced together: by one
+    /// call of [`Job::reduce`], which is given the first key of the group and the values of all of them *in the order of their keys*.
+    /// So the values of a group come in an order of the job's choice (a secondary sort), where the values of one key have none. By
+    /// default each key is reduced by itself.
+    ///
+    /// Bytes that say a group must not be the beginning of those that say another one. Unless [`Job::placed_by`] says less, they decide
+    /// the partition; [`Job::bounds`] are compared with them alone.
+    ///
+    /// ```
+    /// # use kinglet_core::{Emitter, GroupedBy, Job, Lines, Sink, UserResult, Values, check_job};
+    /// # use std::sync::Arc;
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Latest;
+    /// impl Job for Latest {
+    /// #   const NAME: &'static str = "latest";
+    /// #   type Input = Lines; type Value = (u32, String); type Output = (u32, String);
+    ///     /// Shop and day: four bytes each.
+    ///     type Key = (u32, u32);
+    ///
+    ///     /// A shop's days are reduced together, the first one first.
+    ///     fn grouped_by(&self) -> Option<GroupedBy> {
+    ///         Some(Arc::new(|_| 4))
+    ///     }
+    /// #   fn map(&self, line: &str, out: &mut Emitter<'_, (u32, u32), (u32, String)>) -> UserResult {
+    /// #       let mut words = line.split(' ');
+    /// #       let mut next = || words.next().unwrap_or_default().to_owned();
+    /// #       let (shop, day) = (next().parse()?, next().parse()?);
+    /// #       out.emit((shop, day), (day, next()))
+    /// #   }
+    ///
+    ///     fn reduce(
+    ///         &self,
+    ///         (shop, _): (u32, u32),
+    ///         days: Values<'_, (u32, String)>,
+    ///         out: &mut Sink<'_, (u32, String)>,
+    ///     ) -> UserResult {
+    ///         match days.last() {
+    ///             Some((_, sold)) => out.push(&(shop, sold)),
+    ///             None => Ok(()),
+    ///         }
+    ///     }
+    /// }
+    /// # let lines = b"7 3 pears\n7 12 figs\n2 5 nuts\n7 1 apples\n";
+    /// # assert_eq!(check_job(&Latest, lines, &[1, 3])?, "2\tnuts\n7\tfigs\n");
+    /// # Ok::<(), kinglet_core::Error>(())
+    /// ```
+    fn grouped_by(&self) -> Option<GroupedBy> {
+        None
+    }
+
     /// Returns what is known of the work that the job makes: how much of a vCPU's time, how many bytes of runs and of output.
     /// On AWS the size of splits, the number of partitions and the predicted bill follow from it; results do not. By default
     /// little is known, and the plan's range is wide.
@@ -155,12 +205,13 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 pub struct Emitter<'a, K, V> {
     shard: &'a mut Shard<V>,
     scratch: Vec<u8>,
+    number: u16,
     marker: std::marker::PhantomData<fn(K)>,
 }
 
 impl<'a, K: Key, V: Value> Emitter<'a, K, V> {
     pub(crate) fn new(shard: &'a mut Shard<V>) -> Self {
-        Emitter { shard, scratch: Vec::new(), marker: std::marker::PhantomData }
+        Emitter { shard, scratch: Vec::new(), number: 0, marker: std::marker::PhantomData }
     }
 
     /// Returns how many reduce partitions the pairs go to.
@@ -180,17 +231,60 @@ impl<'a, K: Key, V: Value> Emitter<'a, K, V> {
         self.shard.add(encoded, value)?;
         Ok(())
     }
+
+    /// Emits one pair whose key is what this appends.
+    #[inline]
+    pub(crate) fn emit_by(&mut self, value: V, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> UserResult {
+        self.scratch.clear();
+        encode(&mut self.scratch)?;
+        self.shard.add(&self.scratch, value)?;
+        Ok(())
+    }
+
+    /// Returns another number each time, for pairs that may go anywhere.
+    pub(crate) fn next_number(&mut self) -> u16 {
+        self.number = self.number.wrapping_add(1);
+        self.number
+    }
 }
 
 /// An iterator over the values of one key, in no particular order. It reads them as it advances, so a key may have more
 /// values than fit into memory. Values that `reduce` does not read are skipped.
 pub struct Values<'a, V> {
     source: &'a mut dyn Iterator<Item = V>,
+    room: &'a KeptRoom,
 }
 
 impl<'a, V> Values<'a, V> {
-    pub(crate) fn new(source: &'a mut dyn Iterator<Item = V>) -> Self {
-        Values { source }
+    pub(crate) fn new(source: &'a mut dyn Iterator<Item = V>, room: &'a KeptRoom) -> Self {
+        Values { source, room }
+    }
+
+    /// Returns a place for values that must be read more than once, or after all others: in memory up to `part` of what a function has
+    /// for them, which is 10 % of its memory, and beyond that in `/tmp`. The parts of all such places of a key make 1 together.
+    ///
+    /// ```
+    /// # use kinglet_core::{Job, Emitter, Sink, UserResult, Values, Lines, check_job};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Shares;
+    /// # impl Job for Shares {
+    /// #   const NAME: &'static str = "shares";
+    /// #   type Input = Lines; type Key = (); type Value = u64; type Output = (u64, u64);
+    /// #   fn map(&self, line: &str, out: &mut Emitter<'_, (), u64>) -> UserResult { out.emit((), line.parse()?) }
+    /// /// Writes each number beside the sum of all.
+    /// fn reduce(&self, _: (), numbers: Values<'_, u64>, out: &mut Sink<'_, (u64, u64)>) -> UserResult {
+    ///     let (mut kept, mut sum) = (numbers.kept(1.0), 0);
+    ///     for number in numbers {
+    ///         sum += number;
+    ///         kept.push(&number)?;
+    ///     }
+    ///     kept.for_each(|number| out.push(&(number, sum)))
+    /// }
+    /// # }
+    /// # assert_eq!(check_job(&Shares, b"3\n", &[1]).unwrap(), "3\t3\n");
+    /// ```
+    pub fn kept<T: Value>(&self, part: f64) -> Kept<T> {
+        let KeptRoom { memory_bytes, tmp } = self.room;
+        Kept::new(KeptRoom { memory_bytes: (*memory_bytes as f64 * part.clamp(0.0, 1.0)) as usize, tmp: tmp.clone() })
     }
 }
 

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Returns what decides the partition of an encoded key; see [`Job::placed_by`](crate::Job::placed_by).
 pub type PlacedBy = Arc<dyn Fn(&[u8]) -> Placing + Send + Sync>;
 
+/// Returns how many bytes at the start of an encoded key say its group; see [`Job::grouped_by`](crate::Job::grouped_by).
+pub type GroupedBy = Arc<dyn Fn(&[u8]) -> usize + Send + Sync>;
+
 /// What decides a key's partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placing {
@@ -62,6 +65,23 @@ pub trait Key: Serialize + DeserializeOwned + Ord + Send + 'static {
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut serializer = memcomparable::Serializer::new(out);
         self.serialize(&mut serializer).map_err(|e| Error::new(Code::KeyEncode, format!("encoding a key: {e}")))
+    }
+
+    /// Appends the key's encoding as it stands before something else: no key's is then the beginning of another's. By default that is
+    /// [`Key::encode`], which keeps this but for a key that is a single string: of such, a 0 is written as 0 1, and 0 0 stands behind.
+    ///
+    /// # Errors
+    /// As [`Key::encode`].
+    fn encode_before(&self, out: &mut Vec<u8>) -> Result<()> {
+        self.encode(out)
+    }
+
+    /// Decodes a key that [`Key::encode_before`] has written.
+    ///
+    /// # Errors
+    /// As [`Key::decode`].
+    fn decode_before(bytes: &[u8]) -> Result<Self> {
+        Self::decode(bytes)
     }
 
     /// Decodes a key.
@@ -117,6 +137,15 @@ impl Key for String {
             Err(e) => Err(Error::new(Code::KeyDecode, format!("decoding a String key: {e}"))),
         }
     }
+
+    fn encode_before(&self, out: &mut Vec<u8>) -> Result<()> {
+        escape(self.as_bytes(), out);
+        Ok(())
+    }
+
+    fn decode_before(bytes: &[u8]) -> Result<Self> {
+        Self::decode(&unescape(bytes)?)
+    }
 }
 
 impl Key for Vec<u8> {
@@ -128,6 +157,39 @@ impl Key for Vec<u8> {
     fn decode(bytes: &[u8]) -> Result<Self> {
         Ok(bytes.to_vec())
     }
+
+    fn encode_before(&self, out: &mut Vec<u8>) -> Result<()> {
+        escape(self, out);
+        Ok(())
+    }
+
+    fn decode_before(bytes: &[u8]) -> Result<Self> {
+        unescape(bytes)
+    }
+}
+
+/// Appends bytes with each 0 as 0 1, and 0 0: they sort as before, whatever stands behind them.
+fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut from = 0;
+    for zero in memchr::memchr_iter(0, bytes) {
+        out.extend_from_slice(&bytes[from..=zero]);
+        out.push(1);
+        from = zero + 1;
+    }
+    out.extend_from_slice(&bytes[from..]);
+    out.extend_from_slice(&[0, 0]);
+}
+
+fn unescape(bytes: &[u8]) -> Result<Vec<u8>> {
+    let invalid = || Error::new(Code::KeyDecode, "decoding a key before something else: the bytes are none");
+    let mut rest = bytes.strip_suffix(&[0, 0]).ok_or_else(invalid)?;
+    let mut whole = Vec::with_capacity(rest.len());
+    while let Some(zero) = memchr::memchr(0, rest) {
+        whole.extend_from_slice(&rest[..=zero]);
+        rest = rest[zero + 1..].strip_prefix(&[1]).ok_or_else(invalid)?;
+    }
+    whole.extend_from_slice(rest);
+    Ok(whole)
 }
 
 macro_rules! integer_keys {
@@ -221,6 +283,18 @@ mod tests {
         b.encode(&mut y).unwrap();
         assert_eq!(a.cmp(&b), x.cmp(&y), "{a:?} {b:?}");
         assert_eq!(K::decode(&x).unwrap(), a);
+        // Before something else, whatever that is.
+        let before = |key: &K, behind: &[u8]| {
+            let mut bytes = vec![];
+            key.encode_before(&mut bytes).unwrap();
+            assert_eq!(K::decode_before(&bytes).unwrap(), *key);
+            [&bytes, behind].concat()
+        };
+        for (behind_a, behind_b) in [(&[0][..], &[255][..]), (&[255], &[0]), (&[], &[0]), (&[1], &[])] {
+            if a != b {
+                assert_eq!(a.cmp(&b), before(&a, behind_a).cmp(&before(&b, behind_b)), "{a:?} {b:?}");
+            }
+        }
     }
 
     /// `memcomparable` panics at these.

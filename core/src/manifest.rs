@@ -7,7 +7,7 @@ use crate::range::ByteRange;
 use crate::wire::files::{FileList, LeftFile};
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, ReducePiece, ReduceRecord, numbered};
-use crate::wire::spec::{InputSpec, JobSpec, Splitting, part_job, part_partition};
+use crate::wire::spec::{InputSpec, JobSpec, RightSpec, Splitting, part_job, part_partition};
 use serde::{Deserialize, Serialize};
 
 /// A job's manifest; see the module.
@@ -147,7 +147,8 @@ pub fn reconcile(
         Ok::<u64, Error>(sum)
     };
     let records = || maps.iter().flatten();
-    if spec.options.splitting == Splitting::Guessed {
+    let is_guessed = |right: &RightSpec| right.splitting == Splitting::Guessed;
+    if spec.options.splitting == Splitting::Guessed || spec.options.right.as_ref().is_some_and(is_guessed) {
         check_guesses(job, spec, splits, maps)?;
     }
     same("map tasks planned and committed", splits.len() as u64, maps.len() as u64)?;
@@ -297,6 +298,9 @@ fn check_guesses(job: &JobId, spec: &JobSpec, splits: &[Split], maps: &[Pieces])
     let mut ended: Option<(u32, &str, u64)> = None;
     for (split, pieces) in splits.iter().zip(maps) {
         let [range] = &split.ranges[..] else { continue };
+        if spec.splitting_of(range.input_idx) != Splitting::Guessed {
+            continue;
+        }
         for taken in pieces.iter().filter_map(|record| record.taken) {
             let before = ended.filter(|(input_idx, key, _)| *input_idx == range.input_idx && *key == range.key);
             let end = before.map_or(0, |(_, _, end)| end);

@@ -105,15 +105,16 @@ pub use sampling::{Inputs, Sample, SampledPair, Sampling};
 pub use status::{JobStatus, JobSummary, JobTimes, Leftovers, Progress, Tally};
 pub use submission::Planned;
 pub use submit::Submit;
-pub use typing::{Typed, Typing};
+pub use typing::{InputColumns, Typed, Typing};
 
 // What a job and a function are made of.
 pub use kinglet_calls::{Context, Function, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
-    Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, Growth, Is, Job, Key, MaxRejected,
-    OutputFormat, PathCondition, PathPart, PlacedBy, Placing, Result, Sink, TypedColumn, TypedFormat, Types, UserError,
-    UserResult, Value, ValueType, Values, Width, Workload, check_format, check_job, check_job_items,
+    Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, GroupedBy, Growth, How, Is, Job, Join,
+    JoinKey, Joined, Kept, Key, LeftRows, Matched, MaxRejected, OutputFormat, PathCondition, PathPart, PlacedBy,
+    Placing, Result, RightRows, Side, SideRow, Sink, TypedColumn, TypedFormat, Types, UserError, UserResult, Value,
+    ValueType, Values, Width, Workload, check_format, check_job, check_job_items, check_join,
 };
 pub use kinglet_formats::row_groups::{ColumnLook, FooterLook, RowGroupLook};
 pub use kinglet_formats::{PackedObject, Reading, check_packed};

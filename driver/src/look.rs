@@ -8,7 +8,8 @@ use kinglet_core::engine::cut::Cuts;
 use kinglet_core::format::{FirstBytes, Framing, Rows, first_rows};
 use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::{
-    BlockExtent, ByteLines, ByteRange, Fetched, Format, RangedObject, RowFormat, Schema, Selection, UserError,
+    BlockExtent, ByteLines, ByteRange, Datum, Fetched, Format, Named, RangedObject, RowFormat, Schema, Selection, Side,
+    UserError,
 };
 use kinglet_formats::row_groups::{File, FooterLook, FooterReader};
 use kinglet_formats::unpack::{Bounds, Part, Step, Unpacker};
@@ -145,6 +146,13 @@ impl Start<'_> {
         let Unpacked { bytes, whole } = self.unpacked(codec)?;
         let rows = Rows(read_as.format);
         let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, usize::MAX)?;
+        if let (RowFormat::Csv(dialect), true) = (&rows.0, read.is_empty()) {
+            // Its head names columns of which nobody has seen a value.
+            let names =
+                dialect.head_names(&bytes).map_err(|e| e.context(format!("reading the head of {}", self.shown)))?;
+            let none = |name: String| Named { name: name.into(), value: Datum::Null };
+            schema.add(&names.into_iter().map(none).collect::<Vec<_>>(), before);
+        }
         (before..).zip(&read).for_each(|(n, row)| schema.add(&row.fields, n));
         Ok(before + read.len() as u64)
     }
@@ -293,7 +301,12 @@ impl Columns {
             while first.len() < limit
                 && let Some(block) = blocks.next_block()?
             {
-                let extent = BlockExtent { block: &block, first_row: group.first_row, object: self.object.name() };
+                let extent = BlockExtent {
+                    block: &block,
+                    first_row: group.first_row,
+                    object: self.object.name(),
+                    side: Side::Left,
+                };
                 let read = rows.for_each_row(extent, |_, row| {
                     if first.len() < limit {
                         first.push(serde_json::to_value(row).map_err(UserError::from)?);

@@ -20,7 +20,8 @@ impl Listing {
     /// # Errors
     /// `input-missing` when nothing is there; `input-twice`; [a service error](crate#errors).
     pub(crate) async fn of(objects: &Objects, inputs: &[InputSpec], options: &OptionsSpec) -> Result<Self> {
-        Ok(Listing { sizes: list::sizes(objects, inputs, &options.conditions).await? })
+        let right_from = options.right.map(|right| right.from_input);
+        Ok(Listing { sizes: list::sizes(objects, inputs, right_from, &options.conditions).await? })
     }
 
     /// Returns the plan of a job with these options: what the splitter would choose.

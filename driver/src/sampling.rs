@@ -23,15 +23,16 @@
 //! Where most records are so long that they fill more than a piece, the same is done once more, with fewer and longer pieces. A sample
 //! that misses what matters makes parts uneven, and never a wrong result.
 
-use crate::look::{Columns, Start};
+use crate::look::{Columns, LOOK_BYTES, Start};
 use crate::submission::{Places, set_reads};
-use crate::{Code, Codec, Driver, Error, Format, Framing, Job, PathPart, Result, Submit};
+use crate::{Code, Codec, Driver, Error, Format, Framing, Job, PathPart, Result, Side, Submit};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_core::budget::{SAMPLE_LONG_PIECE_BYTES, SAMPLE_LONG_PIECES, SAMPLE_PIECE_BYTES, SAMPLE_PIECES};
 use kinglet_core::engine::cut::Chunk;
 use kinglet_core::engine::sample::{SampledPiece, Sampler};
 use kinglet_core::{Blocks, ByteRange, Fetched, RangedObject, RowGroup};
+use kinglet_formats::row_groups::FileGroup;
 use kinglet_splitter::list::{self, Sampled as SampledObject};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +71,7 @@ impl Default for Sampling {
 pub struct Inputs {
     objects: Vec<SampledObject>,
     common: String,
+    side: Side,
 }
 
 impl Inputs {
@@ -142,6 +144,31 @@ impl<K: Clone + Ord, V> Sample<K, V> {
         }
         bounds.truncate(most);
         bounds
+    }
+}
+
+impl<K: Ord, V> Sample<K, V> {
+    /// Returns which part of the input each of these keys has, from 0 to 1, of keys that have at least `least` of it; `of` makes a key of
+    /// a pair's. At most as many come as there can be of such.
+    pub fn shares<T: PartialEq>(&self, least: f64, of: impl Fn(&K) -> Option<T>) -> Vec<(T, f64)> {
+        let all: f64 = self.pairs.iter().map(|pair| pair.weight).sum();
+        let mut shares: Vec<(T, f64)> = Vec::new();
+        // The pairs of a key stand one behind the other.
+        for pair in &self.pairs {
+            let Some(key) = of(&pair.key) else { continue };
+            let share = pair.weight / all;
+            match shares.last_mut().filter(|(last, _)| *last == key) {
+                Some((_, sum)) => *sum += share,
+                None => {
+                    if shares.last().is_some_and(|(_, sum)| *sum < least) {
+                        shares.pop();
+                    }
+                    shares.push((key, share));
+                }
+            }
+        }
+        shares.retain(|(_, share)| *share >= least);
+        shares
     }
 }
 
@@ -239,15 +266,24 @@ impl Driver {
         self.sample_of(&self.list_inputs(submit).await?, job, submit, sampling).await
     }
 
-    /// Lists the objects that a job of this submission would read, as they are now.
+    /// Lists the objects that a job of this submission would read, as they are now; of a join, those of its left side.
     ///
     /// # Errors
     /// `input-missing`, `input-twice`; `local-path` on AWS; [a service error](crate#errors).
     pub async fn list_inputs(&self, submit: &Submit) -> Result<Inputs> {
-        let places = Places::resolve(&self.shared, submit).await?;
+        self.list_side(submit, Side::Left).await
+    }
+
+    /// Lists the objects of one side of a join, as they are now.
+    ///
+    /// # Errors
+    /// As [`Driver::list_inputs`].
+    pub async fn list_side(&self, submit: &Submit, side: Side) -> Result<Inputs> {
+        let alone = submit.clone().with_side_alone(side);
+        let places = Places::resolve(&self.shared, &alone).await?;
         let objects = &self.shared.conductor.objects;
         let objects = list::sample(objects, &places.inputs, &submit.conditions, usize::MAX).await?.objects;
-        Ok(Inputs { common: common_start(objects.iter().map(|object| &object.shown[..])), objects })
+        Ok(Inputs { common: common_start(objects.iter().map(|object| &object.shown[..])), objects, side })
     }
 
     /// Samples the pairs that a job makes of these objects, as [`Driver::sample`] does: for a job that must know beforehand what there
@@ -264,9 +300,13 @@ impl Driver {
     ) -> Result<Sample<J::Key, J::Value>> {
         let mut submit = submit.clone();
         set_reads(job, &mut submit)?;
-        let sampler = Arc::new(Sampler::new(job)?);
-        let framing = job.input().framing();
-        let reading = |pieces| Reading { sampler: sampler.clone(), framing, codec: submit.unpack.codec, pieces };
+        let sampler = Arc::new(Sampler::new(job, inputs.side)?);
+        let framing = job.input().of_side(inputs.side).frame().framing;
+        let codec = match (inputs.side, submit.reads_right) {
+            (Side::Right, Some((unpack, _))) => unpack.codec,
+            _ => submit.unpack.codec,
+        };
+        let reading = |pieces| Reading { sampler: sampler.clone(), framing, codec, pieces };
         let pieces = Pieces { most: sampling.pieces.max(1).into(), bytes: SAMPLE_PIECE_BYTES };
         let mut taken = self.take(reading(pieces), inputs).await?;
         // Row groups have rows, unless a condition leaves all of them out.
@@ -280,6 +320,85 @@ impl Driver {
         let Taken { mut pairs, columns, sampled, bytes, .. } = taken;
         pairs.sort_by(|a: &SampledPair<J::Key, J::Value>, b| a.key.cmp(&b.key));
         Ok(Sample { pairs, columns, sampled, objects: inputs.objects.len(), bytes })
+    }
+
+    /// Maps all records of these objects in this program, for a job that sends them to its functions as a parameter. Returns the pairs in the
+    /// order of their keys; `None` if there are more bytes than a look reads of an object.
+    ///
+    /// # Errors
+    /// Those of the job's `map`; `record-invalid`; `column-missing`, `codec-unknown`; `access-denied` where this program may not read
+    /// what the functions may; [a service error](crate#errors).
+    pub async fn map_all<J: Job>(
+        &self,
+        inputs: &Inputs,
+        job: &J,
+        submit: &Submit,
+    ) -> Result<Option<Vec<(J::Key, J::Value)>>> {
+        let mut submit = submit.clone();
+        set_reads(job, &mut submit)?;
+        let sampler = Arc::new(Sampler::new(job, inputs.side)?.of_all());
+        let codec = match (inputs.side, submit.reads_right) {
+            (Side::Right, Some((unpack, _))) => unpack.codec,
+            _ => submit.unpack.codec,
+        };
+        let mut all = Vec::new();
+        for object in &inputs.objects {
+            let Some(chunks) = self.whole(object, &sampler, codec).await? else { return Ok(None) };
+            for chunk in chunks {
+                let (sampler, shown) = (sampler.clone(), object.shown.clone());
+                all.extend(in_background(move || sampler.map(chunk, &shown)).await?.pairs);
+            }
+        }
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(Some(all))
+    }
+
+    /// Reads all of an object.
+    async fn whole<J: Job>(
+        &self,
+        object: &SampledObject,
+        sampler: &Arc<Sampler<J>>,
+        codec: Option<Codec>,
+    ) -> Result<Option<Vec<Chunk>>> {
+        let SampledObject { bucket, listed, shown } = object;
+        let size = listed.size;
+        if sampler.cuts().columns().is_some() {
+            let ranged = self.shared.conductor.objects.ranged(bucket, &listed.key, &listed.etag, shown);
+            let looked = Columns { object: Arc::new(ranged), size };
+            let sampler = sampler.clone();
+            return in_background(move || {
+                let file = looked.file()?;
+                let Some(selection) = sampler.cuts().columns() else { return Ok(None) };
+                let plan = file.plan(selection)?;
+                let groups = file.row_groups(ByteRange { from: 0, to: size });
+                let groups = groups.iter().filter(|group| plan.may_have_rows(group.number));
+                let chunk = |group: &FileGroup| Chunk {
+                    bytes: Bytes::new(),
+                    range_idx: 0,
+                    offset: group.first_row,
+                    head: Bytes::new(),
+                    rows: Some(plan.row_group(group.number, looked.object.clone(), ROW_GROUP_WINDOW_BYTES)),
+                };
+                Ok(Some(groups.map(chunk).collect()))
+            })
+            .await;
+        }
+        if size > LOOK_BYTES {
+            return Ok(None);
+        }
+        let first = self.read(object, 0, size).await?;
+        let codec = codec.map_or_else(|| Codec::of(shown, &first), Ok)?;
+        let unpacked = Start { shown, first, size }.unpacked(codec)?;
+        if !unpacked.whole {
+            return Ok(None);
+        }
+        let (bytes, cuts) = (Bytes::from(unpacked.bytes), sampler.cuts());
+        let head = match cuts.head() {
+            true => bytes.slice(..cuts.first(&bytes, 0).unwrap_or(bytes.len())),
+            false => Bytes::new(),
+        };
+        let chunk = Chunk { bytes, range_idx: 0, offset: 0, head, rows: None };
+        Ok(Some(if chunk.bytes.is_empty() { vec![] } else { vec![chunk] }))
     }
 
     /// Reads pieces of these objects and maps them.
@@ -585,7 +704,7 @@ mod tests {
             shown: (*shown).into(),
         };
         let common = common_start(objects.iter().map(|(shown, _)| *shown));
-        Inputs { objects: objects.iter().map(object).collect(), common }
+        Inputs { objects: objects.iter().map(object).collect(), common, side: Side::Left }
     }
 
     #[test]
@@ -624,6 +743,18 @@ mod tests {
         assert_ne!(here.seed(), inputs(&[("/a/x/1.csv", 5), ("/a/x/2.csv", 7)]).seed());
         assert_eq!(common_start(["aé", "aè"].into_iter()), "a");
         assert_eq!((common_start(["one"].into_iter()), common_start([].into_iter())), ("one".into(), "".into()));
+    }
+
+    #[test]
+    fn keys_with_much_of_the_input_are_known_by_their_shares() {
+        let pair = |key: u32, weight| SampledPair { key, value: (), weight };
+        let pairs = [(1, 1.0), (2, 2.0), (2, 3.0), (3, 1.0), (5, 1.0), (7, 2.0)];
+        let pairs = pairs.map(|(key, weight)| pair(key, weight)).to_vec();
+        let sample = Sample { pairs, columns: vec![], sampled: 1, objects: 1, bytes: 1 };
+        assert_eq!(sample.shares(0.2, |key| Some(*key)), [(2, 0.5), (7, 0.2)]);
+        assert_eq!(sample.shares(0.6, |key| Some(key % 2 == 1)), []);
+        assert_eq!(sample.shares(0.4, |key| (*key > 2).then_some(key % 2)), [(1, 0.4)]);
+        assert!(sample.shares(0.0, |_| None::<u32>).is_empty());
     }
 
     #[test]

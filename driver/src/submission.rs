@@ -14,8 +14,8 @@ use crate::records::RuntimeAddress;
 use crate::status::JobStatus;
 use crate::submit::Submit;
 use crate::{
-    Code, Codec, Error, Format, Framing, Items, Job, MaxRejected, Phase, Report, Result, Value, input_list, inputs,
-    output,
+    Code, Codec, Error, Format, Frame, Framing, Items, Job, MaxRejected, Phase, Report, Result, Side, Value,
+    input_list, inputs, output,
 };
 use futures_util::future::BoxFuture;
 use kinglet_aws::objects::Replace;
@@ -27,7 +27,9 @@ use kinglet_core::wire::cost::{Ceiling, Workload};
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
-use kinglet_core::wire::spec::{CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec, Splitting};
+use kinglet_core::wire::spec::{
+    CallsSpec, InputSpec, JobSpec, OptionsSpec, OutputSpec, RightSpec, Splitting, UnpackSpec,
+};
 use kinglet_core::{Registry, encode_params, signature};
 use kinglet_formats::Packer;
 use kinglet_formats::row_groups::typed_writer;
@@ -54,6 +56,8 @@ struct MadeInput {
 /// What a job reads and writes, as its functions find it.
 pub(crate) struct Places {
     pub(crate) inputs: Vec<InputSpec>,
+    /// The first input of the right side of a join, if that is what the job is.
+    pub(crate) right_from: Option<u32>,
     output: OutputSpec,
     /// The output's directory, if it is on this machine.
     directory: Option<PathBuf>,
@@ -127,6 +131,7 @@ impl Driver {
         let places = Places::resolve(&self.shared, &submit).await?;
         let site = self.shared.place.site(submit.prices.clone())?;
         let options = submit.options(self.concurrency(&submit).await, workload_of(job)?, site);
+        let options = places.with_right(options, &submit);
         let listing = Listing::of(&self.shared.conductor.objects, &places.inputs, &options).await?;
         Ok(Planned { plan: listing.plan(&options)?, recommended: listing.recommend(&options)? })
     }
@@ -289,9 +294,10 @@ impl Driver {
         if submit.ceiling == Ceiling::default() {
             // What a job is billed where nobody has said what is charged is told by the prices that are known.
             let elsewhere = |_| self.shared.place.site(Some(Prices::of_us_east_1("x86_64")));
-            return Ok(submit.options(concurrency, job.workload, of_region.or_else(elsewhere)?));
+            let options = submit.options(concurrency, job.workload, of_region.or_else(elsewhere)?);
+            return Ok(places.with_right(options, submit));
         }
-        let options = submit.options(concurrency, job.workload, of_region?);
+        let options = places.with_right(submit.options(concurrency, job.workload, of_region?), submit);
         let plan = match made {
             Some(made) => plan_items(&made.items, &options)?,
             None => Listing::of(&self.shared.conductor.objects, &places.inputs, &options).await?.plan(&options)?,
@@ -328,27 +334,11 @@ impl Driver {
 /// Says how the input is read by the format of the job, and refuses a submission that does not say what the job reads.
 pub(crate) fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
     let input = job.input();
-    submit.unpack.whole = input.needs_offsets();
-    submit.splitting = match input.framing() {
-        // What stands next to a quote proves nothing there.
-        Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
-        Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
-        Framing::RowGroups if submit.splitting == Splitting::Anywhere => Splitting::RowGroups,
-        _ => submit.splitting,
-    };
-    if input.framing() == Framing::RowGroups {
-        if let Some(codec) = submit.unpack.codec.filter(|codec| *codec != Codec::None) {
-            let message =
-                format!("the input of job {} is Parquet, which is not compressed by {codec} as a whole", J::NAME);
-            return Err(Error::new(Code::InputKind, message).with_hint("leave --input-compression out"));
-        }
-        // So nobody looks for a codec: columns are compressed within the file.
-        submit.unpack.codec = Some(Codec::None);
-    }
-    if submit.max_rejected.is_some() && input.framing() == Framing::RowGroups {
-        let message = format!("the input of job {} is Parquet, of which no row is left out", J::NAME);
-        return Err(Error::new(Code::MaxRejected, message).with_hint("leave --max-rejected out"));
-    }
+    let reads = |side| reads_of(J::NAME, &input.of_side(side).frame(), submit);
+    let left = reads(Side::Left)?;
+    let right = if J::Input::TWO_SIDES { Some(reads(Side::Right)?) } else { None };
+    (submit.unpack, submit.splitting) = left;
+    submit.reads_right = right;
     if input.framing() == Framing::Prefixed {
         let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
         return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
@@ -356,7 +346,42 @@ pub(crate) fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
     if submit.inputs.is_empty() && submit.input_list.is_none() {
         return Err(Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"));
     }
-    Ok(())
+    match (J::Input::TWO_SIDES, submit.right.first()) {
+        (true, None) => {
+            let message = format!("the join {} has no right side", J::NAME);
+            Err(Error::new(Code::InputMissing, message).with_hint("name it: --right (`Submit::with_right`)"))
+        }
+        (false, Some(right)) => {
+            let message = format!("job {} is no join, and is given the right side {right}", J::NAME);
+            Err(Error::new(Code::InputKind, message).with_hint("leave `with_right` out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns how objects are read whose records are told apart so.
+fn reads_of(job: &str, frame: &Frame, submit: &Submit) -> Result<(UnpackSpec, Splitting)> {
+    let mut unpack = UnpackSpec { whole: frame.needs_offsets, ..submit.unpack };
+    let splitting = match frame.framing {
+        // What stands next to a quote proves nothing there.
+        Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
+        Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
+        Framing::RowGroups if submit.splitting == Splitting::Anywhere => Splitting::RowGroups,
+        _ => submit.splitting,
+    };
+    if frame.framing == Framing::RowGroups {
+        if let Some(codec) = unpack.codec.filter(|codec| *codec != Codec::None) {
+            let message = format!("the input of job {job} is Parquet, which is not compressed by {codec} as a whole");
+            return Err(Error::new(Code::InputKind, message).with_hint("leave --input-compression out"));
+        }
+        // So nobody looks for a codec: columns are compressed within the file.
+        unpack.codec = Some(Codec::None);
+        if submit.max_rejected.is_some() {
+            let message = format!("the input of job {job} is Parquet, of which no row is left out");
+            return Err(Error::new(Code::MaxRejected, message).with_hint("leave --max-rejected out"));
+        }
+    }
+    Ok((unpack, splitting))
 }
 
 /// Returns what a job says of its work, and refuses what no plan can follow from.
@@ -389,6 +414,11 @@ impl Places {
         if let Some(list) = &submit.input_list {
             resolved.extend(input_list::resolve(shared, list).await?);
         }
+        let left = resolved.len() as u32;
+        for input in &submit.right {
+            resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);
+        }
+        let right_from = (!submit.right.is_empty()).then_some(left);
         let output =
             output::resolve(&submit.output, &shared.mount_name("output"), submit.overwrite, submit.format.clone())?;
         output::check_apart(&output, &resolved)?;
@@ -406,7 +436,14 @@ impl Places {
         }
         let inputs = resolved.into_iter().map(|input| input.spec).collect();
         let output = Output { spec: OutputSpec { success_marker: submit.success_marker, ..output.spec }, ..output };
-        Ok(Places { inputs, output: output.spec, directory: output.path })
+        Ok(Places { inputs, right_from, output: output.spec, directory: output.path })
+    }
+
+    /// Adds to the options of a join which inputs are its right side.
+    fn with_right(&self, options: OptionsSpec, submit: &Submit) -> OptionsSpec {
+        let right = self.right_from.zip(submit.reads_right);
+        let right = right.map(|(from_input, (unpack, splitting))| RightSpec { from_input, unpack, splitting });
+        OptionsSpec { right, ..options }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Code, Codec, Compression, Error, MaxRejected, OutputFormat, Result};
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
 use kinglet_core::wire::spec::{Indexed, OptionsSpec, Splitting, UnpackSpec};
-use kinglet_core::{PathCondition, limits};
+use kinglet_core::{PathCondition, Side, limits};
 use std::time::Duration;
 
 /// What a job reads and writes, and how it runs: for [`crate::Driver::submit`] and the like.
@@ -20,6 +20,8 @@ use std::time::Duration;
 #[must_use = "hand it to a driver"]
 pub struct Submit {
     pub(crate) inputs: Vec<String>,
+    /// Those of the right side of a join.
+    pub(crate) right: Vec<String>,
     pub(crate) output: String,
     pub(crate) program: Option<Program>,
     pub(crate) overwrite: bool,
@@ -40,6 +42,8 @@ pub struct Submit {
     pub(crate) unpack: UnpackSpec,
     keep_runs: bool,
     pub(crate) splitting: Splitting,
+    /// How the right side of a join is read; which of its inputs that is, is not known here.
+    pub(crate) reads_right: Option<(UnpackSpec, Splitting)>,
     indexed: Indexed,
     pub(crate) input_list: Option<String>,
     pub(crate) conditions: Vec<PathCondition>,
@@ -56,6 +60,7 @@ impl Submit {
     {
         Submit {
             inputs: inputs.into_iter().map(Into::into).collect(),
+            right: vec![],
             output: output.into(),
             program: None,
             overwrite: false,
@@ -76,6 +81,7 @@ impl Submit {
             unpack: UnpackSpec::default(),
             keep_runs: false,
             splitting: Splitting::default(),
+            reads_right: None,
             indexed: Indexed::default(),
             input_list: None,
             conditions: vec![],
@@ -185,6 +191,33 @@ impl Submit {
     /// ```
     pub fn with_conditions(self, conditions: impl IntoIterator<Item = PathCondition>) -> Self {
         Submit { conditions: self.conditions.into_iter().chain(conditions).collect(), ..self }
+    }
+
+    /// Names the right side of a [join](crate::Join): files, directories, patterns, `s3://` URIs. What [`Submit::new`] names is its left
+    /// side. An object may be on both.
+    ///
+    /// ```no_run
+    /// use kinglet::Submit;
+    ///
+    /// let submit = Submit::new(["orders/*.csv"], "named").with_right(["customers.jsonl"]);
+    /// ```
+    ///
+    /// How objects are compressed, how long they may become, whether they are read in one split and which values their paths must say
+    /// is said of both sides at once.
+    pub fn with_right<I>(self, inputs: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Submit { right: inputs.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Returns the submission of a job that reads what one side of this one is, and nothing else: to look at it beforehand.
+    pub fn with_side_alone(self, side: Side) -> Self {
+        match side {
+            Side::Left => Submit { right: vec![], ..self },
+            Side::Right => Submit { inputs: self.right, right: vec![], input_list: None, ..self },
+        }
     }
 
     /// Leaves out so many records of the input that are not valid. Without this, the first fails the job.
@@ -314,6 +347,7 @@ impl Submit {
             indexed: self.indexed,
             conditions: self.conditions.clone(),
             max_rejected: self.max_rejected,
+            right: None,
         }
     }
 }

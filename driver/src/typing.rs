@@ -16,7 +16,7 @@ use crate::submission::Places;
 use crate::{Agreed, Code, Columns as Which, Driver, Error, Result, RowFormat, Schema, Submit, Types, ValueType};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_core::wire::spec::InputSpec;
-use kinglet_core::{Datum, Named, PathPart, TypedColumn, type_of};
+use kinglet_core::{Column, ColumnType, Datum, Named, PathPart, TypedColumn, type_of};
 use kinglet_splitter::list::{self, Sample, Sampled};
 
 /// How many objects are looked at.
@@ -50,14 +50,35 @@ pub struct Typed {
     pub objects: usize,
 }
 
+/// The columns of an input, as a look at it shows them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InputColumns {
+    /// The columns and their types, in the order in which they were met; none if there is no row, and no head either.
+    pub types: Types,
+    /// Columns that had no value in any row that was looked at. Their type is said to be text.
+    pub unseen: Vec<String>,
+    /// How the input is to be read for these types, so that values are as they were written.
+    pub format: RowFormat,
+    /// How many objects were looked at.
+    pub sampled: usize,
+    /// Of how many that are not empty.
+    pub objects: usize,
+    /// How many bytes these have, as they are stored.
+    pub bytes: u64,
+}
+
 /// What the sample says.
 #[derive(Default)]
 struct Said {
     types: Types,
+    /// Columns of which no value was seen.
+    unseen: Vec<String>,
     /// Of Parquet: what the footers say, and the first of those objects.
     agreed: Option<Agreed>,
     sampled: usize,
     objects: usize,
+    bytes: u64,
 }
 
 /// The columns of one object.
@@ -90,16 +111,28 @@ impl Driver {
             })?,
         };
         let types = wanted(&columns, &known, &said.types)?;
-        let format = match format {
-            RowFormat::Csv(dialect) => RowFormat::Csv(dialect.with_text_or_nothing()),
-            RowFormat::Parquet(mut selection) => {
-                selection.columns = which(&columns);
-                selection.agreed = said.agreed;
-                RowFormat::Parquet(selection)
-            }
-            other => other,
-        };
+        let format = typed_format(format, &columns, said.agreed);
         Ok(Typed { format, types, sampled: said.sampled, objects: said.objects })
+    }
+
+    /// Says which columns the input of a submission has, and of which types they are: by a look at at most 16 objects of it, as
+    /// [`Driver::type_input`] has it. Of CSV without any row, the heads say the names. Files of Parquet may disagree on columns whose types
+    /// are `known`.
+    ///
+    /// # Errors
+    /// As [`Driver::type_input`], but an input without rows is none.
+    pub async fn input_columns(&self, submit: &Submit, format: &RowFormat, known: &Types) -> Result<InputColumns> {
+        let said = self.look_at_some(submit, format, &[], known).await.map_err(|error| {
+            match error.is(Code::AccessDenied) {
+                true => {
+                    error.with_hint("let this driver read the input: it must know the columns before the job begins")
+                }
+                false => error,
+            }
+        })?;
+        let Said { types, unseen, agreed, sampled, objects, bytes, .. } = said;
+        let format = typed_format(format.clone(), &[], agreed);
+        Ok(InputColumns { types, unseen, format, sampled, objects, bytes })
     }
 
     async fn look_at_some(
@@ -113,7 +146,7 @@ impl Driver {
         let inputs: &[InputSpec] = &places.inputs;
         let objects = &self.shared.conductor.objects;
         let sample = list::sample(objects, inputs, &submit.conditions, SAMPLED_MAX).await?;
-        let Sample { objects: sampled, of } = sample;
+        let Sample { objects: sampled, of, bytes } = sample;
         let count = sampled.len();
         let said = match format {
             RowFormat::Parquet(_) => {
@@ -132,10 +165,12 @@ impl Driver {
                     })
                     .await?;
                 }
-                Said { types: type_of(&schema)?, ..Said::default() }
+                let unseen = |column: &&Column| column.of == ColumnType::Null;
+                let unseen = schema.columns.iter().filter(unseen).map(|column| column.name.clone()).collect();
+                Said { types: type_of(&schema)?, unseen, ..Said::default() }
             }
         };
-        Ok(Said { sampled: count, objects: of, ..said })
+        Ok(Said { sampled: count, objects: of, bytes, ..said })
     }
 
     async fn footer_types(&self, object: Sampled, columns: Which) -> Result<OfObject> {
@@ -170,6 +205,19 @@ impl First {
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let stopped = |e| Error::new(Code::Threads, format!("looking at an object: {e}"));
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+/// Returns how an input is read for the types of its columns: as it was written, and what must hold of its files.
+fn typed_format(format: RowFormat, columns: &[String], agreed: Option<Agreed>) -> RowFormat {
+    match format {
+        RowFormat::Csv(dialect) => RowFormat::Csv(dialect.with_text_or_nothing()),
+        RowFormat::Parquet(mut selection) => {
+            selection.columns = which(columns);
+            selection.agreed = agreed;
+            RowFormat::Parquet(selection)
+        }
+        other => other,
+    }
 }
 
 fn which(columns: &[String]) -> Which {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kinglet_core::engine::cut::{Chunk, Cuts};
 use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::wire::record::Position;
-use kinglet_core::{ByteRange, Codec, Extent, Format, Result};
+use kinglet_core::{ByteRange, Codec, Extent, Format, Result, Side};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -72,10 +72,11 @@ pub fn check_packed<F: Format, T: PartialEq + Debug>(
     };
     let mut read = |bytes: &[u8], offset: u64| {
         let mut seen = Vec::new();
-        let read = format.for_each(Extent { bytes, offset, head, object: "the object" }, |_, record| {
-            seen.push(see(record));
-            Ok(())
-        });
+        let read =
+            format.for_each(Extent { bytes, offset, head, object: "the object", side: Side::Left }, |_, record| {
+                seen.push(see(record));
+                Ok(())
+            });
         if let Err(error) = read {
             panic!("the object is not valid from byte {offset} on: {error}");
         }

@@ -17,12 +17,13 @@ pub use bench_write::BenchWrite;
 pub use hull::{Column, Hull, PointFormat};
 pub use primes::{Primes, PrimesOf, Stretch, parse_number};
 pub use rows::{
-    Aggregate, By, Cat, Computed, Convert, CountRows, Counted, Function, Grep, Ordered, OrderedRow, Pattern, ReadAs,
-    Sample, Sort, TOP_BYTES_MAX, TOP_ROWS_MAX, Top, TypedRows,
+    Aggregate, BroadcastJoin, By, Cat, Computed, Convert, CountRows, Counted, Function, Grep, JoinPair, JoinRows,
+    JoinSide, Joining, On, Ordered, OrderedRow, PackedValues, Pattern, ReadAs, RowKey, Sample, Sort, TOP_BYTES_MAX,
+    TOP_ROWS_MAX, Top, TypedRows,
 };
 pub use word_count::WordCount;
 
-use kinglet_core::Registry;
+use kinglet_core::{Joined, Registry};
 
 /// Returns the registry of all built-in jobs.
 pub fn registry() -> Registry {
@@ -38,6 +39,8 @@ pub fn registry() -> Registry {
         .job::<Sample>()
         .job::<Sort>()
         .job::<Top>()
+        .job::<Joined<JoinRows>>()
+        .job::<BroadcastJoin>()
         .job::<BenchEmpty>()
         .job::<BenchHold>()
         .job::<BenchRead>()

@@ -140,7 +140,8 @@ impl Mapping {
         let (objects, memory_mb, beside) = (&worker.conductor.objects, worker.memory_mb, worker.conductor.beside);
         let decoders = read::Decoders { threads: worker.threads, footers: worker.kept() };
         let read = read::Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside, decoders };
-        let (feed, reading) = read.start(erased.cuts()?);
+        let side = read.side();
+        let (feed, reading) = read.start(erased.cuts(side)?);
         let options = Arc::new(MapOptions {
             partitions: task.view.partitions.saturating_sub(spec.quarantines()),
             threads: worker.threads,

@@ -19,7 +19,7 @@ use kinglet_aws::ledger::Committed;
 use kinglet_aws::runs::ReduceAttempt;
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::budget::{
-    REDUCE_EARLY_PERCENT, REDUCE_TIME_KEPT_PERCENT, ROW_GROUP_PERCENT, memory_bytes, open_runs_max,
+    KEPT_PERCENT, REDUCE_EARLY_PERCENT, REDUCE_TIME_KEPT_PERCENT, ROW_GROUP_PERCENT, memory_bytes, open_runs_max,
 };
 use kinglet_core::engine::passes::{Opening, Rest};
 use kinglet_core::engine::quarantine::{Sums, quarantine};
@@ -322,6 +322,7 @@ impl Reducing {
             output_bytes: OUTPUT_BYTES,
             tmp: worker.tmp.clone(),
             tmp_bytes: worker.passes_bytes,
+            kept_bytes: memory_bytes(worker.memory_mb, KEPT_PERCENT) as usize,
             stop: running.stop(),
             start: after.map(|after| Rest { after, runs: left() }),
             hand_on: hand_on.flag.clone(),

@@ -36,8 +36,14 @@ pub(crate) fn partitions(options: &OptionsSpec, chosen: u32) -> Result<u32> {
 const UNPACKED_FACTOR: u64 = 4;
 
 /// Cuts the objects, which come in the order of the input, into splits in the same order. `seen` says what is known of each. The
-/// names move on into the splits: there may be a million of them.
-pub(crate) fn cut(listed: Vec<(u32, Listed)>, seen: &[Seen], shape: &Shape) -> (Vec<Split>, Inputs) {
+/// names move on into the splits: there may be a million of them. No split has objects of both sides of a join, whose right one begins
+/// with the input `right_from`.
+pub(crate) fn cut(
+    listed: Vec<(u32, Listed)>,
+    seen: &[Seen],
+    shape: &Shape,
+    right_from: Option<u32>,
+) -> (Vec<Split>, Inputs) {
     let mut splits = Vec::new();
     let mut inputs = Inputs { objects: listed.len() as u64, ..Inputs::default() };
     let mut pack = Vec::new();
@@ -74,7 +80,9 @@ pub(crate) fn cut(listed: Vec<(u32, Listed)>, seen: &[Seen], shape: &Shape) -> (
             continue;
         }
         let weight = if seen.is_packed { size * UNPACKED_FACTOR } else { size } + OPEN_BYTES;
-        if pack_weight + weight > shape.split_bytes {
+        let is_right = right_from.is_some_and(|from| input_idx >= from);
+        let is_other_side = is_right && pack.last().is_some_and(|last: &ObjectRange| Some(last.input_idx) < right_from);
+        if is_other_side || pack_weight + weight > shape.split_bytes {
             end_pack(&mut pack, &mut pack_weight, &mut splits);
         }
         pack_weight += weight;
@@ -110,7 +118,7 @@ mod tests {
         let listed = [object("k", 10_000)];
         let cut_at = |places: Places| {
             let seen = [Seen { codec: Some(kinglet_core::Codec::Zstd), is_packed: true, places }];
-            let (splits, inputs) = cut(listed.to_vec(), &seen, &shape(3_000));
+            let (splits, inputs) = cut(listed.to_vec(), &seen, &shape(3_000), None);
             assert_eq!(inputs.bytes, 10_000);
             let ranges = splits.iter().flat_map(|split| &split.ranges);
             assert!(ranges.clone().all(|range| range.codec == Some(kinglet_core::Codec::Zstd)));
@@ -127,7 +135,7 @@ mod tests {
         let listed: Vec<_> = (0..100).map(|n| object(&format!("k{n}"), OPEN_BYTES)).collect();
         let splits = |is_packed| {
             let seen = vec![Seen { is_packed, ..Seen::plain() }; listed.len()];
-            cut(listed.to_vec(), &seen, &shape(20 * OPEN_BYTES)).0.len()
+            cut(listed.to_vec(), &seen, &shape(20 * OPEN_BYTES), None).0.len()
         };
         assert_eq!((splits(false), splits(true)), (10, 25));
     }
@@ -136,7 +144,7 @@ mod tests {
     fn every_byte_is_in_one_split_in_order() {
         let sizes = [1, 100, 0, 1_000, 999, 1_100, 5_555, 1, 1];
         let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), size)).collect();
-        let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape(1_000));
+        let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape(1_000), None);
         assert_eq!(inputs.bytes, sizes.iter().sum::<u64>());
         assert_eq!(inputs.empty, [EmptyObject { input_idx: 0, key: "k2".to_owned() }]);
         let mut at: Vec<(String, u64)> = vec![];
@@ -158,10 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn no_split_has_objects_of_both_sides_of_a_join() {
+        let listed: Vec<_> =
+            [0, 1, 1, 2, 2].map(|input_idx| (input_idx, object(&format!("k{input_idx}"), 10).1)).to_vec();
+        let sides = |right_from| {
+            let (splits, _) = cut(listed.clone(), &plain(&listed), &shape(1 << 30), right_from);
+            let inputs = |split: &Split| split.ranges.iter().map(|range| range.input_idx).collect::<Vec<_>>();
+            splits.iter().map(inputs).collect::<Vec<_>>()
+        };
+        assert_eq!(sides(None), [vec![0, 1, 1, 2, 2]]);
+        assert_eq!(sides(Some(1)), [vec![0], vec![1, 1, 2, 2]]);
+        assert_eq!(sides(Some(2)), [vec![0, 1, 1], vec![2, 2]]);
+    }
+
+    #[test]
     fn fifty_thousand_small_objects_are_packed() {
         let listed: Vec<_> = (0..50_000).map(|n| object(&format!("k{n:05}"), 24_000)).collect();
         let shape = Shape::of(&listed, &OptionsSpec::for_concurrency(2)).unwrap();
-        let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape);
+        let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape, None);
         assert!(splits.len() < 200, "{} splits", splits.len());
         assert_eq!(splits.iter().map(Split::bytes).sum::<u64>(), inputs.bytes);
     }
@@ -197,11 +219,11 @@ mod tests {
         for sizes in sizes {
             let listed: Vec<_> = (0..).zip(sizes).map(|(n, size)| object(&format!("k{n}"), *size)).collect();
             for split_bytes in [1_000_000, 1 << 20, 16 << 20, 50 << 20, 256 << 20] {
-                let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape(split_bytes));
+                let (splits, inputs) = cut(listed.to_vec(), &plain(&listed), &shape(split_bytes), None);
                 let counted = Cut::of(sizes, split_bytes);
                 assert_eq!((counted.map_tasks, counted.bytes), (splits.len() as u64, inputs.bytes), "{split_bytes}");
                 let whole = vec![Seen { places: Places::Nowhere, ..Seen::plain() }; listed.len()];
-                let (splits, _) = cut(listed.to_vec(), &whole, &shape(split_bytes));
+                let (splits, _) = cut(listed.to_vec(), &whole, &shape(split_bytes), None);
                 assert!(splits.iter().flat_map(|split| &split.ranges).all(|range| range.to - range.from == range.size));
                 assert_eq!(Cut::of_whole(sizes, split_bytes).map_tasks, splits.len() as u64, "{split_bytes}");
             }
@@ -216,7 +238,7 @@ mod tests {
             Site { host: Host::Lambda, mapper_mb: 1_769, reducer_mb: 1_769, prices: Prices::of_us_east_1("x86_64") };
         let options = OptionsSpec { site, ..OptionsSpec::for_concurrency(1_000) };
         let chosen = Shape::of(&listed, &options).unwrap();
-        let (splits, _) = cut(listed.to_vec(), &plain(&listed), &chosen);
+        let (splits, _) = cut(listed.to_vec(), &plain(&listed), &chosen, None);
         let gets = splits.len() as u64 * u64::from(chosen.partitions);
         assert!(gets < 300_000, "{} splits, {} partitions", splits.len(), chosen.partitions);
         // What the user fixes stays fixed.

@@ -111,7 +111,8 @@ async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
     let list::Found { objects: listed, skipped } = list::list(&conductor.objects, spec).await?;
     let shape = cut::Shape::of(&listed, &spec.options)?;
     let seen = look::look(&conductor.objects, spec, &listed, shape.split_bytes).await?;
-    let (splits, inputs) = cut::cut(listed, &seen, &shape);
+    let right_from = spec.options.right.map(|right| right.from_input);
+    let (splits, inputs) = cut::cut(listed, &seen, &shape, right_from);
     Ok(Plan { splits, inputs, skipped, partitions: shape.partitions, calls: None, program: None })
 }
 

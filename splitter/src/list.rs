@@ -43,7 +43,8 @@ enum By {
 
 /// Lists the objects of all inputs.
 pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Found> {
-    let found = list_all(objects, &spec.inputs, &spec.options.conditions, By::Looking).await?;
+    let sides = spec.options.right.map(|right| right.from_input);
+    let found = list_sides(objects, &spec.inputs, sides, &spec.options.conditions, By::Looking).await?;
     let inside = |(input_idx, object): &&(u32, Listed)| {
         let input = &spec.inputs[*input_idx as usize];
         spec.output.bucket == input.bucket && object.key.starts_with(&spec.output.prefix)
@@ -58,14 +59,19 @@ pub(crate) async fn list(objects: &Objects, spec: &JobSpec) -> Result<Found> {
     Ok(found)
 }
 
-/// Lists the sizes of an input's objects, in order, for a plan. Unlike the splitter it only lists: who plans may be allowed no
-/// more.
+/// Lists the sizes of an input's objects, in order, for a plan; those from the input `right_from` on are of the right side of a join.
+/// Unlike the splitter it only lists: who plans may be allowed no more.
 ///
 /// # Errors
 /// Returns `input-missing` when nothing is there; `input-twice`; or a service error (`access-denied`, `throttled`, `unreachable`,
 /// …) when S3 cannot be reached or refuses.
-pub async fn sizes(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCondition]) -> Result<Vec<u64>> {
-    let found = list_all(objects, inputs, conditions, By::Listing).await?;
+pub async fn sizes(
+    objects: &Objects,
+    inputs: &[InputSpec],
+    right_from: Option<u32>,
+    conditions: &[PathCondition],
+) -> Result<Vec<u64>> {
+    let found = list_sides(objects, inputs, right_from, conditions, By::Listing).await?;
     Ok(found.objects.into_iter().map(|(_, object)| object.size).collect())
 }
 
@@ -76,6 +82,8 @@ pub struct Sample {
     pub objects: Vec<Sampled>,
     /// Of how many.
     pub of: usize,
+    /// How many bytes all of these have, as they are stored.
+    pub bytes: u64,
 }
 
 /// An object of a [`Sample`].
@@ -102,6 +110,7 @@ pub async fn sample(
     let mut found = list_all(objects, inputs, conditions, By::Listing).await?.objects;
     found.retain(|(_, object)| object.size > 0);
     let of = found.len();
+    let bytes = found.iter().map(|(_, object)| object.size).fold(0, u64::saturating_add);
     let taken = most.min(of);
     let chosen: std::collections::HashSet<usize> =
         (0..taken).map(|n| if taken < 2 { 0 } else { n * (of - 1) / (taken - 1) }).collect();
@@ -110,7 +119,26 @@ pub async fn sample(
             let input = &inputs[input_idx as usize];
             Sampled { bucket: input.bucket.clone(), shown: input.shown_key(&listed.key), listed }
         });
-    Ok(Sample { objects: objects.collect(), of })
+    Ok(Sample { objects: objects.collect(), of, bytes })
+}
+
+/// Lists the objects of all inputs, those from the input `right_from` on for the right side of a join. An object may be on both sides.
+async fn list_sides(
+    objects: &Objects,
+    inputs: &[InputSpec],
+    right_from: Option<u32>,
+    conditions: &[PathCondition],
+    by: By,
+) -> Result<Found> {
+    let (left, right) = inputs.split_at(right_from.map_or(inputs.len(), |from| inputs.len().min(from as usize)));
+    let mut found = list_all(objects, left, conditions, by).await?;
+    if !right.is_empty() {
+        let of_right = list_all(objects, right, conditions, by).await?;
+        found.skipped += of_right.skipped;
+        let from = left.len() as u32;
+        found.objects.extend(of_right.objects.into_iter().map(|(input_idx, object)| (input_idx + from, object)));
+    }
+    Ok(found)
 }
 
 async fn list_all(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCondition], by: By) -> Result<Found> {

@@ -77,15 +77,15 @@ pub(crate) async fn look(
 }
 
 async fn look_at(objects: &Objects, spec: &JobSpec, input_idx: u32, object: &Listed, split_bytes: u64) -> Result<Seen> {
-    let unpack = &spec.options.unpack;
-    if spec.options.splitting == Splitting::RowGroups {
+    let (unpack, splitting) = (spec.unpack_of(input_idx), spec.splitting_of(input_idx));
+    if splitting == Splitting::RowGroups {
         let places = match pieces(object.size, split_bytes) {
             0 | 1 => Places::Anywhere,
             _ => row_groups(objects, spec, input_idx, object).await?,
         };
         return Ok(Seen { places, ..Seen::plain() });
     }
-    let whole = spec.options.splitting == Splitting::Nowhere;
+    let whole = splitting == Splitting::Nowhere;
     let Some(input) = spec.inputs.get(input_idx as usize).filter(|_| unpack.codec != Some(Codec::None)) else {
         let seen = Seen::plain();
         return Ok(if whole { Seen { places: Places::Nowhere, ..seen } } else { seen });

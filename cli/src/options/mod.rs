@@ -13,5 +13,5 @@ pub(crate) use codec::CodecArg;
 pub(crate) use compression::CompressionArg;
 pub(crate) use embedded::{DATA_DIR, Embedded, EmbeddedOnly};
 pub(crate) use one_job::OneJob;
-pub(crate) use rows::{ChosenRows, RowsArgs};
+pub(crate) use rows::{ChosenRows, RightArgs, RowsArgs};
 pub(crate) use written::WrittenArgs;

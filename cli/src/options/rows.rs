@@ -47,18 +47,34 @@ pub(crate) struct RowsArgs {
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
 
-    /// The columns, in this order: Parquet reads these alone, and `convert`, `sort` and `top` write these
+    /// The columns, in this order: Parquet reads these alone, and `convert`, `sort`, `top` and `join` write these
     #[arg(long, help_heading = "Rows", value_name = "NAME,...", value_delimiter = ',')]
     columns: Option<Vec<String>>,
 
-    /// Parquet, and `aggregate`, `distinct`, `sort` and `top` of any format: only rows of which this holds, as 'price >= 10'; may be
-    /// repeated, and all must hold
+    /// Parquet, and `aggregate`, `distinct`, `sort`, `top` and `join` of any format: only rows of which this holds, as 'price >= 10'; may
+    /// be repeated, and all must hold
     #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
     only: Vec<Only>,
 
     /// CSV: every field is text as it is written, whatever it looks like
     #[arg(long, help_heading = "Rows")]
     plain_text: bool,
+}
+
+/// The right side of a join.
+#[derive(Debug, Args)]
+pub(crate) struct RightArgs {
+    /// The right side: files, directories, patterns in quotes, or s3:// URIs
+    #[arg(long, required = true, num_args = 1.., value_name = "INPUT", help_heading = "Input")]
+    pub(crate) right: Vec<String>,
+
+    /// The format of the right side [default: as names end]
+    #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
+    right_format: Option<RowsArg>,
+
+    /// CSV: the byte between two fields of the right side [default: a comma; a tab in .tsv]
+    #[arg(long, help_heading = "Rows", value_name = "BYTE", value_parser = byte)]
+    right_delimiter: Option<u8>,
 }
 
 /// Which rows are read, and what is written of them.
@@ -131,6 +147,35 @@ impl RowsArgs {
         })
     }
 
+    /// Returns the formats of the two sides of a join. What is said of CSV, but for its delimiter, is said of each side that is CSV.
+    ///
+    /// # Errors
+    /// As [`Self::format`].
+    pub(crate) fn formats_of_sides(&self, left: &[String], right: &RightArgs) -> Result<[RowFormat; 2]> {
+        let left = named_format(self.format, left)?;
+        let right_format = named_format(right.right_format, &right.right)?;
+        let says_right = right.right_delimiter.is_some();
+        let is_csv = |format: &RowFormat| matches!(format, RowFormat::Csv(_));
+        if let Some(wrong) = match (is_csv(&left), is_csv(&right_format)) {
+            (false, false) if self.is_of_csv() || says_right => Some(&left),
+            (false, true) if self.delimiter.is_some() => Some(&left),
+            (true, false) if says_right => Some(&right_format),
+            _ => None,
+        } {
+            return Err(no_csv(wrong));
+        }
+        let read = |format, delimiter| match format {
+            RowFormat::Csv(dialect) => self.dialect(dialect, delimiter).map(RowFormat::Csv),
+            other => Ok(other),
+        };
+        Ok([read(left, self.delimiter)?, read(right_format, right.right_delimiter)?])
+    }
+
+    /// Returns the columns that are written, the conditions on rows, the delimiter of CSV if one is said, and whether it has no header.
+    pub(crate) fn chosen_of_sides(&self) -> (Vec<String>, Vec<Only>, Option<u8>, bool) {
+        (self.columns.clone().unwrap_or_default(), self.only.clone(), self.delimiter, self.no_header)
+    }
+
     /// Returns the format of these files, as [`Self::format`] does, and the columns that are written.
     ///
     /// # Errors
@@ -150,27 +195,9 @@ impl RowsArgs {
     }
 
     fn format_of_files(&self, names: &[String]) -> Result<RowFormat> {
-        let format = match self.format {
-            Some(RowsArg::Lines) => RowFormat::Lines,
-            Some(RowsArg::JsonLines) => RowFormat::JsonLines,
-            Some(RowsArg::Csv) => RowFormat::Csv(CsvDialect::new()),
-            Some(RowsArg::Tsv) => RowFormat::Csv(CsvDialect::tsv()),
-            Some(RowsArg::Parquet) => RowFormat::Parquet(Selection::default()),
-            None => {
-                let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
-                if let Some(other) = named.iter().find(|format| **format != named[0]) {
-                    let message = format!("the names of the inputs say {} and {}", named[0].name(), other.name());
-                    return Err(Error::new(Code::InputKind, message).with_hint("say which it is with --format"));
-                }
-                named.into_iter().next().unwrap_or_default()
-            }
-        };
-        match format {
-            RowFormat::Csv(dialect) => Ok(RowFormat::Csv(self.dialect(dialect)?)),
-            other if self.is_of_csv() => {
-                let message = format!("the input is {}, of which an option for CSV says nothing", other.name());
-                Err(Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv"))
-            }
+        match named_format(self.format, names)? {
+            RowFormat::Csv(dialect) => Ok(RowFormat::Csv(self.dialect(dialect, self.delimiter)?)),
+            other if self.is_of_csv() => Err(no_csv(&other)),
             other => Ok(other),
         }
     }
@@ -180,8 +207,8 @@ impl RowsArgs {
         bytes || self.no_header || self.no_quoted_newlines || self.short_rows || self.plain_text
     }
 
-    fn dialect(&self, mut dialect: CsvDialect) -> Result<CsvDialect> {
-        if let Some(delimiter) = self.delimiter {
+    fn dialect(&self, mut dialect: CsvDialect, delimiter: Option<u8>) -> Result<CsvDialect> {
+        if let Some(delimiter) = delimiter {
             dialect = dialect.with_delimiter(delimiter);
         }
         dialect = match self.quote.as_deref() {
@@ -208,6 +235,30 @@ impl RowsArgs {
         }
         Ok(if self.short_rows { dialect.with_short_rows() } else { dialect })
     }
+}
+
+/// Returns the format that is said, or that all of these names say.
+fn named_format(said: Option<RowsArg>, names: &[String]) -> Result<RowFormat> {
+    Ok(match said {
+        Some(RowsArg::Lines) => RowFormat::Lines,
+        Some(RowsArg::JsonLines) => RowFormat::JsonLines,
+        Some(RowsArg::Csv) => RowFormat::Csv(CsvDialect::new()),
+        Some(RowsArg::Tsv) => RowFormat::Csv(CsvDialect::tsv()),
+        Some(RowsArg::Parquet) => RowFormat::Parquet(Selection::default()),
+        None => {
+            let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
+            if let Some(other) = named.iter().find(|format| **format != named[0]) {
+                let message = format!("the names of the inputs say {} and {}", named[0].name(), other.name());
+                return Err(Error::new(Code::InputKind, message).with_hint("say which it is with --format"));
+            }
+            named.into_iter().next().unwrap_or_default()
+        }
+    })
+}
+
+fn no_csv(format: &RowFormat) -> Error {
+    let message = format!("the input is {}, of which an option for CSV says nothing", format.name());
+    Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv")
 }
 
 fn not_parquet(format: &RowFormat, what: &str) -> Error {

@@ -22,7 +22,7 @@ enum WrittenArg {
 /// How the rows of a result are written.
 #[derive(Debug, Args)]
 pub(crate) struct WrittenArgs {
-    /// How the rows of the result are written [default: text; of `sort` and `top`, as the input is]
+    /// How the rows of the result are written [default: text; of `sort`, `top` and `join`, as the input is]
     #[arg(long, help_heading = "Output", value_enum, value_name = "FORMAT")]
     output_format: Option<WrittenArg>,
 

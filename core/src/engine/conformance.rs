@@ -3,6 +3,7 @@
 
 use super::cut::{Chunk, Cuts, Cutter, Wants};
 use crate::format::{Extent, Format, Framing};
+use crate::side::Side;
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub fn check_format<F: Format, T: PartialEq + Debug>(
     };
     let mut read = |bytes: &[u8], offset: usize| {
         let mut seen = Vec::new();
-        let extent = Extent { bytes, offset: offset as u64, head, object: "the object" };
+        let extent = Extent { bytes, offset: offset as u64, head, object: "the object", side: Side::Left };
         let count = format.for_each(extent, |at, record| {
             seen.push((offset + at, see(record)));
             Ok(())

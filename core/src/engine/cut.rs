@@ -20,8 +20,9 @@
 //! Most chunks are slices of a block and cost no copy; only a record that crosses blocks is copied together.
 
 use crate::format::quotes::{LastEnd, Within};
-use crate::format::{Format, Framing, GUESS_BYTES, Quotes, RowGroup, Selection};
+use crate::format::{Format, Frame, Framing, GUESS_BYTES, Quotes, RowGroup, Selection};
 use crate::range::ByteRange;
+use crate::side::Side;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub struct Chunk {
 /// Finds the cuts of a [`Format`] whose type is hidden. It is called once for each block.
 #[derive(Clone)]
 pub struct Cuts {
-    separators: Arc<dyn Separators>,
+    separators: Arc<dyn Finds>,
     framed: bool,
     record_bytes: Option<u64>,
     quotes: Option<Quotes>,
@@ -52,19 +53,25 @@ pub struct Cuts {
     columns: Option<Arc<Selection>>,
 }
 
-/// Finds a format's separators.
-trait Separators: Send + Sync {
+/// Finds the separators of one side.
+trait Finds: Send + Sync {
     fn first(&self, bytes: &[u8]) -> Option<usize>;
     fn last(&self, bytes: &[u8]) -> Option<usize>;
 }
 
-impl<F: Format> Separators for F {
+/// A format, and the side of a join whose separators are to be found.
+struct SideOf<F> {
+    format: Arc<F>,
+    side: Side,
+}
+
+impl<F: Format> Finds for SideOf<F> {
     fn first(&self, bytes: &[u8]) -> Option<usize> {
-        self.first_cut(bytes)
+        self.format.of_side(self.side).first(bytes)
     }
 
     fn last(&self, bytes: &[u8]) -> Option<usize> {
-        self.last_cut(bytes)
+        self.format.of_side(self.side).last(bytes)
     }
 }
 
@@ -76,7 +83,12 @@ impl Cuts {
 
     /// Makes the cuts of a format that is used elsewhere, too.
     pub fn shared<F: Format>(format: Arc<F>) -> Self {
-        let (framing, head) = (format.framing(), format.has_head());
+        Self::of_side(format, Side::Left)
+    }
+
+    /// Makes the cuts of one side of a join.
+    pub fn of_side<F: Format>(format: Arc<F>, side: Side) -> Self {
+        let Frame { framing, has_head: head, selection, .. } = format.of_side(side).frame();
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
             Framing::Separated | Framing::Prefixed | Framing::Quoted(_) | Framing::RowGroups => None,
@@ -85,8 +97,9 @@ impl Cuts {
             Framing::Quoted(quotes) => Some(quotes),
             _ => None,
         };
-        let columns = (framing == Framing::RowGroups).then(|| Arc::new(format.selection()));
-        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, quotes, head, columns }
+        let columns = (framing == Framing::RowGroups).then(|| Arc::new(selection));
+        let separators = Arc::new(SideOf { format, side });
+        Cuts { separators, framed: framing == Framing::Prefixed, record_bytes, quotes, head, columns }
     }
 
     /// Returns whether records carry their length; see [`Framing::Prefixed`].

@@ -6,6 +6,7 @@ use super::reduce::{FileOp, ReduceOptions, Reduced, Runs};
 use crate::error::{Code, Error, Result};
 use crate::guard::catch_as;
 use crate::job::Job;
+use crate::side::Side;
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ pub trait ErasedJob: Send + Sync {
     /// Returns the job's name.
     fn name(&self) -> &'static str;
 
-    /// Returns what finds where its input may be cut.
+    /// Returns what finds where objects of a side of its input may be cut. A job that is no join has a left side alone.
     ///
     /// # Errors
     /// Returns [`Error::UserCode`] (`panic`) when the job's input format panics.
-    fn cuts(&self) -> Result<Cuts>;
+    fn cuts(&self, side: Side) -> Result<Cuts>;
 
     /// Runs a map task.
     ///
@@ -66,9 +67,9 @@ impl<J: Job> ErasedJob for Typed<J> {
         J::NAME
     }
 
-    fn cuts(&self) -> Result<Cuts> {
+    fn cuts(&self, side: Side) -> Result<Cuts> {
         let input = super::map::input(&self.0)?;
-        let cuts = catch_as("the input format", || Cuts::of(input));
+        let cuts = catch_as("the input format", || Cuts::of_side(Arc::new(input), side));
         cuts.map_err(|e| e.context(format!("setting up the input format (job {})", J::NAME)))
     }
 

@@ -8,9 +8,10 @@ use crate::error::{Code, Error, Result};
 use crate::format::{BlockExtent, Extent, Format, RowGroup};
 use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Emitter, Job};
-use crate::key::Key;
+use crate::key::{GroupedBy, Key, PlacedBy, Placing};
 use crate::max_rejected::MaxRejected;
 use crate::pairs::{Finished, Shard, ShardOptions, Spilled, Table, tmp_error};
+use crate::side::Side;
 use crate::value::Value;
 use crate::wire::run::{Compression, RunReader};
 use rayon::prelude::*;
@@ -25,6 +26,11 @@ pub trait Chunks: Sync {
     /// # Errors
     /// Returns the error that kept the input from being read.
     fn next(&self) -> Result<Option<Chunk>>;
+
+    /// Returns the side of a join that all chunks are of.
+    fn side(&self) -> Side {
+        Side::Left
+    }
 
     /// Returns the name, in errors, of the object that a chunk came from: `s3://bucket/key`.
     fn name(&self, range_idx: u32) -> &str;
@@ -104,17 +110,17 @@ pub(super) fn run<J: Job>(
 ) -> Result<Mapped> {
     let input = input(job)?;
     run_with(job, pool, options, chunks, &|chunk, emitter, rejects| {
-        let object = chunks.name(chunk.range_idx);
+        let (object, side) = (chunks.name(chunk.range_idx), chunks.side());
         if let Some(rows) = &chunk.rows {
             return map_rows(
                 job,
                 &input,
-                RowsOf { group: &**rows, first_row: chunk.offset, object },
+                RowsOf { group: &**rows, first_row: chunk.offset, object, side },
                 emitter,
                 &options.stop,
             );
         }
-        let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object };
+        let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &chunk.head, object, side };
         let origin = Origin { extent, unpacked_from: chunks.unpacked_from(chunk.range_idx) };
         let counted_in = chunks.counted_in(chunk.range_idx);
         map_extent(job, &input, origin, emitter, rejects, &options.stop, counted_in)
@@ -168,12 +174,15 @@ fn run_with<J: Job>(
     let bounds = guarded(|| encoded_bounds(job, options.partitions)).map_err(at("beginning"))?;
     let thread_bytes = options.memory_bytes / options.threads.max(1);
     let rejects_bytes = options.max_rejected.map_or(0, |_| thread_bytes / REJECTS_PART);
+    let placed_by = guarded(|| Ok(named("`placed_by`", || job.placed_by()))).map_err(at("beginning"))?;
+    let grouped_by = guarded(|| Ok(named("`grouped_by`", || job.grouped_by()))).map_err(at("beginning"))?;
     let shards = ShardOptions {
         partitions: options.partitions,
         memory_bytes: thread_bytes - rejects_bytes,
         tmp: options.tmp.clone(),
         compression: options.compression,
-        placed_by: guarded(|| Ok(named("`placed_by`", || job.placed_by()))).map_err(at("beginning"))?,
+        placed_by: placed_by.or_else(|| grouped_by.clone().map(placed_by_group)),
+        grouped_by,
     };
     let rejecting = options
         .max_rejected
@@ -226,6 +235,11 @@ fn run_with<J: Job>(
     })?;
     counts.pairs_out = runs.iter().map(|run| run.pairs).sum();
     Ok(Mapped { runs: rejected.into_iter().chain(runs).collect(), counts })
+}
+
+/// Keeps each group in one partition.
+fn placed_by_group(grouped_by: GroupedBy) -> PlacedBy {
+    Arc::new(move |key: &[u8]| Placing::by(grouped_by(key)))
 }
 
 /// What a thread leaves.
@@ -344,20 +358,21 @@ struct RowsOf<'a> {
     group: &'a dyn RowGroup,
     first_row: u64,
     object: &'a str,
+    side: Side,
 }
 
 /// Maps the rows of a row group, which is decoded on this thread.
 fn map_rows<J: Job>(
     job: &J,
     input: &J::Input,
-    RowsOf { group, mut first_row, object }: RowsOf<'_>,
+    RowsOf { group, mut first_row, object, side }: RowsOf<'_>,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
     stop: &AtomicBool,
 ) -> Result<u64> {
     let mut count = 0;
     let mut blocks = group.open()?;
     while let Some(block) = blocks.next_block()? {
-        let rows = BlockExtent { block: &block, first_row, object };
+        let rows = BlockExtent { block: &block, first_row, object, side };
         let mapped = catch_as("the job's code", || {
             input.for_each_row(rows, |at, record| {
                 let mapped =

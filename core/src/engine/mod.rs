@@ -11,6 +11,8 @@ pub mod cut;
 #[cfg(test)]
 mod cut_tests;
 pub mod erased;
+#[cfg(test)]
+mod join_tests;
 pub mod map;
 #[cfg(test)]
 mod panic_tests;

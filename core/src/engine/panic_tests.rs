@@ -7,7 +7,8 @@ use super::passes::Opening;
 use super::reduce::{ReduceOptions, Runs};
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
 use crate::{
-    Code, Combiner, Emitter, Error, Extent, Format, Job, Key, Lines, Result, Row, Sink, UserError, UserResult, Values,
+    Code, Combiner, Emitter, Error, Extent, Format, Job, Key, Lines, Result, Row, Side, Sink, UserError, UserResult,
+    Values,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -246,7 +247,7 @@ fn whatever_of_the_job_panics_before_and_while_it_maps_is_named() {
     jobs_own(map(EncodingBound, false, MANY), &of_value, EncodingBound);
     jobs_own(map(Map, false, MANY), "the job's code", Map);
     jobs_own(map(EncodingKey, false, MANY), "the job's code", EncodingKey);
-    jobs_own(open(Framing, false).and_then(|job| job.cuts()).map(drop), "the input format", Framing);
+    jobs_own(open(Framing, false).and_then(|job| job.cuts(Side::Left)).map(drop), "the input format", Framing);
 }
 
 /// Values are combined as they come, when the task ends, and when spills are merged.

@@ -4,14 +4,14 @@
 pub use super::passes::Runs;
 use super::passes::{Bounds, Opened, Rest};
 use crate::Code;
-use crate::budget::{OPEN_RUNS_MAX, PASSES_BYTES_MAX};
+use crate::budget::{KEPT_PERCENT, MEMORY_MB, OPEN_RUNS_MAX, PASSES_BYTES_MAX, memory_bytes};
 use crate::error::Result;
 use crate::format::OpenTyped;
-use crate::guard::{catch_as, guarded, named_of, stopped};
+use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Job, Sink, Values};
 use crate::key::Key;
 use crate::output::OutputFormat;
-use crate::pairs::Groups;
+use crate::pairs::{Groups, KeptRoom};
 pub use crate::part::FileOp;
 use crate::part::Part;
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ pub struct ReduceOptions {
     pub tmp: PathBuf,
     /// How much the passes may write there at once, in bytes.
     pub tmp_bytes: u64,
+    /// How much memory the values of a key may hold that `reduce` keeps, in bytes; more of them lie in `/tmp`.
+    pub kept_bytes: usize,
     /// Set when nobody wants the result any more; `reduce` is then not called again.
     pub stop: Arc<AtomicBool>,
     /// Where an earlier piece has stopped, if this is not the first.
@@ -53,6 +55,7 @@ impl Default for ReduceOptions {
             output_bytes: 1 << 20,
             tmp: std::env::temp_dir(),
             tmp_bytes: PASSES_BYTES_MAX,
+            kept_bytes: memory_bytes(MEMORY_MB, KEPT_PERCENT) as usize,
             stop: Arc::default(),
             start: None,
             hand_on: Arc::default(),
@@ -62,6 +65,11 @@ impl Default for ReduceOptions {
 }
 
 impl ReduceOptions {
+    /// Returns how much the values of a key may hold that are kept.
+    fn kept_room(&self) -> KeptRoom {
+        KeptRoom { memory_bytes: self.kept_bytes, tmp: self.tmp.clone() }
+    }
+
     /// Returns how many runs are open, and how many bytes in `/tmp`, at once.
     pub(super) fn bounds(&self) -> Bounds {
         Bounds { fan_in_max: self.fan_in_max, tmp: self.tmp.clone(), tmp_bytes: self.tmp_bytes }
@@ -116,14 +124,17 @@ pub(super) fn run<J: Job>(
     out: &mut dyn FnMut(FileOp) -> Result<()>,
 ) -> Result<Reduced> {
     let Opened { merge, sources } = Opened::all(runs, options.start.as_ref(), &options.bounds())?;
-    let mut groups = Groups::<J::Value, _>::new(merge);
+    let grouped_by = guarded(|| Ok(named("`grouped_by`", || job.grouped_by())));
+    let grouped_by = grouped_by.map_err(|e| e.context(format!("beginning a reduce task (job {})", J::NAME)))?;
+    let mut groups = Groups::<J::Value, _>::grouped(merge, grouped_by);
+    let room = options.kept_room();
     let (mut counts, mut rest) = (ReduceCounts::default(), None);
     let mut part = Part::new(&options.format, options.output_bytes, &options.typed)?;
     let mut encoded = Vec::new();
     loop {
         // A piece reduces at least one key, so that each is a step towards the end.
         if counts.keys > 0 && options.hand_on.load(Ordering::Relaxed) && groups.merge().top().is_some() {
-            rest = Some(Rest { after: std::mem::take(&mut encoded), runs: sources.left(groups.merge()) });
+            rest = Some(Rest { after: groups.last_key().to_vec(), runs: sources.left(groups.merge()) });
             break;
         }
         if !groups.next_key(&mut encoded)? {
@@ -139,7 +150,7 @@ pub(super) fn run<J: Job>(
         let key = guarded(decode).map_err(|e| e.context(place::<J>(&encoded)))?;
         counts.keys += 1;
         let mut sink = Sink::new(&mut part, out);
-        let reduced = catch_as("the job's code", || job.reduce(key, Values::new(&mut groups), &mut sink));
+        let reduced = catch_as("the job's code", || job.reduce(key, Values::new(&mut groups, &room), &mut sink));
         groups.check()?;
         match reduced {
             Ok(Ok(())) => {}

@@ -38,7 +38,7 @@ struct First {
 impl Rejecting {
     /// Lets a task leave out so many records. `shards` says how each thread keeps them.
     pub(super) fn new(max: MaxRejected, shards: ShardOptions) -> Self {
-        let shards = Arc::new(ShardOptions { partitions: 1, placed_by: None, ..shards });
+        let shards = Arc::new(ShardOptions { partitions: 1, placed_by: None, grouped_by: None, ..shards });
         Rejecting { max, shards, count: AtomicU64::new(0), first: Mutex::default() }
     }
 

@@ -10,6 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::job::{Job, decode_params, encode_params};
 use crate::key::Key;
 use crate::max_rejected::MaxRejected;
+use crate::side::Side;
 use crate::wire::run::{Compression, RunReader};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +20,7 @@ const MEMORY_BYTES: usize = 256 << 20;
 /// Maps pieces of a job's input, one after another.
 pub struct Sampler<J> {
     job: J,
+    side: Side,
     cuts: Cuts,
     pool: rayon::ThreadPool,
     options: Arc<MapOptions>,
@@ -33,13 +35,14 @@ pub struct SampledPiece<J: Job> {
 }
 
 impl<J: Job> Sampler<J> {
-    /// Makes a sampler of a job, as its functions get it: by its parameters.
+    /// Makes a sampler of a job, as its functions get it: by its parameters. It maps records of one side of a join, of any other job those
+    /// of the left.
     ///
     /// # Errors
     /// Returns the errors of the job's parameters and of its input format, and `threads` when no thread can be started.
-    pub fn new(job: &J) -> Result<Self> {
+    pub fn new(job: &J, side: Side) -> Result<Self> {
         let job = decode_params::<J>(&encode_params(job)?)?;
-        let cuts = Cuts::of(super::map::input(&job)?);
+        let cuts = Cuts::of_side(Arc::new(super::map::input(&job)?), side);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let pool = pool.map_err(|e| Error::new(Code::Threads, format!("starting a thread: {e}")))?;
         let options = Arc::new(MapOptions {
@@ -52,7 +55,13 @@ impl<J: Job> Sampler<J> {
             // The job itself says what is not valid.
             max_rejected: Some(MaxRejected::Percent(100.0)),
         });
-        Ok(Sampler { job, cuts, pool, options })
+        Ok(Sampler { job, side, cuts, pool, options })
+    }
+
+    /// Maps all records: one that is not valid is then an error.
+    #[must_use]
+    pub fn of_all(self) -> Self {
+        Sampler { options: Arc::new(MapOptions { max_rejected: None, ..MapOptions::clone(&self.options) }), ..self }
     }
 
     /// Returns what finds where the job's input may be cut.
@@ -60,16 +69,18 @@ impl<J: Job> Sampler<J> {
         &self.cuts
     }
 
-    /// Maps the records of a piece of an object, which errors call `object`. Those that are not valid are left out.
+    /// Maps the records of a piece of an object, which errors call `object`. Those that are not valid are left out, unless it maps
+    /// [all](Self::of_all).
     ///
     /// # Errors
     /// As a map task.
     pub fn map(&self, piece: Chunk, object: &str) -> Result<SampledPiece<J>> {
-        let piece = Piece { chunk: Mutex::new(Some(piece)), object };
+        let piece = Piece { chunk: Mutex::new(Some(piece)), object, side: self.side };
         let mapped = super::map::run(&self.job, &self.pool, &self.options, &piece)?;
         let mut pairs = Vec::new();
         // The first run has the records that were left out.
-        for run in mapped.runs.into_iter().skip(1) {
+        let left_out = usize::from(self.options.max_rejected.is_some());
+        for run in mapped.runs.into_iter().skip(left_out) {
             let run = run.into_reader();
             let run = run.map_err(|e| crate::pairs::tmp_error("reading a run", &self.options.tmp, &e))?;
             let mut reader = RunReader::open(run, "a sample")?;
@@ -85,11 +96,16 @@ impl<J: Job> Sampler<J> {
 struct Piece<'a> {
     chunk: Mutex<Option<Chunk>>,
     object: &'a str,
+    side: Side,
 }
 
 impl Chunks for Piece<'_> {
     fn next(&self) -> Result<Option<Chunk>> {
         Ok(self.chunk.lock().unwrap_or_else(PoisonError::into_inner).take())
+    }
+
+    fn side(&self) -> Side {
+        self.side
     }
 
     fn name(&self, _: u32) -> &str {

@@ -8,7 +8,7 @@ use super::passes::Opening;
 use super::reduce::{FileOp, ReduceCounts, ReduceOptions, Runs};
 use super::run::Run;
 use crate::wire::run::{AnyRun, Compression, RunReader, RunWriter};
-use crate::{Code, Combiner, Emitter, Error, Job, Lines, Result, Sink, UserError, UserResult, Values};
+use crate::{Code, Combiner, Emitter, Error, Job, Lines, Result, Side, Sink, UserError, UserResult, Values};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -398,7 +398,7 @@ fn a_registry_names_its_jobs_and_what_they_take() {
     assert!(error.to_string().contains("(registered: tally)"), "{error}");
     let job = open(&Tally::default());
     assert_eq!((job.name(), &*job.pairs()), ("tally", std::any::type_name::<Vec<(String, u32)>>()));
-    assert_eq!(job.cuts().unwrap().first(b"a\nb", 0), Some(2));
+    assert_eq!(job.cuts(Side::Left).unwrap().first(b"a\nb", 0), Some(2));
     let said = signature::<Tally>();
     assert!(said.starts_with("lines → (") && said.contains("String") && said.contains("u32"), "{said}");
 }

@@ -21,7 +21,9 @@ use crate::codec::{decode, encode};
 use crate::error::{Code, Error, Result, UserResult};
 use crate::format::{Format, Items};
 use crate::job::{Emitter, Job, Sink, Values, decode_params, encode_params};
-use crate::key::{Key, PlacedBy};
+use crate::join::{Join, Joined};
+use crate::key::{GroupedBy, Key, PlacedBy};
+use crate::side::Side;
 use crate::value::{Combiner, Value, fold_into};
 use crate::wire::cost::Workload;
 use crate::wire::items;
@@ -83,6 +85,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Panics when a law does not hold, and says which and where; or when `partitions` is empty or has a zero.
 #[track_caller]
 pub fn check_job<J: Job>(job: &J, object: &[u8], partitions: &[u32]) -> Result<String> {
+    check_laws(job, &[(Side::Left, object)], partitions, |result| result)
+}
+
+/// Runs a join on two objects in memory, one for each side, checks its laws as [`check_job`] does, and returns its result as text: all
+/// rows, in the order of their bytes, as a join's rows have none.
+///
+/// # Errors
+/// As [`check_job`].
+///
+/// # Panics
+/// As [`check_job`].
+#[track_caller]
+pub fn check_join<J: Join>(job: &Joined<J>, left: &[u8], right: &[u8], partitions: &[u32]) -> Result<String> {
+    check_laws(job, &[(Side::Left, left), (Side::Right, right)], partitions, |result| in_order(&result))
+}
+
+/// Checks the laws of a job, whose results are compared as `seen`.
+#[track_caller]
+fn check_laws<J: Job>(
+    job: &J,
+    object: &[(Side, &[u8])],
+    partitions: &[u32],
+    seen: fn(Vec<u8>) -> Vec<u8>,
+) -> Result<String> {
+    let reduce = |job: &_, parts: &_| reduce(job, parts).map(seen);
     assert!(!partitions.is_empty() && !partitions.contains(&0), "a job has one partition or more, not {partitions:?}");
     // The job's parameters travel to the functions, so what is run is what arrives there.
     let params = encode_params(job)?;
@@ -177,7 +204,7 @@ struct Pair {
 type Pairs = Vec<Pair>;
 
 /// Maps the object, and returns each partition's pairs.
-fn map<J: Job>(job: &J, object: &[u8], partitions: u32, arrival: Arrival) -> Result<Vec<Pairs>> {
+fn map<J: Job>(job: &J, object: &[(Side, &[u8])], partitions: u32, arrival: Arrival) -> Result<Vec<Pairs>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let pool = pool.map_err(|e| Error::new(Code::Threads, format!("starting a thread: {e}")))?;
     let options = Arc::new(MapOptions {
@@ -189,19 +216,27 @@ fn map<J: Job>(job: &J, object: &[u8], partitions: u32, arrival: Arrival) -> Res
         stop: Arc::default(),
         max_rejected: None,
     });
-    let given = Given(Mutex::new(cut(job, object, arrival)?));
-    let mapped = super::map::run(job, &pool, &options, &given)?;
-    mapped.runs.into_iter().map(|run| read(run.into_reader())).collect()
+    let mut all: Vec<Pairs> = (0..partitions).map(|_| Pairs::new()).collect();
+    for (side, object) in object {
+        let given = Given { chunks: Mutex::new(cut(job, *side, object, arrival)?), side: *side };
+        let mapped = super::map::run(job, &pool, &options, &given)?;
+        for (pairs, run) in all.iter_mut().zip(mapped.runs) {
+            pairs.extend(read(run.into_reader())?);
+        }
+    }
+    if object.len() > 1 {
+        all.iter_mut().for_each(|pairs| pairs.sort_by(|a, b| a.key.cmp(&b.key)));
+    }
+    Ok(all)
 }
 
 /// Cuts the object as a mapper does.
-fn cut<J: Job>(job: &J, object: &[u8], arrival: Arrival) -> Result<Vec<Chunk>> {
+fn cut<J: Job>(job: &J, side: Side, object: &[u8], arrival: Arrival) -> Result<Vec<Chunk>> {
     if object.is_empty() {
         return Ok(vec![]);
     }
-    let input = Arc::new(super::map::input(job)?);
-    let finds = Cuts::shared(input.clone());
-    let head = match input.has_head() {
+    let finds = Cuts::of_side(Arc::new(super::map::input(job)?), side);
+    let head = match finds.head() {
         true => Bytes::copy_from_slice(&object[..finds.first(object, 0).unwrap_or(object.len())]),
         false => Bytes::new(),
     };
@@ -338,11 +373,18 @@ fn lines(result: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Chunks that are there.
-struct Given(Mutex<Vec<Chunk>>);
+struct Given {
+    chunks: Mutex<Vec<Chunk>>,
+    side: Side,
+}
 
 impl Chunks for Given {
     fn next(&self) -> Result<Option<Chunk>> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).pop())
+        Ok(self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop())
+    }
+
+    fn side(&self) -> Side {
+        self.side
     }
 
     fn name(&self, _: u32) -> &str {
@@ -388,6 +430,10 @@ impl<J: Job> Job for Apart<J> {
 
     fn placed_by(&self) -> Option<PlacedBy> {
         self.0.placed_by()
+    }
+
+    fn grouped_by(&self) -> Option<GroupedBy> {
+        self.0.grouped_by()
     }
 
     fn workload(&self) -> Workload {

@@ -189,6 +189,18 @@ codes! {
         SortBy = "sort-by",
             "What rows are to be sorted by cannot be read, names a column twice, or is not said.",
             "Write columns with commas between, as in `--by 'price desc, town'`; behind one may stand `as text` or `as number`, `asc` or `desc`, and `nulls first` or `nulls last`.";
+        JoinOn = "join-on",
+            "By which columns rows are to be joined cannot be read, or is not said.",
+            "Write columns with commas between, as in `--on 'customer = id, day'`: that of the left side, `=`, and that of the right one, or one name where both sides have it; behind it may stand `as text` or `as number`.";
+        JoinTypes = "join-types",
+            "Rows are to be joined by columns whose values are of different types, as numbers and text, so that none are equal.",
+            "Join by other columns, or say as what these are compared: `--on 'customer = id as text'`.";
+        Broadcast = "broadcast",
+            "A side of a join cannot go to every function: its rows are written without a match, or have too many bytes.",
+            "Leave `--broadcast` out: both sides are then merged.";
+        ColumnAmbiguous = "column-ambiguous",
+            "Both sides of a join have a column of a name that is used, and it is not said which is meant.",
+            "Write `left.NAME` or `right.NAME`.";
         TopRows = "top-rows",
             "More of the first rows are asked for than are kept at once: more than 1,000,000, or than 256 MiB of them.",
             "Sort all rows with `kinglet run sort`, and read as many as you need.";

@@ -83,6 +83,11 @@ impl<'a, F: Format> Batch<'a, F> {
 impl<F: Format> Format for Batches<F> {
     type Record<'a> = Batch<'a, F>;
     const NAME: &'static str = F::NAME;
+    /// Each side has batches of its own: what is in batches has one side.
+    const TWO_SIDES: bool = {
+        assert!(!F::TWO_SIDES, "put batches into sides, and not sides into batches");
+        false
+    };
 
     fn describe() -> String {
         format!("batches of {}", F::describe())
@@ -138,7 +143,8 @@ impl<F: Format> Format for Batches<F> {
         mut each: impl FnMut(usize, Batch<'a, F>) -> UserResult,
     ) -> UserResult<u64> {
         let read = Rc::new(Cell::new(0));
-        let extent = Extent { bytes: &[], offset: rows.first_row, head: &[], object: rows.object };
+        let BlockExtent { first_row, object, side, .. } = rows;
+        let extent = Extent { bytes: &[], offset: first_row, head: &[], object, side };
         each(0, Batch { extent, rows: Some(rows), read: read.clone(), format: &self.0 })?;
         Ok(read.get())
     }

@@ -56,6 +56,11 @@ pub struct LocatedRecord<'a, R> {
 impl<F: Format> Format for Located<F> {
     type Record<'a> = LocatedRecord<'a, F::Record<'a>>;
     const NAME: &'static str = F::NAME;
+    /// Each side says for itself whether its records are located.
+    const TWO_SIDES: bool = {
+        assert!(!F::TWO_SIDES, "put located records into sides, and do not locate sides");
+        false
+    };
 
     fn describe() -> String {
         format!("located {}", F::describe())

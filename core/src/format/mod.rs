@@ -23,6 +23,7 @@ pub(crate) mod quotes;
 mod row;
 mod rows;
 mod shape;
+mod sides;
 mod temporal;
 mod typed;
 mod words;
@@ -47,11 +48,13 @@ pub use rows::{
     Schema, Selection, Wanted, WantedOfAny, decode_key, encode_key, first_rows, key_bytes,
 };
 pub use shape::Shape;
+pub use sides::{OfSide, Sides};
 pub use temporal::Temporal;
 pub use typed::{cast_row, type_of};
 pub use words::Words;
 
 use crate::error::{Code, Error, UserError, UserResult};
+use crate::side::Side;
 
 /// The bytes of some whole records, and where they lie.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,8 @@ pub struct Extent<'a> {
     pub head: &'a [u8],
     /// The object's name in errors: `s3://bucket/key`.
     pub object: &'a str,
+    /// The side of a join that the object belongs to; otherwise the left one.
+    pub side: Side,
 }
 
 /// How one record is told from the next.
@@ -148,6 +153,15 @@ pub trait Format: Default + Send + Sync + 'static {
         Self::NAME.to_owned()
     }
 
+    /// Whether the input has two sides, each with a format of its own, as [`Sides`] has.
+    const TWO_SIDES: bool = false;
+
+    /// Returns what finds where objects of a side may be cut: the format itself, unless it has [two sides](Self::TWO_SIDES).
+    fn of_side(&self, side: Side) -> &dyn Separators {
+        let _ = side;
+        self
+    }
+
     /// Returns how one record is told from the next.
     fn framing(&self) -> Framing {
         Framing::Separated
@@ -225,6 +239,46 @@ pub trait Format: Default + Send + Sync + 'static {
     }
 }
 
+/// How the records of objects are told apart.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// [`Format::framing`].
+    pub framing: Framing,
+    /// [`Format::has_head`].
+    pub has_head: bool,
+    /// [`Format::needs_offsets`].
+    pub needs_offsets: bool,
+    /// [`Format::selection`].
+    pub selection: Selection,
+}
+
+/// What of a [`Format`] does not depend on the type of its records: where bytes may be cut. Every format is one of these.
+pub trait Separators: Send + Sync {
+    /// Returns how the records are told apart.
+    fn frame(&self) -> Frame;
+
+    /// Returns [`Format::first_cut`].
+    fn first(&self, bytes: &[u8]) -> Option<usize>;
+
+    /// Returns [`Format::last_cut`].
+    fn last(&self, bytes: &[u8]) -> Option<usize>;
+}
+
+impl<F: Format> Separators for F {
+    fn frame(&self) -> Frame {
+        let (framing, has_head) = (self.framing(), self.has_head());
+        Frame { framing, has_head, needs_offsets: self.needs_offsets(), selection: self.selection() }
+    }
+
+    fn first(&self, bytes: &[u8]) -> Option<usize> {
+        self.first_cut(bytes)
+    }
+
+    fn last(&self, bytes: &[u8]) -> Option<usize> {
+        self.last_cut(bytes)
+    }
+}
+
 /// Makes the error of a format that was given bytes and reads row groups.
 pub(crate) fn by_rows_only(name: &str) -> UserError {
     Error::new(Code::Engine, format!("the format {name} reads row groups, and was given bytes")).into()
@@ -233,5 +287,5 @@ pub(crate) fn by_rows_only(name: &str) -> UserError {
 /// Returns an extent that is the whole of a test's object.
 #[cfg(test)]
 pub(crate) fn extent(bytes: &[u8]) -> Extent<'_> {
-    Extent { bytes, offset: 0, head: &[], object: "it" }
+    Extent { bytes, offset: 0, head: &[], object: "it", side: Side::Left }
 }

@@ -1,7 +1,8 @@
-//! Walks merged runs key by key.
+//! Walks merged runs key by key, or group by group where keys that begin alike are reduced together.
 
 use super::merge::Merge;
 use crate::error::{Error, Result};
+use crate::key::GroupedBy;
 use crate::value::Value;
 use std::io::Read;
 use std::marker::PhantomData;
@@ -9,7 +10,12 @@ use std::marker::PhantomData;
 /// A walk through a merge, key by key, and within a key value by value.
 pub(crate) struct Groups<V, R> {
     merge: Merge<R>,
+    /// The key that is read, or the last one.
     key: Vec<u8>,
+    /// How much of a key says its group; without it, all.
+    grouped_by: Option<GroupedBy>,
+    /// How many bytes of the key that is.
+    group_bytes: usize,
     pairs: u64,
     failed: Option<Error>,
     value: PhantomData<fn() -> V>,
@@ -17,7 +23,34 @@ pub(crate) struct Groups<V, R> {
 
 impl<V: Value, R: Read> Groups<V, R> {
     pub(crate) fn new(merge: Merge<R>) -> Self {
-        Groups { merge, key: Vec::new(), pairs: 0, failed: None, value: PhantomData }
+        Self::grouped(merge, None)
+    }
+
+    /// Starts a walk in which keys are reduced together whose first bytes are the same, as many as this says.
+    pub(crate) fn grouped(merge: Merge<R>, grouped_by: Option<GroupedBy>) -> Self {
+        Groups { merge, key: Vec::new(), grouped_by, group_bytes: 0, pairs: 0, failed: None, value: PhantomData }
+    }
+
+    /// Returns the key of the last pair that was read or skipped.
+    pub(crate) fn last_key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Goes on to a pair of another key, if it is of the same group.
+    fn is_same_group(&mut self) -> bool {
+        let Some(top) = self.merge.top() else { return false };
+        let key = top.key();
+        if key == self.key {
+            return true;
+        }
+        let Some(grouped_by) = &self.grouped_by else { return false };
+        let is_same =
+            grouped_by(key) == self.group_bytes && key.get(..self.group_bytes) == self.key.get(..self.group_bytes);
+        if is_same {
+            self.key.clear();
+            self.key.extend_from_slice(key);
+        }
+        is_same
     }
 
     /// Returns how many pairs were read or skipped.
@@ -30,7 +63,7 @@ impl<V: Value, R: Read> Groups<V, R> {
         &self.merge
     }
 
-    /// Goes to the next key, skipping the values that are left of this one, and writes it to `key`.
+    /// Goes to the next key, or to the first key of the next group, and writes it to `key`.
     pub(crate) fn next_key(&mut self, key: &mut Vec<u8>) -> Result<bool> {
         match self.merge.top() {
             None => Ok(false),
@@ -38,6 +71,7 @@ impl<V: Value, R: Read> Groups<V, R> {
                 self.key.clear();
                 self.key.extend_from_slice(top.key());
                 key.clone_from(&self.key);
+                self.group_bytes = self.grouped_by.as_ref().map_or(0, |bytes| bytes(&self.key));
                 Ok(true)
             }
         }
@@ -49,12 +83,10 @@ impl<V: Value, R: Read> Groups<V, R> {
     }
 
     fn try_next_value(&mut self) -> Result<Option<V>> {
-        let Some(top) = self.merge.top() else {
-            return Ok(None);
-        };
-        if top.key() != self.key {
+        if !self.is_same_group() {
             return Ok(None);
         }
+        let Some(top) = self.merge.top() else { return Ok(None) };
         let value = crate::codec::decode(top.value())?;
         self.pairs += 1;
         self.merge.advance()?;
@@ -63,10 +95,7 @@ impl<V: Value, R: Read> Groups<V, R> {
 
     /// Skips the values that `reduce` did not read.
     pub(crate) fn skip_rest(&mut self) -> Result<()> {
-        while let Some(top) = self.merge.top() {
-            if top.key() != self.key {
-                break;
-            }
+        while self.is_same_group() {
             self.pairs += 1;
             self.merge.advance()?;
         }

@@ -2,11 +2,13 @@
 //!
 //! In the order in which pairs travel: [`shard`] takes one thread's pairs and combines them, through a small cache (`front`)
 //! and one `table` for each partition. `sort` sorts a partition and [`crate::wire::run`] writes it as a run; `spill` does so
-//! early when memory is full. `merge` merges runs, and `groups` walks them key by key. [`crate::engine`] uses all of these to
+//! early when memory is full. `merge` merges runs, and `groups` walks them key by key; `kept` holds values of a key that are read
+//! more than once. [`crate::engine`] uses all of these to
 //! run a task.
 
 mod front;
 mod groups;
+mod kept;
 mod merge;
 mod shard;
 mod sort;
@@ -16,6 +18,8 @@ mod table;
 mod table_tests;
 
 pub(crate) use groups::Groups;
+pub use kept::Kept;
+pub(crate) use kept::KeptRoom;
 pub(crate) use merge::Merge;
 pub(crate) use shard::{Finished, Shard, ShardOptions};
 pub(crate) use spill::{Spilled, tmp_error, write_tables};

@@ -8,7 +8,7 @@ use super::front::{Front, Offered, Slot, tag};
 use super::spill::{Spill, Spilled};
 use super::table::{Head, Table};
 use crate::error::{Code, Error, Result};
-use crate::key::{PlacedBy, Placing};
+use crate::key::{GroupedBy, PlacedBy, Placing};
 use crate::value::Value;
 use crate::wire::run::Compression;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub(crate) struct ShardOptions {
     pub(crate) compression: Compression,
     /// What of a key decides its partition, where that is not all of it.
     pub(crate) placed_by: Option<PlacedBy>,
+    /// How much of a key says its group, where groups are not single keys: no bound lies within one.
+    pub(crate) grouped_by: Option<GroupedBy>,
 }
 
 /// Returns the partition of a key's hash.
@@ -143,7 +145,8 @@ impl<V: Value> Shard<V> {
             let at = partition(self::hash(key.get(..bytes).unwrap_or(key)), partitions);
             return (at + further as usize) % partitions.max(1) as usize;
         }
-        let range = self.bounds.partition_point(|bound| bound.as_slice() <= key);
+        let group = self.options.grouped_by.as_ref().and_then(|bytes| key.get(..bytes(key))).unwrap_or(key);
+        let range = self.bounds.partition_point(|bound| bound.as_slice() <= group);
         range.min(self.options.partitions.saturating_sub(1) as usize)
     }
 
@@ -221,7 +224,7 @@ mod tests {
 
     fn options(partitions: u32, memory_bytes: usize) -> Arc<ShardOptions> {
         let (tmp, compression) = (std::env::temp_dir(), Compression::Lz4);
-        Arc::new(ShardOptions { partitions, memory_bytes, tmp, compression, placed_by: None })
+        Arc::new(ShardOptions { partitions, memory_bytes, tmp, compression, placed_by: None, grouped_by: None })
     }
 
     #[test]

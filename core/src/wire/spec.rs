@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 10.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 11.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -11,6 +11,7 @@ use crate::ids::{JobId, Partition, Piece, ProgramId, Timestamp};
 use crate::limits::EXPANSION_MAX;
 use crate::max_rejected::MaxRejected;
 use crate::output::OutputFormat;
+use crate::side::Side;
 use serde::{Deserialize, Serialize};
 
 /// Everything that a worker must know about a job.
@@ -37,6 +38,30 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Returns the side of a join that an input belongs to; of any other job, the left.
+    pub fn side_of(&self, input_idx: u32) -> Side {
+        match self.options.right {
+            Some(right) if input_idx >= right.from_input => Side::Right,
+            _ => Side::Left,
+        }
+    }
+
+    /// Returns how compressed objects of an input are read.
+    pub fn unpack_of(&self, input_idx: u32) -> UnpackSpec {
+        match self.options.right {
+            Some(right) if input_idx >= right.from_input => right.unpack,
+            _ => self.options.unpack,
+        }
+    }
+
+    /// Returns where objects of an input may be cut.
+    pub fn splitting_of(&self, input_idx: u32) -> Splitting {
+        match self.options.right {
+            Some(right) if input_idx >= right.from_input => right.splitting,
+            _ => self.options.splitting,
+        }
+    }
+
     /// Returns whether the job writes an output. Of a map of calls, the driver fetches the results instead.
     pub fn writes_output(&self) -> bool {
         self.calls.as_ref().is_none_or(|calls| calls.then == Then::Job)
@@ -108,7 +133,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 10;
+    const VERSION: u8 = 11;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -119,7 +144,10 @@ impl Framed for JobSpec {
         if self.output.format.check().is_err() {
             return Err("an output that cannot be read again");
         }
-        let OptionsSpec { site, workload, ceiling, .. } = &self.options;
+        let OptionsSpec { site, workload, ceiling, right, .. } = &self.options;
+        if right.is_some_and(|right| right.from_input == 0 || right.from_input as usize >= self.inputs.len()) {
+            return Err("a join without an input of a side");
+        }
         let are_amounts = site.prices.are_amounts() && workload.are_amounts() && ceiling.are_amounts();
         let is_share = self.options.max_rejected.is_none_or(|max| max.check().is_ok());
         if are_amounts && is_share { Ok(()) } else { Err("an amount that is none") }
@@ -396,6 +424,19 @@ pub struct OptionsSpec {
     pub conditions: Vec<PathCondition>,
     /// How many records that are not valid the job may leave out, if any; see [`JobSpec::quarantines`].
     pub max_rejected: Option<MaxRejected>,
+    /// If the job is a join: which inputs are its right side, and how they are read.
+    pub right: Option<RightSpec>,
+}
+
+/// The right side of a join. Of the left one, [`OptionsSpec`] says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RightSpec {
+    /// The first of the job's inputs that is of the right side; all behind it are, too.
+    pub from_input: u32,
+    /// How compressed objects are read.
+    pub unpack: UnpackSpec,
+    /// Where objects may be cut.
+    pub splitting: Splitting,
 }
 
 /// Whether the runs of a job are indexed by partition ([`super::index`]), or each reducer reads the index of each map attempt.
@@ -481,6 +522,7 @@ impl OptionsSpec {
             indexed: Indexed::default(),
             conditions: vec![],
             max_rejected: None,
+            right: None,
         }
     }
 }
@@ -526,6 +568,11 @@ mod tests {
             options: OptionsSpec {
                 conditions: vec!["year>=2026".parse().unwrap()],
                 max_rejected: Some(MaxRejected::Percent(0.5)),
+                right: Some(RightSpec {
+                    from_input: 1,
+                    unpack: UnpackSpec { codec: Some(Codec::Gzip), expansion_max: 3, whole: true },
+                    splitting: Splitting::Guessed,
+                }),
                 ..OptionsSpec::for_concurrency(1_000)
             },
             program: Some(ProgramId::of(b"abc")),
@@ -538,7 +585,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v10.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v11.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 
@@ -567,6 +614,42 @@ mod tests {
         ] {
             assert_eq!(input(objects, shown).shown_key(key), called, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_join_has_inputs_of_both_sides() {
+        let spec = |from_input: Option<u32>| JobSpec {
+            job: "j".into(),
+            signature: String::new(),
+            params: vec![],
+            inputs: ["a", "b", "c"].map(|key| input(Objects::One(key.into()), key)).to_vec(),
+            output: OutputSpec {
+                bucket: String::new(),
+                prefix: String::new(),
+                shown: String::new(),
+                overwrite: false,
+                format: OutputFormat::default(),
+                success_marker: false,
+            },
+            options: OptionsSpec {
+                right: from_input.map(|from_input| RightSpec {
+                    from_input,
+                    unpack: UnpackSpec { whole: true, ..UnpackSpec::default() },
+                    splitting: Splitting::RowGroups,
+                }),
+                ..OptionsSpec::for_concurrency(1)
+            },
+            program: None,
+            submitted_at: Timestamp(0),
+            calls: None,
+        };
+        let join = spec(Some(2));
+        assert_eq!([0, 1, 2, 3].map(|idx| join.side_of(idx)), [Side::Left, Side::Left, Side::Right, Side::Right]);
+        assert_eq!([1, 2].map(|idx| join.splitting_of(idx)), [Splitting::Anywhere, Splitting::RowGroups]);
+        assert_eq!([1, 2].map(|idx| join.unpack_of(idx).whole), [false, true]);
+        assert_eq!(spec(None).side_of(7), Side::Left);
+        let is_whole = |from_input| spec(Some(from_input)).check().is_ok();
+        assert_eq!([0, 1, 2, 3].map(is_whole), [false, true, true, false]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field};
 use bytes::Bytes;
 use kinglet_core::{
     BlockExtent, ByteRange, Code, Fetched, Format, Only, Parquet, RangedObject, RawRows, Result, RowFormat, Selection,
-    Shape, UserResult,
+    Shape, Side, UserResult,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -105,7 +105,7 @@ fn read<F: Format>(
         rows.ahead();
         let (mut blocks, mut first_row) = (rows.open()?, group.first_row);
         while let Some(block) = blocks.next_block()? {
-            let extent = BlockExtent { block: &block, first_row, object: "it" };
+            let extent = BlockExtent { block: &block, first_row, object: "it", side: Side::Left };
             count += format
                 .for_each_row(extent, |at, record| each(first_row + at as u64, record))
                 .map_err(|e| e.into_error(Code::MapFailed))?;

@@ -8,7 +8,7 @@ use kinglet_core::engine::cut::{Cuts, Cutter, Wants};
 use kinglet_core::wire::items;
 use kinglet_core::{
     Batches, ByteLines, Csv, CsvDialect, CsvFields, CsvRow, Extent, Fixed, Format, Framing, HeadedLines, Items,
-    JsonLines, Lines, Located, Words, check_format,
+    JsonLines, Lines, Located, Side, Words, check_format,
 };
 use std::sync::Arc;
 
@@ -75,7 +75,9 @@ pub(crate) fn run(bytes: &[u8]) {
 
 /// Returns whether an object can be read in a format.
 fn is_valid<F: Format>(format: F, object: &[u8]) -> bool {
-    format.for_each(Extent { bytes: object, offset: 0, head: &[], object: "it" }, |_, _| Ok(())).is_ok()
+    format
+        .for_each(Extent { bytes: object, offset: 0, head: &[], object: "it", side: Side::Left }, |_, _| Ok(()))
+        .is_ok()
 }
 
 /// Reads an object that may not be valid in its format, split by split: whatever is wrong with it, every byte is handed on at
@@ -101,7 +103,8 @@ fn fed<F: Format>(format: F, object: &[u8], cuts: &[usize], block_bytes: usize) 
                 assert!(guesses || chunk.offset >= end, "bytes of the object are handed on twice");
                 end = chunk.offset + chunk.bytes.len() as u64;
                 assert_eq!(chunk.bytes, object[chunk.offset as usize..end as usize]);
-                let extent = Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &[], object: "it" };
+                let extent =
+                    Extent { bytes: &chunk.bytes, offset: chunk.offset, head: &[], object: "it", side: Side::Left };
                 let _ = format.for_each(extent, |at, _| {
                     assert!(at < extent.bytes.len());
                     let _ = format.place(extent, at);

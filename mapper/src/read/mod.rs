@@ -14,7 +14,7 @@ use kinglet_core::guard::catch_as;
 use kinglet_core::wire::plan::{ObjectRange, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::JobSpec;
-use kinglet_core::{ByteRange, Code, Codec, Error, Result, limits};
+use kinglet_core::{ByteRange, Code, Codec, Error, Result, Side, limits};
 use kinglet_formats::unpack::Part;
 pub(crate) use row_groups::Decoders;
 use std::collections::VecDeque;
@@ -102,12 +102,17 @@ pub(crate) struct Feed {
     counted_in: Vec<Option<String>>,
     /// From which byte of an object on it is unpacked, by range.
     unpacked_from: Vec<u64>,
+    side: Side,
 }
 
 impl Chunks for Feed {
     fn next(&self) -> Result<Option<Chunk>> {
         let mut chunks = self.chunks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         chunks.take().transpose()
+    }
+
+    fn side(&self) -> Side {
+        self.side
     }
 
     fn name(&self, range_idx: u32) -> &str {
@@ -166,6 +171,11 @@ impl Fetch {
 }
 
 impl<'a> Read<'a> {
+    /// Returns the side of a join that the split is of.
+    pub(crate) fn side(&self) -> Side {
+        self.split.ranges.first().map_or(Side::Left, |range| self.spec.side_of(range.input_idx))
+    }
+
     /// Returns the feed for the engine, and the future that fills it.
     pub(crate) fn start(self, cuts: Cuts) -> (Feed, impl Future<Output = Result<Done>> + use<'a>) {
         let (sender, receiver) = self.beside.channel(if cuts.framed() || cuts.columns().is_some() {
@@ -176,6 +186,7 @@ impl<'a> Read<'a> {
         let names = self.split.ranges.iter().map(|range| self.shown(range)).collect();
         let counted_in = self.split.ranges.iter().map(|range| self.counted_in(range)).collect();
         let unpacked_from = self.split.ranges.iter().map(|range| unpacked_from(range).unwrap_or(0)).collect();
+        let side = self.side();
         let reading = async move {
             let done = self.read(&cuts, &sender).await;
             if let Err(error) = &done {
@@ -184,7 +195,7 @@ impl<'a> Read<'a> {
             }
             done
         };
-        (Feed { chunks: Mutex::new(receiver), names, counted_in, unpacked_from }, reading)
+        (Feed { chunks: Mutex::new(receiver), names, counted_in, unpacked_from, side }, reading)
     }
 
     fn counted_in(&self, range: &ObjectRange) -> Option<String> {

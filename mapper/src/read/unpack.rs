@@ -90,7 +90,7 @@ impl Read<'_> {
                 None => {}
             }
         }
-        if let Some(codec) = range.codec.or(self.spec.options.unpack.codec) {
+        if let Some(codec) = range.codec.or(self.spec.unpack_of(range.input_idx).codec) {
             return Ok(codec);
         }
         self.fetch_ahead(gets);
@@ -139,7 +139,7 @@ impl Read<'_> {
         let bounds = Bounds {
             window_bytes: memory_bytes(self.memory_mb, UNPACK_PERCENT),
             record_bytes: memory_bytes(self.memory_mb, UNPACKED_RECORD_PERCENT),
-            expansion: self.spec.options.unpack.expansion_max,
+            expansion: self.spec.unpack_of(range.input_idx).expansion_max,
         };
         self.unpacking(&part, cuts, bounds, gets, hand_on).await?;
         let ended = ended.ok_or_else(|| Error::new(Code::Engine, "unpacking stopped"))?;

@@ -8,6 +8,7 @@ mod distinct;
 mod grep;
 pub(crate) mod how;
 pub(crate) mod hull;
+mod join;
 mod over_rows;
 pub(crate) mod primes;
 mod sample;
@@ -31,6 +32,7 @@ crate::command::commands! {
         distinct::Distinct,
         sort::Sort,
         top::Top,
+        join::Join,
         grep::Grep,
         cat::Cat,
         sample::Sample,

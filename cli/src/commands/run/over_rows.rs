@@ -1,10 +1,15 @@
 //! The options that the jobs over rows share, and how they are run.
 
 use super::how::{Common, How, Told, finish, run_job, start};
-use crate::options::{ChosenRows, Cloud, EmbeddedOnly, RowsArgs, WrittenArgs};
-use clap::Args;
-use kinglet::{Code, Driver, Error, Job, OutputFormat, Result, RowFormat, Submit, Typed, Types, Typing};
-use kinglet_jobs::{Aggregate, By, Computed, Ordered, TypedRows};
+use crate::options::{ChosenRows, Cloud, EmbeddedOnly, RightArgs, RowsArgs, WrittenArgs};
+use clap::{Args, ValueEnum};
+use kinglet::{
+    Code, Driver, Error, How as JoinHow, Job, JoinKey, Joined, OutputFormat, Result, RowFormat, Sampling, Side, Submit,
+    Typed, TypedColumn, Types, Typing,
+};
+use kinglet_jobs::{
+    Aggregate, BroadcastJoin, By, Computed, JoinRows, JoinSide, Joining, On, Ordered, RowKey, TypedRows,
+};
 
 /// What a job has that reads rows of any format and leaves it to the user how its result is written.
 #[derive(Debug, Args)]
@@ -28,6 +33,28 @@ pub(crate) struct Sorting {
     pub(crate) told: Told,
     /// How many parts there are, if the user says.
     pub(crate) partitions: Option<u32>,
+}
+
+/// Which side of a join goes to every function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Broadcast {
+    /// The left one
+    Left,
+    /// The right one
+    Right,
+    /// None: both are merged
+    Never,
+}
+
+/// What rows are joined with, and how.
+pub(crate) struct JoinWith {
+    pub(crate) right: RightArgs,
+    pub(crate) on: Vec<On>,
+    pub(crate) how: JoinHow,
+    /// Which side goes to every function, if the user says.
+    pub(crate) broadcast: Option<Broadcast>,
+    /// The types of columns of the result, if the user says any.
+    pub(crate) types: Option<Types>,
 }
 
 /// Returns the error of types that nothing stores.
@@ -98,6 +125,79 @@ impl OverRows {
         Ok(Sorting { driver, submit, rows, told, partitions })
     }
 
+    /// Joins rows with those of a right side.
+    pub(crate) async fn join(self, with: JoinWith, cloud: &Cloud) -> Result<()> {
+        let JoinWith { right, on, how, broadcast, types } = with;
+        let formats = self.written.formats_of_sides(&self.common.inputs, &right)?;
+        let (chosen, only, delimiter, no_header) = self.written.chosen_of_sides();
+        let result = self.result.or_as_input(&formats[0], delimiter, no_header);
+        if types.is_some() && !result.is_typed() {
+            return Err(stores_no_types());
+        }
+        let known = types.unwrap_or_default();
+        let (told, partitions) = (self.common.how.told(), self.common.how.partitions);
+        let is_strict = self.common.max_rejected.is_none();
+        let driver = start(&self.common.how, cloud).await?;
+        let submit = self.common.submit()?.with_right(right.right);
+        let mut sides = Vec::new();
+        for (side, format) in Side::BOTH.into_iter().zip(&formats) {
+            let of_side = submit.clone().with_side_alone(side);
+            let found = driver.input_columns(&of_side, format, &known_of(side, &known)?).await;
+            sides.push(found.map_err(|e| e.context(format!("the {side} side")))?);
+        }
+        let known_side = |at: usize| JoinSide {
+            format: formats[at].clone(),
+            types: sides[at].types.clone(),
+            unseen: sides[at].unseen.clone(),
+        };
+        let joining = Joining::new(how, known_side(0), known_side(1), on)?;
+        let kept = if sides[0].bytes < sides[1].bytes { Side::Left } else { Side::Right };
+        let mut job = joining.job(&chosen, only)?.with_kept(kept);
+        let format = match result.is_typed() {
+            true => {
+                let (typed, types) = joining.typed(job, &known, [sides[0].format.clone(), sides[1].format.clone()])?;
+                job = typed;
+                eprintln!("types: {types}");
+                result.typed(types)?
+            }
+            false => {
+                job = if result.has_values() { job.with_values() } else { job };
+                result.named(&job.names())?
+            }
+        };
+        let submit = submit.with_output_format(format);
+        let bytes = [sides[0].bytes, sides[1].bytes];
+        let small = match broadcast {
+            Some(Broadcast::Never) => None,
+            Some(Broadcast::Left) => Some(Side::Left),
+            Some(Broadcast::Right) => Some(Side::Right),
+            None => Some(kept).filter(|side| bytes[*side as usize] <= BroadcastJoin::STORED_BYTES_MAX),
+        };
+        // What is left out of either side must lie beside the result.
+        let small = small.filter(|side| is_strict && (broadcast.is_some() || BroadcastJoin::can(how, *side)));
+        let to_all = match small {
+            Some(side) => broadcast_of(&job, side, &driver, &submit).await,
+            None => Err(Error::new(Code::Broadcast, "no side is small enough to go to every function")),
+        };
+        let handle = match to_all {
+            Ok((side, to_all)) => {
+                eprintln!("join: the {side} side goes to every function");
+                driver.submit(&to_all, submit.with_side_alone(side.other())).await?
+            }
+            Err(error) if error.is(Code::Broadcast) || error.is(Code::AccessDenied) => {
+                match broadcast {
+                    Some(Broadcast::Left | Broadcast::Right) => eprintln!("join: both sides are merged: {error}"),
+                    _ => eprintln!("join: both sides are merged"),
+                }
+                let is_one = partitions == Some(1);
+                let job = if is_one { job } else { with_heavy(job, &driver, &submit, bytes).await? };
+                driver.submit(&Joined(job), submit).await?
+            }
+            Err(error) => return Err(error),
+        };
+        finish(driver, handle, told, async |_| Ok(())).await
+    }
+
     /// Says how many parts there are, unless the user does.
     pub(crate) fn with_parts(self, parts: u32) -> Self {
         let partitions = self.common.how.partitions.or(Some(parts));
@@ -153,4 +253,53 @@ impl OverRows {
         let handle = driver.submit(&job(typed, &format), submit.with_output_format(format.clone())).await?;
         finish(driver, handle, told, async |_| Ok(())).await
     }
+}
+
+/// Makes the join of which a side goes to every function, and returns it with the side.
+async fn broadcast_of(job: &JoinRows, side: Side, driver: &Driver, submit: &Submit) -> Result<(Side, BroadcastJoin)> {
+    let none = || BroadcastJoin::new(job.clone(), side, Vec::new());
+    none()?;
+    let inputs = driver.list_side(submit, side).await?;
+    let too_large = || Error::new(Code::Broadcast, format!("the {side} side is too large to go to every function"));
+    let pairs = driver.map_all(&inputs, &Joined(job.clone()), submit).await?.ok_or_else(too_large)?;
+    Ok((side, BroadcastJoin::new(job.clone(), side, pairs)?))
+}
+
+/// Samples the side whose rows may be spread, for keys that have much of it.
+async fn with_heavy(job: JoinRows, driver: &Driver, submit: &Submit, bytes: [u64; 2]) -> Result<JoinRows> {
+    let Some(side) = job.spreads().filter(|side| bytes[*side as usize] >= JoinRows::SAMPLED_BYTES_MIN) else {
+        return Ok(job);
+    };
+    let join = Joined(job);
+    let inputs = driver.list_side(submit, side).await?;
+    let sample = match driver.sample_of(&inputs, &join, submit, Sampling::default()).await {
+        Ok(sample) => sample,
+        // The functions may read what this program may not.
+        Err(error) if error.is(Code::AccessDenied) => return Ok(join.0),
+        Err(error) => return Err(error),
+    };
+    let key = |key: &JoinKey<RowKey>| match key {
+        JoinKey::Keyed(key, _) | JoinKey::Placed(key, ..) => Some(key.clone()),
+        JoinKey::Alone(..) => None,
+    };
+    let heavy = sample.shares(f64::from(JoinRows::HEAVY_PERCENT) / 100.0, key);
+    for (key, share) in &heavy {
+        eprintln!("heavy key: {} has about {:.0} % of the {side} side, and is spread", key.shown(), share * 100.0);
+    }
+    Ok(join.0.with_heavy(heavy))
+}
+
+/// Returns the types that columns of a side are said to have, by the names that the side has for them.
+fn known_of(side: Side, known: &Types) -> Result<Types> {
+    let of = known.columns().iter().map(|column| {
+        let name = column.name.strip_prefix(&format!("{side}.")).unwrap_or(&column.name);
+        TypedColumn { name: name.to_owned(), of: column.of.clone() }
+    });
+    let mut all: Vec<TypedColumn> = Vec::new();
+    for column in of {
+        if !all.iter().any(|other| other.name == column.name) {
+            all.push(column);
+        }
+    }
+    Types::new(all)
 }

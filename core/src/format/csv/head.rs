@@ -19,7 +19,7 @@ pub(super) struct Head<'a> {
 impl<'a> Head<'a> {
     /// Reads the head of an extent's object.
     pub(super) fn of(dialect: &CsvDialect, extent: Extent<'a>) -> Result<Self, UserError> {
-        let Extent { bytes, head, object, offset } = extent;
+        let Extent { bytes, head, object, offset, .. } = extent;
         let first = if head.is_empty() && offset == 0 { bytes } else { head };
         Self::read(dialect, first).map_err(|e| {
             let what = if dialect.head { "head" } else { "first row" };
@@ -66,6 +66,17 @@ impl<'a> Head<'a> {
             (Some(_), Some(_)) => Err(twice(name, object)),
             (None, _) => Err(missing_column(name, names, object)),
         }
+    }
+}
+
+impl CsvDialect {
+    /// Returns the names in the head that an object begins with; none if it has no head.
+    ///
+    /// # Errors
+    /// Returns `record-invalid` when its first line is none.
+    pub fn head_names(&self, first: &[u8]) -> Result<Vec<String>, Error> {
+        let Head { names, .. } = Head::read(self, first)?;
+        Ok(names.unwrap_or_default().into_iter().map(Cow::into_owned).collect())
     }
 }
 

@@ -271,13 +271,21 @@ impl PackedRow {
         PackedRow { bytes, row, known }
     }
 
+    /// Returns the values, by name, of a row that bytes are. `known` are the lists of names with which it was packed.
+    ///
+    /// # Errors
+    /// Returns `value-decode` when the bytes are not a row that was packed.
+    pub fn unpack<'a>(bytes: &'a [u8], known: &'a [Vec<String>]) -> Result<Vec<Named<'a>>> {
+        Left { bytes, depth: 0 }.packed(known).ok_or_else(invalid)
+    }
+
     /// Returns the row's values by name.
     ///
     /// # Errors
     /// Returns `value-decode` when the bytes are not a row that was packed.
     pub fn fields(&self) -> Result<Vec<Named<'_>>> {
         let bytes = self.bytes.get(self.row.clone()).ok_or_else(invalid)?;
-        Left { bytes, depth: 0 }.packed(&self.known).ok_or_else(invalid)
+        Self::unpack(bytes, &self.known)
     }
 }
 

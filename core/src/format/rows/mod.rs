@@ -36,6 +36,7 @@ use super::lines::not_valid;
 use super::{CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, by_rows_only};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
+use crate::side::Side;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
@@ -358,7 +359,7 @@ pub struct FirstBytes<'a> {
 pub fn first_rows<'a>(format: &'a Rows, first: FirstBytes<'a>, limit: usize) -> Result<Vec<DataRow<'a>>, Error> {
     let FirstBytes { bytes, is_all, object } = first;
     let end = if is_all { bytes.len() } else { format.last_cut(bytes).unwrap_or(0) };
-    let extent = Extent { bytes: &bytes[..end], offset: 0, head: &[], object };
+    let extent = Extent { bytes: &bytes[..end], offset: 0, head: &[], object, side: Side::Left };
     let mut rows = Vec::new();
     let enough = "enough";
     let read = format.for_each(extent, |_, row| {

@@ -119,7 +119,14 @@ impl Format for Picked {
     fn selection(&self) -> Selection {
         let mut selection = self.rows.selection();
         selection.only.extend_from_slice(&self.only);
-        Selection { columns: Columns::IfThere(self.columns.clone()), ..selection }
+        // A column may be picked twice, and is read once.
+        let mut columns: Vec<String> = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+        }
+        Selection { columns: Columns::IfThere(columns), ..selection }
     }
 
     fn first_cut(&self, bytes: &[u8]) -> Option<usize> {

@@ -178,7 +178,7 @@ fn bytes_of_a_row_of_ten_columns_are_its_fields_and_little_more() {
     let names: Vec<String> = (0..10).map(|n| format!("column_{n}")).collect();
     let object = format!("{}\n{}\n", names.join(","), fields.join(","));
     let bytes = |job: Sort| {
-        let sampler = kinglet_core::engine::sample::Sampler::new(&job).unwrap();
+        let sampler = kinglet_core::engine::sample::Sampler::new(&job, kinglet_core::Side::Left).unwrap();
         let chunk = kinglet_core::engine::cut::Chunk {
             bytes: object.clone().into(),
             range_idx: 0,

@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::format::Datum;
+use crate::side::Side;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -52,6 +53,8 @@ pub struct BlockExtent<'a> {
     pub first_row: u64,
     /// The object's name in errors: `s3://bucket/key`.
     pub object: &'a str,
+    /// The side of a join that the object belongs to; otherwise the left one.
+    pub side: Side,
 }
 
 impl Block {
