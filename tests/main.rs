@@ -18,6 +18,7 @@
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused, or stopped as it reaches it |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
+//! | `head` | the first rows of every format are printed as they are written, and hardly more is read than they need |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `long` | reducers that need longer than a function lives hand on; what comes out is what one would have written |
@@ -73,6 +74,7 @@ mod faults;
 mod formats;
 mod function_logs;
 mod gate;
+mod head;
 mod history;
 mod hull;
 mod index;

@@ -88,6 +88,11 @@ impl Inputs {
         self.objects.iter().map(|object| object.listed.size).sum()
     }
 
+    /// Returns the objects, in the order of the input.
+    pub(crate) fn all(&self) -> &[SampledObject] {
+        &self.objects
+    }
+
     /// Returns a number that is the same for the same sizes and names, behind what these have in common.
     fn seed(&self) -> u64 {
         self.objects.iter().fold(0, |seed, object| {
@@ -244,9 +249,9 @@ impl Driver {
     /// # Errors
     /// `input-missing`, `input-twice`; `local-path` on AWS; [a service error](crate#errors).
     pub async fn list_inputs(&self, submit: &Submit) -> Result<Inputs> {
-        let places = Places::resolve(&self.shared, submit).await?;
+        let inputs = Places::inputs(&self.shared, submit).await?;
         let objects = &self.shared.conductor.objects;
-        let objects = list::sample(objects, &places.inputs, &submit.conditions, usize::MAX).await?.objects;
+        let objects = list::sample(objects, &inputs, &submit.conditions, usize::MAX).await?.objects;
         Ok(Inputs { common: common_start(objects.iter().map(|object| &object.shown[..])), objects })
     }
 
@@ -405,7 +410,7 @@ impl Driver {
             for within in drawn.chunk_by(|a, b| lies_in(a.at) == lies_in(b.at)) {
                 let Some(group) = groups.get(lies_in(within[0].at)) else { continue };
                 let most = within.len() as u64 * pieces.bytes;
-                let counted = Arc::new(Counted { object: looked.object.clone(), bytes: AtomicU64::new(0) });
+                let counted = Arc::new(Counted::new(looked.object.clone(), Arc::default()));
                 let rows = plan.row_group(group.number, counted.clone(), ROW_GROUP_WINDOW_BYTES);
                 let chunk = Chunk {
                     bytes: Bytes::new(),
@@ -515,9 +520,16 @@ fn common_start<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// An object of which it is counted how much is asked for.
-struct Counted {
+pub(crate) struct Counted {
     object: Arc<dyn RangedObject>,
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// Counts what is asked for, in `bytes`.
+    pub(crate) fn new(object: Arc<dyn RangedObject>, bytes: Arc<AtomicU64>) -> Self {
+        Counted { object, bytes }
+    }
 }
 
 impl RangedObject for Counted {

@@ -6,6 +6,7 @@ mod cancel;
 mod clean;
 mod doctor;
 mod explain;
+mod head;
 mod jobs;
 mod logs;
 mod look;
@@ -20,6 +21,7 @@ crate::command::commands! {
         run::Run,
         plan::Plan,
         look::Look,
+        head::Head,
         bench::Bench,
         tune::Tune,
         jobs::Jobs,
