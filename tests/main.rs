@@ -11,6 +11,7 @@
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `formats` | CSV and JSON lines have the same rows in all splits, and those that Python reads; rows counted, found, written and looked at; what is not valid is named with its place |
 //! | `outputs` | results in every format and codec have the same rows, as Python reads them; what cannot be written is said |
+//! | `avro` | Avro of every type and codec has the rows that fastavro reads, in all splits; what is damaged, odd or not read is refused |
 //! | `parquet` | Parquet of every type and codec has the rows that pyarrow reads, in all splits; only the columns that are wanted are read; what is damaged, mixed or encrypted is refused |
 //! | `rejected` | records that are not valid are left out where a job may, once each, and come back byte for byte; too many fail the job |
 //! | `partitioned` | outputs in folders by the values of columns: read back by Kinglet, pyarrow and DuckDB as the same rows; ten thousand folders in bounded memory; whole or not at all |
@@ -60,6 +61,7 @@
 
 mod aggregate;
 mod arrows;
+mod avro;
 mod bad_input;
 mod bench;
 mod boto3;

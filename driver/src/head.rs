@@ -9,9 +9,9 @@
 //! Ranges of an object come one after another, each twice as long as the one before, so that what is read for nothing is at most about
 //! as much as what was needed. No function runs: a thread of this program reads, unpacks and checks, as a map task does.
 
-use crate::look::Columns;
+use crate::columns::{Columns, Group};
 use crate::sampling::{Counted, Inputs};
-use crate::{Code, Codec, Driver, Error, Format, Framing, RawRows, Result, RowFormat, Submit, UserError};
+use crate::{Code, Codec, Driver, Error, Format, RawRows, Result, RowFormat, Submit, UserError};
 use bytes::Bytes;
 use kinglet_aws::Objects;
 use kinglet_core::engine::cut::{Chunk, Cuts, Cutter, Wants};
@@ -71,7 +71,7 @@ impl Head {
 impl Driver {
     /// Reads the first `rows` rows of a submission's input in a format, in the order of the objects' names, and no more of the input
     /// than they need: of each object ranges from its start on, of 64 KiB and then twice as much each time, up to 8 MiB; of what lies
-    /// in columns, the footer and the columns of the first rows. Nothing is written, and the output of the submission is not looked
+    /// in columns, the footer and the columns of the first rows; of Avro, the head and the first blocks. Nothing is written, and the output of the submission is not looked
     /// at.
     ///
     /// ```no_run
@@ -88,11 +88,11 @@ impl Driver {
     /// # Errors
     /// `input-missing`, `input-twice`; `input-kind` when what lies in columns is said to be compressed as a whole; `codec-unknown`,
     /// `codec-contradiction`, `compressed-corrupt`, `expansion`; `record-invalid` for a row that is none, or has more than 256 MiB;
-    /// `columns` when objects of CSV have different headers; `format-contradiction`, `parquet-…`; `access-denied` where this program
+    /// `columns` when objects of CSV have different headers; `format-contradiction`, `parquet-…`, `avro-…`; `access-denied` where this program
     /// may not read what functions may; [a service error](crate#errors).
     pub async fn head(&self, submit: &Submit, format: RowFormat, rows: u64) -> Result<Head> {
         let rows_of = RawRows(format);
-        let is_columns = rows_of.framing() == Framing::RowGroups;
+        let is_columns = rows_of.framing().is_in_columns();
         if let Some(codec) = submit.unpack.codec.filter(|codec| is_columns && *codec != Codec::None) {
             let message = format!("the input is {}, which is not compressed by {codec} as a whole", rows_of.0.name());
             return Err(Error::new(Code::InputKind, message).with_hint("leave --input-compression out"));
@@ -255,17 +255,10 @@ impl Reading {
 
     fn columns(&mut self, object: Arc<dyn RangedObject>, size: u64) -> Result<()> {
         let shown = object.name().to_owned();
-        let file = Columns { object: object.clone(), size }.file()?;
-        let plan = file.plan(&self.rows.selection())?;
-        for group in file.row_groups(ByteRange { from: 0, to: size }) {
-            if self.left == 0 {
-                return Ok(());
-            }
-            if !plan.may_have_rows(group.number) {
-                continue;
-            }
-            let mut blocks = plan.row_group(group.number, object.clone(), WINDOW_BYTES).open()?;
-            let mut first_row = group.first_row;
+        let columns = Columns::framed(self.rows.framing(), object, size);
+        for group in columns.groups(&self.rows.selection(), WINDOW_BYTES)? {
+            let Group { mut first_row, rows: group } = group?;
+            let mut blocks = group.open()?;
             while self.left > 0
                 && let Some(block) = blocks.next_block()?
             {
@@ -274,10 +267,13 @@ impl Reading {
                 let read = self.take(|each| rows.for_each_row(extent, each));
                 read.map_err(|error| {
                     let (at, error) = error.take_place();
-                    let place = format!("reading {shown} at row {}", first_row + at as u64);
+                    let place = format!("reading {shown} at {}", group.place(first_row + at as u64));
                     error.into_error(Code::RecordInvalid).context(place)
                 })?;
                 first_row += block.rows() as u64;
+            }
+            if self.left == 0 {
+                return Ok(());
             }
         }
         Ok(())

@@ -58,6 +58,7 @@
 
 mod aws;
 mod calls;
+mod columns;
 mod connection;
 mod doctor;
 mod driver;

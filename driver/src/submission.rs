@@ -335,19 +335,21 @@ pub(crate) fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
         Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
         Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
         Framing::RowGroups if submit.splitting == Splitting::Anywhere => Splitting::RowGroups,
+        Framing::Blocks if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
         _ => submit.splitting,
     };
-    if input.framing() == Framing::RowGroups {
+    let is_called = if input.framing() == Framing::Blocks { "Avro" } else { "Parquet" };
+    if input.framing().is_in_columns() {
         if let Some(codec) = submit.unpack.codec.filter(|codec| *codec != Codec::None) {
             let message =
-                format!("the input of job {} is Parquet, which is not compressed by {codec} as a whole", J::NAME);
+                format!("the input of job {} is {is_called}, which is not compressed by {codec} as a whole", J::NAME);
             return Err(Error::new(Code::InputKind, message).with_hint("leave --input-compression out"));
         }
-        // So nobody looks for a codec: columns are compressed within the file.
+        // So nobody looks for a codec: columns and blocks are compressed within the file.
         submit.unpack.codec = Some(Codec::None);
     }
-    if submit.max_rejected.is_some() && input.framing() == Framing::RowGroups {
-        let message = format!("the input of job {} is Parquet, of which no row is left out", J::NAME);
+    if submit.max_rejected.is_some() && input.framing().is_in_columns() {
+        let message = format!("the input of job {} is {is_called}, of which no row is left out", J::NAME);
         return Err(Error::new(Code::MaxRejected, message).with_hint("leave --max-rejected out"));
     }
     if input.framing() == Framing::Prefixed {

@@ -11,7 +11,7 @@ use kinglet::{Local, PathCondition, Result, Submit};
     after_help = "Examples:\n  kinglet head 10 'logs/*.gz'\n  kinglet head 3 sales.parquet --columns day,price --where 'price >= 10'\n  \
     kinglet --stack kinglet head 100 s3://BUCKET/events/ --format json-lines\n\n\
     Files are read in the order of their names, each from its start on: 64 KiB, and then twice as much each time as rows are missing.\n\
-    Rows are unpacked and checked; those of Parquet are printed as JSON. The header of CSV comes first, once, and does not count;\n\
+    Rows are unpacked and checked; those of Parquet and Avro are printed as JSON. The header of CSV comes first, once, and does not count;\n\
     files with other headers are refused. No function runs."
 )]
 pub(crate) struct Head {

@@ -14,12 +14,14 @@ enum RowsArg {
     Tsv,
     /// Parquet
     Parquet,
+    /// Avro
+    Avro,
 }
 
 /// How the rows of a file are written.
 #[derive(Debug, Args)]
 pub(crate) struct RowsArgs {
-    /// The format [default: csv, tsv, json-lines or parquet as names end, and otherwise lines]
+    /// The format [default: csv, tsv, json-lines, parquet or avro as names end, and otherwise lines]
     #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
     format: Option<RowsArg>,
 
@@ -47,11 +49,11 @@ pub(crate) struct RowsArgs {
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
 
-    /// The columns, in this order: Parquet reads these alone, and `convert`, `sort` and `top` write these
+    /// The columns, in this order: of Parquet and Avro these alone are read, and `convert`, `sort` and `top` write these
     #[arg(long, help_heading = "Rows", value_name = "NAME,...", value_delimiter = ',')]
     columns: Option<Vec<String>>,
 
-    /// Parquet, and `aggregate`, `distinct`, `sort` and `top` of any format: only rows of which this holds, as 'price >= 10'; may be
+    /// Parquet and Avro, and `aggregate`, `distinct`, `sort` and `top` of any format: only rows of which this holds, as 'price >= 10'; may be
     /// repeated, and all must hold
     #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
     only: Vec<Only>,
@@ -90,9 +92,9 @@ impl RowsArgs {
     /// Returns `input-kind` when the names say several, or when an option of CSV or Parquet is given for what is none.
     pub(crate) fn format(&self, names: &[String]) -> Result<RowFormat> {
         let (format, columns) = self.format_and_columns(names)?;
-        match (&format, columns.is_empty()) {
-            (RowFormat::Parquet(_), _) | (_, true) => Ok(format),
-            (other, false) => Err(not_parquet(other, "--columns is")),
+        match columns.is_empty() || format.in_columns().is_some() {
+            true => Ok(format),
+            false => Err(not_in_columns(&format, "--columns is")),
         }
     }
 
@@ -116,12 +118,10 @@ impl RowsArgs {
     /// Returns the errors of [`Self::format`].
     pub(crate) fn chosen(&self, names: &[String]) -> Result<ChosenRows> {
         let columns = self.columns.clone().unwrap_or_default();
-        let format = match self.format_of_files(names)? {
-            RowFormat::Parquet(selection) if !columns.is_empty() => {
-                RowFormat::Parquet(selection.with_columns(&columns))
-            }
-            other => other,
-        };
+        let mut format = self.format_of_files(names)?;
+        if let Some(selection) = format.in_columns_mut().filter(|_| !columns.is_empty()) {
+            *selection = std::mem::take(selection).with_columns(&columns);
+        }
         Ok(ChosenRows {
             format,
             only: self.only.clone(),
@@ -134,18 +134,19 @@ impl RowsArgs {
     /// Returns the format of these files, as [`Self::format`] does, and the columns that are written.
     ///
     /// # Errors
-    /// Returns the errors of [`Self::format`], except that other formats than Parquet may have columns.
+    /// Returns the errors of [`Self::format`], except that formats of text may have columns.
     pub(crate) fn format_and_columns(&self, names: &[String]) -> Result<(RowFormat, Vec<String>)> {
-        let format = match self.format_of_files(names)? {
-            RowFormat::Parquet(mut selection) => {
+        let mut format = self.format_of_files(names)?;
+        match format.in_columns_mut() {
+            Some(selection) => {
                 if let Some(columns) = &self.columns {
-                    selection = selection.with_columns(columns);
+                    *selection = std::mem::take(selection).with_columns(columns);
                 }
-                RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only))
+                *selection = self.only.iter().cloned().fold(std::mem::take(selection), Selection::with_only);
             }
-            other if !self.only.is_empty() => return Err(not_parquet(&other, "--where is")),
-            other => other,
-        };
+            None if !self.only.is_empty() => return Err(not_in_columns(&format, "--where is")),
+            None => {}
+        }
         Ok((format, self.columns.clone().unwrap_or_default()))
     }
 
@@ -156,6 +157,7 @@ impl RowsArgs {
             Some(RowsArg::Csv) => RowFormat::Csv(CsvDialect::new()),
             Some(RowsArg::Tsv) => RowFormat::Csv(CsvDialect::tsv()),
             Some(RowsArg::Parquet) => RowFormat::Parquet(Selection::default()),
+            Some(RowsArg::Avro) => RowFormat::Avro(Selection::default()),
             None => {
                 let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
                 if let Some(other) = named.iter().find(|format| **format != named[0]) {
@@ -210,7 +212,7 @@ impl RowsArgs {
     }
 }
 
-fn not_parquet(format: &RowFormat, what: &str) -> Error {
-    Error::new(Code::InputKind, format!("the input is {}, and {what} for Parquet", format.name()))
+fn not_in_columns(format: &RowFormat, what: &str) -> Error {
+    Error::new(Code::InputKind, format!("the input is {}, and {what} for Parquet and Avro", format.name()))
         .with_hint("add --format parquet if it is; --where-path chooses objects by the values in their paths")
 }

@@ -50,6 +50,7 @@ pub struct Cuts {
     quotes: Option<Quotes>,
     head: bool,
     columns: Option<Arc<Selection>>,
+    in_blocks: bool,
 }
 
 /// Finds a format's separators.
@@ -79,14 +80,16 @@ impl Cuts {
         let (framing, head) = (format.framing(), format.has_head());
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
-            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) | Framing::RowGroups => None,
+            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) => None,
+            Framing::RowGroups | Framing::Blocks => None,
         };
         let quotes = match framing {
             Framing::Quoted(quotes) => Some(quotes),
             _ => None,
         };
-        let columns = (framing == Framing::RowGroups).then(|| Arc::new(format.selection()));
-        Cuts { separators: format, framed: framing == Framing::Prefixed, record_bytes, quotes, head, columns }
+        let columns = framing.is_in_columns().then(|| Arc::new(format.selection()));
+        let (framed, in_blocks) = (framing == Framing::Prefixed, framing == Framing::Blocks);
+        Cuts { separators: format, framed, record_bytes, quotes, head, columns, in_blocks }
     }
 
     /// Returns whether records carry their length; see [`Framing::Prefixed`].
@@ -94,9 +97,14 @@ impl Cuts {
         self.framed
     }
 
-    /// Returns what is read of objects whose rows lie in columns; `None` of all others. See [`Framing::RowGroups`].
+    /// Returns what is read of objects whose rows lie in columns; `None` of all others. See [`Framing::is_in_columns`].
     pub fn columns(&self) -> Option<&Selection> {
         self.columns.as_deref()
+    }
+
+    /// Returns whether these lie in blocks; see [`Framing::Blocks`].
+    pub fn in_blocks(&self) -> bool {
+        self.in_blocks
     }
 
     /// Returns whether every chunk needs its object's first record.

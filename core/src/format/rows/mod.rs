@@ -5,7 +5,7 @@
 //! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
-//! | [`RowFormat::Parquet`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
+//! | [`RowFormat::Parquet`], [`RowFormat::Avro`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
 //!
 //! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
 //! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV. Where columns are chosen, they are among
@@ -53,11 +53,13 @@ pub enum RowFormat {
     Csv(CsvDialect),
     /// Parquet, and what is read of it.
     Parquet(Selection),
+    /// Avro, and what is read of it.
+    Avro(Selection),
 }
 
 impl RowFormat {
     /// Returns the format that the ending of a name says, with or without one of a codec behind it: `.csv`, `.tsv` and `.tab`,
-    /// `.jsonl`, `.ndjson`, `.parquet`, and anything else for lines.
+    /// `.jsonl`, `.ndjson`, `.parquet`, `.avro`, and anything else for lines.
     pub fn named(name: &str) -> Self {
         let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let is_codec = |name: &str| crate::Codec::named(name).ok().flatten().is_some();
@@ -70,11 +72,12 @@ impl RowFormat {
             Some("tsv" | "tab") => RowFormat::Csv(CsvDialect::tsv()),
             Some("jsonl" | "ndjson") => RowFormat::JsonLines,
             Some("parquet") => RowFormat::Parquet(Selection::default()),
+            Some("avro") => RowFormat::Avro(Selection::default()),
             _ => RowFormat::Lines,
         }
     }
 
-    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`.
+    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`.
     pub fn name(&self) -> &'static str {
         match self {
             RowFormat::Lines => "lines",
@@ -82,6 +85,23 @@ impl RowFormat {
             RowFormat::Csv(dialect) if dialect.delimiter == b'\t' => "tsv",
             RowFormat::Csv(_) => "csv",
             RowFormat::Parquet(_) => "parquet",
+            RowFormat::Avro(_) => "avro",
+        }
+    }
+
+    /// Returns what is read of objects whose rows lie in columns or blocks; `None` of formats of text.
+    pub fn in_columns(&self) -> Option<&Selection> {
+        match self {
+            RowFormat::Parquet(selection) | RowFormat::Avro(selection) => Some(selection),
+            RowFormat::Lines | RowFormat::JsonLines | RowFormat::Csv(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn in_columns_mut(&mut self) -> Option<&mut Selection> {
+        match self {
+            RowFormat::Parquet(selection) | RowFormat::Avro(selection) => Some(selection),
+            RowFormat::Lines | RowFormat::JsonLines | RowFormat::Csv(_) => None,
         }
     }
 
@@ -90,6 +110,7 @@ impl RowFormat {
             RowFormat::Lines | RowFormat::JsonLines => Framing::Separated,
             RowFormat::Csv(dialect) => dialect.framing(),
             RowFormat::Parquet(_) => Framing::RowGroups,
+            RowFormat::Avro(_) => Framing::Blocks,
         }
     }
 
@@ -97,7 +118,7 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
             RowFormat::Csv(dialect) => dialect.first_cut(bytes),
-            RowFormat::Parquet(_) => None,
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => None,
         }
     }
 
@@ -105,15 +126,12 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
             RowFormat::Csv(dialect) => dialect.last_cut(bytes),
-            RowFormat::Parquet(_) => None,
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => None,
         }
     }
 
     fn selection(&self) -> Selection {
-        match self {
-            RowFormat::Parquet(selection) => selection.clone(),
-            _ => Selection::default(),
-        }
+        self.in_columns().cloned().unwrap_or_default()
     }
 }
 
@@ -214,7 +232,7 @@ impl Format for Rows {
                 let fields = named.map(|(name, field)| Named { name: name.clone(), value: dialect.datum(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
-            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
         }
     }
 
@@ -225,10 +243,7 @@ impl Format for Rows {
     ) -> UserResult<u64> {
         let columns = rows.block.columns();
         let mut of_path = self::columns(rows.object);
-        let chosen = match &self.0 {
-            RowFormat::Parquet(selection) => selection.columns.names(),
-            _ => None,
-        };
+        let chosen = self.0.in_columns().and_then(|selection| selection.columns.names());
         if let Some(names) = chosen {
             of_path.retain(|column| names.iter().any(|name| *name == column.name));
         }
@@ -268,7 +283,7 @@ static LINES: Lines = Lines;
 static JSON: std::sync::LazyLock<JsonLines<AnyJson>> = std::sync::LazyLock::new(JsonLines::default);
 
 /// Rows of a format that is chosen when the program runs, as the bytes that they are written in, without their line's end. Each is
-/// checked to be valid, apart from the text of lines. Rows of Parquet, which are not written as bytes, are JSON objects.
+/// checked to be valid, apart from the text of lines. Rows of Parquet and Avro, which are not written as text, are JSON objects.
 #[derive(Clone, Debug, Default)]
 pub struct RawRows(
     /// The format.
@@ -327,7 +342,7 @@ impl Format for RawRows {
                 })
             }
             RowFormat::Csv(dialect) => row_bytes(*dialect, extent, each),
-            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
         }
     }
 
