@@ -252,3 +252,93 @@ open('lines.json', 'w').write(json.dumps([json.loads(line) for line in lines]))
     assert_eq!((cases.len(), values.len()), (400, 2000));
     assert_eq!(values, want);
 }
+
+/// Runs a job that must succeed, and returns its manifest.
+#[track_caller]
+fn manifest(dir: &Path, args: &[&str]) -> Manifest {
+    let ran = job(dir, args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap()
+}
+
+/// The rows of an output that is one part of Parquet; bytes are lists.
+fn rows_of_parquet(dir: &Path) -> Vec<serde_json::Value> {
+    let ran = run(programs::kinglet().current_dir(dir).args(["head", "1000000", "out/part-*.parquet"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn records_of_a_fixed_length_are_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+    // All bytes, line feeds and quotes among them.
+    let record = |n: usize| -> Vec<u8> { (0..100).map(|at| (n * 7 + at * (n % 11 + 1)) as u8).collect() };
+    let records: Vec<_> = (0..10_000).map(record).collect();
+    write("a.bin", &records.concat());
+    let packed = Command::new("gzip").arg("-k").arg("a.bin").current_dir(dir.path()).status();
+    assert!(packed.is_ok_and(|packed| packed.success()));
+    for place in PLACES {
+        let counted = part(dir.path(), &[&["count", "a.bin", "a.bin.gz", "--format", "fixed:100"], place].concat());
+        assert_eq!(counted.0, "20000\n", "{place:?}");
+    }
+    let split = ["--format", "fixed:100", "--split-bytes", "7777", "--partitions", "1"];
+    let got = manifest(
+        dir.path(),
+        &[&["convert", "a.bin", "--output-format", "parquet", "--types", "record bytes"], &split[..]].concat(),
+    );
+    assert!(got.splits.len() > 100);
+    let rows =
+        rows_of_parquet(dir.path()).into_iter().map(|row| serde_json::from_value(row["record"].clone()).unwrap());
+    assert!(rows.collect::<Vec<Vec<u8>>>() == records);
+    // Records with a line feed in their first two bytes.
+    let fed = records.iter().filter(|record| record[..2].contains(&b'\n')).count();
+    let args = ["count", "a.bin", "--matching", r"(?s-u)\A.?\n", "--format", "fixed:100"];
+    assert_eq!(part(dir.path(), &args).0, format!("{fed}\n"));
+    write("bad.bin", &[b'x'; 250]);
+    let bad = ["bad.bin at byte 200", "50 of 100 bytes"];
+    failed(&job(dir.path(), &["count", "bad.bin", "--format", "fixed:100"]), &bad);
+    let head = run(programs::kinglet().current_dir(dir.path()).args(["head", "3", "bad.bin", "--format", "fixed:100"]));
+    assert_eq!((head.code, head.out), (Some(1), format!("{0}\n{0}\n", "x".repeat(100))));
+    assert!(bad.iter().all(|says| head.err.contains(says)), "{}", head.err);
+    let look = |args: &[&str]| run(programs::kinglet().current_dir(dir.path()).arg("look").args(args));
+    let seen = look(&["bad.bin", "--format", "fixed:50"]);
+    assert!(seen.out.contains("columns    record: bytes") && seen.out.contains("format     fixed"), "{seen:?}");
+    failed(&look(&["bad.bin", "--format", "fixed:100"]), &["bad.bin at byte 200", "50 of 100 bytes"]);
+    for wrong in ["fixed:0", "fixed:", "fixed:x", "fixed:99999999999", "fixed"] {
+        assert_eq!(job(dir.path(), &["count", "a.bin", "--format", wrong]).code, Some(2), "{wrong}");
+    }
+    failed(&job(dir.path(), &["count", "a.bin", "--format", "fixed:100", "--no-header"]), &["the input is fixed"]);
+    failed(&job(dir.path(), &["aggregate", "max(other)", "a.bin", "--format", "fixed:100"]), &["other", "record"]);
+}
+
+#[test]
+fn a_whole_object_is_a_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let large: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+    write("d/a.txt", b"one\ntwo");
+    write("d/b.bin", &large);
+    write("d/empty", b"");
+    write("d/c.txt", b"\xff\n");
+    let packed = Command::new("gzip").arg("d/c.txt").current_dir(dir.path()).status();
+    assert!(packed.is_ok_and(|packed| packed.success()));
+    let whole = ["--format", "whole", "--split-bytes", "100000", "--partitions", "1"];
+    let manifest = manifest(dir.path(), &[&["convert", "d", "--output-format", "parquet"], &whole[..]].concat());
+    let rows = rows_of_parquet(dir.path());
+    let row = |name: &str, bytes: &[u8]| serde_json::json!({"name": name, "bytes": bytes});
+    assert_eq!(rows.len(), 3);
+    assert!(rows == [row("d/a.txt", b"one\ntwo"), row("d/b.bin", &large), row("d/c.txt.gz", b"\xff\n")]);
+    // The large one is not cut.
+    assert!(manifest.splits.len() <= 3 && manifest.records == 3, "{:?}", manifest.splits);
+    assert_eq!(part(dir.path(), &["count", "d", "--matching", "two", "--format", "whole"]).0, "1\n");
+    let names = ["distinct", "name", "d", "--format", "whole", "--partitions", "1"];
+    assert_eq!(part(dir.path(), &names).0, "d/a.txt\nd/b.bin\nd/c.txt.gz\n");
+    let ran =
+        job(dir.path(), &["convert", "d", "--format", "whole", "--output-format", "parquet", "--partitions", "1"]);
+    assert!(ran.code == Some(0) && ran.err.contains("types: name text, bytes bytes"), "{}", ran.err);
+    let seen = run(programs::kinglet().current_dir(dir.path()).args(["look", "d/a.txt", "--format", "whole"]));
+    assert!(seen.out.contains("split      nowhere: it is one row"), "{seen:?}");
+    failed(&job(dir.path(), &["distinct", "size", "d", "--format", "whole"]), &["size", "name, bytes"]);
+}

@@ -38,7 +38,7 @@ pub struct Look {
     pub bytes: u64,
     /// How it is compressed: `none`, `gzip`, …. Of Parquet, how its columns are; of Avro, how its blocks are.
     pub compression: String,
-    /// The format that its rows were read in: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`.
+    /// The format that its rows were read in: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`, `fixed`, `whole`.
     pub format: &'static str,
     /// How a job would cut it, as a sentence.
     pub splits: String,
@@ -145,7 +145,9 @@ impl Start<'_> {
         let codec = read_as.codec.map_or_else(|| Codec::of(self.shown, &self.first), Ok)?;
         let Unpacked { bytes, whole } = self.unpacked(codec)?;
         let rows = Rows(read_as.format);
-        let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, usize::MAX)?;
+        // Of which type a whole object is, its first bytes say.
+        let is_all = whole || rows.framing() == Framing::Whole;
+        let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all, object: self.shown }, usize::MAX)?;
         (before..).zip(&read).for_each(|(n, row)| schema.add(&row.fields, n));
         Ok(before + read.len() as u64)
     }
@@ -306,6 +308,7 @@ fn splits(codec: Codec, first: &[u8], rows: &Rows) -> String {
         _ => None,
     };
     match (codec, quoted) {
+        (_, None) if rows.framing() == Framing::Whole => "nowhere: it is one row".to_owned(),
         (Codec::None, None) => "anywhere, between two rows".to_owned(),
         (Codec::None, Some(quotes)) if quotes.escape.is_some() => {
             "nowhere: with escapes, each object is one split".to_owned()

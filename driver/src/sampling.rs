@@ -344,6 +344,7 @@ impl Driver {
         let from_start = match reading.framing {
             // What stands next to a quote proves nothing there.
             Framing::Quoted(quotes) => quotes.escape.is_some(),
+            Framing::Whole => true,
             _ => false,
         };
         let cuts = reading.sampler.cuts();

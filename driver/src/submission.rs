@@ -333,6 +333,7 @@ pub(crate) fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
     submit.splitting = match input.framing() {
         // What stands next to a quote proves nothing there.
         Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
+        Framing::Whole => Splitting::Nowhere,
         Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
         Framing::RowGroups if submit.splitting == Splitting::Anywhere => Splitting::RowGroups,
         Framing::Blocks if submit.splitting == Splitting::Anywhere => Splitting::Guessed,

@@ -1,29 +1,35 @@
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kinglet::{Code, CsvDialect, Error, Only, Result, RowFormat, Selection};
+use std::num::NonZeroU32;
 
-/// The format of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RowsArg {
-    /// Lines of text
-    Lines,
-    /// A JSON value a line
-    JsonLines,
-    /// Comma-separated values
-    Csv,
-    /// Tab-separated values
-    Tsv,
-    /// Parquet
-    Parquet,
-    /// Avro
-    Avro,
+/// Reads the format of rows.
+fn row_format(text: &str) -> Result<RowFormat, String> {
+    if let Some(bytes) = text.strip_prefix("fixed:") {
+        let length = bytes.parse().ok().filter(|bytes: &NonZeroU32| bytes.get() <= RECORD_BYTES_MAX);
+        return length.map(RowFormat::Fixed).ok_or_else(|| format!("a record has 1 to {RECORD_BYTES_MAX} bytes"));
+    }
+    Ok(match text {
+        "lines" => RowFormat::Lines,
+        "json-lines" => RowFormat::JsonLines,
+        "csv" => RowFormat::Csv(CsvDialect::new()),
+        "tsv" => RowFormat::Csv(CsvDialect::tsv()),
+        "parquet" => RowFormat::Parquet(Selection::default()),
+        "avro" => RowFormat::Avro(Selection::default()),
+        "whole" => RowFormat::Whole,
+        _ => return Err("it is one of lines, json-lines, csv, tsv, parquet, avro, fixed:BYTES, whole".to_owned()),
+    })
 }
+
+/// The most bytes of a record of a fixed length (16 MiB).
+const RECORD_BYTES_MAX: u32 = 16 << 20;
 
 /// How the rows of a file are written.
 #[derive(Debug, Args)]
 pub(crate) struct RowsArgs {
-    /// The format [default: csv, tsv, json-lines, parquet or avro as names end, and otherwise lines]
-    #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
-    format: Option<RowsArg>,
+    /// The format: lines, json-lines, csv, tsv, parquet, avro, fixed:BYTES for records of so many bytes, or whole, where each file is
+    /// one row [default: csv, tsv, json-lines, parquet or avro as names end, and otherwise lines]
+    #[arg(long, help_heading = "Rows", value_parser = row_format, value_name = "FORMAT")]
+    format: Option<RowFormat>,
 
     /// CSV: the byte between two fields
     #[arg(long, help_heading = "Rows", value_name = "BYTE", value_parser = byte)]
@@ -151,13 +157,8 @@ impl RowsArgs {
     }
 
     fn format_of_files(&self, names: &[String]) -> Result<RowFormat> {
-        let format = match self.format {
-            Some(RowsArg::Lines) => RowFormat::Lines,
-            Some(RowsArg::JsonLines) => RowFormat::JsonLines,
-            Some(RowsArg::Csv) => RowFormat::Csv(CsvDialect::new()),
-            Some(RowsArg::Tsv) => RowFormat::Csv(CsvDialect::tsv()),
-            Some(RowsArg::Parquet) => RowFormat::Parquet(Selection::default()),
-            Some(RowsArg::Avro) => RowFormat::Avro(Selection::default()),
+        let format = match &self.format {
+            Some(format) => format.clone(),
             None => {
                 let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
                 if let Some(other) = named.iter().find(|format| **format != named[0]) {

@@ -80,7 +80,7 @@ impl Cuts {
         let (framing, head) = (format.framing(), format.has_head());
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
-            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) => None,
+            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) | Framing::Whole => None,
             Framing::RowGroups | Framing::Blocks => None,
         };
         let quotes = match framing {

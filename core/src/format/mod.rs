@@ -26,6 +26,7 @@ mod rows;
 mod shape;
 mod temporal;
 mod typed;
+mod whole;
 mod words;
 
 pub use crate::types::TimeUnit;
@@ -51,6 +52,7 @@ pub use rows::{
 pub use shape::Shape;
 pub use temporal::Temporal;
 pub use typed::{cast_row, type_of};
+pub use whole::{WholeObject, WholeObjects};
 pub use words::Words;
 
 use crate::error::{Code, Error, UserError, UserResult};
@@ -90,6 +92,8 @@ pub enum Framing {
     /// is a chunk. What is wanted of the object is [`Format::selection`]; [`Format::for_each_row`] is called in place of
     /// [`Format::for_each`], and neither `first_cut` nor `last_cut` is.
     RowGroups,
+    /// Each object is one record, and is not cut into splits.
+    Whole,
     /// Rows lie in blocks, each of which ends with a marker that its object's head says, as in an Avro file. A block is the split's in
     /// which its first byte lies, and is a chunk. Otherwise as [`Framing::RowGroups`]. Nobody counts the rows before a split, so a
     /// row's place is [`Framing::place_in_block`].
@@ -184,9 +188,9 @@ pub trait Format: Default + Send + Sync + 'static {
 
     /// Returns whether a record depends on its offset in the whole object, as records of a fixed length do. In the middle of a
     /// compressed object that offset is not known, so such an object is then read by one task; and so is one of quoted records,
-    /// since where a split of it begins cannot be proved.
+    /// since where a split of it begins cannot be proved, and a whole one.
     fn needs_offsets(&self) -> bool {
-        matches!(self.framing(), Framing::Fixed { .. } | Framing::Quoted(_))
+        matches!(self.framing(), Framing::Fixed { .. } | Framing::Quoted(_) | Framing::Whole)
     }
 
     /// Returns the first offset at which `bytes` may be cut: just after the first separator, a line feed by default.

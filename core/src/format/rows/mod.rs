@@ -5,6 +5,8 @@
 //! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
+//! | [`RowFormat::Fixed`] | `record` | bytes |
+//! | [`RowFormat::Whole`] | `name`, `bytes` | text, bytes |
 //! | [`RowFormat::Parquet`], [`RowFormat::Avro`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
 //!
 //! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
@@ -32,13 +34,18 @@ pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
+use super::fixed::for_each_fixed;
 use super::lines::not_valid;
-use super::{CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, by_rows_only};
+use super::{
+    CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, WholeObjects,
+    by_rows_only,
+};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 /// The format of rows, chosen when the program runs. It can be a field of a job's parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +62,10 @@ pub enum RowFormat {
     Parquet(Selection),
     /// Avro, and what is read of it.
     Avro(Selection),
+    /// Records of so many bytes, end to end.
+    Fixed(NonZeroU32),
+    /// Each object as one row.
+    Whole,
 }
 
 impl RowFormat {
@@ -77,7 +88,7 @@ impl RowFormat {
         }
     }
 
-    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`.
+    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`, `fixed`, `whole`.
     pub fn name(&self) -> &'static str {
         match self {
             RowFormat::Lines => "lines",
@@ -86,6 +97,8 @@ impl RowFormat {
             RowFormat::Csv(_) => "csv",
             RowFormat::Parquet(_) => "parquet",
             RowFormat::Avro(_) => "avro",
+            RowFormat::Fixed(_) => "fixed",
+            RowFormat::Whole => "whole",
         }
     }
 
@@ -93,7 +106,7 @@ impl RowFormat {
     pub fn in_columns(&self) -> Option<&Selection> {
         match self {
             RowFormat::Parquet(selection) | RowFormat::Avro(selection) => Some(selection),
-            RowFormat::Lines | RowFormat::JsonLines | RowFormat::Csv(_) => None,
+            _ => None,
         }
     }
 
@@ -101,7 +114,7 @@ impl RowFormat {
     pub fn in_columns_mut(&mut self) -> Option<&mut Selection> {
         match self {
             RowFormat::Parquet(selection) | RowFormat::Avro(selection) => Some(selection),
-            RowFormat::Lines | RowFormat::JsonLines | RowFormat::Csv(_) => None,
+            _ => None,
         }
     }
 
@@ -111,6 +124,8 @@ impl RowFormat {
             RowFormat::Csv(dialect) => dialect.framing(),
             RowFormat::Parquet(_) => Framing::RowGroups,
             RowFormat::Avro(_) => Framing::Blocks,
+            RowFormat::Fixed(bytes) => Framing::Fixed { bytes: bytes.get() as usize },
+            RowFormat::Whole => Framing::Whole,
         }
     }
 
@@ -118,7 +133,8 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
             RowFormat::Csv(dialect) => dialect.first_cut(bytes),
-            RowFormat::Parquet(_) | RowFormat::Avro(_) => None,
+            // Fixed records are cut at multiples of their length.
+            RowFormat::Parquet(_) | RowFormat::Avro(_) | RowFormat::Fixed(_) | RowFormat::Whole => None,
         }
     }
 
@@ -126,7 +142,7 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
             RowFormat::Csv(dialect) => dialect.last_cut(bytes),
-            RowFormat::Parquet(_) | RowFormat::Avro(_) => None,
+            RowFormat::Parquet(_) | RowFormat::Avro(_) | RowFormat::Fixed(_) | RowFormat::Whole => None,
         }
     }
 
@@ -231,6 +247,14 @@ impl Format for Rows {
                 let named = names.iter().zip(fields);
                 let fields = named.map(|(name, field)| Named { name: name.clone(), value: dialect.datum(field) });
                 each(at, DataRow { fields: fields.collect() })
+            }),
+            RowFormat::Fixed(bytes) => for_each_fixed(bytes.get() as usize, extent, |at, record| {
+                each(at, one("record", Datum::Bytes(record.into())))
+            }),
+            RowFormat::Whole => WholeObjects.for_each(extent, |at, object| {
+                let mut row = one("name", Datum::Text(object.name.into()));
+                row.fields.push(Named { name: "bytes".into(), value: Datum::Bytes(object.bytes.into()) });
+                each(at, row)
             }),
             RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
         }
@@ -342,6 +366,8 @@ impl Format for RawRows {
                 })
             }
             RowFormat::Csv(dialect) => row_bytes(*dialect, extent, each),
+            RowFormat::Fixed(bytes) => for_each_fixed(bytes.get() as usize, extent, each),
+            RowFormat::Whole => WholeObjects.for_each(extent, |at, object| each(at, object.bytes)),
             RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
         }
     }
@@ -372,7 +398,11 @@ pub struct FirstBytes<'a> {
 /// Returns `record-invalid` for a row that is not valid, and names its place.
 pub fn first_rows<'a>(format: &'a Rows, first: FirstBytes<'a>, limit: usize) -> Result<Vec<DataRow<'a>>, Error> {
     let FirstBytes { bytes, is_all, object } = first;
-    let end = if is_all { bytes.len() } else { format.last_cut(bytes).unwrap_or(0) };
+    let end = match format.framing() {
+        _ if is_all => bytes.len(),
+        Framing::Fixed { bytes: each } => bytes.len() - bytes.len() % each.max(1),
+        _ => format.last_cut(bytes).unwrap_or(0),
+    };
     let extent = Extent { bytes: &bytes[..end], offset: 0, head: &[], object };
     let mut rows = Vec::new();
     let enough = "enough";

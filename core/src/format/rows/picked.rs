@@ -151,6 +151,14 @@ impl Format for Picked {
                 })
             }
             RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Fixed(_) | RowFormat::Whole => {
+                let names: &[Cow<'_, str>] = match &self.rows.0 {
+                    RowFormat::Whole => &["name".into(), "bytes".into()],
+                    _ => &["record".into()],
+                };
+                self.places(extent.object, names, |_| ()).map_err(|e| UserError::from(e).at(0))?;
+                self.rows.for_each(extent, |at, row| each(at, self.take(row.fields)))
+            }
             RowFormat::Lines | RowFormat::JsonLines => {
                 self.rows.for_each(extent, |at, row| each(at, self.take(row.fields)))
             }
