@@ -342,3 +342,79 @@ fn a_whole_object_is_a_row() {
     assert!(seen.out.contains("split      nowhere: it is one row"), "{seen:?}");
     failed(&job(dir.path(), &["distinct", "size", "d", "--format", "whole"]), &["size", "name, bytes"]);
 }
+
+/// An Avro file of one column `n` with these small numbers.
+fn avro(numbers: &[u8]) -> Vec<u8> {
+    let schema = br#"{"type":"record","name":"R","fields":[{"name":"n","type":"long"}]}"#;
+    let marker = [7; 16];
+    let twice = |number: usize| u8::try_from(2 * number).unwrap();
+    let mut file = b"Obj\x01\x02\x16avro.schema".to_vec();
+    file.extend_from_slice(&[twice(schema.len()) | 0x80, 1]);
+    file.extend_from_slice(schema);
+    file.push(0);
+    file.extend_from_slice(&marker);
+    file.extend_from_slice(&[twice(numbers.len()), twice(numbers.len())]);
+    file.extend(numbers.iter().map(|number| twice(usize::from(*number))));
+    file.extend_from_slice(&marker);
+    file
+}
+
+#[test]
+fn the_format_of_a_folder_is_what_its_files_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let count = |args: &[&str]| part(dir.path(), &[&["count"], args].concat()).0;
+    write("sales/day=1/a.csv", b"id,text\n1,\"one\ntwo\"\n");
+    write("sales/day=2/b.csv.gz", b"");
+    write("sales/day=2/c.CSV", b"id,text\n2,x\n");
+    write("sales/_SUCCESS", b"");
+    write("sales/.part.crc", b"x");
+    assert_eq!(count(&["sales"]), "2\n");
+    assert_eq!(count(&["sales/**/*"]), "2\n");
+    assert_eq!(count(&["sales/**/*", "--where-path", "day=2"]), "1\n");
+    write("list.txt", format!("{}\n", dir.path().join("sales/day=1/a.csv").display()).as_bytes());
+    assert_eq!(count(&["--input-list", "list.txt"]), "1\n");
+    // What is said counts: these are lines.
+    assert_eq!(count(&["sales", "--format", "lines"]), "5\n");
+    // By first bytes, where names say nothing.
+    let parquet = ["run", "convert", "sales", "--output-format", "parquet", "--partitions", "1", "--output", "made"];
+    let made = run(programs::kinglet().current_dir(dir.path()).args(parquet));
+    assert!(made.code == Some(0) && made.err.contains("format: csv\n"), "{}", made.err);
+    let mut parts = fs::read_dir(dir.path().join("made")).unwrap().map(|file| file.unwrap().path());
+    let made =
+        fs::read(parts.find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap()).unwrap();
+    assert_eq!(count(&["made"]), "2\n");
+    write("bare/part-0", &made);
+    write("bare/x.data", &made);
+    assert_eq!(count(&["bare"]), "4\n");
+    write("avro/part-0", &avro(&[1, 2, 3]));
+    write("avro/b.avro", &avro(&[4]));
+    assert_eq!(count(&["avro/"]), "4\n");
+    let sums = part(dir.path(), &["aggregate", "sum(n)", "avro"]).0;
+    assert_eq!(sums, "10\n");
+    let head = run(programs::kinglet().current_dir(dir.path()).args(["head", "2", "avro"]));
+    assert_eq!(head.out, "{\"n\":4}\n{\"n\":1}\n");
+    write("logs/web", b"a\nb,c\n");
+    write("logs/app.out", b"d\n");
+    assert_eq!(count(&["logs"]), "3\n");
+
+    // A folder of several says which is which.
+    write("sales/d.parquet", &made);
+    write("sales/e", &avro(&[1]));
+    let mixed = job(dir.path(), &["count", "sales"]);
+    let says =
+        ["2 are csv, such as sales/day=1/a.csv", "1 is parquet, such as sales/d.parquet", "1 is avro, such as sales/e"];
+    failed(&mixed, &says);
+    assert!(mixed.err.contains("--format"), "{}", mixed.err);
+    nothing_published(&dir.path().join("out2"));
+    failed(&job(dir.path(), &["sort", "sales", "--by", "id"]), &["of several formats"]);
+    assert_eq!(count(&["sales/**/*.csv", "sales/**/*.CSV"]), "2\n");
+    fs::create_dir(dir.path().join("nothing")).unwrap();
+    failed(&job(dir.path(), &["count", "nothing"]), &["nothing is at nothing"]);
+    // Options are still checked against what was found.
+    failed(&job(dir.path(), &["count", "avro", "--no-header"]), &["the input is avro"]);
+}

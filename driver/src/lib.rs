@@ -63,6 +63,7 @@ mod connection;
 mod doctor;
 mod driver;
 mod entry;
+mod finding;
 mod handle;
 mod head;
 mod history;

@@ -41,9 +41,13 @@ pub(crate) struct Head {
 
 impl Command for Head {
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.written.format(&self.inputs)?;
+        let is_said = self.written.is_said(&self.inputs);
+        if is_said {
+            // What is wrong with it is said before anything starts.
+            self.written.format(&self.inputs)?;
+        }
         // Nothing is written.
-        let mut submit = Submit::new(self.inputs, "").with_conditions(self.conditions);
+        let mut submit = Submit::new(self.inputs.iter().cloned(), "").with_conditions(self.conditions);
         if let Some(list) = self.input_list {
             submit = submit.with_input_list(list);
         }
@@ -55,6 +59,11 @@ impl Command for Head {
             None => Local::new().start().await?,
         };
         let printed = async {
+            let written = match is_said {
+                true => self.written,
+                false => self.written.with_found(driver.find_format(&submit).await?),
+            };
+            let format = written.format(&self.inputs)?;
             let mut head = driver.head(&submit, format, self.rows).await?;
             while let Some(row) = head.next().await? {
                 crate::stdout::bytes(&row);

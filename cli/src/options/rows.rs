@@ -27,7 +27,8 @@ const RECORD_BYTES_MAX: u32 = 16 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct RowsArgs {
     /// The format: lines, json-lines, csv, tsv, parquet, avro, fixed:BYTES for records of so many bytes, or whole, where each file is
-    /// one row [default: csv, tsv, json-lines, parquet or avro as names end, and otherwise lines]
+    /// one row [default: csv, tsv, json-lines, parquet or avro as names end, also those of the files in a folder; otherwise parquet or avro
+    /// if files begin so, or else lines]
     #[arg(long, help_heading = "Rows", value_parser = row_format, value_name = "FORMAT")]
     format: Option<RowFormat>,
 
@@ -67,6 +68,10 @@ pub(crate) struct RowsArgs {
     /// CSV: every field is text as it is written, whatever it looks like
     #[arg(long, help_heading = "Rows")]
     plain_text: bool,
+
+    /// What was found to be the format, where nothing says it.
+    #[arg(skip)]
+    found: Option<RowFormat>,
 }
 
 /// Which rows are read, and what is written of them.
@@ -156,8 +161,25 @@ impl RowsArgs {
         Ok((format, self.columns.clone().unwrap_or_default()))
     }
 
+    /// Returns whether the options or these names say the format: names of folders and patterns may not, nor does a list of files.
+    pub(crate) fn is_said(&self, names: &[String]) -> bool {
+        let says = |name: &String| {
+            // Of a bucket, all after the last point is no ending.
+            let key =
+                name.strip_prefix("s3://").map_or(Some(name.as_str()), |uri| uri.split_once('/').map(|(_, key)| key));
+            let is_one = |ending: String| !ending.contains(['*', '?', '[', '{']);
+            key.and_then(RowFormat::ending).is_some_and(is_one) && !std::path::Path::new(name).is_dir()
+        };
+        self.format.is_some() || !names.is_empty() && names.iter().all(says)
+    }
+
+    /// Says what was found to be the format.
+    pub(crate) fn with_found(self, format: RowFormat) -> Self {
+        RowsArgs { found: Some(format), ..self }
+    }
+
     fn format_of_files(&self, names: &[String]) -> Result<RowFormat> {
-        let format = match &self.format {
+        let format = match self.format.as_ref().or(self.found.as_ref()) {
             Some(format) => format.clone(),
             None => {
                 let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();

@@ -24,7 +24,8 @@ impl Command for Cat {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let job = Job { format: self.rows.format()? };
-        self.rows.with_parts(1).run(&job, "row text", cloud).await
+        let rows = self.rows.found(cloud).await?;
+        let job = Job { format: rows.format()? };
+        rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }

@@ -41,6 +41,19 @@ impl OverRows {
         self.common.how.embedded.given()
     }
 
+    /// Finds the format of the rows that are read, where neither the options nor the names of the inputs say it.
+    pub(crate) async fn found(self, cloud: &Cloud) -> Result<Self> {
+        if self.written.is_said(&self.common.inputs) {
+            return Ok(self);
+        }
+        let driver = start(&self.common.how, cloud).await?;
+        let found = driver.find_format(&self.common.reads()).await;
+        driver.close().await;
+        let found = found?;
+        eprintln!("format: {}", found.name());
+        Ok(OverRows { written: self.written.with_found(found), ..self })
+    }
+
     /// Returns the format of the rows that are read.
     pub(crate) fn format(&self) -> Result<RowFormat> {
         self.written.format(&self.common.inputs)
@@ -53,11 +66,12 @@ impl OverRows {
 
     /// Runs the job that computes this of groups of rows.
     pub(crate) async fn aggregate(self, by: Vec<String>, computed: Vec<Computed>, cloud: &Cloud) -> Result<()> {
-        let (format, only) = self.written.format_and_only(&self.common.inputs)?;
+        let rows = self.found(cloud).await?;
+        let (format, only) = rows.written.format_and_only(&rows.common.inputs)?;
         let is_one_group = by.is_empty();
         let job = Aggregate::new(format, by, computed)?;
         let job = only.into_iter().fold(job, Aggregate::with_only);
-        let rows = if is_one_group { self.in_one_part() } else { self };
+        let rows = if is_one_group { rows.in_one_part() } else { rows };
         let names: Vec<String> = job.names().into_iter().map(str::to_owned).collect();
         let job = job.with_folders(rows.result.partition_by());
         rows.run_named(&job, &names.iter().map(String::as_str).collect::<Vec<_>>(), cloud).await
@@ -65,8 +79,9 @@ impl OverRows {
 
     /// Gets ready to sort rows: starts the driver, and decides what the result stores of them.
     pub(crate) async fn ordered(self, by: Option<&str>, types: Option<Types>, cloud: &Cloud) -> Result<Sorting> {
-        let ChosenRows { format, only, columns, delimiter, no_header } = self.written.chosen(&self.common.inputs)?;
-        let result = self.result.or_as_input(&format, delimiter, no_header);
+        let this = self.found(cloud).await?;
+        let ChosenRows { format, only, columns, delimiter, no_header } = this.written.chosen(&this.common.inputs)?;
+        let result = this.result.or_as_input(&format, delimiter, no_header);
         let by = by.map_or(Ok(Vec::new()), By::parse_all)?;
         let rows = Ordered::new(format.clone(), by)?;
         let mut rows = only.into_iter().fold(rows, Ordered::with_only);
@@ -76,9 +91,9 @@ impl OverRows {
             (false, None) => Some(result.named(&names)?),
             (false, Some(_)) => return Err(stores_no_types()),
         };
-        let (told, partitions) = (self.common.how.told(), self.common.how.partitions);
-        let driver = start(&self.common.how, cloud).await?;
-        let submit = self.common.submit()?;
+        let (told, partitions) = (this.common.how.told(), this.common.how.partitions);
+        let driver = start(&this.common.how, cloud).await?;
+        let submit = this.common.submit()?;
         let submit = match untyped {
             Some(format) => {
                 rows = if result.has_values() { rows.with_values() } else { rows };

@@ -72,20 +72,41 @@ impl RowFormat {
     /// Returns the format that the ending of a name says, with or without one of a codec behind it: `.csv`, `.tsv` and `.tab`,
     /// `.jsonl`, `.ndjson`, `.parquet`, `.avro`, and anything else for lines.
     pub fn named(name: &str) -> Self {
+        Self::said_by(name).unwrap_or_default()
+    }
+
+    /// Returns the format that the ending of a name says, as [`Self::named`] does; `None` where it says none, as that of `part-00000`,
+    /// `sales/` or `data.bin`. Those of text, `.txt` and `.log`, say lines.
+    pub fn said_by(name: &str) -> Option<Self> {
+        match Self::ending(name)?.as_str() {
+            "csv" => Some(RowFormat::Csv(CsvDialect::new())),
+            "tsv" | "tab" => Some(RowFormat::Csv(CsvDialect::tsv())),
+            "jsonl" | "ndjson" => Some(RowFormat::JsonLines),
+            "parquet" => Some(RowFormat::Parquet(Selection::default())),
+            "avro" => Some(RowFormat::Avro(Selection::default())),
+            "txt" | "log" => Some(RowFormat::Lines),
+            _ => None,
+        }
+    }
+
+    /// Returns the format that an object's first bytes say: that of Parquet and Avro, which no text begins as.
+    pub fn begun_by(first: &[u8]) -> Option<Self> {
+        match first {
+            [b'P', b'A', b'R', b'1', ..] => Some(RowFormat::Parquet(Selection::default())),
+            [b'O', b'b', b'j', 1, ..] => Some(RowFormat::Avro(Selection::default())),
+            _ => None,
+        }
+    }
+
+    /// Returns the ending of a name in small letters, before one of a codec, if it has one.
+    pub fn ending(name: &str) -> Option<String> {
         let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let is_codec = |name: &str| crate::Codec::named(name).ok().flatten().is_some();
         let plain = match name.rsplit_once('.') {
             Some((before, _)) if is_codec(&name) => before,
             _ => &name,
         };
-        match plain.rsplit_once('.').map(|(_, ending)| ending) {
-            Some("csv") => RowFormat::Csv(CsvDialect::new()),
-            Some("tsv" | "tab") => RowFormat::Csv(CsvDialect::tsv()),
-            Some("jsonl" | "ndjson") => RowFormat::JsonLines,
-            Some("parquet") => RowFormat::Parquet(Selection::default()),
-            Some("avro") => RowFormat::Avro(Selection::default()),
-            _ => RowFormat::Lines,
-        }
+        plain.rsplit_once('.').map(|(_, ending)| ending.to_owned())
     }
 
     /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`, `fixed`, `whole`.
