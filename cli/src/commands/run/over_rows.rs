@@ -64,8 +64,14 @@ impl OverRows {
         self.written.format_and_columns(&self.common.inputs)
     }
 
-    /// Runs the job that computes this of groups of rows.
-    pub(crate) async fn aggregate(self, by: Vec<String>, computed: Vec<Computed>, cloud: &Cloud) -> Result<()> {
+    /// Runs the job that computes this of groups of rows. `known` says what some columns of the result are stored as.
+    pub(crate) async fn aggregate(
+        self,
+        by: Vec<String>,
+        computed: Vec<Computed>,
+        known: Option<Types>,
+        cloud: &Cloud,
+    ) -> Result<()> {
         let rows = self.found(cloud).await?;
         let (format, only) = rows.written.format_and_only(&rows.common.inputs)?;
         let is_one_group = by.is_empty();
@@ -74,7 +80,34 @@ impl OverRows {
         let rows = if is_one_group { rows.in_one_part() } else { rows };
         let names: Vec<String> = job.names().into_iter().map(str::to_owned).collect();
         let job = job.with_folders(rows.result.partition_by());
+        if rows.is_typed() {
+            return rows.aggregate_typed(&job, &known.unwrap_or_default(), cloud).await;
+        }
+        if known.is_some() {
+            return Err(stores_no_types());
+        }
         rows.run_named(&job, &names.iter().map(String::as_str).collect::<Vec<_>>(), cloud).await
+    }
+
+    /// The same with a result that stores types, which follow from those of the input's columns.
+    async fn aggregate_typed(self, job: &Aggregate, known: &Types, cloud: &Cloud) -> Result<()> {
+        let format = self.format_of_all()?;
+        let (driver, told) = (start(&self.common.how, cloud).await?, self.common.how.told());
+        let submit = self.common.submit()?;
+        let columns: Vec<String> = job.columns().into_iter().cloned().collect();
+        let read = match columns.is_empty() {
+            true => Types::default(),
+            false => driver.type_input(&submit, Typing { format, columns, types: Types::default() }).await?.types,
+        };
+        let types = job.types(&read, known)?;
+        eprintln!("types: {types}");
+        let handle = driver.submit(job, submit.with_output_format(self.result.typed(types)?)).await?;
+        finish(driver, handle, told, async |_| Ok(())).await
+    }
+
+    /// Returns the format of the rows that are read, of which columns are chosen elsewhere.
+    fn format_of_all(&self) -> Result<RowFormat> {
+        self.written.format_and_only(&self.common.inputs).map(|(format, _)| format)
     }
 
     /// Gets ready to sort rows: starts the driver, and decides what the result stores of them.
