@@ -123,3 +123,92 @@ fn what_cannot_be_computed_is_refused_and_nothing_is_written() {
     // The place of what is no number is named.
     assert!(kinglet(dir.path(), &["aggregate", "sum(price)", "in.csv"]).err.contains("in.csv at byte 17"));
 }
+
+/// The one part of the output as JSON lines, whatever it is written as.
+fn read_back(dir: &Path) -> Vec<serde_json::Value> {
+    let ran = run(programs::kinglet().current_dir(dir).args(["head", "1000000", "out/part-*"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn groups_are_written_as_parquet_with_the_types_of_their_functions() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let rows: String =
+        (0..5000).map(|n| format!("T{},{},{}.5,2026-01-0{}\n", n % 7, n * 3, n % 100, n % 9 + 1)).collect();
+    fs::write(dir.join("in.csv"), format!("town,n,price,day\n{rows}")).unwrap();
+    let job = |args: &[&str]| kinglet(dir, &[args, &["--partitions", "1", "--split-bytes", "20000"]].concat());
+    let computed = "count(), count(n) as there, sum(n) as total, sum(price), avg(n), min(day), max(price) as dearest";
+    let aggregate = ["aggregate", computed, "in.csv", "--by", "town", "--output-format"];
+    let json = job(&[&aggregate[..], &["json-lines"]].concat());
+    assert_eq!(json.code, Some(0), "{}", json.err);
+    let want = read_back(dir);
+    let parquet = job(&[&aggregate[..], &["parquet"]].concat());
+    assert_eq!(parquet.code, Some(0), "{}", parquet.err);
+    let types = "types: town text, \"count()\" bigint, there bigint, total decimal(38,0), \"sum(price)\" double, \"avg(n)\" double, \
+        \"min(day)\" text, dearest double\n";
+    assert!(parquet.err.contains(types), "{}", parquet.err);
+    let got = read_back(dir);
+    assert_eq!((got.len(), want.len()), (7, 7));
+    for (got, want) in got.iter().zip(&want) {
+        for (name, value) in want.as_object().unwrap() {
+            // A decimal is its digits; a whole float of JSON lines has no point.
+            let got = &got[name];
+            let same = if name == "total" {
+                got == &value.to_string()
+            } else {
+                got == value || got.as_f64() == value.as_f64()
+            };
+            assert!(same, "{name}: {got} for {want}");
+        }
+    }
+    // From the types that Parquet stores: a second stage over the first.
+    let sums =
+        ["aggregate", "sum(total) as all, sum(there), max(\"min(day)\")", "first/part-*", "--output-format", "parquet"];
+    fs::rename(dir.join("out"), dir.join("first")).unwrap();
+    let second = job(&sums);
+    assert_eq!(second.code, Some(0), "{}", second.err);
+    assert!(
+        second.err.contains("types: all decimal(38,0), \"sum(there)\" decimal(38,0), \"max(min(day))\" text"),
+        "{}",
+        second.err
+    );
+    let total: u64 = (0..5000).map(|n| n * 3).sum();
+    assert_eq!(
+        read_back(dir),
+        [serde_json::json!({"all": total.to_string(), "sum(there)": "5000", "max(min(day))": "2026-01-01"})]
+    );
+    // Types of the result may be said, and what they cannot hold is an error.
+    let known = [
+        "aggregate",
+        "sum(n) as total, min(day) as since",
+        "in.csv",
+        "--by",
+        "town",
+        "--output-format",
+        "parquet",
+        "--types",
+    ];
+    let ran = job(&[&known[..], &["total bigint, since date"]].concat());
+    assert!(ran.code == Some(0) && ran.err.contains("types: town text, total bigint, since date"), "{}", ran.err);
+    assert_eq!(read_back(dir)[0]["since"], "2026-01-01");
+    let ran = job(&[&known[..], &["total tinyint"]].concat());
+    assert!(ran.code == Some(1) && ran.err.contains("column total is tinyint"), "{}", ran.err);
+    let ran = job(&[&known[..], &["price double"]].concat());
+    assert!(
+        ran.code == Some(1) && ran.err.contains("no column price; its columns are town, total, since"),
+        "{}",
+        ran.err
+    );
+    let ran = job(&["aggregate", "count()", "in.csv", "--types", "\"count()\" int"]);
+    assert!(ran.code == Some(1) && ran.err.contains("stores no types"), "{}", ran.err);
+    let ran = job(&["aggregate", "sum(m)", "in.csv", "--output-format", "parquet"]);
+    assert!(ran.code == Some(1) && ran.err.contains("column m"), "{}", ran.err);
+    // Without a column nothing need be looked at; and values without anything computed.
+    assert_eq!(job(&["aggregate", "count()", "in.csv", "--output-format", "parquet"]).code, Some(0));
+    assert_eq!(read_back(dir), [serde_json::json!({"count()": 5000})]);
+    let ran = job(&["distinct", "town,day", "in.csv", "--output-format", "parquet", "--types", "day date"]);
+    assert!(ran.code == Some(0) && ran.err.contains("types: town text, day date"), "{}", ran.err);
+    assert_eq!(read_back(dir).len(), 63);
+}

@@ -55,12 +55,13 @@ fn core_and_jobs_know_no_aws_and_no_http() {
 
 /// A program that reads text does not pay for it.
 #[test]
-fn parquet_is_compiled_where_it_is_asked_for() {
-    let has = |package: &str| ["parquet", "arrow-array", "brotli"].map(|name| tree(package).contains(name));
-    assert_eq!(has("kinglet"), [false; 3]);
-    assert_eq!(has("kinglet-jobs"), [false; 3]);
-    assert_eq!(has("kinglet-cli"), [true; 3]);
-    assert_eq!(has("kinglet-mapper"), [true; 3], "the deployed function");
+fn parquet_and_avro_are_compiled_where_they_are_asked_for() {
+    let names = ["parquet", "arrow-array", "brotli", "arrow-avro"];
+    let has = |package: &str| names.map(|name| tree(package).contains(name));
+    assert_eq!(has("kinglet"), [false; 4]);
+    assert_eq!(has("kinglet-jobs"), [false; 4]);
+    assert_eq!(has("kinglet-cli"), [true; 4]);
+    assert_eq!(has("kinglet-mapper"), [true; 4], "the deployed function");
 }
 
 #[test]

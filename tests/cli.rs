@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 37] = [
+    let helps: [(&str, &[&str]); 38] = [
         ("help-init.txt", &["init", "--help"]),
         ("help-completions.txt", &["completions", "--help"]),
         ("help-man.txt", &["man", "--help"]),
@@ -42,6 +42,7 @@ fn version_and_help() {
         ("help-run-sample.txt", &["run", "sample", "--help"]),
         ("help-run-convert.txt", &["run", "convert", "--help"]),
         ("help-look.txt", &["look", "--help"]),
+        ("help-head.txt", &["head", "--help"]),
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),

@@ -252,3 +252,169 @@ open('lines.json', 'w').write(json.dumps([json.loads(line) for line in lines]))
     assert_eq!((cases.len(), values.len()), (400, 2000));
     assert_eq!(values, want);
 }
+
+/// Runs a job that must succeed, and returns its manifest.
+#[track_caller]
+fn manifest(dir: &Path, args: &[&str]) -> Manifest {
+    let ran = job(dir, args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap()
+}
+
+/// The rows of an output that is one part of Parquet; bytes are lists.
+fn rows_of_parquet(dir: &Path) -> Vec<serde_json::Value> {
+    let ran = run(programs::kinglet().current_dir(dir).args(["head", "1000000", "out/part-*.parquet"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn records_of_a_fixed_length_are_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+    // All bytes, line feeds and quotes among them.
+    let record = |n: usize| -> Vec<u8> { (0..100).map(|at| (n * 7 + at * (n % 11 + 1)) as u8).collect() };
+    let records: Vec<_> = (0..10_000).map(record).collect();
+    write("a.bin", &records.concat());
+    let packed = Command::new("gzip").arg("-k").arg("a.bin").current_dir(dir.path()).status();
+    assert!(packed.is_ok_and(|packed| packed.success()));
+    for place in PLACES {
+        let counted = part(dir.path(), &[&["count", "a.bin", "a.bin.gz", "--format", "fixed:100"], place].concat());
+        assert_eq!(counted.0, "20000\n", "{place:?}");
+    }
+    let split = ["--format", "fixed:100", "--split-bytes", "7777", "--partitions", "1"];
+    let got = manifest(
+        dir.path(),
+        &[&["convert", "a.bin", "--output-format", "parquet", "--types", "record bytes"], &split[..]].concat(),
+    );
+    assert!(got.splits.len() > 100);
+    let rows =
+        rows_of_parquet(dir.path()).into_iter().map(|row| serde_json::from_value(row["record"].clone()).unwrap());
+    assert!(rows.collect::<Vec<Vec<u8>>>() == records);
+    // Records with a line feed in their first two bytes.
+    let fed = records.iter().filter(|record| record[..2].contains(&b'\n')).count();
+    let args = ["count", "a.bin", "--matching", r"(?s-u)\A.?\n", "--format", "fixed:100"];
+    assert_eq!(part(dir.path(), &args).0, format!("{fed}\n"));
+    write("bad.bin", &[b'x'; 250]);
+    let bad = ["bad.bin at byte 200", "50 of 100 bytes"];
+    failed(&job(dir.path(), &["count", "bad.bin", "--format", "fixed:100"]), &bad);
+    let head = run(programs::kinglet().current_dir(dir.path()).args(["head", "3", "bad.bin", "--format", "fixed:100"]));
+    assert_eq!((head.code, head.out), (Some(1), format!("{0}\n{0}\n", "x".repeat(100))));
+    assert!(bad.iter().all(|says| head.err.contains(says)), "{}", head.err);
+    let look = |args: &[&str]| run(programs::kinglet().current_dir(dir.path()).arg("look").args(args));
+    let seen = look(&["bad.bin", "--format", "fixed:50"]);
+    assert!(seen.out.contains("columns    record: bytes") && seen.out.contains("format     fixed"), "{seen:?}");
+    failed(&look(&["bad.bin", "--format", "fixed:100"]), &["bad.bin at byte 200", "50 of 100 bytes"]);
+    for wrong in ["fixed:0", "fixed:", "fixed:x", "fixed:99999999999", "fixed"] {
+        assert_eq!(job(dir.path(), &["count", "a.bin", "--format", wrong]).code, Some(2), "{wrong}");
+    }
+    failed(&job(dir.path(), &["count", "a.bin", "--format", "fixed:100", "--no-header"]), &["the input is fixed"]);
+    failed(&job(dir.path(), &["aggregate", "max(other)", "a.bin", "--format", "fixed:100"]), &["other", "record"]);
+}
+
+#[test]
+fn a_whole_object_is_a_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let large: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+    write("d/a.txt", b"one\ntwo");
+    write("d/b.bin", &large);
+    write("d/empty", b"");
+    write("d/c.txt", b"\xff\n");
+    let packed = Command::new("gzip").arg("d/c.txt").current_dir(dir.path()).status();
+    assert!(packed.is_ok_and(|packed| packed.success()));
+    let whole = ["--format", "whole", "--split-bytes", "100000", "--partitions", "1"];
+    let manifest = manifest(dir.path(), &[&["convert", "d", "--output-format", "parquet"], &whole[..]].concat());
+    let rows = rows_of_parquet(dir.path());
+    let row = |name: &str, bytes: &[u8]| serde_json::json!({"name": name, "bytes": bytes});
+    assert_eq!(rows.len(), 3);
+    assert!(rows == [row("d/a.txt", b"one\ntwo"), row("d/b.bin", &large), row("d/c.txt.gz", b"\xff\n")]);
+    // The large one is not cut.
+    assert!(manifest.splits.len() <= 3 && manifest.records == 3, "{:?}", manifest.splits);
+    assert_eq!(part(dir.path(), &["count", "d", "--matching", "two", "--format", "whole"]).0, "1\n");
+    let names = ["distinct", "name", "d", "--format", "whole", "--partitions", "1"];
+    assert_eq!(part(dir.path(), &names).0, "d/a.txt\nd/b.bin\nd/c.txt.gz\n");
+    let ran =
+        job(dir.path(), &["convert", "d", "--format", "whole", "--output-format", "parquet", "--partitions", "1"]);
+    assert!(ran.code == Some(0) && ran.err.contains("types: name text, bytes bytes"), "{}", ran.err);
+    let seen = run(programs::kinglet().current_dir(dir.path()).args(["look", "d/a.txt", "--format", "whole"]));
+    assert!(seen.out.contains("split      nowhere: it is one row"), "{seen:?}");
+    failed(&job(dir.path(), &["distinct", "size", "d", "--format", "whole"]), &["size", "name, bytes"]);
+}
+
+/// An Avro file of one column `n` with these small numbers.
+fn avro(numbers: &[u8]) -> Vec<u8> {
+    let schema = br#"{"type":"record","name":"R","fields":[{"name":"n","type":"long"}]}"#;
+    let marker = [7; 16];
+    let twice = |number: usize| u8::try_from(2 * number).unwrap();
+    let mut file = b"Obj\x01\x02\x16avro.schema".to_vec();
+    file.extend_from_slice(&[twice(schema.len()) | 0x80, 1]);
+    file.extend_from_slice(schema);
+    file.push(0);
+    file.extend_from_slice(&marker);
+    file.extend_from_slice(&[twice(numbers.len()), twice(numbers.len())]);
+    file.extend(numbers.iter().map(|number| twice(usize::from(*number))));
+    file.extend_from_slice(&marker);
+    file
+}
+
+#[test]
+fn the_format_of_a_folder_is_what_its_files_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let count = |args: &[&str]| part(dir.path(), &[&["count"], args].concat()).0;
+    write("sales/day=1/a.csv", b"id,text\n1,\"one\ntwo\"\n");
+    write("sales/day=2/b.csv.gz", b"");
+    write("sales/day=2/c.CSV", b"id,text\n2,x\n");
+    write("sales/_SUCCESS", b"");
+    write("sales/.part.crc", b"x");
+    assert_eq!(count(&["sales"]), "2\n");
+    assert_eq!(count(&["sales/**/*"]), "2\n");
+    assert_eq!(count(&["sales/**/*", "--where-path", "day=2"]), "1\n");
+    write("list.txt", format!("{}\n", dir.path().join("sales/day=1/a.csv").display()).as_bytes());
+    assert_eq!(count(&["--input-list", "list.txt"]), "1\n");
+    // What is said counts: these are lines.
+    assert_eq!(count(&["sales", "--format", "lines"]), "5\n");
+    // By first bytes, where names say nothing.
+    let parquet = ["run", "convert", "sales", "--output-format", "parquet", "--partitions", "1", "--output", "made"];
+    let made = run(programs::kinglet().current_dir(dir.path()).args(parquet));
+    assert!(made.code == Some(0) && made.err.contains("format: csv\n"), "{}", made.err);
+    let mut parts = fs::read_dir(dir.path().join("made")).unwrap().map(|file| file.unwrap().path());
+    let made =
+        fs::read(parts.find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap()).unwrap();
+    assert_eq!(count(&["made"]), "2\n");
+    write("bare/part-0", &made);
+    write("bare/x.data", &made);
+    assert_eq!(count(&["bare"]), "4\n");
+    write("avro/part-0", &avro(&[1, 2, 3]));
+    write("avro/b.avro", &avro(&[4]));
+    assert_eq!(count(&["avro/"]), "4\n");
+    let sums = part(dir.path(), &["aggregate", "sum(n)", "avro"]).0;
+    assert_eq!(sums, "10\n");
+    let head = run(programs::kinglet().current_dir(dir.path()).args(["head", "2", "avro"]));
+    assert_eq!(head.out, "{\"n\":4}\n{\"n\":1}\n");
+    write("logs/web", b"a\nb,c\n");
+    write("logs/app.out", b"d\n");
+    assert_eq!(count(&["logs"]), "3\n");
+
+    // A folder of several says which is which.
+    write("sales/d.parquet", &made);
+    write("sales/e", &avro(&[1]));
+    let mixed = job(dir.path(), &["count", "sales"]);
+    let says =
+        ["2 are csv, such as sales/day=1/a.csv", "1 is parquet, such as sales/d.parquet", "1 is avro, such as sales/e"];
+    failed(&mixed, &says);
+    assert!(mixed.err.contains("--format"), "{}", mixed.err);
+    nothing_published(&dir.path().join("out2"));
+    failed(&job(dir.path(), &["sort", "sales", "--by", "id"]), &["of several formats"]);
+    assert_eq!(count(&["sales/**/*.csv", "sales/**/*.CSV"]), "2\n");
+    fs::create_dir(dir.path().join("nothing")).unwrap();
+    failed(&job(dir.path(), &["count", "nothing"]), &["nothing is at nothing"]);
+    // Options are still checked against what was found.
+    failed(&job(dir.path(), &["count", "avro", "--no-header"]), &["the input is avro"]);
+}

@@ -11,6 +11,7 @@
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `formats` | CSV and JSON lines have the same rows in all splits, and those that Python reads; rows counted, found, written and looked at; what is not valid is named with its place |
 //! | `outputs` | results in every format and codec have the same rows, as Python reads them; what cannot be written is said |
+//! | `avro` | Avro of every type and codec has the rows that fastavro reads, in all splits; what is damaged, odd or not read is refused |
 //! | `parquet` | Parquet of every type and codec has the rows that pyarrow reads, in all splits; only the columns that are wanted are read; what is damaged, mixed or encrypted is refused |
 //! | `rejected` | records that are not valid are left out where a job may, once each, and come back byte for byte; too many fail the job |
 //! | `partitioned` | outputs in folders by the values of columns: read back by Kinglet, pyarrow and DuckDB as the same rows; ten thousand folders in bounded memory; whole or not at all |
@@ -18,6 +19,7 @@
 //! | `bench` | `kinglet bench` measures its whole set, says what it cost, and leaves nothing |
 //! | `cost` | plans: the requests that they predict are counted, they start nothing, and what is above its ceiling is refused, or stopped as it reaches it |
 //! | `cli` | help, report, progress and exit codes of the command; how it ends when it is interrupted or killed |
+//! | `head` | the first rows of every format are printed as they are written, and hardly more is read than they need |
 //! | `hull` | convex hulls from every format and cut; points that are wrong are named with their place |
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `long` | reducers that need longer than a function lives hand on; what comes out is what one would have written |
@@ -60,6 +62,7 @@
 
 mod aggregate;
 mod arrows;
+mod avro;
 mod bad_input;
 mod bench;
 mod boto3;
@@ -74,6 +77,7 @@ mod faults;
 mod formats;
 mod function_logs;
 mod gate;
+mod head;
 mod history;
 mod hull;
 mod index;

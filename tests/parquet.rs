@@ -161,11 +161,13 @@ fn what_is_damaged_mixed_or_encrypted_is_named() {
         refused(dir, &["cat", name], &[name, "encrypted"]);
     }
 
-    // A directory of several formats is read as one of them.
+    // A directory of several formats is read as one of them only if that is said.
     fs::create_dir(own.path().join("mixed")).unwrap();
     write("mixed/a.parquet", &good);
     write("mixed/b.csv", b"a,b\n1,2\n");
-    refused(own.path(), &["count", "mixed"], &["a.parquet begins like Parquet"]);
+    let says = ["1 is parquet, such as mixed/a.parquet", "1 is csv, such as mixed/b.csv"];
+    refused(own.path(), &["count", "mixed"], &says);
+    refused(own.path(), &["count", "mixed", "--format", "lines"], &["a.parquet begins like Parquet"]);
     refused(own.path(), &["count", "mixed", "--format", "parquet"], &["b.csv as Parquet"]);
     refused(own.path(), &["count", "mixed/a.parquet", "mixed/b.csv"], &["parquet and csv"]);
     refused(own.path(), &["count", "mixed/b.csv", "--where", "a > 1"], &["the input is csv"]);

@@ -23,12 +23,21 @@ macro_rules! eprintln {
 }
 
 pub(crate) fn line(text: Arguments<'_>) {
+    write(|out| writeln!(out, "{text}"));
+}
+
+/// Prints a line of any bytes.
+pub(crate) fn bytes(line: &[u8]) {
+    write(|out| out.write_all(line).and_then(|()| out.write_all(b"\n")));
+}
+
+fn write(line: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) {
     if REFUSED.get().is_some() {
         return;
     }
     // Flushed line by line, whatever standard output is, so that a refusal is noticed here.
     let mut out = io::stdout().lock();
-    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+    if let Err(error) = line(&mut out).and_then(|()| out.flush()) {
         let _ = REFUSED.set(error);
     }
 }

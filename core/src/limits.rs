@@ -110,6 +110,9 @@ pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 /// The most bytes of a Parquet file's footer that are read (64 MiB). What it becomes in memory is a few times as much.
 pub const PARQUET_FOOTER_BYTES_MAX: u64 = 64 << 20;
 
+/// The most bytes of an Avro file's head, which has its schema, that are read (16 MiB).
+pub const AVRO_HEAD_BYTES_MAX: u64 = 16 << 20;
+
 /// How much is kept of a record that is left out of a job's input because it is not valid, in bytes (64 KiB).
 pub const REJECT_BYTES_MAX: usize = 64 << 10;
 

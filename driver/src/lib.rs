@@ -58,12 +58,15 @@
 
 mod aws;
 mod calls;
+mod columns;
 mod connection;
 mod counting;
 mod doctor;
 mod driver;
 mod entry;
+mod finding;
 mod handle;
+mod head;
 mod history;
 mod hold;
 mod input_list;
@@ -94,6 +97,7 @@ pub use doctor::{Finding, Level, examine_machine};
 pub use driver::{Driver, Endpoints, StackInfo};
 pub use entry::{Registry, main, register};
 pub use handle::JobHandle;
+pub use head::Head;
 pub use history::History;
 pub use local::{Local, LocalFunctions, Servers};
 pub use logs::{LOG_LINES_MAX, LogFilter, LogLine};

@@ -1,6 +1,8 @@
 //! A look at one file or object: how it is compressed, what format it has, its columns, and its first rows. Of an object of any
-//! size, only its first bytes are read; of Parquet, its footer, and the first of its row groups that have rows to show.
+//! size, only its first bytes are read; of Parquet, its footer, and the first of its row groups that have rows to show; of Avro, its
+//! head and first blocks.
 
+use crate::columns::{Columns, Group};
 use crate::inputs::s3_uri;
 use crate::{Code, Codec, Driver, Error, Result};
 use bytes::Bytes;
@@ -8,10 +10,9 @@ use kinglet_core::engine::cut::Cuts;
 use kinglet_core::format::{FirstBytes, Framing, Rows, first_rows};
 use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::{
-    BlockExtent, ByteLines, ByteRange, Datum, Fetched, Format, Named, RangedObject, RowFormat, Schema, Selection, Side,
-    UserError,
+    BlockExtent, ByteLines, ByteRange, Datum, Fetched, Format, Named, RangedObject, RowFormat, Schema, Side, UserError,
 };
-use kinglet_formats::row_groups::{File, FooterLook, FooterReader};
+use kinglet_formats::row_groups::FooterLook;
 use kinglet_formats::unpack::{Bounds, Part, Step, Unpacker};
 use kinglet_formats::{Cutting, Source, cutting};
 use serde::Serialize;
@@ -37,9 +38,9 @@ pub struct Look {
     pub object: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// How it is compressed: `none`, `gzip`, …. Of Parquet, how its columns are.
+    /// How it is compressed: `none`, `gzip`, …. Of Parquet, how its columns are; of Avro, how its blocks are.
     pub compression: String,
-    /// The format that its rows were read in: `lines`, `json-lines`, `csv`, `tsv`, `parquet`.
+    /// The format that its rows were read in: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`, `fixed`, `whole`.
     pub format: &'static str,
     /// How a job would cut it, as a sentence.
     pub splits: String,
@@ -74,7 +75,7 @@ pub(crate) struct ReadAs {
 ///
 /// # Errors
 /// `input-missing`, `input-kind` or `input-unreadable`; `codec-unknown` or `codec-contradiction`; `compressed-corrupt`;
-/// `record-invalid` when one of its first rows is none; `columns` and `parquet-…` for Parquet.
+/// `record-invalid` when one of its first rows is none; `columns`, `parquet-…` and `avro-…` for these.
 pub fn look_at_file(path: &str, format: Option<RowFormat>, rows: usize) -> Result<Look> {
     let unreadable = |e: std::io::Error| {
         let code = if e.kind() == std::io::ErrorKind::NotFound { Code::InputMissing } else { Code::InputUnreadable };
@@ -86,9 +87,9 @@ pub fn look_at_file(path: &str, format: Option<RowFormat>, rows: usize) -> Resul
         return Err(Error::new(Code::InputKind, format!("{path} is no file")).with_hint("name one of the files in it"));
     }
     let format = format.unwrap_or_else(|| RowFormat::named(path));
-    if let RowFormat::Parquet(selection) = &format {
-        let object = FileObject { path: path.to_owned(), file };
-        return Columns { object: Arc::new(object), size: about.len() }.look(selection, rows);
+    if format.in_columns().is_some() {
+        let object = Arc::new(FileObject { path: path.to_owned(), file });
+        return Columns::framed(Rows(format.clone()).framing(), object, about.len()).look(&format, rows);
     }
     let mut first = Vec::new();
     file.by_ref().take(LOOK_BYTES).read_to_end(&mut first).map_err(unreadable)?;
@@ -96,7 +97,7 @@ pub fn look_at_file(path: &str, format: Option<RowFormat>, rows: usize) -> Resul
 }
 
 impl Driver {
-    /// Looks at an object of S3, as [`look_at_file`] does at a file. It sends two requests, and more for Parquet.
+    /// Looks at an object of S3, as [`look_at_file`] does at a file. It sends two requests, and more for Parquet and Avro.
     ///
     /// # Errors
     /// `uri` when it is no URI of an object; otherwise as [`look_at_file`], or [a service error](crate#errors).
@@ -111,9 +112,10 @@ impl Driver {
             return Err(Error::new(Code::InputMissing, format!("there is no {uri}")).with_hint("check bucket and key"));
         };
         let format = format.unwrap_or_else(|| RowFormat::named(uri));
-        if let RowFormat::Parquet(selection) = format {
+        if format.in_columns().is_some() {
             let object = Arc::new(objects.ranged(&bucket, &key, &found.etag, uri));
-            let looking = move || Columns { object, size: found.size }.look(&selection, rows);
+            let columns = Columns::framed(Rows(format.clone()).framing(), object, found.size);
+            let looking = move || columns.look(&format, rows);
             let stopped = |e| Error::new(Code::Threads, format!("looking at an object: {e}"));
             return tokio::task::spawn_blocking(looking).await.map_err(stopped)?;
         }
@@ -145,7 +147,9 @@ impl Start<'_> {
         let codec = read_as.codec.map_or_else(|| Codec::of(self.shown, &self.first), Ok)?;
         let Unpacked { bytes, whole } = self.unpacked(codec)?;
         let rows = Rows(read_as.format);
-        let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all: whole, object: self.shown }, usize::MAX)?;
+        // Of which type a whole object is, its first bytes say.
+        let is_all = whole || rows.framing() == Framing::Whole;
+        let read = first_rows(&rows, FirstBytes { bytes: &bytes, is_all, object: self.shown }, usize::MAX)?;
         if let (RowFormat::Csv(dialect), true) = (&rows.0, read.is_empty()) {
             // Its head names columns of which nobody has seen a value.
             let names =
@@ -248,65 +252,51 @@ impl Fetched for AlreadyRead {
     }
 }
 
-/// An object whose rows lie in columns.
-pub(crate) struct Columns {
-    pub(crate) object: Arc<dyn RangedObject>,
-    pub(crate) size: u64,
-}
-
 impl Columns {
-    fn look(&self, selection: &Selection, limit: usize) -> Result<Look> {
-        let file = self.file()?;
+    fn look(&self, format: &RowFormat, limit: usize) -> Result<Look> {
+        let rows = self.first_rows(format, limit)?;
+        let look = Look {
+            object: self.object.name().to_owned(),
+            bytes: self.size,
+            compression: String::new(),
+            format: format.name(),
+            splits: String::new(),
+            schema: Schema::default(),
+            rows_read: rows.len() as u64,
+            rows,
+            footer: None,
+        };
+        if self.in_blocks {
+            let file = self.head()?.file;
+            let splits = "at any block".to_owned();
+            return Ok(Look { compression: file.codec().to_owned(), splits, schema: file.schema(), ..look });
+        }
+        let file = self.footer()?;
         let footer = file.about();
-        let rows = self.first_rows(&file, selection, limit)?;
         let mut packed: Vec<_> = footer.columns.iter().map(|column| column.compression.clone()).collect();
         packed.sort_unstable();
         packed.dedup();
-        Ok(Look {
-            object: self.object.name().to_owned(),
-            bytes: self.size,
-            compression: packed.join(", "),
-            format: "parquet",
-            splits: match footer.row_groups.len() {
-                0 => "nowhere: it has no row groups".to_owned(),
-                1 => "nowhere: it has one row group".to_owned(),
-                groups => format!("between its {groups} row groups"),
-            },
-            schema: file.schema(),
-            rows_read: rows.len() as u64,
-            rows,
-            footer: Some(footer),
-        })
+        let splits = match footer.row_groups.len() {
+            0 => "nowhere: it has no row groups".to_owned(),
+            1 => "nowhere: it has one row group".to_owned(),
+            groups => format!("between its {groups} row groups"),
+        };
+        Ok(Look { compression: packed.join(", "), splits, schema: file.schema(), footer: Some(footer), ..look })
     }
 
-    pub(crate) fn file(&self) -> Result<File> {
-        let mut footer = FooterReader::new(self.object.name(), self.size);
-        loop {
-            let bytes = self.object.fetch(footer.wants()).wait()?;
-            if let Some(file) = footer.take(bytes.into())? {
-                return Ok(file);
-            }
-        }
-    }
-
-    fn first_rows(&self, file: &File, selection: &Selection, limit: usize) -> Result<Vec<serde_json::Value>> {
-        let rows = Rows(RowFormat::Parquet(selection.clone()));
-        let plan = file.plan(&rows.selection())?;
+    fn first_rows(&self, format: &RowFormat, limit: usize) -> Result<Vec<serde_json::Value>> {
+        let rows = Rows(format.clone());
         let mut first = Vec::new();
-        for group in file.row_groups(ByteRange { from: 0, to: self.size }) {
-            if first.len() >= limit || !plan.may_have_rows(group.number) {
-                continue;
+        for group in self.groups(&rows.selection(), WINDOW_BYTES)? {
+            if first.len() >= limit {
+                break;
             }
-            let mut blocks = plan.row_group(group.number, self.object.clone(), WINDOW_BYTES).open()?;
+            let Group { first_row, rows: group } = group?;
+            let mut blocks = group.open()?;
             while first.len() < limit
                 && let Some(block) = blocks.next_block()?
             {
-                let extent = BlockExtent {
-                    block: &block,
-                    first_row: group.first_row,
-                    object: self.object.name(),
-                    side: Side::Left,
-                };
+                let extent = BlockExtent { block: &block, first_row, object: self.object.name(), side: Side::Left };
                 let read = rows.for_each_row(extent, |_, row| {
                     if first.len() < limit {
                         first.push(serde_json::to_value(row).map_err(UserError::from)?);
@@ -327,6 +317,7 @@ fn splits(codec: Codec, first: &[u8], rows: &Rows) -> String {
         _ => None,
     };
     match (codec, quoted) {
+        (_, None) if rows.framing() == Framing::Whole => "nowhere: it is one row".to_owned(),
         (Codec::None, None) => "anywhere, between two rows".to_owned(),
         (Codec::None, Some(quotes)) if quotes.escape.is_some() => {
             "nowhere: with escapes, each object is one split".to_owned()

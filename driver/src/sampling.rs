@@ -19,20 +19,21 @@
 //! | lines, JSON lines, CSV and the like | its first bytes, which have its head; and [`SAMPLE_PIECE_BYTES`] at each place that was drawn, of which the first and last record are left out if they are cut |
 //! | what is compressed, or cannot be cut | as many bytes from its start on, up to [`SAMPLE_LONG_PIECE_BYTES`] |
 //! | Parquet | its footer, and the first rows of each row group in which a place lies, as much as the pieces there have together |
+//! | Avro | its head, and the first block behind each place |
 //!
 //! Where most records are so long that they fill more than a piece, the same is done once more, with fewer and longer pieces. A sample
 //! that misses what matters makes parts uneven, and never a wrong result.
 
-use crate::look::{Columns, LOOK_BYTES, Start};
+use crate::columns::{Columns, Group, ReadBlocks};
+use crate::look::{LOOK_BYTES, Start};
 use crate::submission::{Places, set_reads};
-use crate::{Code, Codec, Driver, Error, Format, Framing, Job, PathPart, Result, Side, Submit};
+use crate::{Code, Codec, Driver, Error, Format, Framing, Job, PathPart, Result, Schema, Side, Submit};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_core::budget::{SAMPLE_LONG_PIECE_BYTES, SAMPLE_LONG_PIECES, SAMPLE_PIECE_BYTES, SAMPLE_PIECES};
 use kinglet_core::engine::cut::Chunk;
 use kinglet_core::engine::sample::{SampledPiece, Sampler};
 use kinglet_core::{Blocks, ByteRange, Fetched, RangedObject, RowGroup};
-use kinglet_formats::row_groups::FileGroup;
 use kinglet_splitter::list::{self, Sampled as SampledObject};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +44,9 @@ const HEAD_BYTES: u64 = 16 << 10;
 
 /// How much of a row group is held at once while it is decoded (1 MiB).
 const ROW_GROUP_WINDOW_BYTES: u64 = 1 << 20;
+
+/// The most bytes that a block of Avro unpacks to (128 MiB).
+const SAMPLE_BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// In how many stretches an object is cut if there are few objects, so that small ones are seen, too.
 const OBJECT_STRETCHES: u64 = 4;
@@ -90,6 +94,11 @@ impl Inputs {
         self.objects.iter().map(|object| object.listed.size).sum()
     }
 
+    /// Returns the objects, in the order of the input.
+    pub(crate) fn all(&self) -> &[SampledObject] {
+        &self.objects
+    }
+
     /// Returns a number that is the same for the same sizes and names, behind what these have in common.
     fn seed(&self) -> u64 {
         self.objects.iter().fold(0, |seed, object| {
@@ -106,7 +115,7 @@ impl Inputs {
 pub struct Sample<K, V> {
     /// The pairs, in the order of their keys.
     pub pairs: Vec<SampledPair<K, V>>,
-    /// Of Parquet: the names of the columns that objects have, those that their paths say behind them, each list once.
+    /// Of Parquet and Avro: the names of the columns that objects have, those that their paths say behind them, each list once.
     pub columns: Vec<Vec<String>>,
     /// How many objects were read from.
     pub sampled: usize,
@@ -280,9 +289,9 @@ impl Driver {
     /// As [`Driver::list_inputs`].
     pub async fn list_side(&self, submit: &Submit, side: Side) -> Result<Inputs> {
         let alone = submit.clone().with_side_alone(side);
-        let places = Places::resolve(&self.shared, &alone).await?;
+        let inputs = Places::inputs(&self.shared, &alone).await?;
         let objects = &self.shared.conductor.objects;
-        let objects = list::sample(objects, &places.inputs, &submit.conditions, usize::MAX).await?.objects;
+        let objects = list::sample(objects, &inputs, &submit.conditions, usize::MAX).await?.objects;
         Ok(Inputs { common: common_start(objects.iter().map(|object| &object.shown[..])), objects, side })
     }
 
@@ -310,7 +319,7 @@ impl Driver {
         let pieces = Pieces { most: sampling.pieces.max(1).into(), bytes: SAMPLE_PIECE_BYTES };
         let mut taken = self.take(reading(pieces), inputs).await?;
         // Row groups have rows, unless a condition leaves all of them out.
-        if 2 * taken.empty > taken.stretches && framing != Framing::RowGroups {
+        if 2 * taken.empty > taken.stretches && !framing.is_in_columns() {
             let long = Pieces { most: pieces.most.min(SAMPLE_LONG_PIECES.into()), bytes: SAMPLE_LONG_PIECE_BYTES };
             let again = self.take(reading(long), inputs).await?;
             if again.empty < again.stretches {
@@ -364,22 +373,19 @@ impl Driver {
         let size = listed.size;
         if sampler.cuts().columns().is_some() {
             let ranged = self.shared.conductor.objects.ranged(bucket, &listed.key, &listed.etag, shown);
-            let looked = Columns { object: Arc::new(ranged), size };
+            let looked = Columns { object: Arc::new(ranged), size, in_blocks: sampler.cuts().in_blocks() };
             let sampler = sampler.clone();
             return in_background(move || {
-                let file = looked.file()?;
                 let Some(selection) = sampler.cuts().columns() else { return Ok(None) };
-                let plan = file.plan(selection)?;
-                let groups = file.row_groups(ByteRange { from: 0, to: size });
-                let groups = groups.iter().filter(|group| plan.may_have_rows(group.number));
-                let chunk = |group: &FileGroup| Chunk {
+                let chunk = |group: Group| Chunk {
                     bytes: Bytes::new(),
                     range_idx: 0,
                     offset: group.first_row,
                     head: Bytes::new(),
-                    rows: Some(plan.row_group(group.number, looked.object.clone(), ROW_GROUP_WINDOW_BYTES)),
+                    rows: Some(group.rows),
                 };
-                Ok(Some(groups.map(chunk).collect()))
+                let groups = looked.groups(selection, ROW_GROUP_WINDOW_BYTES)?;
+                groups.map(|group| group.map(chunk)).collect::<Result<_>>().map(Some)
             })
             .await;
         }
@@ -443,6 +449,9 @@ impl Driver {
         if reading.framing == Framing::RowGroups {
             return self.row_groups(reading, object, drawn).await;
         }
+        if reading.framing == Framing::Blocks {
+            return self.blocks(reading, object, drawn).await;
+        }
         let SampledObject { shown, listed, .. } = object;
         let size = listed.size;
         let first = self.read(object, 0, HEAD_BYTES.min(size)).await?;
@@ -450,6 +459,7 @@ impl Driver {
         let from_start = match reading.framing {
             // What stands next to a quote proves nothing there.
             Framing::Quoted(quotes) => quotes.escape.is_some(),
+            Framing::Whole => true,
             _ => false,
         };
         let cuts = reading.sampler.cuts();
@@ -505,18 +515,12 @@ impl Driver {
     ) -> Result<OfObject> {
         let SampledObject { bucket, listed, shown } = object;
         let ranged = self.shared.conductor.objects.ranged(bucket, &listed.key, &listed.etag, shown);
-        let looked = Columns { object: Arc::new(ranged), size: listed.size };
+        let looked = Columns::framed(reading.framing, Arc::new(ranged), listed.size);
         let (drawn, shown) = (drawn.to_vec(), shown.clone());
         let (sampler, pieces) = (reading.sampler.clone(), reading.pieces);
         in_background(move || {
-            let file = looked.file()?;
-            let mut columns: Vec<String> = file.schema().columns.into_iter().map(|column| column.name).collect();
-            for part in PathPart::all(&shown) {
-                if !columns.contains(&part.name.clone().into_owned()) {
-                    columns.push(part.name.into_owned());
-                }
-            }
-            let mut read = OfObject { columns: Some(columns), ..OfObject::default() };
+            let file = looked.footer()?;
+            let mut read = OfObject { columns: Some(columns_of(file.schema(), &shown)), ..OfObject::default() };
             let Some(selection) = sampler.cuts().columns() else { return Ok(read) };
             let plan = file.plan(selection)?;
             let groups = file.row_groups(ByteRange { from: 0, to: looked.size });
@@ -524,7 +528,7 @@ impl Driver {
             for within in drawn.chunk_by(|a, b| lies_in(a.at) == lies_in(b.at)) {
                 let Some(group) = groups.get(lies_in(within[0].at)) else { continue };
                 let most = within.len() as u64 * pieces.bytes;
-                let counted = Arc::new(Counted { object: looked.object.clone(), bytes: AtomicU64::new(0) });
+                let counted = Arc::new(Counted::new(looked.object.clone(), Arc::default()));
                 let rows = plan.row_group(group.number, counted.clone(), ROW_GROUP_WINDOW_BYTES);
                 let chunk = Chunk {
                     bytes: Bytes::new(),
@@ -541,6 +545,49 @@ impl Driver {
         })
         .await
     }
+
+    /// Reads the first block that starts behind each of the drawn places.
+    async fn blocks<J: Job>(&self, reading: &Reading<J>, object: &SampledObject, drawn: &[Drawn]) -> Result<OfObject> {
+        let SampledObject { bucket, listed, shown } = object;
+        let ranged = self.shared.conductor.objects.ranged(bucket, &listed.key, &listed.etag, shown);
+        let counted = Arc::new(Counted::new(Arc::new(ranged), Arc::default()));
+        let looked = Columns::framed(reading.framing, counted.clone(), listed.size);
+        let (drawn, shown, sampler) = (drawn.to_vec(), shown.clone(), reading.sampler.clone());
+        in_background(move || {
+            let file = looked.head()?.file;
+            let mut read = OfObject { columns: Some(columns_of(file.schema(), &shown)), ..OfObject::default() };
+            let Some(selection) = sampler.cuts().columns() else { return Ok(read) };
+            let plan = file.plan(selection)?;
+            for Drawn { at, stretches, .. } in drawn {
+                let range = ByteRange { from: at, to: looked.size };
+                let found = ReadBlocks::new(looked.clone(), &file, range, at == 0).next_block()?;
+                read.pieces.push(match found {
+                    Some(block) => {
+                        let offset = Framing::place_in_block(block.lies.from, 0);
+                        let rows = Some(plan.block(block, SAMPLE_BLOCK_BYTES_MAX));
+                        let chunk = Chunk { bytes: Bytes::new(), range_idx: 0, offset, head: Bytes::new(), rows };
+                        Piece { chunk, stretches, expansion: 1.0, is_guess: at > 0 }
+                    }
+                    // The last block starts before it.
+                    None => Piece { stretches, ..Piece::empty() },
+                });
+            }
+            read.bytes = counted.asked_for();
+            Ok(OfObject { shown, ..read })
+        })
+        .await
+    }
+}
+
+/// Returns the names of an object's columns, those that its path says behind them.
+fn columns_of(schema: Schema, shown: &str) -> Vec<String> {
+    let mut columns: Vec<String> = schema.columns.into_iter().map(|column| column.name).collect();
+    for part in PathPart::all(shown) {
+        if !columns.contains(&part.name.clone().into_owned()) {
+            columns.push(part.name.into_owned());
+        }
+    }
+    columns
 }
 
 /// What was taken of an input.
@@ -634,9 +681,20 @@ fn common_start<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// An object of which it is counted how much is asked for.
-struct Counted {
+pub(crate) struct Counted {
     object: Arc<dyn RangedObject>,
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// Counts what is asked for, in `bytes`.
+    pub(crate) fn new(object: Arc<dyn RangedObject>, bytes: Arc<AtomicU64>) -> Self {
+        Counted { object, bytes }
+    }
+
+    fn asked_for(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 impl RangedObject for Counted {
@@ -660,6 +718,10 @@ struct FirstRows {
 impl RowGroup for FirstRows {
     fn ahead(&self) {}
 
+    fn place(&self, row: u64) -> String {
+        self.rows.place(row)
+    }
+
     fn open(&self) -> Result<Box<dyn Blocks>> {
         let (counted, most) = (self.counted.clone(), self.most);
         Ok(Box::new(FirstBlocks { blocks: self.rows.open()?, counted, most, is_first: true }))
@@ -675,7 +737,7 @@ struct FirstBlocks {
 
 impl Blocks for FirstBlocks {
     fn next_block(&mut self) -> Result<Option<kinglet_core::Block>> {
-        if !std::mem::take(&mut self.is_first) && self.counted.bytes.load(Ordering::Relaxed) > self.most {
+        if !std::mem::take(&mut self.is_first) && self.counted.asked_for() > self.most {
             return Ok(None);
         }
         self.blocks.next_block()

@@ -6,6 +6,7 @@ use crate::connection::{Connection, new_id};
 use crate::driver::Driver;
 use crate::handle::JobHandle;
 use crate::hold::Hold;
+use crate::inputs::Resolved;
 use crate::items::Made;
 use crate::output::Output;
 use crate::place::Place;
@@ -365,19 +366,23 @@ fn reads_of(job: &str, frame: &Frame, submit: &Submit) -> Result<(UnpackSpec, Sp
     let splitting = match frame.framing {
         // What stands next to a quote proves nothing there.
         Framing::Quoted(quotes) if quotes.escape.is_some() => Splitting::Nowhere,
+        Framing::Whole => Splitting::Nowhere,
         Framing::Quoted(_) if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
         Framing::RowGroups if submit.splitting == Splitting::Anywhere => Splitting::RowGroups,
+        Framing::Blocks if submit.splitting == Splitting::Anywhere => Splitting::Guessed,
         _ => submit.splitting,
     };
-    if frame.framing == Framing::RowGroups {
+    if frame.framing.is_in_columns() {
+        let is_called = if frame.framing == Framing::Blocks { "Avro" } else { "Parquet" };
         if let Some(codec) = unpack.codec.filter(|codec| *codec != Codec::None) {
-            let message = format!("the input of job {job} is Parquet, which is not compressed by {codec} as a whole");
+            let message =
+                format!("the input of job {job} is {is_called}, which is not compressed by {codec} as a whole");
             return Err(Error::new(Code::InputKind, message).with_hint("leave --input-compression out"));
         }
-        // So nobody looks for a codec: columns are compressed within the file.
+        // So nobody looks for a codec: columns and blocks are compressed within the file.
         unpack.codec = Some(Codec::None);
         if submit.max_rejected.is_some() {
-            let message = format!("the input of job {job} is Parquet, of which no row is left out");
+            let message = format!("the input of job {job} is {is_called}, of which no row is left out");
             return Err(Error::new(Code::MaxRejected, message).with_hint("leave --max-rejected out"));
         }
     }
@@ -407,13 +412,7 @@ impl Places {
     /// Resolves the inputs and the output that a submission names. Those on this machine become buckets of the embedded
     /// runtime.
     pub(crate) async fn resolve(shared: &Connection, submit: &Submit) -> Result<Self> {
-        let mut resolved = Vec::new();
-        for input in &submit.inputs {
-            resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);
-        }
-        if let Some(list) = &submit.input_list {
-            resolved.extend(input_list::resolve(shared, list).await?);
-        }
+        let mut resolved = resolve_inputs(shared, submit).await?;
         let left = resolved.len() as u32;
         for input in &submit.right {
             resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);
@@ -422,19 +421,9 @@ impl Places {
         let output =
             output::resolve(&submit.output, &shared.mount_name("output"), submit.overwrite, submit.format.clone())?;
         output::check_apart(&output, &resolved)?;
-        let mounts = resolved.iter().map(|input| (&input.spec.bucket, &input.spec.shown, input.mount.clone()));
+        let inputs = mount_inputs(shared, resolved)?;
         let directory = output.path.clone().map(|root| BucketKind::Directory { root });
-        for (bucket, shown, kind) in mounts.chain([(&output.spec.bucket, &output.spec.shown, directory)]) {
-            let Some(kind) = kind else { continue };
-            let Some(runtime) = shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
-                let message = format!("{shown} is on this machine, where the functions cannot reach it");
-                return Err(
-                    Error::new(Code::LocalPath, message).with_hint("copy it to S3, or run on the embedded runtime")
-                );
-            };
-            runtime.create_bucket(bucket, kind).map_err(|e| Error::new(Code::Bucket, e.to_string()))?;
-        }
-        let inputs = resolved.into_iter().map(|input| input.spec).collect();
+        mount(shared, &output.spec.bucket, &output.spec.shown, directory)?;
         let output = Output { spec: OutputSpec { success_marker: submit.success_marker, ..output.spec }, ..output };
         Ok(Places { inputs, right_from, output: output.spec, directory: output.path })
     }
@@ -445,6 +434,40 @@ impl Places {
         let right = right.map(|(from_input, (unpack, splitting))| RightSpec { from_input, unpack, splitting });
         OptionsSpec { right, ..options }
     }
+
+    /// Resolves the inputs alone, for who only reads.
+    pub(crate) async fn inputs(shared: &Connection, submit: &Submit) -> Result<Vec<InputSpec>> {
+        mount_inputs(shared, resolve_inputs(shared, submit).await?)
+    }
+}
+
+async fn resolve_inputs(shared: &Connection, submit: &Submit) -> Result<Vec<Resolved>> {
+    let mut resolved = Vec::new();
+    for input in &submit.inputs {
+        resolved.push(inputs::resolve(input, &shared.mount_name("input"))?);
+    }
+    if let Some(list) = &submit.input_list {
+        resolved.extend(input_list::resolve(shared, list).await?);
+    }
+    Ok(resolved)
+}
+
+fn mount_inputs(shared: &Connection, resolved: Vec<Resolved>) -> Result<Vec<InputSpec>> {
+    let mounted = resolved.into_iter().map(|Resolved { spec, mount: kind, .. }| {
+        mount(shared, &spec.bucket, &spec.shown, kind)?;
+        Ok(spec)
+    });
+    mounted.collect()
+}
+
+/// Makes a bucket of the embedded runtime of what lies on this machine.
+fn mount(shared: &Connection, bucket: &str, shown: &str, kind: Option<BucketKind>) -> Result<()> {
+    let Some(kind) = kind else { return Ok(()) };
+    let Some(runtime) = shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
+        let message = format!("{shown} is on this machine, where the functions cannot reach it");
+        return Err(Error::new(Code::LocalPath, message).with_hint("copy it to S3, or run on the embedded runtime"));
+    };
+    runtime.create_bucket(bucket, kind).map_err(|e| Error::new(Code::Bucket, e.to_string()))
 }
 
 impl<'a> Submission<'a> {

@@ -4,14 +4,15 @@
 //! | what says a column's type | |
 //! |---|---|
 //! | who submits | its name and type; its values are made what the type is, or fail the job |
-//! | Parquet | the footers of the sample, which must agree; every other file is held to that as it is read |
+//! | Parquet, Avro | the footers or heads of the sample, which must agree; every other file is held to that as it is read |
 //! | a value in the path | as CSV has it |
 //! | CSV, JSON lines | the rows in the first megabyte of each object of the sample, together |
 //!
 //! The sample is of at most [`SAMPLED_MAX`] objects. What it did not show fails the job where it is met, by object and place: nothing
 //! is left out or made null because it does not fit.
 
-use crate::look::{Columns, LOOK_BYTES, ReadAs, Start};
+use crate::columns::Columns;
+use crate::look::{LOOK_BYTES, ReadAs, Start};
 use crate::submission::Places;
 use crate::{Agreed, Code, Columns as Which, Driver, Error, Result, RowFormat, Schema, Submit, Types, ValueType};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -74,7 +75,7 @@ struct Said {
     types: Types,
     /// Columns of which no value was seen.
     unseen: Vec<String>,
-    /// Of Parquet: what the footers say, and the first of those objects.
+    /// Of Parquet and Avro: what the footers or heads say, and the first of those objects.
     agreed: Option<Agreed>,
     sampled: usize,
     objects: usize,
@@ -84,13 +85,13 @@ struct Said {
 /// The columns of one object.
 struct OfObject {
     shown: String,
-    /// As its footer says them.
+    /// As its footer or head says them.
     types: Types,
 }
 
 impl Driver {
     /// Says which columns the input of a submission has and of which types they are, by what is known beforehand and by a sample: the
-    /// footers of at most 16 objects of Parquet, or the first megabyte of as many others. If the columns that are wanted all have
+    /// footers or heads of at most 16 objects of Parquet or Avro, or the first megabyte of as many others. If the columns that are wanted all have
     /// types, nothing is read.
     ///
     /// # Errors
@@ -149,8 +150,8 @@ impl Driver {
         let Sample { objects: sampled, of, bytes } = sample;
         let count = sampled.len();
         let said = match format {
-            RowFormat::Parquet(_) => {
-                let looks = sampled.into_iter().map(|object| self.footer_types(object, which(columns)));
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => {
+                let looks = sampled.into_iter().map(|object| self.stored_types(object, format, which(columns)));
                 agree(stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?, known)?
             }
             format => {
@@ -173,10 +174,11 @@ impl Driver {
         Ok(Said { sampled: count, objects: of, bytes, ..said })
     }
 
-    async fn footer_types(&self, object: Sampled, columns: Which) -> Result<OfObject> {
+    async fn stored_types(&self, object: Sampled, format: &RowFormat, columns: Which) -> Result<OfObject> {
         let Sampled { bucket, listed, shown } = object;
         let ranged = self.shared.conductor.objects.ranged(&bucket, &listed.key, &listed.etag, &shown);
-        let looked = Columns { object: std::sync::Arc::new(ranged), size: listed.size };
+        let in_blocks = matches!(format, RowFormat::Avro(_));
+        let looked = Columns { object: std::sync::Arc::new(ranged), size: listed.size, in_blocks };
         in_background(move || Ok(OfObject { types: looked.file()?.types(&columns)?, shown })).await
     }
 
@@ -211,12 +213,13 @@ async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Sen
 fn typed_format(format: RowFormat, columns: &[String], agreed: Option<Agreed>) -> RowFormat {
     match format {
         RowFormat::Csv(dialect) => RowFormat::Csv(dialect.with_text_or_nothing()),
-        RowFormat::Parquet(mut selection) => {
-            selection.columns = which(columns);
-            selection.agreed = agreed;
-            RowFormat::Parquet(selection)
+        mut other => {
+            if let Some(selection) = other.in_columns_mut() {
+                selection.columns = which(columns);
+                selection.agreed = agreed;
+            }
+            other
         }
-        other => other,
     }
 }
 

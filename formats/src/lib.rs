@@ -10,7 +10,8 @@
 //! from a [`Source`].
 //!
 //! Where rows lie in columns there is no such stream: `row_groups.rs` says what there is to know of these files, and `parquet/`,
-//! a feature as well, decodes them.
+//! a feature as well, decodes them. Likewise `blocks.rs` and `avro/`, for rows that lie in blocks. What the two decoders share is in
+//! `arrow/`.
 //!
 //! The other way, [`Packer`] compresses the parts of an output.
 //!
@@ -19,8 +20,16 @@
 
 #[cfg(not(feature = "parquet"))]
 mod absent;
+#[cfg(not(feature = "avro"))]
+mod absent_avro;
+#[cfg(feature = "arrow")]
+mod arrow;
+#[cfg(feature = "avro")]
+mod avro;
+pub mod blocks;
 mod codecs;
 mod conformance;
+mod file_blocks;
 mod footer;
 mod pack;
 #[cfg(feature = "parquet")]

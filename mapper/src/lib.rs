@@ -138,7 +138,7 @@ impl Mapping {
             told: running.stop(),
         };
         let (objects, memory_mb, beside) = (&worker.conductor.objects, worker.memory_mb, worker.conductor.beside);
-        let decoders = read::Decoders { threads: worker.threads, footers: worker.kept() };
+        let decoders = read::Decoders { threads: worker.threads, footers: worker.kept(), heads: worker.kept() };
         let read = read::Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside, decoders };
         let side = read.side();
         let (feed, reading) = read.start(erased.cuts(side)?);

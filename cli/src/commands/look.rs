@@ -56,9 +56,10 @@ impl Command for Look {
     }
 }
 
-/// Returns the names of the columns that the rows have. Of Parquet, some may have been chosen.
+/// Returns the names of the columns that the rows have. Of Parquet and Avro, some may have been chosen.
 fn names(seen: &kinglet::Look) -> Vec<&str> {
-    let is_shown = |name: &str| seen.footer.is_none() || seen.rows.first().is_none_or(|row| row.get(name).is_some());
+    let is_chosen = matches!(seen.format, "parquet" | "avro");
+    let is_shown = |name: &str| !is_chosen || seen.rows.first().is_none_or(|row| row.get(name).is_some());
     seen.schema.columns.iter().map(|column| &column.name[..]).filter(|name| is_shown(name)).collect()
 }
 

@@ -7,6 +7,7 @@ mod clean;
 mod completions;
 mod doctor;
 mod explain;
+mod head;
 mod init;
 mod jobs;
 mod logs;
@@ -23,6 +24,7 @@ crate::command::commands! {
         run::Run,
         plan::Plan,
         look::Look,
+        head::Head,
         bench::Bench,
         tune::Tune,
         jobs::Jobs,

@@ -1,27 +1,36 @@
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kinglet::{Code, CsvDialect, Error, Only, Result, RowFormat, Selection};
+use std::num::NonZeroU32;
 
-/// The format of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RowsArg {
-    /// Lines of text
-    Lines,
-    /// A JSON value a line
-    JsonLines,
-    /// Comma-separated values
-    Csv,
-    /// Tab-separated values
-    Tsv,
-    /// Parquet
-    Parquet,
+/// Reads the format of rows.
+fn row_format(text: &str) -> Result<RowFormat, String> {
+    if let Some(bytes) = text.strip_prefix("fixed:") {
+        let length = bytes.parse().ok().filter(|bytes: &NonZeroU32| bytes.get() <= RECORD_BYTES_MAX);
+        return length.map(RowFormat::Fixed).ok_or_else(|| format!("a record has 1 to {RECORD_BYTES_MAX} bytes"));
+    }
+    Ok(match text {
+        "lines" => RowFormat::Lines,
+        "json-lines" => RowFormat::JsonLines,
+        "csv" => RowFormat::Csv(CsvDialect::new()),
+        "tsv" => RowFormat::Csv(CsvDialect::tsv()),
+        "parquet" => RowFormat::Parquet(Selection::default()),
+        "avro" => RowFormat::Avro(Selection::default()),
+        "whole" => RowFormat::Whole,
+        _ => return Err("it is one of lines, json-lines, csv, tsv, parquet, avro, fixed:BYTES, whole".to_owned()),
+    })
 }
+
+/// The most bytes of a record of a fixed length (16 MiB).
+const RECORD_BYTES_MAX: u32 = 16 << 20;
 
 /// How the rows of a file are written.
 #[derive(Debug, Args)]
 pub(crate) struct RowsArgs {
-    /// The format [default: csv, tsv, json-lines or parquet as names end, and otherwise lines]
-    #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
-    format: Option<RowsArg>,
+    /// The format: lines, json-lines, csv, tsv, parquet, avro, fixed:BYTES for records of so many bytes, or whole, where each file is
+    /// one row [default: csv, tsv, json-lines, parquet or avro as names end, also those of the files in a folder; otherwise parquet or avro
+    /// if files begin so, or else lines]
+    #[arg(long, help_heading = "Rows", value_parser = row_format, value_name = "FORMAT")]
+    format: Option<RowFormat>,
 
     /// CSV: the byte between two fields
     #[arg(long, help_heading = "Rows", value_name = "BYTE", value_parser = byte)]
@@ -47,18 +56,22 @@ pub(crate) struct RowsArgs {
     #[arg(long, help_heading = "Rows")]
     short_rows: bool,
 
-    /// The columns, in this order: Parquet reads these alone, and `convert`, `sort`, `top` and `join` write these
+    /// The columns, in this order: of Parquet and Avro these alone are read, and `convert`, `sort`, `top` and `join` write these
     #[arg(long, help_heading = "Rows", value_name = "NAME,...", value_delimiter = ',')]
     columns: Option<Vec<String>>,
 
-    /// Parquet, and `aggregate`, `distinct`, `sort`, `top` and `join` of any format: only rows of which this holds, as 'price >= 10'; may
-    /// be repeated, and all must hold
+    /// Parquet and Avro, and `aggregate`, `distinct`, `sort`, `top` and `join` of any format: only rows of which this holds, as 'price >= 10';
+    /// may be repeated, and all must hold
     #[arg(long = "where", help_heading = "Rows", value_name = "CONDITION")]
     only: Vec<Only>,
 
     /// CSV: every field is text as it is written, whatever it looks like
     #[arg(long, help_heading = "Rows")]
     plain_text: bool,
+
+    /// What was found to be the format, where nothing says it.
+    #[arg(skip)]
+    found: Option<RowFormat>,
 }
 
 /// The right side of a join.
@@ -69,8 +82,8 @@ pub(crate) struct RightArgs {
     pub(crate) right: Vec<String>,
 
     /// The format of the right side [default: as names end]
-    #[arg(long, help_heading = "Rows", value_enum, value_name = "FORMAT")]
-    right_format: Option<RowsArg>,
+    #[arg(long, help_heading = "Rows", value_parser = row_format, value_name = "FORMAT")]
+    right_format: Option<RowFormat>,
 
     /// CSV: the byte between two fields of the right side [default: a comma; a tab in .tsv]
     #[arg(long, help_heading = "Rows", value_name = "BYTE", value_parser = byte)]
@@ -106,9 +119,9 @@ impl RowsArgs {
     /// Returns `input-kind` when the names say several, or when an option of CSV or Parquet is given for what is none.
     pub(crate) fn format(&self, names: &[String]) -> Result<RowFormat> {
         let (format, columns) = self.format_and_columns(names)?;
-        match (&format, columns.is_empty()) {
-            (RowFormat::Parquet(_), _) | (_, true) => Ok(format),
-            (other, false) => Err(not_parquet(other, "--columns is")),
+        match columns.is_empty() || format.in_columns().is_some() {
+            true => Ok(format),
+            false => Err(not_in_columns(&format, "--columns is")),
         }
     }
 
@@ -132,12 +145,10 @@ impl RowsArgs {
     /// Returns the errors of [`Self::format`].
     pub(crate) fn chosen(&self, names: &[String]) -> Result<ChosenRows> {
         let columns = self.columns.clone().unwrap_or_default();
-        let format = match self.format_of_files(names)? {
-            RowFormat::Parquet(selection) if !columns.is_empty() => {
-                RowFormat::Parquet(selection.with_columns(&columns))
-            }
-            other => other,
-        };
+        let mut format = self.format_of_files(names)?;
+        if let Some(selection) = format.in_columns_mut().filter(|_| !columns.is_empty()) {
+            *selection = std::mem::take(selection).with_columns(&columns);
+        }
         Ok(ChosenRows {
             format,
             only: self.only.clone(),
@@ -152,8 +163,8 @@ impl RowsArgs {
     /// # Errors
     /// As [`Self::format`].
     pub(crate) fn formats_of_sides(&self, left: &[String], right: &RightArgs) -> Result<[RowFormat; 2]> {
-        let left = named_format(self.format, left)?;
-        let right_format = named_format(right.right_format, &right.right)?;
+        let left = named_format(self.format.as_ref(), left)?;
+        let right_format = named_format(right.right_format.as_ref(), &right.right)?;
         let says_right = right.right_delimiter.is_some();
         let is_csv = |format: &RowFormat| matches!(format, RowFormat::Csv(_));
         if let Some(wrong) = match (is_csv(&left), is_csv(&right_format)) {
@@ -179,23 +190,45 @@ impl RowsArgs {
     /// Returns the format of these files, as [`Self::format`] does, and the columns that are written.
     ///
     /// # Errors
-    /// Returns the errors of [`Self::format`], except that other formats than Parquet may have columns.
+    /// Returns the errors of [`Self::format`], except that formats of text may have columns.
     pub(crate) fn format_and_columns(&self, names: &[String]) -> Result<(RowFormat, Vec<String>)> {
-        let format = match self.format_of_files(names)? {
-            RowFormat::Parquet(mut selection) => {
+        let mut format = self.format_of_files(names)?;
+        match format.in_columns_mut() {
+            Some(selection) => {
                 if let Some(columns) = &self.columns {
-                    selection = selection.with_columns(columns);
+                    *selection = std::mem::take(selection).with_columns(columns);
                 }
-                RowFormat::Parquet(self.only.iter().cloned().fold(selection, Selection::with_only))
+                *selection = self.only.iter().cloned().fold(std::mem::take(selection), Selection::with_only);
             }
-            other if !self.only.is_empty() => return Err(not_parquet(&other, "--where is")),
-            other => other,
-        };
+            None if !self.only.is_empty() => return Err(not_in_columns(&format, "--where is")),
+            None => {}
+        }
         Ok((format, self.columns.clone().unwrap_or_default()))
     }
 
+    /// Returns whether the options or these names say the format: names of folders and patterns may not, nor does a list of files.
+    pub(crate) fn is_said(&self, names: &[String]) -> bool {
+        let says = |name: &String| {
+            // Of a bucket, all after the last point is no ending.
+            let key =
+                name.strip_prefix("s3://").map_or(Some(name.as_str()), |uri| uri.split_once('/').map(|(_, key)| key));
+            let is_one = |ending: String| !ending.contains(['*', '?', '[', '{']);
+            key.and_then(RowFormat::ending).is_some_and(is_one) && !std::path::Path::new(name).is_dir()
+        };
+        self.format.is_some() || !names.is_empty() && names.iter().all(says)
+    }
+
+    /// Says what was found to be the format.
+    pub(crate) fn with_found(self, format: RowFormat) -> Self {
+        RowsArgs { found: Some(format), ..self }
+    }
+
     fn format_of_files(&self, names: &[String]) -> Result<RowFormat> {
-        match named_format(self.format, names)? {
+        let named = match (&self.format, &self.found) {
+            (None, Some(found)) => found.clone(),
+            (said, _) => named_format(said.as_ref(), names)?,
+        };
+        match named {
             RowFormat::Csv(dialect) => Ok(RowFormat::Csv(self.dialect(dialect, self.delimiter)?)),
             other if self.is_of_csv() => Err(no_csv(&other)),
             other => Ok(other),
@@ -238,22 +271,16 @@ impl RowsArgs {
 }
 
 /// Returns the format that is said, or that all of these names say.
-fn named_format(said: Option<RowsArg>, names: &[String]) -> Result<RowFormat> {
-    Ok(match said {
-        Some(RowsArg::Lines) => RowFormat::Lines,
-        Some(RowsArg::JsonLines) => RowFormat::JsonLines,
-        Some(RowsArg::Csv) => RowFormat::Csv(CsvDialect::new()),
-        Some(RowsArg::Tsv) => RowFormat::Csv(CsvDialect::tsv()),
-        Some(RowsArg::Parquet) => RowFormat::Parquet(Selection::default()),
-        None => {
-            let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
-            if let Some(other) = named.iter().find(|format| **format != named[0]) {
-                let message = format!("the names of the inputs say {} and {}", named[0].name(), other.name());
-                return Err(Error::new(Code::InputKind, message).with_hint("say which it is with --format"));
-            }
-            named.into_iter().next().unwrap_or_default()
-        }
-    })
+fn named_format(said: Option<&RowFormat>, names: &[String]) -> Result<RowFormat> {
+    if let Some(said) = said {
+        return Ok(said.clone());
+    }
+    let named: Vec<_> = names.iter().map(|name| RowFormat::named(name)).collect();
+    if let Some(other) = named.iter().find(|format| **format != named[0]) {
+        let message = format!("the names of the inputs say {} and {}", named[0].name(), other.name());
+        return Err(Error::new(Code::InputKind, message).with_hint("say which it is with --format"));
+    }
+    Ok(named.into_iter().next().unwrap_or_default())
 }
 
 fn no_csv(format: &RowFormat) -> Error {
@@ -261,7 +288,7 @@ fn no_csv(format: &RowFormat) -> Error {
     Error::new(Code::InputKind, message).with_hint("add --format csv or --format tsv")
 }
 
-fn not_parquet(format: &RowFormat, what: &str) -> Error {
-    Error::new(Code::InputKind, format!("the input is {}, and {what} for Parquet", format.name()))
+fn not_in_columns(format: &RowFormat, what: &str) -> Error {
+    Error::new(Code::InputKind, format!("the input is {}, and {what} for Parquet and Avro", format.name()))
         .with_hint("add --format parquet if it is; --where-path chooses objects by the values in their paths")
 }

@@ -22,7 +22,7 @@ enum WrittenArg {
 /// How the rows of a result are written.
 #[derive(Debug, Args)]
 pub(crate) struct WrittenArgs {
-    /// How the rows of the result are written [default: text; of `sort`, `top` and `join`, as the input is]
+    /// How the rows of the result are written [default: text; of `sort`, `top` and `join`, as the input is, and of Avro Parquet]
     #[arg(long, help_heading = "Output", value_enum, value_name = "FORMAT")]
     output_format: Option<WrittenArg>,
 
@@ -62,7 +62,8 @@ impl WrittenArgs {
             RowFormat::JsonLines => WrittenArg::JsonLines,
             RowFormat::Csv(_) if input.name() == "tsv" => WrittenArg::Tsv,
             RowFormat::Csv(_) => WrittenArg::Csv,
-            RowFormat::Parquet(_) => WrittenArg::Parquet,
+            // Avro is not written; Parquet stores the same types.
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => WrittenArg::Parquet,
             _ => WrittenArg::Text,
         };
         WrittenArgs {

@@ -125,7 +125,9 @@ fn fed(mut cutter: Cutter, object: &[u8], block_bytes: usize) -> Vec<Chunk> {
 mod tests {
     use super::*;
     use crate::wire::items;
-    use crate::{ByteLines, Fixed, HeadedLines, Items, JsonLines, Lines, Located, Words};
+    use crate::{
+        ByteLines, Fixed, HeadedLines, Items, JsonLines, Lines, Located, RawRows, RowFormat, Rows, WholeObjects, Words,
+    };
     use proptest::prelude::*;
 
     proptest! {
@@ -143,6 +145,12 @@ mod tests {
             check_format(Words, object, &cuts, block_bytes, bytes);
             check_format(Fixed::<1>, object, &cuts, block_bytes, |record| *record);
             check_format(Fixed::<3>, &object[..object.len() / 3 * 3], &cuts, block_bytes, |record| *record);
+            let records = &object[..object.len() / 3 * 3];
+            let of_three = RowFormat::Fixed(std::num::NonZeroU32::new(3).unwrap());
+            check_format(RawRows(of_three.clone()), records, &cuts, block_bytes, bytes);
+            check_format(Rows(of_three), records, &cuts, block_bytes, |row| format!("{row:?}"));
+            check_format(WholeObjects, object, &cuts, block_bytes, |object| object.bytes.to_vec());
+            check_format(Rows(RowFormat::Whole), object, &cuts, block_bytes, |row| format!("{row:?}"));
             check_format(Located(Words), object, &cuts, block_bytes, |word| {
                 (word.record.to_vec(), word.offset, word.object.to_owned())
             });

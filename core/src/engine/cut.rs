@@ -51,6 +51,7 @@ pub struct Cuts {
     quotes: Option<Quotes>,
     head: bool,
     columns: Option<Arc<Selection>>,
+    in_blocks: bool,
 }
 
 /// Finds the separators of one side.
@@ -91,15 +92,17 @@ impl Cuts {
         let Frame { framing, has_head: head, selection, .. } = format.of_side(side).frame();
         let record_bytes = match framing {
             Framing::Fixed { bytes } => Some(bytes.max(1) as u64),
-            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) | Framing::RowGroups => None,
+            Framing::Separated | Framing::Prefixed | Framing::Quoted(_) | Framing::Whole => None,
+            Framing::RowGroups | Framing::Blocks => None,
         };
         let quotes = match framing {
             Framing::Quoted(quotes) => Some(quotes),
             _ => None,
         };
-        let columns = (framing == Framing::RowGroups).then(|| Arc::new(selection));
+        let columns = framing.is_in_columns().then(|| Arc::new(selection));
         let separators = Arc::new(SideOf { format, side });
-        Cuts { separators, framed: framing == Framing::Prefixed, record_bytes, quotes, head, columns }
+        let (framed, in_blocks) = (framing == Framing::Prefixed, framing == Framing::Blocks);
+        Cuts { separators, framed, record_bytes, quotes, head, columns, in_blocks }
     }
 
     /// Returns whether records carry their length; see [`Framing::Prefixed`].
@@ -107,9 +110,14 @@ impl Cuts {
         self.framed
     }
 
-    /// Returns what is read of objects whose rows lie in columns; `None` of all others. See [`Framing::RowGroups`].
+    /// Returns what is read of objects whose rows lie in columns; `None` of all others. See [`Framing::is_in_columns`].
     pub fn columns(&self) -> Option<&Selection> {
         self.columns.as_deref()
+    }
+
+    /// Returns whether these lie in blocks; see [`Framing::Blocks`].
+    pub fn in_blocks(&self) -> bool {
+        self.in_blocks
     }
 
     /// Returns whether every chunk needs its object's first record.

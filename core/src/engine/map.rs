@@ -380,7 +380,7 @@ fn map_rows<J: Job>(
                 mapped.map_err(|error| error.at(at))
             })
         });
-        let place = |at: usize| format!("mapping {object} at row {} (job {})", first_row + at as u64, J::NAME);
+        let place = |at: usize| format!("mapping {object} at {} (job {})", group.place(first_row + at as u64), J::NAME);
         match mapped {
             Ok(Ok(rows)) => count += rows,
             Ok(Err(error)) => {

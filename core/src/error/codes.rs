@@ -177,6 +177,15 @@ codes! {
         ParquetEncrypted = "parquet-encrypted",
             "A Parquet file is encrypted, in whole or in columns that are read.",
             "Write it without encryption; S3 encrypts objects by itself.";
+        AvroCorrupt = "avro-corrupt",
+            "An object that is read as Avro is none, is cut short, or is damaged; the message names the block.",
+            "Write or copy the object again, or leave it out of the input.";
+        AvroSchema = "avro-schema",
+            "An Avro file is of a schema, or compressed by a codec, that is not read.",
+            "Write it by a record without itself in it, and with null, deflate, snappy, zstandard, bzip2 or xz.";
+        AvroBlock = "avro-block",
+            "A block of an Avro file takes more memory than a function has for it.",
+            "Give the functions more memory, or write the file in smaller blocks.";
         FormatContradiction = "format-contradiction",
             "An object's first bytes say that it is in another format than it is read in.",
             "Say the format of the input with `--format`, or leave the object out.";

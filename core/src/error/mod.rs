@@ -304,8 +304,9 @@ impl UserError {
         }
     }
 
-    /// Returns the offset of the failed record, 0 if none was added, and the error without it.
-    pub(crate) fn take_place(self) -> (usize, Self) {
+    /// Returns the offset of the failed record, as [`Self::at`] has added it, 0 if it was not, and the error without it: for who reads a
+    /// format by itself.
+    pub fn take_place(self) -> (usize, Self) {
         match self.downcast::<Placed>() {
             Ok(placed) => (placed.at, placed.error),
             Err(error) => (0, error),

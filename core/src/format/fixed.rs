@@ -26,14 +26,34 @@ impl<const N: usize> Format for Fixed<N> {
         for (n, record) in records.iter().enumerate() {
             each(n * N, record)?;
         }
-        if !rest.is_empty() {
-            let error =
-                Error::new(Code::RecordCut, format!("the object ends within a record: {} of {N} bytes", rest.len()))
-                    .with_hint("the object is cut short, or its records have another length");
-            return Err(UserError::from(error).at(extent.bytes.len() - rest.len()));
-        }
+        no_rest(extent, rest.len(), N)?;
         Ok(records.len() as u64)
     }
+}
+
+/// Calls `each` for every record of an extent, of a length that is known when the program runs.
+pub(super) fn for_each_fixed<'a>(
+    bytes: usize,
+    extent: Extent<'a>,
+    mut each: impl FnMut(usize, &'a [u8]) -> UserResult,
+) -> UserResult<u64> {
+    let records = extent.bytes.chunks_exact(bytes.max(1));
+    let (count, rest) = (records.len(), records.remainder().len());
+    for (n, record) in records.enumerate() {
+        each(n * bytes, record)?;
+    }
+    no_rest(extent, rest, bytes)?;
+    Ok(count as u64)
+}
+
+/// Refuses an extent behind whose records some bytes are left.
+fn no_rest(extent: Extent<'_>, rest: usize, bytes: usize) -> UserResult {
+    if rest == 0 {
+        return Ok(());
+    }
+    let error = Error::new(Code::RecordCut, format!("the object ends within a record: {rest} of {bytes} bytes"))
+        .with_hint("the object is cut short, or its records have another length");
+    Err(UserError::from(error).at(extent.bytes.len() - rest))
 }
 
 #[cfg(test)]

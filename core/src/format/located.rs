@@ -49,7 +49,7 @@ pub struct LocatedRecord<'a, R> {
     /// The name of the object that it comes from: `s3://bucket/key`.
     pub object: &'a str,
     /// The offset in the object at which it starts, in bytes. If the object is compressed, in what it unpacks to. Where rows lie
-    /// in columns, the number of the row, from 0.
+    /// in columns, the number of the row, from 0; of Avro, [`Framing::place_in_block`](super::Framing::place_in_block).
     pub offset: u64,
 }
 

@@ -4,11 +4,12 @@
 //! two cuts are. A record belongs to the split in which its first byte lies. A format is a value: what it must know, such as
 //! a delimiter, stands in its fields, which a job fills from its parameters.
 //!
-//! Where rows lie in columns, as in Parquet, there are no such slices: the object is read by ranges, and a format is given rows that
+//! Where rows lie in columns, as in Parquet, or in blocks of their own, as in Avro, there are no such slices: the object is read by ranges, and a format is given rows that
 //! were decoded (`core/src/format/rows/columns/`).
 //!
 //! To add a format, add a file here and its two lines below, `mod` and `pub use`, which hand it on to users; [`crate::check_format`] tests the laws that it must keep.
 
+mod avro;
 mod batches;
 mod csv;
 mod datum;
@@ -26,9 +27,11 @@ mod shape;
 mod sides;
 mod temporal;
 mod typed;
+mod whole;
 mod words;
 
 pub use crate::types::TimeUnit;
+pub use avro::Avro;
 pub use batches::{Batch, Batches};
 pub use csv::{Csv, CsvDialect, CsvFields, CsvRow, missing_column};
 pub use datum::{Datum, Named};
@@ -51,6 +54,7 @@ pub use shape::Shape;
 pub use sides::{OfSide, Sides};
 pub use temporal::Temporal;
 pub use typed::{cast_row, type_of};
+pub use whole::{WholeObject, WholeObjects};
 pub use words::Words;
 
 use crate::error::{Code, Error, UserError, UserResult};
@@ -93,6 +97,30 @@ pub enum Framing {
     /// is a chunk. What is wanted of the object is [`Format::selection`]; [`Format::for_each_row`] is called in place of
     /// [`Format::for_each`], and neither `first_cut` nor `last_cut` is.
     RowGroups,
+    /// Each object is one record, and is not cut into splits.
+    Whole,
+    /// Rows lie in blocks, each of which ends with a marker that its object's head says, as in an Avro file. A block is the split's in
+    /// which its first byte lies, and is a chunk. Otherwise as [`Framing::RowGroups`]. Nobody counts the rows before a split, so a
+    /// row's place is [`Framing::place_in_block`].
+    Blocks,
+}
+
+impl Framing {
+    /// Returns whether rows lie in columns: what is wanted of an object is [`Format::selection`], and
+    /// [`Format::for_each_row`] is given rows that were decoded.
+    pub fn is_in_columns(self) -> bool {
+        matches!(self, Framing::RowGroups | Framing::Blocks)
+    }
+
+    /// Returns the place of a row of a block: 2^18 times the offset of the block's first byte, and the row's number in the block, from
+    /// 0. So places are in the order of the rows, and no two rows of an object have the same, as a block has no more than 2^18 rows for
+    /// each of its bytes.
+    pub fn place_in_block(block: u64, row: u64) -> u64 {
+        (block << Self::ROW_BITS) + row
+    }
+
+    /// How many bits of a place in a block are left for the number of the row (18).
+    pub const ROW_BITS: u32 = 18;
 }
 
 /// An input format: records that end at a separator, have a fixed length, or carry their length.
@@ -174,9 +202,9 @@ pub trait Format: Default + Send + Sync + 'static {
 
     /// Returns whether a record depends on its offset in the whole object, as records of a fixed length do. In the middle of a
     /// compressed object that offset is not known, so such an object is then read by one task; and so is one of quoted records,
-    /// since where a split of it begins cannot be proved.
+    /// since where a split of it begins cannot be proved, and a whole one.
     fn needs_offsets(&self) -> bool {
-        matches!(self.framing(), Framing::Fixed { .. } | Framing::Quoted(_))
+        matches!(self.framing(), Framing::Fixed { .. } | Framing::Quoted(_) | Framing::Whole)
     }
 
     /// Returns the first offset at which `bytes` may be cut: just after the first separator, a line feed by default.
@@ -214,12 +242,12 @@ pub trait Format: Default + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Returns which columns and rows are read, where rows lie in columns ([`Framing::RowGroups`]).
+    /// Returns which columns and rows are read, where rows lie in columns ([`Framing::is_in_columns`]).
     fn selection(&self) -> Selection {
         Selection::default()
     }
 
-    /// Calls `each` for every row of a block, with its number there, where rows lie in columns ([`Framing::RowGroups`]). Returns
+    /// Calls `each` for every row of a block, with its number there, where rows lie in columns ([`Framing::is_in_columns`]). Returns
     /// how many rows there were.
     ///
     /// # Errors
@@ -281,7 +309,7 @@ impl<F: Format> Separators for F {
 
 /// Makes the error of a format that was given bytes and reads row groups.
 pub(crate) fn by_rows_only(name: &str) -> UserError {
-    Error::new(Code::Engine, format!("the format {name} reads row groups, and was given bytes")).into()
+    Error::new(Code::Engine, format!("the format {name} reads rows that were decoded, and was given bytes")).into()
 }
 
 /// Returns an extent that is the whole of a test's object.

@@ -1,8 +1,8 @@
 //! What a footer says, for people.
 
-use super::cells::cells;
 use super::file::File;
 use super::plan::bounds;
+use crate::arrow::cells::cells;
 use crate::footer::{ColumnLook, FooterLook, RowGroupLook};
 use parquet::basic::Compression;
 use std::cmp::Ordering;

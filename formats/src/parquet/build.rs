@@ -1,6 +1,6 @@
 //! Makes arrays of Arrow out of values, row by row: the opposite of `cells.rs`. Values are null, or as their column's type has them.
 
-use super::types::data_type;
+use crate::arrow::types::data_type;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, NullBufferBuilder, PrimitiveBuilder, StringBuilder};
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,

@@ -1,21 +1,15 @@
 //! Decodes a row group, some rows at a time.
 
-use super::cells::cells;
 use super::corrupt;
-use super::plan::{Condition, Plan};
+use super::plan::Plan;
 use super::windows::Windows;
+use crate::arrow::{BLOCK_BYTES, BLOCK_ROWS_MAX, Uncolumned};
 use arrow_array::RecordBatch;
 use kinglet_core::guard::catch_as;
-use kinglet_core::{Block, BlockColumn, Blocks, Cells, Error, RangedObject, Result, RowGroup};
+use kinglet_core::{Block, Blocks, Error, RangedObject, Result, RowGroup};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::fmt::Display;
 use std::sync::Arc;
-
-/// About how many bytes a block has, as they are in the file once decompressed (2 MiB).
-const BLOCK_BYTES: u64 = 2 << 20;
-
-/// The most rows of a block.
-const BLOCK_ROWS_MAX: u64 = 8 << 10;
 
 /// A row group that is to be decoded.
 struct Decoding {
@@ -58,7 +52,7 @@ impl RowGroup for Decoding {
     fn open(&self) -> Result<Box<dyn Blocks>> {
         let file = &self.plan.0.file.0;
         let left = file.groups[self.group].rows;
-        if self.plan.0.decoded.is_empty() {
+        if self.plan.0.chosen.decoded.is_empty() {
             return Ok(Box::new(Uncolumned { left }));
         }
         self.windows.ahead();
@@ -69,19 +63,6 @@ impl RowGroup for Decoding {
             Rows { plan: self.plan.clone(), group: self.group, windows: self.windows.clone(), left, reader: None };
         rows.reader = Some(rows.decode(|| builder.build())?);
         Ok(Box::new(rows))
-    }
-}
-
-/// Rows of which no column is read.
-struct Uncolumned {
-    left: u64,
-}
-
-impl Blocks for Uncolumned {
-    fn next_block(&mut self) -> Result<Option<Block>> {
-        let rows = self.left.min(BLOCK_ROWS_MAX * 16);
-        self.left -= rows;
-        Ok((rows > 0).then(|| Block::new(Vec::new(), rows as usize, None)))
     }
 }
 
@@ -109,23 +90,6 @@ impl Rows {
     fn corrupt(&self, what: impl Display) -> Error {
         corrupt(&self.plan.0.file.0.shown, format!("row group {}: {what}", self.group))
     }
-
-    fn block(&self, batch: &RecordBatch) -> Block {
-        let plan = &self.plan.0;
-        let schema = plan.file.0.decoded.schema();
-        let columns = plan.given.iter().map(|at| BlockColumn {
-            name: schema.field(plan.decoded[*at]).name().as_str().into(),
-            cells: cells(batch.column(*at)),
-        });
-        let chosen = (!plan.conditions.is_empty()).then(|| {
-            let compared: Vec<_> = plan.conditions.iter().map(|one| (one, cells(batch.column(one.decoded)))).collect();
-            let holds = |row: usize| {
-                compared.iter().all(|(one, cells): &(&Condition, Box<dyn Cells>)| one.wanted.holds(&cells.get(row)))
-            };
-            (0..batch.num_rows()).filter(|row| holds(*row)).map(|row| row as u32).collect()
-        });
-        Block::new(columns.collect(), batch.num_rows(), chosen)
-    }
 }
 
 impl Blocks for Rows {
@@ -137,7 +101,10 @@ impl Blocks for Rows {
             Some(batch) if (1..=self.left).contains(&rows) => {
                 self.left -= rows;
                 self.reader = Some(reader);
-                Ok(Some(self.block(&batch)))
+                {
+                    let plan = &self.plan.0;
+                    Ok(Some(plan.chosen.block(plan.file.0.decoded.schema(), &batch)))
+                }
             }
             None if self.left == 0 => Ok(None),
             Some(_) => Err(self.corrupt(format!("{rows} rows are decoded, and {} are left by the footer", self.left))),

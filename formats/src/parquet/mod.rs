@@ -23,14 +23,12 @@
 
 mod about;
 mod build;
-mod cells;
 mod file;
 mod group;
 mod plan;
 #[cfg(test)]
 mod tests;
 mod thrift;
-mod types;
 mod windows;
 mod write;
 #[cfg(test)]

@@ -359,7 +359,7 @@ fn rows_are_read_through_serde() {
     }
     let (mut rows, format) = (Vec::new(), Parquet::<Owned>::default());
     let plan = file.plan(&format.selection()).unwrap();
-    assert_eq!(plan.0.decoded.len(), 7, "the columns of the type that are there, and no others");
+    assert_eq!(plan.0.chosen.decoded.len(), 7, "the columns of the type that are there, and no others");
     read(&format, &plan, &memory(&bytes), whole, 0, |_, row| {
         rows.push(row);
         Ok(())

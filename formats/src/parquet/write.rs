@@ -13,7 +13,7 @@
 //! writes the same bytes.
 
 use super::build::{Building, building};
-use super::types::schema;
+use crate::arrow::types::schema;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use kinglet_core::{Code, Codec, Datum, Error, OutputFormat, Result, TypedWriter, no_typed_writer};

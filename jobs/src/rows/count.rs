@@ -57,11 +57,15 @@ impl Job for CountRows {
 
     fn input(&self) -> Batches<RawRows> {
         Batches(RawRows(match (&self.format, &self.pattern) {
-            // Rows are counted by the footer, and columns read only to compare them.
-            (RowFormat::Parquet(selection), None) => {
-                RowFormat::Parquet(Selection { only: selection.only.clone(), ..Selection::no_columns() })
+            // Rows are counted by the footer or the blocks' heads, and columns read only to compare them.
+            (format, None) => {
+                let mut format = format.clone();
+                if let Some(selection) = format.in_columns_mut() {
+                    *selection = Selection { only: std::mem::take(&mut selection.only), ..Selection::no_columns() };
+                }
+                format
             }
-            (format, _) => format.clone(),
+            (format, Some(_)) => format.clone(),
         }))
     }
 

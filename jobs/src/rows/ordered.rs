@@ -149,7 +149,7 @@ impl Ordered {
     #[must_use]
     pub fn keys_alone(&self) -> Self {
         let mut keys = self.clone();
-        if let RowFormat::Parquet(selection) = &mut keys.format {
+        if let Some(selection) = keys.format.in_columns_mut() {
             selection.columns = Columns::Named(self.by_columns());
             selection.agreed = None;
             keys.typed = None;
@@ -165,7 +165,7 @@ impl Ordered {
     /// Returns how the rows are read.
     pub(super) fn input(&self) -> Batches<Located<Rows>> {
         let mut format = self.format.clone();
-        if let RowFormat::Parquet(selection) = &mut format {
+        if let Some(selection) = format.in_columns_mut() {
             selection.only.extend_from_slice(&self.only);
             if let Columns::Named(names) | Columns::IfThere(names) | Columns::NamedOrInPath(names) =
                 &mut selection.columns
@@ -192,7 +192,7 @@ impl Ordered {
         let mut name = Vec::new();
         self.name_of_origin(object, &mut name);
         // Where rows lie in columns, what is read is chosen by the decoder.
-        let only = if matches!(self.format, RowFormat::Parquet(_)) { &[][..] } else { &self.only };
+        let only = if self.format.in_columns().is_some() { &[][..] } else { &self.only };
         let mut wanted: Vec<_> = only.iter().map(|only| (WantedOfAny::new(only), &only.column[..], 0)).collect();
         let mut places = vec![0; self.by.len()];
         let mut key = Vec::new();

@@ -1,6 +1,7 @@
 //! Reading a split: ranged GETs ahead of the engine, blocks cut at record boundaries. Reading stops early, at a record
 //! boundary, when time or memory demands it.
 
+mod blocks;
 mod row_groups;
 mod unpack;
 
@@ -224,11 +225,15 @@ impl<'a> Read<'a> {
                 break;
             }
             if let Some(selection) = cuts.columns() {
-                let sent = self.row_groups(range_idx, selection, out, done.bytes_read).await?;
+                let sent = self.decoded(range_idx, cuts, selection, out, done.bytes_read).await?;
                 done.chunks += sent.chunks;
-                done.bytes_read += sent.bytes;
+                // A block may go beyond the range, as a record of text does.
+                done.bytes_read += match (cuts.in_blocks(), sent.taken) {
+                    (true, taken) => taken.map_or(0, |taken| taken.bytes()),
+                    (false, _) => sent.bytes,
+                };
                 done.bytes_assigned += sent.bytes;
-                done.taken = Some(ByteRange { from, to: from + sent.bytes });
+                done.taken = sent.taken;
                 done.remainder = sent.stopped.map(|at| Position::at(range_idx as u32, at));
                 if done.remainder.is_some() {
                     break;

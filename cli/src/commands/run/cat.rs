@@ -12,7 +12,7 @@ use kinglet_jobs::Cat as Job;
 #[command(after_help = "Examples:\n  \
     kinglet run cat 'logs/*.gz' --output all\n\n\
     The output is one part, or as many as --partitions says; then rows are sorted by file and offset within each.\n\
-    Heads of CSV are left out. The first rows of a file are shown by `kinglet look`.")]
+    Heads of CSV are left out. `kinglet head` prints the first rows.")]
 pub(crate) struct Cat {
     #[command(flatten)]
     rows: OverRows,
@@ -24,7 +24,8 @@ impl Command for Cat {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let job = Job { format: self.rows.format()? };
-        self.rows.with_parts(1).run(&job, "row text", cloud).await
+        let rows = self.rows.found(cloud).await?;
+        let job = Job { format: rows.format()? };
+        rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }

@@ -36,20 +36,21 @@ impl Command for Convert {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let (format, columns) = self.rows.format_and_columns()?;
-        if self.rows.is_typed() {
+        let rows = self.rows.found(cloud).await?;
+        let (format, columns) = rows.format_and_columns()?;
+        if rows.is_typed() {
             let chosen = !columns.is_empty();
             let job = |typed: kinglet::Typed, format: &OutputFormat| {
                 Job::new(typed.format, Some(TypedRows { types: typed.types, chosen }), foldered(format))
             };
-            return self.rows.run_typed(self.types.unwrap_or_default(), job, cloud).await;
+            return rows.run_typed(self.types.unwrap_or_default(), job, cloud).await;
         }
         if self.types.is_some() {
             return Err(stores_no_types());
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let folders = foldered(&self.rows.result_format(&columns)?);
-        self.rows.run_named(&Job::new(format, None, folders), &columns, cloud).await
+        let folders = foldered(&rows.result_format(&columns)?);
+        rows.run_named(&Job::new(format, None, folders), &columns, cloud).await
     }
 }
 

@@ -37,14 +37,14 @@ impl Command for Count {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.rows.format()?;
         let pattern = self.matching.map(|text| Pattern::new(text, self.ignore_case)).transpose()?;
-        let job = CountRows { format, by_object: self.by_file, pattern };
+        let rows = self.rows.found(cloud).await?;
+        let job = CountRows { format: rows.format()?, by_object: self.by_file, pattern };
         if self.by_file {
-            self.rows.run(&job, "file text, count bigint", cloud).await
+            rows.run(&job, "file text, count bigint", cloud).await
         } else {
             // One count stands in one part.
-            self.rows.in_one_part().run(&job, "count bigint", cloud).await
+            rows.in_one_part().run(&job, "count bigint", cloud).await
         }
     }
 }

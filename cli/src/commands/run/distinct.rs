@@ -4,7 +4,7 @@ use super::over_rows::OverRows;
 use crate::command::Command;
 use crate::options::{Cloud, EmbeddedOnly};
 use clap::Args;
-use kinglet::Result;
+use kinglet::{Result, Types};
 
 /// Write each combination of values that some columns have, once
 #[derive(Debug, Args)]
@@ -16,6 +16,10 @@ pub(crate) struct Distinct {
     #[arg(value_name = "COLUMN,...")]
     of: String,
 
+    /// Parquet: the types of these columns, as in 'day date'; of others, what a look at the input shows
+    #[arg(long, help_heading = "Output", value_name = "TYPES")]
+    types: Option<Types>,
+
     #[command(flatten)]
     rows: OverRows,
 }
@@ -26,6 +30,7 @@ impl Command for Distinct {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        self.rows.aggregate(self.of.split(',').map(str::to_owned).collect(), Vec::new(), cloud).await
+        let of = self.of.split(',').map(str::to_owned).collect();
+        self.rows.aggregate(of, Vec::new(), self.types, cloud).await
     }
 }

@@ -37,8 +37,9 @@ impl Command for Grep {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let format = self.rows.format()?;
-        let job = Job { format, pattern: Pattern::new(self.pattern, self.ignore_case)?, invert: self.invert };
-        self.rows.run(&job, "file text, offset bigint, row text", cloud).await
+        let pattern = Pattern::new(self.pattern, self.ignore_case)?;
+        let rows = self.rows.found(cloud).await?;
+        let job = Job { format: rows.format()?, pattern, invert: self.invert };
+        rows.run(&job, "file text, offset bigint, row text", cloud).await
     }
 }

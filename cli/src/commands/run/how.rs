@@ -49,6 +49,15 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Returns what the job reads, for who only reads it.
+    pub(crate) fn reads(&self) -> Submit {
+        let submit = Submit::new(self.inputs.iter().cloned(), "").with_conditions(self.conditions.clone());
+        match &self.input_list {
+            Some(list) => submit.with_input_list(list),
+            None => submit,
+        }
+    }
+
     /// Returns what the job reads and writes.
     pub(crate) fn submit(self) -> Result<Submit> {
         let mut submit = submit(Submit::new(self.inputs, &self.how.output), &self.how)?;

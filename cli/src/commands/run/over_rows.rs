@@ -68,6 +68,19 @@ impl OverRows {
         self.common.how.embedded.given()
     }
 
+    /// Finds the format of the rows that are read, where neither the options nor the names of the inputs say it.
+    pub(crate) async fn found(self, cloud: &Cloud) -> Result<Self> {
+        if self.written.is_said(&self.common.inputs) {
+            return Ok(self);
+        }
+        let driver = start(&self.common.how, cloud).await?;
+        let found = driver.find_format(&self.common.reads()).await;
+        driver.close().await;
+        let found = found?;
+        eprintln!("format: {}", found.name());
+        Ok(OverRows { written: self.written.with_found(found), ..self })
+    }
+
     /// Returns the format of the rows that are read.
     pub(crate) fn format(&self) -> Result<RowFormat> {
         self.written.format(&self.common.inputs)
@@ -78,22 +91,57 @@ impl OverRows {
         self.written.format_and_columns(&self.common.inputs)
     }
 
-    /// Runs the job that computes this of groups of rows.
-    pub(crate) async fn aggregate(self, by: Vec<String>, computed: Vec<Computed>, cloud: &Cloud) -> Result<()> {
-        let (format, only) = self.written.format_and_only(&self.common.inputs)?;
+    /// Runs the job that computes this of groups of rows. `known` says what some columns of the result are stored as.
+    pub(crate) async fn aggregate(
+        self,
+        by: Vec<String>,
+        computed: Vec<Computed>,
+        known: Option<Types>,
+        cloud: &Cloud,
+    ) -> Result<()> {
+        let rows = self.found(cloud).await?;
+        let (format, only) = rows.written.format_and_only(&rows.common.inputs)?;
         let is_one_group = by.is_empty();
         let job = Aggregate::new(format, by, computed)?;
         let job = only.into_iter().fold(job, Aggregate::with_only);
-        let rows = if is_one_group { self.in_one_part() } else { self };
+        let rows = if is_one_group { rows.in_one_part() } else { rows };
         let names: Vec<String> = job.names().into_iter().map(str::to_owned).collect();
         let job = job.with_folders(rows.result.partition_by());
+        if rows.is_typed() {
+            return rows.aggregate_typed(&job, &known.unwrap_or_default(), cloud).await;
+        }
+        if known.is_some() {
+            return Err(stores_no_types());
+        }
         rows.run_named(&job, &names.iter().map(String::as_str).collect::<Vec<_>>(), cloud).await
+    }
+
+    /// The same with a result that stores types, which follow from those of the input's columns.
+    async fn aggregate_typed(self, job: &Aggregate, known: &Types, cloud: &Cloud) -> Result<()> {
+        let format = self.format_of_all()?;
+        let (driver, told) = (start(&self.common.how, cloud).await?, self.common.how.told());
+        let submit = self.common.submit()?;
+        let columns: Vec<String> = job.columns().into_iter().cloned().collect();
+        let read = match columns.is_empty() {
+            true => Types::default(),
+            false => driver.type_input(&submit, Typing { format, columns, types: Types::default() }).await?.types,
+        };
+        let types = job.types(&read, known)?;
+        eprintln!("types: {types}");
+        let handle = driver.submit(job, submit.with_output_format(self.result.typed(types)?)).await?;
+        finish(driver, handle, told, async |_| Ok(())).await
+    }
+
+    /// Returns the format of the rows that are read, of which columns are chosen elsewhere.
+    fn format_of_all(&self) -> Result<RowFormat> {
+        self.written.format_and_only(&self.common.inputs).map(|(format, _)| format)
     }
 
     /// Gets ready to sort rows: starts the driver, and decides what the result stores of them.
     pub(crate) async fn ordered(self, by: Option<&str>, types: Option<Types>, cloud: &Cloud) -> Result<Sorting> {
-        let ChosenRows { format, only, columns, delimiter, no_header } = self.written.chosen(&self.common.inputs)?;
-        let result = self.result.or_as_input(&format, delimiter, no_header);
+        let this = self.found(cloud).await?;
+        let ChosenRows { format, only, columns, delimiter, no_header } = this.written.chosen(&this.common.inputs)?;
+        let result = this.result.or_as_input(&format, delimiter, no_header);
         let by = by.map_or(Ok(Vec::new()), By::parse_all)?;
         let rows = Ordered::new(format.clone(), by)?;
         let mut rows = only.into_iter().fold(rows, Ordered::with_only);
@@ -103,9 +151,9 @@ impl OverRows {
             (false, None) => Some(result.named(&names)?),
             (false, Some(_)) => return Err(stores_no_types()),
         };
-        let (told, partitions) = (self.common.how.told(), self.common.how.partitions);
-        let driver = start(&self.common.how, cloud).await?;
-        let submit = self.common.submit()?;
+        let (told, partitions) = (this.common.how.told(), this.common.how.partitions);
+        let driver = start(&this.common.how, cloud).await?;
+        let submit = this.common.submit()?;
         let submit = match untyped {
             Some(format) => {
                 rows = if result.has_values() { rows.with_values() } else { rows };

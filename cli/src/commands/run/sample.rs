@@ -42,8 +42,9 @@ impl Command for Sample {
     }
 
     async fn run(self, cloud: &Cloud) -> Result<()> {
-        let job = Job { format: self.rows.format()?, share: self.share, seed: self.seed };
-        self.rows.with_parts(1).run(&job, "row text", cloud).await
+        let rows = self.rows.found(cloud).await?;
+        let job = Job { format: rows.format()?, share: self.share, seed: self.seed };
+        rows.with_parts(1).run(&job, "row text", cloud).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! How CSV is written.
 
+use super::BYTE_ORDER_MARK;
 use crate::format::datum::{Datum, of_bytes};
 use crate::format::quotes::Quotes;
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,14 @@ impl CsvDialect {
             FieldsAre::Guessed => CsvDialect { fields: FieldsAre::TextOrNothing, ..self },
             _ => self,
         }
+    }
+
+    /// Returns the header of an object that begins with this row, as it is written, without a byte order mark and its line's end; `None`
+    /// if the dialect has none.
+    pub fn header<'a>(&self, first_row: &'a [u8]) -> Option<&'a [u8]> {
+        let row = first_row.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first_row);
+        let row = row.strip_suffix(b"\n").unwrap_or(row);
+        self.head.then(|| row.strip_suffix(b"\r").unwrap_or(row))
     }
 
     /// Returns what a field is in a row without types.

@@ -5,7 +5,9 @@
 //! | [`RowFormat::Csv`] | the head's, or `1`, `2`, … without one | as [`Datum::of_field`] has them |
 //! | [`RowFormat::JsonLines`] | the object's; `value` if it is none | those of JSON; a whole number beyond 64 bits is the float next to it |
 //! | [`RowFormat::Lines`] | `line` | text |
-//! | [`RowFormat::Parquet`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
+//! | [`RowFormat::Fixed`] | `record` | bytes |
+//! | [`RowFormat::Whole`] | `name`, `bytes` | text, bytes |
+//! | [`RowFormat::Parquet`], [`RowFormat::Avro`] | the columns' | of the columns' types; maps as lists of `key` and `value` |
 //!
 //! Values that an object's path says, as in `year=2026/a.csv`, are columns behind these, or in place of what a row has under such
 //! a name: `core/src/hive.rs` says which they are. Their values are read as those of CSV. Where columns are chosen, they are among
@@ -32,14 +34,19 @@ pub(super) use read::ReadRow;
 pub use schema::{Column, ColumnType, Schema};
 
 use super::csv::{for_each_fields, row_bytes};
+use super::fixed::for_each_fixed;
 use super::lines::not_valid;
-use super::{CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, by_rows_only};
+use super::{
+    CsvDialect, Datum, Extent, Format, Framing, JsonLines, Lines, Named, Row, RowValues, Shape, WholeObjects,
+    by_rows_only,
+};
 use crate::error::{Code, Error, UserError, UserResult};
 use crate::hive::PathPart;
 use crate::side::Side;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 /// The format of rows, chosen when the program runs. It can be a field of a job's parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,28 +61,56 @@ pub enum RowFormat {
     Csv(CsvDialect),
     /// Parquet, and what is read of it.
     Parquet(Selection),
+    /// Avro, and what is read of it.
+    Avro(Selection),
+    /// Records of so many bytes, end to end.
+    Fixed(NonZeroU32),
+    /// Each object as one row.
+    Whole,
 }
 
 impl RowFormat {
     /// Returns the format that the ending of a name says, with or without one of a codec behind it: `.csv`, `.tsv` and `.tab`,
-    /// `.jsonl`, `.ndjson`, `.parquet`, and anything else for lines.
+    /// `.jsonl`, `.ndjson`, `.parquet`, `.avro`, and anything else for lines.
     pub fn named(name: &str) -> Self {
+        Self::said_by(name).unwrap_or_default()
+    }
+
+    /// Returns the format that the ending of a name says, as [`Self::named`] does; `None` where it says none, as that of `part-00000`,
+    /// `sales/` or `data.bin`. Those of text, `.txt` and `.log`, say lines.
+    pub fn said_by(name: &str) -> Option<Self> {
+        match Self::ending(name)?.as_str() {
+            "csv" => Some(RowFormat::Csv(CsvDialect::new())),
+            "tsv" | "tab" => Some(RowFormat::Csv(CsvDialect::tsv())),
+            "jsonl" | "ndjson" => Some(RowFormat::JsonLines),
+            "parquet" => Some(RowFormat::Parquet(Selection::default())),
+            "avro" => Some(RowFormat::Avro(Selection::default())),
+            "txt" | "log" => Some(RowFormat::Lines),
+            _ => None,
+        }
+    }
+
+    /// Returns the format that an object's first bytes say: that of Parquet and Avro, which no text begins as.
+    pub fn begun_by(first: &[u8]) -> Option<Self> {
+        match first {
+            [b'P', b'A', b'R', b'1', ..] => Some(RowFormat::Parquet(Selection::default())),
+            [b'O', b'b', b'j', 1, ..] => Some(RowFormat::Avro(Selection::default())),
+            _ => None,
+        }
+    }
+
+    /// Returns the ending of a name in small letters, before one of a codec, if it has one.
+    pub fn ending(name: &str) -> Option<String> {
         let name = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let is_codec = |name: &str| crate::Codec::named(name).ok().flatten().is_some();
         let plain = match name.rsplit_once('.') {
             Some((before, _)) if is_codec(&name) => before,
             _ => &name,
         };
-        match plain.rsplit_once('.').map(|(_, ending)| ending) {
-            Some("csv") => RowFormat::Csv(CsvDialect::new()),
-            Some("tsv" | "tab") => RowFormat::Csv(CsvDialect::tsv()),
-            Some("jsonl" | "ndjson") => RowFormat::JsonLines,
-            Some("parquet") => RowFormat::Parquet(Selection::default()),
-            _ => RowFormat::Lines,
-        }
+        plain.rsplit_once('.').map(|(_, ending)| ending.to_owned())
     }
 
-    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`.
+    /// Returns its name: `lines`, `json-lines`, `csv`, `tsv`, `parquet`, `avro`, `fixed`, `whole`.
     pub fn name(&self) -> &'static str {
         match self {
             RowFormat::Lines => "lines",
@@ -83,6 +118,25 @@ impl RowFormat {
             RowFormat::Csv(dialect) if dialect.delimiter == b'\t' => "tsv",
             RowFormat::Csv(_) => "csv",
             RowFormat::Parquet(_) => "parquet",
+            RowFormat::Avro(_) => "avro",
+            RowFormat::Fixed(_) => "fixed",
+            RowFormat::Whole => "whole",
+        }
+    }
+
+    /// Returns what is read of objects whose rows lie in columns or blocks; `None` of formats of text.
+    pub fn in_columns(&self) -> Option<&Selection> {
+        match self {
+            RowFormat::Parquet(selection) | RowFormat::Avro(selection) => Some(selection),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn in_columns_mut(&mut self) -> Option<&mut Selection> {
+        match self {
+            RowFormat::Parquet(selection) | RowFormat::Avro(selection) => Some(selection),
+            _ => None,
         }
     }
 
@@ -91,6 +145,9 @@ impl RowFormat {
             RowFormat::Lines | RowFormat::JsonLines => Framing::Separated,
             RowFormat::Csv(dialect) => dialect.framing(),
             RowFormat::Parquet(_) => Framing::RowGroups,
+            RowFormat::Avro(_) => Framing::Blocks,
+            RowFormat::Fixed(bytes) => Framing::Fixed { bytes: bytes.get() as usize },
+            RowFormat::Whole => Framing::Whole,
         }
     }
 
@@ -98,7 +155,8 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.first_cut(bytes),
             RowFormat::Csv(dialect) => dialect.first_cut(bytes),
-            RowFormat::Parquet(_) => None,
+            // Fixed records are cut at multiples of their length.
+            RowFormat::Parquet(_) | RowFormat::Avro(_) | RowFormat::Fixed(_) | RowFormat::Whole => None,
         }
     }
 
@@ -106,15 +164,12 @@ impl RowFormat {
         match self {
             RowFormat::Lines | RowFormat::JsonLines => Lines.last_cut(bytes),
             RowFormat::Csv(dialect) => dialect.last_cut(bytes),
-            RowFormat::Parquet(_) => None,
+            RowFormat::Parquet(_) | RowFormat::Avro(_) | RowFormat::Fixed(_) | RowFormat::Whole => None,
         }
     }
 
     fn selection(&self) -> Selection {
-        match self {
-            RowFormat::Parquet(selection) => selection.clone(),
-            _ => Selection::default(),
-        }
+        self.in_columns().cloned().unwrap_or_default()
     }
 }
 
@@ -215,7 +270,15 @@ impl Format for Rows {
                 let fields = named.map(|(name, field)| Named { name: name.clone(), value: dialect.datum(field) });
                 each(at, DataRow { fields: fields.collect() })
             }),
-            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Fixed(bytes) => for_each_fixed(bytes.get() as usize, extent, |at, record| {
+                each(at, one("record", Datum::Bytes(record.into())))
+            }),
+            RowFormat::Whole => WholeObjects.for_each(extent, |at, object| {
+                let mut row = one("name", Datum::Text(object.name.into()));
+                row.fields.push(Named { name: "bytes".into(), value: Datum::Bytes(object.bytes.into()) });
+                each(at, row)
+            }),
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
         }
     }
 
@@ -226,10 +289,7 @@ impl Format for Rows {
     ) -> UserResult<u64> {
         let columns = rows.block.columns();
         let mut of_path = self::columns(rows.object);
-        let chosen = match &self.0 {
-            RowFormat::Parquet(selection) => selection.columns.names(),
-            _ => None,
-        };
+        let chosen = self.0.in_columns().and_then(|selection| selection.columns.names());
         if let Some(names) = chosen {
             of_path.retain(|column| names.iter().any(|name| *name == column.name));
         }
@@ -269,7 +329,7 @@ static LINES: Lines = Lines;
 static JSON: std::sync::LazyLock<JsonLines<AnyJson>> = std::sync::LazyLock::new(JsonLines::default);
 
 /// Rows of a format that is chosen when the program runs, as the bytes that they are written in, without their line's end. Each is
-/// checked to be valid, apart from the text of lines. Rows of Parquet, which are not written as bytes, are JSON objects.
+/// checked to be valid, apart from the text of lines. Rows of Parquet and Avro, which are not written as text, are JSON objects.
 #[derive(Clone, Debug, Default)]
 pub struct RawRows(
     /// The format.
@@ -328,7 +388,9 @@ impl Format for RawRows {
                 })
             }
             RowFormat::Csv(dialect) => row_bytes(*dialect, extent, each),
-            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Fixed(bytes) => for_each_fixed(bytes.get() as usize, extent, each),
+            RowFormat::Whole => WholeObjects.for_each(extent, |at, object| each(at, object.bytes)),
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
         }
     }
 
@@ -358,7 +420,11 @@ pub struct FirstBytes<'a> {
 /// Returns `record-invalid` for a row that is not valid, and names its place.
 pub fn first_rows<'a>(format: &'a Rows, first: FirstBytes<'a>, limit: usize) -> Result<Vec<DataRow<'a>>, Error> {
     let FirstBytes { bytes, is_all, object } = first;
-    let end = if is_all { bytes.len() } else { format.last_cut(bytes).unwrap_or(0) };
+    let end = match format.framing() {
+        _ if is_all => bytes.len(),
+        Framing::Fixed { bytes: each } => bytes.len() - bytes.len() % each.max(1),
+        _ => format.last_cut(bytes).unwrap_or(0),
+    };
     let extent = Extent { bytes: &bytes[..end], offset: 0, head: &[], object, side: Side::Left };
     let mut rows = Vec::new();
     let enough = "enough";

@@ -46,7 +46,7 @@ impl Picked {
     /// compared as what they are: `price >= 10` holds of 10.5, and not of text.
     #[must_use]
     pub fn with_only(mut self, only: Only) -> Self {
-        if matches!(self.rows.0, RowFormat::Parquet(_)) {
+        if self.rows.0.in_columns().is_some() {
             self.only.push(only);
             return self;
         }
@@ -157,7 +157,15 @@ impl Format for Picked {
                     each(at, known.take(fields, |field| dialect.datum(field)))
                 })
             }
-            RowFormat::Parquet(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Parquet(_) | RowFormat::Avro(_) => Err(by_rows_only(Self::NAME)),
+            RowFormat::Fixed(_) | RowFormat::Whole => {
+                let names: &[Cow<'_, str>] = match &self.rows.0 {
+                    RowFormat::Whole => &["name".into(), "bytes".into()],
+                    _ => &["record".into()],
+                };
+                self.places(extent.object, names, |_| ()).map_err(|e| UserError::from(e).at(0))?;
+                self.rows.for_each(extent, |at, row| each(at, self.take(row.fields)))
+            }
             RowFormat::Lines | RowFormat::JsonLines => {
                 self.rows.for_each(extent, |at, row| each(at, self.take(row.fields)))
             }

@@ -12,8 +12,9 @@ pub use computed::{Computed, Function};
 
 use hashbrown::HashMap;
 use kinglet_core::{
-    Batch, Batches, Code, Combiner, DataRow, Datum, Emitter, Error, Job, KeyOrder, Kind, Named, Only, Picked, PlacedBy,
-    Placing, Result, RowFormat, Sink, UserResult, Values, decode_key, encode_key, key_bytes,
+    Batch, Batches, Code, Combiner, DECIMAL_DIGITS_MAX, DataRow, Datum, Emitter, Error, Job, KeyOrder, Kind, Named,
+    Only, Picked, PlacedBy, Placing, Result, RowFormat, Sink, TypedColumn, Types, UserResult, ValueType, Values, Width,
+    decode_key, encode_key, key_bytes,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -79,8 +80,50 @@ impl Aggregate {
         self.by.iter().map(String::as_str).chain(self.computed.iter().map(|computed| &computed.name[..])).collect()
     }
 
+    /// Returns the types of the result's columns, for a result that stores them, by those of the columns that are read.
+    ///
+    /// | column | type |
+    /// |---|---|
+    /// | of `by`; `min`, `max` | that of its column |
+    /// | `count` | `bigint` |
+    /// | `sum` of whole numbers; of decimals | `decimal(38,0)`; `decimal(38,S)`, with as many digits behind the point |
+    /// | `sum` of anything else; `avg` | `double` |
+    ///
+    /// What `known` says counts instead.
+    ///
+    /// # Errors
+    /// Returns `types` when `known` has a column that the result has not.
+    pub fn types(&self, read: &Types, known: &Types) -> Result<Types> {
+        let names = self.names();
+        if let Some(other) = known.names().find(|name| !names.contains(name)) {
+            let message = format!("the result has no column {other}; its columns are {}", names.join(", "));
+            return Err(Error::new(Code::Types, message).with_hint("name columns of the result in --types"));
+        }
+        let of = |column: &String| read.of(column).cloned().unwrap_or(ValueType::Text);
+        let by = self.by.iter().map(|name| (name, of(name)));
+        let computed = self.computed.iter().map(|computed| {
+            let of = computed.column.as_ref().map(of);
+            let stored = match (computed.function, of) {
+                (Function::Count, _) => ValueType::Whole(Width::I64),
+                (Function::Sum, Some(ValueType::Whole(_))) => {
+                    ValueType::Decimal { precision: DECIMAL_DIGITS_MAX, scale: 0 }
+                }
+                (Function::Sum, Some(ValueType::Decimal { scale, .. })) => {
+                    ValueType::Decimal { precision: DECIMAL_DIGITS_MAX, scale }
+                }
+                (Function::Sum | Function::Avg, _) => ValueType::Double,
+                (Function::Min | Function::Max, of) => of.unwrap_or(ValueType::Text),
+            };
+            (&computed.name, stored)
+        });
+        let typed = by
+            .chain(computed)
+            .map(|(name, of)| TypedColumn { name: name.clone(), of: known.of(name).cloned().unwrap_or(of) });
+        Types::new(typed.collect())
+    }
+
     /// Returns the columns that are read, each once, those of `by` first.
-    fn columns(&self) -> Vec<&String> {
+    pub fn columns(&self) -> Vec<&String> {
         let mut columns: Vec<&String> = self.by.iter().collect();
         for column in self.computed.iter().filter_map(|computed| computed.column.as_ref()) {
             if !columns.contains(&column) {

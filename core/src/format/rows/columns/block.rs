@@ -49,7 +49,8 @@ struct Json {
 pub struct BlockExtent<'a> {
     /// The rows.
     pub block: &'a Block,
-    /// How many rows of the object come before them.
+    /// The place of the first of them: how many rows of the object come before them. Of Avro, as
+    /// [`Framing::place_in_block`](crate::Framing::place_in_block) has it.
     pub first_row: u64,
     /// The object's name in errors: `s3://bucket/key`.
     pub object: &'a str,

@@ -17,6 +17,15 @@
 //! thread decodes a row group of its own, and asks for bytes as it needs them. What it holds does not depend on the row group's
 //! size: a window of each column that is read, and the rows of one block.
 //!
+//! Of Avro there is a head in place of the footer, and blocks in place of row groups, whose rows do not lie in columns but become some. Where
+//! a block starts is found by the marker that each block ends with:
+//!
+//! ```text
+//! object      head, marker │ block 0, marker │ block 1, marker │ block 2, marker │
+//! splits      ├────────────── one ───────────────┤├─────────────── another ──────┤
+//!                            0, 1: their first bytes lie in it   2
+//! ```
+//!
 //! This module knows what a job wants of an object ([`Selection`]), and what a decoder gives: rows by columns ([`Block`]). The
 //! decoder itself lies in `formats/`, behind a feature, and does no I/O but through [`RangedObject`].
 
@@ -107,6 +116,11 @@ pub trait RowGroup: Send + Sync {
     /// # Errors
     /// Returns the error that kept it from being read.
     fn open(&self) -> Result<Box<dyn Blocks>>;
+
+    /// Returns what errors call the row at a place, as [`BlockExtent::first_row`] counts places.
+    fn place(&self, row: u64) -> String {
+        format!("row {row}")
+    }
 }
 
 /// The rows of a row group, some at a time.

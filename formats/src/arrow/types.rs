@@ -5,7 +5,7 @@ use kinglet_core::{DECIMAL_DIGITS_MAX, TimeUnit, TypedColumn, ValueType, Width};
 use std::sync::Arc;
 
 /// Returns the type of a column that is read, or the type that is not written.
-pub(super) fn value_type(of: &DataType) -> Result<ValueType, &DataType> {
+pub(crate) fn value_type(of: &DataType) -> Result<ValueType, &DataType> {
     let unit = |unit: &Unit| match unit {
         Unit::Second | Unit::Millisecond => TimeUnit::Millis,
         Unit::Microsecond => TimeUnit::Micros,
@@ -35,6 +35,7 @@ pub(super) fn value_type(of: &DataType) -> Result<ValueType, &DataType> {
             _ => return Err(of),
         },
         DataType::Utf8View | DataType::Utf8 => ValueType::Text,
+        DataType::Dictionary(_, of) if **of == DataType::Utf8 => ValueType::Text,
         DataType::BinaryView | DataType::Binary | DataType::FixedSizeBinary(_) => ValueType::Bytes,
         DataType::Date32 => ValueType::Date,
         DataType::Time32(in_unit) | DataType::Time64(in_unit) => ValueType::Time(unit(in_unit)),
@@ -55,12 +56,12 @@ pub(super) fn value_type(of: &DataType) -> Result<ValueType, &DataType> {
 }
 
 /// Returns a field as a column that can be written.
-pub(super) fn typed_column(field: &Field) -> Result<TypedColumn, &DataType> {
+pub(crate) fn typed_column(field: &Field) -> Result<TypedColumn, &DataType> {
     Ok(TypedColumn { name: field.name().clone(), of: value_type(field.data_type())? })
 }
 
 /// Returns the schema that columns are written by.
-pub(super) fn schema(columns: &[TypedColumn]) -> Schema {
+pub(crate) fn schema(columns: &[TypedColumn]) -> Schema {
     Schema::new(fields(columns))
 }
 
@@ -69,7 +70,7 @@ fn fields(columns: &[TypedColumn]) -> Fields {
 }
 
 /// Returns the type that values are written as. Names within lists and maps are those of the format's specification.
-pub(super) fn data_type(of: &ValueType) -> DataType {
+pub(crate) fn data_type(of: &ValueType) -> DataType {
     let unit = |unit: TimeUnit| match unit {
         TimeUnit::Millis => Unit::Millisecond,
         TimeUnit::Micros => Unit::Microsecond,

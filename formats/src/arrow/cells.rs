@@ -9,6 +9,8 @@
 //! | DATE, TIME, TIMESTAMP, INT96 | date, time, timestamp |
 //! | LIST, repeated field; MAP | list; list of structs of `key` and `value` |
 //! | group | struct |
+//!
+//! Of Avro it is the same: a record is a struct, a fixed or a uuid bytes, an enum text.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -17,13 +19,13 @@ use arrow_array::types::{
     Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_schema::{DataType, Field, TimeUnit as Unit};
 use kinglet_core::{Cells, Column, ColumnType, Datum, Named, Temporal, TimeUnit};
 use std::borrow::Cow;
 
 /// Returns the type of a field's values, or the type that is not read.
-pub(super) fn column_type(of: &DataType) -> Result<ColumnType, &DataType> {
+pub(crate) fn column_type(of: &DataType) -> Result<ColumnType, &DataType> {
     Ok(match of {
         DataType::Null => ColumnType::Null,
         DataType::Boolean => ColumnType::Bool,
@@ -36,6 +38,7 @@ pub(super) fn column_type(of: &DataType) -> Result<ColumnType, &DataType> {
         DataType::Date32 => ColumnType::Date,
         DataType::Time32(Unit::Millisecond) | DataType::Time64(_) => ColumnType::Time,
         DataType::Timestamp(Unit::Millisecond | Unit::Microsecond | Unit::Nanosecond, _) => ColumnType::Timestamp,
+        DataType::Dictionary(_, of) if **of == DataType::Utf8 => ColumnType::Text,
         DataType::List(of) => ColumnType::List(Box::new(column_type(of.data_type())?)),
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(fields) if fields.len() == 2 => {
@@ -53,7 +56,7 @@ pub(super) fn column_type(of: &DataType) -> Result<ColumnType, &DataType> {
 }
 
 /// Returns a field as a column.
-pub(super) fn column(field: &Field) -> Result<Column, &DataType> {
+pub(crate) fn column(field: &Field) -> Result<Column, &DataType> {
     Ok(Column { name: field.name().clone(), of: column_type(field.data_type())?, optional: field.is_nullable() })
 }
 
@@ -143,6 +146,23 @@ borrowed!(
     StringViewArray => Text, StringArray => Text, BinaryViewArray => Bytes, BinaryArray => Bytes, FixedSizeBinaryArray => Bytes
 );
 
+/// Text of which each value is kept once.
+struct Symbols {
+    numbers: PrimitiveArray<Int32Type>,
+    texts: StringArray,
+}
+
+impl Cells for Symbols {
+    fn get(&self, row: usize) -> Datum<'_> {
+        match usize::try_from(self.numbers.value(row)) {
+            Ok(at) if self.numbers.is_valid(row) && at < self.texts.len() => {
+                Datum::Text(Cow::Borrowed(self.texts.value(at)))
+            }
+            _ => Datum::Null,
+        }
+    }
+}
+
 /// Lists, each of some values of another column.
 struct Lists<A> {
     array: A,
@@ -190,7 +210,7 @@ impl Cells for Structs {
 }
 
 /// Returns the values of an array of a type that [`column_type`] knows; of another one, nothing.
-pub(super) fn cells(array: &ArrayRef) -> Box<dyn Cells> {
+pub(crate) fn cells(array: &ArrayRef) -> Box<dyn Cells> {
     match array.data_type() {
         DataType::Boolean => Box::new(Flags(array.as_boolean().clone())),
         DataType::Int8 => whole::<Int8Type>(array),
@@ -225,6 +245,13 @@ pub(super) fn cells(array: &ArrayRef) -> Box<dyn Cells> {
             Unit::Microsecond => timestamp::<TimestampMicrosecondType>(array, TimeUnit::Micros, zone.is_some()),
             Unit::Nanosecond => timestamp::<TimestampNanosecondType>(array, TimeUnit::Nanos, zone.is_some()),
             Unit::Second => Box::new(Nothing),
+        },
+        DataType::Dictionary(..) => match array.as_dictionary_opt::<Int32Type>() {
+            Some(symbols) => match symbols.values().as_string_opt::<i32>() {
+                Some(texts) => Box::new(Symbols { numbers: symbols.keys().clone(), texts: texts.clone() }),
+                None => Box::new(Nothing),
+            },
+            None => Box::new(Nothing),
         },
         DataType::List(_) => {
             let array = array.as_list::<i32>().clone();

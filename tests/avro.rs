@@ -1,0 +1,227 @@
+//! Avro with the whole system: the rows that fastavro reads, in all splits; and what is damaged, odd or not read, named with its object
+//! and its block.
+
+use crate::support::{Ran, failed, nothing_published, only_part, run};
+use crate::{programs, venv};
+use kinglet::{Framing, Manifest};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// The files of `python/avro_files.py`, or `None` where there is no fastavro.
+fn files(test: &str) -> Option<&'static Path> {
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let python = venv::python(test)?;
+    let dir = MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Command::new(python).current_dir(dir.path()).arg(venv::script("avro_files.py")).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        dir
+    });
+    Some(dir.path())
+}
+
+fn job(dir: &Path, out: &Path, args: &[&str]) -> Ran {
+    let output = ["--output", out.to_str().unwrap(), "--overwrite"];
+    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(output))
+}
+
+/// Runs a job that must succeed, and returns its one part and its manifest.
+#[track_caller]
+fn part(dir: &Path, args: &[&str]) -> (String, Manifest) {
+    let out = tempfile::tempdir().unwrap();
+    let ran = job(dir, &out.path().join("out"), args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    let manifest = serde_json::from_slice(&fs::read(out.path().join("out/_manifest.json")).unwrap()).unwrap();
+    (String::from_utf8(only_part(&out.path().join("out"))).unwrap(), manifest)
+}
+
+/// Runs a job that must fail, and say this.
+#[track_caller]
+fn refused(dir: &Path, args: &[&str], says: &[&str]) {
+    let out = tempfile::tempdir().unwrap();
+    failed(&job(dir, &out.path().join("out"), args), says);
+    nothing_published(&out.path().join("out"));
+}
+
+fn parsed(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn rows_are_those_that_fastavro_reads() {
+    let Some(dir) = files("rows_are_those_that_fastavro_reads") else { return };
+    let rows = parsed(&fs::read_to_string(dir.join("rows.jsonl")).unwrap());
+    for (n, codec) in ["null", "deflate", "snappy", "zstandard", "bzip2", "xz"].iter().enumerate() {
+        let file = format!("rows-{codec}.avro");
+        let splits = ["20000", "100000", "3000000"][n % 3];
+        let (got, manifest) = part(dir, &["cat", &file, "--split-bytes", splits]);
+        let got = parsed(&got);
+        let differs = got.iter().zip(&rows).find(|(got, want)| got != want);
+        assert!(differs.is_none() && got.len() == rows.len(), "{codec}: {} rows, {differs:?}", got.len());
+        assert_eq!(manifest.records, rows.len() as u64);
+        assert_eq!(manifest.splits.len() > 1, splits != "3000000", "{codec}");
+    }
+    // Splits smaller than a block, or than the head.
+    let (got, manifest) = part(dir, &["cat", "rows-null.avro", "--split-bytes", "1000", "--concurrency", "4"]);
+    assert!(parsed(&got) == rows);
+    assert!(manifest.splits.iter().any(|split| split.ranges.is_empty()), "no split was without a block");
+    assert_eq!(part(dir, &["count", "long-head.avro", "--split-bytes", "3000"]).0, "20000\n");
+    assert_eq!(part(dir, &["count", "rows-*.avro", "--format", "avro"]).0, "18000\n");
+    for (file, count) in [("empty", 0), ("one-block", 50_000), ("row-a-block", 300), ("no-columns", 7), ("union", 2)] {
+        let counted = part(dir, &["count", &format!("{file}.avro"), "--split-bytes", "2000"]).0;
+        assert_eq!(counted, format!("{count}\n"), "{file}");
+    }
+    // By conditions and columns, and by a pattern in the text of rows.
+    let two = rows.iter().filter(|row| row["kind"] == "two" && row["maybe"].as_i64() > Some(5)).count();
+    let args = ["count", "rows-xz.avro", "--where", "kind = two", "--where", "maybe > 5", "--split-bytes", "40000"];
+    assert_eq!(part(dir, &args).0, format!("{two}\n"));
+    let found = part(
+        dir,
+        &["grep", "two", "rows-null.avro", "--columns", "again,row", "--split-bytes", "50000", "--partitions", "1"],
+    )
+    .0;
+    let want = rows.iter().filter(|row| row["again"] == "two");
+    let numbers = |line: &str| {
+        let [file, place, json] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        assert_eq!(file, "rows-null.avro");
+        (place.parse::<u64>().unwrap(), serde_json::from_str::<Value>(json).unwrap()["row"].as_u64().unwrap())
+    };
+    let found: Vec<_> = found.lines().map(numbers).collect();
+    assert!(found.iter().map(|(_, row)| *row).eq(want.map(|row| row["row"].as_u64().unwrap())));
+    // The block of a place ends with the file's marker, and so does the block, or the head, before it.
+    let bytes = fs::read(dir.join("rows-null.avro")).unwrap();
+    let marker = &bytes[bytes.len() - 16..];
+    assert!(found.iter().all(|(place, _)| bytes[..(place >> Framing::ROW_BITS) as usize].ends_with(marker)));
+    assert!(found.is_sorted());
+}
+
+#[test]
+fn every_job_over_rows_reads_avro() {
+    let Some(dir) = files("every_job_over_rows_reads_avro") else { return };
+    let rows = parsed(&fs::read_to_string(dir.join("rows.jsonl")).unwrap());
+    let sorted = part(
+        dir,
+        &[
+            "sort",
+            "rows-snappy.avro",
+            "--by",
+            "text, row desc",
+            "--columns",
+            "row,text",
+            "--output-format",
+            "json-lines",
+            "--partitions",
+            "1",
+            "--split-bytes",
+            "60000",
+        ],
+    )
+    .0;
+    let mut want: Vec<_> =
+        rows.iter().map(|row| (row["text"].as_str().unwrap(), std::cmp::Reverse(row["row"].as_i64()))).collect();
+    want.sort();
+    assert!(parsed(&sorted).iter().map(|row| row["row"].as_i64()).eq(want.iter().map(|(_, row)| row.0)));
+    let sums = part(
+        dir,
+        &[
+            "aggregate",
+            "count(), sum(price) as total",
+            "rows-deflate.avro",
+            "--by",
+            "kind",
+            "--partitions",
+            "1",
+            "--split-bytes",
+            "50000",
+        ],
+    )
+    .0;
+    let ones = rows.iter().filter(|row| row["kind"] == "one").count();
+    assert!(sums.lines().any(|line| line.starts_with(&format!("one\t{ones}\t"))), "{sums}");
+    let sampled = part(dir, &["sample", "50%", "row-a-block.avro", "--split-bytes", "2000"]).0.lines().count();
+    assert!((100..200).contains(&sampled), "{sampled}");
+    // Through Parquet, and back as the same JSON.
+    let out = tempfile::tempdir().unwrap();
+    let parquet = out.path().join("p");
+    let ran =
+        job(dir, &parquet, &["convert", "rows-zstandard.avro", "--output-format", "parquet", "--partitions", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("price decimal(12,2)") && ran.err.contains("when_us timestamptz"), "{}", ran.err);
+    let back = part(&parquet, &["cat", ".", "--format", "parquet"]).0;
+    let differs = parsed(&back).into_iter().zip(&rows).find(|(got, want)| got != *want);
+    assert!(differs.is_none(), "{differs:?}");
+    let look = |args: &[&str]| run(programs::kinglet().current_dir(dir).arg("look").args(args));
+    let seen = look(&["rows-bzip2.avro", "--columns", "row,kind", "--rows", "2"]);
+    assert_eq!(seen.code, Some(0), "{}", seen.err);
+    for line in [
+        "packed by  bzip2",
+        "format     avro",
+        "split      at any block",
+        "columns    row: int",
+        "           kind: text",
+        "row\tkind",
+    ] {
+        assert!(seen.out.lines().any(|shown| shown.starts_with(line)), "{line}\n{}", seen.out);
+    }
+    let head = run(programs::kinglet().current_dir(dir).args(["head", "3", "rows-null.avro", "--columns", "row"]));
+    assert_eq!(head.out, "{\"row\":0}\n{\"row\":1}\n{\"row\":2}\n");
+    assert_eq!(head.err, "65536 bytes read\n");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said() {
+    let Some(dir) = files("what_is_wrong_with_a_file_is_said") else { return };
+    refused(dir, &["cat", "none.avro"], &["none.avro", "does not begin as Avro does"]);
+    refused(dir, &["cat", "plain.avro"], &["plain.avro", "its schema"]);
+    refused(dir, &["cat", "tree.avro"], &["tree.avro", "Tree contains itself"]);
+    refused(dir, &["cat", "union.avro"], &["column either of union.avro", "Union"]);
+    assert_eq!(part(dir, &["cat", "union.avro", "--columns", "n"]).0, "{\"n\":1}\n{\"n\":2}\n");
+    refused(dir, &["cat", "bomb.avro"], &["bomb.avro", "the block at byte", "unpacks to more than"]);
+    refused(dir, &["cat", "one-block.avro", "--columns", "m"], &["one-block.avro has no column m"]);
+    refused(dir, &["cat", "one-block.avro", "--where", "n = x"], &["column n is int"]);
+    refused(dir, &["cat", "one-block.avro", "--input-compression", "gzip"], &["is Avro", "as a whole"]);
+    refused(dir, &["cat", "one-block.avro", "--max-rejected", "1"], &["is Avro, of which no row is left out"]);
+    let typed = ["convert", "one-block.avro", "other.avro", "--output-format", "parquet"];
+    refused(dir, &typed, &["column n is bigint in one-block.avro, and text in other.avro"]);
+    // Damaged copies.
+    let damaged = tempfile::tempdir().unwrap();
+    let whole = fs::read(dir.join("rows-deflate.avro")).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(damaged.path().join(name), bytes).unwrap();
+    write("cut.avro", &whole[..whole.len() - 100]);
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 0x55;
+    write("changed.avro", &changed);
+    for split in ["30000", "3000000"] {
+        refused(damaged.path(), &["count", "cut.avro", "--split-bytes", split], &["cut.avro", "the block at byte"]);
+        refused(damaged.path(), &["cat", "changed.avro", "--split-bytes", split], &["changed.avro"]);
+    }
+}
+
+/// A split may find the marker within a row; what it then takes for a block is never a row of the result.
+#[test]
+fn a_marker_within_a_row_makes_no_wrong_row() {
+    let Some(dir) = files("a_marker_within_a_row_makes_no_wrong_row") else { return };
+    let mut fails = 0;
+    for split in ["5000", "7000", "9001", "11000"] {
+        let out = tempfile::tempdir().unwrap();
+        let ran = job(dir, &out.path().join("out"), &["cat", "trap.avro", "--split-bytes", split]);
+        match ran.code {
+            Some(0) => {
+                let rows = only_part(&out.path().join("out"));
+                assert_eq!(rows.iter().filter(|byte| **byte == b'\n').count(), 40, "{split}");
+            }
+            _ => {
+                assert!(ran.err.contains("trap.avro"), "{}", ran.err);
+                nothing_published(&out.path().join("out"));
+                fails += 1;
+            }
+        }
+    }
+    assert!(fails > 0, "no split found a marker within a row");
+    let whole = part(dir, &["count", "trap.avro", "--split-bytes", "5000", "--whole-objects"]);
+    assert_eq!((&whole.0[..], whole.1.splits.len()), ("40\n", 1));
+}
