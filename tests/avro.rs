@@ -99,6 +99,19 @@ fn rows_are_those_that_fastavro_reads() {
     assert!(found.is_sorted());
 }
 
+/// What a file is, its first bytes say where its name does not.
+#[test]
+fn a_file_whose_ending_says_nothing_is_read_as_what_it_is() {
+    let Some(files) = files("a_file_whose_ending_says_nothing_is_read_as_what_it_is") else { return };
+    let found = fs::read_dir(files).unwrap().map(|entry| entry.unwrap().path());
+    let avro = found.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "avro")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(&avro, dir.path().join("data.bin")).unwrap();
+    fs::copy(&avro, dir.path().join("data.avro")).unwrap();
+    let [by_bytes, by_name] = ["data.bin", "data.avro"].map(|name| part(dir.path(), &["count", name]).0);
+    assert_eq!(by_bytes, by_name);
+}
+
 #[test]
 fn every_job_over_rows_reads_avro() {
     let Some(dir) = files("every_job_over_rows_reads_avro") else { return };

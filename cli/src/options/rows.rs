@@ -212,8 +212,7 @@ impl RowsArgs {
             // Of a bucket, all after the last point is no ending.
             let key =
                 name.strip_prefix("s3://").map_or(Some(name.as_str()), |uri| uri.split_once('/').map(|(_, key)| key));
-            let is_one = |ending: String| !ending.contains(['*', '?', '[', '{']);
-            key.and_then(RowFormat::ending).is_some_and(is_one) && !std::path::Path::new(name).is_dir()
+            key.and_then(RowFormat::said_by).is_some() && !std::path::Path::new(name).is_dir()
         };
         self.format.is_some() || !names.is_empty() && names.iter().all(says)
     }

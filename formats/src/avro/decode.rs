@@ -9,9 +9,11 @@ use crate::arrow::{BLOCK_BYTES, BLOCK_ROWS_MAX, Uncolumned};
 use crate::file_blocks::FileBlock;
 use arrow_array::RecordBatch;
 use arrow_avro::reader::Decoder;
+use arrow_schema::DataType;
 use bytes::Bytes;
 use kinglet_core::guard::catch_as;
 use kinglet_core::{Block, Blocks, Code, Error, Framing, Result, RowGroup, Selection};
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A file with what a job wants of it.
@@ -26,6 +28,9 @@ struct Inner {
     among: Option<Vec<usize>>,
     /// Decoders that nobody uses, as each takes a while to make.
     idle: Mutex<Vec<Decoder>>,
+    /// How many rows are decoded at once at most: a null takes a byte in the file, and in a column of fixed width as much as a value
+    /// when it is decoded.
+    rows_at_once: u64,
 }
 
 impl File {
@@ -45,7 +50,18 @@ impl File {
             });
             idle.push(decoder.map_err(|e| corrupt(&self.0.shown, e))?);
         }
-        Ok(Plan(Arc::new(Inner { file: self.clone(), chosen, among, idle: Mutex::new(idle) })))
+        let widths = self.0.schema.fields().iter().map(|field| width(field.data_type()));
+        let rows_at_once = (BLOCK_BYTES / widths.sum::<u64>().max(1)).clamp(1, BLOCK_ROWS_MAX);
+        Ok(Plan(Arc::new(Inner { file: self.clone(), chosen, among, idle: Mutex::new(idle), rows_at_once })))
+    }
+}
+
+/// Returns how many bytes a null of this type takes when it is decoded, as far as it is of fixed width.
+fn width(of: &DataType) -> u64 {
+    match of {
+        DataType::FixedSizeBinary(bytes) => u64::try_from(*bytes).unwrap_or(0),
+        DataType::Struct(fields) => fields.iter().map(|field| width(field.data_type())).sum(),
+        _ => 0,
     }
 }
 
@@ -134,24 +150,31 @@ impl Rows {
 
     /// Decodes some rows.
     fn batch(&mut self, decoder: &mut Decoder) -> Result<RecordBatch> {
-        let (first, start) = (self.row, self.at);
+        let (first, start, most) = (self.row, self.at, self.plan.0.rows_at_once);
+        let are_read = Cell::new(false);
         let decoded = catch_as("the decoder of Avro", || {
-            let enough = |row: u64, at: usize| row - first == BLOCK_ROWS_MAX || (at - start) as u64 >= BLOCK_BYTES;
+            let enough = |row: u64, at: usize| row - first == most || (at - start) as u64 >= BLOCK_BYTES;
             while self.row < self.rows && !enough(self.row, self.at) {
                 let taken = decoder.decode(&self.bytes[self.at..])?;
                 self.at = (self.at + taken).min(self.bytes.len());
                 self.row += 1;
             }
+            are_read.set(true);
             decoder.flush()
         });
+        // What is wrong with text and enums is found when all rows are read.
+        let failed = match are_read.get() {
+            true => format!("rows {first} to {}", self.row.saturating_sub(1)),
+            false => format!("row {}", self.row),
+        };
         match decoded {
             Ok(Ok(Some(batch))) if batch.num_rows() as u64 == self.row - first => match &self.plan.0.among {
                 None => Ok(batch),
                 Some(columns) => batch.project(columns).map_err(|e| self.corrupt(e)),
             },
             Ok(Ok(_)) => Err(self.corrupt("it is decoded to another number of rows")),
-            Ok(Err(error)) => Err(self.corrupt(format!("row {}: {error}", self.row))),
-            Err(panic) => Err(self.corrupt(format!("row {}: {panic}", self.row))),
+            Ok(Err(error)) => Err(self.corrupt(format!("{failed}: {error}"))),
+            Err(panic) => Err(self.corrupt(format!("{failed}: {panic}"))),
         }
     }
 }
