@@ -53,10 +53,9 @@ impl Misfit {
     pub(crate) fn of(&self, column: &TypedColumn, code: Code) -> Error {
         let why = if self.why.is_empty() { String::new() } else { format!(" ({})", self.why) };
         let message = format!("column {} is {}, and {} is not{why}", column.name, column.of, self.value);
-        Error::new(code, message).with_hint(format!(
-            "give the column a type that has all of its values, as text does: --types '{} text'",
-            column.name
-        ))
+        let text = TypedColumn { name: column.name.clone(), of: ValueType::Text };
+        Error::new(code, message)
+            .with_hint(format!("give the column a type that has all of its values, as text does: --types '{text}'"))
     }
 }
 

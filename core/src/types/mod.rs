@@ -190,6 +190,13 @@ impl fmt::Display for Types {
     }
 }
 
+impl fmt::Display for TypedColumn {
+    /// Writes the column as `--types` takes it: its name, in quotes where it needs them, and its type.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_columns(std::slice::from_ref(self), f)
+    }
+}
+
 fn write_columns(columns: &[TypedColumn], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (at, column) in columns.iter().enumerate() {
         let comma = if at == 0 { "" } else { ", " };

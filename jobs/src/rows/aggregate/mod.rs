@@ -133,6 +133,18 @@ impl Aggregate {
         columns
     }
 
+    /// Returns the columns on whose types those of the result depend, each once, where it has columns of `known` types.
+    pub fn columns_to_type(&self, known: &Types) -> Vec<&String> {
+        let mut columns: Vec<&String> = self.by.iter().filter(|name| known.of(name).is_none()).collect();
+        for Computed { function, column, name, .. } in &self.computed {
+            let depends = !matches!(function, Function::Count | Function::Avg) && known.of(name).is_none();
+            if let Some(column) = column.as_ref().filter(|column| depends && !columns.contains(column)) {
+                columns.push(column);
+            }
+        }
+        columns
+    }
+
     fn no_rows(&self) -> Group {
         let state = |computed: &Computed| match computed.function {
             Function::Count => State::Count(0),
