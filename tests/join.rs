@@ -367,6 +367,63 @@ fn a_small_side_goes_to_every_function_where_it_can() {
 }
 
 /// A key with a third of the rows of the larger side is named, and spread over parts: none has most of the result.
+/// Rows so long that each is a chunk by itself, of one key, and of none.
+#[test]
+fn long_rows_of_one_key_are_spread_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "y".repeat(400_000);
+    for (id, columns) in [("1", "n,w"), ("null", "n")] {
+        let rows: String = (0..60).map(|n| format!("{{\"id\":{id},\"n\":{n},\"p\":\"{long}\"}}\n")).collect();
+        fs::write(dir.path().join("l.jsonl"), rows).unwrap();
+        fs::write(dir.path().join("r.jsonl"), "{\"id\":1,\"w\":\"a\"}\n").unwrap();
+        let join = ["join", "l.jsonl", "--right", "r.jsonl", "--on", "id", "--how", "left", "--columns", columns];
+        let parts = parts(dir.path(), &[&join[..], &["--broadcast", "never", "--partitions", "6"]].concat());
+        let rows: Vec<usize> = parts.iter().map(|part| part.lines().count()).collect();
+        assert_eq!(rows.iter().sum::<usize>(), 60);
+        assert!(rows.iter().filter(|rows| **rows > 0).count() > 1, "{id}: {rows:?}");
+        assert!(rows.iter().all(|rows| *rows < 50), "{id}: {rows:?}");
+    }
+}
+
+#[test]
+fn what_is_compared_as_text_is_compared_as_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("l.csv"), "v,a\n1.10,x\n1.1,y\n").unwrap();
+    fs::write(dir.path().join("r.jsonl"), "{\"v\":\"1.10\",\"b\":1}\n").unwrap();
+    let rows = |on| lines(dir.path(), &["join", "l.csv", "--right", "r.jsonl", "--on", on, "--columns", "a,b"]);
+    assert_eq!(rows("v as text"), ["x,1"]);
+    assert_eq!(rows("v as number"), ["x,1", "y,1"]);
+}
+
+#[test]
+fn a_side_whose_first_row_is_longer_than_a_look_is_not_taken_for_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = format!("{{\"id\":1,\"p\":\"{}\"}}\n{{\"id\":2,\"p\":\"\"}}\n", "x".repeat(1_200_000));
+    fs::write(dir.path().join("long.jsonl"), long).unwrap();
+    fs::write(dir.path().join("s.jsonl"), "{\"id\":1,\"v\":\"a\"}\n").unwrap();
+    for (left, right) in [("s.jsonl", "long.jsonl"), ("long.jsonl", "s.jsonl")] {
+        let ran = kinglet(dir.path(), &["join", left, "--right", right, "--on", "id"]);
+        failed(&ran, &["the first row of ", "long.jsonl is longer than 1048576 bytes"]);
+    }
+}
+
+/// Rows that are all alike take little room in Parquet, and as much as others in memory.
+#[test]
+fn a_side_that_is_small_as_it_is_stored_is_not_taken_for_small() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = "{\"id\":1,\"w\":\"the same in all rows of this file, which takes some room\"}\n";
+    fs::write(dir.path().join("many.jsonl"), row.repeat(400_000)).unwrap();
+    let stored = kinglet(dir.path(), &["convert", "many.jsonl", "--output-format", "parquet", "--partitions", "1"]);
+    assert_eq!(stored.code, Some(0), "{}", stored.err);
+    fs::rename(dir.path().join("out"), dir.path().join("many")).unwrap();
+    fs::remove_file(dir.path().join("many/_manifest.json")).unwrap();
+    fs::write(dir.path().join("s.jsonl"), "{\"id\":2,\"v\":\"a\"}\n").unwrap();
+    let join = ["join", "s.jsonl", "--right", "many/", "--right-format", "parquet", "--on", "id", "--how", "left"];
+    let ran = kinglet(dir.path(), &[&join[..], &["--broadcast", "right"]].concat());
+    failed(&ran, &["the right side is too large to go to every function"]);
+    assert_eq!(lines(dir.path(), &join).len(), 1);
+}
+
 #[test]
 fn a_key_with_much_of_a_side_is_named_and_spread() {
     let dir = tempfile::tempdir().unwrap();

@@ -214,6 +214,11 @@ impl<'a, K: Key, V: Value> Emitter<'a, K, V> {
         Emitter { shard, scratch: Vec::new(), number: 0, marker: std::marker::PhantomData }
     }
 
+    /// Returns the same, with numbers that come after this one.
+    pub(crate) fn with_number(self, number: u16) -> Self {
+        Emitter { number, ..self }
+    }
+
     /// Returns how many reduce partitions the pairs go to.
     pub fn partitions(&self) -> u32 {
         self.shard.partitions()

@@ -134,6 +134,14 @@ impl Source for Once {
     }
 }
 
+/// What a look at an object has added to a schema.
+pub(crate) struct Added {
+    /// How many rows were seen by now.
+    pub(crate) rows: u64,
+    /// Whether the object has more than was read, and no whole row in that.
+    pub(crate) is_cut: bool,
+}
+
 /// Bytes of rows.
 pub(crate) struct Unpacked {
     pub(crate) bytes: Vec<u8>,
@@ -142,8 +150,8 @@ pub(crate) struct Unpacked {
 }
 
 impl Start<'_> {
-    /// Adds to a schema what its rows have. `before` is how many rows were seen before. Returns how many there are by now.
-    pub(crate) fn add_to(&self, schema: &mut Schema, before: u64, read_as: ReadAs) -> Result<u64> {
+    /// Adds to a schema what its rows have. `before` is how many rows were seen before.
+    pub(crate) fn add_to(&self, schema: &mut Schema, before: u64, read_as: ReadAs) -> Result<Added> {
         let codec = read_as.codec.map_or_else(|| Codec::of(self.shown, &self.first), Ok)?;
         let Unpacked { bytes, whole } = self.unpacked(codec)?;
         let rows = Rows(read_as.format);
@@ -158,7 +166,7 @@ impl Start<'_> {
             schema.add(&names.into_iter().map(none).collect::<Vec<_>>(), before);
         }
         (before..).zip(&read).for_each(|(n, row)| schema.add(&row.fields, n));
-        Ok(before + read.len() as u64)
+        Ok(Added { rows: before + read.len() as u64, is_cut: read.is_empty() && !is_all })
     }
 
     pub(crate) fn unpacked(&self, codec: Codec) -> Result<Unpacked> {

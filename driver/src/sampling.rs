@@ -31,6 +31,7 @@ use crate::{Code, Codec, Driver, Error, Format, Framing, Job, PathPart, Result, 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kinglet_core::budget::{SAMPLE_LONG_PIECE_BYTES, SAMPLE_LONG_PIECES, SAMPLE_PIECE_BYTES, SAMPLE_PIECES};
+use kinglet_core::codec::encode;
 use kinglet_core::engine::cut::Chunk;
 use kinglet_core::engine::sample::{SampledPiece, Sampler};
 use kinglet_core::{Blocks, ByteRange, Fetched, RangedObject, RowGroup};
@@ -332,7 +333,8 @@ impl Driver {
     }
 
     /// Maps all records of these objects in this program, for a job that sends them to its functions as a parameter. Returns the pairs in the
-    /// order of their keys; `None` if there are more bytes than a look reads of an object.
+    /// order of their keys; `None` if these have more than `bytes_max` when they are encoded, if the objects have four times as much as
+    /// they are stored, or if one of them, and it is not Parquet or Avro, has more than a look reads of it (1 MiB).
     ///
     /// # Errors
     /// Those of the job's `map`; `record-invalid`; `column-missing`, `codec-unknown`; `access-denied` where this program may not read
@@ -342,7 +344,11 @@ impl Driver {
         inputs: &Inputs,
         job: &J,
         submit: &Submit,
+        bytes_max: u64,
     ) -> Result<Option<Vec<(J::Key, J::Value)>>> {
+        if inputs.objects.iter().map(|object| object.listed.size).sum::<u64>() / 4 > bytes_max {
+            return Ok(None);
+        }
         let mut submit = submit.clone();
         set_reads(job, &mut submit)?;
         let sampler = Arc::new(Sampler::new(job, inputs.side)?.of_all());
@@ -350,12 +356,19 @@ impl Driver {
             (Side::Right, Some((unpack, _))) => unpack.codec,
             _ => submit.unpack.codec,
         };
-        let mut all = Vec::new();
+        let (mut all, mut bytes) = (Vec::new(), 0);
         for object in &inputs.objects {
             let Some(chunks) = self.whole(object, &sampler, codec).await? else { return Ok(None) };
             for chunk in chunks {
                 let (sampler, shown) = (sampler.clone(), object.shown.clone());
-                all.extend(in_background(move || sampler.map(chunk, &shown)).await?.pairs);
+                let pairs = in_background(move || sampler.map(chunk, &shown)).await?.pairs;
+                for (key, value) in &pairs {
+                    bytes += (encode(key)?.len() + encode(value)?.len()) as u64;
+                }
+                if bytes > bytes_max {
+                    return Ok(None);
+                }
+                all.extend(pairs);
             }
         }
         all.sort_by(|(a, _), (b, _)| a.cmp(b));

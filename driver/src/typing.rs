@@ -12,7 +12,7 @@
 //! is left out or made null because it does not fit.
 
 use crate::columns::Columns;
-use crate::look::{LOOK_BYTES, ReadAs, Start};
+use crate::look::{Added, LOOK_BYTES, ReadAs, Start};
 use crate::submission::Places;
 use crate::{Agreed, Code, Columns as Which, Driver, Error, Result, RowFormat, Schema, Submit, Types, ValueType};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -77,6 +77,8 @@ struct Said {
     unseen: Vec<String>,
     /// Of Parquet and Avro: what the footers or heads say, and the first of those objects.
     agreed: Option<Agreed>,
+    /// The first object of which no whole row was read, as that is longer than what is read.
+    cut: Option<String>,
     sampled: usize,
     objects: usize,
     bytes: u64,
@@ -131,7 +133,14 @@ impl Driver {
                 false => error,
             }
         })?;
-        let Said { types, unseen, agreed, sampled, objects, bytes, .. } = said;
+        let Said { types, unseen, agreed, cut, sampled, objects, bytes } = said;
+        if let Some(shown) = cut.filter(|_| types.columns().is_empty()) {
+            let message = format!(
+                "which columns there are cannot be told: the first row of {shown} is longer than {LOOK_BYTES} bytes"
+            );
+            return Err(Error::new(Code::Columns, message)
+                .with_hint("convert it to Parquet, which says them (`kinglet run convert`)"));
+        }
         let format = typed_format(format.clone(), &[], agreed);
         Ok(InputColumns { types, unseen, format, sampled, objects, bytes })
     }
@@ -157,18 +166,21 @@ impl Driver {
             format => {
                 let looks = sampled.into_iter().map(|object| self.first_bytes(object));
                 let mut starts = stream::iter(looks).buffered(LOOKS_AT_ONCE);
-                let (mut schema, mut rows) = (Schema::default(), 0);
+                let (mut schema, mut rows, mut cut) = (Schema::default(), 0, None);
                 while let Some(object) = starts.try_next().await? {
                     let read_as = ReadAs { format: format.clone(), codec: submit.unpack.codec };
-                    (schema, rows) = in_background(move || {
-                        let rows = object.start().add_to(&mut schema, rows, read_as)?;
-                        Ok((schema, rows))
+                    let is_cut;
+                    let shown = object.shown.clone();
+                    (schema, rows, is_cut) = in_background(move || {
+                        let Added { rows, is_cut } = object.start().add_to(&mut schema, rows, read_as)?;
+                        Ok((schema, rows, is_cut))
                     })
                     .await?;
+                    cut = cut.or(is_cut.then_some(shown));
                 }
                 let unseen = |column: &&Column| column.of == ColumnType::Null;
                 let unseen = schema.columns.iter().filter(unseen).map(|column| column.name.clone()).collect();
-                Said { types: type_of(&schema)?, unseen, ..Said::default() }
+                Said { types: type_of(&schema)?, unseen, cut, ..Said::default() }
             }
         };
         Ok(Said { sampled: count, objects: of, bytes, ..said })
@@ -240,7 +252,8 @@ fn wanted(columns: &[String], known: &Types, sampled: &Types) -> Result<Types> {
                 let there: Vec<_> = sampled.names().collect();
                 let message =
                     format!("no object that was looked at has a column {name}; there are {}", there.join(", "));
-                Error::new(Code::Columns, message).with_hint(format!("say its type: --types '{name} text'"))
+                let text = TypedColumn { name: name.clone(), of: ValueType::Text };
+                Error::new(Code::Columns, message).with_hint(format!("say its type: --types '{text}'"))
             })
         });
         found.collect::<Result<_>>()?

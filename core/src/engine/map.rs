@@ -312,7 +312,10 @@ fn map_chunks<J: Job>(
         let Some(chunk) = chunks.next()? else {
             return Ok(());
         };
-        let count = map_chunk(&chunk, &mut Emitter::new(shard), rejects.as_deref_mut())?;
+        // Numbers begin at another one in each chunk: a chunk may have few pairs that go anywhere.
+        let number = (chunk.offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as u16;
+        let mut emitter = Emitter::new(shard).with_number(number.wrapping_add(chunk.range_idx as u16));
+        let count = map_chunk(&chunk, &mut emitter, rejects.as_deref_mut())?;
         records.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())

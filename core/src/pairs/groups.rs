@@ -44,8 +44,9 @@ impl<V: Value, R: Read> Groups<V, R> {
             return true;
         }
         let Some(grouped_by) = &self.grouped_by else { return false };
-        let is_same =
-            grouped_by(key) == self.group_bytes && key.get(..self.group_bytes) == self.key.get(..self.group_bytes);
+        // A key that is shorter than its group is one by itself, as it is placed by all of it.
+        let group = |key| <[u8]>::get(key, ..self.group_bytes).unwrap_or(key);
+        let is_same = grouped_by(key) == self.group_bytes && group(key) == group(&self.key);
         if is_same {
             self.key.clear();
             self.key.extend_from_slice(key);

@@ -5,7 +5,7 @@ use crate::options::{ChosenRows, Cloud, EmbeddedOnly, RightArgs, RowsArgs, Writt
 use clap::{Args, ValueEnum};
 use kinglet::{
     Code, Driver, Error, How as JoinHow, Job, JoinKey, Joined, OutputFormat, Result, RowFormat, Sampling, Side, Submit,
-    Typed, TypedColumn, Types, Typing,
+    Typed, TypedColumn, Types, Typing, ValueType,
 };
 use kinglet_jobs::{
     Aggregate, BroadcastJoin, By, Computed, JoinRows, JoinSide, Joining, On, Ordered, RowKey, TypedRows,
@@ -121,10 +121,21 @@ impl OverRows {
         let format = self.format_of_all()?;
         let (driver, told) = (start(&self.common.how, cloud).await?, self.common.how.told());
         let submit = self.common.submit()?;
-        let columns: Vec<String> = job.columns().into_iter().cloned().collect();
+        let columns: Vec<String> = job.columns_to_type(known).into_iter().cloned().collect();
         let read = match columns.is_empty() {
             true => Types::default(),
-            false => driver.type_input(&submit, Typing { format, columns, types: Types::default() }).await?.types,
+            false => {
+                let read = driver.type_input(&submit, Typing { format, columns, types: Types::default() }).await;
+                let names = job.names();
+                let last = names.last().map(|name| TypedColumn { name: (*name).to_owned(), of: ValueType::Text });
+                read.map_err(|error| match (error.is(Code::Columns), last) {
+                    (true, Some(last)) => {
+                        error.with_hint(format!("say the types of the result's columns, as in --types '{last}'"))
+                    }
+                    _ => error,
+                })?
+                .types
+            }
         };
         let types = job.types(&read, known)?;
         eprintln!("types: {types}");
@@ -309,7 +320,8 @@ async fn broadcast_of(job: &JoinRows, side: Side, driver: &Driver, submit: &Subm
     none()?;
     let inputs = driver.list_side(submit, side).await?;
     let too_large = || Error::new(Code::Broadcast, format!("the {side} side is too large to go to every function"));
-    let pairs = driver.map_all(&inputs, &Joined(job.clone()), submit).await?.ok_or_else(too_large)?;
+    let bytes_max = BroadcastJoin::TABLE_BYTES_MAX as u64;
+    let pairs = driver.map_all(&inputs, &Joined(job.clone()), submit, bytes_max).await?.ok_or_else(too_large)?;
     Ok((side, BroadcastJoin::new(job.clone(), side, pairs)?))
 }
 

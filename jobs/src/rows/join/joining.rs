@@ -95,7 +95,7 @@ impl Joining {
     pub fn job(&self, chosen: &[String], only: Vec<Only>) -> Result<JoinRows> {
         let names = self.names();
         let sides = self.sides_of(&names);
-        let columns = columns(chosen, sides, &self.on, self.how.is_of_left_alone())?;
+        let columns = columns(chosen, sides, &self.on, self.how)?;
         let mut of = Side::BOTH.map(|side| self.side(side, &columns));
         for only in only {
             let (side, column) = find(&only.column, sides, &self.on)?;

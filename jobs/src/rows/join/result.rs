@@ -4,7 +4,7 @@
 //! call the same is there once. Of any other name that both sides have, the right one's column is called `right.NAME`.
 
 use super::on::{On, side_of};
-use kinglet_core::{Code, Error, Result, Side, nearest};
+use kinglet_core::{Code, Error, How, Result, Side, nearest};
 use serde::{Deserialize, Serialize};
 
 /// A column of the result, and where its values come from.
@@ -79,16 +79,13 @@ pub(super) fn find<'n>(name: &'n str, sides: [Names<'_>; 2], on: &[On]) -> Resul
 }
 
 /// Returns the columns of the result: all, or those that are chosen, each as `NAME` or `NAME as OTHER`.
-pub(super) fn columns(
-    chosen: &[String],
-    sides: [Names<'_>; 2],
-    on: &[On],
-    left_alone: bool,
-) -> Result<Vec<ResultColumn>> {
+pub(super) fn columns(chosen: &[String], sides: [Names<'_>; 2], on: &[On], how: How) -> Result<Vec<ResultColumn>> {
     let [left, right] = sides;
+    let left_alone = how.is_of_left_alone();
     let is_shared = |name: &str| on.iter().any(|on| on.left == name && on.right == name);
     let shared = |name: &str, column: &str| {
-        let right = (!left_alone).then(|| column.to_owned());
+        // Where there is always a row of the left side, its value is as good.
+        let right = how.writes_alone(Side::Right).then(|| column.to_owned());
         ResultColumn { name: name.to_owned(), left: Some(column.to_owned()), right }
     };
     let of_left =
@@ -146,10 +143,14 @@ mod tests {
     }
 
     fn result(chosen: &[&str], on: &str, left_alone: bool) -> Result<Vec<String>> {
+        result_of(chosen, on, if left_alone { How::Semi } else { How::Full })
+    }
+
+    fn result_of(chosen: &[&str], on: &str, how: How) -> Result<Vec<String>> {
         let (left, right) = (names(&["id", "town", "name"]), names(&["id", "key", "name", "left.id"]));
         let sides =
             [(Side::Left, &left), (Side::Right, &right)].map(|(side, names)| Names { side, names, is_open: false });
-        let columns = columns(&names(chosen), sides, &On::parse_all(on)?, left_alone)?;
+        let columns = columns(&names(chosen), sides, &On::parse_all(on)?, how)?;
         let shown = |column: &ResultColumn| {
             let from = [&column.left, &column.right].map(|from| from.as_deref().unwrap_or("-"));
             format!("{}: {}", column.name, from.join("/"))
@@ -164,6 +165,9 @@ mod tests {
         assert_eq!(result(&[], "id", false).unwrap(), want);
         assert_eq!(result(&[], "town = key", false).unwrap()[3], "right.id: -/id");
         assert_eq!(result(&[], "id", true).unwrap(), ["id: id/-", "town: town/-", "name: name/-"]);
+        // Only where a row may have no left side does the right one say what is shared.
+        let firsts = [How::Inner, How::Left, How::Right].map(|how| result_of(&[], "id", how).unwrap().swap_remove(0));
+        assert_eq!(firsts, ["id: id/-", "id: id/-", "id: id/id"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rows of a side: how they are read, what they are joined by, and what travels of them.
 
-use super::super::by::By;
+use super::super::by::{By, ReadAs};
 use super::super::convert::of_path;
 use kinglet_core::{
     Batch, Batches, Datum, Key, KeyOrder, Kind, Named, Only, PackedRow, Picked, Result, RowFormat, Types, UserResult,
@@ -63,7 +63,12 @@ impl SideOf {
             key.0.clear();
             let mut is_whole = true;
             for (by, value) in self.by.iter().zip(&row) {
-                let value = by.compared(self.found(value));
+                // As text, a field is what is written, and not what it looks like written anew.
+                let found = match (by.read, value) {
+                    (ReadAs::Text, Datum::Text(_)) => Cow::Borrowed(value),
+                    _ => self.found(value),
+                };
+                let value = by.compared(found);
                 is_whole &= *value != Datum::Null;
                 encode_key(&value, KeyOrder::default(), &mut key.0);
             }
