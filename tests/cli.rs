@@ -95,7 +95,8 @@ fn a_directory_that_cannot_become_a_project_is_refused_and_left_as_it_is() {
     fs::create_dir(dir.path().join("full")).unwrap();
     fs::write(dir.path().join("full/mine"), "").unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
+        (&["Examples"], "a program cannot be called \"Examples\""),
         (&["full"], "full is not empty"),
         (&["file"], "making file: "),
         (&["file/below"], "making file/below: "),
@@ -173,6 +174,8 @@ fn every_command_has_a_manual_page() {
         assert!(page.contains("\n.SH NAME\n") && page.contains("\n.SH SYNOPSIS\n"), "{name}: {page}");
     }
     let sort = fs::read_to_string(dir.path().join("man1/kinglet-run-sort.1")).unwrap();
+    assert!(sort.contains(".TH kinglet-run-sort") || sort.contains(".TH kinglet\\-run\\-sort"), "{sort}");
+    assert!(sort.contains("stack"), "options of all commands: {sort}");
     assert!(sort.contains("\\-\\-unique") || sort.contains("\\-unique"), "{sort}");
     let pages = fs::read_dir(dir.path().join("man1")).unwrap().count();
     assert_eq!(ran.out, format!("{pages} pages in {}\n", dir.path().join("man1").display()));

@@ -68,7 +68,7 @@ impl GroupTry {
     pub fn usage(&self, job: &JobView) -> Option<Usage> {
         let TryView { started_at: Some(started_at), alive_at, memory_mb, .. } = &self.view else { return None };
         let silent_at = Timestamp(alive_at.unwrap_or(*started_at).0.saturating_add(SILENCE_MS));
-        let until = self.view.ended_at().unwrap_or(silent_at.min(job.phase_at.ended.unwrap_or_default()));
+        let until = self.view.ended_at().unwrap_or(job.phase_at.ended.map_or(silent_at, |ended| ended.min(silent_at)));
         let ran_ms = until.since_ms(*started_at).min(job.timeout_ms);
         Some(Usage { started_at: *started_at, ran_ms, memory_mb: memory_mb.unwrap_or(0), ..Usage::default() })
     }
@@ -125,6 +125,7 @@ impl Ledger {
             .set("calls_max", run.calls_max.map_or(AttributeValue::Null(true), number))
             .ttl()
             .remove("alive_at")
+            .remove("over_at")
             .when(
                 "attribute_not_exists(failed_at) AND (attribute_not_exists(started_at) OR alive_at < :silent OR \
                  (attribute_not_exists(alive_at) AND started_at < :silent))",

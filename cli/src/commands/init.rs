@@ -98,7 +98,9 @@ fn name_of(dir: &Path) -> Result<String> {
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let of = absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let is_plain = of.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let is_taken = ["kinglet", "serde", "test", "core", "std"].contains(&&*of);
+    // Names of libraries, and those that cargo has for its own directories.
+    let taken = ["kinglet", "serde", "test", "core", "std", "build", "deps", "examples", "incremental"];
+    let is_taken = taken.iter().any(|name| name.eq_ignore_ascii_case(&of)) || of.starts_with("kinglet-");
     if of.starts_with(|c: char| c.is_ascii_alphabetic()) && is_plain && !is_taken {
         return Ok(of);
     }

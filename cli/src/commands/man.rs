@@ -24,7 +24,9 @@ pub(crate) struct Man {
 
 impl Command for Man {
     async fn run(self, _: &Cloud) -> Result<()> {
-        let whole = crate::whole();
+        // Built, each command has its whole name, and the options of all commands.
+        let mut whole = crate::whole().disable_help_subcommand(true);
+        whole.build();
         let dir = match (self.dir, self.install) {
             (Some(dir), _) => dir,
             (None, true) => Place::data("man/man1/x")?.dir().to_owned(),
