@@ -26,11 +26,22 @@ def mutants():
     return tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]
 
 
+def room(mutant, text):
+    """Returns what lies before the place of a mutant's text, the place, and what lies after it: all of the file, or one function."""
+    if "within" not in mutant:
+        return "", text, ""
+    before, function, after = text.partition(mutant["within"])
+    indent = re.search(r"[ ]*$", before)[0]
+    body, end, rest = after.partition(f"\n{indent}}}\n")
+    return before, function + body, end + rest
+
+
 def check():
     """Returns what is wrong with the mutants."""
     faults = []
     for mutant in mutants():
-        count = (ROOT / mutant["file"]).read_text().count(mutant["old"])
+        _, place, _ = room(mutant, (ROOT / mutant["file"]).read_text())
+        count = place.count(mutant["old"])
         if count != 1:
             faults.append(f"{mutant['name']}: {mutant['old']!r} stands {count} times in {mutant['file']}")
     return faults
@@ -49,7 +60,8 @@ def build():
         path = COPY / mutant["file"]
         chosen = f'std::env::var("KINGLET_MUTANT").as_deref() == Ok("{mutant["name"]}")'
         new = f"(if {chosen} {{ {mutant['new']} }} else {{ {mutant['old']} }})"
-        path.write_text(path.read_text().replace(mutant["old"], new))
+        before, place, after = room(mutant, path.read_text())
+        path.write_text(before + place.replace(mutant["old"], new) + after)
     command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", str(COPY / "sim/Cargo.toml")]
     # What does not differ is shared with the simulator's own build.
     built = subprocess.run(command, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)}, capture_output=True, text=True)
