@@ -2,7 +2,7 @@
 //! whatever the format, the splits and the partitions.
 
 use crate::programs;
-use crate::support::{Ran, run};
+use crate::support::{job, run};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -42,10 +42,6 @@ fn python(dir: &Path) -> Option<String> {
     }
 }
 
-fn kinglet(dir: &Path, args: &[&str]) -> Ran {
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
-}
-
 /// The lines of all parts, sorted.
 fn lines(dir: &Path) -> Vec<String> {
     let parts = fs::read_dir(dir.join("out")).unwrap().map(|entry| entry.unwrap().path());
@@ -69,7 +65,7 @@ fn groups_are_those_of_exact_arithmetic_however_the_input_is_cut() {
         ("in.jsonl", &["--split-bytes", "50000", "--partitions", "2"]),
     ] {
         let args = [&["aggregate", functions, input, "--by", "town", "--output-format", "json-lines"], how].concat();
-        let ran = kinglet(dir.path(), &args);
+        let ran = job(dir.path(), &args);
         assert_eq!(ran.code, Some(0), "{}", ran.err);
         let mut rows: Vec<serde_json::Value> =
             lines(dir.path()).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -97,7 +93,7 @@ fn distinct_values_and_chosen_rows() {
         (&["aggregate", "count()", input, "--where", "price >= 2", "--where", "town != x"], &["2"]),
         (&["aggregate", "count(), sum(price)", input, "--where", "price > 9"], &["0\t"]),
     ] {
-        let ran = kinglet(dir.path(), args);
+        let ran = job(dir.path(), args);
         assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
         assert_eq!(lines(dir.path()), want, "{args:?}");
     }
@@ -116,12 +112,12 @@ fn what_cannot_be_computed_is_refused_and_nothing_is_written() {
         (&["aggregate", "count()", "in.csv", "--columns", "town"], "leave --columns out"),
         (&["distinct", "in.csv"], "required arguments"),
     ] {
-        let ran = kinglet(dir.path(), args);
+        let ran = job(dir.path(), args);
         assert!(ran.code != Some(0) && ran.err.contains(says), "{args:?}: {}", ran.err);
         assert!(!dir.path().join("out/_manifest.json").exists());
     }
     // The place of what is no number is named.
-    assert!(kinglet(dir.path(), &["aggregate", "sum(price)", "in.csv"]).err.contains("in.csv at byte 17"));
+    assert!(job(dir.path(), &["aggregate", "sum(price)", "in.csv"]).err.contains("in.csv at byte 17"));
 }
 
 /// The one part of the output as JSON lines, whatever it is written as.
@@ -138,7 +134,7 @@ fn groups_are_written_as_parquet_with_the_types_of_their_functions() {
     let rows: String =
         (0..5000).map(|n| format!("T{},{},{}.5,2026-01-0{}\n", n % 7, n * 3, n % 100, n % 9 + 1)).collect();
     fs::write(dir.join("in.csv"), format!("town,n,price,day\n{rows}")).unwrap();
-    let job = |args: &[&str]| kinglet(dir, &[args, &["--partitions", "1", "--split-bytes", "20000"]].concat());
+    let job = |args: &[&str]| job(dir, &[args, &["--partitions", "1", "--split-bytes", "20000"]].concat());
     let computed = "count(), count(n) as there, sum(n) as total, sum(price), avg(n), min(day), max(price) as dearest";
     let aggregate = ["aggregate", computed, "in.csv", "--by", "town", "--output-format"];
     let json = job(&[&aggregate[..], &["json-lines"]].concat());

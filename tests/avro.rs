@@ -1,54 +1,20 @@
 //! Avro with the whole system: the rows that fastavro reads, in all splits; and what is damaged, odd or not read, named with its object
 //! and its block.
 
-use crate::support::{Ran, failed, nothing_published, only_part, run};
-use crate::{programs, venv};
-use kinglet::{Framing, Manifest};
+use crate::programs;
+use crate::row_files::{job_into, made, parsed, part, refused};
+use crate::support::{nothing_published, only_part, run};
+use kinglet::Framing;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// The files of `python/avro_files.py`, or `None` where there is no fastavro.
 fn files(test: &str) -> Option<&'static Path> {
     static MADE: OnceLock<TempDir> = OnceLock::new();
-    let python = venv::python(test)?;
-    let dir = MADE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let made = Command::new(python).current_dir(dir.path()).arg(venv::script("avro_files.py")).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        dir
-    });
-    Some(dir.path())
-}
-
-fn job(dir: &Path, out: &Path, args: &[&str]) -> Ran {
-    let output = ["--output", out.to_str().unwrap(), "--overwrite"];
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(output))
-}
-
-/// Runs a job that must succeed, and returns its one part and its manifest.
-#[track_caller]
-fn part(dir: &Path, args: &[&str]) -> (String, Manifest) {
-    let out = tempfile::tempdir().unwrap();
-    let ran = job(dir, &out.path().join("out"), args);
-    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
-    let manifest = serde_json::from_slice(&fs::read(out.path().join("out/_manifest.json")).unwrap()).unwrap();
-    (String::from_utf8(only_part(&out.path().join("out"))).unwrap(), manifest)
-}
-
-/// Runs a job that must fail, and say this.
-#[track_caller]
-fn refused(dir: &Path, args: &[&str], says: &[&str]) {
-    let out = tempfile::tempdir().unwrap();
-    failed(&job(dir, &out.path().join("out"), args), says);
-    nothing_published(&out.path().join("out"));
-}
-
-fn parsed(lines: &str) -> Vec<Value> {
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    made(&MADE, "avro_files.py", test)
 }
 
 #[test]
@@ -160,7 +126,7 @@ fn every_job_over_rows_reads_avro() {
     let out = tempfile::tempdir().unwrap();
     let parquet = out.path().join("p");
     let ran =
-        job(dir, &parquet, &["convert", "rows-zstandard.avro", "--output-format", "parquet", "--partitions", "1"]);
+        job_into(dir, &parquet, &["convert", "rows-zstandard.avro", "--output-format", "parquet", "--partitions", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("price decimal(12,2)") && ran.err.contains("when_us timestamptz"), "{}", ran.err);
     let back = part(&parquet, &["cat", ".", "--format", "parquet"]).0;
@@ -220,7 +186,7 @@ fn a_marker_within_a_row_makes_no_wrong_row() {
     let mut fails = 0;
     for split in ["5000", "7000", "9001", "11000"] {
         let out = tempfile::tempdir().unwrap();
-        let ran = job(dir, &out.path().join("out"), &["cat", "trap.avro", "--split-bytes", split]);
+        let ran = job_into(dir, &out.path().join("out"), &["cat", "trap.avro", "--split-bytes", split]);
         match ran.code {
             Some(0) => {
                 let rows = only_part(&out.path().join("out"));

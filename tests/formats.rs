@@ -2,15 +2,11 @@
 //! is wrong is named with its place.
 
 use crate::programs;
-use crate::support::{Ran, failed, nothing_published, only_part, run};
+use crate::support::{failed, job, nothing_published, only_part, run};
 use kinglet::{Code, CsvDialect, CsvFields, Extent, Format, JsonLines, Manifest, Side};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-
-fn job(dir: &Path, args: &[&str]) -> Ran {
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
-}
 
 /// Runs a job that must succeed, and returns its one part and its manifest.
 #[track_caller]

@@ -104,6 +104,7 @@ mod queues;
 mod rejected;
 mod replies;
 mod rig;
+mod row_files;
 mod runs;
 mod shipped;
 mod small_stacks;

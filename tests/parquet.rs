@@ -1,57 +1,22 @@
 //! Parquet with the whole system: the rows that pyarrow reads, in all splits; which bytes are read for a column; and what is damaged,
 //! mixed or encrypted, named with its object and its columns.
 
-use crate::support::{Ran, driver, failed, nothing_published, only_part, run, shown};
-use crate::{programs, venv};
-use kinglet::{Error, Is, Manifest, Only, RowFormat, Selection, Submit};
+use crate::programs;
+use crate::row_files::{made, parsed, part, refused};
+use crate::support::{driver, failed, nothing_published, only_part, run, shown};
+use kinglet::{Error, Is, Only, RowFormat, Selection, Submit};
 use kinglet_jobs::CountRows;
 use kinglet_local::gate::{Rule, Strike};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// The files of `python/parquet_files.py`, or `None` where there is no pyarrow.
 fn files(test: &str) -> Option<&'static Path> {
     static MADE: OnceLock<TempDir> = OnceLock::new();
-    let python = venv::python(test)?;
-    let dir = MADE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let script = venv::script("parquet_files.py");
-        let made = Command::new(python).current_dir(dir.path()).arg(script).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        dir
-    });
-    Some(dir.path())
-}
-
-fn job(dir: &Path, out: &Path, args: &[&str]) -> Ran {
-    let output = ["--output", out.to_str().unwrap(), "--overwrite"];
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(output))
-}
-
-/// Runs a job that must succeed, and returns its one part and its manifest.
-#[track_caller]
-fn part(dir: &Path, args: &[&str]) -> (String, Manifest) {
-    let out = tempfile::tempdir().unwrap();
-    let ran = job(dir, &out.path().join("out"), args);
-    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
-    let manifest = serde_json::from_slice(&fs::read(out.path().join("out/_manifest.json")).unwrap()).unwrap();
-    (String::from_utf8(only_part(&out.path().join("out"))).unwrap(), manifest)
-}
-
-/// Runs a job that must fail, and say this.
-#[track_caller]
-fn refused(dir: &Path, args: &[&str], says: &[&str]) {
-    let out = tempfile::tempdir().unwrap();
-    failed(&job(dir, &out.path().join("out"), args), says);
-    nothing_published(&out.path().join("out"));
-}
-
-fn parsed(lines: &str) -> Vec<Value> {
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    made(&MADE, "parquet_files.py", test)
 }
 
 #[test]

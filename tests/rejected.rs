@@ -1,9 +1,8 @@
 //! Records that are not valid, left out where a job may: each lies once in the quarantine, as Python reads it there, and all others are
 //! in the result, whatever dies on the way; a job that leaves out too many fails by the first and publishes nothing.
 
-use crate::programs;
 use crate::rig::{MAPPER, REDUCER, Rig, end, refuse};
-use crate::support::{Ran, conductor, driver, failed, nothing_published, only_part, run, shown};
+use crate::support::{conductor, driver, failed, job, nothing_published, only_part, shown};
 use kinglet::{CsvDialect, JobHandle, Manifest, MaxRejected, Phase, RowFormat, Selection, Submit};
 use kinglet_core::ids::{Partition, Piece};
 use kinglet_core::wire::spec::Indexed;
@@ -15,10 +14,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-fn job(dir: &Path, args: &[&str]) -> Ran {
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
-}
 
 /// Runs a job that must succeed, checks that its output holds what the manifest lists, and returns that.
 #[track_caller]

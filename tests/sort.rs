@@ -1,9 +1,8 @@
 //! Rows sorted with the whole system: the parts, end to end, are those of a stable sort, whatever the format, the splits and the number
 //! of parts; parts are even where half of all keys are the same; what cannot be sorted is named.
 
-use crate::programs;
-use crate::support::{Ran, driver, failed, nothing_published, run, shown};
-use kinglet::{CsvDialect, Manifest, OutputFormat, RowFormat, Sampling, Submit};
+use crate::support::{driver, failed, job, nothing_published, parts, read_parts, shown};
+use kinglet::{CsvDialect, OutputFormat, RowFormat, Sampling, Submit};
 use kinglet_jobs::{By, Ordered, Sort};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use std::cmp::Ordering;
@@ -11,26 +10,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-/// Runs a command into `out`.
-fn kinglet(dir: &Path, args: &[&str]) -> Ran {
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
-}
-
-/// Runs a job into `out`, which must succeed, and returns its parts in order.
-#[track_caller]
-fn parts(dir: &Path, args: &[&str]) -> Vec<String> {
-    let ran = kinglet(dir, args);
-    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
-    read(&dir.join("out"))
-}
-
-/// The parts of the result in order.
-fn read(out: &Path) -> Vec<String> {
-    let manifest: Manifest = serde_json::from_slice(&fs::read(out.join("_manifest.json")).unwrap()).unwrap();
-    let part = |part: &kinglet::PartEntry| fs::read_to_string(out.join(&part.name)).unwrap();
-    manifest.parts.iter().map(part).collect()
-}
 
 /// A row of a test: where it lies, and its fields.
 #[derive(Clone, Debug)]
@@ -101,7 +80,7 @@ fn rows_of_every_format_are_in_the_order_of_a_stable_sort() {
         }
         // What is written as the input is can be sorted again, by what was the order before.
         let args = ["sort", &input, "--by", "price desc, town", "--partitions", "1"];
-        assert_eq!(kinglet(dir.path(), &args).code, Some(0));
+        assert_eq!(job(dir.path(), &args).code, Some(0));
         let again = moved(dir.path(), &format!("sorted.{}", input.rsplit('.').next().unwrap()));
         let parts = parts(dir.path(), &["sort", &again, "--by", "id", "--output-format", "json-lines"]);
         assert!(parts.concat().lines().map(id).eq(0..sales.len()), "{format}");
@@ -116,7 +95,7 @@ fn id(json: &str) -> usize {
 fn converted(dir: &Path, format: &str) -> String {
     let groups = if format == "parquet" { &["--row-group-bytes", "20000"][..] } else { &[] };
     let args = ["convert", "in-0.csv", "in-1.csv", "in-2.csv", "--output-format", format, "--partitions", "1"];
-    let ran = kinglet(dir, &[&args[..], groups].concat());
+    let ran = job(dir, &[&args[..], groups].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     moved(dir, if format == "parquet" { "all.parquet" } else { "all.jsonl" })
 }
@@ -154,10 +133,10 @@ fn of_a_large_sorted_input_a_sample_is_enough_for_even_parts() {
     let line = |n: u32| format!("{n:08} {}\n", "x".repeat(990));
     let text: String = (0..18_000).map(line).collect();
     fs::write(dir.path().join("in.txt"), &text).unwrap();
-    let ran = kinglet(dir.path(), &["sort", "in.txt", "--partitions", "6"]);
+    let ran = job(dir.path(), &["sort", "in.txt", "--partitions", "6"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("sample: 16777216 bytes of 1 of 1 files"), "{}", ran.err);
-    let parts = read(&dir.path().join("out"));
+    let parts = read_parts(&dir.path().join("out"));
     let sizes: Vec<usize> = parts.iter().map(|part| part.lines().count()).collect();
     assert!(sizes.len() == 6 && sizes.iter().all(|size| (1_500..=6_000).contains(size)), "{sizes:?}");
     assert_eq!(parts.concat(), text);
@@ -201,7 +180,7 @@ fn the_first_rows_are_written_with_the_columns_that_are_wanted() {
     let args = ["sort", "all.parquet", "--by", "price desc", "--columns", "town,id", "--output-format", "json-lines"];
     let all = parts(dir.path(), &[&args[..], &["--partitions", "4"]].concat());
     let typed = ["sort", "all.parquet", "--by", "price desc", "--columns", "town,id", "--partitions", "1"];
-    assert_eq!(kinglet(dir.path(), &typed).code, Some(0));
+    assert_eq!(job(dir.path(), &typed).code, Some(0));
     let typed = moved(dir.path(), "typed.parquet");
     assert!(parts(dir.path(), &["cat", &typed]).concat().starts_with(&want));
     assert!(all.len() == 4 && all.concat().starts_with(&want) && all.concat().lines().count() == sales.len());
@@ -230,7 +209,7 @@ async fn workers_that_are_killed_change_no_byte() {
         let report = driver.submit(&job, submit).await.unwrap().wait().await.unwrap();
         assert_eq!(report.retries, if killed { 3 } else { 0 });
         host.set_faults(FaultPlan::default());
-        all.push(read(&output));
+        all.push(read_parts(&output));
     }
     assert!(all[0].len() == 4 && all[0] == all[1]);
     driver.close().await;
@@ -242,7 +221,7 @@ fn what_cannot_be_sorted_is_refused_and_nothing_is_written() {
     fs::write(dir.path().join("in.csv"), "town,price\nUlm,1\nPerth,dear\n").unwrap();
     fs::write(dir.path().join("in.jsonl"), "{\"a\":1}\n").unwrap();
     let sort = |args: &[&str], says: &[&str]| {
-        let ran = kinglet(dir.path(), args);
+        let ran = job(dir.path(), args);
         failed(&ran, &says[..1]);
         assert!(says.iter().all(|said| ran.err.contains(said)), "{says:?} is not said in: {}", ran.err);
         nothing_published(&dir.path().join("out"));

@@ -45,6 +45,25 @@ pub(crate) fn count(dir: &Path, args: &[&str]) -> Report {
     serde_json::from_str(&ran.out).unwrap()
 }
 
+/// Runs `kinglet run` with paths below `dir`, into `out` there.
+pub(crate) fn job(dir: &Path, args: &[&str]) -> Ran {
+    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
+}
+
+/// The same of a job that must succeed. Returns its parts in order.
+#[track_caller]
+pub(crate) fn parts(dir: &Path, args: &[&str]) -> Vec<String> {
+    let ran = job(dir, args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+    read_parts(&dir.join("out"))
+}
+
+/// The parts of a result, in order.
+pub(crate) fn read_parts(out: &Path) -> Vec<String> {
+    let manifest: Manifest = serde_json::from_slice(&fs::read(out.join("_manifest.json")).unwrap()).unwrap();
+    manifest.parts.iter().map(|part| fs::read_to_string(out.join(&part.name)).unwrap()).collect()
+}
+
 /// Asserts that a command failed as it should: with this exit code, an `error:` line with all of `says`, a `hint:` line, and
 /// nothing on standard output.
 #[track_caller]
