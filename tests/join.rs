@@ -2,7 +2,7 @@
 //! number of parts and who dies; a key with more rows than a function keeps in memory; what cannot be joined is named.
 
 use crate::programs;
-use crate::support::{Ran, driver, failed, nothing_published, run, shown};
+use crate::support::{driver, failed, job, nothing_published, parts, run, shown};
 use crate::venv;
 use kinglet::{How, Joined, Manifest, OutputFormat, RowFormat, Side, Submit};
 use kinglet_jobs::{JoinSide, Joining, On};
@@ -13,22 +13,15 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Runs `kinglet run` into `out`.
-fn kinglet(dir: &Path, args: &[&str]) -> Ran {
-    run(programs::kinglet().current_dir(dir).arg("run").args(args).args(["--output", "out", "--overwrite"]))
-}
-
-/// Runs a job into `out`, which must succeed, and returns its parts in order.
+/// Runs a job that writes Parquet, and leaves its parts in a directory.
 #[track_caller]
-fn parts(dir: &Path, args: &[&str]) -> Vec<String> {
-    let ran = kinglet(dir, args);
+fn parquet(dir: &Path, args: &[&str], to: &str) {
+    let ran = job(dir, args);
     assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
-    let manifest: Manifest = serde_json::from_slice(&fs::read(dir.join("out/_manifest.json")).unwrap()).unwrap();
-    let part = |part: &kinglet::PartEntry| fs::read_to_string(dir.join("out").join(&part.name)).unwrap();
-    manifest.parts.iter().map(part).collect()
+    fs::rename(dir.join("out"), dir.join(to)).unwrap();
 }
 
-/// The same, all lines but heads, in order.
+/// The lines of all parts but heads, in order.
 #[track_caller]
 fn lines(dir: &Path, args: &[&str]) -> Vec<String> {
     let mut args = args.to_vec();
@@ -184,7 +177,7 @@ fn a_table_is_joined_with_itself_and_names_of_both_sides_are_told_apart() {
     );
     let columns = "name,right.name as chief";
     let ambiguous =
-        kinglet(dir, &["join", "people.csv", "--right", "people.csv", "--on", "boss = id", "--columns", columns]);
+        job(dir, &["join", "people.csv", "--right", "people.csv", "--on", "boss = id", "--columns", columns]);
     failed(&ambiguous, &["the column \"name\" is ambiguous: it is left.name or right.name"]);
     let columns = "left.name as who,right.name as chief";
     let args = ["join", "people.csv", "--right", "people.csv", "--on", "boss = id", "--columns", columns];
@@ -225,7 +218,7 @@ fn a_result_that_stores_types_has_those_of_both_sides() {
     fs::write(dir.join("left.csv"), "id,price,zip\n1,2.50,007\n2,3,1\n").unwrap();
     fs::write(dir.join("right.jsonl"), "{\"id\": 2.0, \"name\": \"two\"}\n{\"id\": 3.5, \"name\": \"none\"}\n")
         .unwrap();
-    let ran = kinglet(
+    let ran = job(
         dir,
         &["join", "left.csv", "--right", "right.jsonl", "--on", "id", "--how", "full", "--output-format", "parquet"]
             .into_iter()
@@ -342,7 +335,7 @@ fn a_small_side_goes_to_every_function_where_it_can() {
     let dir = dir.path();
     write(dir, &sides());
     let join = |args: &[&str]| {
-        let ran = kinglet(
+        let ran = job(
             dir,
             &[&["join", "in/orders-*.csv", "--right", "in/customers.jsonl", "--on", "customer = id"], args].concat(),
         );
@@ -402,9 +395,15 @@ fn a_side_whose_first_row_is_longer_than_a_look_is_not_taken_for_empty() {
     fs::write(dir.path().join("long.jsonl"), long).unwrap();
     fs::write(dir.path().join("s.jsonl"), "{\"id\":1,\"v\":\"a\"}\n").unwrap();
     for (left, right) in [("s.jsonl", "long.jsonl"), ("long.jsonl", "s.jsonl")] {
-        let ran = kinglet(dir.path(), &["join", left, "--right", right, "--on", "id"]);
+        let ran = job(dir.path(), &["join", left, "--right", right, "--on", "id"]);
         failed(&ran, &["the first row of ", "long.jsonl is longer than 1048576 bytes"]);
     }
+    // The way out that the hint names.
+    let convert =
+        ["convert", "long.jsonl", "--output-format", "parquet", "--columns", "id,p", "--types", "id bigint, p text"];
+    parquet(dir.path(), &convert, "long");
+    let join = ["join", "s.jsonl", "--right", "long/", "--right-format", "parquet", "--on", "id", "--columns", "id,v"];
+    assert_eq!(parts(dir.path(), &join).concat(), "{\"id\":1,\"v\":\"a\"}\n");
 }
 
 /// Rows that are all alike take little room in Parquet, and as much as others in memory.
@@ -413,13 +412,10 @@ fn a_side_that_is_small_as_it_is_stored_is_not_taken_for_small() {
     let dir = tempfile::tempdir().unwrap();
     let row = "{\"id\":1,\"w\":\"the same in all rows of this file, which takes some room\"}\n";
     fs::write(dir.path().join("many.jsonl"), row.repeat(400_000)).unwrap();
-    let stored = kinglet(dir.path(), &["convert", "many.jsonl", "--output-format", "parquet", "--partitions", "1"]);
-    assert_eq!(stored.code, Some(0), "{}", stored.err);
-    fs::rename(dir.path().join("out"), dir.path().join("many")).unwrap();
-    fs::remove_file(dir.path().join("many/_manifest.json")).unwrap();
+    parquet(dir.path(), &["convert", "many.jsonl", "--output-format", "parquet", "--partitions", "1"], "many");
     fs::write(dir.path().join("s.jsonl"), "{\"id\":2,\"v\":\"a\"}\n").unwrap();
     let join = ["join", "s.jsonl", "--right", "many/", "--right-format", "parquet", "--on", "id", "--how", "left"];
-    let ran = kinglet(dir.path(), &[&join[..], &["--broadcast", "right"]].concat());
+    let ran = job(dir.path(), &[&join[..], &["--broadcast", "right"]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(
         ran.err.contains("both sides are merged: the right side is too large to go to every function"),
@@ -446,7 +442,7 @@ fn a_key_with_much_of_a_side_is_named_and_spread() {
     for how in ["inner", "left", "full"] {
         let args = ["join", "left.csv", "--right", "right.csv", "--on", "k", "--how", how, "--broadcast", "never"];
         let args = [&args[..], &["--partitions", "6", "--no-output-header"]].concat();
-        let ran = kinglet(dir, &args);
+        let ran = job(dir, &args);
         let named = ran.err.contains("heavy key: hot has about 3");
         assert_eq!((ran.code, named), (Some(0), how != "full"), "{}", ran.err);
         let parts = parts(dir, &args);
@@ -528,7 +524,7 @@ fn what_cannot_be_joined_is_refused_and_nothing_is_written() {
     fs::write(dir.join("customers.jsonl"), "{\"id\": 2, \"name\": \"Bob\", \"day\": \"y\"}\n").unwrap();
     fs::write(dir.join("points.tsv"), "id\tx\n2\t7\n").unwrap();
     let join = |right: &str, args: &[&str], says: &[&str]| {
-        let ran = kinglet(dir, &[&["join", "orders.csv", "--right", right], args].concat());
+        let ran = job(dir, &[&["join", "orders.csv", "--right", right], args].concat());
         failed(&ran, &says[..1]);
         assert!(says.iter().all(|said| ran.err.contains(said)), "{says:?} is not said in: {}", ran.err);
         nothing_published(&dir.join("out"));
@@ -571,7 +567,7 @@ fn what_cannot_be_joined_is_refused_and_nothing_is_written() {
             "inner, left, right, full, semi, anti",
         ),
     ] {
-        let ran = kinglet(dir, args);
+        let ran = job(dir, args);
         assert!(ran.code == Some(2) && ran.err.contains(says), "{args:?}: {}", ran.err);
     }
     assert_eq!(

@@ -15,7 +15,7 @@ const FIRST_BYTES: u64 = 64 << 10;
 const RANGE_BYTES_MAX: u64 = 8 << 20;
 
 /// The most bytes that a block may have, or unpack to (128 MiB).
-const BLOCK_BYTES_MAX: u64 = 128 << 20;
+pub(crate) const BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// Such an object.
 #[derive(Clone)]

@@ -24,7 +24,7 @@
 //! Where most records are so long that they fill more than a piece, the same is done once more, with fewer and longer pieces. A sample
 //! that misses what matters makes parts uneven, and never a wrong result.
 
-use crate::columns::{Columns, Group, ReadBlocks};
+use crate::columns::{BLOCK_BYTES_MAX, Columns, Group, ReadBlocks};
 use crate::look::{LOOK_BYTES, Start};
 use crate::submission::{Places, set_reads};
 use crate::{Code, Codec, Driver, Error, Format, Framing, Job, PathPart, Result, Schema, Side, Submit};
@@ -45,9 +45,6 @@ const HEAD_BYTES: u64 = 16 << 10;
 
 /// How much of a row group is held at once while it is decoded (1 MiB).
 const ROW_GROUP_WINDOW_BYTES: u64 = 1 << 20;
-
-/// The most bytes that a block of Avro unpacks to (128 MiB).
-const SAMPLE_BLOCK_BYTES_MAX: u64 = 128 << 20;
 
 /// In how many stretches an object is cut if there are few objects, so that small ones are seen, too.
 const OBJECT_STRETCHES: u64 = 4;
@@ -577,7 +574,7 @@ impl Driver {
                 read.pieces.push(match found {
                     Some(block) => {
                         let offset = Framing::place_in_block(block.lies.from, 0);
-                        let rows = Some(plan.block(block, SAMPLE_BLOCK_BYTES_MAX));
+                        let rows = Some(plan.block(block, BLOCK_BYTES_MAX));
                         let chunk = Chunk { bytes: Bytes::new(), range_idx: 0, offset, head: Bytes::new(), rows };
                         Piece { chunk, stretches, expansion: 1.0, is_guess: at > 0 }
                     }

@@ -138,8 +138,10 @@ impl Driver {
             let message = format!(
                 "which columns there are cannot be told: the first row of {shown} is longer than {LOOK_BYTES} bytes"
             );
-            return Err(Error::new(Code::Columns, message)
-                .with_hint("convert it to Parquet, which says them (`kinglet run convert`)"));
+            return Err(Error::new(Code::Columns, message).with_hint(
+                "convert it to Parquet, whose files say them: `kinglet run convert --output-format parquet`, with all \
+                     --columns and their --types",
+            ));
         }
         let format = typed_format(format.clone(), &[], agreed);
         Ok(InputColumns { types, unseen, format, sampled, objects, bytes })

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use kinglet_aws::beside::Outbox;
 use kinglet_core::budget::{GET_BYTES, UNPACK_PERCENT, memory_bytes};
 use kinglet_core::engine::cut::{Chunk, Wants};
-use kinglet_core::wire::plan::ObjectRange;
 use kinglet_core::{ByteRange, Code, Error, Framing, Result, Selection};
 use kinglet_formats::blocks::{BlockCutter, BlocksOf, File, FileBlock, HeadReader, Headed};
 use std::collections::VecDeque;
@@ -35,19 +34,11 @@ impl Read<'_> {
         let from = self.from(range_idx, range);
         // What a piece before has handed back begins with a block.
         let starts = from == 0 || from > range.from;
-        let (mut gets, head) = match from {
-            0 => {
-                let mut gets = self.gets_of(range_idx, 0);
-                let head = self.head_in(range, &mut gets).await?;
-                (gets, head)
-            }
-            _ => {
-                let file = self.avro_file(range_idx).await?;
-                let head = Headed { file, rest: Bytes::new() };
-                (Gets::default(), head)
-            }
+        let mut gets = if from == 0 { self.gets_of(range_idx, 0) } else { Gets::default() };
+        let Headed { file, rest } = match from {
+            0 => self.head_in(range_idx, &mut gets).await?,
+            _ => Headed { file: self.avro_file(range_idx).await?, rest: Bytes::new() },
         };
-        let Headed { file, rest } = head;
         let plan = file.plan(selection)?;
         let room_bytes = memory_bytes(self.memory_mb, UNPACK_PERCENT)
             / (self.decoders.threads as u64 + super::FRAMED_WAITING as u64 + 1);
@@ -64,20 +55,16 @@ impl Read<'_> {
         while wants == Wants::More {
             let here = match bytes.take().filter(|rest| !rest.is_empty()) {
                 Some(rest) => rest,
-                None => match self.next_bytes(range_idx, &mut gets, cutter.reads_from()).await? {
-                    Some(more) => more,
-                    None => Bytes::new(),
-                },
+                None => self.next_bytes(range_idx, &mut gets, cutter.reads_from()).await?.unwrap_or_default(),
             };
             wants = cutter.feed(here, &mut |block| blocks.push(block))?;
             for block in blocks.drain(..) {
                 // Whole objects are handed back whole; only a split of a single range is divided.
                 let may_stop = sent.chunks > 0 && self.split.ranges.len() == 1;
                 if may_stop && (self.must_stop_at(read_before + block.lies.from - from) || !self.has_room(out).await?) {
-                    let taken = cutter.taken().map(|taken| ByteRange { to: block.lies.from, ..taken });
                     sent.bytes = block.lies.from - from;
                     sent.stopped = Some(block.lies.from);
-                    sent.taken = taken;
+                    sent.taken = cutter.taken().map(|taken| ByteRange { to: block.lies.from, ..taken });
                     return Ok(sent);
                 }
                 let offset = Framing::place_in_block(block.lies.from, 0);
@@ -121,8 +108,8 @@ impl Read<'_> {
     }
 
     /// Reads the head of an object with the bytes behind it, as its first range does.
-    async fn head_in(&self, range: &ObjectRange, gets: &mut Gets) -> Result<Headed<File>> {
-        let range_idx = self.split.ranges.iter().position(|other| std::ptr::eq(other, range)).unwrap_or_default();
+    async fn head_in(&self, range_idx: usize, gets: &mut Gets) -> Result<Headed<File>> {
+        let range = &self.split.ranges[range_idx];
         let mut reader = HeadReader::new(self.shown(range));
         let mut read = 0;
         loop {
