@@ -616,6 +616,18 @@ mod tests {
         }
     }
 
+    /// An output of which nothing is asked.
+    fn no_output() -> OutputSpec {
+        OutputSpec {
+            bucket: String::new(),
+            prefix: String::new(),
+            shown: String::new(),
+            overwrite: false,
+            format: OutputFormat::default(),
+            success_marker: false,
+        }
+    }
+
     #[test]
     fn a_join_has_inputs_of_both_sides() {
         let spec = |from_input: Option<u32>| JobSpec {
@@ -623,14 +635,7 @@ mod tests {
             signature: String::new(),
             params: vec![],
             inputs: ["a", "b", "c"].map(|key| input(Objects::One(key.into()), key)).to_vec(),
-            output: OutputSpec {
-                bucket: String::new(),
-                prefix: String::new(),
-                shown: String::new(),
-                overwrite: false,
-                format: OutputFormat::default(),
-                success_marker: false,
-            },
+            output: no_output(),
             options: OptionsSpec {
                 right: from_input.map(|from_input| RightSpec {
                     from_input,
@@ -832,14 +837,7 @@ mod tests {
         let function = || FunctionSpec { name: "f".into(), signature: "fn(u8) -> u8".into() };
         let writes = |then: Option<Then>| {
             let calls = then.map(|then| CallsSpec { function: function(), then, per_task: 9, at_once: None });
-            let output = OutputSpec {
-                bucket: String::new(),
-                prefix: String::new(),
-                shown: String::new(),
-                overwrite: false,
-                format: OutputFormat::default(),
-                success_marker: false,
-            };
+            let output = no_output();
             JobSpec {
                 job: "j".into(),
                 signature: String::new(),

@@ -1,6 +1,6 @@
 //! What rows are sorted by, as it is written: `price desc nulls first, town as text`.
 
-use super::name::take_name;
+use super::left::Left;
 use kinglet_core::{Code, Datum, Error, KeyOrder, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -41,21 +41,32 @@ impl By {
     /// # Errors
     /// Returns `sort-by` when it is written otherwise, when there is no column, or one twice.
     pub fn parse_all(text: &str) -> Result<Vec<Self>> {
-        let mut left = Left { all: text, rest: text.trim() };
-        let mut all: Vec<By> = Vec::new();
-        loop {
-            let by = left.by()?;
-            if all.iter().any(|other| other.column == by.column) {
+        let mut names: Vec<String> = Vec::new();
+        Left::new(text, refused).list(|left| {
+            let by = Self::read(left)?;
+            if names.contains(&by.column) {
                 let message = format!("rows are to be sorted by the column {:?} twice, in {text:?}", by.column);
                 return Err(Error::new(Code::SortBy, message).with_hint("name each column once"));
             }
-            all.push(by);
-            match left.rest.strip_prefix(',') {
-                Some(rest) => left.rest = rest.trim_start(),
-                None if left.rest.is_empty() => return Ok(all),
-                None => return Err(left.wrong("a , is missing")),
-            }
+            names.push(by.column.clone());
+            Ok(by)
+        })
+    }
+
+    fn read(left: &mut Left<'_>) -> Result<Self> {
+        let mut by = By::new(left.name()?);
+        if left.word("as") {
+            by.read = ReadAs::read(left)?;
         }
+        if left.word("desc") {
+            by.order.descending = true;
+        } else {
+            left.word("asc");
+        }
+        if left.word("nulls") {
+            by.order.nulls_first = left.either([("first", true), ("last", false)])?;
+        }
+        Ok(by)
     }
 
     /// Returns a value as what it is compared as.
@@ -78,52 +89,16 @@ impl By {
     }
 }
 
-/// What is left to be read.
-struct Left<'a> {
-    all: &'a str,
-    rest: &'a str,
+impl ReadAs {
+    /// Reads what stands behind `as`.
+    pub(super) fn read(left: &mut Left<'_>) -> Result<Self> {
+        left.either([("text", ReadAs::Text), ("number", ReadAs::Number)])
+    }
 }
 
-impl Left<'_> {
-    fn wrong(&self, why: &str) -> Error {
-        let place = if self.rest.is_empty() { "its end".to_owned() } else { format!("{:?}", self.rest) };
-        let message = format!("rows cannot be sorted by {:?}: {why} at {place}", self.all);
-        Error::new(Code::SortBy, message)
-            .with_hint("write it like 'price desc, town as text nulls first, \"unit price\" as number'")
-    }
-
-    fn by(&mut self) -> Result<By> {
-        let (column, rest) = take_name(self.rest).map_err(|why| self.wrong(why))?;
-        self.rest = rest;
-        let mut by = By::new(column);
-        if self.word("as") {
-            by.read = self.either([("text", ReadAs::Text), ("number", ReadAs::Number)])?;
-        }
-        if self.word("desc") {
-            by.order.descending = true;
-        } else {
-            self.word("asc");
-        }
-        if self.word("nulls") {
-            by.order.nulls_first = self.either([("first", true), ("last", false)])?;
-        }
-        Ok(by)
-    }
-
-    /// Takes a word, in whatever case, if it comes next.
-    fn word(&mut self, word: &str) -> bool {
-        let end = self.rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(self.rest.len());
-        let is_next = self.rest[..end].eq_ignore_ascii_case(word);
-        if is_next {
-            self.rest = self.rest[end..].trim_start();
-        }
-        is_next
-    }
-
-    fn either<T: Copy>(&mut self, words: [(&str, T); 2]) -> Result<T> {
-        let found = words.iter().find(|(word, _)| self.word(word)).map(|(_, is)| *is);
-        found.ok_or_else(|| self.wrong(&format!("{} or {} is missing", words[0].0, words[1].0)))
-    }
+fn refused(all: &str, why: &str) -> Error {
+    Error::new(Code::SortBy, format!("rows cannot be sorted by {all:?}: {why}"))
+        .with_hint("write it like 'price desc, town as text nulls first, \"unit price\" as number'")
 }
 
 #[cfg(test)]

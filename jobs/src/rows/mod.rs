@@ -8,6 +8,7 @@ mod convert;
 mod count;
 mod grep;
 mod join;
+mod left;
 mod name;
 mod ordered;
 mod sample;

@@ -1,6 +1,6 @@
 //! What is computed of the rows of a group, as it is written: `count(), sum(price) as total, max("unit price")`.
 
-use crate::rows::name::take_name;
+use crate::rows::left::Left;
 use kinglet_core::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,73 +70,44 @@ impl Computed {
     /// # Errors
     /// Returns `aggregate` when it is written otherwise.
     pub fn parse_all(text: &str) -> Result<Vec<Self>> {
-        let mut left = Left { all: text, rest: text.trim() };
-        let mut computed = Vec::new();
-        while !left.rest.is_empty() {
-            if !computed.is_empty() {
-                left.expect(',')?;
-            }
-            computed.push(left.computed()?);
-        }
-        Ok(computed)
-    }
-}
-
-/// What is left to be read.
-struct Left<'a> {
-    all: &'a str,
-    rest: &'a str,
-}
-
-impl Left<'_> {
-    fn wrong(&self, why: &str) -> Error {
-        let place = if self.rest.is_empty() { "its end".to_owned() } else { format!("{:?}", self.rest) };
-        let message = format!("{:?} cannot be computed: {why} at {place}", self.all);
-        Error::new(Code::Aggregate, message).with_hint(
-            "write it like count(), sum(price) as total, max(\"unit price\"); there are count, sum, avg, min and max",
-        )
+        let mut left = Left::new(text, refused);
+        if left.rest.is_empty() { Ok(Vec::new()) } else { left.list(Self::read) }
     }
 
-    fn expect(&mut self, sign: char) -> Result<()> {
-        let rest = self.rest.strip_prefix(sign).ok_or_else(|| self.wrong(&format!("a {sign} is missing")))?;
-        self.rest = rest.trim_start();
-        Ok(())
-    }
-
-    fn computed(&mut self) -> Result<Computed> {
-        let start = self.rest;
-        let word = self.name()?;
+    fn read(left: &mut Left<'_>) -> Result<Self> {
+        let start = left.rest;
+        let word = left.name()?;
         let function =
             FUNCTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&word)).map(|(_, function)| *function);
         let Some(function) = function else {
-            self.rest = start;
-            return Err(self.wrong("there is no such function"));
+            left.rest = start;
+            return Err(left.wrong("there is no such function"));
         };
-        self.expect('(')?;
-        self.rest = self.rest.strip_prefix('*').unwrap_or(self.rest).trim_start();
-        let computed = match (self.rest.starts_with(')'), function) {
+        left.expect('(')?;
+        left.rest = left.rest.strip_prefix('*').unwrap_or(left.rest).trim_start();
+        let computed = match (left.rest.starts_with(')'), function) {
             (true, Function::Count) => Computed::count(),
-            (true, _) => return Err(self.wrong("a column is missing")),
-            (false, _) => Computed::new(function, self.name()?),
+            (true, _) => return Err(left.wrong("a column is missing")),
+            (false, _) => Computed::new(function, left.name()?),
         };
-        self.expect(')')?;
-        let behind_as = self.rest.split_at_checked(2).filter(|(word, rest)| {
+        left.expect(')')?;
+        let behind_as = left.rest.split_at_checked(2).filter(|(word, rest)| {
             word.eq_ignore_ascii_case("as") && rest.starts_with(|next: char| next.is_whitespace() || next == '"')
         });
         match behind_as {
             Some((_, rest)) => {
-                self.rest = rest.trim_start();
-                Ok(computed.named(self.name()?))
+                left.rest = rest.trim_start();
+                Ok(computed.named(left.name()?))
             }
             None => Ok(computed),
         }
     }
+}
 
-    fn name(&mut self) -> Result<String> {
-        let (name, rest) = take_name(self.rest).map_err(|why| self.wrong(why))?;
-        self.rest = rest;
-        Ok(name)
-    }
+fn refused(all: &str, why: &str) -> Error {
+    Error::new(Code::Aggregate, format!("{all:?} cannot be computed: {why}")).with_hint(
+        "write it like count(), sum(price) as total, max(\"unit price\"); there are count, sum, avg, min and max",
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! By which columns rows are joined, as it is written: `customer = id, day as text`.
 
 use super::super::by::ReadAs;
-use super::super::name::take_name;
+use super::super::left::Left;
 use kinglet_core::{Code, Error, Result, Side};
 use serde::{Deserialize, Serialize};
 
@@ -43,80 +43,42 @@ impl On {
     /// # Errors
     /// Returns `join-on` when it is written otherwise, or when there is no column.
     pub fn parse_all(text: &str) -> Result<Vec<Self>> {
-        let mut left = Left { all: text, rest: text.trim() };
-        let mut all = Vec::new();
-        loop {
-            all.push(left.on()?);
-            match left.rest.strip_prefix(',') {
-                Some(rest) => left.rest = rest.trim_start(),
-                None if left.rest.is_empty() => return Ok(all),
-                None => return Err(left.wrong("a , is missing")),
-            }
-        }
-    }
-}
-
-/// What is left to be read.
-struct Left<'a> {
-    all: &'a str,
-    rest: &'a str,
-}
-
-impl<'a> Left<'a> {
-    fn wrong(&self, why: &str) -> Error {
-        let place = if self.rest.is_empty() { "its end".to_owned() } else { format!("{:?}", self.rest) };
-        Error::new(Code::JoinOn, format!("rows cannot be joined by {:?}: {why} at {place}", self.all))
-            .with_hint("write it like 'id', or 'customer = id, day' where columns have two names")
+        Left::new(text, refused).list(Self::read)
     }
 
-    fn name(&mut self) -> Result<(Option<Side>, String)> {
-        let (name, rest) = take_name(self.rest).map_err(|why| self.wrong(why))?;
-        self.rest = rest;
-        let (side, column) = side_of(&name);
-        Ok((side, column.to_owned()))
-    }
-
-    fn on(&mut self) -> Result<On> {
-        let before = self.rest;
-        let (first, name) = self.name()?;
-        let (second, other) = match self.rest.strip_prefix('=') {
+    fn read(left: &mut Left<'_>) -> Result<Self> {
+        let before = left.rest;
+        let (first, name) = sided(left)?;
+        let (second, other) = match left.rest.strip_prefix('=') {
             Some(rest) => {
-                self.rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
-                self.name()?
+                left.rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
+                sided(left)?
             }
             None => (None, name.clone()),
         };
         let is_one_side = first.is_some() && first == second;
-        let is_half = first.is_some() && self.rest.len() == before.len();
+        let is_half = first.is_some() && left.rest.len() == before.len();
         if is_one_side || is_half {
-            self.rest = before;
-            return Err(self.wrong("two columns of one side"));
+            left.rest = before;
+            return Err(left.wrong("two columns of one side"));
         }
         let is_swapped = first == Some(Side::Right) || second == Some(Side::Left);
+        let read = if left.word("as") { ReadAs::read(left)? } else { ReadAs::Found };
         let (left, right) = if is_swapped { (other, name) } else { (name, other) };
-        Ok(On { left, right, read: self.read_as()? })
+        Ok(On { left, right, read })
     }
+}
 
-    fn read_as(&mut self) -> Result<ReadAs> {
-        if !self.word("as") {
-            return Ok(ReadAs::Found);
-        }
-        match (self.word("text"), self.word("number")) {
-            (true, _) => Ok(ReadAs::Text),
-            (_, true) => Ok(ReadAs::Number),
-            _ => Err(self.wrong("text or number is missing")),
-        }
-    }
+/// Takes a name, and the side that it says.
+fn sided(left: &mut Left<'_>) -> Result<(Option<Side>, String)> {
+    let name = left.name()?;
+    let (side, column) = side_of(&name);
+    Ok((side, column.to_owned()))
+}
 
-    /// Takes a word, in whatever case, if it comes next.
-    fn word(&mut self, word: &str) -> bool {
-        let end = self.rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(self.rest.len());
-        let is_next = self.rest[..end].eq_ignore_ascii_case(word);
-        if is_next {
-            self.rest = self.rest[end..].trim_start();
-        }
-        is_next
-    }
+fn refused(all: &str, why: &str) -> Error {
+    Error::new(Code::JoinOn, format!("rows cannot be joined by {all:?}: {why}"))
+        .with_hint("write it like 'id', or 'customer = id, day' where columns have two names")
 }
 
 #[cfg(test)]
