@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! fuzz/fuzz_targets/<target>.rs ──libFuzzer──▶┐
-//!                                             ├─▶ this crate ──▶ kinglet-core
+//!                                             ├─▶ this crate ──▶ kinglet-core, kinglet-formats
 //! fuzz/targets/tests/corpus.rs ──seeded──────▶┘
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! Checksums would keep a fuzzer out, as nearly all that it makes has a wrong one. So a target that reads such bytes reads them
 //! twice: as they are, and *sealed*, with the checksums made right (`seal`).
 
+mod avro;
 mod cut;
 mod events;
 mod frames;
@@ -21,6 +22,7 @@ mod input;
 mod items;
 mod keys;
 mod manifest;
+mod packed;
 mod runs;
 mod seal;
 mod values;
@@ -62,6 +64,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "items", run: items::run, seeds: items::seeds },
     Target { name: "values", run: values::run, seeds: values::seeds },
     Target { name: "index", run: index::run, seeds: index::seeds },
+    Target { name: "packed", run: packed::run, seeds: packed::seeds },
+    Target { name: "avro", run: avro::run, seeds: avro::seeds },
 ];
 
 /// Runs the target of this name.
