@@ -5,7 +5,7 @@ use crate::programs;
 use crate::rig::{MAPPER, Rig, SPLITTER};
 use crate::support::{nothing_published, run, shown, text};
 use kinglet::prices::Prices;
-use kinglet::{Code, Forecast, JobHandle, Phase, Range, Report, Submit};
+use kinglet::{Code, Forecast, JobHandle, Phase, Range, Report, RunsMerged, Submit};
 use kinglet_jobs::{BenchHold, Primes, PrimesOf, WordCount};
 use kinglet_local::gate::{Rule, Strike};
 use serde_json::{Value, json};
@@ -69,6 +69,11 @@ async fn the_requests_that_are_predicted_are_those_that_are_counted() {
         assert_eq!((report.retries, report.runs.inline), (0, 0));
         agrees(name, &report);
     }
+    let submit = Submit::new([shown(&rig.path("many"))], shown(&rig.path("out-merged"))).with_split_bytes(5_000);
+    let submit = submit.with_partitions(6).with_runs_merged(RunsMerged::Always);
+    let merged = report(&rig, rig.driver.submit(&WordCount, submit).await.unwrap()).await;
+    assert!(merged.merge_tasks > 10, "{merged}");
+    agrees("many small files, whose runs are merged", &merged);
     let primes = Primes::new(0, 1_000_000, PrimesOf::Count).unwrap();
     let submit = Submit::to(shown(&rig.path("primes"))).with_partitions(1).with_items_per_split(1);
     let handle = rig.driver.submit_items(&primes, primes.stretches(40), submit).await.unwrap();

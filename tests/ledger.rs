@@ -6,6 +6,7 @@ use crate::rig::{CLAIM, COMMIT, START, into_phase, refuse};
 use crate::support::spec;
 use kinglet_aws::ledger::{Commit, Planned, Reduced, Run, Says, Started};
 use kinglet_aws::{Clock, Ledger};
+use kinglet_core::grid::{Grid, GridSizes};
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{InputSize, JobView, Phase, SILENCE_MS, TryView};
 use kinglet_core::limits::TASKS_PER_GROUP;
@@ -121,7 +122,7 @@ fn only<T: std::fmt::Debug>(told: &[T], is_it: impl Fn(&T) -> bool) -> u32 {
 
 fn planned(id: &str) -> Planned<'_> {
     let input = InputSize { objects: 1, bytes: 1, skipped: 0 };
-    Planned { id, map_tasks: 2, partitions: 1, input, calls: None, usage: None }
+    Planned { id, map_tasks: 2, partitions: 1, merging: None, input, calls: None, usage: None }
 }
 
 fn attempt(hand: u32) -> AttemptId {
@@ -405,6 +406,32 @@ async fn a_job_is_created_once() {
     assert_eq!(rig.ledger().open_jobs().await.unwrap().len(), LOST.len());
 }
 
+/// A job whose runs are merged has its grid as long as it lives, and comes to reducing by way of merging alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_would_have_the_runs_merged_one_does() {
+    let rig = Rig::start().await;
+    for lost in LOST {
+        let (job, ledger) = (rig.job().await, rig.ledger());
+        let sizes = GridSizes { group_tasks: 1, band_partitions: 1 };
+        assert!(ledger.plan(&job, &Planned { merging: Some(sizes), ..planned("p") }).await.unwrap());
+        let winner = rig.winner(lost, update(into_phase("merging")), |n| {
+            let (ledger, job) = (rig.ledger(), job.clone());
+            let usage = Usage { ran_ms: n.into(), ..Usage::default() };
+            async move { ledger.merge(&job, Some(&usage), None).await.unwrap() }
+        });
+        let winner = winner.await;
+        let view = rig.view(&job).await;
+        let spent: Vec<u64> = view.beside.iter().map(|usage| usage.ran_ms).collect();
+        assert_eq!((view.phase, view.turn, spent), (Phase::Merging, 1, vec![winner.into()]));
+        assert_eq!((view.grid, view.tasks_of(Stage::Merge)), (Grid::new(2, 1, sizes), 2));
+        assert!(view.phase_at.merging.is_some() && view.phase_at.reducing.is_none());
+        assert!(!ledger.reduce(&job, Phase::Mapping, &Reduced::default()).await.unwrap());
+        assert!(ledger.reduce(&job, Phase::Merging, &Reduced::default()).await.unwrap());
+        assert_eq!(rig.view(&job).await.phase, Phase::Reducing);
+        ledger.forget(&job).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_those_who_would_move_a_job_on_one_does_and_what_it_says_stands() {
     let rig = Rig::start().await;
@@ -438,7 +465,7 @@ async fn of_those_who_would_move_a_job_on_one_does_and_what_it_says_stands() {
             let usage = Usage { ran_ms: n.into(), ..Usage::default() };
             let index = IndexAt { number: n as u16, table: (8, 9 + u64::from(n)).into() };
             let reduced = Reduced { usage: Some(usage), index: Some(index), spent: None };
-            async move { ledger.reduce(&job, &reduced).await.unwrap() }
+            async move { ledger.reduce(&job, Phase::Mapping, &reduced).await.unwrap() }
         });
         let winner = winner.await;
         let view = rig.view(&job).await;
@@ -544,7 +571,7 @@ async fn a_turn_is_taken_by_one_and_kept_by_nobody_else() {
         assert!(!ledger.take_turn(&job, &taken).await.unwrap());
         assert!(ledger.take_turn(&job, &kept).await.unwrap());
 
-        assert!(ledger.reduce(&job, &Reduced::default()).await.unwrap());
+        assert!(ledger.reduce(&job, Phase::Mapping, &Reduced::default()).await.unwrap());
         let view = rig.view(&job).await;
         assert_eq!((view.turn, view.sent), (1, 0));
         assert!(!keep(3, 1).await && !keep(1, 1).await, "the job has gone on");

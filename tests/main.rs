@@ -27,6 +27,7 @@
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
+//! | `merged` | runs that are merged before they are reduced: the same results byte for byte, in requests as the plan counts them, and whoever dies meanwhile is followed by another |
 //! | `index` | the index of a job's runs: each reducer reads one row of it; who dies while it is written is followed by another; it goes with the runs |
 //! | `queues` | waiting is not dying: tasks in Lambda's queue, events that come twice, records without end, splitters that cannot run |
 //! | `small_stacks` | a thread with half of the usual stack is enough for jobs, calls, and what becomes of those that cannot run |
@@ -90,6 +91,7 @@ mod ledger;
 mod long;
 mod machine;
 mod memory;
+mod merged;
 mod ministack;
 mod modules;
 mod outputs;

@@ -4,7 +4,7 @@
 use crate::rig::{self, PATIENCE, REDUCER, Rig, refuse};
 use crate::support::{conductor, create_job, driver};
 use kinglet::{Report, Submit};
-use kinglet_aws::runs::{Batch, MapAttempt};
+use kinglet_aws::runs::{Batch, RunsAttempt};
 use kinglet_core::ids::{AttemptId, JobId, Piece, TaskIdx};
 use kinglet_core::wire::record::{MapRecord, Placement, Usage};
 use kinglet_jobs::WordCount;
@@ -13,7 +13,7 @@ use std::fs;
 use std::time::Duration;
 
 /// A batch whose results lie here, as its commit says it.
-fn batch(of: MapAttempt, placement: Placement, run_bytes: u64) -> Batch {
+fn batch(of: RunsAttempt, placement: Placement, run_bytes: u64) -> Batch {
     let record = MapRecord {
         attempt: of.attempt,
         bytes_assigned: 0,
@@ -49,7 +49,7 @@ async fn results_come_back_from_every_place_in_the_order_asked_for() {
         .enumerate()
     {
         let (task, piece) = (TaskIdx(n as u32 * 20), Piece(n as u16 % 2));
-        let of = MapAttempt { task, piece, attempt: AttemptId { number: 0, nonce: n as u32 } };
+        let of = RunsAttempt { task, piece, attempt: AttemptId { number: 0, nonce: n as u32 } };
         let results = vec![n as u8; bytes];
         let placed = store.write_results(of, results.clone(), inline_max).await.unwrap();
         let want = match (bytes, inline_max) {
@@ -68,7 +68,7 @@ async fn results_come_back_from_every_place_in_the_order_asked_for() {
     assert!(store.results(&[]).await.unwrap().is_empty());
 
     // An attempt that wrote nothing, and one of which something is missing.
-    let of = MapAttempt { task: TaskIdx(1), piece: Piece(0), attempt: AttemptId { number: 3, nonce: 3 } };
+    let of = RunsAttempt { task: TaskIdx(1), piece: Piece(0), attempt: AttemptId { number: 3, nonce: 3 } };
     for placement in [Placement::Inline, Placement::Object, Placement::Nowhere] {
         assert!(store.results(&[batch(of, placement, 7)]).await.is_err(), "{placement:?}");
     }

@@ -258,7 +258,7 @@ async fn functions_that_are_told_to_refuse_do_so_whatever_the_driver_thinks() {
     let program = Some(ProgramId::of(b"a program"));
     let job = create_job(&conductor, "misbehave", program).await;
     let input = InputSize { objects: 1, bytes: 1, skipped: 0 };
-    let planned = Planned { id: "plan", map_tasks: 1, partitions: 1, input, calls: None, usage: None };
+    let planned = Planned { id: "plan", map_tasks: 1, partitions: 1, merging: None, input, calls: None, usage: None };
     assert!(conductor.ledger.plan(&job, &planned).await.unwrap());
     let event = MapEvent::first(job.clone(), TaskIdx(0), (0, 1).into(), program);
     conductor.functions.start(&Event::Map(event)).await.unwrap();

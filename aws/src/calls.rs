@@ -6,7 +6,7 @@ use crate::ledger::{
     Commit, INLINE_ITEM_BYTES, Key, Ledger, SETTLED, Updated, binary, number, progress_pk, read_binary, read_text,
     result_pk,
 };
-use crate::runs::{MapAttempt, Placed};
+use crate::runs::{Placed, RunsAttempt};
 use bytes::Bytes;
 use kinglet_core::ids::{AttemptId, JobId, TaskIdx};
 use kinglet_core::ledger::{JobView, PieceAt, calls_after};
@@ -55,7 +55,7 @@ impl Conductor {
         calls::write(call, &CallHead { failed, started_at: now, ran_us: 0, log: vec![] }, &[], &mut results)?;
         let attempt = AttemptId { number: SETTLED, nonce: crate::nonce() };
         let doing = format!("writing the result of call {call} of job {job}");
-        let of = MapAttempt { task, piece, attempt };
+        let of = RunsAttempt { task, piece, attempt };
         let Placed { placement, bytes: run_bytes } = self.runs(job).write_settled(of, doing, results).await?;
         let remainder = (end < range.to).then_some(Position::at(0, end));
         let record = MapRecord {

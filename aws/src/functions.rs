@@ -21,7 +21,7 @@ pub struct FunctionNames {
     pub mapper: String,
     /// The larger mapper, the same code with more memory: runs map tasks that ran out of memory on the mapper.
     pub mapper_large: Option<String>,
-    /// The reducer: runs reduce tasks.
+    /// The reducer: runs reduce tasks, and merge tasks.
     pub reducer: String,
 }
 
@@ -87,7 +87,7 @@ impl Functions {
             Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => &self.names.splitter,
             Event::Map(event) if event.larger => self.names.mapper_large.as_ref().unwrap_or(&self.names.mapper),
             Event::Map(_) => &self.names.mapper,
-            Event::Reduce(_) => &self.names.reducer,
+            Event::Merge(_) | Event::Reduce(_) => &self.names.reducer,
         };
         let payload =
             serde_json::to_vec(event).map_err(|e| Error::new(Code::Event, format!("encoding an event: {e}")))?;

@@ -59,8 +59,12 @@ fn text(progress: &Progress, elapsed: Duration) -> String {
 
 /// Tasks and bytes, done and all.
 pub(crate) fn counts(progress: &Progress) -> String {
+    let merges = match progress.merges.all {
+        0 => String::new(),
+        all => format!("merges {}/{all}, ", progress.merges.done),
+    };
     format!(
-        "maps {}/{}, reduces {}/{}, {} of {}",
+        "maps {}/{}, {merges}reduces {}/{}, {} of {}",
         progress.maps.done,
         progress.maps.all,
         progress.reduces.done,

@@ -226,6 +226,13 @@ pub const REDUCE_TIME_KEPT_PERCENT: u32 = 20;
 /// what was left of that try's time then comes near the start of a piece.
 pub const REDUCE_EARLY_PERCENT: u32 = 12;
 
+/// How many bytes of runs a merge task is taken to fetch, merge and write in a second (20 MB), which a function of 512 MB does: an
+/// assumption, by [`crate::cost`]'s rates. It decides how much a piece of such a task takes.
+pub const MERGE_BYTES_S: u64 = 20_000_000;
+
+/// How much of its time a merge task may take bytes for, in percent, after a try ran out of time.
+pub const MERGE_EARLY_PERCENT: u64 = 20;
+
 /// How much of a mapper's time is reserved for sorting, writing and committing what was mapped, in percent.
 pub const MAP_TIME_KEPT_PERCENT: u32 = 30;
 

@@ -190,6 +190,8 @@ pub enum Stage {
     Split,
     /// Split in, runs out.
     Map,
+    /// Runs of some map tasks in, fewer runs out; only of jobs whose runs are merged before they are reduced.
+    Merge,
     /// Runs in, part out.
     Reduce,
 }
@@ -199,6 +201,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Stage::Split => "split",
             Stage::Map => "map",
+            Stage::Merge => "merge",
             Stage::Reduce => "reduce",
         })
     }
@@ -226,6 +229,11 @@ impl TryKey {
     /// Names a try of a piece of a map task.
     pub fn map(task: TaskIdx, piece: Piece, number: u16) -> Self {
         TryKey { stage: Stage::Map, task, piece, number }
+    }
+
+    /// Names a try of a piece of a merge task.
+    pub fn merge(task: TaskIdx, piece: Piece, number: u16) -> Self {
+        TryKey { stage: Stage::Merge, task, piece, number }
     }
 
     /// Names a try of a piece of a reduce task.

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod env;
 mod error;
 pub mod format;
+pub mod grid;
 pub mod guard;
 mod hive;
 pub mod ids;

@@ -6,7 +6,7 @@ use crate::ids::{JobId, Partition};
 use crate::range::ByteRange;
 use crate::wire::files::{FileList, LeftFile};
 use crate::wire::plan::{Inputs, Split};
-use crate::wire::record::{MapRecord, ReducePiece, ReduceRecord, numbered};
+use crate::wire::record::{MapRecord, MergeRecord, ReducePiece, ReduceRecord, numbered};
 use crate::wire::spec::{InputSpec, JobSpec, RightSpec, Splitting, part_job, part_partition};
 use serde::{Deserialize, Serialize};
 
@@ -119,20 +119,27 @@ impl PartEntry {
 /// A task's committed pieces, in order.
 pub type Pieces = Vec<MapRecord>;
 
-/// Checks that all sums agree and returns the manifest. `files` are the lists of those pieces that have left files in folders, in
-/// order.
+/// What a job's tasks have committed, and what they were given.
+#[derive(Clone, Copy, Debug)]
+pub struct Done<'a> {
+    /// The splits, one for each map task.
+    pub splits: &'a [Split],
+    /// What the map tasks have committed.
+    pub maps: &'a [Pieces],
+    /// What the merge tasks have committed, if the job has any.
+    pub merges: &'a [Vec<MergeRecord>],
+    /// What the reduce tasks have committed, one piece after the other.
+    pub reduces: &'a [ReduceRecord],
+    /// The lists of those pieces that have left files in folders, in order.
+    pub files: &'a [FileList],
+}
+
+/// Checks that all sums agree and returns the manifest.
 ///
 /// # Errors
 /// Returns [`Error::Corrupt`] (`unreconciled`), which names the first sum that does not agree.
-pub fn reconcile(
-    job: &JobId,
-    spec: &JobSpec,
-    inputs: &Inputs,
-    splits: &[Split],
-    maps: &[Pieces],
-    reduces: &[ReduceRecord],
-    files: &[FileList],
-) -> Result<Manifest> {
+pub fn reconcile(job: &JobId, spec: &JobSpec, inputs: &Inputs, done: &Done<'_>) -> Result<Manifest> {
+    let Done { splits, maps, merges, reduces, files } = *done;
     let unreconciled = |what: String| Error::new(Code::Unreconciled, format!("reconciling job {job}: {what}"));
     let same = |what: &str, a: u64, b: u64| {
         if a == b { Ok(()) } else { Err(unreconciled(format!("{what}: {a} is not {b}"))) }
@@ -169,7 +176,16 @@ pub fn reconcile(
         same("items given and mapped", given, sum("records", &mut [mapped, rejected].into_iter())?)?;
     }
     let pairs = sum("pairs written", &mut records().map(|r| r.pairs_out))?;
-    same("pairs written and reduced", pairs, sum("pairs reduced", &mut reduced.iter().map(|r| r.pairs_in))?)?;
+    let reduced_pairs = sum("pairs reduced", &mut reduced.iter().map(|r| r.pairs_in))?;
+    match merges {
+        [] => same("pairs written and reduced", pairs, reduced_pairs)?,
+        merges => {
+            let merges = || merges.iter().flatten();
+            same("pairs written and merged", pairs, sum("pairs merged", &mut merges().map(|r| r.pairs_in))?)?;
+            let merged = sum("pairs written by merges", &mut merges().map(|r| r.pairs_out))?;
+            same("pairs merged and reduced", merged, reduced_pairs)?;
+        }
+    }
     let records_out = sum("records written", &mut reduced.iter().map(|r| r.records_out))?;
     let bytes_out = sum("bytes written", &mut reduced.iter().map(|r| r.bytes_out))?;
 
@@ -416,7 +432,7 @@ mod tests {
         maps: &[Pieces],
         reduces: &[ReduceRecord],
     ) -> Result<Manifest> {
-        super::reconcile(job, spec, inputs, splits, maps, reduces, &[])
+        super::reconcile(job, spec, inputs, &Done { splits, maps, merges: &[], reduces, files: &[] })
     }
 
     fn split(from: u64, to: u64) -> Split {
@@ -440,6 +456,36 @@ mod tests {
         says(&[vec![map(0, 6, 5)], vec![map(5, 9, 5)]], &[reduce(2)], "the end of one split");
         says(&[vec![map(0, 7, 5)], vec![map(7, 10, 5)]], &[reduce(3)], "pairs written and reduced: 2 is not 3");
         says(&[vec![map(0, 7, 5)]], &[reduce(1)], "map tasks planned and committed");
+    }
+
+    #[test]
+    fn pairs_are_followed_through_the_merges() {
+        let job: JobId = "id".parse().unwrap();
+        let (inputs, splits) = (Inputs { objects: 1, bytes: 10, empty: vec![] }, [split(0, 5), split(5, 10)]);
+        let maps = [vec![map(0, 7, 5)], vec![map(7, 10, 5)]];
+        let merge = |pairs_in, pairs_out| MergeRecord {
+            attempt: AttemptId { number: 0, nonce: 1 },
+            runs: 2,
+            bytes_in: 9,
+            pairs_in,
+            pairs_out,
+            run_bytes: 9,
+            placement: Placement::Object,
+            merged: None,
+            usage: Usage::default(),
+        };
+        let go = |merges: &[Vec<MergeRecord>], pairs: u64| {
+            let done = Done { splits: &splits, maps: &maps, merges, reduces: &[reduce(pairs)], files: &[] };
+            super::reconcile(&job, &spec(), &inputs, &done)
+        };
+        assert_eq!(go(&[vec![merge(1, 1), merge(1, 0)]], 1).unwrap().pairs, 2);
+        let says = |merges: &[Vec<MergeRecord>], pairs: u64| go(merges, pairs).unwrap_err().to_string();
+        let lost = says(&[vec![merge(1, 1)]], 1);
+        assert!(lost.contains("pairs written and merged: 2 is not 1"), "{lost}");
+        let doubled = says(&[vec![merge(2, 1)]], 2);
+        assert!(doubled.contains("pairs merged and reduced: 1 is not 2"), "{doubled}");
+        let beyond = says(&[vec![merge(u64::MAX, 1), merge(3, 1)]], 2);
+        assert!(beyond.contains("more than can be counted"), "{beyond}");
     }
 
     #[test]
@@ -661,7 +707,12 @@ mod tests {
             [piece(2, 3, 30, true), piece(1, 1, 5, false), ReduceRecord { pairs_in: 0, ..piece(0, 0, 0, false) }];
         let maps = [vec![map(0, 7, 5)], vec![map(7, 10, 5)]];
         let go = |spec: &JobSpec, reduces: &[ReduceRecord], lists: &[FileList]| {
-            super::reconcile(&job, spec, &inputs, &splits, &maps, reduces, lists)
+            super::reconcile(
+                &job,
+                spec,
+                &inputs,
+                &Done { splits: &splits, maps: &maps, merges: &[], reduces, files: lists },
+            )
         };
         let manifest = go(&spec, &reduces, &lists).unwrap();
         let listed: Vec<_> = manifest.parts.iter().map(|part| (part.name.clone(), part.bytes, part.records)).collect();

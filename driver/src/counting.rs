@@ -6,9 +6,9 @@
 use crate::status::Progress;
 use kinglet_aws::ledger::{Ledger, Record, TaskPieces, group_count};
 use kinglet_core::Result;
-use kinglet_core::ids::JobId;
+use kinglet_core::ids::{JobId, Stage};
 use kinglet_core::ledger::{JobView, Phase};
-use kinglet_core::wire::record::{MapRecord, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord};
 
 /// What has been counted of a stage.
 #[derive(Default)]
@@ -38,6 +38,11 @@ impl Counting {
                 let read = |map: &MapRecord| map.bytes_read;
                 let counts = self.count(ledger, job, (view.phase, view.map_tasks), read).await?;
                 (progress.maps.done, progress.bytes.done) = (counts.done, counts.bytes);
+            }
+            Phase::Merging => {
+                let tasks = view.tasks_of(Stage::Merge);
+                let counts = self.count(ledger, job, (view.phase, tasks), |_: &MergeRecord| 0).await?;
+                progress.merges.done = counts.done;
             }
             Phase::Reducing => {
                 let counts = self.count(ledger, job, (view.phase, view.partitions), |_: &ReduceRecord| 0).await?;

@@ -132,6 +132,7 @@ pub use kinglet_core::prices;
 pub use kinglet_core::wire::VERSION as WIRE_VERSION;
 pub use kinglet_core::wire::cost::{Host, Site};
 pub use kinglet_core::wire::run::Compression;
+pub use kinglet_core::wire::spec::RunsMerged;
 
 // The file `_manifest.json`, which other programs read: its layout is frozen by its own version, and so is this type.
 pub use kinglet_core::manifest::{Manifest, PartEntry, SplitEntry};

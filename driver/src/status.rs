@@ -1,7 +1,7 @@
 //! What can be known about a job: plain structs, which `--json` prints as they are.
 
 use crate::{Code, Error, Phase, Report, Result};
-use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ids::{JobId, Stage, Timestamp};
 use kinglet_core::ledger::{JobView, PhaseTimes};
 use kinglet_core::wire::spec::JobSpec;
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ pub struct JobTimes {
     pub submitted_at: Option<Timestamp>,
     /// When its plan was made, from which time on it maps.
     pub planned_at: Option<Timestamp>,
-    /// When its last map task was committed, from which time on it reduces.
+    /// When its last map task was committed, from which time on it merges runs, or reduces.
     pub mapped_at: Option<Timestamp>,
     /// When it ended, in whichever way.
     pub ended_at: Option<Timestamp>,
@@ -70,7 +70,8 @@ impl From<[Option<Timestamp>; 4]> for JobTimes {
 
 impl JobTimes {
     fn of(at: PhaseTimes) -> Self {
-        JobTimes { submitted_at: at.splitting, planned_at: at.mapping, mapped_at: at.reducing, ended_at: at.ended }
+        let mapped_at = at.merging.or(at.reducing);
+        JobTimes { submitted_at: at.splitting, planned_at: at.mapping, mapped_at, ended_at: at.ended }
     }
 }
 
@@ -135,6 +136,9 @@ pub struct Progress {
     pub phase: Phase,
     /// Map tasks: those that are committed, and all.
     pub maps: Tally,
+    /// Merge tasks: those that are committed, and all; none where runs are not merged before they are reduced.
+    #[serde(default)]
+    pub merges: Tally,
     /// Reduce tasks: those that are committed, and all.
     pub reduces: Tally,
     /// Bytes of input: those that committed map tasks have read, and all.
@@ -174,16 +178,19 @@ impl From<Tally> for (u64, u64) {
 impl Progress {
     /// Returns the progress of a job that has no plan yet.
     pub(crate) fn of_none(phase: Phase) -> Self {
-        Progress { phase, maps: Tally::default(), reduces: Tally::default(), bytes: Tally::default() }
+        let none = Tally::default();
+        Progress { phase, maps: none, merges: none, reduces: none, bytes: none }
     }
 
     /// Returns as much as the job's own item says: the tasks of its present stage are not counted.
     pub(crate) fn of(view: &JobView) -> Self {
-        let mapped = matches!(view.phase, Phase::Reducing | Phase::Publishing | Phase::Succeeded);
+        let mapped = matches!(view.phase, Phase::Merging | Phase::Reducing | Phase::Publishing | Phase::Succeeded);
+        let merged = mapped && view.phase != Phase::Merging;
         let reduced = matches!(view.phase, Phase::Publishing | Phase::Succeeded);
         Progress {
             phase: view.phase,
             maps: Tally::of(view.map_tasks, mapped),
+            merges: Tally::of(view.tasks_of(Stage::Merge), merged),
             reduces: Tally::of(view.partitions, reduced),
             bytes: Tally::of(view.input.bytes, mapped),
         }

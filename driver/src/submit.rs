@@ -5,7 +5,7 @@ use crate::program::Program;
 use crate::{Code, Codec, Compression, Error, MaxRejected, OutputFormat, Result};
 use kinglet_core::prices::Prices;
 use kinglet_core::wire::cost::{Ceiling, Site, Workload};
-use kinglet_core::wire::spec::{Indexed, OptionsSpec, Splitting, UnpackSpec};
+use kinglet_core::wire::spec::{Indexed, OptionsSpec, RunsMerged, Splitting, UnpackSpec};
 use kinglet_core::{PathCondition, Side, limits};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ pub struct Submit {
     /// How the right side of a join is read; which of its inputs that is, is not known here.
     pub(crate) reads_right: Option<(UnpackSpec, Splitting)>,
     indexed: Indexed,
+    merged: RunsMerged,
     pub(crate) input_list: Option<String>,
     pub(crate) conditions: Vec<PathCondition>,
     pub(crate) max_rejected: Option<MaxRejected>,
@@ -83,6 +84,7 @@ impl Submit {
             splitting: Splitting::default(),
             reads_right: None,
             indexed: Indexed::default(),
+            merged: RunsMerged::default(),
             input_list: None,
             conditions: vec![],
             max_rejected: None,
@@ -248,6 +250,14 @@ impl Submit {
         Submit { keep_runs: true, ..self }
     }
 
+    /// Says whether the job's runs are merged, by groups of map tasks and bands of partitions, before they are reduced. By default they
+    /// are where the plan finds that better: where so many tasks map and reduce that each reducer's requests for the runs of each mapper
+    /// would cost more, and take longer, than reading and writing all of them once more. Runs that are merged lie in S3, whatever
+    /// [`Self::with_inline_bytes`] says.
+    pub fn with_runs_merged(self, merged: RunsMerged) -> Self {
+        Submit { merged, ..self }
+    }
+
     /// Says whether the job's runs are indexed. Not part of this API.
     #[doc(hidden)]
     pub fn with_indexed(self, indexed: Indexed) -> Self {
@@ -345,6 +355,7 @@ impl Submit {
             keep_runs: self.keep_runs,
             splitting: self.splitting,
             indexed: self.indexed,
+            merged: self.merged,
             conditions: self.conditions.clone(),
             max_rejected: self.max_rejected,
             right: None,
@@ -401,11 +412,13 @@ mod tests {
             keep_runs: true,
             splitting: Splitting::Nowhere,
             indexed: Indexed::Always,
+            merged: RunsMerged::Always,
             max_rejected: Some(MaxRejected::Count(3)),
             ..OptionsSpec::for_concurrency(2)
         };
         let submit = submit.with_map_time(Duration::from_micros(1_999)).with_max_usd(0.5).with_max_seconds(7.5);
-        let submit = submit.with_runs_kept().with_indexed(Indexed::Always).with_max_rejected(MaxRejected::Count(3));
+        let submit = submit.with_runs_kept().with_indexed(Indexed::Always).with_runs_merged(RunsMerged::Always);
+        let submit = submit.with_max_rejected(MaxRejected::Count(3));
         let submit = submit.with_reduce_time(Duration::from_millis(2));
         assert_eq!(submit.options(2, want.workload, want.site.clone()), want);
     }

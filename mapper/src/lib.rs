@@ -1,5 +1,6 @@
 //! The mapper: reads one split from S3 as a stream, runs the job's `map` and combiner on all threads, and writes one sorted
-//! run for each partition: to DynamoDB where that is cheaper, else to one S3 object. Then it commits.
+//! run for each partition: to DynamoDB where that is cheaper, else to one S3 object; and to S3 where the runs are merged before they
+//! are reduced. Then it commits.
 //!
 //! The attempt is part of every key that it writes, so two attempts of a task never write to the same place. Only the output
 //! of the attempt that commits is ever read.
@@ -8,7 +9,7 @@ mod calls;
 mod read;
 
 use kinglet_aws::Conductor;
-use kinglet_aws::runs::{MapAttempt, MapRuns, Placed};
+use kinglet_aws::runs::{MapRuns, Placed, RunsAttempt};
 use kinglet_calls::{CallEnds, Functions};
 use kinglet_core::budget::{MAP_TIME_KEPT_PERCENT, MAPPED_PAIRS_PERCENT, memory_bytes};
 use kinglet_core::engine::map::{MapOptions, Mapped};
@@ -121,8 +122,8 @@ fn batch_of(spec: &JobSpec) -> Option<&CallsSpec> {
 }
 
 impl Mapping {
-    fn named(&self, task: &Try<'_>) -> MapAttempt {
-        MapAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt }
+    fn named(&self, task: &Try<'_>) -> RunsAttempt {
+        RunsAttempt { task: task.key.task, piece: task.key.piece, attempt: task.attempt }
     }
 
     /// Maps a split and writes its runs.
@@ -167,7 +168,10 @@ impl Mapping {
         worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
         let runs = MapRuns { runs, tmp: &worker.tmp };
         let store = worker.conductor.runs(task.job);
-        let placed = store.write(self.named(task), runs, spec.options.inline_bytes_max).await?;
+        let placed = match &task.view.grid {
+            Some(grid) => store.write_bundles(self.named(task), runs, grid).await?,
+            None => store.write(self.named(task), runs, spec.options.inline_bytes_max).await?,
+        };
         Ok(Some(MapRecord {
             records: counts.records,
             rejected: counts.rejected,

@@ -7,11 +7,14 @@
 //! commits, and the process that ends the job completes it; the uploads of all other attempts are aborted. Where the output lies in
 //! folders, there may be thousands of such uploads, and the record says where they are listed.
 //!
+//! In a job whose runs are merged before they are reduced, this function does that, too (`merging.rs`).
+//!
 //! Where a job may leave records out of its input, these are its first partition. Whoever reduces that writes them as they are, or
 //! fails the job if they are too many.
 
 mod calls;
 mod files;
+mod merging;
 
 use files::{Files, Place, Sending, Sent};
 use kinglet_aws::Conductor;
@@ -37,6 +40,7 @@ use kinglet_formats::Packer;
 use kinglet_formats::row_groups::typed_writer;
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
+use merging::Merging;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -69,6 +73,7 @@ pub async fn handle_with(
 ) -> Result<Outcome> {
     let event = call.event()?;
     match (Assignment::of(&event), event) {
+        (Some(assigned), Event::Merge(event)) => task::run(&worker, &call, &assigned, &Merging { jobs, event }).await,
         (Some(assigned), Event::Reduce(event)) => {
             let work = Reducing { jobs, functions, event, ends: CallEnds::default() };
             task::run(&worker, &call, &assigned, &work).await
@@ -90,7 +95,7 @@ struct Reducing {
 enum Told {
     /// All records.
     Committed(Committed<MapRecord>),
-    /// By the job's index, which of them have runs of its partition, and where. The index may be gone.
+    /// By the job's index, which of them have runs of its partition, and where; or which merge attempts have. The index may be gone.
     Located(Result<Vec<RunLeft>>),
     /// By the piece before, which runs are left. What it wrote may be gone.
     Left(Result<ReduceRest>),
@@ -104,6 +109,9 @@ impl Work for Reducing {
         let job = &self.event.job;
         if self.event.piece != Piece(0) {
             return Ok(Told::Left(conductor.runs(job).rest(self.event.task, self.event.piece).await));
+        }
+        if let Some(grid) = &view.grid {
+            return Ok(Told::Located(conductor.runs(job).locate_merged(grid, self.partition()).await));
         }
         Ok(match &self.event.index {
             Some(rows) => Told::Located(conductor.runs(job).locate_by_index(self.partition(), rows).await),
@@ -304,7 +312,7 @@ impl Reducing {
             true => Made::Quarantine(self.sums(task, &told).await?),
             false => Made::Part(self.jobs.open(&spec.job, &spec.signature, &spec.params)?),
         };
-        let store = conductor.runs(task.job);
+        let store = conductor.runs_to_reduce(task.job, &task.view);
         let (located, after) = match told {
             Told::Committed(committed) => (store.locate(partition, &committed).await?, None),
             Told::Located(located) => (located?, None),

@@ -5,7 +5,7 @@ use crate::look::{Places, Seen};
 use kinglet_aws::objects::Listed;
 use kinglet_core::Result;
 use kinglet_core::budget::OPEN_BYTES;
-use kinglet_core::cost::{self, Wanted, checked_partitions, pieces};
+use kinglet_core::cost::{self, Stages, Wanted, checked_partitions, pieces};
 use kinglet_core::wire::plan::{EmptyObject, Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::OptionsSpec;
 
@@ -14,6 +14,8 @@ use kinglet_core::wire::spec::OptionsSpec;
 pub(crate) struct Shape {
     pub(crate) split_bytes: u64,
     pub(crate) partitions: u32,
+    /// Whether the runs are merged before they are reduced.
+    pub(crate) merging: bool,
 }
 
 impl Shape {
@@ -22,7 +24,8 @@ impl Shape {
         let sizes: Vec<u64> = listed.iter().map(|(_, object)| object.size).collect();
         let input = cost::Input { sizes: &sizes };
         let plan = cost::Plan::best(input, &Wanted::of(options), &options.workload, &options.site)?;
-        Ok(Shape { split_bytes: plan.split_bytes, partitions: plan.partitions })
+        let merging = plan.stages == Stages::Two;
+        Ok(Shape { split_bytes: plan.split_bytes, partitions: plan.partitions, merging })
     }
 }
 
@@ -97,6 +100,7 @@ mod tests {
     use super::*;
     use kinglet_core::budget::{PARTITION_INPUT_BYTES, SPLIT_BYTES_MAX, SPLIT_BYTES_MIN, WAVES};
     use kinglet_core::cost::Cut;
+    use kinglet_core::grid::Grid;
     use kinglet_core::ids::Timestamp;
     use kinglet_core::prices::Prices;
     use kinglet_core::wire::cost::{Host, Site};
@@ -106,7 +110,7 @@ mod tests {
     }
 
     fn shape(split_bytes: u64) -> Shape {
-        Shape { split_bytes, partitions: 1 }
+        Shape { split_bytes, partitions: 1, merging: false }
     }
 
     fn plain(listed: &[(u32, Listed)]) -> Vec<Seen> {
@@ -239,17 +243,20 @@ mod tests {
         let options = OptionsSpec { site, ..OptionsSpec::for_concurrency(1_000) };
         let chosen = Shape::of(&listed, &options).unwrap();
         let (splits, _) = cut(listed.to_vec(), &plain(&listed), &chosen, None);
-        let gets = splits.len() as u64 * u64::from(chosen.partitions);
-        assert!(gets < 300_000, "{} splits, {} partitions", splits.len(), chosen.partitions);
+        let (maps, partitions) = (splits.len() as u32, chosen.partitions);
+        let grid = Grid::of(maps, partitions).filter(|_| chosen.merging);
+        let gets = grid.map_or(maps * partitions, |grid| maps * grid.bands() + partitions * grid.groups());
+        assert!(gets < 300_000, "{maps} splits, {partitions} partitions, merged by {grid:?}");
         // What the user fixes stays fixed.
         let fixed = OptionsSpec { split_bytes: Some(100 << 20), partitions: Some(7), ..options };
-        assert_eq!(Shape::of(&listed, &fixed).unwrap(), Shape { split_bytes: 100 << 20, partitions: 7 });
+        let Shape { split_bytes, partitions, .. } = Shape::of(&listed, &fixed).unwrap();
+        assert_eq!((split_bytes, partitions), (100 << 20, 7));
     }
 
     /// Word count of 200 MB on two cores is cut as it was when a rule of thumb was all there was.
     #[test]
     fn the_embedded_runtime_cuts_by_its_cores() {
         let shape = Shape::of(&[object("k", 200_000_000)], &OptionsSpec::for_concurrency(2)).unwrap();
-        assert_eq!(shape, Shape { split_bytes: 25_000_000, partitions: 2 });
+        assert_eq!(shape, Shape { split_bytes: 25_000_000, partitions: 2, merging: false });
     }
 }

@@ -3,6 +3,7 @@
 use crate::Plan;
 use kinglet_aws::Objects;
 use kinglet_core::budget::PARTITIONS_SPREAD_MAX;
+use kinglet_core::cost::{self, Cut, Stages, Wanted};
 use kinglet_core::wire::items::{index_bytes, read_index};
 use kinglet_core::wire::plan::{Inputs, ObjectRange, Split};
 use kinglet_core::wire::spec::{ItemsSpec, OptionsSpec};
@@ -24,7 +25,10 @@ pub(crate) async fn cut(objects: &Objects, bucket: &str, made: &ItemsSpec, optio
     let (splits, inputs) = splits(made, &ends);
     let chosen = options.concurrency.clamp(1, PARTITIONS_SPREAD_MAX).min(made.splits.max(1));
     let partitions = super::cut::partitions(options, chosen)?;
-    Ok(Plan { splits, inputs, skipped: 0, partitions, calls: None, program: None })
+    let cut = Cut::of_ranges(splits.iter().map(|split| [(split.bytes(), false)]));
+    let planned = cost::Plan::of_cut(cut, 1, &Wanted::of(options), partitions, &options.workload, &options.site);
+    let merging = planned.stages == Stages::Two;
+    Ok(Plan { splits, inputs, skipped: 0, partitions, merging, calls: None, program: None })
 }
 
 /// Returns the splits that end at these bytes.

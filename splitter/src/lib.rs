@@ -8,10 +8,12 @@ pub mod list;
 mod look;
 mod walk;
 
+use cut::Shape;
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::{Conductor, nonce, on_heap};
+use kinglet_core::grid::Grid;
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::event::{Event, FailureRecord};
@@ -91,7 +93,10 @@ async fn split(worker: &Worker, call: &Invocation, job: &JobId, running: Running
         Some(Then::Reduce(_)) => 1,
         Some(Then::Job) | None => plan.partitions + spec.quarantines(),
     };
-    let plan = Plan { partitions, calls, program: spec.program, ..plan };
+    // What reduces the results of calls reads all of them.
+    let merging =
+        plan.merging && !matches!(spec.calls.as_ref().map(|calls| &calls.then), Some(Then::Collect | Then::Reduce(_)));
+    let plan = Plan { partitions, merging, calls, program: spec.program, ..plan };
     let spent = |now: Timestamp| began.usage(worker, call, now);
     // The try ends when the plan is recorded. Starting the mappers is the work of the process that has the turn.
     drop(running);
@@ -109,11 +114,12 @@ async fn cut_input(conductor: &Conductor, spec: &JobSpec) -> Result<Plan> {
         return items::cut(&conductor.objects, bucket, made, &spec.options).await;
     }
     let list::Found { objects: listed, skipped } = list::list(&conductor.objects, spec).await?;
-    let shape = cut::Shape::of(&listed, &spec.options)?;
+    let shape = Shape::of(&listed, &spec.options)?;
     let seen = look::look(&conductor.objects, spec, &listed, shape.split_bytes).await?;
     let right_from = spec.options.right.map(|right| right.from_input);
     let (splits, inputs) = cut::cut(listed, &seen, &shape, right_from);
-    Ok(Plan { splits, inputs, skipped, partitions: shape.partitions, calls: None, program: None })
+    let Shape { partitions, merging, .. } = shape;
+    Ok(Plan { splits, inputs, skipped, partitions, merging, calls: None, program: None })
 }
 
 /// A job's tasks, as a splitter or a driver has cut its input.
@@ -127,6 +133,8 @@ pub struct Plan {
     pub skipped: u64,
     /// The number of reduce tasks.
     pub partitions: u32,
+    /// Whether the runs are merged before they are reduced.
+    pub merging: bool,
     /// The calls that the map tasks make, if the job is for their results.
     pub calls: Option<CallsView>,
     /// The shipped program that runs the tasks.
@@ -144,7 +152,7 @@ pub async fn begin(
     plan: &Plan,
     spent: Option<&(dyn Fn(Timestamp) -> Usage + Sync)>,
 ) -> Result<bool> {
-    let Plan { splits, inputs, skipped, partitions, calls, program } = plan;
+    let Plan { splits, inputs, skipped, partitions, merging, calls, program } = plan;
     let bytes = plan::write(splits, inputs)?;
     let bucket = &conductor.stack.work_bucket;
     // Each splitter writes a plan of its own. Mappers read the one that was recorded, whichever splitter comes later.
@@ -153,7 +161,9 @@ pub async fn begin(
     let map_tasks = splits.len() as u32;
     let input = InputSize { objects: inputs.objects, bytes: inputs.bytes, skipped: *skipped };
     let usage = spent.map(|spent| spent(conductor.now()));
-    let planned = Planned { id: &id, map_tasks, partitions: *partitions, input, calls: *calls, usage };
+    let grid = Grid::of(map_tasks, *partitions).filter(|_| *merging);
+    let merging = grid.map(|grid| grid.sizes());
+    let planned = Planned { id: &id, map_tasks, partitions: *partitions, merging, input, calls: *calls, usage };
     if !conductor.ledger.plan(job, &planned).await? {
         return Ok(false);
     }
@@ -163,6 +173,7 @@ pub async fn begin(
     let view = JobView {
         map_tasks,
         partitions: *partitions,
+        grid,
         plan: Some(id),
         program: *program,
         ..JobView::new(Phase::Mapping)

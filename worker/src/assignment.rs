@@ -22,6 +22,7 @@ impl Assignment {
         let (job, key) = match event {
             Event::Split(event) => (&event.job, TryKey::split(event.number)),
             Event::Map(event) => (&event.job, TryKey::map(event.task, event.piece, event.number)),
+            Event::Merge(event) => (&event.job, TryKey::merge(event.task, event.piece, event.number)),
             Event::Reduce(event) => (&event.job, TryKey::reduce(event.task, event.piece, event.number)),
             Event::Sweep(_) | Event::Ping(_) => return None,
         };

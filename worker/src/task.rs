@@ -233,7 +233,7 @@ async fn attempt<W: Work>(worker: &Arc<Worker>, execution: &Execution<'_>, work:
         execution.over().await;
         return Ok(Outcome::skipped(Skip::Unwanted));
     };
-    let tasks = if key.stage == Stage::Map { task.view.map_tasks } else { task.view.partitions };
+    let tasks = task.view.tasks_of(key.stage);
     let commit = conductor.ledger.commit(job, key.task, key.piece, &record, tasks).await?;
     // What follows is not this try's work any more, and may go on after the stage is over.
     task.running.end();
@@ -258,6 +258,7 @@ fn is_due(view: &JobView, stage: Stage) -> bool {
     match stage {
         Stage::Split => view.phase == Phase::Splitting,
         Stage::Map => view.phase == Phase::Mapping && view.plan.is_some(),
+        Stage::Merge => view.phase == Phase::Merging,
         Stage::Reduce => view.phase == Phase::Reducing,
     }
 }

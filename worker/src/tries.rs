@@ -112,6 +112,7 @@ fn is_over(view: &JobView, key: TryKey) -> bool {
     match key.stage {
         Stage::Split => view.phase > Phase::Splitting,
         Stage::Map => view.phase > Phase::Mapping,
+        Stage::Merge => view.phase > Phase::Merging,
         Stage::Reduce => view.phase > Phase::Reducing,
     }
 }

@@ -6,12 +6,12 @@ use crate::heap::on_heap;
 use crate::objects::SMALL_BYTES_MAX;
 use crate::output::Publication;
 use crate::runs::Shuffled;
-use kinglet_core::ids::{JobId, Timestamp};
+use kinglet_core::ids::{JobId, Stage, Timestamp};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::OUTPUT_FILES_MAX;
-use kinglet_core::manifest::reconcile;
+use kinglet_core::manifest::{Done, reconcile};
 use kinglet_core::wire::plan;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord, Requests};
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result};
 
@@ -65,7 +65,7 @@ impl Conductor {
         // Without a call that reduces them, what the batches return is the result.
         if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
             // A call that reduces is one piece.
-            let shuffled = Shuffled { maps: committed, indexes: view.index.tries, reduces: vec![] };
+            let shuffled = Shuffled { maps: committed, merges: vec![], indexes: view.index.tries, reduces: vec![] };
             self.leave_no_runs(job, shuffled).await;
         }
         Ok(())
@@ -77,10 +77,11 @@ impl Conductor {
     /// Returns `unreconciled` when the sums do not agree; or a service error of S3 or DynamoDB.
     pub(super) async fn publication(&self, job: &JobId, view: &JobView) -> Result<Publication> {
         let key = Self::plan_key(job, plan_of(job, view)?);
-        let (spec, bytes, maps, reduces) = tokio::try_join!(
+        let (spec, bytes, maps, merges, reduces) = tokio::try_join!(
             self.spec(job),
             self.objects.get_whole(&self.stack.work_bucket, &key, SMALL_BYTES_MAX),
             self.ledger.committed::<MapRecord>(job, view.map_tasks),
+            self.ledger.committed::<MergeRecord>(job, view.tasks_of(Stage::Merge)),
             self.ledger.committed::<ReduceRecord>(job, view.partitions),
         )?;
         let (splits, inputs) = plan::read(&bytes)?;
@@ -92,8 +93,9 @@ impl Conductor {
         let reduces: Vec<_> = reduces.into_iter().flatten().collect();
         check_files(&spec, &reduces)?;
         let files = self.runs(job).all_files(&reduces).await?;
-        let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces, &files)?;
-        Ok(Publication { spec, maps, reduces, files, manifest })
+        let done = Done { splits: &splits, maps: &maps, merges: &merges, reduces: &reduces, files: &files };
+        let manifest = reconcile(job, &spec, &inputs, &done)?;
+        Ok(Publication { spec, maps, merges, reduces, files, manifest })
     }
 
     pub(super) async fn publish(
@@ -107,6 +109,7 @@ impl Conductor {
         let started_at = self.now();
         let shuffled = (!publication.spec.options.keep_runs).then(|| Shuffled {
             maps: std::mem::take(&mut publication.maps),
+            merges: std::mem::take(&mut publication.merges),
             indexes: view.index.tries,
             reduces: publication.reduces.clone(),
         });
@@ -171,7 +174,7 @@ impl Conductor {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses;
     /// another process then goes on.
     pub async fn fail(&self, job: &JobId, phase: Phase, error: &Error) -> Result<()> {
-        self.fail_in(job, &[Phase::Splitting, Phase::Mapping, Phase::Reducing], phase, error).await
+        self.fail_in(job, &[Phase::Splitting, Phase::Mapping, Phase::Merging, Phase::Reducing], phase, error).await
     }
 
     /// Ends a job without success, as [`Self::fail`] does, if it is in one of the phases `from`.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `send` | sends tasks and tries |
 //! | `turn` | the turn, which one process has at a time |
-//! | `reduce` | from mapping to reducing, and the index of the runs |
+//! | `reduce` | from mapping to merging and reducing, and the index of the runs |
 //! | `end` | a job's ends: published, failed, cancelled |
 //! | `splitter` | a splitter that does not begin |
 
@@ -22,7 +22,7 @@ use crate::ledger::Says;
 use futures_util::future::BoxFuture;
 use kinglet_core::ids::{JobId, Stage, TryKey};
 use kinglet_core::ledger::{Command, Invoke, JobView, LedgerView, Phase, PieceAt, Settle, advance};
-use kinglet_core::wire::record::{MapRecord, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord};
 use kinglet_core::{Error, Result};
 use send::Claimed;
 
@@ -63,6 +63,7 @@ impl Conductor {
                         on_heap(|| self.go_on(job, &view.job, &turn)).await?;
                     }
                 }
+                Command::StartMerging => on_heap(|| self.start_merging(job, &view.job, &before)).await?,
                 Command::StartReducing(find) => {
                     match on_heap(|| self.start_reducing(job, &view.job, find, &before)).await {
                         Err(error) if self.decides(&error) => {
@@ -108,6 +109,7 @@ impl Conductor {
                 vec![self.ledger.splitting(job, since).await?]
             }
             Phase::Mapping => self.ledger.tasks::<MapRecord>(job, &mut view, self.now()).await?,
+            Phase::Merging => self.ledger.tasks::<MergeRecord>(job, &mut view, self.now()).await?,
             Phase::Reducing => self.ledger.tasks::<ReduceRecord>(job, &mut view, self.now()).await?,
             _ => vec![],
         };

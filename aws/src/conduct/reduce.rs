@@ -8,7 +8,10 @@
 //! | anyone who sees that the turn has been silent for ten seconds | takes the turn, and with it the next number | the turn is as it was seen |
 //! | anyone who sees that the third one has | moves the job on without an index | the job is mapping |
 //!
-//! The move names the index, and is made once. Whoever loses it has written an object of a number of its own, and removes it; if it
+//! Where the runs are merged first, the job goes on to that, and then to reducing without an index: each of these moves is made by anyone
+//! who sees that a stage is over, on the condition that the job is in the phase before.
+//!
+//! The move to reducing names the index, and is made once. Whoever loses it has written an object of a number of its own, and removes it; if it
 //! dies first, the object goes with the job's runs, by its number.
 
 use super::turn::Turn;
@@ -23,6 +26,19 @@ use kinglet_core::wire::record::{MapRecord, Placement, Requests};
 use kinglet_core::{Code, Result};
 
 impl Conductor {
+    /// Goes on to merging, and sends the merge tasks.
+    pub(super) async fn start_merging(&self, job: &JobId, view: &JobView, before: &Requests) -> Result<()> {
+        let now = self.now();
+        let usage = self.usage_since(before, now);
+        let spent = view.capped.as_ref().map(|capped| capped.until_here(view.timeout_ms, now));
+        if self.ledger.merge(job, usage.as_ref(), spent.as_ref()).await? {
+            let view = JobView { phase: Phase::Merging, sent: 0, ..view.clone() };
+            let turn = Turn::new(Phase::Merging, 1);
+            return on_heap(|| self.send_stage(job, &view, &turn)).await;
+        }
+        Ok(())
+    }
+
     /// Goes on to reducing, by an index of the runs where that is cheaper.
     pub(super) async fn start_reducing(
         &self,
@@ -85,7 +101,7 @@ impl Conductor {
         let now = self.now();
         let usage = self.usage_since(before, now);
         let spent = view.capped.as_ref().map(|capped| capped.until_here(view.timeout_ms, now));
-        if self.ledger.reduce(job, &Reduced { index, usage, spent }).await? {
+        if self.ledger.reduce(job, view.phase, &Reduced { index, usage, spent }).await? {
             let index = IndexView { at: index, ..view.index };
             let view = JobView { phase: Phase::Reducing, sent: 0, index, ..view.clone() };
             let turn = Turn::new(Phase::Reducing, 1);

@@ -6,7 +6,7 @@ use crate::replies::Pause;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::ids::{JobId, Partition, Piece, Stage, TaskIdx, TryKey};
 use kinglet_core::ledger::{Eased, HALF_BYTES_MIN, JobView, Phase, Relief};
-use kinglet_core::wire::event::{Event, MapEvent, ReduceEvent, SplitEvent};
+use kinglet_core::wire::event::{Event, MapEvent, MergeEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::index::{IndexTable, RowsAt};
 use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::Position;
@@ -46,12 +46,13 @@ impl Conductor {
                 let plan = index.split(task).ok_or_else(|| no_task(job, task))?;
                 Ok(Event::Map(MapEvent::first(job.clone(), task, plan, program)))
             }
+            None if view.phase == Phase::Merging => Ok(Event::Merge(MergeEvent::first(job.clone(), task, program))),
             None => {
                 let index = rows_of(table.as_ref(), task);
                 Ok(Event::Reduce(ReduceEvent { index, ..ReduceEvent::first(job.clone(), task, program) }))
             }
         };
-        let count = if index.is_some() { view.map_tasks } else { view.partitions };
+        let count = view.phase.stage().map_or(0, |stage| view.tasks_of(stage));
         let (mut sent, mut pause) = (view.sent, Pause::default());
         while sent < count {
             let to = count.min(sent + SENT_AT_ONCE);
@@ -109,6 +110,11 @@ impl Conductor {
             let Some(index) = &index else {
                 events.push(match key.stage {
                     Stage::Split => Event::Split(SplitEvent { job, number }),
+                    Stage::Merge => {
+                        let start = start.map_or(0, |start| start.range_idx);
+                        let first = MergeEvent::first(job, task, program);
+                        Event::Merge(MergeEvent { piece, number, start, early: relief.timed_out, ..first })
+                    }
                     _ => {
                         // A further piece is told by the one before it where its runs lie.
                         let index = rows_of(table.as_ref(), task).filter(|_| piece == Piece(0));

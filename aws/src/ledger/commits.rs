@@ -14,14 +14,14 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
 use kinglet_core::ledger::{CallsView, JobView, TaskView};
 use kinglet_core::wire::frame::{self, Framed};
-use kinglet_core::wire::record::{MapRecord, Position, ReduceRecord, Usage};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, Placement, Position, ReduceRecord, Usage};
 use kinglet_core::{Code, Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
 /// The number of the attempt that stands for a worker that died. No try has it.
 pub(crate) const SETTLED: u16 = u16::MAX;
 
-/// A record that a map or a reduce attempt commits.
+/// A record that an attempt of a stage commits.
 pub trait Record: Framed + Clone {
     /// The stage whose record it is.
     const STAGE: Stage;
@@ -53,6 +53,51 @@ impl Record for MapRecord {
     }
     fn records(&self) -> u64 {
         self.records
+    }
+}
+
+/// A record of an attempt that has written runs.
+pub trait RunsRecord: Record {
+    /// Returns where the runs lie.
+    fn placement(&self) -> Placement;
+    /// Returns how many bytes they have.
+    fn run_bytes(&self) -> u64;
+}
+
+impl RunsRecord for MapRecord {
+    fn placement(&self) -> Placement {
+        self.placement
+    }
+    fn run_bytes(&self) -> u64 {
+        self.run_bytes
+    }
+}
+
+impl Record for MergeRecord {
+    const STAGE: Stage = Stage::Merge;
+    fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+    fn hands_on(&self) -> bool {
+        self.merged.is_some()
+    }
+    fn remainder(&self) -> Option<Position> {
+        self.merged.map(|merged| Position::at(merged, 0))
+    }
+    fn records(&self) -> u64 {
+        0
+    }
+}
+
+impl RunsRecord for MergeRecord {
+    fn placement(&self) -> Placement {
+        self.placement
+    }
+    fn run_bytes(&self) -> u64 {
+        self.run_bytes
     }
 }
 
@@ -264,10 +309,12 @@ impl Ledger {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn tasks<R: Record>(&self, job: &JobId, view: &mut JobView, now: Timestamp) -> Result<Vec<TaskView>> {
-        let (count, calls, since) = match R::STAGE {
-            Stage::Reduce => (view.partitions, None, view.phase_at.reducing),
-            _ => (view.map_tasks, view.calls, view.phase_at.mapping),
+        let (calls, since) = match R::STAGE {
+            Stage::Reduce => (None, view.phase_at.reducing),
+            Stage::Merge => (None, view.phase_at.merging),
+            Stage::Map | Stage::Split => (view.calls, view.phase_at.mapping),
         };
+        let count = view.tasks_of(R::STAGE);
         let stage = self.stage::<R>(job, count, calls, since.unwrap_or_default()).await?;
         self.add_spent(job, view, &stage, now).await?;
         Ok(stage.tasks)

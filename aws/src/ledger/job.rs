@@ -7,6 +7,7 @@ use super::item::{Item, flag, number, read_binary, read_flag, read_number, read_
 use super::keys::{self, JOBS_PK, Key, group_count, group_pk, index_pk, runs_pk};
 use super::request::{Keyed, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
+use kinglet_core::grid::{Grid, GridSizes};
 use kinglet_core::ids::{JobId, Partition, Stage, Timestamp};
 use kinglet_core::ledger::{CallsView, Capped, IndexView, InputSize, JobView, Phase, Spent};
 use kinglet_core::limits::{JOB_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
@@ -150,15 +151,17 @@ impl Ledger {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn forget(&self, job: &JobId) -> Result<u64> {
-        let (maps, partitions) = match self.job(job).await {
-            Ok(view) => (view.map_tasks, view.partitions),
-            Err(e) if e.is(Code::JobMissing) => (0, 0),
+        let (maps, merges, partitions) = match self.job(job).await {
+            Ok(view) => (view.map_tasks, view.tasks_of(Stage::Merge), view.partitions),
+            Err(e) if e.is(Code::JobMissing) => (0, 0, 0),
             Err(e) => return Err(e),
         };
         let stage = |stage, tasks| (0..group_count(tasks)).map(move |group| group_pk(job, stage, group));
         let pks = stage(Stage::Map, maps)
+            .chain(stage(Stage::Merge, merges))
             .chain(stage(Stage::Reduce, partitions))
-            .chain((0..group_count(maps)).map(|group| index_pk(job, group)))
+            .chain((0..group_count(maps)).map(|group| index_pk(job, Stage::Map, group)))
+            .chain((0..group_count(merges)).map(|group| index_pk(job, Stage::Merge, group)))
             // The results of calls lie by group, not by partition.
             .chain((0..partitions.max(group_count(maps))).map(|partition| runs_pk(job, Partition(partition))))
             .chain([keys::result_pk(job), keys::progress_pk(job), keys::job_pk(job)]);
@@ -190,7 +193,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     let count = |name| read_number(item, name).unwrap_or(0);
     let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
     let mut beside = Vec::new();
-    for name in ["usage1", "usage2", "usage3", "usage4"] {
+    for name in ["usage1", "usage_merge", "usage2", "usage3", "usage4"] {
         if let Some(bytes) = read_binary(item, name) {
             beside.push(frame::read(bytes, &format!("{name} of job {job}"))?);
         }
@@ -202,10 +205,14 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         let message = format!("reading job {job}: {map_tasks} map tasks and {partitions} partitions, which no job has");
         return Err(Error::new(Code::FrameCorrupt, message));
     }
+    let grid = grid(item, map_tasks, partitions);
+    let grid =
+        grid.map_err(|()| Error::new(Code::FrameCorrupt, format!("reading job {job}: a grid that no job has")))?;
     Ok(JobView {
+        grid,
         phase,
         capped: capped(job, item, &beside)?,
-        phase_at: ["at0", "at1", "at2", "at3"].map(|name| read_time(item, name)).into(),
+        phase_at: ["at0", "at1", "at_merging", "at2", "at3"].map(|name| read_time(item, name)).into(),
         map_tasks,
         partitions,
         input: InputSize { objects: count("objects"), bytes: count("bytes"), skipped: count("skipped") },
@@ -232,6 +239,16 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     })
 }
 
+/// Returns how a job's runs are merged before they are reduced, if they are.
+fn grid(item: &Item, map_tasks: u32, partitions: u32) -> std::result::Result<Option<Grid>, ()> {
+    if !item.contains_key("group_tasks") || map_tasks == 0 {
+        return Ok(None);
+    }
+    let small = |name| read_number(item, name).and_then(|n| u32::try_from(n).ok()).ok_or(());
+    let sizes = GridSizes { group_tasks: small("group_tasks")?, band_partitions: small("band_partitions")? };
+    Grid::new(map_tasks, partitions, sizes).map(Some).ok_or(())
+}
+
 /// Returns how far the index of a job's runs is. Reducers do without one that is not named as it should be.
 fn index(item: &Item) -> IndexView {
     let number = |name| read_number(item, name);
@@ -252,8 +269,9 @@ fn capped(job: &JobId, item: &Item, beside: &[Usage]) -> Result<Option<Capped>> 
     let known = match read_binary(item, "spent") {
         Some(bytes) => {
             spent.add(&frame::read(bytes, &format!("what job {job} has spent"))?);
-            // It has what splitting took.
-            usize::from(item.contains_key("usage1"))
+            // It has what splitting took, and, when that is over, what lies between mapping and merging.
+            let is_reducing = item.contains_key("at2");
+            usize::from(item.contains_key("usage1")) + usize::from(is_reducing && item.contains_key("usage_merge"))
         }
         None => {
             spent.requests.lambda += 1; // The splitter.
@@ -283,6 +301,7 @@ mod tests {
             "at3",
             "map_tasks",
             "partitions",
+            "group_tasks",
             "objects",
             "skipped",
             "calls",

@@ -51,7 +51,7 @@ impl Key {
         let TryKey { stage, task, piece, number } = key;
         match stage {
             Stage::Split => Self::new(job_pk(job), format!("{SPLIT_TRIES}{number:05}")),
-            Stage::Map | Stage::Reduce => {
+            Stage::Map | Stage::Merge | Stage::Reduce => {
                 let sk = format!("{TRIES}{:06}#{:05}#{number:05}", task.0, piece.0);
                 Self::new(group_pk(job, stage, group_of(task)), sk)
             }
@@ -59,12 +59,12 @@ impl Key {
     }
 
     /// Returns the key of the index of an attempt's S3 object: where its runs lie.
-    pub(super) fn index(job: &JobId, of: MapAttempt) -> Self {
-        Self::new(index_pk(job, group_of(of.task)), of.to_string())
+    pub(super) fn index(job: &JobId, stage: Stage, of: RunsAttempt) -> Self {
+        Self::new(index_pk(job, stage, group_of(of.task)), of.to_string())
     }
 
     /// Returns the key of the `n`th item of an inline run.
-    pub(super) fn run(job: &JobId, partition: Partition, of: MapAttempt, n: usize) -> Self {
+    pub(super) fn run(job: &JobId, partition: Partition, of: RunsAttempt, n: usize) -> Self {
         Self::new(runs_pk(job, partition), item_sk(&of.to_string(), n))
     }
 
@@ -79,19 +79,19 @@ impl Key {
     }
 }
 
-/// A map attempt. The keys of everything that it wrote carry it, here and in S3: its text is the sort key of its items, or their
-/// prefix.
+/// An attempt of a stage that writes runs: a map attempt, or a merge attempt. The keys of everything that it wrote carry it, here and in
+/// S3: its text is the sort key of its items, or their prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapAttempt {
+pub struct RunsAttempt {
     /// The task.
     pub task: TaskIdx,
-    /// The piece of its split.
+    /// The piece of it.
     pub piece: Piece,
     /// The attempt.
     pub attempt: AttemptId,
 }
 
-impl fmt::Display for MapAttempt {
+impl fmt::Display for RunsAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:06}#{:05}#{}", self.task.0, self.piece.0, self.attempt)
     }
@@ -114,8 +114,11 @@ pub(super) fn group_pk(job: &JobId, stage: Stage, group: u32) -> String {
     format!("job#{job}#{stage}#{group:05}")
 }
 
-pub(super) fn index_pk(job: &JobId, group: u32) -> String {
-    format!("job#{job}#index#{group:05}")
+pub(super) fn index_pk(job: &JobId, stage: Stage, group: u32) -> String {
+    match stage {
+        Stage::Merge => format!("job#{job}#merge-index#{group:05}"),
+        _ => format!("job#{job}#index#{group:05}"),
+    }
 }
 
 pub(super) fn runs_pk(job: &JobId, partition: Partition) -> String {
@@ -172,7 +175,7 @@ mod tests {
         let job: JobId = "j-1".parse().unwrap();
         let (task, piece) = (TaskIdx(70), Piece(3));
         let attempt = AttemptId { number: 2, nonce: 0xab };
-        let of = MapAttempt { task, piece, attempt };
+        let of = RunsAttempt { task, piece, attempt };
         let keys = [
             Key::job(&job),
             Key::entry(&job),
@@ -181,7 +184,9 @@ mod tests {
             Key::of_try(&job, TryKey::split(4)),
             Key::of_try(&job, TryKey::map(task, piece, 5)),
             Key::of_try(&job, TryKey::reduce(TaskIdx(31), Piece(0), 1)),
-            Key::index(&job, of),
+            Key::index(&job, Stage::Map, of),
+            Key::index(&job, Stage::Merge, of),
+            Key::of_try(&job, TryKey::merge(task, piece, 5)),
             Key::run(&job, Partition(9), of, 1),
             Key::result(&job, attempt, 0),
             Key::progress(&job, task),
@@ -196,6 +201,8 @@ mod tests {
             "job#j-1#map#00002 | try#000070#00003#00005",
             "job#j-1#reduce#00000 | try#000031#00000#00001",
             "job#j-1#index#00002 | 000070#00003#2-000000ab",
+            "job#j-1#merge-index#00002 | 000070#00003#2-000000ab",
+            "job#j-1#merge#00002 | try#000070#00003#00005",
             "job#j-1#runs#00009 | 000070#00003#2-000000ab#00001",
             "job#j-1#result | 2-000000ab#00000",
             "job#j-1#progress | 000070",

@@ -2,12 +2,12 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`: what was spent outside of tasks; `index_tries`, `index`, `index_from` and `index_to`: how many have tried to index the runs, which index counts, and where its table lies; of a job with a ceiling, `cap` and `spent` |
+//! | `job#<job>` | `job` | phase, times, plan, how runs are merged (`group_tasks`, `band_partitions`), shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`, `usage_merge`: what was spent outside of tasks; `index_tries`, `index`, `index_from` and `index_to`: how many have tried to index the runs, which index counts, and where its table lies; of a job with a ceiling, `cap` and `spent` |
 //! | `job#<job>` | `split#<number>` | a try of splitting, with the attributes of a `try#…` item below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of complete groups |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record; of a job with a ceiling, `x<task>.<piece>.<number>` for each further try |
 //! | `job#<job>#<stage>#<group>` | `try#<task>#<piece>#<number>` | how often and when the try was sent, when it started, by which execution (`run`) and on which function, its last sign of life, when it failed and why, or when it was over without a result |
-//! | `job#<job>#index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the attempt's S3 object |
+//! | `job#<job>#index#<group>`, `job#<job>#merge-index#<group>` | `<task>#<piece>#<attempt>` | where the runs lie in the S3 object of a map, or merge, attempt; of a map attempt whose runs are merged, where its bundles lie |
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run; for a batch of calls, item `n` of its results, with the group in place of the partition |
 //! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
 //! | `job#<job>#progress` | `<task>` | how far the calls are that have reported progress |
@@ -43,17 +43,17 @@ mod table;
 mod tries;
 
 pub(crate) use commits::SETTLED;
-pub use commits::{Commit, Committed, Look, Record, TaskPieces};
+pub use commits::{Commit, Committed, Look, Record, RunsRecord, TaskPieces};
 #[cfg(feature = "driver")]
 pub(crate) use item::text;
 pub(crate) use item::{binary, number, read_binary, read_text};
 pub use job::JobEntry;
 pub(crate) use keys::{Key, progress_pk, result_pk};
-pub use keys::{MapAttempt, group_count};
+pub use keys::{RunsAttempt, group_count};
 pub use phases::{Planned, Reduced};
 pub(crate) use request::Updated;
 pub use runs::{GroupRuns, InlineRun};
-pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf, groups_of};
+pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf, groups_of, placed, placed_in};
 pub use spent::commits;
 pub use tries::{GroupTry, Run, Says, Started};
 

@@ -8,6 +8,7 @@ use super::item::{binary, flag, number, read_text, text, time};
 use super::keys::Key;
 use super::request::{Update, Write};
 use aws_sdk_dynamodb::types::AttributeValue;
+use kinglet_core::grid::GridSizes;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::frame;
@@ -24,6 +25,8 @@ pub struct Planned<'a> {
     pub map_tasks: u32,
     /// The number of reduce tasks.
     pub partitions: u32,
+    /// How its runs are merged before they are reduced, if they are.
+    pub merging: Option<GridSizes>,
     /// The size of the input.
     pub input: InputSize,
     /// The calls, where tasks are batches of them.
@@ -95,18 +98,34 @@ impl Ledger {
             Some(calls) => planning.set("calls", number(calls.count)).set("calls_per_task", number(calls.per_task)),
             None => planning,
         };
+        let planning = match planned.merging {
+            Some(GridSizes { group_tasks, band_partitions }) => {
+                planning.set("group_tasks", number(group_tasks)).set("band_partitions", number(band_partitions))
+            }
+            None => planning,
+        };
         planning.done().await
     }
 
-    /// Moves a job from mapping to reducing. Records what a function spent on that outside of its own task, and, for a job with
+    /// Moves a job from mapping to merging. Records what a function spent on that outside of its own task, and, for a job with a ceiling,
+    /// what the job has spent. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn merge(&self, job: &JobId, usage: Option<&Usage>, spent: Option<&Usage>) -> Result<bool> {
+        let to = Phase::Merging;
+        self.moving(job, &[Phase::Mapping], to).spent(usage_beside(to), usage)?.spent("spent", spent)?.done().await
+    }
+
+    /// Moves a job to reducing from the phase before, which is mapping or merging. Records what a function spent on that outside of its own task, and, for a job with
     /// a ceiling, what the job has spent; and by which index reducers find their runs, if there is one. Returns whether this
     /// call did it.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn reduce(&self, job: &JobId, reduced: &Reduced) -> Result<bool> {
+    pub async fn reduce(&self, job: &JobId, from: Phase, reduced: &Reduced) -> Result<bool> {
         let (to, Reduced { index, usage, spent }) = (Phase::Reducing, reduced);
-        let moving = self.moving(job, &[Phase::Mapping], to).spent(usage_beside(to), usage.as_ref())?;
+        let moving = self.moving(job, &[from], to).spent(usage_beside(to), usage.as_ref())?;
         let moving = match index {
             Some(IndexAt { number: n, table }) => {
                 moving.set("index", number(n)).set("index_from", number(table.from)).set("index_to", number(table.to))
@@ -238,6 +257,7 @@ impl Ledger {
         let at = match to {
             Phase::Splitting => Some("at0"),
             Phase::Mapping => Some("at1"),
+            Phase::Merging => Some("at_merging"),
             Phase::Reducing => Some("at2"),
             Phase::Publishing | Phase::Undoing => None,
             Phase::Succeeded | Phase::Failed | Phase::Cancelled => Some("at3"),
@@ -299,5 +319,9 @@ impl Ledger {
 
 /// Returns the attribute for what a function spent on moving a job into a phase.
 fn usage_beside(to: Phase) -> &'static str {
-    if to == Phase::Reducing { "usage2" } else { "usage3" }
+    match to {
+        Phase::Merging => "usage_merge",
+        Phase::Reducing => "usage2",
+        _ => "usage3",
+    }
 }

@@ -1,12 +1,12 @@
 //! The shuffle's part of the table: small runs in items of their own, and the indexes of large runs.
 
 use super::Ledger;
-use super::commits::{Committed, Record};
+use super::commits::{Committed, RunsRecord};
 use super::item::{Item, binary, read_binary, read_text};
-use super::keys::{Key, MapAttempt, group_count, index_pk, runs_pk, tasks_of};
+use super::keys::{Key, RunsAttempt, group_count, index_pk, runs_pk, tasks_of};
 use super::request::Keyed;
 use aws_sdk_dynamodb::types::AttributeValue;
-use kinglet_core::ids::{JobId, Partition, Piece, TaskIdx};
+use kinglet_core::ids::{JobId, Partition, Piece, Stage, TaskIdx};
 use kinglet_core::limits::ITEM_BYTES_MAX;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
@@ -24,10 +24,17 @@ pub struct InlineRun {
     pub bytes: Vec<u8>,
 }
 
-/// A committed map attempt of a group that may have runs.
+/// A committed attempt that may have runs, and where these lie.
+#[derive(Clone, Copy)]
+pub(crate) struct PlacedRuns {
+    pub(crate) of: RunsAttempt,
+    pub(crate) placement: Placement,
+}
+
+/// A committed attempt of a group that may have runs.
 pub struct GroupRuns {
     /// The attempt.
-    pub of: MapAttempt,
+    pub of: RunsAttempt,
     /// Where its runs lie in its object; `None` if they lie in DynamoDB.
     pub index: Option<RunIndex>,
 }
@@ -36,7 +43,7 @@ pub struct GroupRuns {
 #[derive(Clone, Copy)]
 pub(crate) struct RunOf {
     pub(crate) partition: Partition,
-    pub(crate) attempt: MapAttempt,
+    pub(crate) attempt: RunsAttempt,
 }
 
 impl RunOf {
@@ -56,7 +63,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn put_runs(&self, job: &JobId, attempt: MapAttempt, runs: Vec<(Partition, Vec<u8>)>) -> Result<()> {
+    pub async fn put_runs(&self, job: &JobId, attempt: RunsAttempt, runs: Vec<(Partition, Vec<u8>)>) -> Result<()> {
         let mut writes = Vec::new();
         for (partition, bytes) in runs {
             for (n, part) in bytes.chunks(INLINE_ITEM_BYTES).enumerate() {
@@ -94,9 +101,9 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn put_index(&self, job: &JobId, attempt: MapAttempt, index: &RunIndex) -> Result<()> {
+    pub async fn put_index(&self, job: &JobId, stage: Stage, attempt: RunsAttempt, index: &RunIndex) -> Result<()> {
         let item: Item = HashMap::from([("index".into(), binary(frame::write(index)?)), ("ttl".into(), self.ttl())]);
-        self.put_all([Keyed { key: Key::index(job, attempt), item }]).await
+        self.put_all([Keyed { key: Key::index(job, stage, attempt), item }]).await
     }
 
     /// Reads the runs of one partition that lie in DynamoDB and that these attempts wrote.
@@ -107,7 +114,7 @@ impl Ledger {
         &self,
         job: &JobId,
         partition: Partition,
-        attempts: impl Iterator<Item = MapAttempt>,
+        attempts: impl Iterator<Item = RunsAttempt>,
     ) -> Result<Vec<InlineRun>> {
         let wanted: HashSet<String> = attempts.map(|attempt| attempt.to_string()).collect();
         if wanted.is_empty() {
@@ -129,31 +136,31 @@ impl Ledger {
         Ok(runs.into_iter().map(|(name, bytes)| InlineRun { name, bytes }).collect())
     }
 
-    /// Returns the committed attempts of a group's tasks that may have runs, in order, with the indexes of those whose runs lie
-    /// in S3. Sends no request where there are none of these.
+    /// Returns these committed attempts of a group's tasks, in order, with the indexes of those whose runs lie in S3. Sends no request
+    /// where there are none of these.
     ///
     /// # Errors
     /// Returns `index-missing` when a committed attempt has no index; or a service error (`access-denied`, `throttled`,
     /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn group_runs(
+    pub(crate) async fn group_runs(
         &self,
         job: &JobId,
+        stage: Stage,
         group: u32,
-        committed: &Committed<MapRecord>,
+        placed: Vec<PlacedRuns>,
     ) -> Result<Vec<GroupRuns>> {
-        let placed = placed_in(group, committed);
         let mut indexes: HashMap<String, RunIndex> = HashMap::new();
-        if placed.iter().any(|(_, placement)| *placement == Placement::Object) {
-            for item in self.query(&index_pk(job, group), "").await? {
+        if placed.iter().any(|one| one.placement == Placement::Object) {
+            for item in self.query(&index_pk(job, stage, group), "").await? {
                 if let (Some(sk), Some(bytes)) = (read_text(&item, "sk"), read_binary(&item, "index")) {
-                    indexes.insert(sk.to_owned(), frame::read(bytes, "the index of a map attempt")?);
+                    indexes.insert(sk.to_owned(), frame::read(bytes, "the index of an attempt's runs")?);
                 }
             }
         }
-        let found = placed.into_iter().map(|(of, placement)| {
+        let found = placed.into_iter().map(|PlacedRuns { of, placement }| {
             let index = match placement {
                 Placement::Object => {
-                    let missing = || format!("job {job}: the index of map output {of} is missing");
+                    let missing = || format!("job {job}: the index of {stage} output {of} is missing");
                     let index = indexes.remove(&of.to_string());
                     Some(index.ok_or_else(|| Error::new(Code::IndexMissing, missing()))?)
                 }
@@ -171,13 +178,18 @@ pub(crate) fn groups_of(committed: &Committed<MapRecord>) -> u32 {
 }
 
 /// Returns the attempts of a group's tasks that may have runs, in order, and where these lie.
-fn placed_in(group: u32, committed: &Committed<MapRecord>) -> Vec<(MapAttempt, Placement)> {
+pub(crate) fn placed_in(group: u32, committed: &Committed<MapRecord>) -> Vec<PlacedRuns> {
+    placed(tasks_of(group, committed.len() as u32).map(|task| (TaskIdx(task), &committed[task as usize][..])))
+}
+
+/// Returns the attempts of some tasks, given with their committed pieces, that may have runs.
+pub(crate) fn placed<'a, R: RunsRecord + 'a>(tasks: impl Iterator<Item = (TaskIdx, &'a [R])>) -> Vec<PlacedRuns> {
     let mut placed = Vec::new();
-    for task in tasks_of(group, committed.len() as u32).map(TaskIdx) {
-        for (record, piece) in committed[task.0 as usize].iter().zip(0..) {
-            if record.placement != Placement::Nowhere {
-                let of = MapAttempt { task, piece: Piece(piece), attempt: record.attempt() };
-                placed.push((of, record.placement));
+    for (task, pieces) in tasks {
+        for (record, piece) in pieces.iter().zip(0..) {
+            if record.placement() != Placement::Nowhere {
+                let of = RunsAttempt { task, piece: Piece(piece), attempt: record.attempt() };
+                placed.push(PlacedRuns { of, placement: record.placement() });
             }
         }
     }

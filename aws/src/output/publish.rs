@@ -13,7 +13,7 @@ use kinglet_core::limits::UPLOADS_COMPLETED_AT_ONCE;
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::files::{FileList, LeftFile};
 use kinglet_core::wire::owner::{Owner, Replaced};
-use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord, numbered};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, OpenUpload, ReduceRecord, numbered};
 use kinglet_core::wire::spec::{JobSpec, OutputSpec};
 use kinglet_core::{Code, Error, Result};
 
@@ -32,6 +32,8 @@ pub(crate) struct Publication {
     pub(crate) spec: JobSpec,
     /// What the map tasks have committed, whose runs go when it is published.
     pub(crate) maps: Committed<MapRecord>,
+    /// What the merge tasks have committed, if there are any, whose runs go as well.
+    pub(crate) merges: Committed<MergeRecord>,
     /// What the reduce tasks have committed, one piece after the other.
     pub(crate) reduces: Vec<ReduceRecord>,
     /// The files that those have left in folders, which have.

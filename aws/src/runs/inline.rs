@@ -1,7 +1,7 @@
 //! Intermediate results in DynamoDB: items of up to 400 KB. Runs lie by partition, so that one query finds all runs of a
 //! partition; the results of calls lie by group. `ledger/runs.rs` has the items' layout.
 
-use super::{Batch, Found, MapAttempt, MapRuns, Place, RunStore, unreadable, writer_of};
+use super::{Batch, Found, MapRuns, Place, RunStore, RunsAttempt, unreadable, writer_of};
 use crate::ledger::{Committed, InlineRun, RunOf};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -18,7 +18,7 @@ pub(super) struct Inline;
 
 /// The results of a batch lie like a run, whose partition is the batch's group: a partition key takes 1,000 KB a second, and all
 /// batches together would be too many for one.
-fn results_of(attempt: MapAttempt) -> RunOf {
+fn results_of(attempt: RunsAttempt) -> RunOf {
     RunOf { partition: Partition(attempt.task.0 / TASKS_PER_GROUP), attempt }
 }
 
@@ -27,7 +27,7 @@ impl Place for Inline {
         Placement::Inline
     }
 
-    fn write<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>> {
+    fn write<'a>(&'a self, store: RunStore<'a>, of: RunsAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let mut small = Vec::new();
             for (run, partition) in runs.runs.into_iter().zip(0..) {
@@ -69,7 +69,7 @@ impl Place for Inline {
         Box::pin(async { Ok(0) })
     }
 
-    fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
+    fn write_results<'a>(&'a self, store: RunStore<'a>, of: RunsAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let runs = vec![(results_of(of).partition, bytes)];
             store.conductor.ledger.put_runs(store.job, of, runs).await
@@ -99,7 +99,7 @@ impl Place for Inline {
 }
 
 /// Writes the one result of a batch whose worker died: an error's text, which fits into an item.
-pub(super) async fn write_settled(store: RunStore<'_>, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<()> {
+pub(super) async fn write_settled(store: RunStore<'_>, of: RunsAttempt, doing: String, result: Vec<u8>) -> Result<()> {
     let key = results_of(of).key(store.job, 0);
     store.conductor.ledger.put_bytes(doing, key, "run", result).await
 }

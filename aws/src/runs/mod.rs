@@ -11,6 +11,8 @@
 //! ([`RunStore::locate`]), or, where many would read much, from an index that was written once (`index.rs`). Then it opens them,
 //! wherever they lie.
 //!
+//! Where the runs are merged before they are reduced, `merged.rs` has what lies between.
+//!
 //! When a job has succeeded, its runs in S3 are removed (`Conductor::leave_no_runs`), as keeping them costs, unless the spec says
 //! that they stay. What lies in DynamoDB expires there, which is free, where deleting costs as much as writing.
 //!
@@ -28,13 +30,14 @@
 mod files;
 mod index;
 mod inline;
+mod merged;
 mod object;
 mod rest;
 mod s3;
 
 use crate::conductor::Conductor;
-pub use crate::ledger::MapAttempt;
-use crate::ledger::{Committed, GroupRuns, groups_of};
+pub use crate::ledger::RunsAttempt;
+use crate::ledger::{Committed, GroupRuns, groups_of, placed_in};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -42,13 +45,15 @@ use kinglet_core::budget::INDEXES_AT_ONCE;
 use kinglet_core::engine::passes::Opening;
 use kinglet_core::engine::reduce::Runs;
 use kinglet_core::engine::run::Run;
-use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, TaskIdx};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx};
+use kinglet_core::ledger::JobView;
 use kinglet_core::placement::place;
 use kinglet_core::wire::index::RunAt;
-use kinglet_core::wire::record::{MapRecord, Placement, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, Placement, ReduceRecord};
 use kinglet_core::wire::rest::RunLeft;
 use kinglet_core::wire::run::{AnyRun, RunPlace, RunReader};
 use kinglet_core::{Code, Error, Result};
+pub use merged::{BundleAt, MergedUpload, OpenBundle};
 pub use rest::ReduceAttempt;
 use std::io::{self, Read};
 use std::path::Path;
@@ -63,7 +68,7 @@ trait Place: Sync {
     fn placement(&self) -> Placement;
 
     /// Writes an attempt's runs. A run without pairs is not written.
-    fn write<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>>;
+    fn write<'a>(&'a self, store: RunStore<'a>, of: RunsAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>>;
 
     /// Finds those of a partition's runs that lie here. Sends no request where there are none.
     fn find<'a>(
@@ -74,7 +79,7 @@ trait Place: Sync {
     ) -> BoxFuture<'a, Result<Vec<Found>>>;
 
     /// Writes the results of a batch.
-    fn write_results<'a>(&'a self, store: RunStore<'a>, of: MapAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>>;
+    fn write_results<'a>(&'a self, store: RunStore<'a>, of: RunsAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>>;
 
     /// Reads the results of the batches that lie here, in the same order. Sends no request where there are none.
     fn read_results<'a>(&'a self, store: RunStore<'a>, batches: &'a [&'a Batch]) -> BoxFuture<'a, Result<Vec<Bytes>>>;
@@ -113,8 +118,8 @@ pub struct Batch {
 
 impl Batch {
     /// Returns the attempt that was committed.
-    pub fn attempt(&self) -> MapAttempt {
-        MapAttempt { task: self.task, piece: self.piece, attempt: self.record.attempt }
+    pub fn attempt(&self) -> RunsAttempt {
+        RunsAttempt { task: self.task, piece: self.piece, attempt: self.record.attempt }
     }
 }
 
@@ -132,9 +137,9 @@ fn unreadable(tmp: &Path, error: &io::Error) -> Error {
 }
 
 /// Returns the attempt that wrote a run.
-fn writer_of(run: &RunLeft) -> MapAttempt {
+fn writer_of(run: &RunLeft) -> RunsAttempt {
     let RunLeft { task, piece, attempt, .. } = *run;
-    MapAttempt { task, piece, attempt }
+    RunsAttempt { task, piece, attempt }
 }
 
 /// Where and how much was written, as a commit records it.
@@ -151,12 +156,20 @@ pub struct Placed {
 pub struct RunStore<'a> {
     conductor: &'a Conductor,
     job: &'a JobId,
+    /// The stage whose runs these are: mapping, or merging.
+    stage: Stage,
 }
 
 impl Conductor {
-    /// Returns the intermediate results of a job.
+    /// Returns the intermediate results of a job, with the runs that its map attempts have written.
     pub fn runs<'a>(&'a self, job: &'a JobId) -> RunStore<'a> {
-        RunStore { conductor: self, job }
+        RunStore { conductor: self, job, stage: Stage::Map }
+    }
+
+    /// Returns the same with the runs that its reducers read: in a job that has merge tasks, those that these have written.
+    pub fn runs_to_reduce<'a>(&'a self, job: &'a JobId, view: &JobView) -> RunStore<'a> {
+        let stage = if view.grid.is_some() { Stage::Merge } else { Stage::Map };
+        RunStore { stage, ..self.runs(job) }
     }
 
     /// Removes what a job that has just succeeded has shuffled. The job's end neither waits for that nor depends on it: what stays
@@ -184,6 +197,8 @@ impl Conductor {
 pub(crate) struct Shuffled {
     /// What its map tasks have committed.
     pub(crate) maps: Committed<MapRecord>,
+    /// What its merge tasks have committed, if it has any.
+    pub(crate) merges: Committed<MergeRecord>,
     /// How many processes have begun to write an index of the runs.
     pub(crate) indexes: u16,
     /// What its reduce tasks have committed, in order.
@@ -199,7 +214,7 @@ impl RunStore<'_> {
     ///
     /// # Errors
     /// Returns a service error of S3 or DynamoDB; or `tmp` when a spilled run cannot be read from `/tmp`.
-    pub async fn write(self, of: MapAttempt, runs: MapRuns<'_>, inline_bytes_max: Option<u64>) -> Result<Placed> {
+    pub async fn write(self, of: RunsAttempt, runs: MapRuns<'_>, inline_bytes_max: Option<u64>) -> Result<Placed> {
         let lengths: Vec<u64> = runs.runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
         let placement = place(&lengths, inline_bytes_max);
         if let Some(place) = place_of(placement) {
@@ -217,7 +232,7 @@ impl RunStore<'_> {
         let mut groups = self.groups(committed);
         while let Some(group) = groups.try_next().await? {
             for GroupRuns { of, index } in group {
-                let MapAttempt { task, piece, attempt } = of;
+                let RunsAttempt { task, piece, attempt } = of;
                 let range = index.as_ref().map(|index| index.range(partition.0).unwrap_or_default());
                 if range.is_none_or(|range| range.bytes() > 0) {
                     runs.push(RunLeft::of(&RunAt { task, piece, attempt, range }, RunPlace::default()));
@@ -230,7 +245,8 @@ impl RunStore<'_> {
     /// Reads what all committed attempts have written into the ledger, some groups at once, in the order of their tasks.
     fn groups<'b>(&'b self, committed: &'b Committed<MapRecord>) -> impl Stream<Item = Result<Vec<GroupRuns>>> + Unpin {
         let groups = stream::iter(0..groups_of(committed));
-        groups.map(|group| self.conductor.ledger.group_runs(self.job, group, committed)).buffered(INDEXES_AT_ONCE)
+        let runs = |group| self.conductor.ledger.group_runs(self.job, Stage::Map, group, placed_in(group, committed));
+        groups.map(runs).buffered(INDEXES_AT_ONCE)
     }
 
     /// Finds these runs of a partition, or what is left of them, in all places at once. Must be called within a Tokio runtime.
@@ -252,7 +268,7 @@ impl RunStore<'_> {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn write_results(
         self,
-        of: MapAttempt,
+        of: RunsAttempt,
         results: Vec<u8>,
         inline_bytes_max: Option<u64>,
     ) -> Result<Placed> {
@@ -269,7 +285,7 @@ impl RunStore<'_> {
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(crate) async fn write_settled(self, of: MapAttempt, doing: String, result: Vec<u8>) -> Result<Placed> {
+    pub(crate) async fn write_settled(self, of: RunsAttempt, doing: String, result: Vec<u8>) -> Result<Placed> {
         let bytes = result.len() as u64;
         inline::write_settled(self, of, doing, result).await?;
         Ok(Placed { placement: Placement::Inline, bytes })
@@ -309,6 +325,7 @@ impl RunStore<'_> {
         for place in PLACES {
             removed += place.remove(self, &shuffled.maps).await?;
         }
+        removed += self.remove_merged(&shuffled.merges).await?;
         self.remove_indexes(1..=shuffled.indexes).await?;
         self.remove_rests(&shuffled.reduces).await?;
         self.remove_files(&shuffled.reduces).await?;

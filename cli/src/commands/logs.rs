@@ -44,6 +44,8 @@ pub(crate) struct Logs {
 enum StageArg {
     /// Map tasks
     Map,
+    /// Merge tasks
+    Merge,
     /// Reduce tasks
     Reduce,
 }
@@ -52,6 +54,7 @@ impl From<StageArg> for kinglet::Stage {
     fn from(stage: StageArg) -> Self {
         match stage {
             StageArg::Map => kinglet::Stage::Map,
+            StageArg::Merge => kinglet::Stage::Merge,
             StageArg::Reduce => kinglet::Stage::Reduce,
         }
     }

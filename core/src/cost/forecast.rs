@@ -7,6 +7,7 @@ use super::listing::Cut;
 use super::range::Range;
 use super::rates::{Luck, RAMP_S, Rates};
 use crate::budget::{INDEXES_AT_ONCE, REDUCE_TIME_KEPT_PERCENT, UPLOAD_PART_BYTES, open_runs_max};
+use crate::grid::{Grid, ledger_groups};
 use crate::ids::{AttemptId, Timestamp};
 use crate::ledger::HEARTBEAT_MS;
 use crate::limits::{
@@ -18,7 +19,7 @@ use crate::prices::Prices;
 use crate::range::ByteRange;
 use crate::wire::cost::{Site, Workload};
 use crate::wire::frame;
-use crate::wire::record::{MapRecord, OpenUpload, Placement, ReduceRecord, Requests, Usage};
+use crate::wire::record::{MapRecord, MergeRecord, OpenUpload, Placement, ReduceRecord, Requests, Usage};
 use crate::wire::spec::Indexed;
 pub use index::Barrier;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct Forecast {
     pub output_bytes: Range,
     /// How long a map task takes, in seconds.
     pub map_task_s: Range,
+    /// How long a merge task takes, in seconds; 0 where runs are not merged before they are reduced.
+    pub merge_task_s: Range,
     /// How long a reduce task takes, in seconds.
     pub reduce_task_s: Range,
     /// US dollars.
@@ -97,9 +100,16 @@ pub struct Shape {
 pub enum Stages {
     /// Each reducer reads a run of each mapper.
     One,
-    /// Combiners between them merge the runs of some mappers for some partitions, √M mappers and √R partitions each. No
-    /// engine does this yet: it can only be priced.
+    /// Merge tasks between them merge the runs of some mappers for some partitions: see [`Grid`].
     Two,
+}
+
+impl Shape {
+    /// Returns how the job's runs are merged before they are reduced, if they are.
+    pub(super) fn grid(&self) -> Option<Grid> {
+        let map_tasks = u32::try_from(self.cut.map_tasks).ok()?;
+        Grid::of(map_tasks, self.partitions).filter(|_| self.stages == Stages::Two)
+    }
 }
 
 /// Requests of a job that do not grow with it: of the driver, the splitter and whoever ends the job. Counted.
@@ -147,6 +157,7 @@ pub fn forecast(shape: &Shape, workload: &Workload, site: &Site) -> Forecast {
         run_bytes: range(|p| p.run_bytes),
         output_bytes: range(|p| p.output_bytes),
         map_task_s: range(|p| p.map_task_s),
+        merge_task_s: range(|p| p.merge_task_s),
         reduce_task_s: range(|p| p.reduce_task_s),
         usd: Usd {
             lambda: dollars(|bill| bill.lambda),
@@ -186,11 +197,12 @@ struct Point {
     read_units: f64,
     lambda: f64,
     run_bytes: f64,
-    /// Of these, and of what combiners make of them, what lies in S3, and for how long.
+    /// Of these, and of what merge tasks make of them, what lies in S3, and for how long.
     stored_bytes: f64,
     stored_s: f64,
     output_bytes: f64,
     map_task_s: f64,
+    merge_task_s: f64,
     reduce_task_s: f64,
 }
 
@@ -233,22 +245,33 @@ impl Point {
         point.run_bytes = mapped.runs_bytes * mapped.tasks;
         point.output_bytes = workload.output.of(shape.cut.bytes as f64) * luck.factor(workload.uncertainty);
         point.map(shape, &mapped, workload, site, (&rates, luck));
-        // What the reducers find: the runs of the mappers, or of combiners between.
-        let found = match shape.stages {
-            Stages::One => mapped,
-            Stages::Two => point.combine(shape, &mapped, site, &rates),
+        // What the reducers find: the runs of the mappers, or of merge tasks between.
+        let (found, finding) = match shape.grid() {
+            None => {
+                let barrier = mapped.barrier(shape.partitions);
+                let is_indexed = barrier.is_indexed(shape.indexed);
+                if is_indexed {
+                    point.index(&barrier, site, &rates);
+                }
+                (mapped, if is_indexed { Finding::Index(barrier) } else { Finding::Ledger(barrier) })
+            }
+            Some(grid) => {
+                let merged = point.merge(shape, &grid, &mapped, workload, site, (&rates, luck));
+                // A reducer reads what the merge tasks of its band have written into the ledger, and no other's.
+                let barrier = merged.barrier(grid.sizes().band_partitions);
+                (
+                    merged,
+                    Finding::Band { barrier, groups: mean_groups((0..grid.bands()).map(|band| grid.merges(band))) },
+                )
+            }
         };
-        let barrier = found.barrier(shape.partitions);
-        let is_indexed = barrier.is_indexed(shape.indexed);
-        if is_indexed {
-            point.index(&barrier, site, &rates);
-        }
-        let finding = if is_indexed { Finding::Index(barrier) } else { Finding::Ledger(barrier) };
         point.reduce(shape, &found, finding, workload, site, (&rates, luck));
         // Whoever ends the job reads all records, and completes the parts' uploads.
         let (map_groups, reduce_groups) = (groups(mapped.tasks), groups(partitions));
-        let records =
-            map_groups * units(map_group_bytes(), 4_096.0) + reduce_groups * units(reduce_group_bytes(), 4_096.0);
+        let merge_groups = groups(shape.grid().map_or(0.0, |grid| grid.tasks().into()));
+        let records = map_groups * units(map_group_bytes(), 4_096.0)
+            + merge_groups * units(merge_group_bytes(), 4_096.0)
+            + reduce_groups * units(reduce_group_bytes(), 4_096.0);
         point.read_units += 2.0 * records;
         point.s3_put += partitions;
         let kept_s = if shape.keep_runs { JOB_KEPT_S as f64 } else { 0.0 };
@@ -290,6 +313,8 @@ impl Point {
         let computing_s = (cpu_s + gets * rates.get_cpu_s) / rates.vcpus(site.mapper_mb);
         let streams = 3.0; // READ_AHEAD_BYTES of GET_BYTES each: their waits overlap.
         let reading_s = split_bytes / rates.net_bytes_s + (gets / streams).ceil() * rates.s3_s / streams;
+        // The index of a map attempt says where its runs lie, or its bundles.
+        let partitions = shape.grid().map_or(partitions, |grid| grid.bands().into());
         let writing_s = mapped.write_s(partitions, rates);
         self.write_units += mapped.write_units(partitions);
         self.dynamodb += mapped.write_requests(partitions);
@@ -305,25 +330,53 @@ impl Point {
         self.run(&Tasks { count: tasks, task_s, memory_mb: site.mapper_mb, service_s }, shape, rates);
     }
 
-    /// A stage of combiners. Returns what the reducers find after it.
-    fn combine(&mut self, shape: &Shape, mapped: &Mapped, site: &Site, rates: &Rates) -> Mapped {
-        let (width, height) = (mapped.tasks.sqrt().ceil(), f64::from(shape.partitions).sqrt().ceil());
-        let tasks = width * height;
-        // Each reads a range of √R partitions from √M mappers by one GET each, and writes an object.
-        let gets = (mapped.tasks / width).ceil();
-        let bytes = mapped.runs_bytes * mapped.tasks / tasks;
-        self.s3_get += tasks * (gets + 2.0);
+    /// The stage of merge tasks. Returns what the reducers find after it.
+    fn merge(
+        &mut self,
+        shape: &Shape,
+        grid: &Grid,
+        mapped: &Mapped,
+        workload: &Workload,
+        site: &Site,
+        at: (&Rates, Luck),
+    ) -> Mapped {
+        let (rates, luck) = at;
+        let (tasks, height) = (f64::from(grid.tasks()), f64::from(grid.groups()));
+        let (bands, band_partitions) = (f64::from(grid.bands()), grid.sizes().band_partitions);
+        // Each fetches the bundles of its group's map attempts for its band, and writes an object.
+        let gets = mapped.tasks / height;
+        let bytes_in = mapped.runs_bytes * mapped.tasks / tasks;
+        // What a group's map tasks have in common is combined, as it would be within one that reads as much.
+        let group_bytes = shape.cut.bytes as f64 / height;
+        let combined =
+            (workload.runs.of(group_bytes) + workload.map_run_bytes / height) * luck.factor(workload.uncertainty);
+        let group_runs = (mapped.runs_bytes * gets).min(combined);
+        let bytes = group_runs / bands;
+        // The spec, and the bundles.
+        self.s3_get += tasks * (1.0 + gets);
         self.s3_put += tasks * puts(bytes);
         self.stored_bytes += bytes * tasks;
-        let merging_s = (bytes / 1e9 * MERGE_S_PER_GB + gets * rates.get_cpu_s) / rates.vcpus(site.reducer_mb);
-        let task_s =
-            begin_s(rates) + 3.0 * rates.s3_s + merging_s.max(bytes / rates.net_bytes_s) + bytes / rates.net_bytes_s;
-        self.commits(tasks, map_group_bytes(), map_record_bytes());
-        self.write_units += tasks;
-        let service_s = tasks * gets / rates.gets_a_second;
+        // What says where the bundles lie: records and indexes of the group.
+        let asked = mean_groups((0..grid.groups()).map(|group| grid.maps(group)));
+        let indexes = gets.min(asked * f64::from(TASKS_PER_GROUP)) / asked;
+        let index_units = units(indexes * index_bytes(grid.bands(), mapped.runs_bytes), 4_096.0);
+        self.read_units += tasks * asked * (units(map_group_bytes(), 4_096.0) + index_units);
+        let batches = (asked / BATCH_GET_KEYS_MAX as f64).ceil();
+        self.dynamodb += tasks * (batches + asked);
+        let told_s = (batches + (asked / INDEXES_AT_ONCE as f64).ceil()) * rates.dynamodb_s;
+        // Its own index.
+        self.write_units += tasks * units(index_bytes(band_partitions, bytes), 1_024.0);
+        self.dynamodb += tasks;
+        let merging_s = (bytes_in / 1e9 * MERGE_S_PER_GB + gets * rates.get_cpu_s) / rates.vcpus(site.reducer_mb);
+        // It fetches, merges and sends all at once.
+        let slowest_s = merging_s.max(bytes_in.max(bytes) / rates.net_bytes_s);
+        let task_s = begin_s(rates) + told_s + 3.0 * rates.s3_s + slowest_s + 2.0 * rates.dynamodb_s;
+        self.merge_task_s = task_s;
+        self.commits(tasks, merge_group_bytes(), merge_record_bytes());
+        let service_s = (tasks * gets / rates.gets_a_second).max(2.0 * tasks / rates.writes_a_second);
         self.run(&Tasks { count: tasks, task_s, memory_mb: site.reducer_mb, service_s }, shape, rates);
-        // A partition's runs are in the objects of one row of combiners.
-        Mapped { tasks: width, runs_bytes: mapped.runs_bytes * mapped.tasks / width, placement: Placement::Object }
+        // A partition's runs are in the objects of one band.
+        Mapped { tasks: height, runs_bytes: group_runs, placement: Placement::Object }
     }
 
     /// The index of all runs, written by the function that takes the job to reducing.
@@ -373,6 +426,15 @@ impl Point {
                 let (batches, asked) = (groups(found.tasks) / BATCH_GET_KEYS_MAX as f64, groups(barrier.in_s3 as f64));
                 self.dynamodb += count * (batches.ceil() + asked);
                 (batches.ceil() + (asked / INDEXES_AT_ONCE as f64).ceil()) * rates.dynamodb_s
+            }
+            Finding::Band { barrier, groups } => {
+                let (records, indexes) = (barrier.record_units(), barrier.attempt_units());
+                // By the groups that are asked, which need not begin where the band does.
+                let asked = groups / self::groups(found.tasks);
+                self.read_units += count * (records + indexes) * asked;
+                let batches = (groups / BATCH_GET_KEYS_MAX as f64).ceil();
+                self.dynamodb += count * (batches + groups);
+                (batches + (groups / INDEXES_AT_ONCE as f64).ceil()) * rates.dynamodb_s
             }
             Finding::Index(barrier) => {
                 self.s3_get += count * barrier.stripes();
@@ -470,6 +532,8 @@ enum Finding {
     Ledger(Barrier),
     /// Each reads its rows of an index.
     Index(Barrier),
+    /// Each reads what the merge tasks of its band have, in so many groups of the ledger.
+    Band { barrier: Barrier, groups: f64 },
 }
 
 /// What tasks hand to the stage after them.
@@ -493,9 +557,10 @@ impl Mapped {
         let runs_bytes = runs * luck.factor(workload.uncertainty);
         // Good luck with the bytes must not change where the runs lie: what is placed is what is likely.
         let likely = runs / f64::from(shape.partitions.max(1));
-        let placement = match shape.stages {
-            Stages::One => place(&vec![likely.ceil() as u64; shape.partitions as usize], shape.inline_bytes_max),
-            Stages::Two => Placement::Object,
+        let placement = match shape.grid() {
+            None => place(&vec![likely.ceil() as u64; shape.partitions as usize], shape.inline_bytes_max),
+            Some(_) if runs == 0.0 => Placement::Nowhere,
+            Some(_) => Placement::Object,
         };
         Some(Mapped { tasks, runs_bytes, placement })
     }
@@ -583,6 +648,32 @@ fn map_group_bytes() -> f64 {
 
 fn reduce_group_bytes() -> f64 {
     ITEM_BYTES + f64::from(TASKS_PER_GROUP) * reduce_record_bytes()
+}
+
+fn merge_group_bytes() -> f64 {
+    ITEM_BYTES + f64::from(TASKS_PER_GROUP) * merge_record_bytes()
+}
+
+/// The bytes of a merge record in its group's item: of one that is typical, encoded.
+fn merge_record_bytes() -> f64 {
+    let record = MergeRecord {
+        attempt: attempt(),
+        runs: 1_000,
+        bytes_in: 1 << 24,
+        pairs_in: 1 << 20,
+        pairs_out: 1 << 20,
+        run_bytes: 1 << 24,
+        placement: Placement::Object,
+        merged: None,
+        usage: usage(),
+    };
+    record_bytes(frame::write(&record))
+}
+
+/// Returns in how many groups of the ledger some tasks stand, in the mean.
+fn mean_groups(tasks: impl ExactSizeIterator<Item = std::ops::Range<u32>>) -> f64 {
+    let count = tasks.len().max(1);
+    tasks.map(|tasks| ledger_groups(&tasks).len()).sum::<usize>() as f64 / count as f64
 }
 
 /// The bytes of a map record in its group's item: of one that is typical, encoded.

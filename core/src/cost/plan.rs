@@ -3,7 +3,7 @@
 //! On AWS every size of splits and every number of partitions that may make sense is priced, and the shape with the least
 //! product of dollars and time is taken: it is worth a tenth more to be done a tenth sooner, and no more. Ten seconds are added
 //! to every time, as a second less is worth nothing to who waits for two. Smaller splits and more partitions end sooner, but a
-//! GET for each mapper and partition, and finding them, cost. Of the shapes that keep within the job's ceiling, if there are any, the best of those is taken.
+//! GET for each mapper and partition, and finding them, cost; where there are many of both, merging the runs in between costs less. Of the shapes that keep within the job's ceiling, if there are any, the best of those is taken.
 //!
 //! On the embedded runtime requests cost nothing, and a rule of thumb serves: some tasks for each core.
 
@@ -18,7 +18,7 @@ use crate::budget::{
 use crate::error::{Code, Error, Result};
 use crate::limits::{FUNCTION_TIMEOUT_MS_MAX, MAP_TASKS_MAX, PARTITIONS_MAX};
 use crate::wire::cost::{Ceiling, Host, Site, Workload};
-use crate::wire::spec::{Indexed, OptionsSpec, Splitting};
+use crate::wire::spec::{Indexed, OptionsSpec, RunsMerged, Splitting};
 use serde::{Deserialize, Serialize};
 
 /// What a job reads.
@@ -47,6 +47,8 @@ pub struct Wanted {
     pub whole_objects: bool,
     /// Whether reducers find their runs by an index.
     pub indexed: Indexed,
+    /// Whether the runs are merged before they are reduced.
+    pub merged: RunsMerged,
 }
 
 /// A job's plan: how it is cut, and what that is predicted to take and to cost.
@@ -69,11 +71,10 @@ pub struct Plan {
     pub waves: u64,
     /// In how many stages pairs travel.
     pub stages: Stages,
+    /// Merge tasks, where that is in two.
+    pub merge_tasks: u64,
     /// What is predicted.
     pub forecast: Forecast,
-    /// What the same job would cost with pairs that travel in two stages, in dollars, where that would be cheaper. No engine
-    /// does that yet.
-    pub two_stages_usd: Option<f64>,
     /// What the job is unlikely to do in one function's time, if anything.
     pub doubt: Option<String>,
     /// Where the job would run, and what is charged there.
@@ -97,6 +98,9 @@ pub struct Recommended {
 /// What is added to a job's time before it is compared, in seconds.
 const PATIENCE_S: f64 = 10.0;
 
+/// How much better a shuffle in two stages must be, as a factor: its tasks are more, and each is an assumption.
+const SECOND_STAGE: f64 = 1.25;
+
 /// How much longer a reduce task may take than is likely before its function runs out of time, as a factor.
 const REDUCE_MARGIN: f64 = 1.5;
 
@@ -118,10 +122,21 @@ impl Wanted {
             keep_runs,
             splitting,
             indexed,
+            merged,
             ..
         } = *options;
         let whole_objects = splitting == Splitting::Nowhere;
-        Wanted { split_bytes, partitions, concurrency, inline_bytes_max, ceiling, keep_runs, whole_objects, indexed }
+        Wanted {
+            split_bytes,
+            partitions,
+            concurrency,
+            inline_bytes_max,
+            ceiling,
+            keep_runs,
+            whole_objects,
+            indexed,
+            merged,
+        }
     }
 }
 
@@ -129,8 +144,15 @@ impl Plan {
     /// Returns the plan of an input that is cut already.
     pub fn of_cut(cut: Cut, objects: u64, wanted: &Wanted, partitions: u32, workload: &Workload, site: &Site) -> Self {
         let split_bytes = cut.bytes.checked_div(cut.map_tasks).unwrap_or(0);
-        let shape = shape(cut, objects as usize, partitions, wanted);
-        Self::of(&Choice { split_bytes, shape }, workload, site)
+        let one = shape(cut, objects as usize, partitions, wanted);
+        let score = |stages: Stages| Score::of(&Shape { stages, ..one }, wanted.ceiling, workload, site);
+        let stages = match stages_tried(wanted, site) {
+            // Nothing is compared where there is no choice, which is so in most jobs.
+            [only] => *only,
+            _ if score(Stages::Two).is_better_than(&score(Stages::One)) => Stages::Two,
+            _ => Stages::One,
+        };
+        Self::of(&Choice { split_bytes, shape: Shape { stages, ..one } }, workload, site)
     }
 
     /// Returns the plan that is best for a job.
@@ -156,10 +178,13 @@ impl Plan {
                 false => Cut::of(input.sizes, split_bytes),
             };
             for &partitions in &partitions {
-                let shape = shape(cut, input.sizes.len(), partitions, wanted);
-                let score = Score::of(&shape, wanted.ceiling, workload, site);
-                if best.as_ref().is_none_or(|(least, _)| score.is_better_than(least)) {
-                    best = Some((score, Choice { split_bytes, shape }));
+                let one = shape(cut, input.sizes.len(), partitions, wanted);
+                for &stages in stages_tried(wanted, site) {
+                    let shape = Shape { stages, ..one };
+                    let score = Score::of(&shape, wanted.ceiling, workload, site);
+                    if best.as_ref().is_none_or(|(least, _)| score.is_better_than(least)) {
+                        best = Some((score, Choice { split_bytes, shape }));
+                    }
                 }
             }
         }
@@ -171,7 +196,7 @@ impl Plan {
     fn of(choice: &Choice, workload: &Workload, site: &Site) -> Self {
         let Choice { split_bytes, shape } = *choice;
         let forecast = forecast(&shape, workload, site);
-        let twice = likely(&Shape { stages: Stages::Two, ..shape }, workload, site);
+        let grid = shape.grid();
         Plan {
             objects: shape.objects,
             bytes: shape.cut.bytes,
@@ -180,8 +205,8 @@ impl Plan {
             partitions: shape.partitions,
             concurrency: shape.concurrency,
             waves: shape.cut.map_tasks.div_ceil(u64::from(shape.concurrency.max(1))),
-            stages: shape.stages,
-            two_stages_usd: (twice.usd < forecast.usd.total.likely).then_some(twice.usd),
+            stages: if grid.is_some() { Stages::Two } else { Stages::One },
+            merge_tasks: grid.map_or(0, |grid| grid.tasks().into()),
             doubt: doubt(&shape, &forecast, site),
             forecast,
             site: site.clone(),
@@ -246,7 +271,7 @@ impl Score {
         Score {
             works: reduces(shape, likely.reduce_task_s, likely.run_bytes, site),
             fits: within(likely.usd, ceiling.usd) && within(likely.seconds, ceiling.seconds),
-            product: product(likely.usd, likely.seconds),
+            product: product(likely.usd, likely.seconds) * if shape.grid().is_some() { SECOND_STAGE } else { 1.0 },
             reduce_task_s: likely.reduce_task_s,
         }
     }
@@ -276,7 +301,8 @@ fn shape(cut: Cut, objects: usize, partitions: u32, wanted: &Wanted) -> Shape {
 /// Others come to it too, but in pieces, and open their runs again.
 fn reduces(shape: &Shape, reduce_task_s: f64, run_bytes: f64, site: &Site) -> bool {
     let partition_bytes = run_bytes / f64::from(shape.partitions.max(1));
-    let merges_twice = shape.cut.map_tasks > open_runs_max(site.reducer_mb) as u64 && partition_bytes > TMP_BYTES;
+    let runs = shape.grid().map_or(shape.cut.map_tasks, |grid| grid.groups().into());
+    let merges_twice = runs > open_runs_max(site.reducer_mb) as u64 && partition_bytes > TMP_BYTES;
     reduce_task_s * REDUCE_MARGIN <= FUNCTION_TIMEOUT_MS_MAX as f64 / 1e3 && !merges_twice
 }
 
@@ -331,6 +357,15 @@ fn usual_split(total: u64, concurrency: u32) -> u64 {
 fn usual_partitions(total: u64, concurrency: u32) -> u32 {
     let least = if total > SPLIT_BYTES_MIN { concurrency.clamp(1, PARTITIONS_SPREAD_MAX) } else { 1 };
     total.div_ceil(PARTITION_INPUT_BYTES).clamp(least.into(), PARTITIONS_CHOSEN_MAX.into()) as u32
+}
+
+/// In how many stages pairs may travel. On the embedded runtime requests cost nothing, and there are never so many.
+fn stages_tried(wanted: &Wanted, site: &Site) -> &'static [Stages] {
+    match (wanted.merged, site.host) {
+        (RunsMerged::Always, _) => &[Stages::Two],
+        (RunsMerged::Never, _) | (RunsMerged::WhereBetter, Host::Embedded) => &[Stages::One],
+        (RunsMerged::WhereBetter, Host::Lambda) => &[Stages::One, Stages::Two],
+    }
 }
 
 /// The sizes of splits that are tried: each about 1.4 times the one before.

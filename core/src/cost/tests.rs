@@ -4,7 +4,7 @@ use super::forecast::reduce_pieces;
 use super::*;
 use crate::prices::Prices;
 use crate::wire::cost::{Ceiling, Growth, Host, Site, Workload};
-use crate::wire::spec::Indexed;
+use crate::wire::spec::{Indexed, RunsMerged};
 
 fn lambda(memory_mb: u32) -> Site {
     Site { host: Host::Lambda, mapper_mb: memory_mb, reducer_mb: memory_mb, prices: Prices::of_us_east_1("x86_64") }
@@ -173,40 +173,47 @@ fn published_jobs_by_the_plan() {
     assert!(over.is_empty(), "{over:#?}");
 }
 
-/// Sorting on paper. In one stage a terabyte makes millions of GETs, and ten terabytes wait for what S3 serves of a prefix; a
-/// second stage would do, which is only priced so far.
+/// Sorting on paper, in as many stages as the plan chooses, beside one: there a terabyte makes millions of GETs, and ten terabytes wait
+/// for what S3 serves of a prefix.
 #[test]
-fn sorts_are_priced_and_say_where_a_second_stage_would_pay() {
-    let sorted = |gb: usize| best(&vec![1_000_000_000; gb], &sort(), &lambda(1_769));
-    let plans = [100, 1_000, 10_000, 100_000].map(sorted);
-    for plan in &plans {
-        let tb = plan.bytes as f64 / 1e12;
-        let usd = plan.forecast.usd.total.likely;
+fn sorts_go_through_a_second_stage_where_that_pays() {
+    let sorted = |gb: usize, merged| {
+        let wanted = Wanted { merged, ..wanted(1_000) };
+        Plan::best(Input { sizes: &vec![1_000_000_000; gb] }, &wanted, &sort(), &lambda(1_769)).unwrap()
+    };
+    let sizes = [100, 1_000, 10_000, 100_000];
+    let plans = sizes.map(|gb| sorted(gb, RunsMerged::WhereBetter));
+    let a_tb = |plan: &Plan| plan.forecast.usd.total.likely / (plan.bytes as f64 / 1e12);
+    for (plan, gb) in plans.iter().zip(sizes) {
+        let one = sorted(gb, RunsMerged::Never);
         eprintln!(
-            "sort of {tb} TB: {} maps, {} partitions, {:.0} s, ${usd:.2}, ${:.2} a TB, in two stages {:?}; {:?}",
+            "sort of {} TB: {} maps, {} merges, {} partitions, {:.0} s, ${:.2}, ${:.2} a TB; in one stage {:.0} s, ${:.2} a TB; {:?}",
+            plan.bytes as f64 / 1e12,
             plan.map_tasks,
+            plan.merge_tasks,
             plan.partitions,
             plan.forecast.seconds.likely,
-            usd / tb,
-            plan.two_stages_usd,
+            plan.forecast.usd.total.likely,
+            a_tb(plan),
+            one.forecast.seconds.likely,
+            a_tb(&one),
             plan.doubt
         );
+        // The product of dollars and time decides.
+        let product = |plan: &Plan| plan.forecast.usd.total.likely * (plan.forecast.seconds.likely + 10.0);
+        assert!(plan.stages == Stages::One || product(plan) < product(&one), "{gb} GB");
     }
     assert!(plans.windows(2).all(|two| two[0].forecast.usd.total.likely < two[1].forecast.usd.total.likely));
-    assert_eq!(plans[0].two_stages_usd, None);
-    let [.., ten, hundred] = &plans;
-    assert!(ten.two_stages_usd.unwrap() < ten.forecast.usd.total.likely / 5.0);
-    assert!(hundred.doubt.is_some() && hundred.map_tasks == 100_000);
-    // In two stages a terabyte of a hundred costs no more than one of ten. It costs less: splits are larger, so there are fewer GETs.
-    let a_tb = |plan: &Plan| plan.two_stages_usd.unwrap() / (plan.bytes as f64 / 1e12);
-    assert!(a_tb(hundred) < a_tb(ten), "{} and {}", a_tb(ten), a_tb(hundred));
+    assert!(plans[1..].iter().all(|plan| plan.stages == Stages::Two));
 }
 
 /// The largest shuffle that a job may have, before and after: how its reducers find their runs was most of what DynamoDB charged.
 #[test]
 fn the_largest_shuffle_costs_less_by_an_index() {
     let sizes = vec![256 << 20; 100_000];
-    let wanted = |indexed| Wanted { partitions: Some(1_000), split_bytes: Some(256 << 20), indexed, ..wanted(1_000) };
+    let merged = RunsMerged::Never;
+    let wanted =
+        |indexed| Wanted { partitions: Some(1_000), split_bytes: Some(256 << 20), indexed, merged, ..wanted(1_000) };
     let plan = |indexed| Plan::best(Input { sizes: &sizes }, &wanted(indexed), &sort(), &lambda(1_769)).unwrap();
     let [before, after] = [Indexed::Never, Indexed::WhereCheaper].map(plan);
     for plan in [&before, &after] {

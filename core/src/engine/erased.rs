@@ -2,6 +2,7 @@
 
 use super::cut::Cuts;
 use super::map::{Chunks, MapOptions, Mapped, PairsOf};
+use super::merge::{Bundles, MergeOptions, Merged};
 use super::reduce::{FileOp, ReduceOptions, Reduced, Runs};
 use crate::error::{Code, Error, Result};
 use crate::guard::catch_as;
@@ -46,6 +47,18 @@ pub trait ErasedJob: Send + Sync {
     /// Returns the type of a list of the job's pairs, as the signature of a function that returns one has it.
     fn pairs(&self) -> String;
 
+    /// Runs a merge task, or a piece of it, and gives the runs that it writes to `out`, one behind the other.
+    ///
+    /// # Errors
+    /// Passes on the errors of the bundles and of `out`. Returns [`Error::UserCode`] when the job's combiner fails (`panic`, `value-decode`),
+    /// and [`Error::Cancelled`] when the task was stopped.
+    fn merge(
+        &self,
+        options: &MergeOptions,
+        bundles: Bundles,
+        out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    ) -> Result<Merged>;
+
     /// Runs a reduce task, or a piece of it, and gives what it writes to `out` in order.
     ///
     /// # Errors
@@ -89,6 +102,15 @@ impl<J: Job> ErasedJob for Typed<J> {
 
     fn pairs(&self) -> String {
         std::any::type_name::<Vec<(J::Key, J::Value)>>().to_owned()
+    }
+
+    fn merge(
+        &self,
+        options: &MergeOptions,
+        bundles: Bundles,
+        out: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    ) -> Result<Merged> {
+        super::merge::run(&self.0, options, bundles, out)
     }
 
     fn reduce(

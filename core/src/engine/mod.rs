@@ -3,7 +3,8 @@
 //!
 //! [`cut`] finds record boundaries, and [`conformance`] checks that a format finds them correctly. [`map`] and [`reduce`] run
 //! one task on the tables and runs of `pairs`, with [`crate::guard`] between them and the job's own code; [`trial`] runs both in
-//! memory, and checks a job's laws; [`sample`] maps pieces of an input beforehand. [`erased`] hides the job's types. `rejects` takes
+//! memory, and checks a job's laws; [`sample`] maps pieces of an input beforehand. [`erased`] hides the job's types. [`merge`] is the task between these
+//! two, where a job has such. `rejects` takes
 //! out the records that are not valid, where a job may leave such out, and [`quarantine`] writes them.
 
 pub mod conformance;
@@ -14,6 +15,7 @@ pub mod erased;
 #[cfg(test)]
 mod join_tests;
 pub mod map;
+pub mod merge;
 #[cfg(test)]
 mod panic_tests;
 #[cfg(test)]

@@ -6,8 +6,8 @@
 
 use crate::budget::RUN_MEMORY_BYTES;
 use crate::error::Result;
-use crate::pairs::{ARENA_BYTES_MAX, Groups, Merge, Table, tmp_error, together, write_tables};
-use crate::value::{Value, fold_into};
+use crate::pairs::{ARENA_BYTES_MAX, Table, tmp_error, together, write_merged, write_tables};
+use crate::value::Value;
 use crate::wire::run::{AnyRun, Compression, RunWriter};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -124,23 +124,8 @@ impl<'a> RunFile<'a> {
     }
 
     pub(super) fn take_merged<V: Value>(&mut self, runs: Vec<AnyRun>, fold: Option<fn(&mut V, V)>) -> Result<()> {
-        let mut groups = Groups::<V, _>::new(Merge::new(runs)?);
-        let mut key = Vec::new();
-        while groups.next_key(&mut key)? {
-            while let Some(mut value) = groups.next_value() {
-                if let Some(fold) = fold {
-                    while let Some(more) = groups.next_value() {
-                        fold_into(fold, &mut value, more);
-                    }
-                }
-                groups.check()?;
-                let mut copy = key.clone();
-                self.writer.push(&mut copy, &value)?;
-                self.run.drain(&mut self.writer, self.room, self.tmp)?;
-            }
-            groups.check()?;
-        }
-        Ok(())
+        let RunFile { run, writer, room, tmp } = self;
+        write_merged(runs, fold, writer, &mut |writer| run.drain(writer, room, tmp)).map(drop)
     }
 
     pub(super) fn finish(self) -> Result<Run> {

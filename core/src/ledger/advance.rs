@@ -43,7 +43,9 @@ pub enum Command {
         /// The turn that has fallen silent.
         turn: u64,
     },
-    /// Go on to reducing: all map tasks are committed.
+    /// Go on to merging the runs: all map tasks are committed, of a job that has merge tasks.
+    StartMerging,
+    /// Go on to reducing: all map tasks, and merge tasks, are committed.
     StartReducing(FindRuns),
     /// Reconcile, publish and end the job: all tasks are committed.
     Finish,
@@ -200,6 +202,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
         Phase::Mapping if view.tasks.iter().all(|task| task.done) => match job.partitions {
             // A map of calls: the driver reads the results.
             0 => vec![Command::Finish],
+            _ if job.grid.is_some() => vec![Command::StartMerging],
             _ => match job.index.tries {
                 0 => vec![Command::StartReducing(FindRuns::Cheapest)],
                 _ if !is_silent => vec![],
@@ -207,8 +210,10 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
                 _ => vec![Command::StartReducing(FindRuns::Ledger)],
             },
         },
+        // Each reducer reads the records of its own band alone, so that an index would save nothing.
+        Phase::Merging if view.tasks.iter().all(|task| task.done) => vec![Command::StartReducing(FindRuns::Ledger)],
         Phase::Reducing if view.tasks.iter().all(|task| task.done) => vec![Command::Finish],
-        Phase::Mapping | Phase::Reducing => {
+        Phase::Mapping | Phase::Merging | Phase::Reducing => {
             let mut commands = advance_stage(view, now);
             if (job.sent as usize) < view.tasks.len() && is_silent && !matches!(commands[..], [Command::Fail(_)]) {
                 commands.extend(take_turn());
@@ -419,7 +424,7 @@ fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
 /// Returns the hint for a task that is given up because it died of memory.
 fn more_memory(phase: Phase) -> &'static str {
     match phase {
-        Phase::Reducing => {
+        Phase::Merging | Phase::Reducing => {
             "a reducer merges as a stream, so what does not fit is one value, or what `reduce` holds or writes for one key: \
              give the reducers more memory (ReducerMemory; --memory-mb on the embedded runtime), or hold less"
         }

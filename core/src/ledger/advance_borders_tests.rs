@@ -12,7 +12,7 @@ use crate::ids::{Piece, TaskIdx, Timestamp};
 fn view(phase: Phase, tasks: u32) -> LedgerView {
     let at = Some(Timestamp(0));
     let job = JobView {
-        phase_at: [at, at, None, None].into(),
+        phase_at: [at, at, None, None, None].into(),
         map_tasks: tasks,
         partitions: 1,
         tries_max: 4,

@@ -3,6 +3,7 @@
 use super::super::view::{Failure, InputSize, JobView};
 use super::*;
 use crate::Code;
+use crate::grid::Grid;
 use std::collections::BTreeMap;
 
 /// A small random generator (splitmix64), so that a seed is enough to repeat a failure.
@@ -71,7 +72,7 @@ impl World {
     fn new(tasks: u32, seed: u64, luck: Luck) -> Self {
         let at = Some(Timestamp(0));
         let job = JobView {
-            phase_at: [at, at, None, None].into(),
+            phase_at: [at, at, None, None, None].into(),
             map_tasks: tasks,
             partitions: 1,
             input: InputSize { objects: 1, bytes: 1, skipped: 0 },
@@ -181,7 +182,7 @@ impl World {
         let commands = [advance(&self.view, now), advance(&self.view, now)];
         for command in commands.concat() {
             match command {
-                Command::StartReducing(_) | Command::Finish => return Some(Ok(())),
+                Command::StartMerging | Command::StartReducing(_) | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
                 Command::TakeTurn { .. } | Command::Settle(_) => unreachable!("all is sent, and nothing are calls"),
                 Command::Invoke(Invoke { of: PieceAt { task, .. }, number, sends, relief }) => {
@@ -388,6 +389,27 @@ fn a_stage_that_is_done_goes_on_and_an_empty_one_too() {
     assert_eq!(advance(&world.view, Timestamp(0)), [Command::Finish]);
     world.view.job.phase = Phase::Succeeded;
     assert_eq!(advance(&world.view, Timestamp(0)), []);
+}
+
+/// Where runs are merged, the tasks of that come between.
+#[test]
+fn a_job_that_merges_its_runs_goes_on_to_that_and_then_to_reducing() {
+    let mut world = World::new(2, 1, FINE);
+    world.view.job.grid = Grid::of(2, 1);
+    assert!(!advance(&world.view, Timestamp(0)).contains(&Command::StartMerging));
+    world.view.tasks.iter_mut().for_each(|task| task.done = true);
+    assert_eq!(advance(&world.view, Timestamp(0)), [Command::StartMerging]);
+    // An index that somebody had begun would change nothing.
+    world.view.job.index.tries = 1;
+    assert_eq!(advance(&world.view, Timestamp(0)), [Command::StartMerging]);
+    (world.view.job.phase, world.view.job.sent) = (Phase::Merging, 1);
+    world.view.tasks.truncate(1);
+    assert_eq!(advance(&world.view, Timestamp(0)), [Command::StartReducing(FindRuns::Ledger)]);
+    world.view.tasks[0].done = false;
+    assert_eq!(advance(&world.view, Timestamp(0)), []);
+    let started = TryView { started_at: Some(Timestamp(0)), ..TryView::default() };
+    world.view.tasks[0].tries = vec![started];
+    assert_eq!(advance(&world.view, Timestamp(SILENCE_MS + 1)), [invoke(0, 1, 0)]);
 }
 
 /// One writes the index; when it falls silent another does, with its turn, and after three of them reducers do without.

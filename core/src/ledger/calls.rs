@@ -88,7 +88,7 @@ mod tests {
     fn job(calls: u32) -> JobView {
         let at = Some(Timestamp(0));
         JobView {
-            phase_at: [at, at, None, None].into(),
+            phase_at: [at, at, None, None, None].into(),
             map_tasks: 1,
             input: InputSize { objects: 1, bytes: 1, skipped: 0 },
             calls: Some(CallsView { count: calls.into(), per_task: calls }),

@@ -20,7 +20,7 @@ fn view(usd: f64, tasks: Vec<TaskView>) -> LedgerView {
     let at = Some(Timestamp(0));
     let cap = Cap { ceiling: Ceiling { usd: Some(usd), seconds: None }, prices: prices() };
     let job = JobView {
-        phase_at: [at, at, None, None].into(),
+        phase_at: [at, at, None, None, None].into(),
         map_tasks: tasks.len() as u32,
         partitions: 1,
         input: InputSize { objects: 1, bytes: 1, skipped: 0 },

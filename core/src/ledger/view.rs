@@ -1,6 +1,7 @@
 //! The ledger as [`super::advance`] sees it.
 
 use crate::error::Error;
+use crate::grid::Grid;
 use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
 use crate::wire::cost::Cap;
 use crate::wire::index::IndexAt;
@@ -16,7 +17,9 @@ pub enum Phase {
     Splitting,
     /// The plan stands; mappers run.
     Mapping,
-    /// All map tasks are committed; reducers run.
+    /// All map tasks are committed; their runs are merged, in a job that has merge tasks.
+    Merging,
+    /// All map tasks, and merge tasks, are committed; reducers run.
     Reducing,
     /// All reduce tasks are committed and the sums agree; the parts and the manifest are being made visible. From here on
     /// the job succeeds, unless somebody else has changed its output or the output can no longer be written.
@@ -42,6 +45,7 @@ impl Phase {
         match self {
             Phase::Splitting => "splitting",
             Phase::Mapping => "mapping",
+            Phase::Merging => "merging",
             Phase::Reducing => "reducing",
             Phase::Publishing => "publishing",
             Phase::Undoing => "undoing",
@@ -53,8 +57,8 @@ impl Phase {
 
     /// Returns the phase with this name.
     pub fn parse(word: &str) -> Option<Self> {
-        use Phase::{Cancelled, Failed, Mapping, Publishing, Reducing, Splitting, Succeeded, Undoing};
-        let all = [Splitting, Mapping, Reducing, Publishing, Undoing, Succeeded, Failed, Cancelled];
+        use Phase::{Cancelled, Failed, Mapping, Merging, Publishing, Reducing, Splitting, Succeeded, Undoing};
+        let all = [Splitting, Mapping, Merging, Reducing, Publishing, Undoing, Succeeded, Failed, Cancelled];
         all.into_iter().find(|p| p.as_str() == word)
     }
 
@@ -63,6 +67,7 @@ impl Phase {
         match self {
             Phase::Splitting => Some(Stage::Split),
             Phase::Mapping => Some(Stage::Map),
+            Phase::Merging => Some(Stage::Merge),
             Phase::Reducing => Some(Stage::Reduce),
             _ => None,
         }
@@ -80,6 +85,8 @@ pub struct JobView {
     pub map_tasks: u32,
     /// How many reduce tasks it has, once the plan stands.
     pub partitions: u32,
+    /// How its runs are merged before they are reduced, if they are.
+    pub grid: Option<Grid>,
     /// The size of the input, once the plan stands.
     pub input: InputSize,
     /// How its calls are spread over its tasks, if its map tasks are batches of calls and once the plan stands.
@@ -120,29 +127,31 @@ pub struct JobView {
     pub beside: Vec<Usage>,
 }
 
-/// When a job came into the phases that it has reached. It is serialised as a list of four.
+/// When a job came into the phases that it has reached. It is serialised as a list of five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "[Option<Timestamp>; 4]", into = "[Option<Timestamp>; 4]")]
+#[serde(from = "[Option<Timestamp>; 5]", into = "[Option<Timestamp>; 5]")]
 pub struct PhaseTimes {
     /// When it was created.
     pub splitting: Option<Timestamp>,
     /// When its plan stood.
     pub mapping: Option<Timestamp>,
-    /// When all map tasks were committed.
+    /// When all map tasks were committed, if its runs are merged then.
+    pub merging: Option<Timestamp>,
+    /// When all map tasks, and merge tasks, were committed.
     pub reducing: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
 }
 
-impl From<[Option<Timestamp>; 4]> for PhaseTimes {
-    fn from([splitting, mapping, reducing, ended]: [Option<Timestamp>; 4]) -> Self {
-        PhaseTimes { splitting, mapping, reducing, ended }
+impl From<[Option<Timestamp>; 5]> for PhaseTimes {
+    fn from([splitting, mapping, merging, reducing, ended]: [Option<Timestamp>; 5]) -> Self {
+        PhaseTimes { splitting, mapping, merging, reducing, ended }
     }
 }
 
-impl From<PhaseTimes> for [Option<Timestamp>; 4] {
+impl From<PhaseTimes> for [Option<Timestamp>; 5] {
     fn from(at: PhaseTimes) -> Self {
-        [at.splitting, at.mapping, at.reducing, at.ended]
+        [at.splitting, at.mapping, at.merging, at.reducing, at.ended]
     }
 }
 
@@ -185,6 +194,7 @@ impl JobView {
             phase_at: PhaseTimes::default(),
             map_tasks: 0,
             partitions: 0,
+            grid: None,
             input: InputSize::default(),
             calls: None,
             cancelled: vec![],
@@ -203,6 +213,18 @@ impl JobView {
             program: None,
             error: None,
             beside: vec![],
+        }
+    }
+}
+
+impl JobView {
+    /// Returns how many tasks a stage has, once the plan stands.
+    pub fn tasks_of(&self, stage: Stage) -> u32 {
+        match stage {
+            Stage::Split => 1,
+            Stage::Map => self.map_tasks,
+            Stage::Merge => self.grid.map_or(0, |grid| grid.tasks()),
+            Stage::Reduce => self.partitions,
         }
     }
 }
@@ -319,10 +341,11 @@ mod tests {
 
     #[test]
     fn every_phase_has_its_word_its_stage_and_whether_it_is_the_last() {
-        use Phase::{Cancelled, Failed, Mapping, Publishing, Reducing, Splitting, Succeeded, Undoing};
+        use Phase::{Cancelled, Failed, Mapping, Merging, Publishing, Reducing, Splitting, Succeeded, Undoing};
         for (phase, word, stage, is_final) in [
             (Splitting, "splitting", Some(Stage::Split), false),
             (Mapping, "mapping", Some(Stage::Map), false),
+            (Merging, "merging", Some(Stage::Merge), false),
             (Reducing, "reducing", Some(Stage::Reduce), false),
             (Publishing, "publishing", None, false),
             (Undoing, "undoing", None, false),

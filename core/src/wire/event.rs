@@ -5,6 +5,8 @@
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 0, "plan": [1040, 1187]}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "bytes_max": 1048576, "larger": true}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "calls_max": 8}}
+//! {"merge": {"job": "0193…", "task": 3, "number": 0}}
+//! {"merge": {"job": "0193…", "task": 3, "piece": 1, "number": 1, "start": 300, "early": true}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "index": {"number": 1, "rows": [[8, 4711]]}}}
 //! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
@@ -32,6 +34,8 @@ pub enum Event {
     Split(SplitEvent),
     /// Run a map task.
     Map(MapEvent),
+    /// Merge runs of some map tasks for some partitions.
+    Merge(MergeEvent),
     /// Run a reduce task.
     Reduce(ReduceEvent),
     /// Go on with jobs that nobody else takes care of.
@@ -46,6 +50,7 @@ impl Event {
         match self {
             Event::Split(event) => Some(&event.job),
             Event::Map(event) => Some(&event.job),
+            Event::Merge(event) => Some(&event.job),
             Event::Reduce(event) => Some(&event.job),
             Event::Sweep(_) | Event::Ping(_) => None,
         }
@@ -107,6 +112,40 @@ impl MapEvent {
             program,
         }
     }
+}
+
+/// See [`Event::Merge`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeEvent {
+    /// The job.
+    pub job: JobId,
+    /// The task, which says whose runs of which partitions: see [`crate::grid::Grid`].
+    pub task: TaskIdx,
+    /// Which piece of the task.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub piece: Piece,
+    /// Which try this is.
+    pub number: u16,
+    /// How many of its map attempts were merged by the pieces before.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub start: u32,
+    /// Whether it is to take fewer attempts and leave the rest: set after an attempt ran out of time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
+    /// The shipped program that is to run it; without one, the function itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramId>,
+}
+
+impl MergeEvent {
+    /// Makes the event of a task's first try.
+    pub fn first(job: JobId, task: TaskIdx, program: Option<ProgramId>) -> Self {
+        MergeEvent { job, task, piece: Piece(0), number: 0, start: 0, early: false, program }
+    }
+}
+
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 /// See [`Event::Reduce`].
@@ -193,6 +232,14 @@ mod tests {
             Event::Map(MapEvent { bytes_max: Some(1 << 20), larger: true, ..map.clone() }),
             Event::Map(MapEvent { calls_max: Some(8), ..map.clone() }),
             Event::Map(MapEvent { program, ..map }),
+            Event::Merge(MergeEvent::first(job.clone(), TaskIdx(3), program)),
+            Event::Merge(MergeEvent {
+                piece: Piece(1),
+                number: 1,
+                start: 300,
+                early: true,
+                ..MergeEvent::first(job.clone(), TaskIdx(3), None)
+            }),
             Event::Reduce(ReduceEvent { number: 1, ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
             Event::Reduce(ReduceEvent {
                 number: 1,
@@ -217,6 +264,7 @@ mod tests {
         let of_job = [
             Event::Split(SplitEvent { job: job.clone(), number: 0 }),
             Event::Map(MapEvent::first(job.clone(), TaskIdx(0), (0, 1).into(), None)),
+            Event::Merge(MergeEvent::first(job.clone(), TaskIdx(0), None)),
             Event::Reduce(ReduceEvent::first(job.clone(), TaskIdx(0), None)),
         ];
         assert!(of_job.iter().all(|event| event.job() == Some(&job)));

@@ -37,6 +37,10 @@ pub enum Kind {
     ReduceRest = 17,
     /// [`super::files::FileList`]
     FileList = 18,
+    /// [`super::record::MergeRecord`]
+    MergeRecord = 19,
+    /// [`super::bundle::BundleHead`]
+    BundleHead = 20,
 }
 
 /// A type that is stored in a frame.

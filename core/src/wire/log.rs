@@ -80,11 +80,19 @@ impl Subject {
                 attempt: Some(event.number),
                 ..Subject::default()
             },
+            Event::Merge(event) => Subject {
+                job: Some(event.job.clone()),
+                stage: Some(stage(Stage::Merge)),
+                task: Some(event.task),
+                piece: Some(event.piece),
+                attempt: Some(event.number),
+                ..Subject::default()
+            },
             Event::Reduce(event) => Subject {
                 job: Some(event.job.clone()),
                 stage: Some(stage(Stage::Reduce)),
                 task: Some(event.task),
-                piece: Some(Piece(0)),
+                piece: Some(event.piece),
                 attempt: Some(event.number),
                 ..Subject::default()
             },
@@ -105,6 +113,7 @@ fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Split => "split",
         Stage::Map => "map",
+        Stage::Merge => "merge",
         Stage::Reduce => "reduce",
     }
 }

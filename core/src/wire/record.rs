@@ -1,5 +1,5 @@
 //! Records: what a commit says about the attempt whose output counts. A record is stored in a frame, in an attribute of a group
-//! item. Map records have version 2, reduce records version 4.
+//! item. Map records have version 2, merge records version 1, reduce records version 4.
 
 use super::frame::{Framed, Kind};
 use crate::codecs::Codec;
@@ -196,6 +196,43 @@ impl Framed for MapRecord {
 /// The most bytes of an attempt that may lie inline, whatever a job asks for (1 GiB): they are held in memory.
 pub const INLINE_BYTES_MAX: u64 = 1 << 30;
 
+/// A committed merge attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeRecord {
+    /// The attempt that was committed.
+    pub attempt: AttemptId,
+    /// Runs merged.
+    pub runs: u64,
+    /// Bytes of these.
+    pub bytes_in: u64,
+    /// Pairs read from them.
+    pub pairs_in: u64,
+    /// Pairs in the runs that it wrote: fewer where pairs of one key were combined.
+    pub pairs_out: u64,
+    /// Bytes of the runs that it wrote.
+    pub run_bytes: u64,
+    /// Where these lie: in S3, or nowhere.
+    pub placement: Placement,
+    /// How many of the task's map attempts this piece and those before it have merged, if it left others to the next piece.
+    pub merged: Option<u32>,
+    /// Time and requests.
+    pub usage: Usage,
+}
+
+impl Framed for MergeRecord {
+    const KIND: Kind = Kind::MergeRecord;
+    const VERSION: u8 = 1;
+
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        countable(&[self.runs, self.bytes_in, self.pairs_in, self.pairs_out, self.run_bytes])?;
+        self.usage.check()?;
+        match self.placement {
+            Placement::Inline => Err("merged runs in DynamoDB, where none lie"),
+            Placement::Object | Placement::Nowhere => Ok(()),
+        }
+    }
+}
+
 /// A committed reduce attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReduceRecord {
@@ -380,6 +417,29 @@ mod tests {
         assert_eq!(index.range(0), Some(ByteRange { from: 0, to: 10 }));
         assert_eq!(index.range(2), Some(ByteRange { from: 20, to: 20 }));
         assert_eq!(index.range(3), None);
+    }
+
+    #[test]
+    fn golden_of_a_merge_and_back() {
+        let attempt = AttemptId { number: 1, nonce: 2 };
+        let merge = MergeRecord {
+            attempt,
+            runs: 1,
+            bytes_in: 2,
+            pairs_in: 3,
+            pairs_out: 4,
+            run_bytes: 5,
+            placement: Placement::Object,
+            merged: Some(6),
+            usage: Usage { started_at: Timestamp(3), ran_ms: 4, ..Usage::default() },
+        };
+        let bytes = frame::write(&merge).unwrap();
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/merge-v1.bin"), &bytes);
+        assert_eq!(frame::read::<MergeRecord>(&bytes, "").unwrap(), merge);
+        let inline = MergeRecord { placement: Placement::Inline, ..merge.clone() };
+        assert!(frame::read::<MergeRecord>(&frame::write(&inline).unwrap(), "").is_err());
+        let beyond = MergeRecord { pairs_in: COUNT_MAX + 1, ..merge };
+        assert!(frame::read::<MergeRecord>(&frame::write(&beyond).unwrap(), "").is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The job's spec, as the driver submits it. It is stored in a frame, version 11.
+//! The job's spec, as the driver submits it. It is stored in a frame, version 12.
 
 use super::cost::{Ceiling, Site, Workload};
 use super::frame::{Framed, Kind};
@@ -133,7 +133,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 11;
+    const VERSION: u8 = 12;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -420,6 +420,8 @@ pub struct OptionsSpec {
     pub splitting: Splitting,
     /// Whether reducers find their runs by an index.
     pub indexed: Indexed,
+    /// Whether runs are merged before they are reduced.
+    pub merged: RunsMerged,
     /// What the paths of the input's objects must say; the others are not read.
     pub conditions: Vec<PathCondition>,
     /// How many records that are not valid the job may leave out, if any; see [`JobSpec::quarantines`].
@@ -465,6 +467,18 @@ impl Indexed {
     pub fn parse(word: &str) -> Option<Self> {
         [Indexed::WhereCheaper, Indexed::Always, Indexed::Never].into_iter().find(|one| one.as_str() == word)
     }
+}
+
+/// Whether the runs of a job are merged, by groups of map tasks and bands of partitions, before they are reduced ([`crate::grid`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunsMerged {
+    /// Where the plan finds that better: in large shuffles on AWS.
+    #[default]
+    WhereBetter,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Where objects of a job's input may be cut into splits.
@@ -520,6 +534,7 @@ impl OptionsSpec {
             keep_runs: false,
             splitting: Splitting::default(),
             indexed: Indexed::default(),
+            merged: RunsMerged::default(),
             conditions: vec![],
             max_rejected: None,
             right: None,
@@ -585,7 +600,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v11.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v12.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 

@@ -202,7 +202,7 @@ async fn send(
     shared.goes_on(&job);
     let view = CallsView { count: calls as u64, per_task };
     state.add_wave(job.clone(), wave.first_call..wave.first_call + slots, splits.len(), now);
-    let plan = Plan { splits, inputs, skipped: 0, partitions, calls: Some(view), program };
+    let plan = Plan { splits, inputs, skipped: 0, partitions, merging: false, calls: Some(view), program };
     // If the splitter was faster, it has planned the same.
     kinglet_splitter::begin(conductor, &job, &plan, None).await.map(drop)
 }

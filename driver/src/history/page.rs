@@ -43,6 +43,7 @@ fn row<'a>(attempt: &'a Attempt, errors: &mut Vec<&'a Error>) -> Value {
         Some(Stage::Split) => 1,
         Some(Stage::Map) => 2,
         Some(Stage::Reduce) => 3,
+        Some(Stage::Merge) => 4,
     };
     let (outcome, error) = match &attempt.outcome {
         Outcome::Committed => (0, -1),
@@ -119,7 +120,7 @@ mod tests {
             inputs: vec!["<img src=x>".into()],
             output: "out".into(),
             times: Default::default(),
-            progress: Progress { phase, maps: tally, reduces: tally, bytes: tally },
+            progress: Progress { phase, maps: tally, merges: tally, reduces: tally, bytes: tally },
             error: Some(error.clone()),
             report: None,
         };

@@ -6,7 +6,7 @@ use kinglet_aws::Conductor;
 use kinglet_aws::ledger::{Committed, GroupTry, Record};
 use kinglet_core::ids::{JobId, Piece, Stage, TaskIdx, Timestamp};
 use kinglet_core::ledger::JobView;
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Usage};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord, Usage};
 use serde::{Deserialize, Serialize};
 
 /// An execution of a piece of a task.
@@ -31,13 +31,13 @@ pub struct Attempt {
     pub init_ms: u64,
     /// Its function's memory in MB; 0 if that is not known.
     pub memory_mb: u32,
-    /// Bytes of input that a map attempt read.
+    /// Bytes of input that a map attempt read, of runs that a merge attempt read.
     pub bytes_in: u64,
-    /// Records that a map attempt read, pairs that a reduce attempt merged.
+    /// Records that a map attempt read, pairs that a merge or reduce attempt merged.
     pub records_in: u64,
-    /// Bytes of the runs of a map attempt, or of the part of a reduce attempt.
+    /// Bytes of the runs of a map or merge attempt, or of the part of a reduce attempt.
     pub bytes_out: u64,
-    /// Pairs that a map attempt shuffled, records that a reduce attempt wrote.
+    /// Pairs that a map or merge attempt shuffled, records that a reduce attempt wrote.
     pub records_out: u64,
     /// How often tables were full and were spilled.
     pub spills: u64,
@@ -92,6 +92,16 @@ impl Attempt {
         }
     }
 
+    fn of_merge(record: &MergeRecord) -> Self {
+        Attempt {
+            bytes_in: record.bytes_in,
+            records_in: record.pairs_in,
+            bytes_out: record.run_bytes,
+            records_out: record.pairs_out,
+            ..Attempt::of(Some(Stage::Merge), &record.usage)
+        }
+    }
+
     fn of_reduce(record: &ReduceRecord) -> Self {
         Attempt {
             records_in: record.pairs_in,
@@ -125,19 +135,22 @@ impl Attempt {
 /// What is read of a job's attempts.
 pub(super) struct Gathered<'a> {
     pub(super) maps: &'a Committed<MapRecord>,
+    pub(super) merges: &'a Committed<MergeRecord>,
     pub(super) reduces: &'a Committed<ReduceRecord>,
-    /// The tries that did not commit, of map and of reduce tasks.
-    pub(super) others: [Vec<GroupTry>; 2],
+    /// The tries that did not commit, of map, merge and reduce tasks.
+    pub(super) others: [Vec<GroupTry>; 3],
 }
 
 impl Gathered<'_> {
     /// Returns the attempts, in the order in which they began.
     pub(super) fn attempts(self, job: &JobView, now: Timestamp) -> Vec<Attempt> {
-        let [of_map, of_reduce] = self.others;
+        let [of_map, of_merge, of_reduce] = self.others;
         let mut attempts: Vec<_> = job.beside.iter().map(|usage| Attempt::of(None, usage)).collect();
         add(&mut attempts, self.maps, Attempt::of_map);
+        add(&mut attempts, self.merges, Attempt::of_merge);
         add(&mut attempts, self.reduces, Attempt::of_reduce);
         add_others(&mut attempts, self.maps, of_map, job, now);
+        add_others(&mut attempts, self.merges, of_merge, job, now);
         add_others(&mut attempts, self.reduces, of_reduce, job, now);
         attempts.sort_by_key(|one| (one.started_at, one.stage, one.task, one.piece, one.number));
         attempts
@@ -172,10 +185,9 @@ fn add_others<R: Record>(
 pub(crate) async fn attempts(conductor: &Conductor, job: &JobId, view: &JobView) -> Result<Vec<Attempt>> {
     let ledger = &conductor.ledger;
     let maps: Committed<MapRecord> = ledger.committed(job, view.map_tasks).await?;
+    let merges: Committed<MergeRecord> = ledger.committed(job, view.tasks_of(Stage::Merge)).await?;
     let reduces: Committed<ReduceRecord> = ledger.committed(job, view.partitions).await?;
-    let others = [
-        ledger.tries_of(job, Stage::Map, view.map_tasks).await?,
-        ledger.tries_of(job, Stage::Reduce, view.partitions).await?,
-    ];
-    Ok(Gathered { maps: &maps, reduces: &reduces, others }.attempts(view, conductor.now()))
+    let tries = |stage| ledger.tries_of(job, stage, view.tasks_of(stage));
+    let others = [tries(Stage::Map).await?, tries(Stage::Merge).await?, tries(Stage::Reduce).await?];
+    Ok(Gathered { maps: &maps, merges: &merges, reduces: &reduces, others }.attempts(view, conductor.now()))
 }

@@ -8,13 +8,13 @@ use kinglet_aws::ledger::{self, Committed, GroupTry, Record};
 use kinglet_core::Result;
 use kinglet_core::budget::STRAGGLER_MS_MIN;
 use kinglet_core::cost::{Cut, Plan, Wanted};
-use kinglet_core::ids::{JobId, Partition, Piece};
+use kinglet_core::ids::{JobId, Partition, Piece, Stage, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::limits::TASKS_PER_GROUP;
 use kinglet_core::wire::frame;
 use kinglet_core::wire::plan::{self, ObjectRange};
-use kinglet_core::wire::record::{self, MapRecord, Placement, ReduceRecord, Usage};
-use kinglet_core::wire::spec::JobSpec;
+use kinglet_core::wire::record::{self, MapRecord, MergeRecord, Placement, ReduceRecord, Usage};
+use kinglet_core::wire::spec::{JobSpec, RunsMerged};
 
 /// Makes the report of a job that succeeded, and the history that it sums up. `before` are this driver's totals of requests before
 /// it submitted the job.
@@ -26,23 +26,36 @@ pub(crate) async fn report(
     before: &record::Requests,
 ) -> Result<(Report, Vec<Attempt>)> {
     let maps: Committed<MapRecord> = conductor.ledger.committed(job, view.map_tasks).await?;
+    let merges: Committed<MergeRecord> = conductor.ledger.committed(job, view.tasks_of(Stage::Merge)).await?;
     let reduces: Committed<ReduceRecord> = conductor.ledger.committed(job, view.partitions).await?;
     let mut requests = Requests::counted(conductor.clients.meter.since(before));
     requests += commits(&maps)?;
+    requests += commits(&merges)?;
     requests += commits(&reduces)?;
-    let others = overtaken(conductor, job, &maps, &reduces).await?;
+    let others = [
+        overtaken(conductor, job, &maps).await?,
+        overtaken(conductor, job, &merges).await?,
+        overtaken(conductor, job, &reduces).await?,
+    ];
     let overtaken: Vec<Usage> = others.iter().flatten().filter_map(|tried| tried.usage(view)).collect();
-    let attempts = Gathered { maps: &maps, reduces: &reduces, others }.attempts(view, conductor.now());
+    let attempts = Gathered { maps: &maps, merges: &merges, reduces: &reduces, others }.attempts(view, conductor.now());
     let hottest = hottest(reduces.get(spec.quarantines() as usize..).unwrap_or_default());
     let maps: Vec<_> = maps.into_iter().flatten().collect();
+    let merges: Vec<_> = merges.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
-    let at = <[_; 4]>::from(view.phase_at).map(Option::unwrap_or_default);
-    let usages = || maps.iter().map(|r| &r.usage).chain(reduces.iter().map(|r| &r.usage)).chain(&view.beside);
-    let committed = maps.iter().map(|r| r.attempt).chain(reduces.iter().map(|r| r.attempt));
+    let at = view.phase_at;
+    let between =
+        |from: Option<Timestamp>, to: Option<Timestamp>| to.unwrap_or_default().since_ms(from.unwrap_or_default());
+    let usages = || {
+        let committed = maps.iter().map(|r| &r.usage).chain(merges.iter().map(|r| &r.usage));
+        committed.chain(reduces.iter().map(|r| &r.usage)).chain(&view.beside)
+    };
+    let committed = maps.iter().map(|r| r.attempt).chain(merges.iter().map(|r| r.attempt));
+    let committed = committed.chain(reduces.iter().map(|r| r.attempt));
     let retries: u64 = committed.map(|attempt| u64::from(attempt.number)).sum();
     usages().for_each(|usage| requests += Requests::counted(usage.requests));
     // Every attempt was invoked once, by whichever function or program; and so was the splitter.
-    requests.lambda = 1 + maps.len() as u64 + reduces.len() as u64 + retries.max(overtaken.len() as u64);
+    requests.lambda = 1 + (maps.len() + merges.len() + reduces.len()) as u64 + retries.max(overtaken.len() as u64);
     // What the prediction is made of is read after all requests are counted.
     let predicted = predicted(conductor, job, spec, view).await;
     let gb_seconds = usages().chain(&overtaken).map(Usage::gb_seconds).sum();
@@ -50,6 +63,7 @@ pub(crate) async fn report(
     let quarantine = (rejected > 0).then(|| spec.output.shown_key(&spec.key_of(Partition(0), Piece(0), job)));
     let parts = reduces.get(spec.quarantines() as usize..).unwrap_or_default();
     let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
+    in_s3 += merges.iter().map(|r| r.run_bytes).sum::<u64>();
     for record in &maps {
         in_s3 += if record.placement == Placement::Object { record.run_bytes } else { 0 };
         *match record.placement {
@@ -64,10 +78,11 @@ pub(crate) async fn report(
         phase: view.phase,
         output: spec.output.shown.clone(),
         wall: Wall {
-            split_ms: at[1].since_ms(at[0]),
-            map_ms: at[2].since_ms(at[1]),
-            reduce_ms: at[3].since_ms(at[2]),
-            total_ms: at[3].since_ms(at[0]),
+            split_ms: between(at.splitting, at.mapping),
+            map_ms: between(at.mapping, at.merging.or(at.reducing)),
+            merge_ms: at.merging.map_or(0, |merging| between(Some(merging), at.reducing)),
+            reduce_ms: between(at.reducing, at.ended),
+            total_ms: between(at.splitting, at.ended),
         },
         objects: view.input.objects,
         skipped: view.input.skipped,
@@ -89,11 +104,14 @@ pub(crate) async fn report(
             false => parts.iter().map(|r| u64::from(r.files)).sum(),
         },
         map_tasks: maps.len() as u64,
+        merge_tasks: merges.len() as u64,
+        merged_bytes: merges.iter().map(|r| r.run_bytes).sum(),
         reduce_tasks: reduces.len() as u64,
         retries,
         cold_starts: usages().filter(|usage| usage.init_ms > 0).count() as u64,
         init_ms: usages().map(|usage| usage.init_ms).sum(),
         map_ms: Spread::of(maps.iter().map(|r| r.usage.ran_ms)),
+        merge_ms: Spread::of(merges.iter().map(|r| r.usage.ran_ms)),
         reduce_ms: Spread::of(reduces.iter().map(|r| r.usage.ran_ms)),
         requests,
         gb_seconds,
@@ -116,7 +134,8 @@ async fn predicted(conductor: &Conductor, job: &JobId, spec: &JobSpec, view: &Jo
     let made = spec.inputs.iter().any(|input| input.items() > 0);
     let read = |range: &ObjectRange| (range.to - range.from, range.to < range.size && !made);
     let cut = Cut::of_ranges(splits.iter().map(|split| split.ranges.iter().map(read)));
-    let (options, wanted) = (&spec.options, Wanted::of(&spec.options));
+    let merged = if view.grid.is_some() { RunsMerged::Always } else { RunsMerged::Never };
+    let (options, wanted) = (&spec.options, Wanted { merged, ..Wanted::of(&spec.options) });
     let planned = Plan::of_cut(cut, inputs.objects, &wanted, view.partitions, &options.workload, &options.site);
     Some(planned.forecast)
 }
@@ -131,23 +150,13 @@ fn hottest(reduces: &[Vec<ReduceRecord>]) -> Option<Hottest> {
     partitions.filter(|one| one.pairs > 0).rev().max_by_key(|one| one.pairs)
 }
 
-/// Returns the tries that did not commit, of map and of reduce tasks. Where no task was tried again, and none ran for so long that a
-/// backup may have been sent, there are none to be found, and a large job has many groups to search.
-async fn overtaken(
-    conductor: &Conductor,
-    job: &JobId,
-    maps: &Committed<MapRecord>,
-    reduces: &Committed<ReduceRecord>,
-) -> Result<[Vec<GroupTry>; 2]> {
-    let ledger = &conductor.ledger;
-    let mut found = [vec![], vec![]];
-    if may_have_others(maps) {
-        found[0] = ledger.overtaken(job, maps).await?;
+/// Returns the tries of a stage that did not commit. Where no task was tried again, and none ran for so long that a backup may have been
+/// sent, there are none to be found, and a large job has many groups to search.
+async fn overtaken<R: Record>(conductor: &Conductor, job: &JobId, stage: &Committed<R>) -> Result<Vec<GroupTry>> {
+    match may_have_others(stage) {
+        true => conductor.ledger.overtaken(job, stage).await,
+        false => Ok(vec![]),
     }
-    if may_have_others(reduces) {
-        found[1] = ledger.overtaken(job, reduces).await?;
-    }
-    Ok(found)
 }
 
 fn may_have_others<R: Record>(committed: &Committed<R>) -> bool {

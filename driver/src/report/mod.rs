@@ -70,6 +70,12 @@ pub struct Report {
     pub parts: u64,
     /// Committed map tasks; each piece of a split counts.
     pub map_tasks: u64,
+    /// Committed merge tasks, of a job whose runs were merged before they were reduced; each piece of a task counts.
+    #[serde(default)]
+    pub merge_tasks: u64,
+    /// Bytes of the runs that these wrote, which reducers read in place of those of the mappers.
+    #[serde(default)]
+    pub merged_bytes: u64,
     /// Committed reduce tasks; each piece of a partition counts.
     pub reduce_tasks: u64,
     /// Attempts beyond the first of each task.
@@ -80,6 +86,9 @@ pub struct Report {
     pub init_ms: u64,
     /// How long the committed map attempts ran, in milliseconds.
     pub map_ms: Spread,
+    /// How long the committed merge attempts ran, in milliseconds.
+    #[serde(default)]
+    pub merge_ms: Spread,
     /// How long the committed reduce attempts ran, in milliseconds.
     pub reduce_ms: Spread,
     /// Requests of the splitter, of the committed attempts with their commits, of the processes that moved the job from
@@ -117,7 +126,10 @@ pub struct Wall {
     pub split_ms: u64,
     /// From the plan to the last map commit.
     pub map_ms: u64,
-    /// From the last map commit to the job's end, when its result is published.
+    /// From the last map commit to the last merge commit; 0 where runs are not merged before they are reduced.
+    #[serde(default)]
+    pub merge_ms: u64,
+    /// From the last map commit, or merge commit, to the job's end, when its result is published.
     pub reduce_ms: u64,
     /// From submission to the job's end.
     pub total_ms: u64,
@@ -251,8 +263,10 @@ impl fmt::Display for Report {
         let RunPlaces { inline, object, empty } = self.runs;
         writeln!(f, "job        {} {}", self.name, self.job)?;
         writeln!(f, "output     {} in {} parts", self.output, count(self.parts))?;
-        let phases = [("split", wall.split_ms), ("map", wall.map_ms), ("reduce", wall.reduce_ms)];
-        let phases = phases.map(|(name, ms)| format!("{name} {}", seconds(ms))).join(", ");
+        let merge = (self.merge_tasks > 0).then_some(("merge", wall.merge_ms));
+        let phases = [("split", wall.split_ms), ("map", wall.map_ms)].into_iter().chain(merge);
+        let phases = phases.chain([("reduce", wall.reduce_ms)]).map(|(name, ms)| format!("{name} {}", seconds(ms)));
+        let phases = phases.collect::<Vec<_>>().join(", ");
         writeln!(f, "wall time  {} ({phases})", seconds(wall.total_ms))?;
         let read = bytes(self.bytes_in);
         write!(f, "read       {} records, {read} in {} objects", count(self.records_in), count(self.objects))?;
@@ -268,6 +282,10 @@ impl fmt::Display for Report {
         writeln!(f, "shuffled   {shuffled} pairs of {emitted} emitted, {held}")?;
         let spills = self.spills;
         writeln!(f, "           map outputs: {inline} in DynamoDB, {object} in S3, {empty} empty; {spills} spills")?;
+        if self.merge_tasks > 0 {
+            let (tasks, merged) = (count(self.merge_tasks), bytes(self.merged_bytes));
+            writeln!(f, "           merged by {tasks} tasks to {merged} before they were reduced")?;
+        }
         if let Some(Hottest { partition, pairs, pieces }) = self.hottest.filter(|_| self.reduce_tasks > 1) {
             let share = 100.0 * pairs as f64 / self.pairs_shuffled.max(1) as f64;
             writeln!(
@@ -279,7 +297,12 @@ impl fmt::Display for Report {
             writeln!(f, "           those in S3, {}, are removed", bytes(self.removed_bytes))?;
         }
         writeln!(f, "written    {} records, {}", count(self.records_out), bytes(self.bytes_out))?;
-        writeln!(f, "tasks      {} map, {} reduce, {} retries", self.map_tasks, self.reduce_tasks, self.retries)?;
+        let merges = if self.merge_tasks > 0 { format!("{} merge, ", self.merge_tasks) } else { String::new() };
+        writeln!(
+            f,
+            "tasks      {} map, {merges}{} reduce, {} retries",
+            self.map_tasks, self.reduce_tasks, self.retries
+        )?;
         let (put, get, dynamodb) = (count(requests.s3_put), count(requests.s3_get), count(requests.dynamodb));
         let (lambda, again) = (requests.lambda, requests.again);
         writeln!(f, "requests   S3 {put} put, {get} get; DynamoDB {dynamodb}; Lambda {lambda}; {again} sent again")?;

@@ -4,10 +4,11 @@
 use crate::input::Input;
 use crate::{Seed, golden, seal};
 use kinglet_core::ids::{Partition, Piece, TaskIdx, Timestamp};
+use kinglet_core::wire::bundle::BundleHead;
 use kinglet_core::wire::files::FileList;
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::plan::{self, Inputs, PlanIndex, Split};
-use kinglet_core::wire::record::{MapRecord, ReduceRecord, Requests, RunIndex, Usage};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord, Requests, RunIndex, Usage};
 use kinglet_core::wire::rest::ReduceRest;
 use kinglet_core::wire::spec::{self, JobSpec};
 use kinglet_core::{Code, Error};
@@ -65,6 +66,20 @@ pub(crate) fn run(bytes: &[u8]) {
                 let _ = (spec::part_job(&file.name), spec::part_partition(&file.name));
             }
         }),
+        11 => record(bytes, |merge: &MergeRecord| {
+            let _ = merge.usage.gb_seconds();
+        }),
+        12 => {
+            record(bytes, |head: &BundleHead| {
+                assert_eq!(head.lengths().sum::<u64>(), head.ends.last().copied().unwrap_or(0));
+            });
+            // As it stands before the runs of a bundle.
+            let mut rest = bytes;
+            if let Ok(head) = BundleHead::read(&mut rest, 3, "it") {
+                let again = head.write().expect("what was read can be written");
+                assert_eq!(BundleHead::read(&again[..], 3, "it again").expect("what was written can be read"), head);
+            }
+        }
         _ => {
             let mut sealed = bytes.to_vec();
             seal::plan(&mut sealed);
@@ -111,7 +126,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let part = |n: usize| &records[starts[n]..starts.get(n + 1).copied().unwrap_or(records.len())];
     let (splits, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     vec![
-        Seed::new("spec", of(0, golden!("spec-v11.bin"))),
+        Seed::new("spec", of(0, golden!("spec-v12.bin"))),
         Seed::new("split", of(1, &frame::write(&splits[1]).expect("a split"))),
         Seed::new("map", of(2, part(0))),
         Seed::new("reduce", of(3, part(1))),
@@ -120,6 +135,8 @@ pub(crate) fn seeds() -> Vec<Seed> {
         Seed::new("inputs", of(6, &frame::write(&inputs).expect("the inputs"))),
         Seed::new("usage", of(7, part(3))),
         Seed::new("plan", of(8, golden!("plan-v2.bin"))),
+        Seed::new("merge", of(11, golden!("merge-v1.bin"))),
+        Seed::new("bundle", of(12, golden!("bundle-v1.bin"))),
         Seed::new("rest", of(9, golden!("rest-v1.bin"))),
         Seed::new("files", of(10, golden!("files-v1.bin"))),
     ]

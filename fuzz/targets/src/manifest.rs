@@ -4,17 +4,17 @@
 use crate::input::Input;
 use crate::{Seed, golden};
 use kinglet_core::ids::{JobId, Partition, Piece};
-use kinglet_core::manifest::{Manifest, Pieces, reconcile};
+use kinglet_core::manifest::{Done, Manifest, Pieces, reconcile};
 use kinglet_core::wire::files::{FileList, LeftFile};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::owner::{OWNER, Owner};
 use kinglet_core::wire::plan::{self, Inputs, ObjectRange, Split};
-use kinglet_core::wire::record::{MapRecord, OpenUpload, ReduceRecord};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, OpenUpload, ReduceRecord};
 use kinglet_core::wire::spec::{JobSpec, MANIFEST, part_job};
 use kinglet_core::{ByteRange, MaxRejected, OutputFormat, codec};
 
 /// What a job has stored by its end.
-type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<ReduceRecord>, Vec<FileList>);
+type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<Vec<MergeRecord>>, Vec<ReduceRecord>, Vec<FileList>);
 
 const JOB: &str = "19aa5440eb0-f0a9c3d5e7ab";
 
@@ -52,9 +52,9 @@ fn file_name(job: &JobId) {
     assert!(!job.as_str().contains(['/', '.', '\0']) && !job.as_str().is_empty());
 }
 
-fn reconciled((spec, inputs, splits, maps, reduces, files): &Stored) {
+fn reconciled((spec, inputs, splits, maps, merges, reduces, files): &Stored) {
     let job: JobId = JOB.parse().expect("an id");
-    let Ok(manifest) = reconcile(&job, spec, inputs, splits, maps, reduces, files) else { return };
+    let Ok(manifest) = reconcile(&job, spec, inputs, &Done { splits, maps, merges, reduces, files }) else { return };
     let exactly = |numbers: &mut dyn Iterator<Item = u64>| numbers.map(u128::from).sum::<u128>();
     let (maps, bytes) = (|| maps.iter().flatten(), u128::from(manifest.bytes));
     assert_eq!(exactly(&mut maps().map(|record| record.bytes_read)), bytes);
@@ -65,7 +65,14 @@ fn reconciled((spec, inputs, splits, maps, reduces, files): &Stored) {
     let (left_out, kept) = (manifest.rejected, manifest.quarantine.as_ref().map_or(0, |kept| kept.records));
     assert_eq!(exactly(&mut maps().map(|record| record.rejected)), left_out.into());
     assert_eq!((exactly(&mut quarantine.iter().map(|record| record.records_out)), kept), (left_out.into(), left_out));
-    assert_eq!(exactly(&mut reduces.iter().map(|record| record.pairs_in)), manifest.pairs.into());
+    let merges = || merges.iter().flatten();
+    let shuffled = if merges().next().is_some() {
+        assert_eq!(exactly(&mut merges().map(|record| record.pairs_in)), manifest.pairs.into());
+        exactly(&mut merges().map(|record| record.pairs_out))
+    } else {
+        manifest.pairs.into()
+    };
+    assert_eq!(exactly(&mut reduces.iter().map(|record| record.pairs_in)), shuffled);
     assert_eq!(exactly(&mut manifest.parts.iter().map(|part| part.bytes)), manifest.bytes_out.into());
     let listed = files.iter().map(|list| list.files.len()).sum::<usize>();
     let want = if spec.output.format.partition_by().is_empty() { reduces.len() } else { listed };
@@ -79,7 +86,7 @@ fn reconciled((spec, inputs, splits, maps, reduces, files): &Stored) {
 
 /// What a job of two splits has stored that all agrees.
 fn whole() -> Stored {
-    let spec: JobSpec = frame::read(golden!("spec-v11.bin"), "the golden spec").expect("a spec");
+    let spec: JobSpec = frame::read(golden!("spec-v12.bin"), "the golden spec").expect("a spec");
     let mut spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
     // The golden spec's output lies in folders.
     spec.output.format = OutputFormat::csv();
@@ -104,12 +111,22 @@ fn whole() -> Stored {
     let rejected = maps.iter().flatten().map(|record| record.rejected).sum();
     spec.options.max_rejected = Some(MaxRejected::Count(rejected));
     let quarantine = ReduceRecord { records_out: rejected, ..reduce.clone() };
-    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![quarantine, reduce], vec![])
+    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![], vec![quarantine, reduce], vec![])
+}
+
+/// The same, with runs that were merged.
+fn whole_with_merges() -> Stored {
+    let (spec, inputs, splits, maps, _, reduces, files) = whole();
+    let merge: MergeRecord = frame::read(golden!("merge-v1.bin"), "a merge record").expect("a record");
+    let reduced = reduces.iter().skip(1).map(|record| record.pairs_in).sum();
+    let first = MergeRecord { pairs_in: 2, pairs_out: reduced, ..merge.clone() };
+    let second = MergeRecord { pairs_in: 0, pairs_out: 0, merged: None, ..merge };
+    (spec, inputs, splits, maps, vec![vec![first, second]], reduces, files)
 }
 
 /// The same, with files in folders.
 fn whole_in_folders() -> Stored {
-    let (mut spec, inputs, splits, maps, mut reduces, _) = whole();
+    let (mut spec, inputs, splits, maps, merges, mut reduces, _) = whole();
     spec.output.format = OutputFormat::json_lines().with_partition_by(["k"]);
     let job = JOB.parse().expect("an id");
     let half = |n: u32, bytes, records| LeftFile {
@@ -123,19 +140,21 @@ fn whole_in_folders() -> Stored {
     let last = reduces.last_mut().expect("a partition");
     *last = ReduceRecord { files: 2, upload: None, ..last.clone() };
     let files = vec![half(0, 1, 1), half(1, last.bytes_out - 1, last.records_out - 1)];
-    (spec, inputs, splits, maps, reduces, vec![FileList { files }])
+    (spec, inputs, splits, maps, merges, reduces, vec![FileList { files }])
 }
 
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |which: u8, bytes: &[u8]| [&[which], bytes].concat();
     let stored = whole();
-    let (spec, inputs, splits, maps, reduces, files) = &stored;
+    let (spec, inputs, splits, maps, merges, reduces, files) = &stored;
     let job = JOB.parse().expect("an id");
-    let manifest = reconcile(&job, spec, inputs, splits, maps, reduces, files).expect("sums that agree");
+    let done = Done { splits, maps, merges, reduces, files };
+    let manifest = reconcile(&job, spec, inputs, &done).expect("sums that agree");
     vec![
         Seed::new("manifest", of(0, &serde_json::to_vec(&manifest).expect("a manifest"))),
         Seed::new("owner", of(1, golden!("owner-v1.json"))),
         Seed::new("stored", of(2, &codec::encode(&stored).expect("what was stored"))),
+        Seed::new("stored-with-merges", of(2, &codec::encode(&whole_with_merges()).expect("what was stored"))),
         Seed::new("stored-in-folders", of(2, &codec::encode(&whole_in_folders()).expect("what was stored"))),
     ]
 }

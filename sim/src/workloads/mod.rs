@@ -48,6 +48,8 @@ pub const ALL: &[Workload] = workloads! {
     "word-count", single::word_count, "words of several objects, combined, runs in DynamoDB";
     "sort", single::sort, "lines shuffled whole, runs in S3, several partitions";
     "indexed", single::indexed, "lines shuffled whole by an index of their runs, which lie in S3, in DynamoDB or in both";
+    "merged", single::merged, "lines shuffled whole or words combined, by runs that are merged before they are reduced";
+    "merged-pieces", single::merged_pieces, "merge tasks that hand on after each map attempt, and reduce tasks after each key";
     "items", single::items, "a job whose input is made";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
     "reduce-pieces", single::reduce_pieces, "reduce tasks that hand on after each key";

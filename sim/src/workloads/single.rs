@@ -5,7 +5,7 @@ use crate::chance::Chance;
 use crate::check;
 use crate::region::Conditions;
 use crate::world::{INPUT, World};
-use kinglet::{MaxRejected, OutputFormat, Phase, Submit, prices};
+use kinglet::{MaxRejected, OutputFormat, Phase, RunsMerged, Submit, prices};
 use kinglet_core::Code;
 use kinglet_core::wire::spec::Indexed;
 use std::collections::BTreeMap;
@@ -65,6 +65,27 @@ pub(super) async fn sort(world: Arc<World>) {
 pub(super) async fn indexed(world: Arc<World>) {
     let inline_bytes = *world.chance.pick(&[0, 0, 700, 1_000_000]);
     sorted(world, |submit| submit.with_inline_bytes(inline_bytes).with_indexed(Indexed::Always)).await;
+}
+
+pub(super) async fn merged(world: Arc<World>) {
+    if world.variant % 3 == 0 {
+        return sorted(world, |submit| submit.with_runs_merged(RunsMerged::Always)).await;
+    }
+    let text = input(&world, "words").await;
+    world.expect("words/", [(shown("words"), counted(text.split_whitespace()))]).await;
+    let split_bytes = *world.chance.pick(&[64, 200, 1_000]);
+    let submit = Submit::new([shown("words")], "s3://output/words").with_split_bytes(split_bytes).with_partitions(4);
+    let submit = submit.with_runs_merged(RunsMerged::Always);
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&Count, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+pub(super) async fn merged_pieces(world: Arc<World>) {
+    let submit = Submit::to("s3://output/sums").with_items_per_split(3).with_partitions(2);
+    let submit = submit.with_runs_merged(RunsMerged::Always).with_reduce_time(Duration::ZERO);
+    sum(world.clone(), world.variant % 4 * 4 + 6, submit).await;
 }
 
 async fn sorted(world: Arc<World>, choose: impl FnOnce(Submit) -> Submit) {

@@ -47,6 +47,7 @@ impl Task {
     pub(crate) fn of(event: &Event) -> Option<Self> {
         let (program, role) = match event {
             Event::Map(event) => (event.program?, "mapper"),
+            Event::Merge(event) => (event.program?, "reducer"),
             Event::Reduce(event) => (event.program?, "reducer"),
             Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => return None,
         };

@@ -160,7 +160,7 @@ impl Run {
     fn of(report: Report, amount: u64, per_function_second: Option<f64>) -> Self {
         let wall_ms = report.wall.total_ms;
         // The splitter is an attempt too.
-        let attempts = 1 + report.map_tasks + report.reduce_tasks;
+        let attempts = 1 + report.map_tasks + report.merge_tasks + report.reduce_tasks;
         Run {
             wall_ms,
             per_second: amount as f64 * 1e3 / wall_ms.max(1) as f64,

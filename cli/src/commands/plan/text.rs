@@ -1,6 +1,6 @@
 //! A plan for people: a line for each number, with its range.
 
-use kinglet::{Host, Plan, Planned, Range, Recommended};
+use kinglet::{Host, Plan, Planned, Range, Recommended, Stages};
 use std::fmt::Write;
 
 pub(super) fn text(planned: &Planned) -> String {
@@ -13,8 +13,11 @@ pub(super) fn text(planned: &Planned) -> String {
     let forecast = &plan.forecast;
     line("input", format!("{} objects, {}", count(plan.objects as f64), bytes(plan.bytes as f64)));
     line("map", map(plan));
+    if plan.stages == Stages::Two {
+        line("merge", format!("{} tasks of {}", count(plan.merge_tasks as f64), seconds(forecast.merge_task_s)));
+    }
     line("reduce", format!("{} tasks of {}", count(plan.partitions.into()), seconds(forecast.reduce_task_s)));
-    line("shuffle", format!("{}; in one stage", ranged(forecast.run_bytes, bytes)));
+    line("shuffle", format!("{}; in {}", ranged(forecast.run_bytes, bytes), stages(plan.stages)));
     line("time", seconds(forecast.seconds));
     line("S3", format!("{} put, {} get", ranged(forecast.s3_put, count), ranged(forecast.s3_get, count)));
     let (written, read) = (ranged(forecast.write_units, count), ranged(forecast.read_units, count));
@@ -27,9 +30,6 @@ pub(super) fn text(planned: &Planned) -> String {
     line("cost", format!("{}{}", ranged(usd.total, dollars), where_charged(plan)));
     let of_it = [("Lambda", usd.lambda), ("DynamoDB", usd.dynamodb), ("S3 requests", usd.s3), ("storage", usd.storage)];
     line("of it", of_it.map(|(name, usd)| format!("{name} {}", dollars(usd.likely))).join(", "));
-    if let Some(usd) = plan.two_stages_usd {
-        line("cheaper", format!("a shuffle in two stages would cost {}; Kinglet has none yet", dollars(usd)));
-    }
     if let Some(Recommended { memory_mb, usd, seconds: takes, .. }) =
         recommended.filter(|best| best.memory_mb != plan.site.mapper_mb)
     {
@@ -41,6 +41,13 @@ pub(super) fn text(planned: &Planned) -> String {
     line("assumed", assumed(plan));
     line("left out", "logs, metrics, KMS, traces, what tries that fail cost, and the free tier".to_owned());
     text
+}
+
+fn stages(stages: Stages) -> &'static str {
+    match stages {
+        Stages::One => "one stage",
+        Stages::Two => "two stages, as merging takes less than so many requests",
+    }
 }
 
 fn map(plan: &Plan) -> String {

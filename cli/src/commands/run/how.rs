@@ -1,7 +1,7 @@
 //! The options that all jobs of `kinglet run` share, and how the jobs are run.
 
 use crate::commands::report::write_page;
-use crate::options::{Cloud, CodecArg, CompressionArg, Embedded};
+use crate::options::{Cloud, CodecArg, CompressionArg, Embedded, MergeRunsArg};
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
@@ -121,6 +121,10 @@ pub(crate) struct How {
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub(crate) inline_bytes: Option<u64>,
 
+    /// Whether runs are merged, by groups of map tasks and bands of partitions, before they are reduced
+    #[arg(long, value_enum, default_value_t, help_heading = "Job")]
+    pub(crate) merge_runs: MergeRunsArg,
+
     /// How many functions run at once; on AWS, how many to plan for [default: the number of cores; on AWS, what the stack
     /// reserves or the account has]
     #[arg(long, value_name = "N", help_heading = "Job", value_parser = clap::value_parser!(u32).range(1..))]
@@ -203,6 +207,7 @@ pub(crate) fn submit(mut submit: Submit, how: &How) -> Result<Submit> {
     if how.success_marker {
         submit = submit.with_success_marker();
     }
+    submit = submit.with_runs_merged(how.merge_runs.into());
     if how.keep_runs {
         submit = submit.with_runs_kept();
     }

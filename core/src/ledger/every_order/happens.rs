@@ -2,7 +2,7 @@
 
 use super::super::{Command, Phase};
 use super::rules::{Comes, Commits};
-use super::world::{Age, Event, Given, Held, Job, Late, Which, World};
+use super::world::{Age, Event, Given, Held, Job, Late, Which, World, stage_number};
 use crate::error::Code;
 
 /// Something that can happen next. Numbers are places in the world's lists.
@@ -197,7 +197,7 @@ impl World {
             Step::NeverMind => next.late = None,
             Step::Cancel => {
                 next.cancelled = true;
-                let open = [Phase::Splitting, Phase::Mapping, Phase::Reducing];
+                let open = [Phase::Splitting, Phase::Mapping, Phase::Merging, Phase::Reducing];
                 next.end(job, &open, Phase::Cancelled, Some(Code::Cancelled), Comes::Through);
             }
             Step::Wait(ms) => next.pass(job, ms),
@@ -218,11 +218,11 @@ impl World {
 
     /// How many tasks the stage of a phase has.
     fn count(&self, phase: Phase) -> u8 {
-        if phase == Phase::Mapping { self.maps.len() as u8 } else { self.reduces.len() as u8 }
+        phase.stage().map_or(0, |stage| self.tasks(stage_number(stage)).len() as u8)
     }
 
     fn send(&mut self, phase: Phase, from: u8, to: u8) {
-        let stage = if phase == Phase::Mapping { 1 } else { 2 };
+        let Some(stage) = phase.stage().map(stage_number) else { return };
         let event = |task| Event { which: Which { stage, task, piece: 0, number: 0 }, given: Given::default() };
         self.events.extend((from..to).map(event));
     }
@@ -241,7 +241,7 @@ impl World {
                 self.hold(Comes::Through);
             }
             Phase::Mapping if job.maps == 0 || holder.indexes => {}
-            Phase::Mapping | Phase::Reducing => {
+            Phase::Mapping | Phase::Merging | Phase::Reducing => {
                 let count = self.count(holder.phase);
                 self.send(holder.phase, holder.next, count);
                 holder.next = count;
@@ -258,6 +258,7 @@ fn ways(command: &Command) -> impl Iterator<Item = Comes> + use<> {
         Command::Invoke(_) => &[Comes::Through, Comes::ToTheClaim, Comes::ToTheEvent][..],
         Command::Finish
         | Command::TakeTurn { .. }
+        | Command::StartMerging
         | Command::StartReducing(_)
         | Command::Fail(_)
         | Command::Settle(_) => &[Comes::Through, Comes::ToTheClaim],

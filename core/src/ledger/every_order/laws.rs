@@ -27,7 +27,7 @@ pub(super) fn of_world(world: &World, job: &Job, commands: &[Command]) -> Broken
         }
         Phase::Cancelled => law(world.cancelled, || "nobody has cancelled it".into())?,
         Phase::Succeeded => {
-            let all = world.maps.iter().chain(&world.reduces).all(|task| task.done);
+            let all = world.maps.iter().chain(&world.merges).chain(&world.reduces).all(|task| task.done);
             law(all, || "it succeeded without all tasks".into())?;
             settled(world, job)?;
         }
@@ -140,9 +140,14 @@ fn tries(world: &World, job: &Job, stage: u8, task: &Task) -> Broken {
 fn decision(world: &World, job: &Job, command: &Command) -> Broken {
     let done = |tasks: &[Task]| tasks.iter().all(|task| task.done);
     match command {
+        Command::StartMerging => {
+            law(job.merged && world.phase == Phase::Mapping && done(&world.maps), || "it merges too early".into())
+        }
         Command::StartReducing(find) => {
-            law(world.phase == Phase::Mapping && done(&world.maps), || "it reduces too early".into())?;
-            let is_last = world.index_tries == INDEX_TRIES_MAX && !world.is_held();
+            let before = if job.merged { Phase::Merging } else { Phase::Mapping };
+            let all = done(&world.maps) && done(&world.merges);
+            law(world.phase == before && all, || "it reduces too early".into())?;
+            let is_last = job.merged || world.index_tries == INDEX_TRIES_MAX && !world.is_held();
             law(*find == FindRuns::Cheapest || is_last, || "it does without an index too early".into())
         }
         Command::Finish if job.partitions > 0 => {
@@ -213,17 +218,25 @@ pub(super) fn of_step(before: &World, after: &World) -> Broken {
     if before.phase == Phase::Undoing {
         law(before.cause == after.cause, || "the reason for its end changed".into())?;
     }
-    let tasks = |w: &World| w.maps.iter().chain(&w.reduces).map(|t| (t.piece, t.done)).collect::<Vec<_>>();
+    let tasks =
+        |w: &World| w.maps.iter().chain(&w.merges).chain(&w.reduces).map(|t| (t.piece, t.done)).collect::<Vec<_>>();
     let kept = tasks(before).into_iter().zip(tasks(after)).all(|(was, is)| was <= is && !(was.1 && was != is));
     law(kept, || "what was committed changed".into())?;
+    if before.phase < Phase::Merging && after.phase == Phase::Merging {
+        law(after.maps.iter().all(|task| task.done), || "it merges before all is mapped".into())?;
+    }
     if before.phase < Phase::Reducing && after.phase == Phase::Reducing {
+        law(after.merges.iter().all(|task| task.done), || "it reduces before all is merged".into())?;
         law(after.maps.iter().all(|task| task.done), || "it reduces before all is mapped".into())?;
     }
     if before.phase < Phase::Publishing && after.phase == Phase::Publishing {
         law(after.reduces.iter().all(|task| task.done), || "it publishes before all is reduced".into())?;
     }
     let reduces = after.events.iter().any(|event| event.which.stage == 2);
-    law(!reduces || after.maps.iter().all(|task| task.done), || "a reducer is sent before all is mapped".into())
+    let before = || after.maps.iter().chain(&after.merges);
+    law(!reduces || before().all(|task| task.done), || "a reducer is sent before all is mapped and merged".into())?;
+    let merges = after.events.iter().any(|event| event.which.stage == 3);
+    law(!merges || after.maps.iter().all(|task| task.done), || "a merge task is sent before all is mapped".into())
 }
 
 /// Checks a command: who carries it out a second time changes nothing, and nobody is told to.

@@ -43,6 +43,7 @@ const JOB: Job = Job {
     kills: &[],
     killed_by: None,
     index: false,
+    merged: false,
     spent_max: None,
 };
 
@@ -128,6 +129,23 @@ fn an_index_between_mapping_and_reducing() {
     check(Job { name: "an index, and three faults", faults: 3, ..job }, &[Succeeded, Failed]);
     check(Job { name: "an index, late", late: true, cancel: true, faults: 1, ..job }, &[Succeeded, Failed, Cancelled]);
     check(Job { name: "an index below a ceiling", spent_max: Some(100_000), ..job }, &[Succeeded, Failed]);
+}
+
+/// Merge tasks between mapping and reducing are tasks like any others.
+#[test]
+fn runs_that_are_merged_before_they_are_reduced() {
+    let job = Job { merged: true, ..JOB };
+    check(Job { name: "merging, without faults", faults: 0, ..job }, &[Succeeded]);
+    check(Job { name: "merging", fails: ALL, ..job }, &[Succeeded, Failed]);
+    let job = Job { from: Phase::Merging, ..job };
+    check(
+        Job { name: "merging for two partitions", partitions: 2, faults: 1, fails: &[], ..job },
+        &[Succeeded, Failed],
+    );
+    check(Job { name: "merging in pieces", short: Some(3), faults: 1, fails: ALL, ..job }, &[Succeeded, Failed]);
+    let late = Job { late: true, cancel: true, faults: 1, ..job };
+    check(Job { name: "merging, late", ..late }, &[Succeeded, Failed, Cancelled]);
+    check(Job { name: "merging below a ceiling", spent_max: Some(300_000), faults: 1, ..job }, &[Succeeded, Failed]);
 }
 
 /// A job with a ceiling ends at it, and does not begin what could pass it.

@@ -57,6 +57,12 @@ impl World {
                     self.hold(comes);
                 }
             }
+            Command::StartMerging => {
+                if self.phase == Phase::Mapping {
+                    self.move_to(Phase::Merging);
+                    self.hold(comes);
+                }
+            }
             Command::StartReducing(FindRuns::Cheapest) if job.index => {
                 if self.phase == Phase::Mapping && self.index_tries == 0 {
                     (self.turn, self.turn_age, self.index_tries) = (self.turn + 1, 0, 1);
@@ -64,7 +70,7 @@ impl World {
                 }
             }
             Command::StartReducing(_) => {
-                if self.phase == Phase::Mapping {
+                if self.phase == phase {
                     self.move_to(Phase::Reducing);
                     self.hold(comes);
                 }
@@ -112,7 +118,7 @@ impl World {
     pub(super) fn move_to(&mut self, phase: Phase) {
         (self.phase, self.turn, self.turn_age, self.sent) = (phase, 1, 0, 0);
         (self.dearest, self.index_tries) = (0, 0);
-        for task in self.maps.iter_mut().chain(&mut self.reduces) {
+        for task in self.maps.iter_mut().chain(&mut self.merges).chain(&mut self.reduces) {
             task.since = 0;
         }
     }

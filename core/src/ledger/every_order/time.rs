@@ -5,7 +5,7 @@ use super::super::{
     CLAIM_MS, Command, HANDOVER_MS, HEARTBEAT_MS, Phase, RESEND_MS, SILENCE_MS, SPLIT_HEARTBEAT_MS, SPLIT_SILENCE_MS,
     TURN_MS,
 };
-use super::world::{AGE_MAX, Age, Job, Task, Try, Which, World};
+use super::world::{AGE_MAX, Age, Job, STAGES, Task, Try, Which, World};
 use crate::budget::{STRAGGLER_FACTOR, STRAGGLER_MS_MIN};
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
             add(&mut self.age);
         }
         let alive = self.clone();
-        for stage in 0..3 {
+        for stage in 0..STAGES {
             let beat_ms = if stage == 0 { SPLIT_HEARTBEAT_MS } else { HEARTBEAT_MS };
             for (task, n) in self.tasks_mut(stage).iter_mut().zip(0..) {
                 add(&mut task.since);
@@ -113,8 +113,8 @@ impl World {
     fn is_turn_due(&self) -> bool {
         match self.phase {
             Phase::Publishing | Phase::Undoing => true,
-            Phase::Mapping | Phase::Reducing => {
-                let tasks = self.tasks(if self.phase == Phase::Mapping { 1 } else { 2 });
+            Phase::Mapping | Phase::Merging | Phase::Reducing => {
+                let tasks = self.stage().map_or(&[][..], |stage| self.tasks(stage));
                 let is_unseen = |task: &Task| !task.done && task.tries.is_empty();
                 usize::from(self.sent) < tasks.len() || tasks.iter().any(is_unseen) || self.is_indexing()
             }
@@ -144,7 +144,7 @@ impl World {
         self.runs.sort_unstable();
         self.holders.sort_unstable();
         let stage = self.stage();
-        for n in 0..3 {
+        for n in 0..STAGES {
             let is_over = stage != Some(n);
             for task in self.tasks_mut(n) {
                 if is_over || task.done {

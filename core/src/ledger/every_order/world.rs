@@ -8,6 +8,7 @@ use super::super::{
 };
 use super::super::{Capped, Command, FindRuns, IndexView, InputSize, Spent};
 use crate::error::{Code, Error};
+use crate::grid::{Grid, GridSizes};
 use crate::ids::{Piece, Stage, TaskIdx, Timestamp};
 use crate::prices::Prices;
 use crate::wire::cost::{Cap, Ceiling};
@@ -52,8 +53,21 @@ pub(super) struct Job {
     pub(super) killed_by: Option<Code>,
     /// Whether its runs are indexed before they are reduced.
     pub(super) index: bool,
+    /// Whether its runs are merged before they are reduced: by a task for each partition.
+    pub(super) merged: bool,
     /// How long its functions may run in all, which is what it may spend: they have 1 GB, and a GB-second costs a dollar.
     pub(super) spent_max: Option<Age>,
+}
+
+impl Job {
+    fn grid(&self) -> Option<Grid> {
+        let sizes = GridSizes { group_tasks: self.maps.into(), band_partitions: 1 };
+        Grid::new(self.maps.into(), self.partitions.into(), sizes).filter(|_| self.merged)
+    }
+
+    fn merges(&self) -> u32 {
+        self.grid().map_or(0, |grid| grid.tasks())
+    }
 }
 
 /// What the ledger and the world hold.
@@ -72,6 +86,7 @@ pub(super) struct World {
     pub(super) index_tries: u16,
     pub(super) split: Task,
     pub(super) maps: Vec<Task>,
+    pub(super) merges: Vec<Task>,
     pub(super) reduces: Vec<Task>,
     /// Events in Lambda's queue.
     pub(super) events: Vec<Event>,
@@ -188,6 +203,7 @@ impl std::hash::Hash for Held {
         match &self.0 {
             Command::Invoke(i) => (0, i.of.task.0, i.of.piece.0, i.number, i.sends, i.relief.died).hash(state),
             Command::TakeTurn { turn } => (1, turn).hash(state),
+            Command::StartMerging => 6.hash(state),
             Command::StartReducing(find) => (2, *find == FindRuns::Ledger).hash(state),
             Command::Finish => 3.hash(state),
             Command::Settle(settle) => (4, settle.of.task.0, settle.of.piece.0, settle.error.code()).hash(state),
@@ -196,12 +212,16 @@ impl std::hash::Hash for Held {
     }
 }
 
+/// How many stages there are.
+pub(super) const STAGES: u8 = 4;
+
 /// The stages, by their numbers in [`Which`].
 pub(super) fn stage_number(stage: Stage) -> u8 {
     match stage {
         Stage::Split => 0,
         Stage::Map => 1,
         Stage::Reduce => 2,
+        Stage::Merge => 3,
     }
 }
 
@@ -210,7 +230,7 @@ impl World {
     pub(super) fn begin(job: &Job) -> Self {
         let per_task = job.calls;
         let map = |n: u8| Task {
-            done: n < job.done || job.from == Phase::Reducing,
+            done: n < job.done || matches!(job.from, Phase::Merging | Phase::Reducing),
             ran_ms: if n < job.done { 1_000 } else { 0 },
             calls: (n * per_task, (n + 1) * per_task),
             ..Task::default()
@@ -226,6 +246,7 @@ impl World {
             index_tries: 0,
             split: Task::default(),
             maps: (0..job.maps).map(map).collect(),
+            merges: (0..job.merges()).map(|_| Task { done: job.from == Phase::Reducing, ..Task::default() }).collect(),
             reduces: (0..job.partitions).map(|_| Task::default()).collect(),
             events: vec![],
             runs: vec![],
@@ -252,7 +273,8 @@ impl World {
         match stage {
             0 => std::slice::from_ref(&self.split),
             1 => &self.maps,
-            _ => &self.reduces,
+            2 => &self.reduces,
+            _ => &self.merges,
         }
     }
 
@@ -260,7 +282,8 @@ impl World {
         match stage {
             0 => std::slice::from_mut(&mut self.split),
             1 => &mut self.maps,
-            _ => &mut self.reduces,
+            2 => &mut self.reduces,
+            _ => &mut self.merges,
         }
     }
 
@@ -308,6 +331,7 @@ impl World {
             phase_at: PhaseTimes { splitting: began, mapping: began, ..PhaseTimes::default() },
             map_tasks: job.maps.into(),
             partitions: job.partitions.into(),
+            grid: job.grid(),
             input: InputSize { objects: 1, bytes: 1, skipped: 0 },
             calls: (job.calls > 0)
                 .then(|| CallsView { count: u64::from(job.calls) * u64::from(job.maps), per_task: job.calls.into() }),
