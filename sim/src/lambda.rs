@@ -157,6 +157,12 @@ impl Lambda {
         Lambda { concurrency, state: Mutex::default(), ramp, ids: AtomicU64::new(0) }
     }
 
+    /// Gives up all idle environments, whose machines hold the region that holds them: without this, no region would ever be freed.
+    pub fn close(&self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        drop(idle);
+    }
+
     /// Returns what it has done so far.
     pub fn tally(&self) -> Tally {
         let state = self.lock();

@@ -138,6 +138,7 @@ impl Run {
         let written = check::outputs(&world, &jobs).await;
         check::leaks(&world).await;
         let struck = region.faults.struck();
+        region.lambda.close();
         Ran {
             violations: world.violations(),
             struck,

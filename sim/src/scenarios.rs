@@ -21,6 +21,8 @@ pub struct Scenario {
     /// How many map tasks the job has, and how many partitions.
     tasks: u64,
     partitions: u32,
+    /// How many items a map task has: each makes a pair of one of a hundred keys.
+    items: u32,
     conditions: fn() -> Conditions,
 }
 
@@ -36,12 +38,13 @@ fn plain() -> Conditions {
 
 /// All scenarios.
 pub const ALL: &[Scenario] = &[
-    Scenario { name: "calm", about: "nothing is wrong", tasks: 2_000, partitions: 8, conditions: plain },
+    Scenario { name: "calm", about: "nothing is wrong", tasks: 2_000, partitions: 8, items: 1, conditions: plain },
     Scenario {
         name: "account-of-10",
         about: "an account that may run 10 functions at once",
         tasks: 200,
         partitions: 4,
+        items: 1,
         conditions: || Conditions { concurrency: 10, ..plain() },
     },
     Scenario {
@@ -49,6 +52,7 @@ pub const ALL: &[Scenario] = &[
         about: "another tenant takes 900 of 1,000 functions for ten minutes",
         tasks: 2_000,
         partitions: 8,
+        items: 1,
         conditions: || Conditions { neighbour: Some((Duration::ZERO, Duration::from_secs(600), 900)), ..plain() },
     },
     Scenario {
@@ -56,6 +60,7 @@ pub const ALL: &[Scenario] = &[
         about: "S3 answers 503 to half of the requests to the work bucket for a minute",
         tasks: 2_000,
         partitions: 8,
+        items: 1,
         conditions: || Conditions { storm: Some((Duration::from_secs(1), Duration::from_secs(61))), ..plain() },
     },
     Scenario {
@@ -63,6 +68,7 @@ pub const ALL: &[Scenario] = &[
         about: "a table that takes 100 write units a second",
         tasks: 500,
         partitions: 4,
+        items: 1,
         conditions: || Conditions { table_write_units: Some(100), ..plain() },
     },
     Scenario {
@@ -70,6 +76,7 @@ pub const ALL: &[Scenario] = &[
         about: "drivers' clocks are 299 s fast, functions' 299 s slow",
         tasks: 500,
         partitions: 4,
+        items: 1,
         conditions: || Conditions { clocks_apart_ms: 299_000, ..plain() },
     },
     Scenario {
@@ -77,6 +84,7 @@ pub const ALL: &[Scenario] = &[
         about: "every event is delivered twice, and once more after 3 hours",
         tasks: 500,
         partitions: 4,
+        items: 1,
         conditions: || Conditions { twice: true, ..plain() },
     },
     Scenario {
@@ -84,13 +92,23 @@ pub const ALL: &[Scenario] = &[
         about: "each tenth function is four times slower",
         tasks: 2_000,
         partitions: 8,
+        items: 1,
         conditions: || Conditions { slow_one_in: 10, slower: 4.0, ..plain() },
+    },
+    Scenario {
+        name: "shuffle",
+        about: "20,000 map tasks that each have pairs for all of 96 partitions",
+        tasks: 20_000,
+        partitions: 96,
+        items: 100,
+        conditions: plain,
     },
     Scenario {
         name: "large",
         about: "100,000 map tasks on 1,000 functions",
         tasks: 100_000,
         partitions: 32,
+        items: 1,
         conditions: plain,
     },
 ];
@@ -111,16 +129,17 @@ impl Scenario {
         let world = Arc::new(World::new(region.clone(), 0));
         check::plant(&world).await;
         let sweeping = region.sweep(Duration::from_millis(crate::model::SWEEP_MS));
-        let submit = Submit::to("s3://output/sums").with_items_per_split(1).with_partitions(self.partitions);
+        let submit = Submit::to("s3://output/sums").with_items_per_split(self.items as usize).with_partitions(self.partitions);
         let mut sums = BTreeMap::<u64, u64>::new();
-        (0..tasks).for_each(|n| *sums.entry(n % 100).or_default() += n);
+        let items = tasks * u64::from(self.items);
+        (0..items).for_each(|n| *sums.entry(n % 100).or_default() += n);
         let mut records: Vec<String> = sums.into_iter().map(|(key, sum)| format!("{key}\t{sum}")).collect();
         records.sort();
         world.expect("sums/", [("sums".to_owned(), records)]).await;
         let (before, served) = (region.since_start(), region.trace.requests());
         let program = async {
             let (_machine, driver) = world.driver()?;
-            driver.submit_items(&workloads::Sums, 0..tasks, submit).await?.wait().await
+            driver.submit_items(&workloads::Sums, 0..items, submit).await?.wait().await
         };
         let report = program.await;
         let took = region.since_start() - before;
@@ -138,9 +157,11 @@ impl Scenario {
         println!("  ended: {} after {:.1} s of the region", phases.join(", "), took.as_secs_f64());
         match &report {
             Ok(report) => println!(
-                "  wall: {:.1} s mapping, {:.1} s reducing; {} retries; the report's bill: {:.0} GB-s, {:.0} write and \
+                "  wall: {:.1} s mapping, {:.1} s merging ({} tasks), {:.1} s reducing; {} retries; the report's bill: {:.0} GB-s, {:.0} write and \
                  {:.0} read units, S3 {} put, {} get; ${:.4} in all",
                 report.wall.map_ms as f64 / 1e3,
+                report.wall.merge_ms as f64 / 1e3,
+                report.merge_tasks,
                 report.wall.reduce_ms as f64 / 1e3,
                 report.retries,
                 report.gb_seconds,
