@@ -739,10 +739,13 @@ impl RangeReader {
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
         match request.reply().await {
             Ok(got) => Ok(got.body),
-            Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => {
-                Err(Error::new(Code::ObjectChanged, format!("reading {}: it changed while the job ran", self.shown))
-                    .with_hint("run the job again when nothing writes to its input"))
-            }
+            Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => Err(Error::new(
+                Code::ObjectChanged,
+                format!("reading {}: it has changed since it was listed", self.shown),
+            )
+            .with_hint(
+                "run the job again when nothing writes to its input; take a newer inventory if it came from one",
+            )),
             Err(e) => Err(doing.failed(&e)),
         }
     }

@@ -20,6 +20,7 @@ pub mod format;
 pub mod guard;
 mod hive;
 pub mod ids;
+pub mod inventory;
 mod job;
 mod join;
 mod key;

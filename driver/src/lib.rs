@@ -71,6 +71,7 @@ mod history;
 mod hold;
 mod input_list;
 mod inputs;
+mod inventory;
 mod items;
 mod jobs;
 mod local;

@@ -3,6 +3,7 @@
 
 mod cut;
 mod failure;
+pub mod inventory;
 pub mod items;
 pub mod list;
 mod look;

@@ -18,6 +18,7 @@ mod events;
 mod frames;
 mod index;
 mod input;
+mod inventory;
 mod items;
 mod keys;
 mod manifest;
@@ -62,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "items", run: items::run, seeds: items::seeds },
     Target { name: "values", run: values::run, seeds: values::seeds },
     Target { name: "index", run: index::run, seeds: index::seeds },
+    Target { name: "inventory", run: inventory::run, seeds: inventory::seeds },
 ];
 
 /// Runs the target of this name.
