@@ -9,6 +9,7 @@
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `inputs` | which objects a job reads: hidden ones are counted and left out, lists and values in paths choose, and none is read twice |
 //! | `inventory` | jobs that read what an S3 Inventory report lists: the current objects as they are listed; what is damaged, of elsewhere or no longer so is refused |
+//! | `for_each` | a function called for each object of a listing, a manifest or an inventory; what became of each is in the report, which is there whole or not at all |
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `formats` | CSV and JSON lines have the same rows in all splits, and those that Python reads; rows counted, found, written and looked at; what is not valid is named with its place |
 //! | `outputs` | results in every format and codec have the same rows, as Python reads them; what cannot be written is said |
@@ -75,6 +76,7 @@ mod ends;
 mod example;
 mod examples;
 mod faults;
+mod for_each;
 mod formats;
 mod function_logs;
 mod gate;

@@ -464,7 +464,7 @@ fn mount_inputs(shared: &Connection, resolved: Vec<Resolved>) -> Result<Vec<Inpu
 }
 
 /// Makes a bucket of the embedded runtime of what lies on this machine.
-fn mount(shared: &Connection, bucket: &str, shown: &str, kind: Option<BucketKind>) -> Result<()> {
+pub(crate) fn mount(shared: &Connection, bucket: &str, shown: &str, kind: Option<BucketKind>) -> Result<()> {
     let Some(kind) = kind else { return Ok(()) };
     let Some(runtime) = shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
         let message = format!("{shown} is on this machine, where the functions cannot reach it");

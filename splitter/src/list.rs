@@ -76,6 +76,18 @@ pub async fn sizes(
     Ok(found.objects.into_iter().map(|(_, object)| object.size).collect())
 }
 
+/// Lists the objects of an input, each with the index of its input; empty ones too. By listing alone.
+///
+/// # Errors
+/// As [`sizes`].
+pub async fn objects_of(
+    objects: &Objects,
+    inputs: &[InputSpec],
+    conditions: &[PathCondition],
+) -> Result<Vec<(u32, Listed)>> {
+    Ok(list_all(objects, inputs, conditions, By::Listing).await?.objects)
+}
+
 /// Some objects of an input, evenly spread over all of them in order, with the first and the last.
 #[derive(Debug)]
 pub struct Sample {

@@ -539,6 +539,9 @@ codes! {
         CallFailed = "call-failed",
             "A function that was called returned an error; `call N` says for which input.",
             "Mend the function, or its input.";
+        PermanentFailure = "permanent-failure",
+            "A function that was called for an object says that another try cannot mend what is wrong; the message says what.",
+            "Mend the object or the function, and call it for the objects of the report's failed part again.";
         Panic = "panic",
             "The job's code, or a function that was called, panicked; the message says on what.",
             "Mend the code.";
