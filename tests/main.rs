@@ -26,6 +26,7 @@
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `long` | reducers that need longer than a function lives hand on; what comes out is what one would have written |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
+//! | `ended` | an event bus is told of each job's end, and no job waits for it |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
@@ -72,6 +73,7 @@ mod calls;
 mod cli;
 mod compressed;
 mod cost;
+mod ended;
 mod ends;
 mod example;
 mod examples;

@@ -214,6 +214,7 @@ fn the_numbers_of_the_pages_are_the_constants() {
                 format!("one line of at most {} bytes", thousands(RESULT_MESSAGE_BYTES_MAX as u64)),
             ],
         ),
+        ("docs/guide/ends.md", vec![format!("their ends are told for {} h after that", TOLD_MS_MAX / HOUR_MS)]),
         (
             "docs/guide/functions.md",
             vec![

@@ -10,6 +10,7 @@
 //! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "early": true}}
 //! {"sweep": {}}
+//! {"tell": {}}
 //! {"ping": {}}
 //! ```
 //!
@@ -36,6 +37,8 @@ pub enum Event {
     Reduce(ReduceEvent),
     /// Go on with jobs that nobody else takes care of.
     Sweep(SweepEvent),
+    /// Tell of the jobs that have ended.
+    Tell(TellEvent),
     /// Answer that the function works, and with its version.
     Ping(PingEvent),
 }
@@ -47,7 +50,7 @@ impl Event {
             Event::Split(event) => Some(&event.job),
             Event::Map(event) => Some(&event.job),
             Event::Reduce(event) => Some(&event.job),
-            Event::Sweep(_) | Event::Ping(_) => None,
+            Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => None,
         }
     }
 }
@@ -147,6 +150,10 @@ fn is_first(piece: &Piece) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepEvent {}
 
+/// See [`Event::Tell`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellEvent {}
+
 /// See [`Event::Ping`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PingEvent {}
@@ -202,6 +209,7 @@ mod tests {
             Event::Reduce(ReduceEvent { piece: Piece(2), ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
             Event::Reduce(ReduceEvent { number: 1, early: true, ..ReduceEvent::first(job, TaskIdx(3), None) }),
             Event::Sweep(SweepEvent {}),
+            Event::Tell(TellEvent {}),
             Event::Ping(PingEvent {}),
         ];
         let text = events.clone().map(|e| serde_json::to_string(&e).unwrap()).join("\n");

@@ -48,7 +48,7 @@ impl Task {
         let (program, role) = match event {
             Event::Map(event) => (event.program?, "mapper"),
             Event::Reduce(event) => (event.program?, "reducer"),
-            Event::Split(_) | Event::Sweep(_) | Event::Ping(_) => return None,
+            Event::Split(_) | Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => return None,
         };
         let Assignment { job, key, .. } = Assignment::of(event)?;
         Some(Task { program, role, job, key })
