@@ -271,3 +271,42 @@ fn the_tokenizer_says_what_a_word_is() {
 
     failed(&example("tokenizer", dir.path(), &[]), &["the inputs and the output are missing"]);
 }
+
+#[test]
+fn checksums_are_those_of_the_whole_objects_and_what_gives_none_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: [(&str, Vec<u8>); 3] = [
+        ("empty", vec![]),
+        ("x/a b", b"what is said".to_vec()),
+        // More than is read at once.
+        ("x/large", (0..17_u32 << 20).map(|n| (n % 251) as u8).collect()),
+    ];
+    for (name, bytes) in &files {
+        let path = dir.path().join("files").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let report = |said: &str| -> (serde_json::Value, Vec<String>) {
+        let manifest = said.trim_end().rsplit_once(": ").unwrap().1;
+        let manifest: serde_json::Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+        let part = dir.path().join("reports").join(manifest["Results"][0]["Key"].as_str().unwrap());
+        let lines = fs::read_to_string(part).unwrap().lines().map(str::to_owned).collect();
+        (manifest, lines)
+    };
+    let said = says("checksums", dir.path(), &["files", "reports"]);
+    assert!(said.starts_with("3 of 3 objects have a checksum: "), "{said}");
+    let root = dir.path().canonicalize().unwrap().join("files");
+    let line = |(name, bytes): &(&str, Vec<u8>)| {
+        let (bucket, key) = (root.display(), name.replace(' ', "%20"));
+        format!("{bucket},{key},,succeeded,,200,{:08x}", crc32fast::hash(bytes))
+    };
+    assert_eq!(report(&said).1, files.iter().map(line).collect::<Vec<_>>());
+
+    fs::write(dir.path().join("objects.csv"), "nowhere,a\n").unwrap();
+    let ran = example("checksums", dir.path(), &["--manifest", "objects.csv", "reports"]);
+    assert!(ran.code == Some(1) && ran.err.contains("1 objects gave no checksum"), "{ran:?}");
+    let (manifest, lines) = report(&ran.out);
+    assert_eq!(manifest["Results"][0]["TaskExecutionStatus"], "failed");
+    assert!(lines[0].starts_with("nowhere,a,,failed,bucket-missing,404,"), "{lines:?}");
+    failed(&example("checksums", dir.path(), &["--inventory", "reports"]), &["is missing"]);
+}

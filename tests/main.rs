@@ -8,6 +8,8 @@
 //! | `word_count` | the answer equals an independent count, however the input looks and the job is cut, stored and run; the manifest accounts for every byte |
 //! | `bad_input` | inputs, outputs, disks and arguments that are wrong: a clear error, and nothing that looks whole |
 //! | `inputs` | which objects a job reads: hidden ones are counted and left out, lists and values in paths choose, and none is read twice |
+//! | `inventory` | jobs that read what an S3 Inventory report lists: the current objects as they are listed; what is damaged, of elsewhere or no longer so is refused |
+//! | `for_each` | a function called for each object of a listing, a manifest or an inventory; what became of each is in the report, which is there whole or not at all |
 //! | `compressed` | compressed input gives the words of the plain files, in whatever splits and pieces; what is damaged, unknown or not what it says is refused |
 //! | `formats` | CSV and JSON lines have the same rows in all splits, and those that Python reads; rows counted, found, written and looked at; what is not valid is named with its place |
 //! | `outputs` | results in every format and codec have the same rows, as Python reads them; what cannot be written is said |
@@ -24,6 +26,7 @@
 //! | `faults` | workers that die, stall, lose their answer or run twice, refused invocations, deadlines: the same bytes come out |
 //! | `long` | reducers that need longer than a function lives hand on; what comes out is what one would have written |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
+//! | `ended` | an event bus is told of each job's end, and no job waits for it |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
@@ -56,7 +59,7 @@
 //! The stack of `template.yaml` itself is deployed and tried by the script `tests/cloud`.
 //!
 //! `programs` builds and finds what is run, `support` runs it and checks what comes out, `rig` is a driver whose requests can be
-//! held, `sources` reads which module uses which, `venv` brings Python packages.
+//! held, `inventories` makes S3 Inventory reports, `sources` reads which module uses which, `venv` brings Python packages.
 
 // Here all functions are tests or parts of tests; clippy sees only those that are marked.
 #![allow(clippy::unwrap_used)]
@@ -71,10 +74,12 @@ mod calls;
 mod cli;
 mod compressed;
 mod cost;
+mod ended;
 mod ends;
 mod example;
 mod examples;
 mod faults;
+mod for_each;
 mod formats;
 mod function_logs;
 mod gate;
@@ -83,6 +88,8 @@ mod history;
 mod hull;
 mod index;
 mod inputs;
+mod inventories;
+mod inventory;
 mod items;
 mod jobs_api;
 mod join;

@@ -205,6 +205,17 @@ fn the_numbers_of_the_pages_are_the_constants() {
             ],
         ),
         (
+            "docs/guide/objects.md",
+            vec![
+                format!("The objects of a lot, {}, are sent", thousands(OBJECTS_PER_LOT as u64)),
+                format!("the first {} rows of an inventory", thousands(OBJECTS_PER_LOT as u64)),
+                format!("again, {} times in all", word(OBJECT_TRIES)),
+                format!("twice as late each time, up to {}.", s(OBJECT_PAUSE_MS_MAX)),
+                format!("one line of at most {} bytes", thousands(RESULT_MESSAGE_BYTES_MAX as u64)),
+            ],
+        ),
+        ("docs/guide/ends.md", vec![format!("their ends are told for {} h after that", TOLD_MS_MAX / HOUR_MS)]),
+        (
             "docs/guide/functions.md",
             vec![
                 format!("A map may take {hours} h"),

@@ -43,6 +43,7 @@ fn the_template_sets_the_variables_that_the_functions_read() {
         env::TMP_MB,
         env::LOG,
         env::METRICS,
+        env::EVENT_BUS,
         env::LARGE_PAGES,
         env::SHIPPED,
     ];

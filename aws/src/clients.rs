@@ -28,6 +28,8 @@ pub struct Clients {
     pub clock: Clock,
     /// The URL of DynamoDB, if it is not AWS's.
     pub(crate) dynamodb_url: Option<String>,
+    /// What all of them are configured by, for calls to other services.
+    pub(crate) config: SdkConfig,
 }
 
 /// The servers to use in place of AWS, and the credentials for them. The embedded runtime hands one of these out.
@@ -171,6 +173,7 @@ impl Clients {
             meter,
             clock,
             dynamodb_url,
+            config: config.clone(),
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Conductor {
     alone: bool,
     /// How engines run beside its requests.
     pub beside: Beside,
+    /// The event bus that is told of each job's end.
+    pub(crate) bus: Option<String>,
 }
 
 impl Conductor {
@@ -60,7 +62,14 @@ impl Conductor {
             in_function: false,
             alone: false,
             beside: Beside::default(),
+            bus: None,
         }
+    }
+
+    /// Returns the same for a stack that tells an event bus of each job's end.
+    #[must_use]
+    pub fn telling(self, bus: Option<String>) -> Self {
+        Conductor { bus, ..self }
     }
 
     /// Returns the same for a function.

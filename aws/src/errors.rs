@@ -109,7 +109,7 @@ fn classified(code: &str, status: u16, said: &str, message: impl Fn(&str) -> Str
         | "InvalidSignatureException" => Error::new(Code::Credentials, message(""))
             .with_hint("check the AWS credentials: `aws sts get-caller-identity` shows whose are used"),
         "NoSuchBucket" => Error::new(Code::BucketMissing, message("")).with_hint("create the bucket or mend its name"),
-        "NoSuchKey" | "NotFound" => Error::new(Code::ObjectMissing, message("")),
+        "NoSuchKey" | "NotFound" | "NoSuchVersion" => Error::new(Code::ObjectMissing, message("")),
         "NoSuchUpload" => Error::new(Code::UploadGone, message("")),
         "PreconditionFailed" => Error::new(Code::Precondition, message("")),
         // Another process writes to the same object at the same time.

@@ -5,6 +5,7 @@
 //! All requests are counted ([`meter`]), retries included, so that a job's report can say what the job cost.
 
 pub mod beside;
+mod bus;
 mod calls;
 #[cfg(feature = "driver")]
 pub mod checkup;
@@ -25,7 +26,6 @@ pub mod ledger;
 pub mod logs;
 pub mod meter;
 pub mod objects;
-#[cfg(feature = "driver")]
 mod one_call;
 pub mod output;
 #[cfg(feature = "driver")]

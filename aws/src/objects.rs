@@ -51,6 +51,17 @@ impl fmt::Display for Address<'_> {
     }
 }
 
+/// An object as somebody found it, to be read as it was then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned<'a> {
+    /// Its bucket and its key.
+    pub at: Address<'a>,
+    /// The version to be read, of a bucket that keeps versions; otherwise the current one.
+    pub version_id: Option<&'a str>,
+    /// The ETag that it must have.
+    pub etag: Option<&'a str>,
+}
+
 /// A folder of a bucket: what lies directly in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Level {
@@ -250,6 +261,44 @@ impl Objects {
             let got = self.s3.get_object().bucket(bucket).key(key).set_range(range).reply().await;
             let got = got.map_err(|e| doing.failed(&e))?;
             check_size(Address { bucket, key }, got.content_length, bytes_max)?;
+            match got.body.collect().await {
+                Ok(body) => return Ok(body.into_bytes()),
+                Err(e) if tries == BODY_TRIES => {
+                    return Err(Error::new(Code::Body, format!("reading s3://{bucket}/{key}: {}", causes(&e))));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Reads an object as it was found, or its bytes `from..to`, into memory.
+    ///
+    /// # Errors
+    /// Returns `object-missing` when there is no such object or no such version; `object-changed` when it has another ETag; or a service
+    /// error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+    pub async fn get_pinned(&self, object: Pinned<'_>, range: Option<(u64, u64)>) -> Result<Bytes> {
+        let Pinned { at: Address { bucket, key }, version_id, etag } = object;
+        if range.is_some_and(|(from, to)| from >= to) {
+            return Ok(Bytes::new()); // There is no way to ask for nothing.
+        }
+        let doing = self.doing(match version_id {
+            Some(version) => format!("reading s3://{bucket}/{key}, version {version}"),
+            None => format!("reading s3://{bucket}/{key}"),
+        });
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
+            let request = self.s3.get_object().bucket(bucket).key(key).set_range(range);
+            let request = request.set_version_id(version_id.map(str::to_owned)).set_if_match(etag.map(str::to_owned));
+            let got = request.reply().await.map_err(|e| match code(&e).as_deref() {
+                Some("PreconditionFailed") => Error::new(
+                    Code::ObjectChanged,
+                    format!("reading s3://{bucket}/{key}: it has changed since it was listed"),
+                )
+                .with_hint("list it again; take a newer inventory if it came from one"),
+                _ => doing.failed(&e),
+            })?;
             match got.body.collect().await {
                 Ok(body) => return Ok(body.into_bytes()),
                 Err(e) if tries == BODY_TRIES => {
@@ -739,10 +788,13 @@ impl RangeReader {
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
         match request.reply().await {
             Ok(got) => Ok(got.body),
-            Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => {
-                Err(Error::new(Code::ObjectChanged, format!("reading {}: it changed while the job ran", self.shown))
-                    .with_hint("run the job again when nothing writes to its input"))
-            }
+            Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => Err(Error::new(
+                Code::ObjectChanged,
+                format!("reading {}: it has changed since it was listed", self.shown),
+            )
+            .with_hint(
+                "run the job again when nothing writes to its input; take a newer inventory if it came from one",
+            )),
             Err(e) => Err(doing.failed(&e)),
         }
     }

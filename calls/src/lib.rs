@@ -8,11 +8,13 @@
 
 mod context;
 mod function;
+mod object;
 mod registry;
 mod shared;
 
 pub use context::Context;
 pub use context::{CallEnds, CallPlace};
 pub use function::{Function, marker};
+pub use object::S3Object;
 pub use registry::{Body, Functions, Opened, returns};
 pub use shared::Shared;

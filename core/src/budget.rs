@@ -80,6 +80,16 @@ pub const SAMPLE_LONG_PIECE_BYTES: u64 = 1 << 20;
 
 // How often a task is tried.
 
+/// How often a function is called at most for an object for which it fails: three, as a call that fails twice by chance is rare, and
+/// one that fails by itself should not be made for long.
+pub const OBJECT_TRIES: u16 = 3;
+
+/// The longest pause before a function is called for an object again, in milliseconds.
+pub const OBJECT_PAUSE_MS_MAX: u64 = 30_000;
+
+/// How many objects for which a function is called are one map. The driver holds as many at a time.
+pub const OBJECTS_PER_LOT: usize = 100_000;
+
 /// How many tries a task has, the first included.
 pub const TRIES_MAX: u16 = 4;
 

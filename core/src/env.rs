@@ -28,6 +28,8 @@ pub const THREADS: &str = "KINGLET_THREADS";
 pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 /// `0`: the log lines that end tasks make no CloudWatch metrics, each of which costs money every month. By default they do.
 pub const METRICS: &str = "KINGLET_METRICS";
+/// The event bus of EventBridge that is told of each job's end. Optional.
+pub const EVENT_BUS: &str = "KINGLET_EVENT_BUS";
 /// `allow`: the functions run programs that drivers ship. With any other value they refuse.
 pub const SHIPPED: &str = "KINGLET_SHIPPED";
 /// Set by a worker for a shipped program that it starts: the program's id.

@@ -21,6 +21,7 @@ pub mod grid;
 pub mod guard;
 mod hive;
 pub mod ids;
+pub mod inventory;
 mod job;
 mod join;
 mod key;

@@ -134,6 +134,16 @@ pub const CALLS_CANCELLED_MAX: usize = 50_000;
 /// The longest message of an error in the ledger, in bytes (8 KiB): one item holds several tries in 400 KB.
 pub const ERROR_BYTES_MAX: usize = 8 << 10;
 
+/// The most events of one request to EventBridge.
+/// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
+pub const PUT_EVENTS_MAX: usize = 10;
+
+/// How long after a job's end the event bus is told of it, if it could not be told before, in milliseconds (24 h).
+pub const TOLD_MS_MAX: u64 = 24 * 3_600_000;
+
+/// The longest message of a line in a completion report, in bytes (1 KiB); what is longer is cut.
+pub const RESULT_MESSAGE_BYTES_MAX: usize = 1 << 10;
+
 /// The most objects that a list of inputs may name. Their names stand in the job's spec, which each task reads.
 pub const LISTED_INPUTS_MAX: usize = 10_000;
 

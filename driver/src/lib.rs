@@ -65,12 +65,14 @@ mod doctor;
 mod driver;
 mod entry;
 mod finding;
+mod for_each;
 mod handle;
 mod head;
 mod history;
 mod hold;
 mod input_list;
 mod inputs;
+mod inventory;
 mod items;
 mod jobs;
 mod local;
@@ -96,6 +98,7 @@ pub use calls::{CallFuture, CallOptions, CallStats, Calls, CallsReport};
 pub use doctor::{Finding, Level, examine_machine};
 pub use driver::{Driver, Endpoints, StackInfo};
 pub use entry::{Registry, main, register};
+pub use for_each::{CompletionReport, ForEachObject};
 pub use handle::JobHandle;
 pub use head::Head;
 pub use history::History;
@@ -112,7 +115,7 @@ pub use submit::Submit;
 pub use typing::{InputColumns, Typed, Typing};
 
 // What a job and a function are made of.
-pub use kinglet_calls::{Context, Function, Shared};
+pub use kinglet_calls::{Context, Function, S3Object, Shared};
 pub use kinglet_core::format::*;
 pub use kinglet_core::{
     Again, AsKey, Code, Codec, Combiner, Emitter, Error, ErrorKind, Fault, GroupedBy, Growth, How, Is, Job, Join,

@@ -49,6 +49,7 @@ pub struct Local {
     servers: Option<Servers>,
     state_dir: Option<PathBuf>,
     gates: bool,
+    function_env: Vec<(String, String)>,
 }
 
 const TABLE: &str = "kinglet";
@@ -71,6 +72,7 @@ impl Local {
             servers: None,
             state_dir: state_dir(),
             gates: false,
+            function_env: vec![],
         }
     }
 
@@ -145,6 +147,13 @@ impl Local {
     /// `$KINGLET_STATE_DIR`, else `$XDG_STATE_HOME/kinglet`, else `~/.local/state/kinglet`. The newest 200 are kept.
     pub fn with_state_dir(self, dir: impl Into<PathBuf>) -> Self {
         Local { state_dir: Some(dir.into()), ..self }
+    }
+
+    /// Sets a variable in the environment of all functions, as a template does. Not part of this API.
+    #[doc(hidden)]
+    pub fn with_function_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.function_env.push((name.into(), value.into()));
+        self
     }
 
     /// Puts [gates](kinglet_local::gate) before S3 and DynamoDB, at which tests refuse, lose and hold requests.
@@ -241,6 +250,7 @@ impl Local {
         if let Some(name) = &names.mapper_large {
             env.push((env::MAPPER_LARGE.to_owned(), name.clone()));
         }
+        env.extend(self.function_env.iter().cloned());
         for passed_on in [env::LOG, "RUST_BACKTRACE", "MIMALLOC_PURGE_DELAY"] {
             if let Ok(value) = std::env::var(passed_on) {
                 env.push((passed_on.to_owned(), value));

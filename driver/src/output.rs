@@ -129,7 +129,8 @@ pub(crate) fn check_apart(output: &Output, inputs: &[Resolved]) -> Result<()> {
             (None, None) if output.spec.bucket == input.spec.bucket => match &input.spec.objects {
                 Which::Prefix(prefix) => output.spec.prefix.starts_with(prefix.as_str()),
                 Which::OneOrFolder(key) => output.spec.prefix.starts_with(&format!("{key}/")),
-                Which::One(_) | Which::Many(_) | Which::Glob(_) | Which::Items(_) => false,
+                // Single objects that the job would write over are told by the splitter.
+                Which::One(_) | Which::Many(_) | Which::Glob(_) | Which::Items(_) | Which::Inventory(_) => false,
             },
             _ => false,
         };

@@ -16,7 +16,7 @@ use crate::status::JobStatus;
 use crate::submit::Submit;
 use crate::{
     Code, Codec, Error, Format, Frame, Framing, Items, Job, MaxRejected, Phase, Report, Result, Side, Value,
-    input_list, inputs, output,
+    input_list, inputs, inventory, output,
 };
 use futures_util::future::BoxFuture;
 use kinglet_aws::objects::Replace;
@@ -228,7 +228,7 @@ impl Driver {
         calls: Option<CallsSpec>,
     ) -> Result<JobHandle> {
         let described = Described::of(job, &self.shared.jobs)?;
-        if let Some(input) = submit.inputs.first().or(submit.input_list.as_ref()) {
+        if let Some(input) = submit.inputs.first().or(submit.input_list.as_ref()).or(submit.inventory.as_ref()) {
             return Err(Error::new(Code::InputKind, format!("job {} reads items, not {input}", J::NAME))
                 .with_hint("make its `Submit` with `Submit::to(output)`"));
         }
@@ -344,7 +344,7 @@ pub(crate) fn set_reads<J: Job>(job: &J, submit: &mut Submit) -> Result<()> {
         let message = format!("the input of job {} is made of {}, not read", J::NAME, J::Input::describe());
         return Err(Error::new(Code::InputKind, message).with_hint("start it with `run_items` or `submit_items`"));
     }
-    if submit.inputs.is_empty() && submit.input_list.is_none() {
+    if !submit.names_input() {
         return Err(Error::new(Code::InputMissing, "the job has no input").with_hint("name at least one"));
     }
     match (J::Input::TWO_SIDES, submit.right.first()) {
@@ -449,6 +449,9 @@ async fn resolve_inputs(shared: &Connection, submit: &Submit) -> Result<Vec<Reso
     if let Some(list) = &submit.input_list {
         resolved.extend(input_list::resolve(shared, list).await?);
     }
+    if let Some(manifest) = &submit.inventory {
+        resolved.push(inventory::resolve(shared, manifest).await?);
+    }
     Ok(resolved)
 }
 
@@ -461,7 +464,7 @@ fn mount_inputs(shared: &Connection, resolved: Vec<Resolved>) -> Result<Vec<Inpu
 }
 
 /// Makes a bucket of the embedded runtime of what lies on this machine.
-fn mount(shared: &Connection, bucket: &str, shown: &str, kind: Option<BucketKind>) -> Result<()> {
+pub(crate) fn mount(shared: &Connection, bucket: &str, shown: &str, kind: Option<BucketKind>) -> Result<()> {
     let Some(kind) = kind else { return Ok(()) };
     let Some(runtime) = shared.place.runtime().filter(|runtime| runtime.serves_s3()) else {
         let message = format!("{shown} is on this machine, where the functions cannot reach it");

@@ -47,6 +47,7 @@ pub struct Submit {
     indexed: Indexed,
     merged: RunsMerged,
     pub(crate) input_list: Option<String>,
+    pub(crate) inventory: Option<String>,
     pub(crate) conditions: Vec<PathCondition>,
     pub(crate) max_rejected: Option<MaxRejected>,
 }
@@ -86,6 +87,7 @@ impl Submit {
             indexed: Indexed::default(),
             merged: RunsMerged::default(),
             input_list: None,
+            inventory: None,
             conditions: vec![],
             max_rejected: None,
         }
@@ -181,6 +183,20 @@ impl Submit {
         Submit { input_list: Some(list.into()), ..self }
     }
 
+    /// Reads also the objects that an S3 Inventory report lists, named by its `s3://BUCKET/…/manifest.json`: the current versions, as it
+    /// lists them. Nothing is listed then. The inventory says sizes and ETags, and lies where the functions may read; whoever submits
+    /// reads its manifest.
+    ///
+    /// An object that has changed since, or is gone, fails the job with `object-changed` when it is read.
+    pub fn with_inventory(self, manifest: impl Into<String>) -> Self {
+        Submit { inventory: Some(manifest.into()), ..self }
+    }
+
+    /// Returns whether it names anything to read.
+    pub(crate) fn names_input(&self) -> bool {
+        !self.inputs.is_empty() || self.input_list.is_some() || self.inventory.is_some()
+    }
+
     /// Reads only the objects whose path says these values, as in `logs/year=2026/month=07/`. Folders that cannot hold any are not
     /// even listed.
     ///
@@ -218,7 +234,7 @@ impl Submit {
     pub fn with_side_alone(self, side: Side) -> Self {
         match side {
             Side::Left => Submit { right: vec![], ..self },
-            Side::Right => Submit { inputs: self.right, right: vec![], input_list: None, ..self },
+            Side::Right => Submit { inputs: self.right, right: vec![], input_list: None, inventory: None, ..self },
         }
     }
 

@@ -1,8 +1,9 @@
 //! The splitter: lists a job's inputs, cuts them into splits, writes the plan, and starts the mappers. It also looks after
-//! jobs: it handles the records of failed invocations, and sweeps jobs that nobody looks after.
+//! jobs: it handles the records of failed invocations, sweeps jobs that nobody looks after, and tells of those that have ended.
 
 mod cut;
 mod failure;
+pub mod inventory;
 pub mod items;
 pub mod list;
 mod look;
@@ -42,6 +43,7 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Outcome> {
     match (Assignment::of(&event), event) {
         (Some(assigned), Event::Split(_)) => on_heap(|| attempt(&worker, &assigned, &call)).await,
         (_, Event::Sweep(_)) => on_heap(|| sweep(conductor)).await,
+        (_, Event::Tell(_)) => on_heap(|| conductor.tell_ends()).await.map(|_| Outcome::Nothing),
         (_, other) => Err(Error::new(Code::Event, format!("the splitter was invoked with {other:?}"))),
     }
 }
@@ -192,6 +194,10 @@ async fn sweep(conductor: &Conductor) -> Result<Outcome> {
         if let Err(error) = conductor.renew_output(job).await {
             tracing::warn!(%job, %error, "renewing the claim to an output");
         }
+    }
+    // Of those that have ended, too, whose enders could not wake anybody.
+    if let Err(error) = on_heap(|| conductor.tell_ends()).await {
+        tracing::error!(%error, "telling of jobs that have ended");
     }
     Ok(Outcome::Swept { jobs: jobs.len() })
 }

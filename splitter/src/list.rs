@@ -4,12 +4,13 @@
 //! path that starts with `_` or `.` below what the input names. Left out are also empty objects that stand for folders. They are
 //! counted, so that nobody misses them without a word. An object that is named itself is read in any case.
 
-use crate::walk;
+use crate::{inventory, walk};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
 use kinglet_aws::Objects;
 use kinglet_aws::objects::Listed;
-use kinglet_core::wire::spec::{InputSpec, JobSpec, Objects as Which};
+use kinglet_core::ids::Timestamp;
+use kinglet_core::wire::spec::{InputSpec, InventorySpec, JobSpec, Objects as Which};
 use kinglet_core::{Code, Error, PathCondition, Result};
 use std::collections::HashMap;
 
@@ -73,6 +74,18 @@ pub async fn sizes(
 ) -> Result<Vec<u64>> {
     let found = list_sides(objects, inputs, right_from, conditions, By::Listing).await?;
     Ok(found.objects.into_iter().map(|(_, object)| object.size).collect())
+}
+
+/// Lists the objects of an input, each with the index of its input; empty ones too. By listing alone.
+///
+/// # Errors
+/// As [`sizes`].
+pub async fn objects_of(
+    objects: &Objects,
+    inputs: &[InputSpec],
+    conditions: &[PathCondition],
+) -> Result<Vec<(u32, Listed)>> {
+    Ok(list_all(objects, inputs, conditions, By::Listing).await?.objects)
 }
 
 /// Some objects of an input, evenly spread over all of them in order, with the first and the last.
@@ -158,7 +171,7 @@ async fn list_all(objects: &Objects, inputs: &[InputSpec], conditions: &[PathCon
 
 /// Refuses an object that is named twice, by two inputs or by one: it would be counted twice.
 fn check_once(inputs: &[InputSpec], found: &[(u32, Listed)]) -> Result<()> {
-    let twice_in_one = |input: &InputSpec| matches!(&input.objects, Which::Many(_));
+    let twice_in_one = |input: &InputSpec| matches!(&input.objects, Which::Many(_) | Which::Inventory(_));
     if inputs.len() < 2 && !inputs.iter().any(twice_in_one) {
         return Ok(());
     }
@@ -183,6 +196,8 @@ fn nothing_at(input: &InputSpec, skipped: u64, conditions: &[PathCondition]) -> 
             format!(" that is not hidden ({skipped} left out)"),
             "name an object itself to read one that starts with _ or .",
         )
+    } else if matches!(input.objects, Which::Inventory(_)) {
+        (": the inventory lists no object".to_owned(), "take a newer one, or another")
     } else {
         (String::new(), "check the path, the prefix or the pattern; quote a pattern so that the shell leaves it alone")
     };
@@ -211,6 +226,11 @@ async fn list_one(objects: &Objects, input: &InputSpec, conditions: &[PathCondit
         }
         Which::Items(_) => Err(Error::new(Code::InputKind, "items are a job's only input, or none")),
         Which::Prefix(prefix) => folder(prefix).await,
+        Which::Inventory(spec) => {
+            let mut listed = of_inventory(objects, spec).await?;
+            listed.retain(|object| walk::is_met(&input.shown_key(&object.key), conditions));
+            Ok(data(listed, ""))
+        }
         Which::Glob(pattern) => {
             let matcher = matcher(pattern, input)?;
             let literal = &pattern[..pattern.find(['*', '?', '[', '{', '\\']).unwrap_or(pattern.len())];
@@ -224,6 +244,30 @@ async fn list_one(objects: &Objects, input: &InputSpec, conditions: &[PathCondit
             }
         }
     }
+}
+
+/// Returns the objects that an inventory lists, as it lists them: the current versions. None of them is looked at. That one has changed
+/// since, or is gone, is seen when it is read, as each read demands its ETag.
+async fn of_inventory(objects: &Objects, spec: &InventorySpec) -> Result<Vec<Listed>> {
+    let found = inventory::find_again(objects, spec).await?;
+    let wrong = |why: &str| {
+        Error::new(Code::Inventory, format!("the inventory s3://{}/{} {why}", spec.bucket, spec.key))
+            .with_hint("let S3 write the sizes and the ETags of objects into it: --optional-fields Size ETag")
+    };
+    if !found.inventory.pins() {
+        return Err(wrong("does not say the sizes and the ETags of objects, by which a job sees that one has changed"));
+    }
+    let mut rows = inventory::rows(objects, found).await?;
+    let mut all = Vec::new();
+    while let Some(lot) = rows.next().await? {
+        for row in lot.into_iter().filter(|row| row.is_latest && !row.is_delete_marker) {
+            let (Some(etag), Some(size)) = (row.etag, row.size) else {
+                return Err(wrong(&format!("says no size or no ETag of {}", row.key)));
+            };
+            all.push(Listed { key: row.key, etag, size, modified: Timestamp(0) });
+        }
+    }
+    Ok(all)
 }
 
 /// Looks for an object; `None` if there is none.
@@ -282,7 +326,6 @@ fn is_data(object: &Listed, folder: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinglet_core::ids::Timestamp;
     use kinglet_core::wire::owner::OWNER;
     use kinglet_core::wire::spec::MANIFEST;
 

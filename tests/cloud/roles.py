@@ -31,6 +31,8 @@ MARKER = "roles/_SUCCESS"
 ENDINGS = [".csv", ".csv.gz", ".tsv.zst", ".jsonl", ".jsonl.bz2", ".parquet", ".gz", ".bz2", ".lz4", ".sz", ".zst"]
 # What a job has left out of its input.
 LEFT_OUT = f"roles/_rejected-{ID}.jsonl"
+# What became of a function's calls for objects.
+REPORTED, REPORT = (f"roles/job-{ID}/{name}" for name in ("results/failed.csv", "manifest.json"))
 PROGRAM = "programs/roles"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
@@ -167,6 +169,8 @@ USERS = [
     "year=2026/part-1.csv",
     "my_manifest.json",
     "product_owner.json",
+    "job-notes/manifest.json",
+    f"my-job-{ID}/manifest.json",
 ]
 
 # What is done to an object of an output; nobody may do it to those.
@@ -281,6 +285,12 @@ TABLE: list[Line] = [
     ("list the versions of the output", "", lambda c: c.aws.s3.list_object_versions(Bucket=OUTPUT, Prefix="roles/")),
     # `bench` removes what it has made.
     ("remove a manifest", "d", lambda c: c.remove(OUTPUT, MANIFEST)),
+    # A driver's reports
+    ("write a report", "d", lambda c: c.put(OUTPUT, REPORTED)),
+    ("write a report in parts", "d", lambda c: c.upload(OUTPUT, REPORTED)),
+    ("write a report's manifest", "d", lambda c: c.put(OUTPUT, REPORT)),
+    ("read a report's manifest", "d", lambda c: c.get(OUTPUT, REPORT)),
+    ("remove a report", "d", lambda c: c.remove(OUTPUT, REPORTED)),
     # What is the user's there
     *(
         (f"{doing} {key}", "", lambda c, act=act, key=key: act(c, OUTPUT, f"roles/{key}"))
@@ -383,7 +393,7 @@ def attempt(call: Callable, caller: object) -> str:
 def prepare(stack: Stack) -> None:
     """What the calls want to find."""
     root, outputs = stack.root, stack.outputs
-    there = [PART, OTHER_PART, FURTHER, OTHER_FURTHER, FOLDERED, OTHER_FOLDERED, LEFT_OUT, OWNER, *(f"roles/{key}" for key in USERS)]
+    there = [PART, OTHER_PART, FURTHER, OTHER_FURTHER, FOLDERED, OTHER_FOLDERED, LEFT_OUT, OWNER, REPORTED, REPORT, *(f"roles/{key}" for key in USERS)]
     for bucket, key in [(INPUT, "roles/a"), (ELSEWHERE, "roles/a"), (ELSEWHERE, PART), *((OUTPUT, key) for key in there)]:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1", "rest/000000.0/0-1", "files/000000.0/0-1"]:

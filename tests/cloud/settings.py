@@ -128,7 +128,7 @@ def check_declared(stack: Stack, reserved: str | None, recovery: str, encryption
 
 # The folders that jobs may read and write then.
 IN, OUT = "in/", "out/"
-BOUNDARY, TOPIC = "kinglet-boundary", "kinglet-alarms"
+BOUNDARY, TOPIC, BUS = "kinglet-boundary", "kinglet-alarms", "kinglet-ends"
 
 
 def every_option(root: Aws, key: str, data_key: str) -> dict[str, str]:
@@ -164,12 +164,41 @@ def every_option(root: Aws, key: str, data_key: str) -> dict[str, str]:
         "Alarms": "on",
         "AlarmTopicArn": root.sns.create_topic(Name=TOPIC)["TopicArn"],
         "Dashboard": "on",
+        "EventBus": BUS,
         "Tracing": "Active",
         "LogFilter": "debug",
         "ShippedPrograms": "forbid",
         "LogRetentionDays": "30",
         "Metrics": "0",
     }
+
+
+def listen(root: Aws) -> str:
+    """A bus, and a queue that gets what it is told."""
+    root.events.create_event_bus(Name=BUS)
+    queue = root.sqs.create_queue(QueueName=BUS)["QueueUrl"]
+    arn = root.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    root.events.put_rule(Name=BUS, EventBusName=BUS, EventPattern=json.dumps({"source": ["kinglet"]}))
+    root.events.put_targets(Rule=BUS, EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
+    return queue
+
+
+def check_told(root: Aws, queue: str, output: str) -> None:
+    """The bus was told that the job with this output has succeeded, and the queue and the bus go."""
+    told = []
+    for _ in range(60):
+        got = root.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2).get("Messages", [])
+        for message in got:
+            told.append(json.loads(message["Body"])["detail"])
+            root.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        if any(one["output"] == output for one in told):
+            break
+    ends = [(one["stack"], one["state"]) for one in told if one["output"] == output]
+    check(ends[:1] == [("kinglet", "succeeded")], f"the bus was told {told}")
+    root.events.remove_targets(Rule=BUS, EventBusName=BUS, Ids=["queue"])
+    root.events.delete_rule(Name=BUS, EventBusName=BUS)
+    root.events.delete_event_bus(Name=BUS)
+    root.sqs.delete_queue(QueueUrl=queue)
 
 
 def check_every_option(stack: Stack, key: str, data_key: str) -> None:
@@ -224,6 +253,7 @@ def check_options(server: Ministack, driver: Driver) -> None:
     root = driver.stack.root
     key, data_key = (root.kms.create_key(Description="kinglet")["KeyMetadata"]["Arn"] for _ in range(2))
     roles.check_options(driver.stack, key, data_key, asked=False)
+    queue = listen(root)
     stack = deploy(server, **every_option(root, key, data_key))
     same("the table stays", stack.outputs["Table"], driver.stack.outputs["Table"])
     same("the bucket stays", stack.outputs["WorkBucketName"], driver.stack.outputs["WorkBucketName"])
@@ -255,4 +285,5 @@ def check_options(server: Ministack, driver: Driver) -> None:
     for source, target in [("common/", f"{OUT}other"), (IN, "other")]:
         said = driver.count(f"s3://{INPUT}/{source}", f"s3://{OUTPUT}/{target}", fails=True)
         check("access denied" in said, f"{source} to {target}: {said}")
+    check_told(root, queue, f"s3://{OUTPUT}/{OUT}folder")
     forget_options(root)

@@ -136,7 +136,8 @@ impl Worker {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("engine-{n}")).build();
         let pool = Arc::new(pool.map_err(|e| Error::new(Code::Threads, format!("starting {threads} threads: {e}")))?);
         let tmp = std::env::var_os(env::TMPDIR).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let conductor = Conductor::new(Clients::from_env().await, stack);
+        let bus = std::env::var(env::EVENT_BUS).ok().filter(|name| !name.is_empty());
+        let conductor = Conductor::new(Clients::from_env().await, stack).telling(bus);
         let function = std::env::var(env::FUNCTION_NAME).unwrap_or_else(|_| "kinglet".to_owned());
         let metrics = std::env::var(env::METRICS).map_or(true, |text| text != "0");
         let journal = Journal::new(function.clone(), memory_mb, metrics);

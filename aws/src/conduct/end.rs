@@ -63,10 +63,13 @@ impl Conductor {
         }
         let usage = self.usage_since(before, started_at);
         // Without a call that reduces them, what the batches return is the result.
-        if self.ledger.succeed(job, view.phase, usage.as_ref()).await? && view.partitions > 0 {
-            // A call that reduces is one piece.
-            let shuffled = Shuffled { maps: committed, merges: vec![], indexes: view.index.tries, reduces: vec![] };
-            self.leave_no_runs(job, shuffled).await;
+        if self.ledger.succeed(job, view.phase, usage.as_ref()).await? {
+            self.wake_teller(job).await;
+            if view.partitions > 0 {
+                // A call that reduces is one piece.
+                let shuffled = Shuffled { maps: committed, merges: vec![], indexes: view.index.tries, reduces: vec![] };
+                self.leave_no_runs(job, shuffled).await;
+            }
         }
         Ok(())
     }
@@ -122,10 +125,11 @@ impl Conductor {
         match published {
             Ok(()) => {
                 let usage = self.usage_since(before, started_at);
-                if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?
-                    && let Some(shuffled) = shuffled
-                {
-                    self.leave_no_runs(job, shuffled).await;
+                if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await? {
+                    self.wake_teller(job).await;
+                    if let Some(shuffled) = shuffled {
+                        self.leave_no_runs(job, shuffled).await;
+                    }
                 }
                 Ok(())
             }
@@ -145,7 +149,10 @@ impl Conductor {
                 };
                 match stopped.await {
                     Ok((true, _)) => {
-                        return self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, None).await.map(drop);
+                        if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, None).await? {
+                            self.wake_teller(job).await;
+                        }
+                        return Ok(());
                     }
                     Ok((false, upload)) => upload,
                     Err(error) if error.is(Code::TurnTaken) => return Ok(()),
@@ -197,6 +204,8 @@ impl Conductor {
                 }
                 undone => undone?,
             }
+        } else {
+            self.wake_teller(job).await;
         }
         Ok(())
     }
@@ -215,7 +224,9 @@ impl Conductor {
             on_heap(|| self.undo_output(job, spec, view)).await?;
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
-        self.ledger.settle(job, Phase::Undoing, ending, None).await?;
+        if self.ledger.settle(job, Phase::Undoing, ending, None).await? {
+            self.wake_teller(job).await;
+        }
         // A claim may have been on its way when the output was looked at. Any claim sent from now on sees that the job has
         // ended.
         if let Some(spec) = &spec

@@ -34,6 +34,17 @@ pub struct JobEntry {
     pub ended_at: Option<Timestamp>,
 }
 
+/// Reads a job's entry.
+fn entry(item: &Item) -> Option<JobEntry> {
+    Some(JobEntry {
+        job: read_text(item, "sk")?.parse().ok()?,
+        name: read_text(item, "name")?.to_owned(),
+        phase: read_text(item, "phase").and_then(Phase::parse)?,
+        submitted_at: read_time(item, "at0")?,
+        ended_at: read_time(item, "at3"),
+    })
+}
+
 impl Ledger {
     /// Writes the item of a new job with this spec.
     ///
@@ -120,17 +131,28 @@ impl Ledger {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn jobs(&self) -> Result<Vec<JobEntry>> {
+        Ok(self.query(JOBS_PK, "").await?.iter().filter_map(entry).collect())
+    }
+
+    /// Lists the jobs that have ended since a time and whose ends were not told, oldest first.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub(crate) async fn untold(&self, since: Timestamp) -> Result<Vec<JobEntry>> {
         let items = self.query(JOBS_PK, "").await?;
-        let entry = |item: &Item| {
-            Some(JobEntry {
-                job: read_text(item, "sk")?.parse().ok()?,
-                name: read_text(item, "name")?.to_owned(),
-                phase: read_text(item, "phase").and_then(Phase::parse)?,
-                submitted_at: read_time(item, "at0")?,
-                ended_at: read_time(item, "at3"),
-            })
-        };
-        Ok(items.iter().filter_map(entry).collect())
+        let entries = items.iter().filter(|item| !read_flag(item, "told")).filter_map(entry);
+        let is_due = |job: &JobEntry| job.phase.is_final() && job.ended_at.is_some_and(|at| at >= since);
+        Ok(entries.filter(is_due).collect())
+    }
+
+    /// Notes that a job's end was told.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub(crate) async fn told(&self, job: &JobId) -> Result<()> {
+        let noting = self.update(format!("noting that the end of job {job} was told"), Key::entry(job));
+        // One that was deleted meanwhile stays so. This write is idempotent.
+        noting.set("told", flag(true)).when("attribute_exists(pk)").done().await.map(drop)
     }
 
     /// Lists the jobs that have not ended, oldest first.

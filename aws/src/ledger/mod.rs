@@ -11,7 +11,7 @@
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run; for a batch of calls, item `n` of its results, with the group in place of the partition |
 //! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
 //! | `job#<job>#progress` | `<task>` | how far the calls are that have reported progress |
-//! | `jobs` | `<job>` | the job's name, phase, start and end, for lists |
+//! | `jobs` | `<job>` | the job's name, phase, start and end, for lists; `told`: whether the event bus was told of its end |
 //!
 //! The modules, each of which uses only those above it:
 //!

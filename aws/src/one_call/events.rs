@@ -1,8 +1,6 @@
 //! CloudWatch Logs' `FilterLogEvents`.
 
-use super::Call;
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_types::error::ErrorMetadata;
+use super::{Call, json};
 use serde::{Deserialize, Serialize};
 
 /// Reads events of a log group.
@@ -13,7 +11,7 @@ pub(crate) const FILTER_LOG_EVENTS: Call<Page> = Call {
     operation: "FilterLogEvents",
     headers: &[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "Logs_20140328.FilterLogEvents")],
     reply: |body| Ok(serde_json::from_slice(body)?),
-    refusal,
+    refusal: json::refusal,
 };
 
 /// What is asked for.
@@ -43,28 +41,6 @@ pub(crate) struct Event {
     pub(crate) event_id: Option<String>,
     pub(crate) timestamp: Option<i64>,
     pub(crate) message: Option<String>,
-}
-
-/// Reads the code and the message of an error, as the protocol `awsJson1_1` has them: the code may have a namespace before it
-/// and an address behind it. <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization>
-fn refusal(body: &[u8]) -> Result<ErrorMetadata, BoxError> {
-    #[derive(Deserialize)]
-    struct Said {
-        #[serde(rename = "__type", alias = "code")]
-        code: Option<String>,
-        #[serde(alias = "Message", alias = "errorMessage")]
-        message: Option<String>,
-    }
-    let Said { code, message } = serde_json::from_slice(body)?;
-    let mut said = ErrorMetadata::builder();
-    if let Some(code) = code {
-        let code = code.rsplit('#').next().unwrap_or_default();
-        said = said.code(code.split(':').next().unwrap_or_default());
-    }
-    if let Some(message) = message {
-        said = said.message(message);
-    }
-    Ok(said.build())
 }
 
 #[cfg(test)]
@@ -97,14 +73,5 @@ mod tests {
         let Page { events, next_token } = (FILTER_LOG_EVENTS.reply)(b"{}").unwrap();
         assert!(events.is_empty() && next_token.is_none());
         assert!((FILTER_LOG_EVENTS.reply)(b"").is_err());
-    }
-
-    #[test]
-    fn errors_have_their_code_without_namespace_and_address() {
-        for code in ["ThrottlingException", "com.amazonaws.logs#ThrottlingException", "ThrottlingException:http://x/"] {
-            let said = refusal(format!(r#"{{"__type":"{code}","message":"slow"}}"#).as_bytes()).unwrap();
-            assert_eq!((said.code(), said.message()), (Some("ThrottlingException"), Some("slow")));
-        }
-        assert!(refusal(b"<html>").is_err());
     }
 }

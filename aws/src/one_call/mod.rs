@@ -4,7 +4,11 @@
 //! What an SDK does for every call is done here by the crates that all SDKs share: endpoint, credentials, signature, time limits
 //! and retries.
 
+#[cfg(feature = "driver")]
 pub(crate) mod events;
+mod json;
+pub(crate) mod put_events;
+#[cfg(feature = "driver")]
 pub(crate) mod stacks;
 
 use crate::clients;

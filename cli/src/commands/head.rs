@@ -20,12 +20,16 @@ pub(crate) struct Head {
     rows: u64,
 
     /// Files, directories, patterns in quotes, or with --stack s3:// URIs (an object, a prefix, a pattern)
-    #[arg(required_unless_present = "input_list", value_name = "INPUT")]
+    #[arg(required_unless_present_any = ["input_list", "inventory"], value_name = "INPUT")]
     inputs: Vec<String>,
 
     /// A file that lists more inputs: a path or an s3:// URI of one object a line
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     input_list: Option<String>,
+
+    /// An S3 Inventory report, whose objects are read too: s3://BUCKET/…/manifest.json
+    #[arg(long, value_name = "URI", help_heading = "Input")]
+    inventory: Option<String>,
 
     /// Read only objects whose path says so, as in year=2026/month=07/: 'month>=7', day=1,2,3; several times for several
     #[arg(long = "where-path", value_name = "CONDITION", help_heading = "Input")]
@@ -50,6 +54,9 @@ impl Command for Head {
         let mut submit = Submit::new(self.inputs.iter().cloned(), "").with_conditions(self.conditions);
         if let Some(list) = self.input_list {
             submit = submit.with_input_list(list);
+        }
+        if let Some(manifest) = self.inventory {
+            submit = submit.with_inventory(manifest);
         }
         if let Some(codec) = self.input_compression {
             submit = submit.with_input_compression(codec.into());

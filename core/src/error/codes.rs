@@ -130,8 +130,8 @@ codes! {
             "A file's name is not UTF-8, which S3's keys are.",
             "Rename the file.";
         ObjectChanged = "object-changed",
-            "An object changed while the job ran.",
-            "Run the job again when nothing writes to its input.";
+            "An object has changed since it was listed, by the job or by an inventory, or is gone.",
+            "Run the job again when nothing writes to its input; take a newer inventory if the object came from one.";
         ObjectMissing = "object-missing",
             "An object that is to be read is not there.",
             "Check its name, and whether something removes objects of the bucket, as a lifecycle rule may.";
@@ -144,6 +144,9 @@ codes! {
         InputList = "input-list",
             "A list of inputs cannot be used: it names nothing, too much, or what is no object.",
             "Write one `s3://BUCKET/KEY` or one path a line, 10,000 at most.";
+        Inventory = "inventory",
+            "An S3 Inventory report cannot be used: its manifest or a row of it is none, it is of another bucket, or a file of it is not what its checksum says.",
+            "Name the `manifest.json` that S3 Inventory has written, where S3 has written it; take the newest one.";
         Pattern = "pattern",
             "A pattern of inputs cannot be read.",
             "Put a character that is meant as it is into brackets: `[[]` for `[`.";
@@ -536,6 +539,9 @@ codes! {
         CallFailed = "call-failed",
             "A function that was called returned an error; `call N` says for which input.",
             "Mend the function, or its input.";
+        PermanentFailure = "permanent-failure",
+            "A function that was called for an object says that another try cannot mend what is wrong; the message says what.",
+            "Mend the object or the function, and call it for the objects of the report's failed part again.";
         Panic = "panic",
             "The job's code, or a function that was called, panicked; the message says on what.",
             "Mend the code.";

@@ -222,6 +222,12 @@ impl UserError {
         UserError(message.into().into())
     }
 
+    /// Makes an error that another try cannot mend. It has the code `permanent-failure`; a call of
+    /// `Driver::for_each_object` that fails with it is not made again.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        UserError(Box::new(Error::new(Code::PermanentFailure, message)))
+    }
+
     /// Returns the error of type `E` that it was made of.
     ///
     /// # Errors

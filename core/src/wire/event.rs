@@ -12,6 +12,7 @@
 //! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "early": true}}
 //! {"sweep": {}}
+//! {"tell": {}}
 //! {"ping": {}}
 //! ```
 //!
@@ -40,6 +41,8 @@ pub enum Event {
     Reduce(ReduceEvent),
     /// Go on with jobs that nobody else takes care of.
     Sweep(SweepEvent),
+    /// Tell of the jobs that have ended.
+    Tell(TellEvent),
     /// Answer that the function works, and with its version.
     Ping(PingEvent),
 }
@@ -52,7 +55,7 @@ impl Event {
             Event::Map(event) => Some(&event.job),
             Event::Merge(event) => Some(&event.job),
             Event::Reduce(event) => Some(&event.job),
-            Event::Sweep(_) | Event::Ping(_) => None,
+            Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => None,
         }
     }
 }
@@ -186,6 +189,10 @@ fn is_first(piece: &Piece) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepEvent {}
 
+/// See [`Event::Tell`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellEvent {}
+
 /// See [`Event::Ping`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PingEvent {}
@@ -249,6 +256,7 @@ mod tests {
             Event::Reduce(ReduceEvent { piece: Piece(2), ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
             Event::Reduce(ReduceEvent { number: 1, early: true, ..ReduceEvent::first(job, TaskIdx(3), None) }),
             Event::Sweep(SweepEvent {}),
+            Event::Tell(TellEvent {}),
             Event::Ping(PingEvent {}),
         ];
         let text = events.clone().map(|e| serde_json::to_string(&e).unwrap()).join("\n");

@@ -96,7 +96,7 @@ impl Subject {
                 attempt: Some(event.number),
                 ..Subject::default()
             },
-            Event::Sweep(_) | Event::Ping(_) => Subject::default(),
+            Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => Subject::default(),
         }
     }
 

@@ -17,6 +17,7 @@
 //! | [`calls`] | the results of a batch of calls | DynamoDB item or S3 object |
 //! | [`owner`] | which job owns an output | S3, `_owner.json` of the output, JSON |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
+//! | [`ended`] | how a job has ended, for whoever waits for it | detail of an event on EventBridge, JSON |
 //! | [`trace`] | which trace an invocation belongs to | header of an invocation |
 //! | [`log`], [`emf`] | the lines of a task's start and end, and CloudWatch's rules for them | a function's log, JSON |
 
@@ -32,6 +33,7 @@ pub mod bundle;
 pub mod calls;
 pub mod cost;
 pub mod emf;
+pub mod ended;
 pub mod event;
 pub mod files;
 pub mod frame;

@@ -183,6 +183,21 @@ pub enum Objects {
     Items(ItemsSpec),
     /// The objects with these keys, each of which must be there.
     Many(Vec<String>),
+    /// The objects that an inventory lists, as it lists them.
+    Inventory(InventorySpec),
+}
+
+/// The manifest of an inventory; see [`crate::inventory`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InventorySpec {
+    /// The bucket in which it lies.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Its ETag when the job was submitted, quotes included.
+    pub etag: String,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// The object with a job's items; see [`super::items`].
@@ -549,6 +564,8 @@ mod tests {
     #[test]
     fn golden() {
         let items = ItemsSpec { key: "k".into(), etag: "\"e\"".into(), items: 3, items_bytes: 40, splits: 2 };
+        let (bucket, key, etag) = ("i".into(), "manifest.json".into(), "\"m\"".into());
+        let inventory = InventorySpec { bucket, key, etag, size: 9 };
         let spec = JobSpec {
             job: "word-count".into(),
             signature: "words → (k, v) → o".into(),
@@ -567,6 +584,12 @@ mod tests {
                     root: Some("/data".into()),
                 },
                 InputSpec { bucket: "w".into(), objects: Objects::Items(items), shown: "items".into(), root: None },
+                InputSpec {
+                    bucket: "photos".into(),
+                    objects: Objects::Inventory(inventory),
+                    shown: "s3://i/manifest.json".into(),
+                    root: None,
+                },
             ],
             output: OutputSpec {
                 bucket: "o".into(),
@@ -612,9 +635,13 @@ mod tests {
     fn an_object_is_called_what_its_user_would_call_it() {
         let (one, glob) = (|key: &str| Objects::One(key.into()), |glob: &str| Objects::Glob(glob.into()));
         let made = ItemsSpec { key: "k".into(), etag: "e".into(), items: 3, items_bytes: 40, splits: 2 };
+        let (bucket, key, etag) = ("i".into(), "manifest.json".into(), "e".into());
+        let inventory = InventorySpec { bucket, key, etag, size: 9 };
         for (objects, shown, key, called) in [
             (one("x/y"), "s3://b/x/y", "x/y", "s3://b/x/y"),
             (Objects::Prefix("x/".into()), "s3://b/x", "x/y", "s3://b/x/y"),
+            // The objects of an inventory lie in another bucket than it.
+            (Objects::Inventory(inventory), "s3://i/manifest.json", "x/y", "s3://b/x/y"),
             (glob("x/*"), "s3://b/x/*", "x/y", "s3://b/x/y"),
             (one("x"), "./data/x", "x", "./data/x"),
             (Objects::Items(made), "items", "jobs/j/items", "items"),

@@ -19,6 +19,7 @@ mod events;
 mod frames;
 mod index;
 mod input;
+mod inventory;
 mod items;
 mod keys;
 mod manifest;
@@ -66,6 +67,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "index", run: index::run, seeds: index::seeds },
     Target { name: "packed", run: packed::run, seeds: packed::seeds },
     Target { name: "avro", run: avro::run, seeds: avro::seeds },
+    Target { name: "inventory", run: inventory::run, seeds: inventory::seeds },
 ];
 
 /// Runs the target of this name.

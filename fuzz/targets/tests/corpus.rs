@@ -126,7 +126,7 @@ macro_rules! targets {
         }
     };
 }
-targets! { frames runs cut manifest events keys items values index packed avro }
+targets! { frames runs cut manifest events keys items values index packed avro inventory }
 
 /// The corpus begins with what our writers write today: after a change of a layout, `KINGLET_UPDATE_GOLDEN=1` writes it anew.
 #[test]

@@ -99,6 +99,7 @@ impl Service {
             unmodified_since: input.if_unmodified_since,
         };
         let (info, reader) = self.bucket(&input.bucket)?.open(&input.key).await?;
+        refuse_version(input.version_id.as_deref())?;
         condition.check(&input.key, &info)?;
         let asked = Asked::of(input.range, reader.bytes())?;
         let checksum = asked.checksum(input.checksum_mode.as_ref(), &info);
@@ -119,6 +120,7 @@ impl Service {
             unmodified_since: input.if_unmodified_since,
         };
         let info = self.bucket(&input.bucket)?.info(&input.key).await?;
+        refuse_version(input.version_id.as_deref())?;
         condition.check(&input.key, &info)?;
         let asked = Asked::of(input.range, info.bytes)?;
         let checksum = asked.checksum(input.checksum_mode.as_ref(), &info);
@@ -256,6 +258,15 @@ async fn duplicate(
     let announced = Announced { bytes: Some(bytes), claims: Claims::default() };
     let (payload, _) = target.receive(key, Some(body(reader, 0, bytes)), announced).await?;
     Ok((info, payload))
+}
+
+/// Refuses every version but the one that an object has in a bucket that keeps none, which is called `null`.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html>
+fn refuse_version(id: Option<&str>) -> S3Result<()> {
+    match id {
+        None | Some("" | "null") => Ok(()),
+        Some(id) => Err(s3_error!(NoSuchVersion, "the bucket keeps no versions, and so none that is called {id}")),
+    }
 }
 
 fn refuse_part_number(number: Option<i32>) -> S3Result<()> {

@@ -13,12 +13,16 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Files, directories, patterns in quotes, or s3:// URIs (an object, a prefix, a pattern)
-    #[arg(required_unless_present = "input_list", value_name = "INPUT")]
+    #[arg(required_unless_present_any = ["input_list", "inventory"], value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
 
     /// A file that lists more inputs: a path or an s3:// URI of one object a line
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub(crate) input_list: Option<String>,
+
+    /// An S3 Inventory report, whose objects are read too: s3://BUCKET/…/manifest.json
+    #[arg(long, value_name = "URI", help_heading = "Input")]
+    pub(crate) inventory: Option<String>,
 
     /// Read only objects whose path says so, as in year=2026/month=07/: 'month>=7', day=1,2,3; several times for several
     #[arg(long = "where-path", value_name = "CONDITION", help_heading = "Input")]
@@ -52,8 +56,12 @@ impl Common {
     /// Returns what the job reads, for who only reads it.
     pub(crate) fn reads(&self) -> Submit {
         let submit = Submit::new(self.inputs.iter().cloned(), "").with_conditions(self.conditions.clone());
-        match &self.input_list {
+        let submit = match &self.input_list {
             Some(list) => submit.with_input_list(list),
+            None => submit,
+        };
+        match &self.inventory {
+            Some(manifest) => submit.with_inventory(manifest),
             None => submit,
         }
     }
@@ -64,6 +72,9 @@ impl Common {
         submit = submit.with_conditions(self.conditions);
         if let Some(list) = self.input_list {
             submit = submit.with_input_list(list);
+        }
+        if let Some(manifest) = self.inventory {
+            submit = submit.with_inventory(manifest);
         }
         submit = submit.with_output_format(self.format);
         if let Some(codec) = self.input_compression {
