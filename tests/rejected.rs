@@ -195,11 +195,9 @@ fn a_job_that_leaves_out_too_many_fails_by_the_first_and_publishes_nothing() {
 #[test]
 fn what_is_no_record_that_is_wrong_fails_the_job_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let field = "7,inside\n".repeat(400_000);
     for (name, text) in [
         ("head.csv", "id,te\"xt\n1,a\n".to_owned()),
         ("stray.csv", "id,text\n1,a\n2,5\" pipe\n3,b\n4,6\" pipe\n".to_owned()),
-        ("guess.csv", format!("id,text\n1,first\n2,\"{field}\"\n3,\"last\"\n")),
     ] {
         fs::write(dir.path().join(name), text).unwrap();
     }
@@ -209,7 +207,6 @@ fn what_is_no_record_that_is_wrong_fails_the_job_all_the_same() {
         ("head.csv", "reading the head of head.csv"),
         ("stray.csv", "mapping stray.csv at byte 12"),
         ("cut.jsonl.gz", "cut.jsonl.gz"),
-        ("guess.csv", "guess.csv from byte"),
     ] {
         let ran = job(dir.path(), &["count", name, "--max-rejected", "100%", "--split-bytes", "900000"]);
         failed(&ran, &[says]);

@@ -18,6 +18,7 @@ pub mod env;
 mod error;
 pub mod format;
 pub mod guard;
+pub mod guesses;
 mod hive;
 pub mod ids;
 mod job;

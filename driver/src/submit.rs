@@ -168,7 +168,7 @@ impl Submit {
     }
 
     /// Reads each object in one split, whatever its size. Large objects are otherwise cut and read by many functions at once. A
-    /// job of quoted rows may need it: where a split begins within a very long quoted field, `split-guess` asks for it.
+    /// job of quoted rows may be spared some work by it: where a split begins within a very long quoted field, it is read again.
     pub fn with_whole_objects(self) -> Self {
         Submit { splitting: Splitting::Nowhere, ..self }
     }

@@ -107,7 +107,7 @@ impl Work for Reducing {
         }
         Ok(match &self.event.index {
             Some(rows) => Told::Located(conductor.runs(job).locate_by_index(self.partition(), rows).await),
-            None => Told::Committed(conductor.ledger.committed(job, view.map_tasks).await?),
+            None => Told::Committed(conductor.ledger.counted(job, view).await?),
         })
     }
 
@@ -429,7 +429,7 @@ impl Reducing {
             Told::Committed(committed) => committed,
             // An index has no sums.
             Told::Located(_) | Told::Left(_) => {
-                read = task.conductor().ledger.committed(task.job, task.view.map_tasks).await?;
+                read = task.conductor().ledger.counted(task.job, &task.view).await?;
                 &read
             }
         };

@@ -6,6 +6,7 @@ use crate::heap::on_heap;
 use crate::objects::SMALL_BYTES_MAX;
 use crate::output::Publication;
 use crate::runs::Shuffled;
+use kinglet_core::guesses::Counted;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::OUTPUT_FILES_MAX;
@@ -92,7 +93,17 @@ impl Conductor {
         let reduces: Vec<_> = reduces.into_iter().flatten().collect();
         check_files(&spec, &reduces)?;
         let files = self.runs(job).all_files(&reduces).await?;
-        let manifest = reconcile(job, &spec, &inputs, &splits, &maps, &reduces, &files)?;
+        let manifest = match view.rereads.0.is_empty() {
+            true => reconcile(job, &spec, &inputs, &splits, &maps, &reduces, &files)?,
+            false => {
+                let counted = Counted::of(&view.rereads, &splits, &maps);
+                let mut manifest = reconcile(job, &spec, &inputs, &counted.splits, &counted.maps, &reduces, &files)?;
+                for split in &mut manifest.splits {
+                    split.task = counted.task(split.task).map_or(split.task, |task| task.0);
+                }
+                manifest
+            }
+        };
         Ok(Publication { spec, maps, reduces, files, manifest })
     }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     ReduceRest = 17,
     /// [`super::files::FileList`]
     FileList = 18,
+    /// [`super::reread::Rereads`]
+    Rereads = 19,
 }
 
 /// A type that is stored in a frame.

@@ -10,6 +10,7 @@
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
 //! | [`record`] | what a commit says about an attempt | DynamoDB, an attribute of a group item |
+//! | [`reread`] | the tasks that read splits again which began at wrong places | DynamoDB, an attribute of the job's item |
 //! | [`rest`] | what a piece of a reduce task leaves to the next | S3, `jobs/<job>/rest/<task>.<piece>/<attempt>` |
 //! | [`files`] | the files that a piece of a reduce task has left in folders | S3, `jobs/<job>/files/<task>.<piece>/<attempt>` |
 //! | [`index`] | where the runs of each partition lie | S3, `jobs/<job>/index/<number>` |
@@ -25,7 +26,7 @@
 /// Raise it, in both places, with every change that makes an older side misread a newer one or the other way round: a new
 /// version or kind of a [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. Leave it for
 /// what an older side ignores and a newer one can do without, such as another optional member of an event.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 pub mod calls;
 pub mod cost;
@@ -40,6 +41,7 @@ pub mod owner;
 pub mod plan;
 pub mod program;
 pub mod record;
+pub mod reread;
 pub mod rest;
 pub mod run;
 #[cfg(test)]

@@ -49,6 +49,7 @@ pub const ALL: &[Workload] = workloads! {
     "sort", single::sort, "lines shuffled whole, runs in S3, several partitions";
     "indexed", single::indexed, "lines shuffled whole by an index of their runs, which lie in S3, in DynamoDB or in both";
     "items", single::items, "a job whose input is made";
+    "rereads", single::rereads, "CSV whose splits begin within long fields, and are read again";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
     "reduce-pieces", single::reduce_pieces, "reduce tasks that hand on after each key";
     "rejected", single::rejected, "lines of which some are not valid and may be left out, reduced whole or in pieces";
@@ -73,7 +74,8 @@ pub const ALL: &[Workload] = workloads! {
 /// Returns the jobs and functions of all workloads, as they are registered in every process.
 pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
     static REGISTERED: LazyLock<(Arc<Registry>, Arc<Functions>)> = LazyLock::new(|| {
-        let jobs = Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
+        let jobs =
+            Registry::new().job::<jobs::Count>().job::<jobs::CountFields>().job::<jobs::Sort>().job::<jobs::Sums>();
         let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
         let functions = Functions::new().function(calls::square).function(calls::sum).function(calls::pairs);
         (Arc::new(jobs), Arc::new(functions))
@@ -86,7 +88,11 @@ pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
 /// # Errors
 /// Returns the error of a name that is taken.
 pub fn register() -> kinglet::Result<()> {
-    let jobs = kinglet::Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
+    let jobs = kinglet::Registry::new()
+        .job::<jobs::Count>()
+        .job::<jobs::CountFields>()
+        .job::<jobs::Sort>()
+        .job::<jobs::Sums>();
     let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
     kinglet::register(jobs.function(calls::square).function(calls::sum).function(calls::pairs))
 }

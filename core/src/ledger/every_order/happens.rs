@@ -258,6 +258,7 @@ fn ways(command: &Command) -> impl Iterator<Item = Comes> + use<> {
         Command::Invoke(_) => &[Comes::Through, Comes::ToTheClaim, Comes::ToTheEvent][..],
         Command::Finish
         | Command::TakeTurn { .. }
+        | Command::Reread { .. }
         | Command::StartReducing(_)
         | Command::Fail(_)
         | Command::Settle(_) => &[Comes::Through, Comes::ToTheClaim],
