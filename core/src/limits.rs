@@ -144,6 +144,10 @@ pub const MAP_TASKS_MAX: u64 = 100_000;
 /// reads.
 pub const REREADS_MAX: usize = 1_000;
 
+/// The smallest size of files that a job may ask for, in bytes (1 MiB). Each file of a partition but its first takes a function of its
+/// own.
+pub const FILE_BYTES_MIN: u64 = 1 << 20;
+
 /// The most reduce partitions of a job.
 pub const PARTITIONS_MAX: u32 = 10_000;
 

@@ -266,6 +266,7 @@ impl Driver {
             typed_writer(&submit.format, 0)?;
         }
         submit.check_ceiling()?;
+        submit.check_files()?;
         submit.max_rejected.map_or(Ok(()), MaxRejected::check)?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;

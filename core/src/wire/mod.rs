@@ -26,7 +26,7 @@
 /// Raise it, in both places, with every change that makes an older side misread a newer one or the other way round: a new
 /// version or kind of a [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. Leave it for
 /// what an older side ignores and a newer one can do without, such as another optional member of an event.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 pub mod calls;
 pub mod cost;

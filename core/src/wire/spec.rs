@@ -133,7 +133,7 @@ pub enum Then {
 
 impl Framed for JobSpec {
     const KIND: Kind = Kind::Spec;
-    const VERSION: u8 = 11;
+    const VERSION: u8 = 12;
 
     fn check(&self) -> std::result::Result<(), &'static str> {
         // The names of an output are appended to it: `out` would make `outpart-…`, beside the output.
@@ -390,6 +390,8 @@ pub struct OptionsSpec {
     pub split_bytes: Option<u64>,
     /// How many reduce partitions, and so parts, there are.
     pub partitions: Option<u32>,
+    /// From how many bytes on a file of the output is ended; what is left of its partition goes into further ones.
+    pub file_bytes: Option<u64>,
     /// How many functions can run at once; splits are sized so that all of them have work.
     pub concurrency: u32,
     /// How runs are stored.
@@ -506,6 +508,7 @@ impl OptionsSpec {
         OptionsSpec {
             split_bytes: None,
             partitions: None,
+            file_bytes: None,
             concurrency,
             compression: Compression::Lz4,
             tries_max: TRIES_MAX,
@@ -566,6 +569,7 @@ mod tests {
                 success_marker: true,
             },
             options: OptionsSpec {
+                file_bytes: Some(128 << 20),
                 conditions: vec!["year>=2026".parse().unwrap()],
                 max_rejected: Some(MaxRejected::Percent(0.5)),
                 right: Some(RightSpec {
@@ -585,7 +589,7 @@ mod tests {
             }),
         };
         let bytes = crate::wire::frame::write(&spec).unwrap();
-        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v11.bin"), &bytes);
+        crate::wire::golden(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/spec-v12.bin"), &bytes);
         assert_eq!(crate::wire::frame::read::<JobSpec>(&bytes, "spec").unwrap(), spec);
     }
 

@@ -111,7 +111,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let part = |n: usize| &records[starts[n]..starts.get(n + 1).copied().unwrap_or(records.len())];
     let (splits, inputs) = plan::read(golden!("plan-v2.bin")).expect("the golden plan");
     vec![
-        Seed::new("spec", of(0, golden!("spec-v11.bin"))),
+        Seed::new("spec", of(0, golden!("spec-v12.bin"))),
         Seed::new("split", of(1, &frame::write(&splits[1]).expect("a split"))),
         Seed::new("map", of(2, part(0))),
         Seed::new("reduce", of(3, part(1))),

@@ -79,7 +79,7 @@ fn reconciled((spec, inputs, splits, maps, reduces, files): &Stored) {
 
 /// What a job of two splits has stored that all agrees.
 fn whole() -> Stored {
-    let spec: JobSpec = frame::read(golden!("spec-v11.bin"), "the golden spec").expect("a spec");
+    let spec: JobSpec = frame::read(golden!("spec-v12.bin"), "the golden spec").expect("a spec");
     let mut spec = JobSpec { inputs: spec.inputs[..1].to_vec(), calls: None, ..spec };
     // The golden spec's output lies in folders.
     spec.output.format = OutputFormat::csv();
