@@ -91,33 +91,49 @@ fn compressed_csv_and_json_lines_have_the_rows_of_the_plain_files() {
 }
 
 #[test]
-fn a_guess_that_is_wrong_fails_the_job_and_whole_objects_do_not_guess() {
+fn splits_that_begin_within_a_long_field_are_read_again_and_no_row_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
-    // More than a split looks at: a field whose lines look like rows.
-    let field = "7,inside\n".repeat(400_000);
-    let text = format!("id,text\n1,first\n2,\"{field}\"\n3,\"last\"\n");
-    fs::write(dir.path().join("long.csv"), &text).unwrap();
-    // The last split has the end of the field in its first 1 MiB, and knows how it begins; those before it do not.
-    let ran = job(dir.path(), &["count", "long.csv", "--split-bytes", "900000"]);
-    let says = format!("long.csv from byte {} on was taken to begin with the row at byte", text.len() / 4);
-    let ends = format!("the row before it ends at byte {}", text.len() - "3,\"last\"\n".len());
-    failed(&ran, &[&says, &ends]);
+    // More than a split looks at: a field whose lines look like rows, or like none.
+    for (name, line) in [("rows.csv", "7,inside\n"), ("lines.csv", "inside\n"), ("fields.csv", "1,2,3,4,5\n")] {
+        let field = line.repeat(2_800_000 / line.len());
+        let text = format!("id,text\n1,first\n2,\"{field}\"\n3,\"last\"\n{}", "4,more\n".repeat(20_000));
+        fs::write(dir.path().join(name), &text).unwrap();
+        let whole = part(dir.path(), &["cat", name, "--whole-objects"]);
+        assert_eq!((whole.1.records, whole.1.splits.len(), &whole.0[8..]), (20_003, 1, &text[8 + 8..]), "{name}");
+        // The last split within the field sees the end of it, or does not.
+        for split_bytes in ["900000", "1400000"] {
+            let (rows, manifest) = part(dir.path(), &["cat", name, "--split-bytes", split_bytes]);
+            assert!(rows == whole.0, "{name} in splits of {split_bytes}: the rows differ");
+            let planned = text.len().div_ceil(split_bytes.parse().unwrap()) as u32;
+            let reread = manifest.splits.iter().filter(|split| split.task >= planned).count();
+            assert_eq!((manifest.records, manifest.rejected), (20_003, 0), "{name}, {split_bytes}");
+            // Where no row was found within the field, none was to be found.
+            assert!(reread == 1 || reread == 0 && name != "rows.csv", "{name}, {split_bytes}: {reread}");
+            let places: Vec<_> =
+                manifest.splits.iter().flat_map(|split| &split.ranges).map(|(_, from, to)| (*from, *to)).collect();
+            assert!(places.windows(2).all(|pair| pair[0].1 == pair[1].0), "{places:?}");
+        }
+        // What was no row where it was begun is none that is left out, either.
+        let left = part(dir.path(), &["count", name, "--split-bytes", "900000", "--max-rejected", "100%"]);
+        assert_eq!((&left.0[..], left.1.rejected, left.1.quarantine), ("20003\n", 0, None), "{name}");
+    }
+    fs::remove_dir_all(dir.path().join("out")).unwrap();
+    // The row behind the field is wrong indeed.
+    let text = format!("id,text\n2,\"{}\"\n3,4,5\n", "7,inside\n".repeat(320_000));
+    fs::write(dir.path().join("wrong.csv"), &text).unwrap();
+    let ran = job(dir.path(), &["count", "wrong.csv", "--split-bytes", "1400000"]);
+    failed(&ran, &[&format!("wrong.csv at byte {}", text.len() - "3,4,5\n".len()), "3 fields"]);
     nothing_published(&dir.path().join("out"));
-    assert!(ran.err.contains("--whole-objects"), "{}", ran.err);
-    // Where the last one does not know either, it meets a quote where none can be.
-    let ran = job(dir.path(), &["count", "long.csv", "--split-bytes", "1500000"]);
-    failed(&ran, &["long.csv at byte"]);
-    assert!(ran.err.contains("--whole-objects"), "{}", ran.err);
-    let whole = part(dir.path(), &["count", "long.csv", "--split-bytes", "1500000", "--whole-objects"]);
-    assert_eq!((&whole.0[..], whole.1.splits.len()), ("3\n", 1));
+    let left = part(dir.path(), &["count", "wrong.csv", "--split-bytes", "1400000", "--max-rejected", "1"]);
+    assert_eq!((&left.0[..], left.1.rejected), ("1\n", 1));
     // With text next to a quote, every split knows how it begins.
     let field = "7,inside\n and \"\"quoted\"\"\n".repeat(200_000);
     fs::write(dir.path().join("known.csv"), format!("id,text\n1,first\n2,\"{field}\"\n3,last\n")).unwrap();
     let known = part(dir.path(), &["count", "known.csv", "--split-bytes", "500000"]);
     assert_eq!((&known.0[..], known.1.records), ("3\n", 3));
-    let lines = job(dir.path(), &["count", "long.csv", "--no-quoted-newlines", "--split-bytes", "300000"]);
+    let lines = job(dir.path(), &["count", "rows.csv", "--no-quoted-newlines", "--split-bytes", "300000"]);
     // Both the first split and the last meet such a line, and either may be the first to say so.
-    failed(&lines, &["long.csv at byte", "opens with a \" that its line does not close"]);
+    failed(&lines, &["rows.csv at byte", "opens with a \" that its line does not close"]);
 }
 
 #[test]

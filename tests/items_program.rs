@@ -1,6 +1,10 @@
-//! A program whose jobs' input is made, not read. `items.rs` runs it: it prints what it found as JSON.
+//! A program whose jobs' input is made, not read, but for one, which reads rows of a type. `items.rs` and `rejected.rs` run it: it
+//! prints what it found as JSON.
 
-use kinglet::{Driver, Emitter, Items, Job, Local, Registry, Report, Sink, Submit, UserError, UserResult, Values};
+use kinglet::{
+    Driver, Emitter, Items, Job, Local, MaxRejected, Parquet, Registry, Report, Sink, Submit, UserError, UserResult,
+    Values,
+};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -69,6 +73,33 @@ impl Job for Mutes {
     }
 }
 
+/// A row whose number must be small.
+#[derive(Deserialize)]
+struct Small {
+    id: u8,
+    text: String,
+}
+
+/// Counts the texts of rows.
+#[derive(Serialize, Deserialize)]
+struct Narrow;
+
+impl Job for Narrow {
+    const NAME: &'static str = "narrow";
+    type Input = Parquet<Small>;
+    type Key = String;
+    type Value = u64;
+    type Output = (String, u64);
+
+    fn map(&self, row: Small, out: &mut Emitter<'_, String, u64>) -> UserResult {
+        out.emit(row.text, row.id.into())
+    }
+
+    fn reduce(&self, text: String, ids: Values<'_, u64>, out: &mut Sink<'_, (String, u64)>) -> UserResult {
+        out.push(&(text, ids.sum()))
+    }
+}
+
 fn items(count: u32) -> impl Iterator<Item = (u32, String)> {
     (0..count).map(|n| (n, "x".repeat(n as usize % 7)))
 }
@@ -121,6 +152,13 @@ async fn program() -> kinglet::Result<()> {
             }
             done
         }
+        "narrow" => {
+            let submit = Submit::new(["in.parquet"], "out").with_split_bytes(1_000).with_partitions(1);
+            match std::env::args().nth(2).and_then(|max| max.parse::<MaxRejected>().ok()) {
+                Some(max) => driver.submit(&Narrow, submit.with_max_rejected(max)).await?.wait().await,
+                None => driver.submit(&Narrow, submit).await?.wait().await,
+            }
+        }
         other => panic!("{other} is no case"),
     };
     driver.close().await;
@@ -129,5 +167,5 @@ async fn program() -> kinglet::Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    kinglet::main(Registry::new().job::<Digits>().job::<Mutes>(), program)
+    kinglet::main(Registry::new().job::<Digits>().job::<Mutes>().job::<Narrow>(), program)
 }

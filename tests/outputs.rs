@@ -211,3 +211,65 @@ fn rows_of_other_columns_need_columns_to_be_named() {
     let manifest = result(dir.path(), &["convert", "in.jsonl", "--output-format", "json-lines", "--partitions", "3"]);
     assert_eq!((manifest.records_out, manifest.parts.len()), (3, 3));
 }
+
+#[test]
+fn files_have_about_the_size_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    // Digits that compress to half of their length.
+    let number = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let row = |n: u64| format!("{n},{:020},{}\n", number(n), n % 3);
+    let rows: Vec<String> = (0..200_000).map(row).collect();
+    fs::write(dir.path().join("in.csv"), format!("n,digits,third\n{}", rows.concat())).unwrap();
+    let convert = |more: &[&str]| result(dir.path(), &[&["convert", "in.csv", "--file-size", "2MB"], more].concat());
+    let read = |manifest: &Manifest| -> Vec<String> {
+        let mut names: Vec<_> = manifest.parts.iter().map(|part| part.name.clone()).collect();
+        names.sort();
+        let text = |name: &String| fs::read_to_string(dir.path().join("out").join(name)).unwrap();
+        names.iter().flat_map(|name| text(name).lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    for (more, partitions) in [
+        (&["--output-format", "json-lines"][..], None),
+        (&["--output-format", "json-lines", "--partitions", "1"], Some(1)),
+    ] {
+        let manifest = convert(more);
+        let mut all = read(&manifest);
+        assert_eq!(all.len(), rows.len());
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), rows.len(), "no row is in two files");
+        let bytes: Vec<u64> = manifest.parts.iter().map(|part| part.bytes).collect();
+        // A block of bytes is sent when it is full, and what was begun ends with its row.
+        assert!(bytes.iter().all(|bytes| *bytes < 2_000_000 + (2 << 20)), "{bytes:?}");
+        let small = bytes.iter().filter(|bytes| **bytes < 2_000_000).count();
+        let most = partitions.unwrap_or(manifest.bytes.div_ceil(2_000_000) as usize);
+        assert!(small <= most && bytes.len() > 2, "{bytes:?}");
+    }
+    // In folders, compressed, and of Parquet.
+    let folders = job(
+        dir.path(),
+        &[
+            "convert",
+            "in.csv",
+            "--file-size",
+            "1MiB",
+            "--output-format",
+            "json-lines",
+            "--partition-by",
+            "third",
+            "--overwrite",
+        ],
+    );
+    assert_eq!(folders.code, Some(0), "{}", folders.err);
+    let manifest: Manifest = serde_json::from_slice(&fs::read(dir.path().join("out/_manifest.json")).unwrap()).unwrap();
+    let of =
+        |third: u64| manifest.parts.iter().filter(|part| part.name.starts_with(&format!("third={third}/"))).count();
+    assert!((0..3).all(|third| of(third) > 1), "{:?}", manifest.parts);
+    assert_eq!(manifest.parts.iter().map(|part| part.records).sum::<u64>(), 200_000);
+    fs::remove_dir_all(dir.path().join("out")).unwrap();
+    let parquet = convert(&["--output-format", "parquet", "--row-group-bytes", "300000", "--partitions", "1"]);
+    assert!(parquet.parts.len() > 1 && parquet.parts.iter().all(|part| part.bytes < 3_000_000), "{:?}", parquet.parts);
+    let ran = job(dir.path(), &["convert", "in.csv", "--file-size", "1MB", "--output-format", "csv", "--overwrite"]);
+    failed(&ran, &["files of 1000000 bytes", "1048576"]);
+    let ran = job(dir.path(), &["convert", "in.csv", "--file-size", "much", "--output-format", "csv"]);
+    assert!(ran.code == Some(2) && ran.err.contains("a whole number of bytes"), "{}", ran.err);
+}

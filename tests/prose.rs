@@ -52,6 +52,8 @@ fn the_numbers_of_the_pages_are_the_constants() {
             vec![
                 format!("| a key, a value | {} each", mib(KEY_BYTES_MAX.max(VALUE_BYTES_MAX))),
                 format!("| map tasks of a job | {} |", thousands(MAP_TASKS_MAX)),
+                format!("(../guide/formats.md#how-csv-is-split) | {} |", thousands(REREADS_MAX as u64)),
+                format!("(../guide/outputs.md#files-of-a-size) | {} |", mib(FILE_BYTES_MIN)),
                 format!("in at most {} tasks |", thousands(MAP_TASKS_MAX)),
                 format!(
                     "its first {} KiB, and {} KiB of the reason",

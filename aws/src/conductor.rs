@@ -132,7 +132,7 @@ impl Conductor {
 
     /// Reads the index of the plan: where each split lies in it.
     pub(crate) async fn plan_index(&self, job: &JobId, view: &JobView) -> Result<PlanIndex> {
-        let range = Some((0, PlanIndex::bytes(view.map_tasks)));
+        let range = Some((0, PlanIndex::bytes(view.planned_tasks())));
         let key = Self::plan_key(job, plan_of(job, view)?);
         PlanIndex::read(&self.objects.get(&self.stack.work_bucket, &key, range).await?)
     }

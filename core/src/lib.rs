@@ -19,6 +19,7 @@ mod error;
 pub mod format;
 pub mod grid;
 pub mod guard;
+pub mod guesses;
 mod hive;
 pub mod ids;
 pub mod inventory;

@@ -150,6 +150,14 @@ pub const LISTED_INPUTS_MAX: usize = 10_000;
 /// The most map tasks of a job: more would make the ledger's root item large.
 pub const MAP_TASKS_MAX: u64 = 100_000;
 
+/// The most tasks of a job that read splits again which began at wrong places. They stand in the job's own item, which each task
+/// reads.
+pub const REREADS_MAX: usize = 1_000;
+
+/// The smallest size of files that a job may ask for, in bytes (1 MiB). Each file of a partition but its first takes a function of its
+/// own.
+pub const FILE_BYTES_MIN: u64 = 1 << 20;
+
 /// The most reduce partitions of a job.
 pub const PARTITIONS_MAX: u32 = 10_000;
 

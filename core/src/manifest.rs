@@ -2,6 +2,7 @@
 //! `_manifest.json` and is written last of all: an output without a manifest is not whole.
 
 use crate::error::{Code, Error, Result};
+use crate::guesses::{Broken, breaks};
 use crate::ids::{JobId, Partition};
 use crate::range::ByteRange;
 use crate::wire::files::{FileList, LeftFile};
@@ -311,32 +312,27 @@ fn check_rejected(job: &JobId, spec: &JobSpec, rejected: u64, mapped: u64) -> Re
 /// # Errors
 /// Returns `split-guess`, which names the first split that began elsewhere.
 fn check_guesses(job: &JobId, spec: &JobSpec, splits: &[Split], maps: &[Pieces]) -> Result<()> {
-    let mut ended: Option<(u32, &str, u64)> = None;
-    for (split, pieces) in splits.iter().zip(maps) {
-        let [range] = &split.ranges[..] else { continue };
-        if spec.splitting_of(range.input_idx) != Splitting::Guessed {
-            continue;
-        }
-        for taken in pieces.iter().filter_map(|record| record.taken) {
-            let before = ended.filter(|(input_idx, key, _)| *input_idx == range.input_idx && *key == range.key);
-            let end = before.map_or(0, |(_, _, end)| end);
-            if end != taken.from {
-                let object = spec.inputs.get(range.input_idx as usize).map(|input| input.shown_key(&range.key));
-                let message = format!(
-                    "reconciling job {job}: the split of {} from byte {} on was taken to begin with the row at byte {}, but the \
-                     row before it ends at byte {end}",
-                    object.as_deref().unwrap_or(&range.key),
-                    range.from,
-                    taken.from,
-                );
-                return Err(Error::new(Code::SplitGuess, message)
-                    .with_hint("read each object in one split: --whole-objects (`Submit::with_whole_objects`)"));
-            }
-            ended = Some((range.input_idx, &range.key, taken.to));
-        }
-    }
-    Ok(())
+    let Some(Broken { at, start }) = breaks(spec, splits, maps).into_iter().next() else { return Ok(()) };
+    let Some([range]) = splits.get(at).map(|split| &split.ranges[..]) else { return Ok(()) };
+    let object = spec.inputs.get(range.input_idx as usize).map(|input| input.shown_key(&range.key));
+    let object = object.as_deref().unwrap_or(&range.key);
+    let mut taken = maps[at].iter().filter_map(|record| record.taken);
+    let was = match taken.find(|taken| taken.from != start) {
+        Some(taken) => format!("was taken to begin with the row at byte {}", taken.from),
+        None => format!(
+            "was read up to byte {}",
+            maps[at].iter().filter_map(|record| record.taken).map(|t| t.to).max().unwrap_or(start)
+        ),
+    };
+    let message = format!(
+        "reconciling job {job}: the split of {object} from byte {} on {was}, but the row before it ends at byte {start}",
+        range.from,
+    );
+    Err(Error::new(Code::SplitGuess, message).with_hint(WHOLE_OBJECTS))
 }
+
+/// What helps where splits cannot be begun by guesses.
+pub const WHOLE_OBJECTS: &str = "read each object in one split: --whole-objects (`Submit::with_whole_objects`)";
 
 /// How far an object has been read.
 #[derive(Clone, Copy)]

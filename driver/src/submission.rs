@@ -266,6 +266,7 @@ impl Driver {
             typed_writer(&submit.format, 0)?;
         }
         submit.check_ceiling()?;
+        submit.check_files()?;
         submit.max_rejected.map_or(Ok(()), MaxRejected::check)?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;
@@ -381,10 +382,6 @@ fn reads_of(job: &str, frame: &Frame, submit: &Submit) -> Result<(UnpackSpec, Sp
         }
         // So nobody looks for a codec: columns and blocks are compressed within the file.
         unpack.codec = Some(Codec::None);
-        if submit.max_rejected.is_some() {
-            let message = format!("the input of job {job} is {is_called}, of which no row is left out");
-            return Err(Error::new(Code::MaxRejected, message).with_hint("leave --max-rejected out"));
-        }
     }
     Ok((unpack, splitting))
 }

@@ -30,6 +30,7 @@ pub struct Submit {
     pub(crate) cuts: ItemCuts,
     pub(crate) concurrency: Option<u32>,
     partitions: Option<u32>,
+    file_bytes: Option<u64>,
     split_bytes: Option<u64>,
     compression: Option<Compression>,
     tries: Option<u16>,
@@ -71,6 +72,7 @@ impl Submit {
             cuts: ItemCuts::Even,
             concurrency: None,
             partitions: None,
+            file_bytes: None,
             split_bytes: None,
             compression: None,
             tries: None,
@@ -131,6 +133,27 @@ impl Submit {
         Submit { partitions: Some(partitions), ..self }
     }
 
+    /// Sets how many bytes a file of the output has about, 1 MiB or more, in place of how many parts there are: a file is ended with the
+    /// key at which it has so many, as it lies in the output, and the rest of its partition goes into further files. Without
+    /// [`Self::with_partitions`] there are as many partitions as the input has such files' bytes. The last file of each partition is
+    /// smaller, and so are all where the output is shorter than the input.
+    ///
+    /// Each further file of a partition is written by a function of its own, after the one before it.
+    pub fn with_file_bytes(self, bytes: u64) -> Self {
+        Submit { file_bytes: Some(bytes), ..self }
+    }
+
+    /// Refuses files that are too small.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        match self.file_bytes.filter(|bytes| *bytes < limits::FILE_BYTES_MIN) {
+            Some(bytes) => {
+                let message = format!("files of {bytes} bytes; the smallest have {}", limits::FILE_BYTES_MIN);
+                Err(Error::new(Code::OutputFormat, message).with_hint("ask for larger ones (--file-size), as 128MB"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Sets about how many bytes each map task reads. By default every function has work, within bounds.
     pub fn with_split_bytes(self, bytes: u64) -> Self {
         Submit { split_bytes: Some(bytes), ..self }
@@ -172,7 +195,7 @@ impl Submit {
     }
 
     /// Reads each object in one split, whatever its size. Large objects are otherwise cut and read by many functions at once. A
-    /// job of quoted rows may need it: where a split begins within a very long quoted field, `split-guess` asks for it.
+    /// job of quoted rows may be spared some work by it: where a split begins within a very long quoted field, it is read again.
     pub fn with_whole_objects(self) -> Self {
         Submit { splitting: Splitting::Nowhere, ..self }
     }
@@ -357,6 +380,7 @@ impl Submit {
         OptionsSpec {
             split_bytes: self.split_bytes,
             partitions: self.partitions,
+            file_bytes: self.file_bytes,
             concurrency,
             compression: self.compression.unwrap_or(defaults.compression),
             tries_max: self.tries.unwrap_or(defaults.tries_max),
@@ -409,13 +433,18 @@ mod tests {
 
     #[test]
     fn what_is_said_is_what_workers_read() {
-        let submit = Submit::to("out").with_partitions(3).with_split_bytes(10).with_compression(Compression::None);
+        let submit = Submit::to("out")
+            .with_partitions(3)
+            .with_file_bytes(4_000_000)
+            .with_split_bytes(10)
+            .with_compression(Compression::None);
         let submit = submit.with_input_compression(Codec::Bzip2).with_expansion_max(7);
         let submit =
             submit.with_whole_objects().with_tries(0).with_job_timeout(Duration::from_secs(9)).with_inline_bytes(5);
         let want = OptionsSpec {
             split_bytes: Some(10),
             partitions: Some(3),
+            file_bytes: Some(4_000_000),
             concurrency: 2,
             compression: Compression::None,
             tries_max: 1,

@@ -6,7 +6,7 @@
 //! piece, when it has made as many calls as it was allowed, when its results fill their share of the memory, or when its time
 //! is nearly up: no call begins that would end too late if it took as long as the longest so far.
 
-use crate::read::{Decoders, Read, Stop, both};
+use crate::read::{Begins, Decoders, Read, Stop, both};
 use crate::{Mapping, record};
 use kinglet_calls::{CallPlace, Context, Opened};
 use kinglet_core::budget::{RESULTS_PERCENT, memory_bytes};
@@ -92,6 +92,7 @@ impl Mapping {
             spec,
             split,
             start: self.event.start,
+            begins: Begins::default(),
             stop,
             memory_mb,
             beside,

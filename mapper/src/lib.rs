@@ -17,13 +17,14 @@ use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::plan::Split;
-use kinglet_core::wire::record::MapRecord;
-use kinglet_core::wire::spec::{CallsSpec, JobSpec, Then};
-use kinglet_core::{Code, Error, Registry, Result};
+use kinglet_core::wire::plan::{ObjectRange, Split};
+use kinglet_core::wire::record::{MapRecord, Placement, Position};
+use kinglet_core::wire::spec::{CallsSpec, JobSpec, Splitting, Then};
+use kinglet_core::{Code, Error, ErrorKind, Registry, Result};
 use kinglet_worker::task::{self, Try, Work};
 use kinglet_worker::{Assignment, Invocation, Look, Outcome, Seen, Worker};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -83,7 +84,11 @@ impl Work for Mapping {
     async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Split> {
         // A job that is mapping has a plan.
         let plan = view.plan.as_deref().unwrap_or_default();
-        conductor.split(&self.event.job, plan, self.event.plan).await
+        let split = conductor.split(&self.event.job, plan, self.event.plan).await?;
+        Ok(match view.reread(self.event.task) {
+            Some(reread) => reread.split(split),
+            None => split,
+        })
     }
 
     fn look(&self, spec: &JobSpec) -> Look {
@@ -138,9 +143,16 @@ impl Mapping {
             chunks_max: None,
             told: running.stop(),
         };
+        let reread = task.view.reread(task.key.task);
+        let begins = read::Begins { at_record: reread.is_some(), guessed: Arc::default() };
+        // A further piece goes on where the one before it ended, which may have begun by a guess.
+        let follows_guess = self.event.start.is_some() && reread.is_none() && may_begin_by_guess(split, spec);
+        begins.guessed.store(follows_guess, Ordering::Relaxed);
+        let start = self.event.start.or(reread.map(|reread| Position::at(0, reread.start)));
+        let guessed = begins.guessed.clone();
         let (objects, memory_mb, beside) = (&worker.conductor.objects, worker.memory_mb, worker.conductor.beside);
         let decoders = read::Decoders { threads: worker.threads, footers: worker.kept(), heads: worker.kept() };
-        let read = read::Read { objects, spec, split, start: self.event.start, stop, memory_mb, beside, decoders };
+        let read = read::Read { objects, spec, split, start, begins, stop, memory_mb, beside, decoders };
         let side = read.side();
         let (feed, reading) = read.start(erased.cuts(side)?);
         let options = Arc::new(MapOptions {
@@ -164,7 +176,19 @@ impl Mapping {
             // Less than the whole may have been read, and nobody wants it.
             return Ok(None);
         }
-        let (read, Mapped { runs, counts }) = read::both(read, mapped?)?;
+        let made = match read::both(read, mapped?) {
+            Err(error) if guessed.load(Ordering::Relaxed) && is_of_records(&error) => {
+                let (code, hint) = (error.code(), error.hint());
+                tracing::warn!(code, %error, hint, "a split that began by a guess met this; it is read again from a proved place");
+                return Ok(Some(unread(task, left_bytes(split, start))));
+            }
+            made => made?,
+        };
+        let (mut read, Mapped { runs, counts }) = made;
+        if let (Some(reread), None, [range]) = (reread, self.event.start, &split.ranges[..]) {
+            // What lies before its first record was read with the splits before, but belongs to this task.
+            read.bytes_assigned += reread.start.clamp(range.from, range.to) - range.from;
+        }
         worker.journal.did(Did { records: counts.records, bytes: read.bytes_read, spills: counts.spills });
         let runs = MapRuns { runs, tmp: &worker.tmp };
         let store = worker.conductor.runs(task.job);
@@ -209,4 +233,34 @@ fn stop_at(map_ms_max: Option<u64>, deadline: Instant) -> Instant {
     let left = deadline.duration_since(now);
     let most = map_ms_max.map_or(left, Duration::from_millis).min(left);
     now + most * (100 - MAP_TIME_KEPT_PERCENT) / 100
+}
+
+/// Returns the record of a split of whose rows none counts, as it was begun by a guess and could not be read so: it has taken nothing.
+/// If rows start in it, it will be read again.
+fn unread(task: &Try<'_>, bytes: u64) -> MapRecord {
+    let read = read::Done { bytes_assigned: bytes, ..read::Done::default() };
+    record(task, &read, Placed { placement: Placement::Nowhere, bytes: 0 })
+}
+
+/// Returns the bytes of a split that is one range, from a position on.
+fn left_bytes(split: &Split, start: Option<Position>) -> u64 {
+    let left =
+        |range: &ObjectRange| range.to - start.map_or(range.from, |start| start.offset.clamp(range.from, range.to));
+    split.ranges.first().map_or(0, left)
+}
+
+/// Returns whether an error may be due to records that are none, as a wrong guess makes them.
+fn is_of_records(error: &Error) -> bool {
+    let is_of_object =
+        matches!(error.known_code(), Some(Code::ObjectChanged | Code::ObjectMissing | Code::InputUnreadable));
+    let is_of_records = matches!(error.kind(), ErrorKind::Input | ErrorKind::UserCode | ErrorKind::Limit);
+    is_of_records && !is_of_object && !error.is_retryable()
+}
+
+/// Returns whether a split's first record is found by a guess, unless something is read that proves it.
+fn may_begin_by_guess(split: &Split, spec: &JobSpec) -> bool {
+    match &split.ranges[..] {
+        [range] => range.from > 0 && spec.splitting_of(range.input_idx) == Splitting::Guessed,
+        _ => false,
+    }
 }

@@ -115,7 +115,7 @@ impl Work for Reducing {
         }
         Ok(match &self.event.index {
             Some(rows) => Told::Located(conductor.runs(job).locate_by_index(self.partition(), rows).await),
-            None => Told::Committed(conductor.ledger.committed(job, view.map_tasks).await?),
+            None => Told::Committed(conductor.ledger.counted(job, view).await?),
         })
     }
 
@@ -189,6 +189,8 @@ struct Packing<'a> {
     name: &'a (dyn Fn(&str, u32) -> String + Sync),
     send: &'a mut (dyn FnMut(Sending) -> Result<()> + Send),
     open: Option<Packed>,
+    /// From how many bytes of a file on the rest of the partition is handed on, and what says so to the engine.
+    enough: Option<(u64, Arc<AtomicBool>)>,
 }
 
 /// A file that is being compressed.
@@ -211,6 +213,9 @@ impl Packing<'_> {
                 let packed = open.packer.push(bytes)?;
                 open.crc.update(&packed);
                 open.bytes += packed.len() as u64;
+                if let Some((_, hand_on)) = self.enough.as_ref().filter(|(most, _)| open.bytes >= *most) {
+                    hand_on.store(true, Ordering::Relaxed);
+                }
                 self.send_bytes(packed)
             }
             FileOp::End { records } => {
@@ -343,9 +348,13 @@ impl Reducing {
             Made::Part(_) => spec.output.format.packing(),
         };
         let name = self.namer(task);
+        let enough = match &made {
+            Made::Quarantine(_) => None,
+            Made::Part(_) => spec.options.file_bytes.map(|most| (most, hand_on.flag.clone())),
+        };
         let engine = move || -> Result<Reduced> {
             let mut send = |sending| sender.push(sending).map_err(|_| Error::new(Code::Upload, "the upload stopped"));
-            let mut packing = Packing { codec, name: &name, send: &mut send, open: None };
+            let mut packing = Packing { codec, name: &name, send: &mut send, open: None, enough };
             // Runs in the pool, so that a kernel that the job calls uses the function's threads and no others.
             with_pool.pool.install(|| match &made {
                 Made::Quarantine(sums) => {
@@ -437,7 +446,7 @@ impl Reducing {
             Told::Committed(committed) => committed,
             // An index has no sums.
             Told::Located(_) | Told::Left(_) => {
-                read = task.conductor().ledger.committed(task.job, task.view.map_tasks).await?;
+                read = task.conductor().ledger.counted(task.job, &task.view).await?;
                 &read
             }
         };

@@ -41,7 +41,7 @@ impl Work for Merging {
 
     async fn input(&self, conductor: &Conductor, view: &JobView) -> Result<Located> {
         let (grid, cell) = self.cell(view)?;
-        Ok(Located(conductor.runs(&self.event.job).locate_bundles(grid, cell).await))
+        Ok(Located(conductor.runs(&self.event.job).locate_bundles(grid, cell, &view.rereads).await))
     }
 
     fn look(&self, _: &JobSpec) -> Look {

@@ -6,6 +6,7 @@ use crate::heap::on_heap;
 use crate::objects::SMALL_BYTES_MAX;
 use crate::output::Publication;
 use crate::runs::Shuffled;
+use kinglet_core::guesses::Counted;
 use kinglet_core::ids::{JobId, Stage, Timestamp};
 use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::OUTPUT_FILES_MAX;
@@ -97,7 +98,18 @@ impl Conductor {
         check_files(&spec, &reduces)?;
         let files = self.runs(job).all_files(&reduces).await?;
         let done = Done { splits: &splits, maps: &maps, merges: &merges, reduces: &reduces, files: &files };
-        let manifest = reconcile(job, &spec, &inputs, &done)?;
+        let manifest = match view.rereads.0.is_empty() {
+            true => reconcile(job, &spec, &inputs, &done)?,
+            false => {
+                let counted = Counted::of(&view.rereads, &splits, &maps);
+                let done = Done { splits: &counted.splits, maps: &counted.maps, ..done };
+                let mut manifest = reconcile(job, &spec, &inputs, &done)?;
+                for split in &mut manifest.splits {
+                    split.task = counted.task(split.task).map_or(split.task, |task| task.0);
+                }
+                manifest
+            }
+        };
         Ok(Publication { spec, maps, merges, reduces, files, manifest })
     }
 

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `send` | sends tasks and tries |
 //! | `turn` | the turn, which one process has at a time |
+//! | `reread` | splits that were begun at wrong places, read again |
 //! | `reduce` | from mapping to merging and reducing, and the index of the runs |
 //! | `end` | a job's ends: published, failed, cancelled |
 //! | `splitter` | a splitter that does not begin |
 
 mod end;
 mod reduce;
+mod reread;
 mod send;
 mod splitter;
 mod turn;
@@ -64,6 +66,12 @@ impl Conductor {
                     }
                 }
                 Command::StartMerging => on_heap(|| self.start_merging(job, &view.job, &before)).await?,
+                Command::Reread { .. } => match on_heap(|| self.reread(job, &view.job, &before)).await {
+                    Err(error) if self.decides(&error) => {
+                        on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
+                    }
+                    reread => reread?,
+                },
                 Command::StartReducing(find) => {
                     match on_heap(|| self.start_reducing(job, &view.job, find, &before)).await {
                         Err(error) if self.decides(&error) => {

@@ -49,7 +49,7 @@ impl Conductor {
     ) -> Result<()> {
         // What reduces the results of calls reads all of them.
         if find == FindRuns::Cheapest && view.calls.is_none() && may_be_indexed(view) {
-            let committed = self.ledger.committed::<MapRecord>(job, view.map_tasks).await?;
+            let committed = self.ledger.counted(job, view).await?;
             if barrier(view, &committed).is_indexed(view.index.wanted) {
                 if self.ledger.begin_index(job, view).await? {
                     let (turn, index) = (view.turn + 1, IndexView { tries: 1, ..view.index });
@@ -65,7 +65,7 @@ impl Conductor {
     /// Indexes the runs in the turn that this process has just taken from another, and goes on to reducing.
     pub(super) async fn index_again(&self, job: &JobId, view: &JobView, turn: &Turn) -> Result<()> {
         let before = self.clients.meter.totals();
-        let committed = self.ledger.committed::<MapRecord>(job, view.map_tasks).await?;
+        let committed = self.ledger.counted(job, view).await?;
         let index = IndexView { tries: view.index.tries + 1, ..view.index };
         let view = JobView { turn: turn.number, index, ..view.clone() };
         self.index_and_reduce(job, &view, &committed, &before).await

@@ -8,7 +8,7 @@ use kinglet_core::ids::{JobId, Partition, Piece, Stage, TaskIdx, TryKey};
 use kinglet_core::ledger::{Eased, HALF_BYTES_MIN, JobView, Phase, Relief};
 use kinglet_core::wire::event::{Event, MapEvent, MergeEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::index::{IndexTable, RowsAt};
-use kinglet_core::wire::plan::Split;
+use kinglet_core::wire::plan::{PlanIndex, Split};
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{ByteRange, Code, Error, Result};
@@ -43,7 +43,7 @@ impl Conductor {
         let table = self.index_table(job, view).await?;
         let event = |task: TaskIdx| match &index {
             Some(index) => {
-                let plan = index.split(task).ok_or_else(|| no_task(job, task))?;
+                let plan = split_at(index, job, view, task)?;
                 Ok(Event::Map(MapEvent::first(job.clone(), task, plan, program)))
             }
             None if view.phase == Phase::Merging => Ok(Event::Merge(MergeEvent::first(job.clone(), task, program))),
@@ -124,7 +124,7 @@ impl Conductor {
                 });
                 continue;
             };
-            let at = index.split(task).ok_or_else(|| no_task(&job, task))?;
+            let at = split_at(index, &job, view, task)?;
             // Only a try that eases a task which died of memory needs the size of its piece.
             let has_died = relief.died > 0 || relief.died_larger > 0;
             let (piece_bytes, half_bytes_min) = if relief.fewer.is_some() || !has_died {
@@ -132,6 +132,7 @@ impl Conductor {
             } else {
                 let plan = plan_of(&job, view)?;
                 let (split, spec) = tokio::try_join!(self.split(&job, plan, at), self.spec(&job))?;
+                let split = view.reread(task).map_or(split.clone(), |reread| reread.split(split));
                 (left_bytes(&split, *start), half_bytes_min(&spec))
             };
             let has_larger = self.stack.functions.mapper_large.is_some();
@@ -170,8 +171,14 @@ impl Conductor {
     /// Returns where a task's split lies in the plan.
     pub(crate) async fn plan_at(&self, job: &JobId, view: &JobView, task: TaskIdx) -> Result<ByteRange> {
         let index = self.plan_index(job, view).await?;
-        index.split(task).ok_or_else(|| no_task(job, task))
+        split_at(&index, job, view, task)
     }
+}
+
+/// Returns where a task's split lies in the plan. A reread has that of the first task that it replaces.
+fn split_at(index: &PlanIndex, job: &JobId, view: &JobView, task: TaskIdx) -> Result<ByteRange> {
+    let planned = view.reread(task).map_or(task, |reread| reread.first);
+    index.split(planned).ok_or_else(|| no_task(job, task))
 }
 
 fn rows_of(table: Option<&IndexTable>, task: TaskIdx) -> Option<RowsAt> {

@@ -12,10 +12,10 @@ use super::request::Updated;
 use super::tries::GroupTry;
 use aws_sdk_dynamodb::types::ReturnValue;
 use kinglet_core::ids::{AttemptId, JobId, Piece, Stage, TaskIdx, Timestamp, TryKey};
-use kinglet_core::ledger::{CallsView, JobView, TaskView};
+use kinglet_core::ledger::{CallsView, JobView, Reads, TaskView};
 use kinglet_core::wire::frame::{self, Framed};
 use kinglet_core::wire::record::{MapRecord, MergeRecord, Placement, Position, ReduceRecord, Usage};
-use kinglet_core::{Code, Error, Result};
+use kinglet_core::{ByteRange, Code, Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
 /// The number of the attempt that stands for a worker that died. No try has it.
@@ -35,6 +35,10 @@ pub trait Record: Framed + Clone {
     fn remainder(&self) -> Option<Position>;
     /// Returns how many records the attempt read.
     fn records(&self) -> u64;
+    /// Returns what a task has read, by its committed pieces.
+    fn reads(_: &[Self]) -> Reads {
+        Reads::Unsaid
+    }
 }
 
 impl Record for MapRecord {
@@ -53,6 +57,17 @@ impl Record for MapRecord {
     }
     fn records(&self) -> u64 {
         self.records
+    }
+    fn reads(pieces: &[Self]) -> Reads {
+        // Of several objects, a piece has read bytes and does not say where they lie.
+        if pieces.iter().any(|piece| piece.taken.is_none() && piece.bytes_read == 0 && piece.bytes_assigned > 0) {
+            return Reads::Nothing;
+        }
+        let mut taken = pieces.iter().filter_map(|piece| piece.taken);
+        let first = taken.next();
+        first.map_or(Reads::Unsaid, |first| {
+            Reads::Records(ByteRange { to: taken.next_back().unwrap_or(first).to, ..first })
+        })
     }
 }
 
@@ -270,6 +285,16 @@ impl Ledger {
         Ok(tasks.into_iter().map(|task| task.pieces).collect())
     }
 
+    /// Reads the committed pieces of every map task. Tasks whose splits are read again by others have none that count.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn counted(&self, job: &JobId, view: &JobView) -> Result<Committed<MapRecord>> {
+        let mut committed = self.committed::<MapRecord>(job, view.map_tasks).await?;
+        view.rereads.forget_in(&mut committed);
+        Ok(committed)
+    }
+
     /// Reads the committed pieces of every task of some groups of a stage.
     ///
     /// # Errors
@@ -401,6 +426,7 @@ fn view<R: Record>(task: TaskIdx, pieces: &[R], calls: Option<CallsView>, since:
         piece: Piece(pieces.len() as u16),
         start: pieces.last().and_then(Record::remainder),
         calls: calls.map_or(0, |calls| calls.of(task).saturating_sub(pieces.iter().map(Record::records).sum())),
+        reads: R::reads(pieces),
         since: last_end.unwrap_or(since),
         tries: Vec::new(),
     }

@@ -212,6 +212,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
     let phase = read_text(item, "phase").and_then(Phase::parse);
     let phase = phase.ok_or_else(|| Error::new(Code::JobPhase, format!("job {job} is in a phase unknown here")))?;
     let error = read_binary(item, "error").map(|bytes| frame::read(bytes, &format!("the error of job {job}")));
+    let rereads = read_binary(item, "rereads").map(|bytes| frame::read(bytes, &format!("the rereads of job {job}")));
     let count = |name| read_number(item, name).unwrap_or(0);
     let small = |name| u32::try_from(count(name)).unwrap_or(u32::MAX);
     let mut beside = Vec::new();
@@ -246,6 +247,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         tries_max: u16::try_from(count("tries_max")).unwrap_or(1),
         timeout_ms: count("timeout_ms"),
         ms_max: read_number(item, "ms_max").unwrap_or(JOB_MS_MAX),
+        rereads: rereads.transpose()?.unwrap_or_default(),
         plan: read_text(item, "plan").map(str::to_owned),
         writes_output: read_flag(item, "writes_output"),
         turn: count("turn"),
@@ -337,6 +339,7 @@ mod tests {
             "turn_at",
             "sent",
             "indexed",
+            "rereads",
             "index_tries",
             "index",
             "manifest_upload",

@@ -2,7 +2,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `job#<job>` | `job` | phase, times, plan, how runs are merged (`group_tasks`, `band_partitions`), shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `usage1`…`usage4`, `usage_merge`: what was spent outside of tasks; `index_tries`, `index`, `index_from` and `index_to`: how many have tried to index the runs, which index counts, and where its table lies; of a job with a ceiling, `cap` and `spent` |
+//! | `job#<job>` | `job` | phase, times, plan, how runs are merged (`group_tasks`, `band_partitions`), shipped program, error; the current turn (`turn`) and how many tasks were sent in it (`sent`); `rereads`: which splits were begun at wrong places and are read again by the last of the `map_tasks`; `usage1`…`usage4`, `usage_merge`: what was spent outside of tasks; `index_tries`, `index`, `index_from` and `index_to`: how many have tried to index the runs, which index counts, and where its table lies; of a job with a ceiling, `cap` and `spent` |
 //! | `job#<job>` | `split#<number>` | a try of splitting, with the attributes of a `try#…` item below |
 //! | `job#<job>` | `root#<stage>` | `groups`: the set of complete groups |
 //! | `job#<job>#<stage>#<group>` | `group` | one attribute for each committed piece, `t<task>.<piece>`: its record; of a job with a ceiling, `x<task>.<piece>.<number>` for each further try |

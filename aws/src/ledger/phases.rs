@@ -14,6 +14,7 @@ use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::index::IndexAt;
 use kinglet_core::wire::record::Usage;
+use kinglet_core::wire::reread::Rereads;
 use kinglet_core::{Error, Result};
 
 /// A plan as the ledger records it.
@@ -105,6 +106,24 @@ impl Ledger {
             None => planning,
         };
         planning.done().await
+    }
+
+    /// Adds tasks to a job that is mapping, which read splits again, and takes the turn in which they are sent: `rereads` has these and
+    /// those that were added before. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub async fn reread(&self, job: &JobId, view: &JobView, map_tasks: u32, rereads: &Rereads) -> Result<bool> {
+        let next = view.turn + 1;
+        self.of_turn(format!("adding tasks to job {job} that read splits again"), job, Phase::Mapping, view.turn)
+            .set("turn", number(next))
+            .set("map_tasks", number(map_tasks))
+            .set("rereads", binary(frame::write(rereads)?))
+            .set("sent", number(view.map_tasks))
+            .when("map_tasks = :seen AND attribute_not_exists(index_tries)")
+            .value("seen", number(view.map_tasks))
+            .signed()
+            .await
     }
 
     /// Moves a job from mapping to merging. Records what a function spent on that outside of its own task, and, for a job with a ceiling,

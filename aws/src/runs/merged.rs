@@ -23,6 +23,7 @@ use kinglet_core::ids::{Partition, Piece, Stage, TaskIdx};
 use kinglet_core::wire::bundle::BundleHead;
 use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, MergeRecord, Placement, RunIndex};
+use kinglet_core::wire::reread::Rereads;
 use kinglet_core::wire::rest::RunLeft;
 use kinglet_core::wire::run::RunPlace;
 use kinglet_core::{ByteRange, Code, Error, Result};
@@ -74,13 +75,15 @@ impl RunStore<'_> {
         Ok(Placed { placement: Placement::Object, bytes })
     }
 
-    /// Returns where the bundles lie that a merge task merges, in the order of the map attempts.
+    /// Returns where the bundles lie that a merge task merges, in the order of the map attempts; of splits that are read again, those
+    /// of the tasks that count.
     ///
     /// # Errors
     /// Returns `index-missing` when a committed attempt has no index; or a service error of DynamoDB.
-    pub async fn locate_bundles(self, grid: &Grid, cell: Cell) -> Result<Vec<BundleAt>> {
+    pub async fn locate_bundles(self, grid: &Grid, cell: Cell, rereads: &Rereads) -> Result<Vec<BundleAt>> {
         let maps = self.conductor.runs(self.job).attempts_of::<MapRecord>(grid.maps(cell.group)).await?;
-        let bundles = maps.into_iter().map(|GroupRuns { of, index }| {
+        let counted = maps.into_iter().filter(|maps| !rereads.replaces(maps.of.task));
+        let bundles = counted.map(|GroupRuns { of, index }| {
             let range = index.and_then(|index| index.range(cell.band));
             let missing = || {
                 let message = format!("job {}: map output {of} has no bundle of band {}", self.job, cell.band);

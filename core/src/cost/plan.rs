@@ -35,6 +35,8 @@ pub struct Wanted {
     pub split_bytes: Option<u64>,
     /// How many partitions there are, if the user says.
     pub partitions: Option<u32>,
+    /// About how many bytes a file of the output has, if the user says that and not how many partitions there are.
+    pub file_bytes: Option<u64>,
     /// How many functions can run at once.
     pub concurrency: u32,
     /// The runs of a task lie in DynamoDB up to so many bytes, if the user says.
@@ -116,6 +118,7 @@ impl Wanted {
         let OptionsSpec {
             split_bytes,
             partitions,
+            file_bytes,
             concurrency,
             inline_bytes_max,
             ceiling,
@@ -129,6 +132,7 @@ impl Wanted {
         Wanted {
             split_bytes,
             partitions,
+            file_bytes,
             concurrency,
             inline_bytes_max,
             ceiling,
@@ -168,6 +172,10 @@ impl Plan {
         };
         let partitions = match wanted.partitions {
             Some(partitions) => vec![checked_partitions(partitions)?],
+            // As if what is written were as long as what is read: a partition of more becomes several files.
+            None if let Some(bytes) = wanted.file_bytes => {
+                vec![total.div_ceil(bytes.max(1)).clamp(1, PARTITIONS_MAX.into()) as u32]
+            }
             None if site.host == Host::Embedded => vec![usual_partitions(total, wanted.concurrency)],
             None => partitions_tried(),
         };

@@ -200,6 +200,8 @@ pub struct Cutter {
     carry_at: u64,
     /// Where records are quoted: what is known of the next byte.
     begins: Begins,
+    /// Whether that was guessed of its first byte, without a proof.
+    guessed: bool,
     /// The range of this split's whole records so far.
     taken: Option<ByteRange>,
     done: bool,
@@ -218,6 +220,7 @@ impl Cutter {
             skipping: from > 0 && !cuts.framed,
             begins: if at > 0 { Begins::Unknown(0) } else { Begins::Known(Within::default()) },
             cuts,
+            guessed: false,
             carry: Vec::new(),
             carry_at: at,
             taken: None,
@@ -273,6 +276,11 @@ impl Cutter {
     /// Returns whether bytes beyond the split's end are wanted, to finish its last record.
     pub fn in_tail(&self) -> bool {
         !self.done && self.at >= self.to
+    }
+
+    /// Returns whether the first record was found by a guess of which nothing shows that it is right.
+    pub fn is_guessed(&self) -> bool {
+        self.guessed
     }
 
     /// Returns the bytes of the object that this split's records fill, or `None` if no record starts in the split.
@@ -346,6 +354,7 @@ impl Cutter {
             self.begins = Begins::Unknown(self.carry.len() - 1);
             return;
         }
+        self.guessed = proved.is_none();
         self.begins = Begins::Known(proved.unwrap_or_default());
         let (mut kept, mut start) = (Bytes::from(std::mem::take(&mut self.carry)), self.carry_at);
         while !self.done && !kept.is_empty() {

@@ -2,10 +2,10 @@
 
 use super::cut::Chunk;
 use super::quarantine::Reject;
-use super::rejects::{Origin, Rejecting, Rejects};
+use super::rejects::{Origin, Rejecting, Rejects, RowsLie, invalid_row};
 use super::run::{Room, Run, RunFile};
-use crate::error::{Code, Error, Result};
-use crate::format::{BlockExtent, Extent, Format, RowGroup};
+use crate::error::{Code, Error, Result, UserResult};
+use crate::format::{Extent, Format, RowGroup};
 use crate::guard::{catch_as, guarded, named, named_of, stopped};
 use crate::job::{Emitter, Job};
 use crate::key::{GroupedBy, Key, PlacedBy, Placing};
@@ -115,8 +115,10 @@ pub(super) fn run<J: Job>(
             return map_rows(
                 job,
                 &input,
-                RowsOf { group: &**rows, first_row: chunk.offset, object, side },
+                &**rows,
+                RowsLie { first_row: chunk.offset, object, side },
                 emitter,
+                rejects,
                 &options.stop,
             );
         }
@@ -356,43 +358,56 @@ fn map_extent<J: Job>(
     }
 }
 
-/// A row group, and where its rows lie.
-struct RowsOf<'a> {
-    group: &'a dyn RowGroup,
-    first_row: u64,
-    object: &'a str,
-    side: Side,
-}
-
 /// Maps the rows of a row group, which is decoded on this thread.
 fn map_rows<J: Job>(
     job: &J,
     input: &J::Input,
-    RowsOf { group, mut first_row, object, side }: RowsOf<'_>,
+    group: &dyn RowGroup,
+    mut lie: RowsLie<'_>,
     emitter: &mut Emitter<'_, J::Key, J::Value>,
+    mut rejects: Option<&mut Rejects<'_>>,
     stop: &AtomicBool,
 ) -> Result<u64> {
     let mut count = 0;
     let mut blocks = group.open()?;
-    while let Some(block) = blocks.next_block()? {
-        let rows = BlockExtent { block: &block, first_row, object, side };
-        let mapped = catch_as("the job's code", || {
-            input.for_each_row(rows, |at, record| {
-                let mapped =
-                    if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
-                mapped.map_err(|error| error.at(at))
-            })
-        });
-        let place = |at: usize| format!("mapping {object} at {} (job {})", group.place(first_row + at as u64), J::NAME);
-        match mapped {
-            Ok(Ok(rows)) => count += rows,
+    while let Some(mut block) = blocks.next_block()? {
+        let place = |at: usize| {
+            format!("mapping {} at {} (job {})", lie.object, group.place(lie.first_row + at as u64), J::NAME)
+        };
+        let told = |mapped: Result<UserResult<u64>>| match mapped {
+            Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
                 let (at, error) = error.take_place();
-                return Err(error.into_error(Code::MapFailed).context(place(at)));
+                Err(error.into_error(Code::MapFailed).context(place(at)))
             }
-            Err(panic) => return Err(panic.context(format!("{} or after", place(0)))),
+            Err(panic) => Err(panic.context(format!("{} or after", place(0)))),
+        };
+        if let Some(rejects) = rejects.as_deref_mut() {
+            let checked = catch_as("the job's code", || rejects.check_rows(input, &mut block, lie).map(|()| 0));
+            told(checked)?;
         }
-        first_row += block.rows() as u64;
+        loop {
+            let (mut given, mut is_of_job) = (0, false);
+            let mapped = catch_as("the job's code", || {
+                input.for_each_row(lie.extent(&block), |at, record| {
+                    let mapped =
+                        if stop.load(Ordering::Relaxed) { Err(stopped().into()) } else { job.map(record, emitter) };
+                    mapped.map_err(|error| error.at(at)).inspect_err(|_| is_of_job = true)?;
+                    given += 1;
+                    Ok(())
+                })
+            });
+            match (mapped, rejects.as_deref_mut()) {
+                (Ok(Err(error)), Some(rejects)) if !is_of_job => {
+                    let Some(row) = invalid_row(&error, &block) else { return told(Ok(Err(error))) };
+                    told(Ok(rejects.keep_row(&block, lie, row, error).map(|()| 0)))?;
+                    count += given;
+                    block.begin_at(row + 1);
+                }
+                (mapped, _) => break count += told(mapped)?,
+            }
+        }
+        lie.first_row += block.rows() as u64;
     }
     Ok(count)
 }

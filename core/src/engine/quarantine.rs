@@ -9,9 +9,11 @@
 //! object         the object, as the job's errors call it
 //! unpacked_from  if the task began to unpack in the middle of a compressed object: at this byte of it
 //! offset         where the record starts, in bytes: in the object, or in what it unpacks to, from there on
+//! row            of Parquet and Avro in place of that: the number or the place of the row
 //! reason         what is wrong with the record
 //! bytes          how long it is
-//! raw            the record without its line's end, if it is UTF-8: the first 64 KiB of it
+//! raw            the record without its line's end, if it is UTF-8: the first 64 KiB of it; of Parquet and Avro, the columns that are
+//!                read of the row, as JSON
 //! raw_base64     the same, if it is not
 //! ```
 
@@ -33,6 +35,8 @@ pub(super) struct RejectAt {
     /// The offset in a compressed object from which on it was unpacked.
     pub(super) unpacked_from: u64,
     pub(super) offset: u64,
+    /// Whether that counts rows, not bytes.
+    pub(super) is_row: bool,
 }
 
 impl Key for RejectAt {}
@@ -65,7 +69,10 @@ struct Line<'a> {
     object: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     unpacked_from: Option<u64>,
-    offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<u64>,
     reason: &'a str,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +95,8 @@ impl<'a> Line<'a> {
         Line {
             object: &at.object,
             unpacked_from: Some(at.unpacked_from).filter(|from| *from > 0),
-            offset: at.offset,
+            offset: Some(at.offset).filter(|_| !at.is_row),
+            row: Some(at.offset).filter(|_| at.is_row),
             reason: &reject.reason,
             bytes: reject.bytes,
             raw,
@@ -125,9 +133,10 @@ pub struct Sums {
 
 /// Makes the error of a job that leaves out too many records, the first of which is this one.
 pub(super) fn too_many(says: &str, at: &RejectAt, reason: &str) -> Error {
-    let RejectAt { object, unpacked_from, offset } = at;
+    let RejectAt { object, unpacked_from, offset, is_row } = at;
+    let counted = if *is_row { "row" } else { "byte" };
     let part = if *unpacked_from > 0 { format!(" (unpacked from its byte {unpacked_from} on)") } else { String::new() };
-    let message = format!("{says}: the first is in {object}{part} at byte {offset}: {reason}");
+    let message = format!("{says}: the first is in {object}{part} at {counted} {offset}: {reason}");
     Error::new(Code::TooManyRejected, message).with_hint(
         "mend the input, or say how it is written; allow more (--max-rejected) if so many may be left out; if rows of CSV lie \
          within a quoted field of more than 1 MiB, read each object in one split (--whole-objects)",

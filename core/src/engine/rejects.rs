@@ -8,15 +8,16 @@
 //! ```
 //!
 //! A format says of a record that is not valid where it ends ([`UserError::of_record`]). What comes behind it is read as an extent
-//! of its own, as if the input had been cut there. A record is left out as a whole, so `map` has never seen it. The pairs go where all
+//! of its own, as if the input had been cut there. Of rows that lie in columns, the block is given out anew from the next row on. A record is left out as a whole, so `map` has never seen it. The pairs go where all
 //! pairs go: only those of the attempt that commits are ever read, so no record is left out twice.
 
 use super::quarantine::{Reject, RejectAt, too_many};
 use crate::error::{Code, Error, InvalidAt, Result, UserError, UserResult};
-use crate::format::{Extent, Format};
+use crate::format::{Block, BlockExtent, Extent, Format};
 use crate::key::Key;
 use crate::max_rejected::MaxRejected;
 use crate::pairs::{Finished, Shard, ShardOptions};
+use crate::side::Side;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,6 +79,26 @@ pub(super) struct Origin<'a> {
     pub(super) unpacked_from: u64,
 }
 
+/// Where the rows of a block lie.
+#[derive(Clone, Copy)]
+pub(super) struct RowsLie<'a> {
+    /// The place of the first of them.
+    pub(super) first_row: u64,
+    pub(super) object: &'a str,
+    pub(super) side: Side,
+}
+
+impl RowsLie<'_> {
+    pub(super) fn extent<'b>(&'b self, block: &'b Block) -> BlockExtent<'b> {
+        BlockExtent { block, first_row: self.first_row, object: self.object, side: self.side }
+    }
+}
+
+/// Returns the row of a block that is not valid, if the error is of one that can be left out.
+pub(super) fn invalid_row(error: &UserError, block: &Block) -> Option<usize> {
+    error.invalid().map(|at| at.record.start).filter(|row| *row < block.rows())
+}
+
 impl Rejects<'_> {
     /// Calls `each` for every record that is valid, as [`Format::for_each`] does, and keeps the others. Returns how many were
     /// valid.
@@ -133,12 +154,50 @@ impl Rejects<'_> {
     fn keep(&mut self, origin: Origin<'_>, record: Range<usize>, error: Error) -> Result<()> {
         let Origin { extent, unpacked_from } = origin;
         let offset = extent.offset + record.start as u64;
-        let at = RejectAt { object: extent.object.to_owned(), unpacked_from, offset };
-        let reject = Reject::of(&extent.bytes[record], error);
+        let at = RejectAt { object: extent.object.to_owned(), unpacked_from, offset, is_row: false };
+        self.keep_as(at, &extent.bytes[record], error)
+    }
+
+    fn keep_as(&mut self, at: RejectAt, record: &[u8], error: Error) -> Result<()> {
+        let reject = Reject::of(record, error);
         self.of.count(&at, &reject.reason)?;
         let mut key = Vec::new();
         at.encode(&mut key)?;
         self.shard.add(&key, reject)
+    }
+
+    /// Keeps those rows of a block that are not valid, and gives the job the others alone, where the format gives out many at once.
+    ///
+    /// # Errors
+    /// Returns the format's error where it is not of one row. Returns `too-many-rejected`, and `tmp` or `tmp-full` where rows must be
+    /// spilled.
+    pub(super) fn check_rows<F: Format>(&mut self, input: &F, block: &mut Block, lie: RowsLie<'_>) -> UserResult {
+        let (all, mut invalid) = (block.chosen(), Vec::new());
+        while let Err(error) = input.check_rows(lie.extent(block)) {
+            let Some(row) = invalid_row(&error, block) else { return Err(error) };
+            self.keep_row(block, lie, row, error)?;
+            invalid.push(row);
+            block.begin_at(row + 1);
+        }
+        if !invalid.is_empty() {
+            let is_valid = |row: &u32| invalid.binary_search(&(*row as usize)).is_err();
+            let all = all.unwrap_or_else(|| (0..block.rows()).filter_map(|row| u32::try_from(row).ok()).collect());
+            block.choose(Some(all.into_iter().filter(is_valid).collect()));
+        }
+        Ok(())
+    }
+
+    /// Keeps a row of a block, as JSON of the columns that are read.
+    pub(super) fn keep_row(&mut self, block: &Block, lie: RowsLie<'_>, row: usize, error: UserError) -> UserResult {
+        let at = RejectAt {
+            object: lie.object.to_owned(),
+            unpacked_from: 0,
+            offset: lie.first_row + row as u64,
+            is_row: true,
+        };
+        let raw = block.json_of(row).unwrap_or_default();
+        let kept = self.keep_as(at, &raw, error.into_error(Code::RecordInvalid));
+        kept.map_err(|error| UserError::from(error).at(row))
     }
 
     /// Ends the thread's share.

@@ -9,8 +9,9 @@ use super::run::Run;
 use super::tests::Taken;
 use crate::wire::run::{Compression, RunReader};
 use crate::{
-    Batch, Batches, Code, Csv, CsvDialect, Emitter, Extent, Format, Job, JsonLines, Lines, Located, LocatedRecord,
-    MaxRejected, Result, RowFormat, Rows, Sink, UserError, UserResult, Values,
+    Batch, Batches, Block, BlockColumn, Blocks, Cells, Code, Csv, CsvDialect, Datum, Emitter, Extent, Format, Job,
+    JsonLines, Lines, Located, LocatedRecord, MaxRejected, Parquet, Result, RowFormat, RowGroup, Rows, Sink, UserError,
+    UserResult, Values,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -215,7 +216,8 @@ fn places(quarantine: &[Json]) -> Vec<(u64, u64, String)> {
         assert_eq!(line["object"], "s3://b/k");
         assert!(line.get("unpacked_from").is_none(), "{line}");
         let raw = line["raw"].as_str().unwrap_or_else(|| line["raw_base64"].as_str().unwrap());
-        (line["offset"].as_u64().unwrap(), line["bytes"].as_u64().unwrap(), raw.to_owned())
+        let at = line["offset"].as_u64().or(line["row"].as_u64());
+        (at.unwrap(), line["bytes"].as_u64().unwrap(), raw.to_owned())
     };
     quarantine.iter().map(place).collect()
 }
@@ -470,4 +472,114 @@ fn what_is_left_out_is_spilled_as_memory_fills() {
     let lines = lines(&sums, vec![runs.into_iter().next()]).unwrap();
     assert!(lines.is_sorted_by_key(|line| line["offset"].as_u64()) && lines.len() == 40_000);
     assert_eq!(lines[39_999]["raw"], text.lines().last().unwrap());
+}
+
+echo!(OfColumns, Located<Parquet<Pair>>, Located(Parquet::default().with_columns(["id", "text"])), |pair, out| say(
+    pair, out
+));
+echo!(
+    InRowBatches,
+    Batches<Located<Parquet<Pair>>>,
+    Batches(Located(Parquet::default().with_columns(["id", "text"]))),
+    |batch, out| {
+        let mut all = vec![];
+        batch.for_each(|pair| {
+            all.push((pair.offset, format!("{:?}", pair.record)));
+            Ok(())
+        })?;
+        all.into_iter().try_for_each(|(offset, pair)| out.emit(offset, pair))
+    }
+);
+
+/// A column that holds whatever it is given.
+struct Column(Vec<Datum<'static>>);
+
+impl Cells for Column {
+    fn get(&self, row: usize) -> Datum<'_> {
+        self.0[row].clone()
+    }
+}
+
+/// A row group whose blocks have these rows: what `id` is, and whether the job wants the row.
+struct Decoded(Vec<Vec<(Datum<'static>, bool)>>);
+
+impl RowGroup for Decoded {
+    fn ahead(&self) {}
+
+    fn open(&self) -> Result<Box<dyn Blocks>> {
+        Ok(Box::new(Opened(self.0.clone().into())))
+    }
+}
+
+struct Opened(VecDeque<Vec<(Datum<'static>, bool)>>);
+
+impl Blocks for Opened {
+    fn next_block(&mut self) -> Result<Option<Block>> {
+        Ok(self.0.pop_front().map(|rows| {
+            let chosen = (0..).zip(&rows).filter(|(_, (_, wanted))| *wanted).map(|(row, _)| row);
+            let chosen = rows.iter().any(|(_, wanted)| !wanted).then(|| chosen.collect());
+            let texts = rows.iter().map(|_| Datum::Text("t".into())).collect();
+            let (count, ids) = (rows.len(), rows.into_iter().map(|(id, _)| id).collect());
+            let column = |name: &str, values| BlockColumn { name: name.into(), cells: Box::new(Column(values)) };
+            Block::new(vec![column("id", ids), column("text", texts)], count, chosen)
+        }))
+    }
+}
+
+fn ids() -> impl Strategy<Value = Vec<Vec<(Datum<'static>, bool)>>> {
+    let id = prop_oneof![
+        3 => (0i64..100).prop_map(Datum::Int),
+        1 => Just(Datum::Int(-1)),
+        1 => Just(Datum::Text("seven".into())),
+    ];
+    proptest::collection::vec(proptest::collection::vec((id, proptest::bool::weighted(0.8)), 1..9), 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_row_in_columns_that_is_not_of_the_type_is_left_out_and_all_others_are_mapped(blocks in ids(), in_batches: bool) {
+        let (mut valid, mut left_out) = (vec![], vec![]);
+        for (place, (id, wanted)) in (7u64..).zip(blocks.iter().flatten()) {
+            match id {
+                _ if !wanted => {}
+                Datum::Int(id) if *id >= 0 => valid.push((place, format!("({id}, \"t\")"))),
+                Datum::Int(id) => left_out.push((place, format!("{{\"id\":{id},\"text\":\"t\"}}"))),
+                _ => left_out.push((place, "{\"id\":\"seven\",\"text\":\"t\"}".to_owned())),
+            }
+        }
+        let rows = Some(Arc::new(Decoded(blocks)) as Arc<dyn RowGroup>);
+        let chunk = Chunk { bytes: Bytes::new(), range_idx: 0, offset: 7, head: Bytes::new(), rows };
+        let way = Way { threads: 1, ..WHOLE };
+        let given = vec![chunk];
+        let all = MaxRejected::Percent(100.0);
+        let Mapped { runs, counts } = match in_batches {
+            true => map(&InRowBatches, given, &way, all).unwrap(),
+            false => map(&OfColumns, given, &way, all).unwrap(),
+        };
+        prop_assert_eq!((counts.records, counts.rejected), (valid.len() as u64, left_out.len() as u64));
+        let mut runs = runs.into_iter();
+        let sums = Sums { rejected: counts.rejected, read: counts.records + counts.rejected, max: all };
+        let quarantine = lines(&sums, vec![runs.next()]).unwrap();
+        let mut mapped: Vec<_> = runs.flat_map(pairs).collect();
+        mapped.sort();
+        prop_assert_eq!(mapped, valid);
+        let kept: Vec<_> = places(&quarantine).into_iter().map(|(place, bytes, raw)| {
+            assert_eq!(bytes, raw.len() as u64);
+            (place, raw)
+        }).collect();
+        prop_assert_eq!(kept, left_out);
+        prop_assert!(quarantine.iter().all(|line| line.get("offset").is_none()));
+    }
+}
+
+#[test]
+fn a_row_in_columns_fails_a_task_that_may_leave_none_out_and_names_its_place() {
+    let rows = vec![vec![(Datum::Int(1), true), (Datum::Int(-1), true)]];
+    let rows = Some(Arc::new(Decoded(rows)) as Arc<dyn RowGroup>);
+    let chunk = Chunk { bytes: Bytes::new(), range_idx: 0, offset: 7, head: Bytes::new(), rows };
+    let given = vec![chunk];
+    let error = map(&OfColumns, given, &WHOLE, MaxRejected::Count(0)).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "too-many-rejected");
+    assert!(error.to_string().contains("row 8"), "{error}");
 }

@@ -220,7 +220,7 @@ codes! {
             "What rows are to be searched for is no regular expression.",
             "Mend the pattern; the message says where it goes wrong.";
         SplitGuess = "split-guess",
-            "A split was taken to begin outside of quotes, and does not: a quoted field of more than 1 MiB has line feeds in it and no quote next to text. Nothing was published.",
+            "More splits were taken to begin outside of quotes, and do not, than can be read again: a job has 100,000 map tasks, and at most 1,000 of them read again. Each is due to a quoted field of more than 1 MiB which has line feeds in it and no quote next to text. Nothing was published.",
             "Read each object in one split: `--whole-objects` (`Submit::with_whole_objects`).";
         CodecUnknown = "codec-unknown",
             "An object of the input is compressed in a way that is not read here.",

@@ -137,6 +137,11 @@ impl<F: Format> Format for Batches<F> {
         self.0.selection()
     }
 
+    fn check_rows(&self, rows: BlockExtent<'_>) -> UserResult {
+        self.0.check_rows(rows)?;
+        self.0.for_each_row(rows, |_, _| Ok(())).map(|_| ())
+    }
+
     fn for_each_row<'a>(
         &'a self,
         rows: BlockExtent<'a>,

@@ -100,6 +100,10 @@ impl<F: Format> Format for Located<F> {
         self.0.check(extent)
     }
 
+    fn check_rows(&self, rows: BlockExtent<'_>) -> UserResult {
+        self.0.check_rows(rows)
+    }
+
     fn selection(&self) -> Selection {
         self.0.selection()
     }

@@ -251,7 +251,8 @@ pub trait Format: Default + Send + Sync + 'static {
     /// how many rows there were.
     ///
     /// # Errors
-    /// As [`Format::for_each`], with the row's number for its offset.
+    /// As [`Format::for_each`], with the row's number for its offset. A row that can be left out is from its number to the next
+    /// one.
     fn for_each_row<'a>(
         &'a self,
         rows: BlockExtent<'a>,
@@ -259,6 +260,15 @@ pub trait Format: Default + Send + Sync + 'static {
     ) -> UserResult<u64> {
         let _ = (rows, each);
         Err(Error::new(Code::Engine, format!("the format {} reads bytes, and was given rows", Self::NAME)).into())
+    }
+
+    /// Looks for the first row that is not valid, as [`Format::check`] does, where rows lie in columns.
+    ///
+    /// # Errors
+    /// Returns the error of that row, as [`Format::for_each_row`] does.
+    fn check_rows(&self, rows: BlockExtent<'_>) -> UserResult {
+        let _ = rows;
+        Ok(())
     }
 
     /// Returns what errors call the record that starts at the offset `at` of an extent.

@@ -5,7 +5,7 @@
 //! | split | the row groups whose first byte lies in it; one thread decodes a row group |
 //! | bytes read | the footer, and the chunks of the columns that the type has, unless [`Parquet::with_columns`] says otherwise |
 //! | column that the type has and a file has not | as serde's derive has it: an error that names it, or the default |
-//! | value that its field's type cannot hold | fails the job with `record-invalid`, which names object, row and column |
+//! | value that its field's type cannot hold | fails the job with `record-invalid`, which names object, row and column; or the row is left out |
 //! | place of a record | the number of its row in the file, from 0 |
 //! | compression | Snappy, zstd, gzip, LZ4, Brotli, within the file; the file itself is not compressed |
 //! | dates, times, timestamps | as stored; INT96 as microseconds without a time zone |
@@ -123,15 +123,22 @@ impl<T: Shape> Format for Parquet<T> {
         mut each: impl FnMut(usize, T::Of<'a>) -> UserResult,
     ) -> UserResult<u64> {
         let block = rows.block;
-        block
-            .for_each_row(|row| each(row, T::Of::deserialize(ReadRow { block, row }).map_err(|e| invalid(&e).at(row))?))
+        block.for_each_row(|row| {
+            each(
+                row,
+                T::Of::deserialize(ReadRow { block, row }).map_err(|e| invalid(&e).of_record(row..row + 1, row + 1))?,
+            )
+        })
     }
 }
 
 /// Makes the error of a row that is not of the type that it should be.
 fn invalid(error: &Stopped) -> UserError {
     Error::new(Code::RecordInvalid, format!("the row is not what is expected: {error}"))
-        .with_hint("let the job's type take it, or read only files that have these columns: `kinglet look` shows them")
+        .with_hint(
+            "let the job's type take it, leave some out (--max-rejected), or read only files that have these columns: \
+             `kinglet look` shows them",
+        )
         .into()
 }
 

@@ -20,12 +20,13 @@
 //!   place if the assumed one was (`taken` of `crate::wire::record::MapRecord`).
 //! - The first split begins at the object's start, which is known. If every split begins where the one before it ended, then all
 //!   of them, one after the other, have read the object as one reader would from its start.
-//! - Whoever ends the job checks that before anything is published (`crate::manifest::reconcile`). A split that began elsewhere
-//!   fails the job with `split-guess`, which names both places. Two readings of one place never agree by chance: a line feed that
-//!   is within quotes for one of them is outside for the other.
+//! - Two readings of one place never agree by chance: a line feed that is within quotes for one of them is outside for the other.
+//! - Once all is mapped, a split that began elsewhere is read again, from where the one before it ended (`crate::guesses`). That takes a
+//!   quoted field of more than [`GUESS_BYTES`] which has line feeds and no quote next to text.
+//! - Whoever ends the job checks once more that all splits meet, before anything is published (`crate::manifest::reconcile`).
 //!
-//! Such a job must be told to read each object in one split, which guesses nothing. That takes a quoted field of more than
-//! [`GUESS_BYTES`] which has line feeds and no quote next to text.
+//! A split that began by a guess and meets what is no record does not fail the job: it commits that it has read nothing. If a record
+//! starts in it, it is read again, and then an error is one of the record.
 //!
 //! Where a byte escapes others, as `\` does in some dialects, what stands next to a quote proves nothing, and each object is one
 //! split.

@@ -82,6 +82,13 @@ impl<L: Format, R: Format> Format for Sides<L, R> {
         }
     }
 
+    fn check_rows(&self, rows: BlockExtent<'_>) -> UserResult {
+        match rows.side {
+            Side::Left => self.0.check_rows(rows),
+            Side::Right => self.1.check_rows(rows),
+        }
+    }
+
     fn for_each_row<'a>(
         &'a self,
         rows: BlockExtent<'a>,

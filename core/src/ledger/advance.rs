@@ -27,10 +27,11 @@
 use super::calls::{self, Fewer, HALVINGS_MAX, Verdict};
 use super::failures::{counts, is_death, is_out_of_memory};
 use super::spent::Room;
-use super::view::{LedgerView, Phase, TaskView, TryView};
+use super::view::{LedgerView, Phase, Reads, TaskView, TryView};
 use crate::budget::{STRAGGLER_DONE_PERCENT, STRAGGLER_FACTOR, STRAGGLER_MS_MIN, TIMED_OUT_TRIES_MAX};
 use crate::error::{Code, Error};
 use crate::ids::{Piece, TaskIdx, Timestamp};
+use crate::range::ByteRange;
 use crate::wire::record::Position;
 
 /// Something that is to be done.
@@ -42,6 +43,12 @@ pub enum Command {
     TakeTurn {
         /// The turn that has fallen silent.
         turn: u64,
+    },
+    /// Look which splits were begun at wrong places, and have them read again: all map tasks are committed, and some do not begin
+    /// where the one before ended. Where none was, go on to merging or reducing.
+    Reread {
+        /// How many map tasks the job has.
+        map_tasks: u32,
     },
     /// Go on to merging the runs: all map tasks are committed, of a job that has merge tasks.
     StartMerging,
@@ -202,6 +209,7 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
         Phase::Mapping if view.tasks.iter().all(|task| task.done) => match job.partitions {
             // A map of calls: the driver reads the results.
             0 => vec![Command::Finish],
+            _ if job.index.tries == 0 && !splits_meet(view) => vec![Command::Reread { map_tasks: job.map_tasks }],
             _ if job.grid.is_some() => vec![Command::StartMerging],
             _ => match job.index.tries {
                 0 => vec![Command::StartReducing(FindRuns::Cheapest)],
@@ -229,6 +237,27 @@ pub fn advance(view: &LedgerView, now: Timestamp) -> Vec<Command> {
             None => commands,
         },
     }
+}
+
+/// Returns whether every split begins where the one before it ended, or an object does. Where one does not, or was read in vain, its
+/// object and its plan say whether it should have.
+fn splits_meet(view: &LedgerView) -> bool {
+    if view.job.calls.is_some() {
+        return true;
+    }
+    let mut end = None;
+    let meets = |task: &TaskView| match task.reads {
+        Reads::Nothing => false,
+        // It reads whole objects.
+        Reads::Unsaid => true,
+        Reads::Records(ByteRange { from, to }) => {
+            let meets = from == 0 || end == Some(from);
+            end = Some(to);
+            meets
+        }
+    };
+    let in_order = view.job.rereads.in_order(view.job.map_tasks);
+    in_order.into_iter().filter_map(|task| view.tasks.get(task.0 as usize)).all(meets)
 }
 
 fn took_too_long(ms_max: u64) -> Error {

@@ -184,7 +184,9 @@ impl World {
             match command {
                 Command::StartMerging | Command::StartReducing(_) | Command::Finish => return Some(Ok(())),
                 Command::Fail(error) => return Some(Err(error)),
-                Command::TakeTurn { .. } | Command::Settle(_) => unreachable!("all is sent, and nothing are calls"),
+                Command::TakeTurn { .. } | Command::Settle(_) | Command::Reread { .. } => {
+                    unreachable!("all is sent, nothing are calls, and no task says what it reads")
+                }
                 Command::Invoke(Invoke { of: PieceAt { task, .. }, number, sends, relief }) => {
                     self.given.insert((task.0, number), relief.eased(PIECE_BYTES, HALF_BYTES_MIN, true));
                     let accepted = self.dice.roll(100) >= self.luck.unsent;

@@ -19,5 +19,6 @@ pub use advance::{
 pub use calls::{Fewer, calls_after};
 pub use spent::STOPPED_MS;
 pub use view::{
-    CallsView, Capped, Failure, IndexView, InputSize, JobView, LedgerView, Phase, PhaseTimes, Spent, TaskView, TryView,
+    CallsView, Capped, Failure, IndexView, InputSize, JobView, LedgerView, Phase, PhaseTimes, Reads, Spent, TaskView,
+    TryView,
 };

@@ -3,9 +3,11 @@
 use crate::error::Error;
 use crate::grid::Grid;
 use crate::ids::{Piece, ProgramId, Stage, TaskIdx, Timestamp};
+use crate::range::ByteRange;
 use crate::wire::cost::Cap;
 use crate::wire::index::IndexAt;
 use crate::wire::record::{Position, Requests, Usage};
+use crate::wire::reread::{Reread, Rereads};
 use crate::wire::spec::Indexed;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +103,8 @@ pub struct JobView {
     pub ms_max: u64,
     /// Its ceiling, if it has one, and what it has spent.
     pub capped: Option<Capped>,
+    /// The map tasks, the last of all, that read splits again which others had begun at wrong places.
+    pub rereads: Rereads,
     /// The plan that counts, of those that splitters may have written.
     pub plan: Option<String>,
     /// Whether it writes an output, which it then owns.
@@ -202,6 +206,7 @@ impl JobView {
             timeout_ms: 0,
             ms_max: u64::MAX,
             capped: None,
+            rereads: Rereads::default(),
             plan: None,
             writes_output: false,
             turn: 0,
@@ -226,6 +231,16 @@ impl JobView {
             Stage::Merge => self.grid.map_or(0, |grid| grid.tasks()),
             Stage::Reduce => self.partitions,
         }
+    }
+
+    /// Returns how many map tasks its plan has.
+    pub fn planned_tasks(&self) -> u32 {
+        self.rereads.planned(self.map_tasks)
+    }
+
+    /// Returns what a map task reads again, if it is a reread.
+    pub fn reread(&self, task: TaskIdx) -> Option<&Reread> {
+        self.rereads.of(task, self.map_tasks)
     }
 }
 
@@ -261,10 +276,24 @@ pub struct TaskView {
     pub start: Option<Position>,
     /// How many calls that piece holds, if it holds calls.
     pub calls: u64,
+    /// What its committed pieces have read, if it is a map task.
+    pub reads: Reads,
     /// When that piece could first run: when the stage began, or when the piece before it was committed.
     pub since: Timestamp,
     /// The tries of that piece that the ledger knows. The first try is sent without a trace and appears once it has started.
     pub tries: Vec<TryView>,
+}
+
+/// What a map task has read, as far as its commits say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reads {
+    /// They do not say: it reads several objects, or has committed nothing.
+    #[default]
+    Unsaid,
+    /// Records that lie here in its object.
+    Records(ByteRange),
+    /// One of its pieces found no record, and was to read some bytes.
+    Nothing,
 }
 
 /// One try of a piece.

@@ -41,6 +41,8 @@ pub enum Kind {
     MergeRecord = 19,
     /// [`super::bundle::BundleHead`]
     BundleHead = 20,
+    /// [`super::reread::Rereads`]
+    Rereads = 21,
 }
 
 /// A type that is stored in a frame.

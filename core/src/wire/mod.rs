@@ -10,6 +10,7 @@
 //! | [`items`] | items that the driver made, and where they are cut | S3, `jobs/<job>/items` |
 //! | [`program`] | an executable that the driver ships | S3, `programs/<sha256>` |
 //! | [`record`] | what a commit says about an attempt | DynamoDB, an attribute of a group item |
+//! | [`reread`] | the tasks that read splits again which began at wrong places | DynamoDB, an attribute of the job's item |
 //! | [`bundle`] | the runs of a band of partitions, one behind the other | S3, in the object of a map attempt whose runs are merged |
 //! | [`rest`] | what a piece of a reduce task leaves to the next | S3, `jobs/<job>/rest/<task>.<piece>/<attempt>` |
 //! | [`files`] | the files that a piece of a reduce task has left in folders | S3, `jobs/<job>/files/<task>.<piece>/<attempt>` |
@@ -44,6 +45,7 @@ pub mod owner;
 pub mod plan;
 pub mod program;
 pub mod record;
+pub mod reread;
 pub mod rest;
 pub mod run;
 #[cfg(test)]

@@ -405,6 +405,8 @@ pub struct OptionsSpec {
     pub split_bytes: Option<u64>,
     /// How many reduce partitions, and so parts, there are.
     pub partitions: Option<u32>,
+    /// From how many bytes on a file of the output is ended; what is left of its partition goes into further ones.
+    pub file_bytes: Option<u64>,
     /// How many functions can run at once; splits are sized so that all of them have work.
     pub concurrency: u32,
     /// How runs are stored.
@@ -535,6 +537,7 @@ impl OptionsSpec {
         OptionsSpec {
             split_bytes: None,
             partitions: None,
+            file_bytes: None,
             concurrency,
             compression: Compression::Lz4,
             tries_max: TRIES_MAX,
@@ -604,6 +607,7 @@ mod tests {
                 success_marker: true,
             },
             options: OptionsSpec {
+                file_bytes: Some(128 << 20),
                 conditions: vec!["year>=2026".parse().unwrap()],
                 max_rejected: Some(MaxRejected::Percent(0.5)),
                 right: Some(RightSpec {

@@ -40,6 +40,10 @@ pub(crate) async fn report(
     let overtaken: Vec<Usage> = others.iter().flatten().filter_map(|tried| tried.usage(view)).collect();
     let attempts = Gathered { maps: &maps, merges: &merges, reduces: &reduces, others }.attempts(view, conductor.now());
     let hottest = hottest(reduces.get(spec.quarantines() as usize..).unwrap_or_default());
+    // What was read again counts once, and what it took counts each time.
+    let mut counted = maps.clone();
+    view.rereads.forget_in(&mut counted);
+    let counted: Vec<_> = counted.into_iter().flatten().collect();
     let maps: Vec<_> = maps.into_iter().flatten().collect();
     let merges: Vec<_> = merges.into_iter().flatten().collect();
     let reduces: Vec<_> = reduces.into_iter().flatten().collect();
@@ -59,7 +63,7 @@ pub(crate) async fn report(
     // What the prediction is made of is read after all requests are counted.
     let predicted = predicted(conductor, job, spec, view).await;
     let gb_seconds = usages().chain(&overtaken).map(Usage::gb_seconds).sum();
-    let rejected = maps.iter().map(|r| r.rejected).sum();
+    let rejected = counted.iter().map(|r| r.rejected).sum();
     let quarantine = (rejected > 0).then(|| spec.output.shown_key(&spec.key_of(Partition(0), Piece(0), job)));
     let parts = reduces.get(spec.quarantines() as usize..).unwrap_or_default();
     let (mut runs, mut in_s3) = (RunPlaces::default(), 0);
@@ -87,12 +91,12 @@ pub(crate) async fn report(
         objects: view.input.objects,
         skipped: view.input.skipped,
         bytes_in: view.input.bytes,
-        records_in: maps.iter().map(|r| r.records).sum(),
+        records_in: counted.iter().map(|r| r.records).sum(),
         rejected,
         quarantine,
-        pairs_emitted: maps.iter().map(|r| r.pairs_emitted).sum(),
-        pairs_shuffled: maps.iter().map(|r| r.pairs_out).sum(),
-        shuffle_bytes: maps.iter().map(|r| r.run_bytes).sum(),
+        pairs_emitted: counted.iter().map(|r| r.pairs_emitted).sum(),
+        pairs_shuffled: counted.iter().map(|r| r.pairs_out).sum(),
+        shuffle_bytes: counted.iter().map(|r| r.run_bytes).sum(),
         hottest,
         runs,
         removed_bytes: if spec.options.keep_runs { 0 } else { in_s3 },

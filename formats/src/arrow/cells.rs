@@ -113,7 +113,8 @@ fn scaled(digits: String, scale: i8) -> String {
     }
 }
 
-struct Nothing;
+/// Values of rows that nobody looks at.
+pub(crate) struct Nothing;
 
 impl Cells for Nothing {
     fn get(&self, _: usize) -> Datum<'_> {

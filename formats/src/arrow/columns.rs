@@ -1,5 +1,7 @@
 //! Which columns of a file a job wants, and what must hold of them, by the file's schema as Arrow has it.
 
+#[cfg(feature = "parquet")]
+use super::cells::Nothing;
 use super::cells::{cells, column, column_type};
 use super::types::typed_column;
 use arrow_array::RecordBatch;
@@ -162,6 +164,16 @@ impl OfFile<'_> {
 }
 
 impl Chosen {
+    /// Makes a block of rows that were not decoded, as none of them is the job's.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn passed_over(&self, schema: &ArrowSchema, rows: usize) -> Block {
+        let columns = self.given.iter().map(|at| BlockColumn {
+            name: schema.field(self.decoded[*at]).name().as_str().into(),
+            cells: Box::new(Nothing),
+        });
+        Block::new(columns.collect(), rows, Some(vec![]))
+    }
+
     /// Makes a block of rows that were decoded: of a batch of the columns that are decoded, by the file's schema.
     pub(crate) fn block(&self, schema: &ArrowSchema, batch: &RecordBatch) -> Block {
         let columns = self.given.iter().map(|at| BlockColumn {

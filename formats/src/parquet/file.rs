@@ -9,7 +9,10 @@ use kinglet_core::{ByteRange, Code, Error, Result};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::Type as Physical;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::page_index::PageIndex;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataBuilder, ParquetMetaDataReader, RowGroupMetaData,
+};
 use std::sync::Arc;
 
 /// What follows the footer: its length and the magic.
@@ -29,6 +32,8 @@ pub(super) struct Inner {
     pub(super) groups: Vec<Group>,
     /// The positions of the groups, in the order in which they lie in the file.
     in_order: Vec<usize>,
+    /// Where the footer starts, behind rows and indexes.
+    pub(super) rows_to: u64,
 }
 
 /// A row group.
@@ -120,7 +125,7 @@ impl Inner {
             return Err(corrupt(shown, format!("the row groups {} and {} lie in the same place", pair[0], pair[1])));
         }
         let decoded = with_schema(metadata).map_err(|e| corrupt(shown, format!("its schema: {e}")))?;
-        Ok(Inner { shown: shown.to_owned(), decoded, groups, in_order })
+        Ok(Inner { shown: shown.to_owned(), decoded, groups, in_order, rows_to })
     }
 }
 
@@ -144,6 +149,18 @@ fn with_schema(metadata: ParquetMetaData) -> parquet::errors::Result<ArrowReader
     let fields: Fields = plain.fields().iter().map(|field| read_as(field, &mut leaves)).collect();
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
     ArrowReaderMetadata::try_new(Arc::new(metadata), options)
+}
+
+/// Returns one of a file's row groups alone, with what is known of its pages.
+pub(super) fn with_index(
+    file: &File,
+    group: RowGroupMetaData,
+    index: PageIndex,
+) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let decoded = &file.0.decoded;
+    let builder = ParquetMetaDataBuilder::new(decoded.metadata().file_metadata().clone());
+    let metadata = builder.add_row_group(group).set_page_index(Some(Arc::new(index))).build();
+    ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new().with_schema(decoded.schema().clone()))
 }
 
 /// Returns the type that a field is read in. Text is not copied out of its page or its dictionary, however often a page has it.

@@ -25,6 +25,7 @@ mod about;
 mod build;
 mod file;
 mod group;
+mod pages;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -50,6 +50,12 @@ impl File {
 }
 
 impl Plan {
+    /// Returns the leaves that are read.
+    pub(super) fn leaves(&self) -> Vec<usize> {
+        let all = 0..self.0.file.0.decoded.parquet_schema().num_columns();
+        all.filter(|leaf| self.0.mask.leaf_included(*leaf)).collect()
+    }
+
     /// Returns whether a row group may have rows for the job, by its statistics.
     pub fn may_have_rows(&self, group: usize) -> bool {
         self.0.chosen.conditions.iter().all(|condition| {
@@ -62,14 +68,20 @@ impl Plan {
     }
 }
 
+/// Returns the leaf that a column is, unless it has several.
+pub(super) fn single_leaf(file: &File, at: usize) -> Option<usize> {
+    let parquet = file.0.decoded.parquet_schema();
+    let mut leaves = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == at);
+    leaves.next().filter(|_| leaves.next().is_none())
+}
+
 /// Returns the bounds of a column's values in a row group, each as an array of one; `None` where they are not known, or not in an
 /// order that is.
 pub(super) fn bounds(file: &File, at: usize, group: usize) -> [Option<ArrayRef>; 2] {
     let (schema, metadata) = (file.0.decoded.schema(), file.0.decoded.metadata());
     let group = metadata.row_group(group);
     let parquet = file.0.decoded.parquet_schema();
-    let mut leaves = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == at);
-    let (Some(leaf), None) = (leaves.next(), leaves.next()) else { return [None, None] };
+    let Some(leaf) = single_leaf(file, at) else { return [None, None] };
     // The deprecated fields compare bytes with a sign, in some files.
     let statistics = group.column(leaf).statistics();
     if statistics.is_none_or(|statistics| statistics.is_min_max_deprecated()) {

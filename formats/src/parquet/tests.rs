@@ -1,3 +1,4 @@
+use super::pages::Paging;
 use super::{File, Plan, read_footer};
 use crate::footer::{Footer, Tail};
 use arrow_array::builder::{ListBuilder, MapBuilder, StringBuilder};
@@ -73,18 +74,22 @@ fn written(batch: &RecordBatch, properties: WriterProperties) -> Bytes {
 
 /// A file of rows `n`, `text` and `more`, with so many rows in each row group.
 fn numbered(rows: i64, group_rows: usize, compression: Compression) -> Bytes {
+    let properties = WriterProperties::builder()
+        .set_compression(compression)
+        .set_max_row_group_row_count(Some(group_rows))
+        .set_data_page_row_count_limit(64)
+        .set_write_batch_size(32);
+    numbered_as(rows, properties.build())
+}
+
+fn numbered_as(rows: i64, properties: WriterProperties) -> Bytes {
     let text = |n: i64| (n % 7 != 3).then(|| format!("text {}", n % 100));
     let columns: [(&str, ArrayRef); 3] = [
         ("n", Arc::new(Int64Array::from_iter_values(0..rows))),
         ("text", Arc::new(StringArray::from_iter((0..rows).map(text)))),
         ("more", Arc::new(Float32Array::from_iter_values((0..rows).map(|n| n as f32 / 4.0)))),
     ];
-    let properties = WriterProperties::builder()
-        .set_compression(compression)
-        .set_max_row_group_row_count(Some(group_rows))
-        .set_data_page_row_count_limit(64)
-        .set_write_batch_size(32);
-    written(&RecordBatch::try_from_iter(columns).unwrap(), properties.build())
+    written(&RecordBatch::try_from_iter(columns).unwrap(), properties)
 }
 
 /// Reads what a plan wants of some bytes of an object.
@@ -94,6 +99,18 @@ fn read<F: Format>(
     object: &Arc<Memory>,
     within: ByteRange,
     room_bytes: u64,
+    each: impl FnMut(u64, F::Record<'_>) -> UserResult,
+) -> Result<u64> {
+    read_paged(format, plan, object, within, (room_bytes, Paging::default()), each)
+}
+
+/// The same, where it is said when pages are worth a look.
+fn read_paged<F: Format>(
+    format: &F,
+    plan: &Plan,
+    object: &Arc<Memory>,
+    within: ByteRange,
+    (room_bytes, paging): (u64, Paging),
     mut each: impl FnMut(u64, F::Record<'_>) -> UserResult,
 ) -> Result<u64> {
     let mut count = 0;
@@ -101,7 +118,7 @@ fn read<F: Format>(
         if !plan.may_have_rows(group.number) {
             continue;
         }
-        let rows = plan.row_group(group.number, object.clone(), room_bytes);
+        let rows = plan.paged_row_group(group.number, object.clone(), room_bytes, paging);
         rows.ahead();
         let (mut blocks, mut first_row) = (rows.open()?, group.first_row);
         while let Some(block) = blocks.next_block()? {
@@ -465,4 +482,152 @@ fn damage_is_an_error_or_other_rows() {
         }
     }
     assert!(read > 0 && refused > 0, "{read} {refused}");
+}
+
+/// Pages are looked at, however small a row group is.
+const ALL_PAGES: Paging = Paging { bytes_min: 0, gap_bytes: 0 };
+
+/// Returns the rows of a selection by their pages, as JSON, each with its number, and how many bytes were read for them.
+fn by_pages(bytes: &Bytes, selection: &Selection, room_bytes: u64) -> (Vec<(u64, String)>, u64) {
+    let (plan, object) = (file(bytes).unwrap().plan(selection).unwrap(), memory(bytes));
+    let mut rows = Vec::new();
+    let whole = ByteRange { from: 0, to: bytes.len() as u64 };
+    let format = RawRows(RowFormat::Parquet(selection.clone()));
+    let given = read_paged(&format, &plan, &object, whole, (room_bytes, ALL_PAGES), |n, row| {
+        rows.push((n, String::from_utf8(row.to_vec()).unwrap()));
+        Ok(())
+    });
+    assert_eq!(given.unwrap(), rows.len() as u64);
+    let mut read = object.read.lock().unwrap().clone();
+    read.sort_by_key(|range| range.from);
+    assert!(read.windows(2).all(|pair| pair[0].to <= pair[1].from), "a byte is read twice: {read:?}");
+    (rows, read.iter().map(|range| range.bytes()).sum())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    /// Whatever a job wants, it is given the rows that it would be given of the whole row group, with their numbers.
+    #[test]
+    fn rows_are_the_same_by_pages(
+        rows in 0i64..3_000, group_rows in 1usize..3_000, room_bytes in 0u64..100_000, from in -100i64..3_100,
+        count in 0i64..500, text in 0u32..120, more in 0i64..900, which in 0usize..6,
+    ) {
+        let bytes = numbered(rows, group_rows, Compression::SNAPPY);
+        let to = from + count;
+        let wanted = [
+            format!("n >= {from}"), format!("n < {to}"), format!("text = 'text {text}'"), format!("more > {more}.5"),
+            format!("n = {from}"), format!("text != 'text {text}'"),
+        ];
+        let conditions: &[usize] = [&[0, 1][..], &[0, 1, 2], &[2], &[3, 1], &[4], &[5, 0, 1, 3]][which];
+        let only = |selection: Selection, at: &usize| selection.with_only(wanted[*at].parse::<Only>().unwrap());
+        for columns in [&["n", "text", "more"][..], &["more"], &["text", "n"]] {
+            let selection = conditions.iter().fold(Selection::default().with_columns(columns.iter().copied()), only);
+            prop_assert_eq!(by_pages(&bytes, &selection, room_bytes).0, json(&bytes, &selection).unwrap());
+        }
+    }
+}
+
+#[test]
+fn lists_and_structs_are_the_same_by_pages() {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for n in 0..3_000 {
+        (0..n % 5).for_each(|value| lists.values().append_option((value != 2).then(|| format!("{n} {value}"))));
+        lists.append(n % 11 != 0);
+    }
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values((0..3_000).map(|n| n / 3)));
+    let structs = StructArray::from(vec![(Arc::new(Field::new("in", DataType::Int64, true)), numbers.clone())]);
+    let columns: [(&str, ArrayRef); 3] =
+        [("n", numbers), ("list", Arc::new(lists.finish())), ("struct", Arc::new(structs))];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap();
+    for (row_limit, compression) in [(40, Compression::UNCOMPRESSED), (333, Compression::SNAPPY)] {
+        let properties = WriterProperties::builder().set_compression(compression).set_write_batch_size(20);
+        let properties = properties.set_data_page_row_count_limit(row_limit).set_max_row_group_row_count(Some(1_700));
+        let bytes = written(&batch, properties.build());
+        for wanted in ["n = 500", "n > 900", "n <= 7", "n = 5000", "n != 3"] {
+            let selection = Selection::default().with_only(wanted.parse::<Only>().unwrap());
+            assert_eq!(by_pages(&bytes, &selection, 1 << 20).0, json(&bytes, &selection).unwrap(), "{wanted}");
+        }
+    }
+}
+
+#[test]
+fn pages_in_which_no_row_can_be_the_jobs_are_not_read() {
+    let (rows, page_rows) = (200_000, 1_000);
+    // A dictionary is read whole, whichever pages are.
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_row_count_limit(page_rows)
+        .set_write_batch_size(page_rows);
+    let bytes = numbered_as(rows, properties.build());
+    let chunks: u64 = {
+        let whole = Selection::default().with_only("n >= 0".parse::<Only>().unwrap());
+        let (all, read) = by_pages(&bytes, &whole, 64 << 20);
+        assert_eq!(all.len(), rows as usize);
+        read
+    };
+    let read = |condition: &str| {
+        let selection = Selection::default().with_only(condition.parse::<Only>().unwrap());
+        let (found, read) = by_pages(&bytes, &selection, 64 << 20);
+        println!("{condition}: {} rows, {read} of {chunks} bytes", found.len());
+        (found, read)
+    };
+    let (found, one) = read("n = 123456");
+    assert_eq!(found, [(123_456, r#"{"n":123456,"text":"text 56","more":30864.0}"#.to_owned())]);
+    // The index of the condition's column, those of the pages of three columns, and one page of each.
+    let pages = (rows as usize / page_rows) as u64;
+    let indexes = pages * (2 * 8 + 8 + 3 * 16);
+    assert!(one < indexes + chunks / pages + 8_192, "{one} bytes, {indexes} of indexes, {} of pages", chunks / pages);
+    assert!(one * 50 < chunks, "{one} of {chunks}");
+    // Half of the rows are half of the bytes.
+    let (found, half) = read("n >= 100000");
+    assert_eq!((found.len(), found[0].0), (100_000, 100_000));
+    assert!(half < chunks / 2 + indexes + 8_192, "{half} of {chunks}");
+    // Within the row group's bounds, and in none of its pages.
+    let gap: ArrayRef =
+        Arc::new(Int64Array::from_iter_values((0..20_000).map(|n| if n < 10_000 { n } else { n + 90_000 })));
+    let properties = WriterProperties::builder().set_data_page_row_count_limit(100).set_write_batch_size(100).build();
+    let gap = written(&RecordBatch::try_from_iter([("n", gap)]).unwrap(), properties);
+    let selection = Selection::default().with_only("n = 50000".parse::<Only>().unwrap());
+    let (found, none) = by_pages(&gap, &selection, 1 << 20);
+    assert!(found.is_empty() && none < 8_192, "{none} bytes");
+    // Of little data, indexes are not asked for: it is read at once.
+    let (plan, object) = (file(&gap).unwrap().plan(&selection).unwrap(), memory(&gap));
+    let whole = ByteRange { from: 0, to: gap.len() as u64 };
+    let format = RawRows(RowFormat::Parquet(selection.clone()));
+    assert_eq!(read_of(&format, &plan, &object, whole), 0);
+    assert_eq!(object.read.lock().unwrap().len(), 1);
+}
+
+fn read_of(format: &RawRows, plan: &Plan, object: &Arc<Memory>, within: ByteRange) -> u64 {
+    read(format, plan, object, within, 1 << 20, |_, _| Ok(())).unwrap()
+}
+
+/// An index that is damaged is not relied on, unless it still is one; the decoder never takes what lies elsewhere for a page.
+#[test]
+fn damaged_indexes_of_pages_are_no_panic_and_no_foreign_bytes() {
+    let bytes = numbered(2_000, 2_000, Compression::UNCOMPRESSED);
+    let selection = Selection::default().with_only("n >= 1500".parse::<Only>().unwrap());
+    let want = json(&bytes, &selection).unwrap();
+    let metadata = file(&bytes).unwrap();
+    let column = metadata.0.decoded.metadata().row_group(0).column(0).clone();
+    let starts = [column.column_index_offset(), column.offset_index_offset()].map(|at| at.unwrap() as usize);
+    let lengths = [column.column_index_length(), column.offset_index_length()].map(|length| length.unwrap() as usize);
+    let mut same = 0;
+    for (start, length) in starts.into_iter().zip(lengths) {
+        for at in (start..start + length).step_by(3) {
+            let mut damaged = bytes.to_vec();
+            damaged[at] ^= 0x55;
+            let damaged = Bytes::from(damaged);
+            let (plan, object) = (file(&damaged).unwrap().plan(&selection).unwrap(), memory(&damaged));
+            let whole = ByteRange { from: 0, to: damaged.len() as u64 };
+            let format = RawRows(RowFormat::Parquet(selection.clone()));
+            let mut rows = Vec::new();
+            let read = read_paged(&format, &plan, &object, whole, (1 << 20, ALL_PAGES), |n, row| {
+                rows.push((n, String::from_utf8(row.to_vec()).unwrap()));
+                Ok(())
+            });
+            same += usize::from(read.is_ok() && rows == want);
+        }
+    }
+    assert!(same > 0, "no damage was noticed");
 }

@@ -74,7 +74,11 @@ impl Windows {
         leaves: impl Iterator<Item = usize>,
         room_bytes: u64,
     ) -> Self {
-        let mut ranges: Vec<ByteRange> = leaves.filter_map(|leaf| chunk(group.column(leaf))).collect();
+        Self::of(object, leaves.filter_map(|leaf| chunk(group.column(leaf))).collect(), room_bytes)
+    }
+
+    /// Makes the windows of some ranges, each of which is read from its start to its end, as a column is.
+    pub(super) fn of(object: Arc<dyn RangedObject>, mut ranges: Vec<ByteRange>, room_bytes: u64) -> Self {
         ranges.sort_by_key(|range| range.from);
         let fit = ranges.iter().map(|range| range.bytes()).sum::<u64>() <= room_bytes;
         let two_each = room_bytes / (2 * ranges.len().max(1) as u64);

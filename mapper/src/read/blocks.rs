@@ -14,6 +14,7 @@ use kinglet_core::engine::cut::{Chunk, Wants};
 use kinglet_core::{ByteRange, Code, Error, Framing, Result, Selection};
 use kinglet_formats::blocks::{BlockCutter, BlocksOf, File, FileBlock, HeadReader, Headed};
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 /// How many bytes of an object's head are asked for first (16 KiB), where no block is read with it.
 const HEAD_BYTES: u64 = 16 << 10;
@@ -33,7 +34,11 @@ impl Read<'_> {
         let range = &self.split.ranges[range_idx];
         let from = self.from(range_idx, range);
         // What a piece before has handed back begins with a block.
-        let starts = from == 0 || from > range.from;
+        let starts = self.starts_at_record(range_idx, range);
+        if !starts {
+            // A marker was found, which a row may hold, too.
+            self.begins.guessed.store(true, Ordering::Relaxed);
+        }
         let mut gets = if from == 0 { self.gets_of(range_idx, 0) } else { Gets::default() };
         let Headed { file, rest } = match from {
             0 => self.head_in(range_idx, &mut gets).await?,

@@ -57,10 +57,21 @@ pub(crate) struct Read<'a> {
     pub(crate) spec: &'a JobSpec,
     pub(crate) split: &'a Split,
     pub(crate) start: Option<Position>,
+    /// How it is known where the first record starts.
+    pub(crate) begins: Begins,
     pub(crate) stop: Stop,
     pub(crate) memory_mb: u32,
     pub(crate) beside: Beside,
     pub(crate) decoders: Decoders,
+}
+
+/// How it is known where the first record of a split starts that is a range of an object.
+#[derive(Clone, Default)]
+pub(crate) struct Begins {
+    /// Whether one starts exactly at the start that is given, as the splits before it have proved.
+    pub(crate) at_record: bool,
+    /// Set where it is a guess, of which nothing that was read shows that it is right.
+    pub(crate) guessed: Arc<AtomicBool>,
 }
 
 /// What was read.
@@ -255,7 +266,7 @@ impl<'a> Read<'a> {
                 continue;
             }
             let mut cutter = Cutter::new(cuts.clone(), range_idx as u32, from, range.to, range.size);
-            if from > range.from {
+            if self.starts_at_record(range_idx, range) {
                 cutter = cutter.at_record();
             }
             let mut wants = if from < range.to { Wants::More } else { Wants::Nothing };
@@ -280,6 +291,9 @@ impl<'a> Read<'a> {
                     };
                     let block = block?;
                     wants = guarded(|| cutter.feed(block, &mut |chunk| chunks.push(chunk)))?;
+                    if cutter.is_guessed() {
+                        self.begins.guessed.store(true, Ordering::Relaxed);
+                    }
                     for mut chunk in chunks.drain(..) {
                         if cuts.head() {
                             let known = match head.take() {
@@ -353,6 +367,12 @@ impl<'a> Read<'a> {
             format!("the first record of {} has more than {most} bytes", self.shown(range)),
         )
         .with_hint("it should name the columns; is the input in another format?"))
+    }
+
+    /// Returns whether a record starts where reading a range does, as the piece before or the splits before have read up to there.
+    pub(crate) fn starts_at_record(&self, range_idx: usize, range: &ObjectRange) -> bool {
+        let from = self.from(range_idx, range);
+        from == 0 || from > range.from || self.begins.at_record
     }
 
     fn from(&self, range_idx: usize, range: &ObjectRange) -> u64 {

@@ -1,6 +1,8 @@
 //! The jobs of the workloads.
 
-use kinglet::{ByteLines, Combiner, Emitter, Items, Job, JsonLines, Sink, UserResult, Values, Words};
+use kinglet::{
+    ByteLines, Combiner, CsvFields, CsvRow, Emitter, Items, Job, JsonLines, Sink, UserResult, Values, Words,
+};
 use serde::{Deserialize, Serialize};
 
 /// Counts words.
@@ -15,6 +17,30 @@ impl Job for Count {
     type Output = (Vec<u8>, u64);
 
     fn map(&self, word: &[u8], out: &mut Emitter<'_, Vec<u8>, u64>) -> UserResult {
+        out.emit(word, 1)
+    }
+    fn combiner(&self) -> Option<Combiner<u64>> {
+        Some(Combiner::sum())
+    }
+    fn reduce(&self, word: Vec<u8>, counts: Values<'_, u64>, out: &mut Sink<'_, (Vec<u8>, u64)>) -> UserResult {
+        out.push(&(word, counts.sum()))
+    }
+}
+
+/// Counts the first words of the first fields of CSV.
+#[derive(Serialize, Deserialize)]
+pub struct CountFields;
+
+impl Job for CountFields {
+    const NAME: &'static str = "count-fields";
+    type Input = CsvFields;
+    type Key = Vec<u8>;
+    type Value = u64;
+    type Output = (Vec<u8>, u64);
+
+    fn map(&self, row: CsvRow<'_>, out: &mut Emitter<'_, Vec<u8>, u64>) -> UserResult {
+        let field = row.get(0).unwrap_or_default();
+        let word = field.split(|byte| *byte == b'\n').next().unwrap_or_default();
         out.emit(word, 1)
     }
     fn combiner(&self) -> Option<Combiner<u64>> {

@@ -51,6 +51,7 @@ pub const ALL: &[Workload] = workloads! {
     "merged", single::merged, "lines shuffled whole or words combined, by runs that are merged before they are reduced";
     "merged-pieces", single::merged_pieces, "merge tasks that hand on after each map attempt, and reduce tasks after each key";
     "items", single::items, "a job whose input is made";
+    "rereads", single::rereads, "CSV whose splits begin within long fields, and are read again";
     "pieces", single::pieces, "map tasks that hand on what they have no time for";
     "reduce-pieces", single::reduce_pieces, "reduce tasks that hand on after each key";
     "rejected", single::rejected, "lines of which some are not valid and may be left out, reduced whole or in pieces";
@@ -75,7 +76,8 @@ pub const ALL: &[Workload] = workloads! {
 /// Returns the jobs and functions of all workloads, as they are registered in every process.
 pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
     static REGISTERED: LazyLock<(Arc<Registry>, Arc<Functions>)> = LazyLock::new(|| {
-        let jobs = Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
+        let jobs =
+            Registry::new().job::<jobs::Count>().job::<jobs::CountFields>().job::<jobs::Sort>().job::<jobs::Sums>();
         let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
         let functions = Functions::new().function(calls::square).function(calls::sum).function(calls::pairs);
         (Arc::new(jobs), Arc::new(functions))
@@ -88,7 +90,11 @@ pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
 /// # Errors
 /// Returns the error of a name that is taken.
 pub fn register() -> kinglet::Result<()> {
-    let jobs = kinglet::Registry::new().job::<jobs::Count>().job::<jobs::Sort>().job::<jobs::Sums>();
+    let jobs = kinglet::Registry::new()
+        .job::<jobs::Count>()
+        .job::<jobs::CountFields>()
+        .job::<jobs::Sort>()
+        .job::<jobs::Sums>();
     let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
     kinglet::register(jobs.function(calls::square).function(calls::sum).function(calls::pairs))
 }

@@ -1,6 +1,6 @@
 //! One job at a time.
 
-use super::jobs::{Count, Sort, SumLines, Sums, SumsByTens};
+use super::jobs::{Count, CountFields, Sort, SumLines, Sums, SumsByTens};
 use crate::chance::Chance;
 use crate::check;
 use crate::region::Conditions;
@@ -114,6 +114,42 @@ async fn sum(world: Arc<World>, count: u64, submit: Submit) {
     world.expect("sums/", [("sums".to_owned(), records)]).await;
     let Ok((machine, driver)) = world.driver() else { return };
     if let Some(handle) = world.submit(&machine, driver.submit_items(&Sums, 0..count, submit)).await {
+        world.follow(&machine, &handle).await;
+    }
+}
+
+/// A split looks at 1 MiB to see how it begins. So the input has a field that is longer, as the region's machines are fast enough.
+pub(super) async fn rereads(world: Arc<World>) {
+    let chance = Chance::of(world.variant, "rereads");
+    // Lines that are rows where each row is one field, and none where rows have two.
+    let columns = chance.between(1, 2);
+    let line = format!("{}\n", "x".repeat(chance.between(2, 40) as usize * 1_000));
+    let mut rows = Vec::new();
+    for object in 0..chance.between(1, 2) {
+        let (head, more) = if columns == 1 { ("text\n", "") } else { ("text,more\n", ",1") };
+        let mut text = head.to_owned();
+        for n in 0..chance.between(1, 4) {
+            if chance.hits(500_000) {
+                let field = line.repeat(chance.between(1_100_000, 2_500_000) as usize / line.len());
+                // Text next to a quote would show how a split begins that has it near its start.
+                let end = if chance.hits(500_000) { "\n" } else { "y" };
+                text.push_str(&format!("\"{object}{n}\n{field}{end}\"{more}\n"));
+            } else {
+                text.push_str(&format!("{object}{n}{more}\n{}", format!("z{more}\n").repeat(100_000)));
+                rows.extend((0..100_000).map(|_| "z".to_owned()));
+            }
+            rows.push(format!("{object}{n}"));
+        }
+        world.put(INPUT, &format!("rereads/{object}"), text).await;
+    }
+    world.expect("rereads/", [(shown("rereads"), counted(rows.iter().map(String::as_str)))]).await;
+    let inline_bytes = *world.chance.pick(&[0, 1_000_000]);
+    let indexed = *world.chance.pick(&[Indexed::WhereCheaper, Indexed::Always]);
+    let submit =
+        Submit::new([shown("rereads")], "s3://output/rereads").with_split_bytes(chance.between(400_000, 900_000));
+    let submit = submit.with_partitions(2).with_inline_bytes(inline_bytes).with_indexed(indexed);
+    let Ok((machine, driver)) = world.driver() else { return };
+    if let Some(handle) = world.submit(&machine, driver.submit(&CountFields, submit)).await {
         world.follow(&machine, &handle).await;
     }
 }

@@ -124,6 +124,10 @@ pub(crate) struct How {
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub(crate) partitions: Option<u32>,
 
+    /// About how many bytes a file of the result has, as 128MB or 64MiB, in place of how many parts there are [default: whatever a part has]
+    #[arg(long, value_name = "SIZE", help_heading = "Job", value_parser = size)]
+    pub(crate) file_size: Option<u64>,
+
     /// How pairs are stored on their way from mappers to reducers
     #[arg(long, value_enum, default_value_t, help_heading = "Job")]
     pub(crate) compression: CompressionArg,
@@ -200,6 +204,9 @@ pub(crate) fn submit(mut submit: Submit, how: &How) -> Result<Submit> {
     if let Some(partitions) = how.partitions {
         submit = submit.with_partitions(partitions);
     }
+    if let Some(bytes) = how.file_size {
+        submit = submit.with_file_bytes(bytes);
+    }
     if let Some(bytes) = how.inline_bytes {
         submit = submit.with_inline_bytes(bytes);
     }
@@ -271,4 +278,16 @@ pub(crate) async fn finish(
     driver.close().await;
     report::print(&done?, told.json)?;
     after.and(paged)
+}
+
+/// Reads a number of bytes: as it is, or of KB, MB and GB, which are powers of 1,000, or of KiB, MiB and GiB, which are those of 1,024.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 6] =
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)));
+    let (number, bytes) = unit.unwrap_or((text, 1));
+    let number: Option<u64> = number.trim_end().parse().ok();
+    number
+        .and_then(|number| number.checked_mul(bytes))
+        .ok_or_else(|| "a whole number of bytes, or with KB, MB, GB, KiB, MiB or GiB behind it".to_owned())
 }

@@ -259,6 +259,7 @@ fn ways(command: &Command) -> impl Iterator<Item = Comes> + use<> {
         Command::Finish
         | Command::TakeTurn { .. }
         | Command::StartMerging
+        | Command::Reread { .. }
         | Command::StartReducing(_)
         | Command::Fail(_)
         | Command::Settle(_) => &[Comes::Through, Comes::ToTheClaim],

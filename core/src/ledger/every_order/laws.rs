@@ -34,9 +34,15 @@ pub(super) fn of_world(world: &World, job: &Job, commands: &[Command]) -> Broken
         _ => {}
     }
     let to_index = u64::from(world.is_indexing());
-    law(world.turn <= 1 + to_index + u64::from(used(world, job)), || {
+    let to_reread = if world.phase == Phase::Mapping { world.rereads.len() as u64 } else { 0 };
+    law(world.turn <= 1 + to_index + to_reread + u64::from(used(world, job)), || {
         format!("turn {} after {} faults", world.turn, used(world, job))
     })?;
+    if matches!(world.phase, Phase::Reducing | Phase::Publishing | Phase::Succeeded) && job.from != Phase::Reducing {
+        law(world.first_wrong(job).is_none(), || "it reduces what was begun at a wrong place".into())?;
+    }
+    let planned: Vec<_> = world.rereads.iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    law(planned.len() == world.rereads.len(), || format!("a task is read again twice: {:?}", world.rereads))?;
     if let Some(stage) = world.stage() {
         world.tasks(stage).iter().filter(|task| !task.done).try_for_each(|task| tries(world, job, stage, task))?;
     }
@@ -147,8 +153,13 @@ fn decision(world: &World, job: &Job, command: &Command) -> Broken {
             let before = if job.merged { Phase::Merging } else { Phase::Mapping };
             let all = done(&world.maps) && done(&world.merges);
             law(world.phase == before && all, || "it reduces too early".into())?;
+            law(world.first_wrong(job).is_none(), || "it reduces what was begun at a wrong place".into())?;
             let is_last = job.merged || world.index_tries == INDEX_TRIES_MAX && !world.is_held();
             law(*find == FindRuns::Cheapest || is_last, || "it does without an index too early".into())
+        }
+        Command::Reread { map_tasks } => {
+            law(world.phase == Phase::Mapping && done(&world.maps), || "it reads again too early".into())?;
+            law(*map_tasks as usize == world.maps.len() && !job.wrong.is_empty(), || "no split may be wrong".into())
         }
         Command::Finish if job.partitions > 0 => {
             law(world.phase == Phase::Reducing && done(&world.maps) && done(&world.reduces), || {

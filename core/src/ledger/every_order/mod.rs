@@ -44,6 +44,7 @@ const JOB: Job = Job {
     killed_by: None,
     index: false,
     merged: false,
+    wrong: &[],
     spent_max: None,
 };
 
@@ -146,6 +147,19 @@ fn runs_that_are_merged_before_they_are_reduced() {
     let late = Job { late: true, cancel: true, faults: 1, ..job };
     check(Job { name: "merging, late", ..late }, &[Succeeded, Failed, Cancelled]);
     check(Job { name: "merging below a ceiling", spent_max: Some(300_000), faults: 1, ..job }, &[Succeeded, Failed]);
+}
+
+/// Splits that begin at wrong places are read again before anything is reduced, each once, whoever dies or is late.
+#[test]
+fn splits_that_began_at_wrong_places() {
+    let job = Job { maps: 2, wrong: &[1], fails: &[], faults: 1, ..JOB };
+    check(Job { name: "the last split is wrong", faults: 2, ..job }, &[Succeeded, Failed]);
+    check(Job { name: "a wrong split, late", late: true, cancel: true, ..job }, &[Succeeded, Failed, Cancelled]);
+    let three = Job { maps: 3, done: 2, wrong: &[1, 2], ..job };
+    check(Job { name: "two wrong splits", ..three }, &[Succeeded, Failed]);
+    check(Job { name: "two wrong splits and an index", index: true, ..three }, &[Succeeded, Failed]);
+    check(Job { name: "a wrong split below a ceiling", spent_max: Some(300_000), ..job }, &[Succeeded, Failed]);
+    check(Job { name: "no faults", faults: 0, maps: 4, done: 3, wrong: &[1, 2, 3], ..job }, &[Succeeded]);
 }
 
 /// A job with a ceiling ends at it, and does not begin what could pass it.

@@ -63,6 +63,18 @@ impl World {
                     self.hold(comes);
                 }
             }
+            Command::Reread { map_tasks } => {
+                if self.phase != Phase::Mapping || self.index_tries > 0 || self.maps.len() != *map_tasks as usize {
+                    return;
+                }
+                let Some(task) = self.first_wrong(job) else {
+                    return self.carry_out(job, &Command::StartReducing(FindRuns::Cheapest), phase, turn_age, comes);
+                };
+                (self.turn, self.turn_age, self.sent) = (self.turn + 1, 0, self.maps.len() as u8);
+                self.rereads.push(task);
+                self.maps.push(Task::default());
+                self.hold(comes);
+            }
             Command::StartReducing(FindRuns::Cheapest) if job.index => {
                 if self.phase == Phase::Mapping && self.index_tries == 0 {
                     (self.turn, self.turn_age, self.index_tries) = (self.turn + 1, 0, 1);

@@ -6,18 +6,23 @@
 use super::super::{
     CallsView, EVENT_AGE_MS_MAX, Failure, JobView, LedgerView, Phase, PhaseTimes, TaskView, TryView, advance,
 };
-use super::super::{Capped, Command, FindRuns, IndexView, InputSize, Spent};
+use super::super::{Capped, Command, FindRuns, IndexView, InputSize, Reads, Spent};
 use crate::error::{Code, Error};
 use crate::grid::{Grid, GridSizes};
 use crate::ids::{Piece, Stage, TaskIdx, Timestamp};
 use crate::prices::Prices;
+use crate::range::ByteRange;
 use crate::wire::cost::{Cap, Ceiling};
+use crate::wire::reread::{Reread, Rereads};
 
 /// How long ago something was, in milliseconds.
 pub(super) type Age = u64;
 
 /// From this age on, nothing changes any more.
 pub(super) const AGE_MAX: Age = EVENT_AGE_MS_MAX;
+
+/// How many bytes a split has.
+const RECORD_BYTES: u64 = 10;
 
 /// The moment at which every world is looked at.
 const NOW: u64 = 10 * AGE_MAX;
@@ -55,6 +60,8 @@ pub(super) struct Job {
     pub(super) index: bool,
     /// Whether its runs are merged before they are reduced: by a task for each partition.
     pub(super) merged: bool,
+    /// Which map tasks, of those of the plan, begin at wrong places.
+    pub(super) wrong: &'static [u8],
     /// How long its functions may run in all, which is what it may spend: they have 1 GB, and a GB-second costs a dollar.
     pub(super) spent_max: Option<Age>,
 }
@@ -84,6 +91,8 @@ pub(super) struct World {
     pub(super) sent: u8,
     /// How many processes have begun to write the index.
     pub(super) index_tries: u16,
+    /// Which tasks were begun at wrong places and are read again, by the last of the map tasks.
+    pub(super) rereads: Vec<u8>,
     pub(super) split: Task,
     pub(super) maps: Vec<Task>,
     pub(super) merges: Vec<Task>,
@@ -208,6 +217,7 @@ impl std::hash::Hash for Held {
             Command::Finish => 3.hash(state),
             Command::Settle(settle) => (4, settle.of.task.0, settle.of.piece.0, settle.error.code()).hash(state),
             Command::Fail(error) => (5, error.code()).hash(state),
+            Command::Reread { map_tasks } => (6, map_tasks).hash(state),
         }
     }
 }
@@ -244,6 +254,7 @@ impl World {
             turn_age: 0,
             sent: 0,
             index_tries: 0,
+            rereads: vec![],
             split: Task::default(),
             maps: (0..job.maps).map(map).collect(),
             merges: (0..job.merges()).map(|_| Task { done: job.from == Phase::Reducing, ..Task::default() }).collect(),
@@ -329,7 +340,8 @@ impl World {
         let began = Some(at(self.age));
         let view = JobView {
             phase_at: PhaseTimes { splitting: began, mapping: began, ..PhaseTimes::default() },
-            map_tasks: job.maps.into(),
+            map_tasks: self.maps.len() as u32,
+            rereads: Rereads(self.rereads.iter().map(|task| reread(*task)).collect()),
             partitions: job.partitions.into(),
             grid: job.grid(),
             input: InputSize { objects: 1, bytes: 1, skipped: 0 },
@@ -348,8 +360,37 @@ impl World {
             ..JobView::new(self.phase)
         };
         let tasks = self.stage().map_or(&[][..], |stage| self.tasks(stage));
-        LedgerView { job: view, tasks: tasks.iter().zip(0..).map(|(task, n)| task.view(n)).collect() }
+        let mut tasks: Vec<_> = tasks.iter().zip(0..).map(|(task, n)| task.view(n)).collect();
+        if self.phase == Phase::Mapping && job.calls == 0 {
+            for task in tasks.iter_mut().filter(|task| task.done) {
+                task.reads = self.reads(job, task.task.0 as u8);
+            }
+        }
+        LedgerView { job: view, tasks }
     }
+
+    /// What a map task has read that is done. A split has ten bytes, and is one record; one that begins wrong reads half of it, or
+    /// is the last and finds nothing.
+    fn reads(&self, job: &Job, task: u8) -> Reads {
+        let of = |split: u8| u64::from(split) * RECORD_BYTES;
+        match self.rereads.get(usize::from(task).wrapping_sub(job.maps.into())) {
+            Some(first) => Reads::Records(ByteRange { from: of(*first), to: of(first + 1) }),
+            None if !job.wrong.contains(&task) => Reads::Records(ByteRange { from: of(task), to: of(task + 1) }),
+            None if task + 1 == job.maps => Reads::Nothing,
+            None => Reads::Records(ByteRange { from: of(task) + RECORD_BYTES / 2, to: of(task + 1) }),
+        }
+    }
+
+    /// The first task that began at a wrong place and is not read again.
+    pub(super) fn first_wrong(&self, job: &Job) -> Option<u8> {
+        job.wrong.iter().copied().find(|task| !self.rereads.contains(task))
+    }
+}
+
+fn reread(task: u8) -> Reread {
+    let first = TaskIdx(task.into());
+    let start = u64::from(task) * RECORD_BYTES;
+    Reread { first, last: first, start, to: start + RECORD_BYTES }
 }
 
 impl Task {
@@ -361,6 +402,7 @@ impl Task {
             piece: Piece(self.piece.into()),
             start: None,
             calls: u64::from(self.calls.1 - self.calls.0),
+            reads: Reads::Unsaid,
             since: at(self.since),
             tries: self.tries.iter().map(Try::view).collect(),
         }

@@ -75,6 +75,34 @@ impl Block {
         self.rows
     }
 
+    /// Returns the rows that are the job's, if not all are.
+    pub(crate) fn chosen(&self) -> Option<Vec<u32>> {
+        self.chosen.clone()
+    }
+
+    /// Gives the job those rows alone, in ascending order, or all.
+    pub(crate) fn choose(&mut self, chosen: Option<Vec<u32>>) {
+        self.chosen = chosen;
+        self.json = OnceLock::new();
+    }
+
+    /// Gives the job no row before this one.
+    pub(crate) fn begin_at(&mut self, row: usize) {
+        let chosen = match self.chosen.take() {
+            Some(chosen) => chosen.into_iter().filter(|at| *at as usize >= row).collect(),
+            None => (row..self.rows).filter_map(|at| u32::try_from(at).ok()).collect(),
+        };
+        self.choose(Some(chosen));
+    }
+
+    /// Returns a row as JSON, by the names of its columns.
+    ///
+    /// # Errors
+    /// Returns an error when a value has no JSON.
+    pub(crate) fn json_of(&self, row: usize) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&BlockRow { block: self, row })
+    }
+
     /// Calls `each` for the rows that are the job's, in order. Returns how many there were.
     ///
     /// # Errors
