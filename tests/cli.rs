@@ -232,7 +232,7 @@ fn json_has_every_field_and_its_sums_agree() {
     let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     let fields: BTreeSet<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let want = "job name phase output wall objects skipped bytes_in records_in rejected pairs_emitted pairs_shuffled shuffle_bytes \
-                runs_inline_object_empty quarantine spills records_out bytes_out parts map_tasks merge_tasks merged_bytes reduce_tasks retries cold_starts init_ms map_ms merge_ms reduce_ms requests gb_seconds \
+                runs_inline_object_empty quarantine spills records_out bytes_out parts map_tasks merge_tasks merged_bytes pairs_reduced reduce_tasks retries cold_starts init_ms map_ms merge_ms reduce_ms requests gb_seconds \
                 cost predicted removed_bytes hottest";
     assert_eq!(fields, want.split_whitespace().collect());
 

@@ -53,7 +53,7 @@ async fn each_attempt_is_there_with_what_became_of_it() {
     assert_eq!(history.attempts.iter().map(|one| u64::from(one.number > 0)).sum::<u64>(), report.retries);
     // In the order in which they began, and none of them outside of the job.
     assert!(history.attempts.is_sorted_by_key(|one| one.started_at));
-    let [began, .., ended] = <[_; 4]>::from(history.status.times).map(Option::unwrap_or_default);
+    let [began, .., ended] = <[_; 5]>::from(history.status.times).map(Option::unwrap_or_default);
     assert!(history.attempts.iter().all(|one| began <= one.started_at && one.started_at <= ended));
     // Splitting, and what moved the job on.
     assert!(history.attempts.iter().any(|one| one.stage.is_none()));

@@ -20,6 +20,10 @@
 //!   25 %     SHARED_PERCENT         data that calls share
 //!   80 MiB   UPLOAD_BYTES           parts of the upload of the results
 //!
+//! a merge task
+//!   50 %     OPEN_RUNS_PERCENT      blocks of the runs that are merged at once, OPEN_RUN_BYTES each
+//!   80 MiB   UPLOAD_BYTES           parts of the upload of its runs
+//!
 //! a reduce task
 //!   50 %     OPEN_RUNS_PERCENT      blocks of the runs that are merged at once, OPEN_RUN_BYTES each
 //!   20 %     ROW_GROUP_PERCENT      the row group of Parquet that is being written: half of it while it grows, all of it as it is handed on
@@ -263,12 +267,13 @@ pub fn larger_memory_mb(memory_mb: u32) -> u32 {
 }
 
 /// What each kind of task holds at once, by the table above: the sum of the shares, in percent, and of the rest, in bytes.
-const HELD: [(u64, u64); 5] = [
+const HELD: [(u64, u64); 6] = [
     // Pairs come from calls, which read no compressed object, or from an object.
     (MAPPED_PAIRS_PERCENT + SHARED_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES + RUN_MEMORY_BYTES as u64),
     // It has no finished runs before all is read.
     (MAPPED_PAIRS_PERCENT + UNPACK_PERCENT + UNPACKED_RECORD_PERCENT, READ_AHEAD_BYTES + UPLOAD_BYTES),
     (RESULTS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
+    (OPEN_RUNS_PERCENT, UPLOAD_BYTES),
     (OPEN_RUNS_PERCENT + SHARED_PERCENT, UPLOAD_BYTES),
     (OPEN_RUNS_PERCENT + ROW_GROUP_PERCENT + KEPT_PERCENT, UPLOAD_BYTES),
 ];

@@ -30,7 +30,7 @@ pub struct LogLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogFilter {
-    /// Only lines of this task, of either stage.
+    /// Only lines of this task, of whichever stage.
     pub task: Option<u32>,
     /// Only lines of this stage.
     pub stage: Option<Stage>,
@@ -71,7 +71,7 @@ impl LogLine {
 }
 
 impl LogFilter {
-    /// Takes only lines of this task, of either stage.
+    /// Takes only lines of this task, of whichever stage.
     #[must_use]
     pub fn with_task(self, task: u32) -> Self {
         LogFilter { task: Some(task), ..self }

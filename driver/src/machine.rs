@@ -264,7 +264,7 @@ impl Machine {
         jobs.retain(|job| {
             let dir = self.job_dir(job);
             let ended = match Record::read(&dir) {
-                Ok(Some(record)) => <[_; 4]>::from(record.status.times).into_iter().flatten().max(),
+                Ok(Some(record)) => <[_; 5]>::from(record.status.times).into_iter().flatten().max(),
                 _ => None,
             };
             !Record::is_running(&dir) && ended.is_none_or(|ended| ended < before)

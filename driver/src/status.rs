@@ -47,9 +47,9 @@ pub struct JobStatus {
     pub report: Option<Report>,
 }
 
-/// When a job reached each step; `None` for a step that it has not reached. In JSON, a list of the four.
+/// When a job reached each step; `None` for a step that it has not reached. In JSON, a list of the five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "[Option<Timestamp>; 4]", into = "[Option<Timestamp>; 4]")]
+#[serde(from = "[Option<Timestamp>; 5]", into = "[Option<Timestamp>; 5]")]
 #[non_exhaustive]
 pub struct JobTimes {
     /// When it was submitted.
@@ -58,26 +58,29 @@ pub struct JobTimes {
     pub planned_at: Option<Timestamp>,
     /// When its last map task was committed, from which time on it merges runs, or reduces.
     pub mapped_at: Option<Timestamp>,
+    /// When its last merge task was committed, if it has any, from which time on it reduces.
+    pub merged_at: Option<Timestamp>,
     /// When it ended, in whichever way.
     pub ended_at: Option<Timestamp>,
 }
 
-impl From<[Option<Timestamp>; 4]> for JobTimes {
-    fn from([submitted_at, planned_at, mapped_at, ended_at]: [Option<Timestamp>; 4]) -> Self {
-        JobTimes { submitted_at, planned_at, mapped_at, ended_at }
+impl From<[Option<Timestamp>; 5]> for JobTimes {
+    fn from([submitted_at, planned_at, mapped_at, merged_at, ended_at]: [Option<Timestamp>; 5]) -> Self {
+        JobTimes { submitted_at, planned_at, mapped_at, merged_at, ended_at }
     }
 }
 
 impl JobTimes {
     fn of(at: PhaseTimes) -> Self {
         let mapped_at = at.merging.or(at.reducing);
-        JobTimes { submitted_at: at.splitting, planned_at: at.mapping, mapped_at, ended_at: at.ended }
+        let merged_at = at.merging.and(at.reducing);
+        JobTimes { submitted_at: at.splitting, planned_at: at.mapping, mapped_at, merged_at, ended_at: at.ended }
     }
 }
 
-impl From<JobTimes> for [Option<Timestamp>; 4] {
+impl From<JobTimes> for [Option<Timestamp>; 5] {
     fn from(times: JobTimes) -> Self {
-        [times.submitted_at, times.planned_at, times.mapped_at, times.ended_at]
+        [times.submitted_at, times.planned_at, times.mapped_at, times.merged_at, times.ended_at]
     }
 }
 

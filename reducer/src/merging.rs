@@ -63,7 +63,8 @@ impl Work for Merging {
     async fn hand_on(&self, task: &Try<'_>, record: &MergeRecord) -> Result<()> {
         let Some(start) = record.merged else { return Ok(()) };
         let piece = self.event.piece.next()?;
-        let rest = MergeEvent { piece, number: 0, start, early: false, ..self.event.clone() };
+        // What was too much for this piece would be for the next one as well.
+        let rest = MergeEvent { piece, number: 0, start, ..self.event.clone() };
         task.conductor().functions.start(&Event::Merge(rest)).await?;
         task.look_at_ceiling().await;
         Ok(())
@@ -84,7 +85,7 @@ impl Merging {
         let start = self.event.start as usize;
         let left = all.get(start..).unwrap_or_default();
         let most = Most {
-            open: open_runs_max(worker.memory_mb),
+            open: open_at_once(open_runs_max(worker.memory_mb), left.len(), &self.event),
             bytes: bytes_in_time(
                 spec.options.reduce_ms_max,
                 task.call.deadline.duration_since(Instant::now()),
@@ -181,6 +182,13 @@ impl Most {
     }
 }
 
+/// Returns how many of so many bundles that are left may be open at once: fewer where an attempt has died of memory, and a quarter where one
+/// ran out of time, whatever took it.
+fn open_at_once(most: usize, left: usize, event: &MergeEvent) -> usize {
+    let most = most.checked_shr(event.died.into()).unwrap_or(0).max(1);
+    if event.early { most.min(left.div_ceil(4)) } else { most }
+}
+
 /// Returns how many bytes are merged and written before a task must commit. One that follows a try which ran out of time takes fewer.
 fn bytes_in_time(ms_max: Option<u64>, left: Duration, early: bool) -> u64 {
     let most = ms_max.map_or(left, Duration::from_millis).min(left);
@@ -214,6 +222,17 @@ mod tests {
             assert_eq!(most.of(&bundles(bytes)), taken, "{bytes:?}");
         }
         assert_eq!(Most { open: 0, bytes: 0 }.of(&bundles(&[1, 1])), 1);
+    }
+
+    #[test]
+    fn a_try_after_one_that_died_or_ran_out_of_time_takes_less() {
+        let event =
+            |early, died| MergeEvent { early, died, ..MergeEvent::first("j".parse().unwrap(), TaskIdx(0), None) };
+        let open = |early, died| open_at_once(800, 320, &event(early, died));
+        assert_eq!([open(false, 0), open(false, 1), open(false, 3)], [800, 400, 100]);
+        assert_eq!([open(true, 0), open(true, 4)], [80, 50]);
+        assert_eq!([open(false, 60), open(false, u16::MAX)], [1, 1]);
+        assert_eq!(open_at_once(800, 3, &event(true, 0)), 1);
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl Scenario {
         let world = Arc::new(World::new(region.clone(), 0));
         check::plant(&world).await;
         let sweeping = region.sweep(Duration::from_millis(crate::model::SWEEP_MS));
-        let submit = Submit::to("s3://output/sums").with_items_per_split(self.items as usize).with_partitions(self.partitions);
+        let submit =
+            Submit::to("s3://output/sums").with_items_per_split(self.items as usize).with_partitions(self.partitions);
         let mut sums = BTreeMap::<u64, u64>::new();
         let items = tasks * u64::from(self.items);
         (0..items).for_each(|n| *sums.entry(n % 100).or_default() += n);

@@ -113,7 +113,8 @@ impl Conductor {
                     Stage::Merge => {
                         let start = start.map_or(0, |start| start.range_idx);
                         let first = MergeEvent::first(job, task, program);
-                        Event::Merge(MergeEvent { piece, number, start, early: relief.timed_out, ..first })
+                        let (early, died) = (relief.timed_out, relief.died);
+                        Event::Merge(MergeEvent { piece, number, start, early, died, ..first })
                     }
                     _ => {
                         // A further piece is told by the one before it where its runs lie.

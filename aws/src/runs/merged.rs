@@ -132,11 +132,19 @@ impl RunStore<'_> {
         let band = grid.band_of(partition);
         let within = partition.0.saturating_sub(grid.partitions(band).start);
         let merges = self.attempts_of::<MergeRecord>(grid.merges(band)).await?;
-        let runs = merges.into_iter().filter_map(|GroupRuns { of: RunsAttempt { task, piece, attempt }, index }| {
-            let range = index.and_then(|index| index.range(within)).filter(|range| range.bytes() > 0)?;
-            Some(RunLeft::of(&RunAt { task, piece, attempt, range: Some(range) }, RunPlace::default()))
-        });
-        Ok(runs.collect())
+        let mut runs = Vec::with_capacity(merges.len());
+        for GroupRuns { of, index } in merges {
+            let missing = || {
+                let message = format!("job {}: merge output {of} has no run of partition {}", self.job, partition.0);
+                Error::new(Code::IndexMissing, message)
+            };
+            let range = index.and_then(|index| index.range(within)).ok_or_else(missing)?;
+            let RunsAttempt { task, piece, attempt } = of;
+            if range.bytes() > 0 {
+                runs.push(RunLeft::of(&RunAt { task, piece, attempt, range: Some(range) }, RunPlace::default()));
+            }
+        }
+        Ok(runs)
     }
 
     /// Reads the committed attempts of some tasks that may have runs, in order.

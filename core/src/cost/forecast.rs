@@ -6,7 +6,7 @@ mod index;
 use super::listing::Cut;
 use super::range::Range;
 use super::rates::{Luck, RAMP_S, Rates};
-use crate::budget::{INDEXES_AT_ONCE, REDUCE_TIME_KEPT_PERCENT, UPLOAD_PART_BYTES, open_runs_max};
+use crate::budget::{INDEXES_AT_ONCE, MERGE_BYTES_S, REDUCE_TIME_KEPT_PERCENT, UPLOAD_PART_BYTES, open_runs_max};
 use crate::grid::{Grid, ledger_groups};
 use crate::ids::{AttemptId, Timestamp};
 use crate::ledger::HEARTBEAT_MS;
@@ -358,7 +358,8 @@ impl Point {
         self.stored_bytes += bytes * tasks;
         // What says where the bundles lie: records and indexes of the group.
         let asked = mean_groups((0..grid.groups()).map(|group| grid.maps(group)));
-        let indexes = gets.min(asked * f64::from(TASKS_PER_GROUP)) / asked;
+        // All indexes of a group of the ledger are read together.
+        let indexes = mapped.tasks.min(f64::from(TASKS_PER_GROUP));
         let index_units = units(indexes * index_bytes(grid.bands(), mapped.runs_bytes), 4_096.0);
         self.read_units += tasks * asked * (units(map_group_bytes(), 4_096.0) + index_units);
         let batches = (asked / BATCH_GET_KEYS_MAX as f64).ceil();
@@ -373,10 +374,22 @@ impl Point {
         let task_s = begin_s(rates) + told_s + 3.0 * rates.s3_s + slowest_s + 2.0 * rates.dynamodb_s;
         self.merge_task_s = task_s;
         self.commits(tasks, merge_group_bytes(), merge_record_bytes());
+        // One that has more bundles than can be open at once, or more bytes than there is time for, does them in pieces, each of which
+        // writes an object of its own.
+        let time_s = FUNCTION_TIMEOUT_MS_MAX as f64 / 1e3 * f64::from(100 - REDUCE_TIME_KEPT_PERCENT) / 100.0;
+        let of_time = bytes_in / (time_s * MERGE_BYTES_S as f64);
+        let pieces = (gets / open_runs_max(site.reducer_mb) as f64).max(of_time).ceil().max(1.0);
+        let further = tasks * (pieces - 1.0);
+        self.lambda += further;
+        self.s3_get += further;
+        self.s3_put += further;
+        self.write_units += further * 3.0;
+        self.read_units += further * (1.0 + asked * (units(map_group_bytes(), 4_096.0) + index_units));
+        self.dynamodb += further * (4.0 + batches + asked);
         let service_s = (tasks * gets / rates.gets_a_second).max(2.0 * tasks / rates.writes_a_second);
         self.run(&Tasks { count: tasks, task_s, memory_mb: site.reducer_mb, service_s }, shape, rates);
         // A partition's runs are in the objects of one band.
-        Mapped { tasks: height, runs_bytes: group_runs, placement: Placement::Object }
+        Mapped { tasks: height * pieces, runs_bytes: group_runs / pieces, placement: Placement::Object }
     }
 
     /// The index of all runs, written by the function that takes the job to reducing.

@@ -110,16 +110,21 @@ impl Bundles {
     /// Opens the runs of the next partition, when those of the last are read to their ends; `None` after the last partition.
     fn next(&mut self) -> Result<Option<Opened>> {
         let partition = self.next;
-        if partition == self.partitions {
-            return Ok(None);
-        }
         self.next += 1;
         let mut opened = Opened { runs: Vec::new(), bytes: 0 };
         for Bundle { name, lengths, body } in &self.bundles {
             let mut held = body.lock().unwrap_or_else(PoisonError::into_inner);
+            let behind =
+                |what: String| Error::new(Code::RunCorrupt, format!("reading run {name}: {what} behind its end"));
             if held.left > 0 {
-                let message = format!("reading run {name}: {} bytes are behind its end", held.left);
-                return Err(Error::new(Code::RunCorrupt, message));
+                return Err(behind(format!("{} bytes are", held.left)));
+            }
+            if partition == self.partitions {
+                let read = held.reader.read(&mut [0]).map_err(|e| behind(e.to_string()))?;
+                if read > 0 {
+                    return Err(behind("there are bytes".to_owned()));
+                }
+                continue;
             }
             held.left = lengths[partition];
             drop(held);
@@ -129,7 +134,7 @@ impl Bundles {
                 opened.bytes += lengths[partition];
             }
         }
-        Ok(Some(opened))
+        Ok((partition < self.partitions).then_some(opened))
     }
 }
 
@@ -345,6 +350,13 @@ mod tests {
         let longer = [head, run, vec![0]].concat();
         let error = merged(&*job, &options(), &[longer], 2).unwrap_err();
         assert!(error.is(Code::RunCorrupt) && error.to_string().contains("1 bytes are behind its end"), "{error}");
+        // The same of the last run, and bytes that no head knows of.
+        let run = run_of(&pair("a"));
+        let head = BundleHead::of([0, run.len() as u64 + 1]).write().unwrap();
+        let error = merged(&*job, &options(), &[[head, run, vec![0]].concat()], 2).unwrap_err();
+        assert!(error.is(Code::RunCorrupt) && error.to_string().contains("1 bytes are behind its end"), "{error}");
+        let error = merged(&*job, &options(), &[[whole.clone(), vec![0]].concat()], 2).unwrap_err();
+        assert!(error.is(Code::RunCorrupt) && error.to_string().contains("there are bytes behind"), "{error}");
         let panics = merged(&*opened(&Panics), &options(), &[whole.clone(), whole.clone()], 2).unwrap_err();
         assert!(panics.is(Code::Panic), "{panics}");
         let said = panics.to_string();

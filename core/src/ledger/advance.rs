@@ -453,7 +453,11 @@ fn given_up(phase: Phase, task: &TaskView, tried: usize) -> Error {
 /// Returns the hint for a task that is given up because it died of memory.
 fn more_memory(phase: Phase) -> &'static str {
     match phase {
-        Phase::Merging | Phase::Reducing => {
+        Phase::Merging => {
+            "a merge task holds a block of each run that it merges, and its combiner's values: give the reducers more memory \
+             (ReducerMemory; --memory-mb on the embedded runtime), or reduce without merging first (--merge-runs never)"
+        }
+        Phase::Reducing => {
             "a reducer merges as a stream, so what does not fit is one value, or what `reduce` holds or writes for one key: \
              give the reducers more memory (ReducerMemory; --memory-mb on the embedded runtime), or hold less"
         }

@@ -6,7 +6,7 @@
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "bytes_max": 1048576, "larger": true}}
 //! {"map": {"job": "0193…", "task": 3, "piece": 0, "number": 2, "plan": [1040, 1187], "calls_max": 8}}
 //! {"merge": {"job": "0193…", "task": 3, "number": 0}}
-//! {"merge": {"job": "0193…", "task": 3, "piece": 1, "number": 1, "start": 300, "early": true}}
+//! {"merge": {"job": "0193…", "task": 3, "piece": 1, "number": 1, "start": 300, "early": true, "died": 2}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "index": {"number": 1, "rows": [[8, 4711]]}}}
 //! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
@@ -130,11 +130,14 @@ pub struct MergeEvent {
     /// Which try this is.
     pub number: u16,
     /// How many of its map attempts were merged by the pieces before.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub start: u32,
-    /// Whether it is to take fewer attempts and leave the rest: set after an attempt ran out of time.
+    /// Whether it is to take fewer map attempts and leave the rest: set after an attempt ran out of time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub early: bool,
+    /// How many attempts have died of memory: each halves how many map attempts are merged at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub died: u16,
     /// The shipped program that is to run it; without one, the function itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<ProgramId>,
@@ -143,12 +146,12 @@ pub struct MergeEvent {
 impl MergeEvent {
     /// Makes the event of a task's first try.
     pub fn first(job: JobId, task: TaskIdx, program: Option<ProgramId>) -> Self {
-        MergeEvent { job, task, piece: Piece(0), number: 0, start: 0, early: false, program }
+        MergeEvent { job, task, piece: Piece(0), number: 0, start: 0, early: false, died: 0, program }
     }
 }
 
-fn is_none(number: &u32) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// See [`Event::Reduce`].
@@ -245,6 +248,7 @@ mod tests {
                 number: 1,
                 start: 300,
                 early: true,
+                died: 2,
                 ..MergeEvent::first(job.clone(), TaskIdx(3), None)
             }),
             Event::Reduce(ReduceEvent { number: 1, ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),

@@ -220,7 +220,7 @@ mod tests {
             phase: Phase::Mapping,
             inputs: vec!["books/".into()],
             output: "counts".into(),
-            times: [Some(Timestamp(5)), Some(Timestamp(7)), None, None].into(),
+            times: [Some(Timestamp(5)), Some(Timestamp(7)), None, None, None].into(),
             progress: Progress { phase, maps, merges: tally(0, 4), reduces, bytes },
             error: serde_json::from_str(r#"{"Input":{"code":"code","message":"message","hint":"hint"}}"#).unwrap(),
             report: None,

@@ -96,6 +96,7 @@ pub(crate) async fn report(
         quarantine,
         pairs_emitted: counted.iter().map(|r| r.pairs_emitted).sum(),
         pairs_shuffled: counted.iter().map(|r| r.pairs_out).sum(),
+        pairs_reduced: parts.iter().map(|r| r.pairs_in).sum(),
         shuffle_bytes: counted.iter().map(|r| r.run_bytes).sum(),
         hottest,
         runs,

@@ -49,6 +49,9 @@ pub struct Report {
     pub pairs_emitted: u64,
     /// Pairs after combining, which were shuffled.
     pub pairs_shuffled: u64,
+    /// Pairs that reducers read: fewer where merge tasks have combined some in between.
+    #[serde(default)]
+    pub pairs_reduced: u64,
     /// Bytes of the runs, which were shuffled.
     pub shuffle_bytes: u64,
     /// The partition with the most pairs; `None` if there were none.
@@ -287,7 +290,7 @@ impl fmt::Display for Report {
             writeln!(f, "           merged by {tasks} tasks to {merged} before they were reduced")?;
         }
         if let Some(Hottest { partition, pairs, pieces }) = self.hottest.filter(|_| self.reduce_tasks > 1) {
-            let share = 100.0 * pairs as f64 / self.pairs_shuffled.max(1) as f64;
+            let share = 100.0 * pairs as f64 / self.pairs_reduced.max(1) as f64;
             writeln!(
                 f,
                 "           most in partition {partition}: {share:.0} % of the pairs, reduced in {pieces} pieces"

@@ -147,7 +147,9 @@ pub(super) async fn rereads(world: Arc<World>) {
     let indexed = *world.chance.pick(&[Indexed::WhereCheaper, Indexed::Always]);
     let submit =
         Submit::new([shown("rereads")], "s3://output/rereads").with_split_bytes(chance.between(400_000, 900_000));
-    let submit = submit.with_partitions(2).with_inline_bytes(inline_bytes).with_indexed(indexed);
+    let merged = *world.chance.pick(&[RunsMerged::Never, RunsMerged::Never, RunsMerged::Always]);
+    let submit =
+        submit.with_partitions(2).with_inline_bytes(inline_bytes).with_indexed(indexed).with_runs_merged(merged);
     let Ok((machine, driver)) = world.driver() else { return };
     if let Some(handle) = world.submit(&machine, driver.submit(&CountFields, submit)).await {
         world.follow(&machine, &handle).await;

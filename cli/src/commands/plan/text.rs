@@ -46,7 +46,7 @@ pub(super) fn text(planned: &Planned) -> String {
 fn stages(stages: Stages) -> &'static str {
     match stages {
         Stages::One => "one stage",
-        Stages::Two => "two stages, as merging takes less than so many requests",
+        Stages::Two => "two stages",
     }
 }
 
