@@ -68,7 +68,7 @@ pub(super) async fn indexed(world: Arc<World>) {
 }
 
 pub(super) async fn merged(world: Arc<World>) {
-    if world.variant % 3 == 0 {
+    if world.variant.is_multiple_of(3) {
         return sorted(world, |submit| submit.with_runs_merged(RunsMerged::Always)).await;
     }
     let text = input(&world, "words").await;
