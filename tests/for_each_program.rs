@@ -4,6 +4,8 @@
 // Here all functions are parts of tests.
 #![allow(clippy::unwrap_used)]
 
+#[path = "embedded.rs"]
+mod embedded;
 #[path = "inventories.rs"]
 #[allow(dead_code)]
 mod inventories;
@@ -13,7 +15,7 @@ use kinglet::{
     CompletionReport, Context, Driver, Error, ForEachObject, Local, Registry, S3Object, UserError, UserResult,
 };
 use kinglet_aws::objects::{Put, Replace};
-use kinglet_aws::{Clients, Clock, Conductor, Endpoints, FunctionNames, Objects, Stack};
+use kinglet_aws::{Clock, Objects};
 use kinglet_local::gate::{Rule, Strike};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -48,24 +50,6 @@ async fn begins(context: Context, object: S3Object) -> UserResult<String> {
 /// Looks at nothing.
 fn length(object: S3Object) -> u64 {
     object.key.len() as u64
-}
-
-fn conductor(driver: &Driver) -> Conductor {
-    let at = driver.endpoints().unwrap();
-    let keys = (at.access_key, at.secret_key);
-    let at = Endpoints { s3: at.s3_url, dynamodb: at.dynamodb_url, lambda: at.lambda_url, region: at.region, keys };
-    let name = |role: &str| format!("kinglet-{role}");
-    let functions = FunctionNames {
-        splitter: name("splitter"),
-        mapper: name("mapper"),
-        mapper_large: None,
-        reducer: name("reducer"),
-    };
-    let (table, work_bucket) = ("kinglet".to_owned(), "kinglet-work".to_owned());
-    Conductor::new(
-        Clients::on_machine(&at, Clock::default()),
-        Stack { table, work_bucket, functions, timeout_ms: 60_000 },
-    )
 }
 
 /// What a report's manifest says, with the lines of its parts, sorted; their MD5 is right.
@@ -107,7 +91,7 @@ const SAYS: [(&str, &str); 9] = [
 ];
 
 async fn run(case: &str, driver: &Driver) -> kinglet::Result<Value> {
-    let conductor = conductor(driver);
+    let conductor = embedded::conductor(driver, Clock::default(), 60_000).unwrap();
     let objects = &conductor.objects;
     for bucket in ["photos", "reports", "inventories"] {
         objects.create_bucket(bucket).await?;

@@ -1,11 +1,14 @@
 //! A program whose reducers need longer than a function lives, which is three seconds here. `long.rs` runs it with a case; it
 //! prints what it found as JSON.
 
+#[path = "embedded.rs"]
+mod embedded;
+
 use kinglet::{
     Code, Driver, Emitter, Error, Items, Job, JobHandle, JobId, Local, Manifest, Registry, Report, Sink, Submit,
     Timestamp, UserResult, Values,
 };
-use kinglet_aws::{Clients, Clock, Conductor, Endpoints, FunctionNames, Stack};
+use kinglet_aws::Clock;
 use kinglet_core::wire::spec::Indexed;
 use kinglet_local::gate::{Rule, Strike};
 use kinglet_local::lambda::{Fault, FaultPlan, FaultRule, When};
@@ -194,7 +197,8 @@ fn reducers(driver: &Driver) -> usize {
 
 /// The keys of what pieces have left in the work bucket, and of uploads that nobody has ended; and what cleaning leaves.
 async fn left(driver: &Driver, job: &JobId) -> kinglet::Result<Value> {
-    let conductor = conductor(driver)?;
+    let conductor = embedded::conductor(driver, Clock::default(), 3_000);
+    let conductor = conductor.ok_or_else(|| Error::new(Code::ProgramFailed, "there is no runtime"))?;
     let (objects, work) = (&conductor.objects, &conductor.stack.work_bucket);
     let listed = objects.list(work, "jobs/").await?;
     let rests: Vec<_> = listed.into_iter().map(|object| object.key).filter(|key| key.contains("/rest/")).collect();
@@ -206,23 +210,6 @@ async fn left(driver: &Driver, job: &JobId) -> kinglet::Result<Value> {
     let objects = objects.list(work, "jobs/").await?.len();
     let found = conductor.leftovers().await?.len();
     Ok(json!({ "rests": rests, "uploads": uploads, "cleaned": objects + found == 0 }))
-}
-
-/// A stack's parts in one hand, on the embedded runtime.
-fn conductor(driver: &Driver) -> kinglet::Result<Conductor> {
-    let at = driver.endpoints().ok_or_else(|| Error::new(Code::ProgramFailed, "there is no runtime"))?;
-    let keys = (at.access_key, at.secret_key);
-    let at = Endpoints { s3: at.s3_url, dynamodb: at.dynamodb_url, lambda: at.lambda_url, region: at.region, keys };
-    let name = |role: &str| format!("kinglet-{role}");
-    let functions = FunctionNames {
-        splitter: name("splitter"),
-        mapper: name("mapper"),
-        mapper_large: None,
-        reducer: name("reducer"),
-    };
-    let (table, work_bucket) = ("kinglet".to_owned(), "kinglet-work".to_owned());
-    let clients = Clients::on_machine(&at, Clock::default());
-    Ok(Conductor::new(clients, Stack { table, work_bucket, functions, timeout_ms: 3_000 }))
 }
 
 fn main() -> std::process::ExitCode {

@@ -59,7 +59,8 @@
 //! The stack of `template.yaml` itself is deployed and tried by the script `tests/cloud`.
 //!
 //! `programs` builds and finds what is run, `support` runs it and checks what comes out, `rig` is a driver whose requests can be
-//! held, `inventories` makes S3 Inventory reports, `sources` reads which module uses which, `venv` brings Python packages.
+//! held, `embedded` the servers of a driver and a conductor beside them, `inventories` makes S3 Inventory reports, `sources` reads
+//! which module uses which, `venv` brings Python packages.
 
 // Here all functions are tests or parts of tests; clippy sees only those that are marked.
 #![allow(clippy::unwrap_used)]
@@ -74,6 +75,7 @@ mod calls;
 mod cli;
 mod compressed;
 mod cost;
+mod embedded;
 mod ended;
 mod ends;
 mod example;

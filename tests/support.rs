@@ -1,10 +1,9 @@
 //! What the tests share: the command run to its end, outputs read and checked, an independent count, and a driver in this
 //! process.
 
-use crate::programs;
+use crate::{embedded, programs};
 use kinglet::{Driver, Local, LocalFunctions, Registry, Report};
-use kinglet_aws::{Clients, Clock, Endpoints, FunctionNames};
-use kinglet_aws::{Conductor, Stack};
+use kinglet_aws::{Clock, Conductor, Endpoints};
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::manifest::Manifest;
 use kinglet_core::wire::spec::{JobSpec, OptionsSpec, OutputSpec};
@@ -194,9 +193,7 @@ pub(crate) async fn driver(choices: impl FnOnce(Local) -> Local) -> Driver {
 
 /// The servers of a driver's embedded runtime, as functions reach them.
 pub(crate) fn endpoints(driver: &Driver) -> Endpoints {
-    let at = driver.endpoints().unwrap();
-    let keys = (at.access_key, at.secret_key);
-    Endpoints { s3: at.s3_url, dynamodb: at.dynamodb_url, lambda: at.lambda_url, region: at.region, keys }
+    embedded::endpoints(driver).unwrap()
 }
 
 /// What the functions do their work with, on a driver's embedded runtime.
@@ -206,16 +203,7 @@ pub(crate) fn conductor(driver: &Driver) -> Conductor {
 
 /// The same on a machine with this clock.
 pub(crate) fn conductor_on(driver: &Driver, clock: Clock) -> Conductor {
-    let clients = Clients::on_machine(&endpoints(driver), clock);
-    let name = |role: &str| format!("kinglet-{role}");
-    let functions = FunctionNames {
-        splitter: name("splitter"),
-        mapper: name("mapper"),
-        mapper_large: Some(name("mapper-large")),
-        reducer: name("reducer"),
-    };
-    let (table, work_bucket) = ("kinglet".to_owned(), "kinglet-work".to_owned());
-    Conductor::new(clients, Stack { table, work_bucket, functions, timeout_ms: 60_000 })
+    embedded::conductor(driver, clock, 60_000).unwrap()
 }
 
 /// A job as a driver creates it in the ledger; nothing is started.

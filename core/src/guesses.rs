@@ -153,33 +153,12 @@ mod tests {
     use crate::ids::AttemptId;
     use crate::range::ByteRange;
     use crate::wire::record::{Placement, Position, Usage};
-    use crate::wire::spec::{InputSpec, Objects, OptionsSpec, OutputSpec};
+    use crate::wire::spec::OptionsSpec;
     use proptest::prelude::*;
 
     fn spec() -> JobSpec {
-        JobSpec {
-            job: "j".into(),
-            signature: String::new(),
-            params: vec![],
-            inputs: vec![InputSpec {
-                bucket: "b".into(),
-                objects: Objects::One("k".into()),
-                shown: "s3://b/k".into(),
-                root: None,
-            }],
-            output: OutputSpec {
-                bucket: "o".into(),
-                prefix: "p/".into(),
-                shown: "s3://o/p".into(),
-                overwrite: false,
-                format: Default::default(),
-                success_marker: false,
-            },
-            options: OptionsSpec { splitting: Splitting::Guessed, ..OptionsSpec::for_concurrency(1_000) },
-            program: None,
-            submitted_at: crate::ids::Timestamp(0),
-            calls: None,
-        }
+        let plain = JobSpec::of_one_object();
+        JobSpec { options: OptionsSpec { splitting: Splitting::Guessed, ..plain.options }, ..plain }
     }
 
     fn split(key: &str, from: u64, to: u64, size: u64) -> Split {

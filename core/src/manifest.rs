@@ -356,32 +356,10 @@ mod tests {
     use crate::ids::AttemptId;
     use crate::wire::plan::{EmptyObject, ObjectRange};
     use crate::wire::record::{Placement, Usage};
-    use crate::wire::spec::{ItemsSpec, Objects, OptionsSpec, OutputSpec};
+    use crate::wire::spec::{ItemsSpec, Objects};
 
     fn spec() -> JobSpec {
-        JobSpec {
-            job: "j".into(),
-            signature: String::new(),
-            params: vec![],
-            inputs: vec![InputSpec {
-                bucket: "b".into(),
-                objects: Objects::One("k".into()),
-                shown: "s3://b/k".into(),
-                root: None,
-            }],
-            output: OutputSpec {
-                bucket: "o".into(),
-                prefix: "p/".into(),
-                shown: "s3://o/p".into(),
-                overwrite: false,
-                format: Default::default(),
-                success_marker: false,
-            },
-            options: OptionsSpec::for_concurrency(1_000),
-            program: None,
-            submitted_at: crate::ids::Timestamp(0),
-            calls: None,
-        }
+        JobSpec::of_one_object()
     }
 
     fn map(from: u64, to: u64, assigned: u64) -> MapRecord {

@@ -17,7 +17,7 @@ use kinglet_core::ids::JobId;
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::event::{Event, MapEvent};
 use kinglet_core::wire::log::Did;
-use kinglet_core::wire::plan::{ObjectRange, Split};
+use kinglet_core::wire::plan::Split;
 use kinglet_core::wire::record::{MapRecord, Placement, Position};
 use kinglet_core::wire::spec::{CallsSpec, JobSpec, Splitting, Then};
 use kinglet_core::{Code, Error, ErrorKind, Registry, Result};
@@ -180,7 +180,7 @@ impl Mapping {
             Err(error) if guessed.load(Ordering::Relaxed) && is_of_records(&error) => {
                 let (code, hint) = (error.code(), error.hint());
                 tracing::warn!(code, %error, hint, "a split that began by a guess met this; it is read again from a proved place");
-                return Ok(Some(unread(task, left_bytes(split, start))));
+                return Ok(Some(unread(task, split.bytes_from(start.unwrap_or(Position::at(0, 0))))));
             }
             made => made?,
         };
@@ -240,13 +240,6 @@ fn stop_at(map_ms_max: Option<u64>, deadline: Instant) -> Instant {
 fn unread(task: &Try<'_>, bytes: u64) -> MapRecord {
     let read = read::Done { bytes_assigned: bytes, ..read::Done::default() };
     record(task, &read, Placed { placement: Placement::Nowhere, bytes: 0 })
-}
-
-/// Returns the bytes of a split that is one range, from a position on.
-fn left_bytes(split: &Split, start: Option<Position>) -> u64 {
-    let left =
-        |range: &ObjectRange| range.to - start.map_or(range.from, |start| start.offset.clamp(range.from, range.to));
-    split.ranges.first().map_or(0, left)
 }
 
 /// Returns whether an error may be due to records that are none, as a wrong guess makes them.

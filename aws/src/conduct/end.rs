@@ -12,7 +12,7 @@ use kinglet_core::ledger::{JobView, Phase};
 use kinglet_core::limits::OUTPUT_FILES_MAX;
 use kinglet_core::manifest::{Done, reconcile};
 use kinglet_core::wire::plan;
-use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord, Requests};
+use kinglet_core::wire::record::{MapRecord, MergeRecord, ReduceRecord, Requests, Usage};
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::{Code, Error, Result};
 
@@ -151,6 +151,15 @@ impl Conductor {
         }
     }
 
+    /// Records the end of a job that is publishing or undone, and has it told. Returns whether this call ended it.
+    async fn record_end(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
+        let has_ended = self.ledger.settle(job, from, to, usage).await?;
+        if has_ended {
+            self.wake_teller(job).await;
+        }
+        Ok(has_ended)
+    }
+
     /// Ends a job that cannot be published, unless its result is visible all the same.
     pub(super) async fn give_up_publishing(&self, job: &JobId, view: &JobView, error: &Error) -> Result<()> {
         let upload = match self.spec(job).await {
@@ -161,10 +170,7 @@ impl Conductor {
                 };
                 match stopped.await {
                     Ok((true, _)) => {
-                        if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, None).await? {
-                            self.wake_teller(job).await;
-                        }
-                        return Ok(());
+                        return self.record_end(job, Phase::Publishing, Phase::Succeeded, None).await.map(drop);
                     }
                     Ok((false, upload)) => upload,
                     Err(error) if error.is(Code::TurnTaken) => return Ok(()),
@@ -236,9 +242,7 @@ impl Conductor {
             on_heap(|| self.undo_output(job, spec, view)).await?;
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
-        if self.ledger.settle(job, Phase::Undoing, ending, None).await? {
-            self.wake_teller(job).await;
-        }
+        self.record_end(job, Phase::Undoing, ending, None).await?;
         // A claim may have been on its way when the output was looked at. Any claim sent from now on sees that the job has
         // ended.
         if let Some(spec) = &spec
@@ -268,7 +272,6 @@ impl Conductor {
 mod tests {
     use super::*;
     use kinglet_core::ids::AttemptId;
-    use kinglet_core::wire::record::Usage;
     use kinglet_core::wire::spec::{OptionsSpec, OutputSpec};
 
     #[test]

@@ -42,7 +42,6 @@ impl Conductor {
         let before = self.clients.meter.totals();
         let view = self.view(job).await?;
         let (phase, now) = (view.job.phase, self.now());
-        let here = [phase];
         let mut claimed = Vec::new();
         let mut again = false;
         for command in advance(&view, now) {
@@ -65,38 +64,31 @@ impl Conductor {
                         on_heap(|| self.go_on(job, &view.job, &turn)).await?;
                     }
                 }
-                Command::StartMerging => on_heap(|| self.start_merging(job, &view.job, &before)).await?,
-                Command::Reread { .. } => match on_heap(|| self.reread(job, &view.job, &before)).await {
-                    Err(error) if self.decides(&error) => {
-                        on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
-                    }
-                    reread => reread?,
-                },
+                Command::StartMerging => {
+                    let started = on_heap(|| self.start_merging(job, &view.job, &before)).await;
+                    self.or_fail(job, phase, started).await?
+                }
+                Command::Reread { .. } => {
+                    let reread = on_heap(|| self.reread(job, &view.job, &before)).await;
+                    self.or_fail(job, phase, reread).await?
+                }
                 Command::StartReducing(find) => {
-                    match on_heap(|| self.start_reducing(job, &view.job, find, &before)).await {
-                        Err(error) if self.decides(&error) => {
-                            on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
-                        }
-                        started => started?,
-                    }
+                    let started = on_heap(|| self.start_reducing(job, &view.job, find, &before)).await;
+                    self.or_fail(job, phase, started).await?
                 }
                 Command::Settle(Settle { of, error }) => {
-                    match on_heap(|| self.settle(job, &view.job, of, &error)).await {
-                        // It would be refused each time, and nobody would know.
-                        Err(error) if self.decides(&error) => {
-                            on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
-                        }
-                        settled => again |= settled?,
-                    }
+                    let settled = on_heap(|| self.settle(job, &view.job, of, &error)).await;
+                    again |= self.or_fail(job, phase, settled).await?
                 }
-                Command::Finish => match on_heap(|| self.finish(job, &view.job, &before)).await {
-                    Err(error) if self.decides(&error) => {
-                        on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
-                    }
-                    done => done?,
-                },
+                Command::Finish => {
+                    let finished = on_heap(|| self.finish(job, &view.job, &before)).await;
+                    self.or_fail(job, phase, finished).await?
+                }
                 // The decision was made for one phase and says nothing of the next.
-                Command::Fail(error) => on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?,
+                Command::Fail(error) => {
+                    let here = [phase];
+                    on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await?
+                }
             }
         }
         if !claimed.is_empty() {
@@ -107,6 +99,17 @@ impl Conductor {
             return self.conduct(job).await;
         }
         Ok(phase)
+    }
+
+    /// Fails a job in this phase if the error would recur each time, and nobody would know. Any other error is returned.
+    async fn or_fail<T: Default>(&self, job: &JobId, phase: Phase, done: Result<T>) -> Result<T> {
+        match done {
+            Err(error) if self.decides(&error) => {
+                let here = [phase];
+                on_heap(|| self.fail_in(job, &here, Phase::Failed, &error)).await.map(|()| T::default())
+            }
+            done => done,
+        }
     }
 
     async fn view(&self, job: &JobId) -> Result<LedgerView> {

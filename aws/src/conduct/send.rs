@@ -8,7 +8,7 @@ use kinglet_core::ids::{JobId, Partition, Piece, Stage, TaskIdx, TryKey};
 use kinglet_core::ledger::{Eased, HALF_BYTES_MIN, JobView, Phase, Relief};
 use kinglet_core::wire::event::{Event, MapEvent, MergeEvent, ReduceEvent, SplitEvent};
 use kinglet_core::wire::index::{IndexTable, RowsAt};
-use kinglet_core::wire::plan::{PlanIndex, Split};
+use kinglet_core::wire::plan::PlanIndex;
 use kinglet_core::wire::record::Position;
 use kinglet_core::wire::spec::{JobSpec, Objects as Which};
 use kinglet_core::{ByteRange, Code, Error, Result};
@@ -134,7 +134,7 @@ impl Conductor {
                 let plan = plan_of(&job, view)?;
                 let (split, spec) = tokio::try_join!(self.split(&job, plan, at), self.spec(&job))?;
                 let split = view.reread(task).map_or(split.clone(), |reread| reread.split(split));
-                (left_bytes(&split, *start), half_bytes_min(&spec))
+                (split.bytes_from(start.unwrap_or(Position::at(0, 0))), half_bytes_min(&spec))
             };
             let has_larger = self.stack.functions.mapper_large.is_some();
             let (Eased { larger, bytes_max }, calls_max) = match relief.fewer {
@@ -196,18 +196,4 @@ fn half_bytes_min(spec: &JobSpec) -> u64 {
         Some(Which::Items(items)) => items.items_bytes / items.items.max(1),
         _ => HALF_BYTES_MIN,
     }
-}
-
-/// Returns the bytes of a split from a position on.
-fn left_bytes(split: &Split, start: Option<Position>) -> u64 {
-    let start = start.unwrap_or(Position::at(0, 0));
-    let ranges = split.ranges.iter().skip(start.range_idx as usize);
-    ranges
-        .zip(0..)
-        .map(
-            |(range, n)| {
-                if n == 0 { range.to - range.from.max(start.offset).min(range.to) } else { range.to - range.from }
-            },
-        )
-        .sum()
 }

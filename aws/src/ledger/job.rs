@@ -228,11 +228,8 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         let message = format!("reading job {job}: {map_tasks} map tasks and {partitions} partitions, which no job has");
         return Err(Error::new(Code::FrameCorrupt, message));
     }
-    let grid = grid(item, map_tasks, partitions);
-    let grid =
-        grid.map_err(|()| Error::new(Code::FrameCorrupt, format!("reading job {job}: a grid that no job has")))?;
     Ok(JobView {
-        grid,
+        grid: grid(job, item, map_tasks, partitions)?,
         phase,
         capped: capped(job, item, &beside)?,
         phase_at: ["at0", "at1", "at_merging", "at2", "at3"].map(|name| read_time(item, name)).into(),
@@ -264,13 +261,16 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
 }
 
 /// Returns how a job's runs are merged before they are reduced, if they are.
-fn grid(item: &Item, map_tasks: u32, partitions: u32) -> std::result::Result<Option<Grid>, ()> {
+fn grid(job: &JobId, item: &Item, map_tasks: u32, partitions: u32) -> Result<Option<Grid>> {
     if !item.contains_key("group_tasks") || map_tasks == 0 {
         return Ok(None);
     }
-    let small = |name| read_number(item, name).and_then(|n| u32::try_from(n).ok()).ok_or(());
-    let sizes = GridSizes { group_tasks: small("group_tasks")?, band_partitions: small("band_partitions")? };
-    Grid::new(map_tasks, partitions, sizes).map(Some).ok_or(())
+    let small = |name| read_number(item, name).and_then(|n| u32::try_from(n).ok());
+    let sizes = || Some(GridSizes { group_tasks: small("group_tasks")?, band_partitions: small("band_partitions")? });
+    match sizes().and_then(|sizes| Grid::new(map_tasks, partitions, sizes)) {
+        Some(grid) => Ok(Some(grid)),
+        None => Err(Error::new(Code::FrameCorrupt, format!("reading job {job}: a grid that no job has"))),
+    }
 }
 
 /// Returns how far the index of a job's runs is. Reducers do without one that is not named as it should be.

@@ -9,17 +9,17 @@
 //! reducer
 //! ```
 
-use super::object::{index_of, runs_key, send_run};
+use super::object::{runs_key, send_run};
 use super::s3::Bodies;
 use super::{MapRuns, Placed, RunStore};
 use crate::beside::Inbox;
-use crate::ledger::{Committed, GroupRuns, RunsAttempt, RunsRecord, TaskPieces, placed};
+use crate::ledger::{GroupRuns, RunsAttempt, RunsRecord, TaskPieces, placed};
 use crate::upload::Upload;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::budget::INDEXES_AT_ONCE;
 use kinglet_core::engine::run::Run;
 use kinglet_core::grid::{Cell, Grid, ledger_groups};
-use kinglet_core::ids::{Partition, Piece, Stage, TaskIdx};
+use kinglet_core::ids::{Partition, Stage};
 use kinglet_core::wire::bundle::BundleHead;
 use kinglet_core::wire::index::RunAt;
 use kinglet_core::wire::record::{MapRecord, MergeRecord, Placement, RunIndex};
@@ -49,8 +49,7 @@ impl RunStore<'_> {
     /// # Errors
     /// Returns a service error of S3 or DynamoDB; or `tmp` when a spilled run cannot be read from `/tmp`.
     pub async fn write_bundles(self, of: RunsAttempt, runs: MapRuns<'_>, grid: &Grid) -> Result<Placed> {
-        let length = |run: &Run| if run.pairs == 0 { 0 } else { run.bytes };
-        let bytes: u64 = runs.runs.iter().map(length).sum();
+        let bytes: u64 = runs.runs.iter().map(Run::stored_bytes).sum();
         if bytes == 0 {
             return Ok(Placed { placement: Placement::Nowhere, bytes });
         }
@@ -59,9 +58,9 @@ impl RunStore<'_> {
         let (mut ends, mut end) = (Vec::with_capacity(grid.bands() as usize), 0);
         for band in 0..grid.bands() {
             let of_band: Vec<Run> = left.by_ref().take(grid.partitions(band).len()).collect();
-            let bytes: u64 = of_band.iter().map(length).sum();
+            let bytes: u64 = of_band.iter().map(Run::stored_bytes).sum();
             if bytes > 0 {
-                let head = BundleHead::of(of_band.iter().map(length)).write()?;
+                let head = BundleHead::of(of_band.iter().map(Run::stored_bytes)).write()?;
                 end += head.len() as u64 + bytes;
                 upload.push(head.into()).await?;
                 for run in of_band {
@@ -118,7 +117,7 @@ impl RunStore<'_> {
 
     /// Says where the runs of a merge attempt lie in its object, whose upload is finished.
     async fn put_merged(self, of: RunsAttempt, lengths: &[u64]) -> Result<Placed> {
-        let index = index_of(lengths);
+        let index = RunIndex::of(lengths.iter().copied());
         let bytes = index.ends.last().copied().unwrap_or(0);
         self.conductor.ledger.put_index(self.job, Stage::Merge, of, &index).await?;
         Ok(Placed { placement: Placement::Object, bytes })
@@ -162,24 +161,6 @@ impl RunStore<'_> {
         let found = stream::iter(by_group).map(|(group, placed)| ledger.group_runs(self.job, R::STAGE, group, placed));
         let found: Vec<Vec<GroupRuns>> = found.buffered(INDEXES_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
-    }
-
-    /// Removes the merged runs that these attempts have committed. Returns how many bytes they had.
-    ///
-    /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
-    pub(super) async fn remove_merged(self, committed: &Committed<MergeRecord>) -> Result<u64> {
-        let (mut keys, mut bytes) = (Vec::new(), 0);
-        for (task, pieces) in (0..).map(TaskIdx).zip(committed) {
-            for (piece, record) in (0..).map(Piece).zip(pieces) {
-                if record.placement == Placement::Object {
-                    let of = RunsAttempt { task, piece, attempt: record.attempt };
-                    keys.push(runs_key(self.job, Stage::Merge, of));
-                    bytes += record.run_bytes;
-                }
-            }
-        }
-        self.conductor.objects.delete(&self.conductor.stack.work_bucket, &keys).await.map(|()| bytes)
     }
 }
 

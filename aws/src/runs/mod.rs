@@ -215,7 +215,7 @@ impl RunStore<'_> {
     /// # Errors
     /// Returns a service error of S3 or DynamoDB; or `tmp` when a spilled run cannot be read from `/tmp`.
     pub async fn write(self, of: RunsAttempt, runs: MapRuns<'_>, inline_bytes_max: Option<u64>) -> Result<Placed> {
-        let lengths: Vec<u64> = runs.runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
+        let lengths: Vec<u64> = runs.runs.iter().map(Run::stored_bytes).collect();
         let placement = place(&lengths, inline_bytes_max);
         if let Some(place) = place_of(placement) {
             place.write(self, of, runs).await?;
@@ -325,7 +325,7 @@ impl RunStore<'_> {
         for place in PLACES {
             removed += place.remove(self, &shuffled.maps).await?;
         }
-        removed += self.remove_merged(&shuffled.merges).await?;
+        removed += self.remove_objects(&shuffled.merges).await?;
         self.remove_indexes(1..=shuffled.indexes).await?;
         self.remove_rests(&shuffled.reduces).await?;
         self.remove_files(&shuffled.reduces).await?;

@@ -4,7 +4,7 @@
 
 use super::s3::{Bodies, push};
 use super::{Batch, Found, MapRuns, Place, RunStore, RunsAttempt, unreadable, writer_of};
-use crate::ledger::Committed;
+use crate::ledger::{Committed, RunsRecord, placed};
 use crate::objects::SMALL_BYTES_MAX;
 use crate::upload::Upload;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::Result;
 use kinglet_core::engine::run::Run;
-use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx};
+use kinglet_core::ids::{AttemptId, JobId, Partition, Stage, TaskIdx};
 use kinglet_core::wire::record::{MapRecord, Placement, RunIndex};
 use kinglet_core::wire::rest::RunLeft;
 use std::path::Path;
@@ -30,18 +30,9 @@ pub(super) fn runs_key(job: &JobId, stage: Stage, of: RunsAttempt) -> String {
     format!("jobs/{job}/{folder}/{:06}.{}/{}", of.task.0, of.piece.0, of.attempt)
 }
 
-/// Returns the index of runs of these lengths in bytes, one behind the other.
-pub(super) fn index_of(lengths: &[u64]) -> RunIndex {
-    let ends = lengths.iter().scan(0u64, |end, length| {
-        *end = end.saturating_add(*length);
-        Some(*end)
-    });
-    RunIndex { ends: ends.collect() }
-}
-
 /// Sends a run behind what was sent of its object. A run without pairs is not written.
 pub(super) async fn send_run(upload: &mut Upload, run: Run, tmp: &Path) -> Result<()> {
-    if run.pairs == 0 {
+    if run.stored_bytes() == 0 {
         return Ok(());
     }
     push(upload, run.into_reader().map_err(|e| unreadable(tmp, &e))?).await
@@ -52,6 +43,21 @@ fn reduced_key(job: &JobId, attempt: AttemptId) -> String {
     format!("jobs/{job}/result/{attempt}")
 }
 
+impl RunStore<'_> {
+    /// Removes the objects of what a stage's attempts have committed to S3. Returns how many bytes these had.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+    pub(super) async fn remove_objects<R: RunsRecord>(self, committed: &Committed<R>) -> Result<u64> {
+        let tasks = (0..).map(TaskIdx).zip(committed.iter().map(Vec::as_slice));
+        let objects = placed(tasks).into_iter().filter(|one| one.placement == Placement::Object);
+        let keys: Vec<String> = objects.map(|one| runs_key(self.job, R::STAGE, one.of)).collect();
+        self.conductor.objects.delete(&self.conductor.stack.work_bucket, &keys).await?;
+        let lie_there = committed.iter().flatten().filter(|record| record.placement() == Placement::Object);
+        Ok(lie_there.map(RunsRecord::run_bytes).sum())
+    }
+}
+
 impl Place for Object {
     fn placement(&self) -> Placement {
         Placement::Object
@@ -60,12 +66,12 @@ impl Place for Object {
     fn write<'a>(&'a self, store: RunStore<'a>, of: RunsAttempt, runs: MapRuns<'a>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let mut upload = store.upload(&runs_key(store.job, store.stage, of));
-            let lengths: Vec<u64> = runs.runs.iter().map(|run| if run.pairs == 0 { 0 } else { run.bytes }).collect();
+            let index = RunIndex::of(runs.runs.iter().map(Run::stored_bytes));
             for run in runs.runs {
                 send_run(&mut upload, run, runs.tmp).await?;
             }
             upload.finish().await?;
-            store.conductor.ledger.put_index(store.job, store.stage, of, &index_of(&lengths)).await
+            store.conductor.ledger.put_index(store.job, store.stage, of, &index).await
         })
     }
 
@@ -84,17 +90,7 @@ impl Place for Object {
     }
 
     fn remove<'a>(&'a self, store: RunStore<'a>, committed: &'a Committed<MapRecord>) -> BoxFuture<'a, Result<u64>> {
-        let (mut keys, mut bytes) = (Vec::new(), 0);
-        for (task, pieces) in (0..).map(TaskIdx).zip(committed) {
-            for (piece, record) in (0..).map(Piece).zip(pieces) {
-                if record.placement == Placement::Object {
-                    keys.push(runs_key(store.job, Stage::Map, RunsAttempt { task, piece, attempt: record.attempt }));
-                    bytes += record.run_bytes;
-                }
-            }
-        }
-        let (objects, bucket) = (&store.conductor.objects, &store.conductor.stack.work_bucket);
-        Box::pin(async move { objects.delete(bucket, &keys).await.map(|()| bytes) })
+        Box::pin(store.remove_objects(committed))
     }
 
     fn write_results<'a>(&'a self, store: RunStore<'a>, of: RunsAttempt, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {

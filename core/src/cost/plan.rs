@@ -149,14 +149,9 @@ impl Plan {
     pub fn of_cut(cut: Cut, objects: u64, wanted: &Wanted, partitions: u32, workload: &Workload, site: &Site) -> Self {
         let split_bytes = cut.bytes.checked_div(cut.map_tasks).unwrap_or(0);
         let one = shape(cut, objects as usize, partitions, wanted);
-        let score = |stages: Stages| Score::of(&Shape { stages, ..one }, wanted.ceiling, workload, site);
-        let stages = match stages_tried(wanted, site) {
-            // Nothing is compared where there is no choice, which is so in most jobs.
-            [only] => *only,
-            _ if score(Stages::Two).is_better_than(&score(Stages::One)) => Stages::Two,
-            _ => Stages::One,
-        };
-        Self::of(&Choice { split_bytes, shape: Shape { stages, ..one } }, workload, site)
+        let choices = in_stages(&one, wanted, site).map(|shape| Choice { split_bytes, shape });
+        let choice = best_of(choices, wanted, workload, site);
+        Self::of(&choice.unwrap_or(Choice { split_bytes, shape: one }), workload, site)
     }
 
     /// Returns the plan that is best for a job.
@@ -179,7 +174,7 @@ impl Plan {
             None if site.host == Host::Embedded => vec![usual_partitions(total, wanted.concurrency)],
             None => partitions_tried(),
         };
-        let mut best: Option<(Score, Choice)> = None;
+        let mut choices = Vec::new();
         for split_bytes in splits {
             let cut = match wanted.whole_objects {
                 true => Cut::of_whole(input.sizes, split_bytes),
@@ -187,17 +182,12 @@ impl Plan {
             };
             for &partitions in &partitions {
                 let one = shape(cut, input.sizes.len(), partitions, wanted);
-                for &stages in stages_tried(wanted, site) {
-                    let shape = Shape { stages, ..one };
-                    let score = Score::of(&shape, wanted.ceiling, workload, site);
-                    if best.as_ref().is_none_or(|(least, _)| score.is_better_than(least)) {
-                        best = Some((score, Choice { split_bytes, shape }));
-                    }
-                }
+                choices.extend(in_stages(&one, wanted, site).map(|shape| Choice { split_bytes, shape }));
             }
         }
         // There is always a size and a number to try.
-        let (_, choice) = best.ok_or_else(|| Error::new(Code::Partitions, "there is no plan"))?;
+        let choice = best_of(choices, wanted, workload, site);
+        let choice = choice.ok_or_else(|| Error::new(Code::Partitions, "there is no plan"))?;
         Ok(Self::of(&choice, workload, site))
     }
 
@@ -294,6 +284,17 @@ impl Score {
     }
 }
 
+/// Returns the best choice; of several that are as good, the first.
+fn best_of(
+    choices: impl IntoIterator<Item = Choice>,
+    wanted: &Wanted,
+    workload: &Workload,
+    site: &Site,
+) -> Option<Choice> {
+    let scored = choices.into_iter().map(|choice| (Score::of(&choice.shape, wanted.ceiling, workload, site), choice));
+    scored.reduce(|best, next| if next.0.is_better_than(&best.0) { next } else { best }).map(|(_, choice)| choice)
+}
+
 /// Returns what is to be as small as possible.
 fn product(usd: f64, seconds: f64) -> f64 {
     usd * (seconds + PATIENCE_S)
@@ -367,13 +368,15 @@ fn usual_partitions(total: u64, concurrency: u32) -> u32 {
     total.div_ceil(PARTITION_INPUT_BYTES).clamp(least.into(), PARTITIONS_CHOSEN_MAX.into()) as u32
 }
 
-/// In how many stages pairs may travel. On the embedded runtime requests cost nothing, and there are never so many.
-fn stages_tried(wanted: &Wanted, site: &Site) -> &'static [Stages] {
-    match (wanted.merged, site.host) {
+/// Returns a shape in as many stages as pairs may travel in. On the embedded runtime requests cost nothing, and there are never so many.
+fn in_stages(shape: &Shape, wanted: &Wanted, site: &Site) -> impl Iterator<Item = Shape> {
+    let tried: &[Stages] = match (wanted.merged, site.host) {
         (RunsMerged::Always, _) => &[Stages::Two],
         (RunsMerged::Never, _) | (RunsMerged::WhereBetter, Host::Embedded) => &[Stages::One],
         (RunsMerged::WhereBetter, Host::Lambda) => &[Stages::One, Stages::Two],
-    }
+    };
+    let shape = *shape;
+    tried.iter().map(move |stages| Shape { stages: *stages, ..shape })
 }
 
 /// The sizes of splits that are tried: each about 1.4 times the one before.

@@ -55,6 +55,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// Returns how many bytes are stored of it: none of a run without pairs, which is not written.
+    pub fn stored_bytes(&self) -> u64 {
+        if self.pairs == 0 { 0 } else { self.bytes }
+    }
+
     /// Returns how many bytes of it lie in memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.blocks.iter().map(Vec::capacity).sum()

@@ -11,6 +11,7 @@
 //! A band without pairs has no bundle. The golden file is `core/tests/golden/bundle-v1.bin`.
 
 use super::frame::{self, Framed, Kind};
+use super::record::RunIndex;
 use crate::error::{Code, Error, Result};
 use crate::limits::PARTITIONS_MAX;
 use serde::{Deserialize, Serialize};
@@ -40,11 +41,7 @@ impl Framed for BundleHead {
 impl BundleHead {
     /// Returns the head of runs of these lengths, in bytes.
     pub fn of(lengths: impl IntoIterator<Item = u64>) -> Self {
-        let ends = lengths.into_iter().scan(0u64, |end, length| {
-            *end = end.saturating_add(length);
-            Some(*end)
-        });
-        BundleHead { ends: ends.collect() }
+        BundleHead { ends: RunIndex::of(lengths).ends }
     }
 
     /// Returns the length of each run in bytes.

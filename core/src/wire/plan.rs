@@ -10,6 +10,7 @@
 //! ```
 
 use super::frame::{self, Framed, Kind};
+use super::record::Position;
 use crate::codecs::Codec;
 use crate::error::{Code, Error, Result};
 use crate::ids::TaskIdx;
@@ -42,7 +43,17 @@ impl Framed for Split {
 impl Split {
     /// Returns how many bytes all ranges have.
     pub fn bytes(&self) -> u64 {
-        self.ranges.iter().map(|r| r.to.saturating_sub(r.from)).fold(0, u64::saturating_add)
+        self.bytes_from(Position::at(0, 0))
+    }
+
+    /// Returns how many bytes there are from a position on.
+    pub fn bytes_from(&self, start: Position) -> u64 {
+        let ranges = self.ranges.iter().zip(0..).skip(start.range_idx as usize);
+        let left = ranges.map(|(range, idx)| {
+            let from = if idx == start.range_idx { range.from.max(start.offset) } else { range.from };
+            range.to.saturating_sub(from)
+        });
+        left.fold(0, u64::saturating_add)
     }
 }
 

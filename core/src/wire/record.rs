@@ -340,6 +340,15 @@ impl Framed for RunIndex {
 }
 
 impl RunIndex {
+    /// Returns the index of runs of these lengths in bytes, one behind the other.
+    pub fn of(lengths: impl IntoIterator<Item = u64>) -> Self {
+        let ends = lengths.into_iter().scan(0u64, |end, length| {
+            *end = end.saturating_add(length);
+            Some(*end)
+        });
+        RunIndex { ends: ends.collect() }
+    }
+
     /// Returns where the run of one partition lies.
     pub fn range(&self, partition: u32) -> Option<ByteRange> {
         let at = partition as usize;

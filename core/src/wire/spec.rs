@@ -561,6 +561,36 @@ impl OptionsSpec {
 }
 
 #[cfg(test)]
+impl JobSpec {
+    /// A job that reads one object and of which nothing particular is asked.
+    pub(crate) fn of_one_object() -> Self {
+        JobSpec {
+            job: "j".into(),
+            signature: String::new(),
+            params: vec![],
+            inputs: vec![InputSpec {
+                bucket: "b".into(),
+                objects: Objects::One("k".into()),
+                shown: "s3://b/k".into(),
+                root: None,
+            }],
+            output: OutputSpec {
+                bucket: "o".into(),
+                prefix: "p/".into(),
+                shown: "s3://o/p".into(),
+                overwrite: false,
+                format: Default::default(),
+                success_marker: false,
+            },
+            options: OptionsSpec::for_concurrency(1_000),
+            program: None,
+            submitted_at: Timestamp(0),
+            calls: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
