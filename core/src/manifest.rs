@@ -129,6 +129,8 @@ pub struct Done<'a> {
     pub maps: &'a [Pieces],
     /// What the merge tasks have committed, if the job has any.
     pub merges: &'a [Vec<MergeRecord>],
+    /// How many reduce tasks there are: the partitions, and before them that of the records left out where the job may leave out any.
+    pub partitions: u32,
     /// What the reduce tasks have committed, one piece after the other.
     pub reduces: &'a [ReduceRecord],
     /// The lists of those pieces that have left files in folders, in order.
@@ -140,7 +142,7 @@ pub struct Done<'a> {
 /// # Errors
 /// Returns [`Error::Corrupt`] (`unreconciled`), which names the first sum that does not agree.
 pub fn reconcile(job: &JobId, spec: &JobSpec, inputs: &Inputs, done: &Done<'_>) -> Result<Manifest> {
-    let Done { splits, maps, merges, reduces, files } = *done;
+    let Done { splits, maps, merges, partitions, reduces, files } = *done;
     let unreconciled = |what: String| Error::new(Code::Unreconciled, format!("reconciling job {job}: {what}"));
     let same = |what: &str, a: u64, b: u64| {
         if a == b { Ok(()) } else { Err(unreconciled(format!("{what}: {a} is not {b}"))) }
@@ -167,8 +169,13 @@ pub fn reconcile(job: &JobId, spec: &JobSpec, inputs: &Inputs, done: &Done<'_>) 
     same("bytes listed and read", inputs.bytes, sum("bytes read", &mut records().map(|r| r.bytes_read))?)?;
     let mapped = sum("records mapped", &mut records().map(|r| r.records))?;
     let rejected = sum("records left out", &mut records().map(|r| r.rejected))?;
+    let whole = reduces.iter().filter(|record| !record.hands_on).count();
+    same("reduce tasks planned and committed", partitions.into(), whole as u64)?;
+    // It is written in one piece.
     let quarantines = spec.quarantines() as usize;
-    let (quarantine, reduced) = reduces.split_at(quarantines.min(reduces.len()));
+    let Some((quarantine, reduced)) = reduces.split_at_checked(quarantines) else {
+        return Err(unreconciled(format!("no reduce task of {partitions} has written the records left out")));
+    };
     let kept = sum("records left out and written", &mut quarantine.iter().map(|r| r.records_out))?;
     same("records left out and written", rejected, kept)?;
     check_rejected(job, spec, rejected, mapped)?;
@@ -406,7 +413,8 @@ mod tests {
         maps: &[Pieces],
         reduces: &[ReduceRecord],
     ) -> Result<Manifest> {
-        super::reconcile(job, spec, inputs, &Done { splits, maps, merges: &[], reduces, files: &[] })
+        let partitions = reduces.iter().filter(|record| !record.hands_on).count() as u32;
+        super::reconcile(job, spec, inputs, &Done { splits, maps, merges: &[], partitions, reduces, files: &[] })
     }
 
     fn split(from: u64, to: u64) -> Split {
@@ -432,6 +440,31 @@ mod tests {
         says(&[vec![map(0, 7, 5)]], &[reduce(1)], "map tasks planned and committed");
     }
 
+    /// No sum shows that a partition without a pair is missing.
+    #[test]
+    fn each_reduce_task_has_ended_and_that_of_records_left_out_is_there() {
+        let job: JobId = "id".parse().unwrap();
+        let mut spec = spec();
+        spec.options.max_rejected = Some(MaxRejected::Count(1));
+        let inputs = Inputs { objects: 1, bytes: 10, empty: vec![] };
+        let (splits, maps) = ([split(0, 10)], [vec![MapRecord { pairs_out: 0, ..map(0, 10, 10) }]]);
+        let quarantine = ReduceRecord { records_out: 0, ..reduce(0) };
+        let go = |partitions: u32, reduces: &[ReduceRecord]| {
+            let done = Done { splits: &splits, maps: &maps, merges: &[], partitions, reduces, files: &[] };
+            super::reconcile(&job, &spec, &inputs, &done)
+        };
+        assert_eq!(go(2, &[quarantine.clone(), reduce(0)]).unwrap().parts.len(), 1);
+        let unended = [quarantine.clone(), ReduceRecord { hands_on: true, ..reduce(0) }];
+        for (partitions, reduces, says) in [
+            (2, &unended[..], "reduce tasks planned and committed: 2 is not 1"),
+            (2, &[quarantine], "reduce tasks planned and committed: 2 is not 1"),
+            (0, &[], "no reduce task of 0 has written the records left out"),
+        ] {
+            let error = go(partitions, reduces).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
     #[test]
     fn pairs_are_followed_through_the_merges() {
         let job: JobId = "id".parse().unwrap();
@@ -449,7 +482,8 @@ mod tests {
             usage: Usage::default(),
         };
         let go = |merges: &[Vec<MergeRecord>], pairs: u64| {
-            let done = Done { splits: &splits, maps: &maps, merges, reduces: &[reduce(pairs)], files: &[] };
+            let done =
+                Done { splits: &splits, maps: &maps, merges, partitions: 1, reduces: &[reduce(pairs)], files: &[] };
             super::reconcile(&job, &spec(), &inputs, &done)
         };
         assert_eq!(go(&[vec![merge(1, 1), merge(1, 0)]], 1).unwrap().pairs, 2);
@@ -685,7 +719,7 @@ mod tests {
                 &job,
                 spec,
                 &inputs,
-                &Done { splits: &splits, maps: &maps, merges: &[], reduces, files: lists },
+                &Done { splits: &splits, maps: &maps, merges: &[], partitions: 2, reduces, files: lists },
             )
         };
         let manifest = go(&spec, &reduces, &lists).unwrap();

@@ -89,15 +89,17 @@ impl Conductor {
             self.ledger.committed::<ReduceRecord>(job, view.partitions),
         )?;
         let (splits, inputs) = plan::read(&bytes)?;
-        let whole = reduces.iter().filter(|pieces| pieces.last().is_some_and(|last| !last.hands_on)).count();
-        if whole != view.partitions as usize {
-            let message = format!("job {job}: {whole} of {} partitions", view.partitions);
-            return Err(Error::new(Code::Unreconciled, message));
-        }
         let reduces: Vec<_> = reduces.into_iter().flatten().collect();
         check_files(&spec, &reduces)?;
         let files = self.runs(job).all_files(&reduces).await?;
-        let done = Done { splits: &splits, maps: &maps, merges: &merges, reduces: &reduces, files: &files };
+        let done = Done {
+            splits: &splits,
+            maps: &maps,
+            merges: &merges,
+            partitions: view.partitions,
+            reduces: &reduces,
+            files: &files,
+        };
         let manifest = match view.rereads.0.is_empty() {
             true => reconcile(job, &spec, &inputs, &done)?,
             false => {
@@ -137,11 +139,9 @@ impl Conductor {
         match published {
             Ok(()) => {
                 let usage = self.usage_since(before, started_at);
-                if self.ledger.settle(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await? {
-                    self.wake_teller(job).await;
-                    if let Some(shuffled) = shuffled {
-                        self.leave_no_runs(job, shuffled).await;
-                    }
+                let has_ended = self.record_end(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?;
+                if let Some(shuffled) = shuffled.filter(|_| has_ended) {
+                    self.leave_no_runs(job, shuffled).await;
                 }
                 Ok(())
             }

@@ -14,7 +14,7 @@ use kinglet_core::wire::spec::{JobSpec, MANIFEST, part_job};
 use kinglet_core::{ByteRange, MaxRejected, OutputFormat, codec};
 
 /// What a job has stored by its end.
-type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<Vec<MergeRecord>>, Vec<ReduceRecord>, Vec<FileList>);
+type Stored = (JobSpec, Inputs, Vec<Split>, Vec<Pieces>, Vec<Vec<MergeRecord>>, u32, Vec<ReduceRecord>, Vec<FileList>);
 
 const JOB: &str = "19aa5440eb0-f0a9c3d5e7ab";
 
@@ -52,9 +52,11 @@ fn file_name(job: &JobId) {
     assert!(!job.as_str().contains(['/', '.', '\0']) && !job.as_str().is_empty());
 }
 
-fn reconciled((spec, inputs, splits, maps, merges, reduces, files): &Stored) {
+fn reconciled((spec, inputs, splits, maps, merges, partitions, reduces, files): &Stored) {
     let job: JobId = JOB.parse().expect("an id");
-    let Ok(manifest) = reconcile(&job, spec, inputs, &Done { splits, maps, merges, reduces, files }) else { return };
+    let done = Done { splits, maps, merges, partitions: *partitions, reduces, files };
+    let Ok(manifest) = reconcile(&job, spec, inputs, &done) else { return };
+    assert_eq!(reduces.iter().filter(|record| !record.hands_on).count() as u64, u64::from(*partitions));
     let exactly = |numbers: &mut dyn Iterator<Item = u64>| numbers.map(u128::from).sum::<u128>();
     let (maps, bytes) = (|| maps.iter().flatten(), u128::from(manifest.bytes));
     assert_eq!(exactly(&mut maps().map(|record| record.bytes_read)), bytes);
@@ -110,23 +112,40 @@ fn whole() -> Stored {
     let maps = vec![vec![map(0, 7)], vec![map(7, 10)]];
     let rejected = maps.iter().flatten().map(|record| record.rejected).sum();
     spec.options.max_rejected = Some(MaxRejected::Count(rejected));
+    let reduce = ReduceRecord { hands_on: false, ..reduce };
     let quarantine = ReduceRecord { records_out: rejected, ..reduce.clone() };
-    (spec, Inputs { objects: 1, bytes: 10, ..inputs }, splits.to_vec(), maps, vec![], vec![quarantine, reduce], vec![])
+    (
+        spec,
+        Inputs { objects: 1, bytes: 10, ..inputs },
+        splits.to_vec(),
+        maps,
+        vec![],
+        2,
+        vec![quarantine, reduce],
+        vec![],
+    )
 }
 
 /// The same, with runs that were merged.
 fn whole_with_merges() -> Stored {
-    let (spec, inputs, splits, maps, _, reduces, files) = whole();
+    let (spec, inputs, splits, maps, _, partitions, reduces, files) = whole();
     let merge: MergeRecord = frame::read(golden!("merge-v1.bin"), "a merge record").expect("a record");
     let reduced = reduces.iter().skip(1).map(|record| record.pairs_in).sum();
     let first = MergeRecord { pairs_in: 2, pairs_out: reduced, ..merge.clone() };
     let second = MergeRecord { pairs_in: 0, pairs_out: 0, merged: None, ..merge };
-    (spec, inputs, splits, maps, vec![vec![first, second]], reduces, files)
+    (spec, inputs, splits, maps, vec![vec![first, second]], partitions, reduces, files)
+}
+
+/// What says that records were left out, and that nobody has written them.
+fn without_quarantine() -> Stored {
+    let (spec, inputs, splits, mut maps, merges, _, _, files) = whole();
+    maps.iter_mut().flatten().for_each(|record| (record.rejected, record.pairs_out) = (0, 0));
+    (spec, inputs, splits, maps, merges, 0, vec![], files)
 }
 
 /// The same, with files in folders.
 fn whole_in_folders() -> Stored {
-    let (mut spec, inputs, splits, maps, merges, mut reduces, _) = whole();
+    let (mut spec, inputs, splits, maps, merges, partitions, mut reduces, _) = whole();
     spec.output.format = OutputFormat::json_lines().with_partition_by(["k"]);
     let job = JOB.parse().expect("an id");
     let half = |n: u32, bytes, records| LeftFile {
@@ -136,25 +155,25 @@ fn whole_in_folders() -> Stored {
         records,
         crc32: n,
     };
-    reduces.iter_mut().for_each(|record| record.hands_on = false);
     let last = reduces.last_mut().expect("a partition");
     *last = ReduceRecord { files: 2, upload: None, ..last.clone() };
     let files = vec![half(0, 1, 1), half(1, last.bytes_out - 1, last.records_out - 1)];
-    (spec, inputs, splits, maps, merges, reduces, vec![FileList { files }])
+    (spec, inputs, splits, maps, merges, partitions, reduces, vec![FileList { files }])
 }
 
 pub(crate) fn seeds() -> Vec<Seed> {
     let of = |which: u8, bytes: &[u8]| [&[which], bytes].concat();
     let stored = whole();
-    let (spec, inputs, splits, maps, merges, reduces, files) = &stored;
+    let (spec, inputs, splits, maps, merges, partitions, reduces, files) = &stored;
     let job = JOB.parse().expect("an id");
-    let done = Done { splits, maps, merges, reduces, files };
+    let done = Done { splits, maps, merges, partitions: *partitions, reduces, files };
     let manifest = reconcile(&job, spec, inputs, &done).expect("sums that agree");
     vec![
         Seed::new("manifest", of(0, &serde_json::to_vec(&manifest).expect("a manifest"))),
         Seed::new("owner", of(1, golden!("owner-v1.json"))),
         Seed::new("stored", of(2, &codec::encode(&stored).expect("what was stored"))),
         Seed::new("stored-with-merges", of(2, &codec::encode(&whole_with_merges()).expect("what was stored"))),
+        Seed::new("stored-without-quarantine", of(2, &codec::encode(&without_quarantine()).expect("what was stored"))),
         Seed::new("stored-in-folders", of(2, &codec::encode(&whole_in_folders()).expect("what was stored"))),
     ]
 }
