@@ -27,6 +27,7 @@
 //! | `long` | reducers that need longer than a function lives hand on; what comes out is what one would have written |
 //! | `owners` | each output has one owner: races, overwriting, late workers, and what a job that fails leaves as it was |
 //! | `ended` | an event bus is told of each job's end, and no job waits for it |
+//! | `stored` | stored jobs start once for each start, with its time in their names, and after changes; tasks of Step Functions are told of their ends |
 //! | `ends` | workers, drivers and whole programs that are killed at each step of a job's start and end; another goes on |
 //! | `replies` | lost replies, conflicts and throttling: the job succeeds, with nothing run twice; what cleaning leaves alone |
 //! | `runs` | intermediate results come back from every place where they lie, what is missing there is said, and they go when their job has succeeded |
@@ -122,6 +123,7 @@ mod small_stacks;
 mod sort;
 mod sources;
 mod stack;
+mod stored;
 mod support;
 mod template;
 mod venv;

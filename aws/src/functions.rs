@@ -84,7 +84,12 @@ impl Functions {
 
     async fn start_once(&self, event: &Event) -> Result<()> {
         let name = match event {
-            Event::Split(_) | Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => &self.names.splitter,
+            Event::Split(_)
+            | Event::Start(_)
+            | Event::Changed(_)
+            | Event::Sweep(_)
+            | Event::Tell(_)
+            | Event::Ping(_) => &self.names.splitter,
             Event::Map(event) if event.larger => self.names.mapper_large.as_ref().unwrap_or(&self.names.mapper),
             Event::Map(_) => &self.names.mapper,
             Event::Merge(_) | Event::Reduce(_) => &self.names.reducer,

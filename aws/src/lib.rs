@@ -38,6 +38,7 @@ mod request;
 pub mod runs;
 #[cfg(feature = "driver")]
 pub mod session;
+pub mod stored;
 pub mod upload;
 
 pub use beside::Beside;

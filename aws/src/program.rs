@@ -1,7 +1,7 @@
 //! Shipped programs in the work bucket; [`kinglet_core::wire::program`] draws the object's layout.
 
 use crate::conductor::Conductor;
-use crate::objects::{Head, Replace};
+use crate::objects::{Address, Head, Replace};
 use kinglet_core::ids::{ProgramId, Timestamp};
 use kinglet_core::limits::PROGRAM_RENEWED_S;
 use kinglet_core::wire::program::{METADATA, Unpacker, key, metadata};
@@ -36,6 +36,18 @@ pub async fn publish(
     let metadata = (METADATA, metadata(&program, bytes));
     conductor.objects.put_with(bucket, &key, packed.into(), replace, Some(metadata)).await?;
     Ok(Published::Uploaded(bytes))
+}
+
+/// Ensures the same by a copy of the program, which is kept for longer.
+///
+/// # Errors
+/// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
+pub(crate) async fn renew(conductor: &Conductor, program: ProgramId, kept: &str) -> Result<()> {
+    let (bucket, key) = (&conductor.stack.work_bucket, key(&program));
+    if upload(program, stored(conductor, &key).await?, conductor.now()).is_some() {
+        conductor.objects.copy(Address { bucket, key: kept }, Address { bucket, key: &key }).await?;
+    }
+    Ok(())
 }
 
 /// What S3 reports of a program's object.

@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::guesses::{Broken, breaks};
 use crate::ids::{JobId, Partition};
 use crate::range::ByteRange;
+use crate::wire::ended::EndSums;
 use crate::wire::files::{FileList, LeftFile};
 use crate::wire::plan::{Inputs, Split};
 use crate::wire::record::{MapRecord, MergeRecord, ReducePiece, ReduceRecord, numbered};
@@ -51,6 +52,12 @@ impl Manifest {
     /// Returns what the job wrote: the quarantine, and the parts.
     pub fn written(&self) -> impl Iterator<Item = &PartEntry> {
         self.quarantine.iter().chain(&self.parts)
+    }
+
+    /// Returns what is told of the job at its end.
+    pub fn sums(&self) -> EndSums {
+        let Manifest { objects, bytes, records, rejected, pairs, records_out, bytes_out, ref parts, .. } = *self;
+        EndSums { objects, bytes, records, rejected, pairs, records_out, bytes_out, parts: parts.len() as u64 }
     }
 
     /// Returns the same, to be completed.
@@ -129,7 +136,8 @@ pub struct Done<'a> {
     pub maps: &'a [Pieces],
     /// What the merge tasks have committed, if the job has any.
     pub merges: &'a [Vec<MergeRecord>],
-    /// How many reduce tasks there are: the partitions, and before them that of the records left out where the job may leave out any.
+    /// How many reduce tasks there are: the partitions, and before them that of the records left out where the job may leave out
+    /// any.
     pub partitions: u32,
     /// What the reduce tasks have committed, one piece after the other.
     pub reduces: &'a [ReduceRecord],

@@ -24,7 +24,7 @@ use kinglet_aws::{Conductor, on_heap};
 use kinglet_core::cost::{Plan, Recommended};
 use kinglet_core::ids::JobId;
 use kinglet_core::prices::Prices;
-use kinglet_core::wire::cost::{Ceiling, Workload};
+use kinglet_core::wire::cost::Workload;
 use kinglet_core::wire::event::{Event, SplitEvent};
 use kinglet_core::wire::frame;
 use kinglet_core::wire::record::Requests;
@@ -39,12 +39,12 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A job, described by its type and its fields.
-struct Described {
-    name: &'static str,
-    signature: String,
+pub(crate) struct Described {
+    pub(crate) name: &'static str,
+    pub(crate) signature: String,
     /// Its fields, encoded.
-    params: Vec<u8>,
-    workload: Workload,
+    pub(crate) params: Vec<u8>,
+    pub(crate) workload: Workload,
 }
 
 /// An input that the driver makes.
@@ -59,7 +59,7 @@ pub(crate) struct Places {
     pub(crate) inputs: Vec<InputSpec>,
     /// The first input of the right side of a join, if that is what the job is.
     pub(crate) right_from: Option<u32>,
-    output: OutputSpec,
+    pub(crate) output: OutputSpec,
     /// The output's directory, if it is on this machine.
     directory: Option<PathBuf>,
 }
@@ -242,7 +242,7 @@ impl Driver {
     }
 
     /// Returns for how many functions that run at once the job's input is cut.
-    async fn concurrency(&self, submit: &Submit) -> u32 {
+    pub(crate) async fn concurrency(&self, submit: &Submit) -> u32 {
         match submit.concurrency {
             Some(functions) => functions,
             None => self.shared.concurrency().await,
@@ -258,16 +258,7 @@ impl Driver {
         let before = shared.conductor.clients.meter.totals();
         shared.check_ready()?;
         let places = Places::resolve(shared, &submit).await?;
-        submit.check_time()?;
-        submit.format.check()?;
-        // What this program cannot write, its functions cannot.
-        Packer::new(submit.format.packing())?;
-        if submit.format.typed().is_some() {
-            typed_writer(&submit.format, 0)?;
-        }
-        submit.check_ceiling()?;
-        submit.check_files()?;
-        submit.max_rejected.map_or(Ok(()), MaxRejected::check)?;
+        check(&submit)?;
         let options = self.options(&job, made.as_ref(), &places, &submit).await?;
         let mut submission = Submission::begin(shared, &places, before).await?;
         let directory = places.directory.clone();
@@ -293,7 +284,7 @@ impl Driver {
     ) -> Result<OptionsSpec> {
         let concurrency = self.concurrency(submit).await;
         let of_region = self.shared.place.site(submit.prices.clone());
-        if submit.ceiling == Ceiling::default() {
+        if !submit.has_ceiling() {
             // What a job is billed where nobody has said what is charged is told by the prices that are known.
             let elsewhere = |_| self.shared.place.site(Some(Prices::of_us_east_1("x86_64")));
             let options = submit.options(concurrency, job.workload, of_region.or_else(elsewhere)?);
@@ -331,6 +322,20 @@ impl Driver {
         let Described { name, signature, params, .. } = job;
         Ok(JobSpec { job: name.to_owned(), signature, params, inputs, output, options, program, submitted_at, calls })
     }
+}
+
+/// Refuses a submission that no job can follow from, wherever it reads and writes.
+pub(crate) fn check(submit: &Submit) -> Result<()> {
+    submit.check_time()?;
+    submit.format.check()?;
+    // What this program cannot write, its functions cannot.
+    Packer::new(submit.format.packing())?;
+    if submit.format.typed().is_some() {
+        typed_writer(&submit.format, 0)?;
+    }
+    submit.check_ceiling()?;
+    submit.check_files()?;
+    submit.max_rejected.map_or(Ok(()), MaxRejected::check)
 }
 
 /// Says how the input is read by the format of the job, and refuses a submission that does not say what the job reads.
@@ -398,7 +403,7 @@ fn workload_of<J: Job>(job: &J) -> Result<Workload> {
 
 impl Described {
     /// Describes a job that this program has registered.
-    fn of<J: Job>(job: &J, registered: &Registry) -> Result<Self> {
+    pub(crate) fn of<J: Job>(job: &J, registered: &Registry) -> Result<Self> {
         let (params, signature) = (encode_params(job)?, signature::<J>());
         registered.open(J::NAME, &signature, &params)?;
         Ok(Described { name: J::NAME, signature, params, workload: workload_of(job)? })
@@ -426,10 +431,15 @@ impl Places {
     }
 
     /// Adds to the options of a join which inputs are its right side.
-    fn with_right(&self, options: OptionsSpec, submit: &Submit) -> OptionsSpec {
+    pub(crate) fn with_right(&self, options: OptionsSpec, submit: &Submit) -> OptionsSpec {
         let right = self.right_from.zip(submit.reads_right);
         let right = right.map(|(from_input, (unpack, splitting))| RightSpec { from_input, unpack, splitting });
         OptionsSpec { right, ..options }
+    }
+
+    /// Returns whether the output is a directory of this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.directory.is_some()
     }
 
     /// Resolves the inputs alone, for who only reads.

@@ -373,6 +373,11 @@ impl Submit {
         }
     }
 
+    /// Returns whether the job may not cost, or take, more than some amount.
+    pub(crate) fn has_ceiling(&self) -> bool {
+        self.ceiling != Ceiling::default()
+    }
+
     /// Returns the choices as workers read them, for a job that makes this of its input, on a stack that runs `concurrency`
     /// functions at once.
     pub(crate) fn options(&self, concurrency: u32, workload: Workload, site: Site) -> OptionsSpec {

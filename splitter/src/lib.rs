@@ -1,5 +1,6 @@
 //! The splitter: lists a job's inputs, cuts them into splits, writes the plan, and starts the mappers. It also looks after
-//! jobs: it handles the records of failed invocations, sweeps jobs that nobody looks after, and tells of those that have ended.
+//! jobs: it starts stored ones, handles the records of failed invocations, sweeps jobs that nobody looks after, and tells of those that
+//! have ended.
 
 mod cut;
 mod failure;
@@ -13,15 +14,17 @@ use cut::Shape;
 use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;
 use kinglet_aws::objects::Replace;
+use kinglet_aws::stored::Start;
 use kinglet_aws::{Conductor, nonce, on_heap};
 use kinglet_core::grid::Grid;
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
-use kinglet_core::wire::event::{Event, FailureRecord};
+use kinglet_core::wire::event::{Event, FailureRecord, StartEvent};
 use kinglet_core::wire::log::Did;
 use kinglet_core::wire::plan::{self, Inputs, Split};
 use kinglet_core::wire::record::Usage;
 use kinglet_core::wire::spec::{InputSpec, JobSpec, Objects as Which, Then};
+use kinglet_core::wire::stored::read_time;
 use kinglet_core::{Code, Error, Result};
 use kinglet_worker::task::{Began, Execution};
 use kinglet_worker::{Assignment, Invocation, Outcome, Running, Skip, Worker};
@@ -43,6 +46,8 @@ pub async fn handle(worker: Arc<Worker>, call: Invocation) -> Result<Outcome> {
     match (Assignment::of(&event), event) {
         (Some(assigned), Event::Split(_)) => on_heap(|| attempt(&worker, &assigned, &call)).await,
         (_, Event::Sweep(_)) => on_heap(|| sweep(conductor)).await,
+        (_, Event::Start(event)) => on_heap(|| start(conductor, &event, &call.request_id)).await,
+        (_, Event::Changed(event)) => conductor.note_change(&event).await.map(|()| Outcome::Nothing),
         (_, Event::Tell(_)) => on_heap(|| conductor.tell_ends()).await.map(|_| Outcome::Nothing),
         (_, other) => Err(Error::new(Code::Event, format!("the splitter was invoked with {other:?}"))),
     }
@@ -184,6 +189,16 @@ pub async fn begin(
     Ok(true)
 }
 
+/// Starts a stored job. All deliveries of one event have the same request id.
+async fn start(conductor: &Conductor, event: &StartEvent, request_id: &str) -> Result<Outcome> {
+    let StartEvent { stored, once, at, token } = event;
+    let token = token.as_deref();
+    let once = once.as_deref().or(token).unwrap_or(request_id);
+    let at = at.as_deref().map(read_time).transpose()?;
+    let started = conductor.start_stored(&Start { name: stored, once, at, token }).await?;
+    Ok(Outcome::Started { job: started.job })
+}
+
 async fn sweep(conductor: &Conductor) -> Result<Outcome> {
     let jobs = conductor.ledger.open_jobs().await?;
     for job in &jobs {
@@ -194,6 +209,9 @@ async fn sweep(conductor: &Conductor) -> Result<Outcome> {
         if let Err(error) = conductor.renew_output(job).await {
             tracing::warn!(%job, %error, "renewing the claim to an output");
         }
+    }
+    if let Err(error) = on_heap(|| conductor.start_changed()).await {
+        tracing::error!(%error, "starting stored jobs");
     }
     // Of those that have ended, too, whose enders could not wake anybody.
     if let Err(error) = on_heap(|| conductor.tell_ends()).await {

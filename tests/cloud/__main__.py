@@ -15,6 +15,7 @@
 | `jobs.py` | jobs on the stack: the right answers, and the right errors |
 | `races.py` | of two jobs that want one output, one has it and the other is refused, and one whole result is there |
 | `broken.py` | a splitter that cannot run: the doctor says so, and so does a job, soon |
+| `stored.py` | jobs that the stack keeps start by a schedule, by new objects, by a task of Step Functions and by hand |
 | `programs.py` | programs that ship themselves, a changed one too; those that would not run are refused |
 | `guide.py` | the commands of `docs/guide/deploy.md` that need no AWS account end with a finished job |
 

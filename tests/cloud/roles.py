@@ -34,6 +34,7 @@ LEFT_OUT = f"roles/_rejected-{ID}.jsonl"
 # What became of a function's calls for objects.
 REPORTED, REPORT = (f"roles/job-{ID}/{name}" for name in ("results/failed.csv", "manifest.json"))
 PROGRAM = "programs/roles"
+STORED = "stored/jobs/roles/0"
 PK = {"pk": {"S": "job#roles"}, "sk": {"S": "job"}}
 ITEM = PK | {"ttl": {"N": "1"}}
 
@@ -220,6 +221,9 @@ TABLE: list[Line] = [
     ("read a shipped program", "mrd", lambda c: c.get(c.work, PROGRAM)),
     ("ship a program", "d", lambda c: c.put(c.work, PROGRAM)),
     ("remove a shipped program", "", lambda c: c.remove(c.work, PROGRAM)),
+    ("read a stored job", "d", lambda c: c.get(c.work, STORED)),
+    ("store a job", "d", lambda c: c.put(c.work, STORED)),
+    ("remove a stored job", "d", lambda c: c.remove(c.work, STORED)),
     ("write a spec", "d", lambda c: c.put(c.work, f"{JOB}/spec")),
     ("write items", "d", lambda c: c.put(c.work, f"{JOB}/items")),
     ("write a plan", "sd", lambda c: c.put(c.work, f"{JOB}/plan/0")),
@@ -398,7 +402,8 @@ def prepare(stack: Stack) -> None:
         root.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     for name in ["spec", "plan/0", "items", "shared", "objects/a", "runs/000000.0/0-1", "rest/000000.0/0-1", "files/000000.0/0-1"]:
         root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=f"{JOB}/{name}", Body=b"x")
-    root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=PROGRAM, Body=b"x")
+    for key in [PROGRAM, STORED]:
+        root.s3.put_object(Bucket=outputs["WorkBucketName"], Key=key, Body=b"x")
     root.s3.put_object(Bucket=OUTPUT, Key=MANIFEST, Body=b"{}")
 
 
@@ -406,7 +411,7 @@ def tidy(stack: Stack) -> None:
     root, outputs = stack.root, stack.outputs
     root.dynamodb.delete_item(TableName=outputs["Table"], Key=PK)
     for bucket in [INPUT, ELSEWHERE, OUTPUT, outputs["WorkBucketName"]]:
-        for prefix in ["roles/", f"{JOB}/", PROGRAM]:
+        for prefix in ["roles/", f"{JOB}/", PROGRAM, STORED]:
             for entry in root.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
                 root.s3.delete_object(Bucket=bucket, Key=entry["Key"])
 
@@ -468,6 +473,13 @@ MORE: list[Line] = [
     ("list a bucket of MoreInputBucketArns", "sm", lambda c: c.aws.s3.list_objects_v2(Bucket=ELSEWHERE)),
     ("read in it", "sm", lambda c: c.get(ELSEWHERE, "roles/a")),
     ("write into it", "", lambda c: c.put(ELSEWHERE, PART)),
+    ("read a stored job", "s", lambda c: c.get(c.work, STORED)),
+    ("store a job", "", lambda c: c.put(c.work, STORED)),
+    ("write a spec", "s", lambda c: c.put(c.work, f"{JOB}/spec")),
+    ("remove a spec", "s", lambda c: c.remove(c.work, f"{JOB}/spec")),
+    ("put an item into the ledger", "s", in_table("put_item", Item=ITEM)),
+    # Programs are forbidden among these options.
+    ("ship a program", "", lambda c: c.put(c.work, PROGRAM)),
 ]
 
 THROUGH_S3 = {"kms:viaservice": f"s3.{REGION}.amazonaws.com"}

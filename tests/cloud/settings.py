@@ -7,6 +7,7 @@ import yaml
 import jobs
 import programs
 import roles
+import stored
 from jobs import Driver
 from server import ACCOUNT, Ministack
 from stack import ELSEWHERE, INPUT, OUTPUT, Aws, Stack, deploy
@@ -165,6 +166,7 @@ def every_option(root: Aws, key: str, data_key: str) -> dict[str, str]:
         "AlarmTopicArn": root.sns.create_topic(Name=TOPIC)["TopicArn"],
         "Dashboard": "on",
         "EventBus": BUS,
+        "StoredJobs": "on",
         "Tracing": "Active",
         "LogFilter": "debug",
         "ShippedPrograms": "forbid",
@@ -286,4 +288,5 @@ def check_options(server: Ministack, driver: Driver) -> None:
         said = driver.count(f"s3://{INPUT}/{source}", f"s3://{OUTPUT}/{target}", fails=True)
         check("access denied" in said, f"{source} to {target}: {said}")
     check_told(root, queue, f"s3://{OUTPUT}/{OUT}folder")
+    stored.check_stored(stack, driver, IN, OUT)
     forget_options(root)

@@ -33,6 +33,7 @@ class Aws:
         self.iam, self.sts, self.kms, self.events = (session.client(n, **how) for n in ["iam", "sts", "kms", "events"])
         self.sqs, self.sns, self.ec2 = (session.client(n, **how) for n in ["sqs", "sns", "ec2"])
         self.cloudwatch = session.client("cloudwatch", **how)
+        self.states, self.scheduler = (session.client(n, **how) for n in ["stepfunctions", "scheduler"])
 
 
 @dataclass

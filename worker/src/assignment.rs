@@ -24,7 +24,7 @@ impl Assignment {
             Event::Map(event) => (&event.job, TryKey::map(event.task, event.piece, event.number)),
             Event::Merge(event) => (&event.job, TryKey::merge(event.task, event.piece, event.number)),
             Event::Reduce(event) => (&event.job, TryKey::reduce(event.task, event.piece, event.number)),
-            Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => return None,
+            Event::Start(_) | Event::Changed(_) | Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => return None,
         };
         let (larger, calls_max) = match event {
             Event::Map(event) => (event.larger, event.calls_max),

@@ -6,11 +6,12 @@
 //! {"skipped": "runs elsewhere"}   why there was nothing to do
 //! {"failed": "out-of-memory"}     the code of the error, which the ledger has
 //! {"pong": 12}                    the version of the wire format
+//! {"started": "19aa…-0123…"}      the job that a start of a stored job has begun
 //! {"jobs": 3}                     how many jobs were looked after
 //! {}
 //! ```
 
-use kinglet_core::ids::AttemptId;
+use kinglet_core::ids::{AttemptId, JobId};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire;
 use serde::{Serialize, Serializer};
@@ -45,6 +46,11 @@ pub enum Outcome {
     Swept {
         /// How many jobs it looked after.
         jobs: usize,
+    },
+    /// A stored job was started, now or by an earlier delivery of the same event.
+    Started {
+        /// The job.
+        job: JobId,
     },
     /// The work is done, and there is nothing to report.
     Nothing,
@@ -94,6 +100,7 @@ impl Outcome {
             Outcome::Failed { .. } => "failed",
             Outcome::Pong => "pong",
             Outcome::Swept { .. } => "jobs",
+            Outcome::Started { .. } => "started",
             Outcome::Nothing | Outcome::Program { .. } => "done",
         }
     }
@@ -106,6 +113,7 @@ impl Outcome {
             Outcome::Failed { code } => json!({ "failed": code }),
             Outcome::Pong => json!({ "pong": wire::VERSION }),
             Outcome::Swept { jobs } => json!({ "jobs": jobs }),
+            Outcome::Started { job } => json!({ "started": job }),
             Outcome::Nothing => json!({}),
             Outcome::Program { answer } => answer.clone(),
         }
@@ -136,6 +144,7 @@ mod tests {
             (Outcome::Failed { code: "out-of-memory".to_owned() }, r#"{"failed":"out-of-memory"}"#, "failed"),
             (Outcome::Pong, &pong, "pong"),
             (Outcome::Swept { jobs: 3 }, r#"{"jobs":3}"#, "jobs"),
+            (Outcome::Started { job: "19aa-01".parse().unwrap() }, r#"{"started":"19aa-01"}"#, "started"),
             (Outcome::Nothing, "{}", "done"),
             (Outcome::Program { answer: json!({ "committed": "0-1" }) }, r#"{"committed":"0-1"}"#, "done"),
         ] {

@@ -65,7 +65,7 @@ impl Conductor {
         let usage = self.usage_since(before, started_at);
         // Without a call that reduces them, what the batches return is the result.
         if self.ledger.succeed(job, view.phase, usage.as_ref()).await? {
-            self.wake_teller(job).await;
+            self.wake_teller(job, view).await;
             if view.partitions > 0 {
                 // A call that reduces is one piece.
                 let shuffled = Shuffled { maps: committed, merges: vec![], indexes: view.index.tries, reduces: vec![] };
@@ -139,7 +139,7 @@ impl Conductor {
         match published {
             Ok(()) => {
                 let usage = self.usage_since(before, started_at);
-                let has_ended = self.record_end(job, Phase::Publishing, Phase::Succeeded, usage.as_ref()).await?;
+                let has_ended = self.record_end(job, view, Phase::Succeeded, usage.as_ref()).await?;
                 if let Some(shuffled) = shuffled.filter(|_| has_ended) {
                     self.leave_no_runs(job, shuffled).await;
                 }
@@ -152,10 +152,11 @@ impl Conductor {
     }
 
     /// Records the end of a job that is publishing or undone, and has it told. Returns whether this call ended it.
-    async fn record_end(&self, job: &JobId, from: Phase, to: Phase, usage: Option<&Usage>) -> Result<bool> {
+    async fn record_end(&self, job: &JobId, view: &JobView, to: Phase, usage: Option<&Usage>) -> Result<bool> {
+        let from = if to == Phase::Succeeded { Phase::Publishing } else { Phase::Undoing };
         let has_ended = self.ledger.settle(job, from, to, usage).await?;
         if has_ended {
-            self.wake_teller(job).await;
+            self.wake_teller(job, view).await;
         }
         Ok(has_ended)
     }
@@ -170,7 +171,7 @@ impl Conductor {
                 };
                 match stopped.await {
                     Ok((true, _)) => {
-                        return self.record_end(job, Phase::Publishing, Phase::Succeeded, None).await.map(drop);
+                        return self.record_end(job, view, Phase::Succeeded, None).await.map(drop);
                     }
                     Ok((false, upload)) => upload,
                     Err(error) if error.is(Code::TurnTaken) => return Ok(()),
@@ -223,7 +224,7 @@ impl Conductor {
                 undone => undone?,
             }
         } else {
-            self.wake_teller(job).await;
+            self.wake_teller(job, &view).await;
         }
         Ok(())
     }
@@ -242,7 +243,7 @@ impl Conductor {
             on_heap(|| self.undo_output(job, spec, view)).await?;
         }
         let ending = view.ending.unwrap_or(Phase::Failed);
-        self.record_end(job, Phase::Undoing, ending, None).await?;
+        self.record_end(job, view, ending, None).await?;
         // A claim may have been on its way when the output was looked at. Any claim sent from now on sees that the job has
         // ended.
         if let Some(spec) = &spec

@@ -19,6 +19,14 @@ use kinglet_core::wire::spec::{Indexed, JobSpec};
 use kinglet_core::{ByteRange, Code, Error, Result};
 use std::collections::HashMap;
 
+/// The items of a new job.
+pub(super) struct NewJob {
+    /// The job's own.
+    pub(super) own: Item,
+    /// Its entry in the list of jobs.
+    pub(super) entry: Item,
+}
+
 /// A job's entry in the list of jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobEntry {
@@ -32,6 +40,10 @@ pub struct JobEntry {
     pub submitted_at: Timestamp,
     /// When it ended, if it has.
     pub ended_at: Option<Timestamp>,
+    /// Whether the event bus was told of its end.
+    pub(crate) is_told: bool,
+    /// Whether a task of Step Functions waits to be told of its end.
+    pub(crate) is_awaited: bool,
 }
 
 /// Reads a job's entry.
@@ -42,6 +54,8 @@ fn entry(item: &Item) -> Option<JobEntry> {
         phase: read_text(item, "phase").and_then(Phase::parse)?,
         submitted_at: read_time(item, "at0")?,
         ended_at: read_time(item, "at3"),
+        is_told: read_flag(item, "told"),
+        is_awaited: read_flag(item, "awaited"),
     })
 }
 
@@ -52,7 +66,23 @@ impl Ledger {
     /// Returns `job-exists` when the ledger has a job of this id already; or a service error (`access-denied`, `throttled`,
     /// `unreachable`, …) when DynamoDB cannot be reached or refuses.
     pub async fn create_job(&self, job: &JobId, spec: &JobSpec, timeout_ms: u64) -> Result<()> {
-        let doing = format!("creating job {job} in table {}", self.table_name());
+        let NewJob { own, entry } = self.new_job(spec, timeout_ms)?;
+        let own = Write::New(Keyed { key: Key::job(job), item: own });
+        let entry = Write::New(Keyed { key: Key::entry(job), item: entry });
+        if self.transact(self.creating(job), own, [entry]).await? {
+            Ok(())
+        } else {
+            let table = self.table_name();
+            Err(Error::new(Code::JobExists, format!("there is a job {job} in table {table} already")))
+        }
+    }
+
+    pub(super) fn creating(&self, job: &JobId) -> String {
+        format!("creating job {job} in table {}", self.table_name())
+    }
+
+    /// Makes the items of a new job.
+    pub(super) fn new_job(&self, spec: &JobSpec, timeout_ms: u64) -> Result<NewJob> {
         let now = time(self.clock.now());
         let entry: Item = HashMap::from([
             ("name".into(), text(&spec.job)),
@@ -79,14 +109,7 @@ impl Ledger {
         if let Some(program) = &spec.program {
             own.insert("program".into(), text(program.to_string()));
         }
-        let own = Write::New(Keyed { key: Key::job(job), item: own });
-        let entry = Write::New(Keyed { key: Key::entry(job), item: entry });
-        if self.transact(doing, own, entry).await? {
-            Ok(())
-        } else {
-            let table = self.table_name();
-            Err(Error::new(Code::JobExists, format!("there is a job {job} in table {table} already")))
-        }
+        Ok(NewJob { own, entry })
     }
 
     /// Reads the job's own item.
@@ -134,17 +157,6 @@ impl Ledger {
         Ok(self.query(JOBS_PK, "").await?.iter().filter_map(entry).collect())
     }
 
-    /// Lists the jobs that have ended since a time and whose ends were not told, oldest first.
-    ///
-    /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(crate) async fn untold(&self, since: Timestamp) -> Result<Vec<JobEntry>> {
-        let items = self.query(JOBS_PK, "").await?;
-        let entries = items.iter().filter(|item| !read_flag(item, "told")).filter_map(entry);
-        let is_due = |job: &JobEntry| job.phase.is_final() && job.ended_at.is_some_and(|at| at >= since);
-        Ok(entries.filter(is_due).collect())
-    }
-
     /// Notes that a job's end was told.
     ///
     /// # Errors
@@ -153,6 +165,24 @@ impl Ledger {
         let noting = self.update(format!("noting that the end of job {job} was told"), Key::entry(job));
         // One that was deleted meanwhile stays so. This write is idempotent.
         noting.set("told", flag(true)).when("attribute_exists(pk)").done().await.map(drop)
+    }
+
+    /// Notes that nobody waits for a job's end any more.
+    ///
+    /// # Errors
+    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
+    pub(crate) async fn answered(&self, job: &JobId) -> Result<()> {
+        let noting = self.update(format!("noting that the end of job {job} was answered"), Key::entry(job));
+        // As above.
+        noting.set("awaited", flag(false)).when("attribute_exists(pk)").done().await.map(drop)
+    }
+
+    /// Reads the token of the task of Step Functions that waits for a job.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::job`].
+    pub(crate) async fn token(&self, job: &JobId) -> Result<Option<String>> {
+        Ok(read_text(&self.own_item(job).await?, "token").map(str::to_owned))
     }
 
     /// Lists the jobs that have not ended, oldest first.
@@ -247,6 +277,7 @@ pub(super) fn view(job: &JobId, item: &Item) -> Result<JobView> {
         rereads: rereads.transpose()?.unwrap_or_default(),
         plan: read_text(item, "plan").map(str::to_owned),
         writes_output: read_flag(item, "writes_output"),
+        is_awaited: item.contains_key("token"),
         turn: count("turn"),
         turn_at: read_time(item, "turn_at").unwrap_or_default(),
         sent: small("sent"),

@@ -5,6 +5,7 @@
 use super::item::{Item, text};
 use kinglet_core::ids::{AttemptId, JobId, Partition, Piece, Stage, TaskIdx, TryKey};
 use kinglet_core::limits::TASKS_PER_GROUP;
+use kinglet_core::wire::stored::{self, StoredName};
 use std::fmt;
 
 /// The key of an item.
@@ -73,6 +74,16 @@ impl Key {
         Self::new(result_pk(job), item_sk(&attempt.to_string(), n))
     }
 
+    /// Returns the key of a stored job.
+    pub(super) fn stored(name: &StoredName) -> Self {
+        Self::new(STORED_PK.to_owned(), name.as_str())
+    }
+
+    /// Returns the key of a start of a stored job. Whatever tells it from others has any length and any characters.
+    pub(super) fn start(name: &StoredName, once: &str) -> Self {
+        Self::new(format!("stored#{name}"), format!("start#{}", stored::hash_of(once)))
+    }
+
     /// Returns the key of the progress of a batch of calls.
     pub(crate) fn progress(job: &JobId, task: TaskIdx) -> Self {
         Self::new(progress_pk(job), format!("{:06}", task.0))
@@ -99,6 +110,9 @@ impl fmt::Display for RunsAttempt {
 
 /// The partition key of the list of jobs.
 pub(super) const JOBS_PK: &str = "jobs";
+
+/// The partition key of the list of stored jobs.
+pub(super) const STORED_PK: &str = "stored";
 
 /// The prefix of the sort keys of tries of splitting.
 pub(super) const SPLIT_TRIES: &str = "split#";

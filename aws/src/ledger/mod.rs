@@ -11,7 +11,9 @@
 //! | `job#<job>#runs#<partition>` | `<task>#<piece>#<attempt>#<n>` | item `n` of an inline run; for a batch of calls, item `n` of its results, with the group in place of the partition |
 //! | `job#<job>#result` | `<attempt>#<n>` | item `n` of what a reduce function returned |
 //! | `job#<job>#progress` | `<task>` | how far the calls are that have reported progress |
-//! | `jobs` | `<job>` | the job's name, phase, start and end, for lists; `told`: whether the event bus was told of its end |
+//! | `jobs` | `<job>` | the job's name, phase, start and end, for lists; `told`: whether the event bus was told of its end; `awaited`: whether a task of Step Functions is still to be told, whose `token` the job's own item has |
+//! | `stored` | `<name>` | a stored job: which version of it counts, when it starts after a change, `changed` and `changed_last` if there are changes that no start has seen, and the job that a change started last. It has no `ttl` |
+//! | `stored#<name>` | `start#<hash>` | the job that a start of a stored job has begun; the hash is of what tells that start from all others |
 //!
 //! The modules, each of which uses only those above it:
 //!
@@ -26,10 +28,11 @@
 //! | `commits` | which attempt of a piece counts, and whether a stage is complete |
 //! | `spent` | what a job with a ceiling has spent |
 //! | `runs` | small runs, and the indexes of large ones |
+//! | `stored` | stored jobs, what has changed for them, and which start has begun which job |
 //!
 //! **Time.** All times here are the services' ([`crate::Clock`]), whichever machine wrote them.
 //!
-//! Every item has `ttl`, in seconds since 1970. DynamoDB deletes expired items late, so nothing relies on an item being gone.
+//! Every item but those of stored jobs has `ttl`, in seconds since 1970. DynamoDB deletes expired items late, so nothing relies on an item being gone.
 
 mod commits;
 mod item;
@@ -39,6 +42,7 @@ mod phases;
 mod request;
 mod runs;
 mod spent;
+mod stored;
 mod table;
 mod tries;
 
@@ -55,6 +59,8 @@ pub(crate) use request::Updated;
 pub use runs::{GroupRuns, InlineRun};
 pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf, groups_of, placed, placed_in};
 pub use spent::commits;
+pub(crate) use stored::Version;
+pub use stored::{Changes, StoredJob};
 pub use tries::{GroupTry, Run, Says, Started};
 
 use crate::clock::Clock;

@@ -76,7 +76,7 @@ impl Move<'_> {
             return update.signed().await;
         }
         let entry = ledger.update(doing.clone(), Key::entry(job)).set("phase", text(to.as_str())).set("at3", time(now));
-        ledger.transact(doing, Write::Update(Box::new(update)), Write::Update(Box::new(entry))).await
+        ledger.transact(doing, Write::Update(Box::new(update)), [Write::Update(Box::new(entry))]).await
     }
 }
 

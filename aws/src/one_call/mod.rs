@@ -8,6 +8,7 @@
 pub(crate) mod events;
 mod json;
 pub(crate) mod put_events;
+pub(crate) mod send_task;
 #[cfg(feature = "driver")]
 pub(crate) mod stacks;
 

@@ -17,6 +17,7 @@ mod plan;
 pub(crate) mod report;
 mod run;
 mod status;
+mod stored;
 mod tune;
 
 crate::command::commands! {
@@ -27,6 +28,7 @@ crate::command::commands! {
         head::Head,
         bench::Bench,
         tune::Tune,
+        stored::Stored,
         jobs::Jobs,
         status::Status,
         report::Report,

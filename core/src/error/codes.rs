@@ -341,6 +341,12 @@ codes! {
         JobMissing = "job-missing",
             "There is no such job, or not any more: jobs are kept for 7 days.",
             "Look for it with `kinglet jobs`; for those on AWS, add `--stack NAME`.";
+        StoredMissing = "stored-missing",
+            "The stack keeps no job under this name.",
+            "`kinglet stored` lists those that it keeps; `kinglet run … --store NAME` stores one.";
+        StoredJob = "stored-job",
+            "A job cannot be stored so, or started so: its name, its input, its output, or the event.",
+            "Do what the message says; the guide \"Jobs that start themselves\" has the rules.";
         JobAmbiguous = "job-ambiguous",
             "Several jobs may be meant.",
             "Give more of the id; its second half will do, too.";

@@ -109,6 +109,8 @@ pub struct JobView {
     pub plan: Option<String>,
     /// Whether it writes an output, which it then owns.
     pub writes_output: bool,
+    /// Whether a task of Step Functions waits for its end.
+    pub is_awaited: bool,
     /// The number of the turn. One process has the turn and takes the job through its phase; another that takes the turn
     /// because that one seems dead raises the number.
     pub turn: u64,
@@ -209,6 +211,7 @@ impl JobView {
             rereads: Rereads::default(),
             plan: None,
             writes_output: false,
+            is_awaited: false,
             turn: 0,
             turn_at: Timestamp(0),
             sent: 0,

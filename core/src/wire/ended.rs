@@ -3,7 +3,9 @@
 //!
 //! ```json
 //! {"version": 1, "stack": "kinglet", "job": "19aa…-0123…", "name": "word-count", "state": "succeeded",
-//!  "submittedAt": 1793926800000, "endedAt": 1793926812345, "output": "s3://results/counts/", "error": null}
+//!  "submittedAt": 1793926800000, "endedAt": 1793926812345, "output": "s3://results/counts/",
+//!  "sums": {"objects": 2, "bytes": 4096, "records": 9, "rejected": 0, "pairs": 9, "recordsOut": 7, "bytesOut": 80, "parts": 1},
+//!  "error": null}
 //! {"version": 1, "stack": "kinglet", "job": "19ab…-0123…", "name": "word-count", "state": "failed",
 //!  "submittedAt": 1793926800000, "endedAt": 1793926812345, "output": "s3://results/counts/",
 //!  "error": {"code": "record-invalid", "message": "reading s3://logs/a: …"}}
@@ -44,8 +46,33 @@ pub struct JobEnded {
     pub ended_at: Timestamp,
     /// Where its result lies if it succeeded; `None` of a map of calls, and where that is no longer known.
     pub output: Option<String>,
+    /// What the manifest of its result says it read and wrote; left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<EndSums>,
     /// Why it did not succeed.
     pub error: Option<EndError>,
+}
+
+/// What a job has read and written: the sums of its [manifest](crate::manifest::Manifest).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndSums {
+    /// Objects of the input, empty ones included.
+    pub objects: u64,
+    /// Bytes of the input.
+    pub bytes: u64,
+    /// Records given to `map`.
+    pub records: u64,
+    /// Records that were not valid and were left out.
+    pub rejected: u64,
+    /// Pairs shuffled.
+    pub pairs: u64,
+    /// Records written.
+    pub records_out: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Files written.
+    pub parts: u64,
 }
 
 /// Why a job did not succeed.
@@ -79,9 +106,22 @@ mod tests {
             submitted_at: Timestamp(7),
             ended_at: Timestamp(8),
             output: Some("s3://results/counts/".into()),
+            sums: None,
             error: None,
         };
-        let mut lines = Vec::new();
+        let sums = EndSums {
+            objects: 2,
+            bytes: 4_096,
+            records: 9,
+            rejected: 0,
+            pairs: 9,
+            records_out: 7,
+            bytes_out: 80,
+            parts: 1,
+        };
+        let with_sums = JobEnded { sums: Some(sums), ..ended.clone() };
+        let mut lines = vec![serde_json::to_string(&with_sums).unwrap() + "\n"];
+        assert_eq!(serde_json::from_str::<JobEnded>(&lines[0]).unwrap(), with_sums);
         for error in [None, Some(Error::new(Code::RecordInvalid, "reading s3://logs/a: it is \"none\""))] {
             if let Some(error) = error {
                 (ended.state, ended.output, ended.error) = ("failed".into(), None, Some(EndError::from(&error)));

@@ -11,10 +11,15 @@
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "index": {"number": 1, "rows": [[8, 4711]]}}}
 //! {"reduce": {"job": "0193…", "task": 3, "piece": 2, "number": 0}}
 //! {"reduce": {"job": "0193…", "task": 3, "number": 1, "early": true}}
+//! {"start": {"stored": "daily-count", "once": "2026-11-23T02:00:00Z", "at": "2026-11-23T02:00:00Z"}}
+//! {"start": {"stored": "daily-count", "token": "AQCEAAAAKgAAAAMAAA…"}}
+//! {"changed": {"stored": "daily-count", "bucket": "logs", "key": "2026/11/23/a.gz"}}
 //! {"sweep": {}}
 //! {"tell": {}}
 //! {"ping": {}}
 //! ```
+//!
+//! `start` and `changed` come from outside: from schedules, rules of EventBridge and Step Functions, as the guide sets them up.
 //!
 //! Events for tasks of a job with a shipped program also have its id: `"program": "9f86d0…"`.
 //!
@@ -23,6 +28,7 @@
 
 use super::index::RowsAt;
 use super::record::Position;
+use super::stored::StoredName;
 use crate::ids::{JobId, Piece, ProgramId, TaskIdx};
 use crate::range::ByteRange;
 use serde::{Deserialize, Serialize};
@@ -39,6 +45,10 @@ pub enum Event {
     Merge(MergeEvent),
     /// Run a reduce task.
     Reduce(ReduceEvent),
+    /// Start a stored job.
+    Start(StartEvent),
+    /// Start a stored job soon, as there is an object that it may read.
+    Changed(ChangedEvent),
     /// Go on with jobs that nobody else takes care of.
     Sweep(SweepEvent),
     /// Tell of the jobs that have ended.
@@ -55,7 +65,7 @@ impl Event {
             Event::Map(event) => Some(&event.job),
             Event::Merge(event) => Some(&event.job),
             Event::Reduce(event) => Some(&event.job),
-            Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => None,
+            Event::Start(_) | Event::Changed(_) | Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => None,
         }
     }
 }
@@ -188,6 +198,34 @@ fn is_first(piece: &Piece) -> bool {
     *piece == Piece(0)
 }
 
+/// See [`Event::Start`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartEvent {
+    /// The stored job.
+    pub stored: StoredName,
+    /// What tells this start from all others: however often an event with it comes, one job is started. Without it, that is the
+    /// token, or else the invocation's request id, which all deliveries of one event share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<String>,
+    /// When the job was to start, as in `2026-11-23T02:00:00Z` (RFC 3339); otherwise now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The token of the task of Step Functions that waits for the job's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// See [`Event::Changed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedEvent {
+    /// The stored job.
+    pub stored: StoredName,
+    /// The object's bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+}
+
 /// See [`Event::Sweep`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepEvent {}
@@ -236,6 +274,7 @@ mod tests {
             program: None,
         };
         let index = RowsAt { number: 2, rows: vec![(8, 4_711).into(), (9_000, 9_001).into()] };
+        let stored: StoredName = "daily-count".parse().unwrap();
         let events = [
             Event::Split(SplitEvent { job: job.clone(), number: 1 }),
             Event::Map(map.clone()),
@@ -259,6 +298,14 @@ mod tests {
             }),
             Event::Reduce(ReduceEvent { piece: Piece(2), ..ReduceEvent::first(job.clone(), TaskIdx(3), None) }),
             Event::Reduce(ReduceEvent { number: 1, early: true, ..ReduceEvent::first(job, TaskIdx(3), None) }),
+            Event::Start(StartEvent { stored: stored.clone(), once: None, at: None, token: None }),
+            Event::Start(StartEvent {
+                stored: stored.clone(),
+                once: Some("a".into()),
+                at: Some("2026-11-23T02:00:00Z".into()),
+                token: Some("b".into()),
+            }),
+            Event::Changed(ChangedEvent { stored, bucket: "b".into(), key: "k".into() }),
             Event::Sweep(SweepEvent {}),
             Event::Tell(TellEvent {}),
             Event::Ping(PingEvent {}),

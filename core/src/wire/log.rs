@@ -96,7 +96,9 @@ impl Subject {
                 attempt: Some(event.number),
                 ..Subject::default()
             },
-            Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => Subject::default(),
+            Event::Start(_) | Event::Changed(_) | Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => {
+                Subject::default()
+            }
         }
     }
 

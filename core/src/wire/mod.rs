@@ -16,6 +16,7 @@
 //! | [`files`] | the files that a piece of a reduce task has left in folders | S3, `jobs/<job>/files/<task>.<piece>/<attempt>` |
 //! | [`index`] | where the runs of each partition lie | S3, `jobs/<job>/index/<number>` |
 //! | [`calls`] | the results of a batch of calls | DynamoDB item or S3 object |
+//! | [`stored`] | a job that a stack keeps, to be started again and again | S3, `stored/jobs/<name>/<version>`, a spec; DynamoDB |
 //! | [`owner`] | which job owns an output | S3, `_owner.json` of the output, JSON |
 //! | [`event`] | what a function is invoked with | Lambda payload, JSON |
 //! | [`ended`] | how a job has ended, for whoever waits for it | detail of an event on EventBridge, JSON |
@@ -28,7 +29,7 @@
 /// Raise it, in both places, with every change that makes an older side misread a newer one or the other way round: a new
 /// version or kind of a [`frame`], another layout of an [`event`], other keys in the ledger or the work bucket. Leave it for
 /// what an older side ignores and a newer one can do without, such as another optional member of an event.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 pub mod bundle;
 pub mod calls;
@@ -51,6 +52,7 @@ pub mod run;
 #[cfg(test)]
 mod run_layout_tests;
 pub mod spec;
+pub mod stored;
 pub mod trace;
 
 /// Compares bytes with a golden file, or writes it where [`crate::env::UPDATE_GOLDEN`] is set.

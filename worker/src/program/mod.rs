@@ -49,7 +49,14 @@ impl Task {
             Event::Map(event) => (event.program?, "mapper"),
             Event::Merge(event) => (event.program?, "reducer"),
             Event::Reduce(event) => (event.program?, "reducer"),
-            Event::Split(_) | Event::Sweep(_) | Event::Tell(_) | Event::Ping(_) => return None,
+            Event::Split(_)
+            | Event::Start(_)
+            | Event::Changed(_)
+            | Event::Sweep(_)
+            | Event::Tell(_)
+            | Event::Ping(_) => {
+                return None;
+            }
         };
         let Assignment { job, key, .. } = Assignment::of(event)?;
         Some(Task { program, role, job, key })

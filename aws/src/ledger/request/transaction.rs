@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem};
 use kinglet_core::Result;
 
-/// One of two writes that are done together.
+/// One of several writes that are done together.
 pub(in crate::ledger) enum Write<'a> {
     /// An item that must not be there yet.
     New(Keyed),
@@ -52,15 +52,21 @@ impl Write<'_> {
 }
 
 impl Ledger {
-    /// Writes two items together or not at all, `own` with a token. Returns whether this call's write stands.
+    /// Writes items together or not at all, `own` with a token. Returns whether this call's write stands.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(in crate::ledger) async fn transact(&self, doing: String, own: Write<'_>, other: Write<'_>) -> Result<bool> {
+    pub(in crate::ledger) async fn transact<'w>(
+        &self,
+        doing: String,
+        own: Write<'w>,
+        others: impl IntoIterator<Item = Write<'w>>,
+    ) -> Result<bool> {
         let table = &self.table;
         let (by, key) = (text(token()), own.key());
         let own = own.signed(&by).in_transaction(&table.name)?;
-        let writes = vec![own, other.in_transaction(&table.name)?];
+        let others = others.into_iter().map(|other| other.in_transaction(&table.name));
+        let writes = std::iter::once(Ok(own)).chain(others).collect::<Result<Vec<_>>>()?;
         let met = Doing::now(doing.clone());
         let mut pause = Pause::default();
         loop {

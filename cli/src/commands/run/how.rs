@@ -2,10 +2,11 @@
 
 use crate::commands::report::write_page;
 use crate::options::{Cloud, CodecArg, CompressionArg, Embedded, MergeRunsArg};
+use crate::times::duration;
 use crate::{progress, report};
 use clap::Args;
 use kinglet::prices::Prices;
-use kinglet::{Code, Driver, Error, JobHandle, MaxRejected, OutputFormat, PathCondition, Result, Submit};
+use kinglet::{Code, Driver, Error, JobHandle, MaxRejected, OutputFormat, PathCondition, Result, Store, Submit};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ pub(crate) struct Common {
     #[arg(long, help_heading = "Job")]
     pub(crate) whole_objects: bool,
 
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
     /// How the result is written, of jobs that leave it to the user.
     #[arg(skip)]
     pub(crate) format: OutputFormat,
@@ -66,8 +70,12 @@ impl Common {
         }
     }
 
-    /// Returns what the job reads and writes.
+    /// Returns what the job reads and writes, if it is to be run, or planned, now.
     pub(crate) fn submit(self) -> Result<Submit> {
+        if let Some(name) = &self.store.store {
+            let message = format!("this cannot be stored as {name}: what it does follows from what its input has now");
+            return Err(Error::new(Code::StoredJob, message).with_hint("leave --store out"));
+        }
         let mut submit = submit(Submit::new(self.inputs, &self.how.output), &self.how)?;
         submit = submit.with_conditions(self.conditions);
         if let Some(list) = self.input_list {
@@ -90,6 +98,44 @@ impl Common {
             Some(times) => submit.with_expansion_max(times),
             None => submit,
         })
+    }
+}
+
+/// How a job is kept in the stack.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Stored jobs")]
+pub(crate) struct StoreArgs {
+    /// Keep the job in the stack under this name, to be started by `kinglet stored start`, a schedule or new objects, and run nothing now
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+
+    /// How long before a start the time lies that %Y, %m, %d, %H and %M say in the names of input and output, as 1d [default: none]
+    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration)]
+    time_back: Option<Duration>,
+
+    /// How long there must have been no new object before these start the job, as 5m [default: 1m]
+    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration)]
+    quiet: Option<Duration>,
+
+    /// How long the first of new objects waits at most before these start the job, as 1h [default: 15m]
+    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration)]
+    wait_at_most: Option<Duration>,
+}
+
+impl StoreArgs {
+    /// Returns how the job is kept, if it is to be, and forgets that it is.
+    fn take(&mut self) -> Option<Store> {
+        let mut store = Store::new(self.store.take()?);
+        if let Some(back) = self.time_back {
+            store = store.with_time_back(back);
+        }
+        if let Some(quiet) = self.quiet {
+            store = store.with_quiet(quiet);
+        }
+        if let Some(wait) = self.wait_at_most {
+            store = store.with_wait(wait);
+        }
+        Some(store)
     }
 }
 
@@ -177,13 +223,29 @@ pub(crate) async fn run_job<J: kinglet::Job>(job: &J, common: Common, cloud: &Cl
 /// The same, with something to be done once it has succeeded.
 pub(crate) async fn run_job_then<J: kinglet::Job>(
     job: &J,
-    common: Common,
+    mut common: Common,
     cloud: &Cloud,
     then: impl AsyncFnOnce(&JobHandle) -> Result<()>,
 ) -> Result<()> {
+    if let Some(kept) = common.store.take() {
+        return store(job, common, kept, cloud).await;
+    }
     let (driver, told) = (start(&common.how, cloud).await?, common.how.told());
     let handle = driver.submit(job, common.submit()?).await?;
     finish(driver, handle, told, then).await
+}
+
+/// Keeps a job in the stack.
+async fn store<J: kinglet::Job>(job: &J, common: Common, store: Store, cloud: &Cloud) -> Result<()> {
+    let Some(aws) = cloud.aws() else {
+        return Err(Error::new(Code::StoredJob, "this machine keeps no jobs that start themselves")
+            .with_hint("name the stack that is to keep it: `kinglet --stack NAME run …`"));
+    };
+    let driver = aws.connect().await?;
+    let stored = driver.store(job, common.submit()?, store).await;
+    driver.close().await;
+    eprintln!("{}", if stored? { "stored, in place of what was stored under this name" } else { "stored" });
+    Ok(())
 }
 
 pub(crate) async fn start(how: &How, cloud: &Cloud) -> Result<Driver> {
