@@ -49,15 +49,15 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Returns what the job wrote: the quarantine, and the parts.
-    pub fn written(&self) -> impl Iterator<Item = &PartEntry> {
-        self.quarantine.iter().chain(&self.parts)
-    }
-
     /// Returns what is told of the job at its end.
     pub fn sums(&self) -> EndSums {
         let Manifest { objects, bytes, records, rejected, pairs, records_out, bytes_out, ref parts, .. } = *self;
         EndSums { objects, bytes, records, rejected, pairs, records_out, bytes_out, parts: parts.len() as u64 }
+    }
+
+    /// Returns what the job wrote: the quarantine, and the parts.
+    pub fn written(&self) -> impl Iterator<Item = &PartEntry> {
+        self.quarantine.iter().chain(&self.parts)
     }
 
     /// Returns the same, to be completed.
