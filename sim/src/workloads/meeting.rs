@@ -4,8 +4,10 @@ use super::jobs::{Count, Fails};
 use super::single::{counted, input, shown};
 use crate::region::Conditions;
 use crate::world::{INPUT, OUTPUT, World};
-use kinglet::Submit;
+use kinglet::{Error, Manifest, Store, Submit};
 use kinglet_aws::objects::{LeftUpload, Put, Replace};
+use kinglet_core::wire::event::{ChangedEvent, Event, StartEvent};
+use kinglet_core::wire::stored::StoredName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -245,4 +247,114 @@ pub(super) async fn nobody(world: Arc<World>) {
     let Ok((machine, driver)) = world.driver() else { return };
     world.submit(&machine, driver.submit(&Count, submit)).await;
     machine.die();
+}
+
+/// How long the objects of a stored job must have come to rest.
+const QUIET: Duration = Duration::from_secs(90);
+
+/// How long somebody waits before the next event that starts a stored job, if none has yet.
+const START_AGAIN: Duration = Duration::from_secs(1_200);
+
+/// A stored job may have to wait for several of these.
+pub(super) fn patient(conditions: &mut Conditions) {
+    conditions.calm_extra += Duration::from_secs(12 * 3_600);
+}
+
+/// Keeps a job that counts an input over what an output has.
+async fn store(world: &World, input: &str) -> Option<StoredName> {
+    let submit = Submit::new([shown(input)], "s3://output/result").with_split_bytes(300).with_partitions(2);
+    let kept = Store::new("kept").with_quiet(QUIET).with_wait(QUIET * 4);
+    world.region.faults.pause(true);
+    let stored = async { world.safe_driver()?.store(&Count, submit.with_overwrite(), kept).await };
+    let stored = stored.await.and_then(|_| "kept".parse());
+    world.region.faults.pause(false);
+    stored.inspect_err(|error| world.violates(format!("storing a job: {error}"))).ok()
+}
+
+/// Lets the stack forget the job that it keeps.
+async fn forget(world: &World, name: &StoredName) {
+    if let Err(error) = world.observer.remove_stored(name).await {
+        world.violates(format!("removing a stored job: {error}"));
+    }
+}
+
+async fn tell(world: &World, event: &Event) {
+    if let Err(error) = world.observer.functions.start(event).await {
+        world.violates(format!("telling of a stored job: {error}"));
+    }
+}
+
+pub(super) async fn stored(world: Arc<World>) {
+    let text = input(&world, "words").await;
+    world.expect("result/", [(shown("words"), counted(text.split_whitespace()))]).await;
+    // Of one start there is one job, however often its event comes, and whoever dies.
+    world.is_written_once("result/");
+    let Some(name) = store(&world, "words").await else { return };
+    let once = Some("2026-11-23T02:00:00Z".to_owned());
+    let start = Event::Start(StartEvent { stored: name.clone(), at: once.clone(), once, token: None });
+    for _ in 0..20 {
+        for _ in 0..world.chance.between(1, 3) {
+            tell(&world, &start).await;
+            tokio::time::sleep(Duration::from_secs(world.chance.between(6, 60))).await;
+        }
+        match world.observer.ledger.jobs().await {
+            Ok(jobs) if jobs.is_empty() => tokio::time::sleep(START_AGAIN).await,
+            _ => break,
+        }
+    }
+    let jobs = world.observer.ledger.jobs().await.map_or(0, |jobs| jobs.len());
+    if jobs != 1 {
+        world.violates(format!("one start has begun {jobs} jobs"));
+    }
+    forget(&world, &name).await;
+}
+
+pub(super) async fn changes(world: Arc<World>) {
+    let mut text = input(&world, "words").await;
+    let new: Vec<_> = (0..world.chance.between(1, 5)).map(|n| format!("w{n} new w{n}\n")).collect();
+    text.extend(new.iter().map(String::as_str));
+    let all = counted(text.split_whitespace());
+    // Whatever the jobs in between have counted, the last has counted all.
+    world.expect("result/", [(shown("words"), all.clone())]).await;
+    let Some(name) = store(&world, "words").await else { return };
+    let changed = |key: String| Event::Changed(ChangedEvent { stored: name.clone(), bucket: INPUT.to_owned(), key });
+    for (n, text) in new.into_iter().enumerate() {
+        let key = format!("words/new-{n}");
+        world.put(INPUT, &key, text).await;
+        tell(&world, &changed(key)).await;
+        tokio::time::sleep(Duration::from_secs(world.chance.between(6, 200))).await;
+    }
+    for again in 0..40 {
+        tokio::time::sleep(START_AGAIN).await;
+        let idle = async {
+            let is_seen = world.observer.ledger.stored(&name).await?.changed.is_none();
+            let jobs = world.observer.ledger.jobs().await?;
+            Ok::<_, Error>(is_seen && jobs.iter().all(|job| job.phase.is_final()))
+        };
+        if !idle.await.unwrap_or(false) {
+            continue;
+        }
+        if result(&world).await.as_ref() == Some(&all) {
+            break;
+        }
+        // An event whose every delivery failed is lost.
+        if world.region.faults.struck().is_empty() {
+            world.violates("objects have come to rest, and no job has counted all of them".to_owned());
+        }
+        tell(&world, &changed(format!("words/again-{again}"))).await;
+    }
+    forget(&world, &name).await;
+}
+
+/// Returns the records of the result that an output has.
+async fn result(world: &World) -> Option<Vec<String>> {
+    let manifest = world.observer.objects.get(OUTPUT, "result/_manifest.json", None).await.ok()?;
+    let manifest: Manifest = serde_json::from_slice(&manifest).ok()?;
+    let mut records = Vec::new();
+    for part in &manifest.parts {
+        let bytes = world.observer.objects.get(OUTPUT, &format!("result/{}", part.name), None).await.ok()?;
+        records.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+    }
+    records.sort();
+    Some(records)
 }

@@ -71,6 +71,8 @@ pub const ALL: &[Workload] = workloads! {
     "input-changes", meeting::input_changes, "an object of the input is replaced while the job runs";
     "stranger", meeting::stranger, "somebody writes into the output, takes the claim away, or aborts uploads";
     "nobody", meeting::nobody, "a driver that submits and leaves";
+    "stored", meeting::stored, "a stored job, whose start is told of several times", in meeting::patient;
+    "changes", meeting::changes, "a stored job that new objects start", in meeting::patient;
 };
 
 /// Returns the jobs and functions of all workloads, as they are registered in every process.
