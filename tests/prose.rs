@@ -8,6 +8,7 @@ use kinglet_core::ledger::{
 use kinglet_core::limits::*;
 use kinglet_core::model::{Latency, dynamodb, lambda, logs, s3, schedule};
 use kinglet_jobs::{BroadcastJoin, JoinRows, TOP_BYTES_MAX, TOP_ROWS_MAX};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -429,6 +430,35 @@ fn every_source_of_the_model_is_linked_and_every_link_is_used() {
         let source = row.split(" | ").nth(3).unwrap();
         let has = source.contains('[') || source.contains("**assumption**") || source == "source";
         assert!(has, "no source: {row}");
+    }
+}
+
+/// The options that a text names: `--` and a name of small letters.
+fn options(text: &str) -> BTreeSet<&str> {
+    let named =
+        text.match_indices("--").filter(|(at, _)| !text[..*at].ends_with(|c: char| c == '-' || c.is_alphanumeric()));
+    let ends = |rest: &str| rest.find(|c: char| !(c == '-' || c.is_ascii_lowercase())).unwrap_or(rest.len());
+    let names = named.map(|(at, _)| &text[at + 2..]).map(|rest| &rest[..ends(rest)]);
+    names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())).collect()
+}
+
+/// `tests/cli.rs` holds the help texts to what the command says.
+#[test]
+fn the_reference_has_the_options_of_the_help_and_no_others() {
+    let page = fs::read_to_string(root().join("docs/reference/command.md")).unwrap();
+    let texts = fs::read_dir(root().join("tests/golden")).unwrap().map(|entry| entry.unwrap().path());
+    let helps = texts.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("help"));
+    let helps = helps.map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>().join("\n");
+    let mut helped = options(&helps);
+    assert!(helped.remove("help") && helped.remove("version"));
+    assert_eq!(options(&page), helped);
+    let whole = fs::read_to_string(root().join("tests/golden/help.txt")).unwrap();
+    let listed = whole.split("\nCommands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    for name in commands.into_iter().filter(|name| !name.is_empty() && *name != "help") {
+        let named =
+            [format!("`kinglet {name}"), format!(", `{name}`")].iter().any(|title| page.contains(title.as_str()));
+        assert!(named, "`kinglet {name}` is not on the page");
     }
 }
 
