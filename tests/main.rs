@@ -53,6 +53,7 @@
 //! | `stack` | jobs on a deployed stack, found by CloudFormation; whatever is wrong with stack, region, credentials, buckets and functions is named |
 //! | `sort` | sorted rows are those of a stable sort, end to end, in even parts, whatever the format, the splits and who dies; the first rows of it |
 //! | `join` | joined rows are those of nested loops and of DuckDB, whatever the formats, the splits and who dies; a key that does not fit into memory |
+//! | `cookbook` | every command of `docs/cookbook.md` prints what the page shows |
 //! | `coming_from` | the programs of `docs/coming-from/` are compiled and tested, and stand on the pages as they are |
 //! | `prose` | the numbers on the pages and in the help are the constants', and the files that pages name are there |
 //! | `template` | what `template.yaml` says about the code that it deploys is so |
@@ -77,6 +78,7 @@ mod calls;
 mod cli;
 mod coming_from;
 mod compressed;
+mod cookbook;
 mod cost;
 mod embedded;
 mod ended;
