@@ -40,11 +40,20 @@ impl Conductor {
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB, EventBridge or Step Functions cannot
     /// be reached or refuses. What was not told is told the next time.
     pub async fn tell_ends(&self) -> Result<usize> {
+        let jobs = self.ledger.jobs().await?;
+        self.tell_ends_of(jobs).await
+    }
+
+    /// Does the same for jobs that were listed.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::tell_ends`].
+    pub async fn tell_ends_of(&self, jobs: Vec<JobEntry>) -> Result<usize> {
         let since = Timestamp(self.now().0.saturating_sub(TOLD_MS_MAX));
-        let mut ended = self.ledger.jobs().await?;
-        ended.retain(|job| job.phase.is_final() && job.ended_at.is_some_and(|at| at >= since));
-        let awaited: Vec<_> = ended.iter().filter(|job| job.is_awaited).collect();
-        let untold: Vec<_> = ended.iter().filter(|job| self.bus.is_some() && !job.is_told).collect();
+        let is_due = |job: &&JobEntry| job.phase.is_final() && job.ended_at.is_some_and(|at| at >= since);
+        let ended: Vec<_> = jobs.iter().filter(is_due).collect();
+        let awaited: Vec<_> = ended.iter().copied().filter(|job| job.is_awaited).collect();
+        let untold: Vec<_> = ended.iter().copied().filter(|job| self.bus.is_some() && !job.is_told).collect();
         let told = on_heap(|| self.tell_bus(&untold)).await;
         on_heap(|| self.answer_tasks(&awaited)).await?;
         told.map(|()| untold.len() + awaited.len())

@@ -208,9 +208,15 @@ impl Objects {
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when S3 cannot be reached or refuses.
     pub(crate) async fn begin_upload(&self, bucket: &str, key: &str) -> Result<String> {
-        let doing = self.doing(format!("starting the upload of s3://{bucket}/{key}"));
-        let request = create_upload(&self.s3, bucket, key);
-        Ok(request.reply().await.map_err(|e| doing.failed(&e))?.upload_id.unwrap_or_default())
+        let what = format!("starting the upload of s3://{bucket}/{key}");
+        let (doing, mut pause) = (self.doing(what.clone()), Pause::default());
+        loop {
+            match create_upload(&self.s3, bucket, key).reply().await {
+                Ok(begun) => return Ok(begun.upload_id.unwrap_or_default()),
+                Err(e) if of_write(code(&e).as_deref()) == Refusal::Conflict => pause.wait(&what).await?,
+                Err(e) => return Err(doing.failed(&e)),
+            }
+        }
     }
 
     pub(crate) fn doing(&self, what: String) -> Doing<String> {

@@ -7,6 +7,7 @@
 //! | 404 `NoSuchKey` | a write with `If-Match` | there is nothing that could match; the same doubt | the same |
 //! | 409 `ConditionalRequestConflict` | PUT, DELETE | another write to the key is under way; which one wins is unknown | try again |
 //! | 409 `ConditionalRequestConflict` | `CompleteMultipartUpload` | the same; the upload may have become useless | complete again; if the upload is gone, upload anew |
+//! | 409 `OperationAborted`, or as above | any other write, such as a part | the same, though nothing is said of what could be in its way | try again |
 //! | 404 `NoSuchUpload` | complete, abort | the upload was completed or aborted: by this very request, its reply lost, by another process, or by a lifecycle rule | look whether the object is there ([`crate::Objects::complete`]) |
 //! | 400 `InvalidPart` | complete | another process has sent a part again since, with another ETag (as with a KMS key) | as if the upload were gone |
 //! | 404 `NoSuchKey` | a read with `If-Match` | the listed object is gone | the input has changed |
@@ -20,6 +21,7 @@
 //! Sources, read 2026-11: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>,
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList>,
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>.
 
 /// What a refusal means.
@@ -41,7 +43,7 @@ pub(crate) enum Refusal {
 pub(crate) fn of_write(code: Option<&str>) -> Refusal {
     match code {
         Some("PreconditionFailed" | "NoSuchKey" | "NotFound" | "ConditionalCheckFailedException") => Refusal::Unmet,
-        Some("ConditionalRequestConflict") => Refusal::Conflict,
+        Some("ConditionalRequestConflict" | "OperationAborted") => Refusal::Conflict,
         Some("NoSuchUpload" | "InvalidPart") => Refusal::UploadGone,
         _ => Refusal::None,
     }

@@ -6,12 +6,13 @@
 //! of a driver that died.
 //!
 //! Changes start a job later, together: each notes when it was, and the sweeper starts the job when no more have come for a while.
-//! First it starts the job, then it notes that the changes were seen, if there are no later ones. So each change is followed by
-//! a job that lists its input after it, and while such a job runs, no other is started.
+//! First it starts the job, by a transaction that names it as the last that changes have started; then it notes that the changes were
+//! seen, if there are no later ones. So each change is followed by a job that lists its input after it, and while such a job runs, no
+//! other is started.
 
 use crate::conductor::Conductor;
 use crate::heap::on_heap;
-use crate::ledger::{Changes, StoredJob, Version};
+use crate::ledger::{Changes, Starting, StoredJob, Version};
 use crate::objects::{Address, Replace, SMALL_BYTES_MAX};
 use crate::program;
 use crate::random::nonce;
@@ -97,12 +98,24 @@ impl Conductor {
     /// stored it; or a service error (`access-denied`, `throttled`, `unreachable`, …). Nothing was started then, and the same
     /// start can be tried again. What is wrong with the job's input or output fails the job.
     pub async fn start_stored(&self, start: &Start<'_>) -> Result<Started> {
+        let stored = self.ledger.stored(start.name).await?;
+        let started = self.begin_stored(start, &stored, None).await?;
+        // Without changes, nothing but a job of the same id is in its way.
+        started.ok_or_else(|| Error::new(Code::JobExists, format!("starting the stored job {}", start.name)))
+    }
+
+    /// Does the same after changes, or not, for a stored job that was read. Returns `None` if these have started another job since.
+    async fn begin_stored(
+        &self,
+        start: &Start<'_>,
+        stored: &StoredJob,
+        after: Option<&StoredJob>,
+    ) -> Result<Option<Started>> {
         let Start { name, once, at, token } = *start;
-        let stored = self.ledger.stored(name).await?;
         if let Some(job) = self.ledger.started(name, once).await? {
-            return Ok(Started { job, spec: None });
+            return Ok(Some(Started { job, spec: None }));
         }
-        let spec = self.stored_spec(&stored).await?;
+        let spec = self.stored_spec(stored).await?;
         let now = self.now();
         let at = Timestamp(at.unwrap_or(now).0.saturating_sub(stored.back_ms));
         let spec = JobSpec { submitted_at: now, ..stored::at(&spec, at)? };
@@ -113,10 +126,12 @@ impl Conductor {
         let job = JobId::new(now, u64::from(nonce()) << 32 | u64::from(nonce()));
         let key = Self::spec_key(&job);
         self.objects.put(bucket, &key, frame::write(&spec)?.into(), Replace::Yes).await?;
-        let begun = self.ledger.create_started((name, once), &job, (&spec, self.stack.timeout_ms), token).await?;
-        if begun != job {
+        let timeout_ms = self.stack.timeout_ms;
+        let starting = Starting { name, once, job: &job, spec: &spec, timeout_ms, token, after };
+        let begun = self.ledger.create_started(&starting).await?;
+        if begun.as_ref() != Some(&job) {
             self.objects.delete(bucket, &[key]).await?;
-            return Ok(Started { job: begun, spec: None });
+            return Ok(begun.map(|job| Started { job, spec: None }));
         }
         tracing::info!(%job, stored = %name, "started a stored job");
         let sent = async {
@@ -129,7 +144,7 @@ impl Conductor {
             Err(error) => tracing::warn!(%job, %error, "the sweeper goes on with a job that was started"),
             Ok(()) => {}
         }
-        Ok(Started { job, spec: Some(spec) })
+        Ok(Some(Started { job, spec: Some(spec) }))
     }
 
     /// Reads what is stored of a job, in the version that counts.
@@ -201,8 +216,10 @@ impl Conductor {
         }
         let once = format!("changes up to {}", last.0);
         let start = Start { name: &stored.name, once: &once, at: None, token: None };
-        let started = on_heap(|| self.start_stored(&start)).await?;
-        self.ledger.changes_seen(stored, &started.job).await?;
+        if on_heap(|| self.begin_stored(&start, stored, Some(stored))).await?.is_none() {
+            return Ok(false);
+        }
+        self.ledger.changes_seen(stored).await?;
         Ok(true)
     }
 }

@@ -5,8 +5,9 @@
 //! the object appear, once. An output's parts are published this way.
 
 use crate::clients::patience_for;
-use crate::errors::Doing;
+use crate::errors::{Doing, code};
 use crate::objects::{Completed, Objects, Put, Replace};
+use crate::replies::{Pause, Refusal, of_write};
 use crate::request::Request;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -106,14 +107,21 @@ impl Upload {
             return Err(Error::new(Code::TooLarge, format!("s3://{}/{} is too large for S3", self.bucket, self.key)));
         }
         self.next_part += 1;
-        let doing = Doing::now(format!("writing part {number} of s3://{}/{}", self.bucket, self.key));
-        let request = self.objects.s3.upload_part().bucket(&self.bucket).key(&self.key).upload_id(id);
-        let patience = patience_for(body.len());
-        let request = request.part_number(number).body(ByteStream::from(body));
+        let what = format!("writing part {number} of s3://{}/{}", self.bucket, self.key);
+        let doing = Doing::now(what.clone());
+        let (s3, bucket, key) = (self.objects.s3.clone(), self.bucket.clone(), self.key.clone());
         self.sending.spawn(async move {
-            let request = request.customize().config_override(patience).disable_payload_signing();
-            let done = request.reply().await.map_err(|e| doing.failed(&e))?;
-            Ok((number, done.e_tag.unwrap_or_default()))
+            let mut pause = Pause::default();
+            loop {
+                let request = s3.upload_part().bucket(&bucket).key(&key).upload_id(&id).part_number(number);
+                let request = request.body(ByteStream::from(body.clone())).customize();
+                let request = request.config_override(patience_for(body.len())).disable_payload_signing();
+                match request.reply().await {
+                    Ok(done) => return Ok((number, done.e_tag.unwrap_or_default())),
+                    Err(e) if of_write(code(&e).as_deref()) == Refusal::Conflict => pause.wait(&what).await?,
+                    Err(e) => return Err(doing.failed(&e)),
+                }
+            }
         });
         Ok(())
     }

@@ -200,8 +200,9 @@ async fn start(conductor: &Conductor, event: &StartEvent, request_id: &str) -> R
 }
 
 async fn sweep(conductor: &Conductor) -> Result<Outcome> {
-    let jobs = conductor.ledger.open_jobs().await?;
-    for job in &jobs {
+    let jobs = conductor.ledger.jobs().await?;
+    let open: Vec<_> = jobs.iter().filter(|entry| !entry.phase.is_final()).map(|entry| entry.job.clone()).collect();
+    for job in &open {
         // One job that cannot be helped must not keep the sweep from the others.
         if let Err(error) = conductor.conduct(job).await {
             tracing::error!(%job, %error, "sweeping");
@@ -214,8 +215,8 @@ async fn sweep(conductor: &Conductor) -> Result<Outcome> {
         tracing::error!(%error, "starting stored jobs");
     }
     // Of those that have ended, too, whose enders could not wake anybody.
-    if let Err(error) = on_heap(|| conductor.tell_ends()).await {
+    if let Err(error) = on_heap(|| conductor.tell_ends_of(jobs)).await {
         tracing::error!(%error, "telling of jobs that have ended");
     }
-    Ok(Outcome::Swept { jobs: jobs.len() })
+    Ok(Outcome::Swept { jobs: open.len() })
 }

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import jobs
 from jobs import Driver
-from server import ACCOUNT
 from stack import INPUT, OUTPUT, Stack
 from tools import check
 
 WAIT_S = 180
-# Of what these services call to, ministack asks nothing of this role.
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/states"
+# The role of the state machines.
+ROLE = "kinglet-states"
 
 
 def wait_for(what: str, found: Callable[[], bool]) -> None:
@@ -82,6 +81,12 @@ def check_stored(stack: Stack, driver: Driver, source: str, target: str) -> None
     # Tasks of Step Functions: of a job that succeeds, and of one that does not.
     driver.count(f"{uri}nothing/", f"{results}nothing", "--overwrite", "--store", "fails")
     driver.count(f"{uri}new/", f"{results}task", "--overwrite", "--store", "succeeds")
+    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    policy = {"Version": "2012-10-17", "Statement": [trust]}
+    role = root.iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(policy))["Role"]["Arn"]
+    invoke = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": splitter}
+    policy = {"Version": "2012-10-17", "Statement": [invoke]}
+    root.iam.put_role_policy(RoleName=ROLE, PolicyName="start", PolicyDocument=json.dumps(policy))
     for stored, status in [("succeeds", "SUCCEEDED"), ("fails", "FAILED")]:
         payload = {"start": {"stored": stored, "token.$": "$$.Task.Token", "at.$": "$$.Execution.StartTime"}}
         task = {
@@ -92,7 +97,7 @@ def check_stored(stack: Stack, driver: Driver, source: str, target: str) -> None
             "End": True,
         }
         definition = json.dumps({"StartAt": "Job", "States": {"Job": task}})
-        machine = root.states.create_state_machine(name=f"kinglet-{stored}", definition=definition, roleArn=ROLE)
+        machine = root.states.create_state_machine(name=f"kinglet-{stored}", definition=definition, roleArn=role)
         arn = root.states.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
         wait_for(f"end of {stored}", lambda: root.states.describe_execution(executionArn=arn)["status"] != "RUNNING")
         ended = root.states.describe_execution(executionArn=arn)
@@ -102,9 +107,13 @@ def check_stored(stack: Stack, driver: Driver, source: str, target: str) -> None
             is_so = output["state"], output["output"], output["sums"]["records"]
             check(is_so == ("succeeded", f"{results}task", 4), f"the task's result is {output}")
         else:
-            said = json.dumps(ended) + json.dumps(root.states.get_execution_history(executionArn=arn)["events"], default=str)
+            events = root.states.get_execution_history(executionArn=arn)["events"]
+            said = json.dumps([ended, events], default=str)
             check("input-missing" in said, f"the task failed with {said}")
         root.states.delete_state_machine(stateMachineArn=machine["stateMachineArn"])
+
+    root.iam.delete_role_policy(RoleName=ROLE, PolicyName="start")
+    root.iam.delete_role(RoleName=ROLE)
 
     # By hand.
     said = driver.run("stored", "start", "new", "--json")

@@ -185,19 +185,6 @@ impl Ledger {
         Ok(read_text(&self.own_item(job).await?, "token").map(str::to_owned))
     }
 
-    /// Lists the jobs that have not ended, oldest first.
-    ///
-    /// # Errors
-    /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub async fn open_jobs(&self) -> Result<Vec<JobId>> {
-        let items = self.query(JOBS_PK, "").await?;
-        let open = items.iter().filter(|item| {
-            let phase = read_text(item, "phase").and_then(Phase::parse);
-            phase.is_some_and(|phase| !phase.is_final())
-        });
-        Ok(open.filter_map(|item| read_text(item, "sk")?.parse().ok()).collect())
-    }
-
     /// Deletes everything that the ledger holds of a job, its entry in the list last. Returns the number of deleted items.
     ///
     /// # Errors

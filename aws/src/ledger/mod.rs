@@ -59,8 +59,8 @@ pub(crate) use request::Updated;
 pub use runs::{GroupRuns, InlineRun};
 pub(crate) use runs::{INLINE_ITEM_BYTES, RunOf, groups_of, placed, placed_in};
 pub use spent::commits;
-pub(crate) use stored::Version;
 pub use stored::{Changes, StoredJob};
+pub(crate) use stored::{Starting, Version};
 pub use tries::{GroupTry, Run, Says, Started};
 
 use crate::clock::Clock;

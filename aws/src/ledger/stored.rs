@@ -4,7 +4,7 @@ use super::Ledger;
 use super::item::{Item, flag, number, read_flag, read_number, read_text, read_time, text, time};
 use super::job::NewJob;
 use super::keys::{Key, STORED_PK};
-use super::request::{Keyed, Updated, Write};
+use super::request::{Keyed, Write};
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::wire::spec::JobSpec;
 use kinglet_core::wire::stored::StoredName;
@@ -55,6 +55,21 @@ pub(crate) struct Version<'a> {
     pub(crate) beginning: &'a str,
     pub(crate) back_ms: u64,
     pub(crate) changes: Changes,
+}
+
+/// A start of a stored job, and the job that it is to begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Starting<'a> {
+    pub(crate) name: &'a StoredName,
+    /// What tells the start from all others.
+    pub(crate) once: &'a str,
+    pub(crate) job: &'a JobId,
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) timeout_ms: u64,
+    /// The token of the task of Step Functions that waits for the job.
+    pub(crate) token: Option<&'a str>,
+    /// If changes start it: the stored job as it was read, with the job that changes had started last.
+    pub(crate) after: Option<&'a StoredJob>,
 }
 
 impl StoredJob {
@@ -149,17 +164,12 @@ impl Ledger {
     }
 
     /// Writes the items of a new job that a start of a stored job begins, unless that start has begun one. Returns the job that it
-    /// has begun.
+    /// has begun; `None` if there is none, as the changes that it is for have started another job since they were read.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(crate) async fn create_started(
-        &self,
-        (name, once): (&StoredName, &str),
-        job: &JobId,
-        (spec, timeout_ms): (&JobSpec, u64),
-        token: Option<&str>,
-    ) -> Result<JobId> {
+    pub(crate) async fn create_started(&self, starting: &Starting<'_>) -> Result<Option<JobId>> {
+        let Starting { name, once, job, spec, timeout_ms, token, after } = *starting;
         let NewJob { mut own, mut entry } = self.new_job(spec, timeout_ms)?;
         if let Some(token) = token {
             own.insert("token".into(), text(token));
@@ -169,11 +179,18 @@ impl Ledger {
         let own = Write::New(Keyed { key: Key::job(job), item: own });
         let others = [(Key::entry(job), entry), (Key::start(name, once), start)];
         let others = others.map(|(key, item)| Write::New(Keyed { key, item }));
-        if self.transact(self.creating(job), own, others).await? {
-            return Ok(job.clone());
+        let last = after.map(|seen| {
+            let noting = self.update(self.creating(job), Key::stored(name)).set("job", text(job.as_str()));
+            let noting = match &seen.last {
+                Some(last) => noting.when("#job = :last").value("last", text(last.as_str())),
+                None => noting.when("attribute_exists(pk) AND attribute_not_exists(#job)"),
+            };
+            Write::Update(Box::new(noting))
+        });
+        if self.transact(self.creating(job), own, others.into_iter().chain(last)).await? {
+            return Ok(Some(job.clone()));
         }
-        let begun = self.started(name, once).await?;
-        begun.ok_or_else(|| Error::new(Code::JobExists, format!("there is a job {job} in table {}", self.table_name())))
+        self.started(name, once).await
     }
 
     /// Notes that something has changed that a stored job may read.
@@ -193,25 +210,16 @@ impl Ledger {
         }
     }
 
-    /// Notes that a job was started after all changes up to the last that `stored` says.
+    /// Notes that a job was started after all changes up to the last that `stored` says, if there are no later ones.
     ///
     /// # Errors
     /// Returns a service error (`access-denied`, `throttled`, `unreachable`, …) when DynamoDB cannot be reached or refuses.
-    pub(crate) async fn changes_seen(&self, stored: &StoredJob, job: &JobId) -> Result<()> {
+    pub(crate) async fn changes_seen(&self, stored: &StoredJob) -> Result<()> {
         let Some((_, last)) = stored.changed else { return Ok(()) };
-        let doing = format!("noting the start of the stored job {}", stored.name);
-        let noting = self.update(doing.clone(), Key::stored(&stored.name)).set("job", text(job.as_str()));
-        let all =
-            noting.remove("changed").remove("changed_last").when("changed_last = :seen").value("seen", time(last));
-        match all.write().await? {
-            Updated::Done(_) => Ok(()),
-            // There are later ones, which a later start is for.
-            Updated::Unmet { .. } => {
-                let noting = self.update(doing, Key::stored(&stored.name)).set("job", text(job.as_str()));
-                noting.when("attribute_exists(pk)").done().await.map(drop)
-            }
-            Updated::TooLarge(error) => Err(error),
-        }
+        let noting =
+            self.update(format!("noting the start of the stored job {}", stored.name), Key::stored(&stored.name));
+        let noting = noting.remove("changed").remove("changed_last");
+        noting.when("changed_last = :seen").value("seen", time(last)).done().await.map(drop)
     }
 }
 
