@@ -45,6 +45,7 @@
 //! | `history` | each attempt of a job is known, whatever became of it, and the page of a job has the same when its program is gone |
 //! | `machine` | jobs of this machine are listed, followed, cancelled and cleaned by other programs than the one that runs them |
 //! | `jobs_api` | what a program gets wrong about its jobs is said before anything starts |
+//! | `terminal` | the command in a terminal, narrow and wide; Ctrl-C says what it does, once and twice |
 //! | `shipped` | programs that ship themselves to the generic functions: however they end, it is their task's error, and the worker lives; what does not fit is refused |
 //! | `example` | the example project's program does what the README says |
 //! | `examples` | the other example projects' programs give what another way of finding it gives |
@@ -130,5 +131,6 @@ mod stack;
 mod stored;
 mod support;
 mod template;
+mod terminal;
 mod venv;
 mod word_count;

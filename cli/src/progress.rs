@@ -18,7 +18,8 @@ impl Shown {
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1);
-            let style = ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {msg}");
+            // In a narrow terminal the bar goes first, then the end of the text.
+            let style = ProgressStyle::with_template("{elapsed_precise} {percent:>3}% {msg} [{wide_bar}]");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });

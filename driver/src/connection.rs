@@ -72,6 +72,11 @@ pub(crate) fn name_jobs_that_go_on() {
     }
 }
 
+/// Returns whether this process has jobs that would end with it.
+pub(crate) fn has_local_jobs() -> bool {
+    drivers().iter().any(|shared| shared.is_local() && !shared.own().is_empty())
+}
+
 /// Cancels the jobs of this process that would end with it; a job that publishes already is published. A job that has ended
 /// stays as it is, and so does one on AWS, which goes on without its driver.
 pub(crate) async fn cancel_local_jobs() {

@@ -67,8 +67,8 @@ pub fn register(jobs: Registry) -> Result<()> {
 /// Lambda host did. Call it first thing in `main`: what stands before it also runs in every worker.
 ///
 /// An error is printed with its hint, and the exit code is 1. Ctrl-C ends the program with 130. Its jobs on the embedded
-/// runtime are then cancelled and leave nothing behind, except that a job that publishes already is published. Its jobs on AWS
-/// go on, and are named.
+/// runtime are then cancelled and leave nothing behind, except that a job that publishes already is published; a second Ctrl-C
+/// does not wait for that. Its jobs on AWS go on, and are named.
 pub fn main<F>(jobs: Registry, program: F) -> ExitCode
 where
     F: AsyncFnOnce() -> Result<()>,
@@ -109,12 +109,34 @@ where
         done = &mut program => done.map(|()| ExitCode::SUCCESS),
         () = interrupted() => {
             // The program does not go on from here; its embedded servers run until it is dropped.
-            crate::connection::cancel_local_jobs().await;
-            crate::measure::restore_interrupted().await;
+            let ending = async {
+                crate::connection::cancel_local_jobs().await;
+                crate::measure::restore_interrupted().await;
+            };
+            if crate::connection::has_local_jobs() {
+                say("interrupted: cancelling what runs here; Ctrl-C again to end at once");
+            }
+            if !unless(ending, interrupted()).await {
+                say("ended at once: what is left is removed by the next job with that output, or by `kinglet clean`");
+            }
             crate::connection::name_jobs_that_go_on();
             Ok(ExitCode::from(130))
         }
     }
+}
+
+/// Waits until something is done, unless something else comes first. Returns whether it was done.
+async fn unless(done: impl Future<Output = ()>, other: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = done => true,
+        () = other => false,
+    }
+}
+
+/// Writes a line to standard error. Nobody can be told that it is closed.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Waits for Ctrl-C, or for the signal by which service managers end a program.
@@ -183,4 +205,17 @@ pub(crate) fn registry() -> Result<Arc<JobRegistry>> {
         Error::new(Code::NoJobs, "this program has registered no jobs")
             .with_hint("start it with `kinglet::main(Registry::new().job::<YourJob>(), …)`, first thing in `main`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unless;
+    use std::future::{pending, ready};
+
+    #[tokio::test]
+    async fn a_second_interrupt_does_not_wait() {
+        assert!(unless(ready(()), pending()).await);
+        assert!(!unless(pending(), ready(())).await);
+        assert!(unless(ready(()), ready(())).await);
+    }
 }
