@@ -26,7 +26,7 @@ fn golden(name: &str, text: &str) {
 fn version_and_help() {
     let version = run(programs::kinglet().arg("--version"));
     assert_eq!((version.code, version.out), (Some(0), format!("kinglet {}\n", env!("CARGO_PKG_VERSION"))));
-    let helps: [(&str, &[&str]); 38] = [
+    let helps: [(&str, &[&str]); 41] = [
         ("help-init.txt", &["init", "--help"]),
         ("help-completions.txt", &["completions", "--help"]),
         ("help-man.txt", &["man", "--help"]),
@@ -43,6 +43,9 @@ fn version_and_help() {
         ("help-run-convert.txt", &["run", "convert", "--help"]),
         ("help-look.txt", &["look", "--help"]),
         ("help-head.txt", &["head", "--help"]),
+        ("help-stored.txt", &["stored", "--help"]),
+        ("help-stored-start.txt", &["stored", "start", "--help"]),
+        ("help-stored-remove.txt", &["stored", "remove", "--help"]),
         ("help-jobs.txt", &["jobs", "--help"]),
         ("help-status.txt", &["status", "--help"]),
         ("help-attach.txt", &["attach", "--help"]),

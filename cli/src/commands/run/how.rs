@@ -103,22 +103,21 @@ impl Common {
 
 /// How a job is kept in the stack.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Stored jobs")]
 pub(crate) struct StoreArgs {
     /// Keep the job in the stack under this name, to be started by `kinglet stored start`, a schedule or new objects, and run nothing now
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Stored jobs")]
     store: Option<String>,
 
     /// How long before a start the time lies that %Y, %m, %d, %H and %M say in the names of input and output, as 1d [default: none]
-    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration)]
+    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration, help_heading = "Stored jobs")]
     time_back: Option<Duration>,
 
     /// How long there must have been no new object before these start the job, as 5m [default: 1m]
-    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration)]
+    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration, help_heading = "Stored jobs")]
     quiet: Option<Duration>,
 
     /// How long the first of new objects waits at most before these start the job, as 1h [default: 15m]
-    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration)]
+    #[arg(long, value_name = "TIME", requires = "store", value_parser = duration, help_heading = "Stored jobs")]
     wait_at_most: Option<Duration>,
 }
 
