@@ -120,7 +120,6 @@ def check_stored(stack: Stack, driver: Driver, source: str, target: str) -> None
     # The report is the last of what it says.
     report = json.loads(said[said.rindex('{\n  "job"') :])
     check(report["records_out"] == 3, f"started by hand, it said {said}")
-    print(said)
     said = driver.run("stored", "start", "none", fails=True)
     check("there is no stored job none" in said, said)
     # The splitter starts what it is told to, and refuses what is no event.
