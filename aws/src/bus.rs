@@ -154,8 +154,15 @@ impl Conductor {
         if writes {
             match self.spec(&job).await {
                 Ok(spec) if phase == Phase::Succeeded => {
+                    let stored = match self.read_manifest(&spec.output).await {
+                        // What others have put there must not keep this end, and those behind it, from being told.
+                        Err(error) if !error.is_retryable() => {
+                            tracing::warn!(%job, %error, "the job's end is told without its sums");
+                            None
+                        }
+                        stored => stored?.map(|stored| stored.manifest),
+                    };
                     // By now another job may have replaced the result.
-                    let stored = self.read_manifest(&spec.output).await?.map(|stored| stored.manifest);
                     sums = stored.filter(|manifest| manifest.job == job.as_str()).map(|manifest| manifest.sums());
                     output = Some(spec.output.shown);
                 }

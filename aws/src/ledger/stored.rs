@@ -120,6 +120,7 @@ impl Ledger {
 
     fn stored_missing(&self, name: &StoredName) -> Error {
         Error::new(Code::StoredMissing, format!("there is no stored job {name} in table {}", self.table_name()))
+            .with_hint("`kinglet stored` lists those that the stack keeps")
     }
 
     /// Makes a version of a stored job the one that counts. Returns the one that counted before.
