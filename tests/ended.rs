@@ -11,19 +11,13 @@ use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 const SPLITTER: &str = "kinglet-splitter";
 
 /// Runs the script that makes the bus, and takes what comes.
 async fn script(python: &Path, url: &str, args: &[&str]) -> Vec<Value> {
-    let mut script = Command::new(python);
-    script.env_clear().arg(venv::script("event_bus.py")).args(args).env("EVENT_BUS_URL", url);
-    let done = tokio::task::spawn_blocking(move || script.output()).await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
-    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    venv::said(python, "event_bus.py", args, ("EVENT_BUS_URL", url)).await
 }
 
 async fn telling(url: &str) -> Driver {

@@ -18,7 +18,6 @@ use kinglet_local::lambda::{Fault, FaultPlan, FaultRule};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -285,12 +284,7 @@ async fn a_shipped_program_is_kept_with_its_job() {
 
 /// Runs the script of the state machine.
 async fn script(python: &Path, url: &str, args: &[&str]) -> Vec<Value> {
-    let mut script = Command::new(python);
-    script.env_clear().arg(venv::script("state_machine.py")).args(args).env("STATES_URL", url);
-    let done = tokio::task::spawn_blocking(move || script.output()).await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
-    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    venv::said(python, "state_machine.py", args, ("STATES_URL", url)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 //!
 //! Where Python or a package cannot be had, the tests that need it are skipped, and say so; where `CI` is set they fail.
 
+use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,16 @@ pub(crate) fn python(test: &str) -> Option<&'static Path> {
 /// A script of `tests/python/`.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+}
+
+/// Runs a script of `tests/python/` with this variable, and nothing else, in its environment. Returns the JSON of each line that it prints.
+pub(crate) async fn said(python: &Path, name: &str, args: &[&str], variable: (&str, &str)) -> Vec<Value> {
+    let mut command = Command::new(python);
+    command.env_clear().arg(script(name)).args(args).env(variable.0, variable.1);
+    let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn make() -> Result<PathBuf, String> {

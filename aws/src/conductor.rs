@@ -6,6 +6,7 @@ use crate::clients::Clients;
 use crate::functions::{FunctionNames, Functions};
 use crate::ledger::Ledger;
 use crate::objects::{Objects, SMALL_BYTES_MAX};
+use crate::random::nonce;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::JobView;
 use kinglet_core::wire::frame;
@@ -88,6 +89,12 @@ impl Conductor {
     #[must_use]
     pub fn in_turn(self) -> Self {
         Conductor { beside: Beside::InTurn, ..self }
+    }
+
+    /// Makes a new id for a job.
+    pub fn new_id(&self) -> JobId {
+        let random = u64::from(nonce()) << 32 | u64::from(nonce());
+        JobId::new(self.now(), random)
     }
 
     /// Returns the prefix of all keys of a job in the work bucket.

@@ -53,7 +53,7 @@ pub use heap::on_heap;
 pub use ledger::Ledger;
 pub use meter::Meter;
 pub use objects::Objects;
-pub use random::{nonce, seed_thread};
+pub use random::{nonce, seed_thread, token};
 pub use ranged::Ranged;
 #[cfg(feature = "driver")]
 pub use session::Session;

@@ -25,7 +25,7 @@ pub fn nonce() -> u32 {
     NUMBERS.with_borrow_mut(|numbers| numbers.u32(..))
 }
 
-/// Returns 16 random hexadecimal digits, by which a writer recognises its own write later.
-pub(crate) fn token() -> String {
+/// Returns 16 random hexadecimal digits: what a writer recognises its own write by later, or a name that nothing else has.
+pub fn token() -> String {
     format!("{:08x}{:08x}", nonce(), nonce())
 }

@@ -15,7 +15,7 @@ use crate::heap::on_heap;
 use crate::ledger::{Changes, Starting, StoredJob, Version};
 use crate::objects::{Address, Replace, SMALL_BYTES_MAX};
 use crate::program;
-use crate::random::nonce;
+use crate::random;
 use kinglet_core::ids::{JobId, Timestamp};
 use kinglet_core::ledger::Phase;
 use kinglet_core::wire::event::{ChangedEvent, Event, SplitEvent};
@@ -55,7 +55,7 @@ impl Conductor {
     /// `unreachable`, …) when a service cannot be reached or refuses.
     pub async fn store(&self, name: &StoredName, spec: &JobSpec, back_ms: u64, changes: Changes) -> Result<bool> {
         stored::check(spec)?;
-        let (bucket, version) = (&self.stack.work_bucket, format!("{:08x}{:08x}", nonce(), nonce()));
+        let (bucket, version) = (&self.stack.work_bucket, random::token());
         if let Some(program) = &spec.program {
             let (from, to) = (wire_program::key(program), name.program_key(&version));
             self.objects.copy(Address { bucket, key: &from }, Address { bucket, key: &to }).await?;
@@ -99,17 +99,17 @@ impl Conductor {
     /// start can be tried again. What is wrong with the job's input or output fails the job.
     pub async fn start_stored(&self, start: &Start<'_>) -> Result<Started> {
         let stored = self.ledger.stored(start.name).await?;
-        let started = self.begin_stored(start, &stored, None).await?;
+        let started = self.begin_stored(start, &stored, false).await?;
         // Without changes, nothing but a job of the same id is in its way.
         started.ok_or_else(|| Error::new(Code::JobExists, format!("starting the stored job {}", start.name)))
     }
 
-    /// Does the same after changes, or not, for a stored job that was read. Returns `None` if these have started another job since.
+    /// Does the same for a stored job that was read. If changes start it, returns `None` where they have started another job since.
     async fn begin_stored(
         &self,
         start: &Start<'_>,
         stored: &StoredJob,
-        after: Option<&StoredJob>,
+        after_changes: bool,
     ) -> Result<Option<Started>> {
         let Start { name, once, at, token } = *start;
         if let Some(job) = self.ledger.started(name, once).await? {
@@ -123,10 +123,10 @@ impl Conductor {
         if let Some(program) = spec.program {
             program::renew(self, program, &name.program_key(&stored.version)).await?;
         }
-        let job = JobId::new(now, u64::from(nonce()) << 32 | u64::from(nonce()));
+        let job = self.new_id();
         let key = Self::spec_key(&job);
         self.objects.put(bucket, &key, frame::write(&spec)?.into(), Replace::Yes).await?;
-        let timeout_ms = self.stack.timeout_ms;
+        let (timeout_ms, after) = (self.stack.timeout_ms, after_changes.then_some(stored));
         let starting = Starting { name, once, job: &job, spec: &spec, timeout_ms, token, after };
         let begun = self.ledger.create_started(&starting).await?;
         if begun.as_ref() != Some(&job) {
@@ -216,7 +216,7 @@ impl Conductor {
         }
         let once = format!("changes up to {}", last.0);
         let start = Start { name: &stored.name, once: &once, at: None, token: None };
-        if on_heap(|| self.begin_stored(&start, stored, Some(stored))).await?.is_none() {
+        if on_heap(|| self.begin_stored(&start, stored, true)).await?.is_none() {
             return Ok(false);
         }
         self.ledger.changes_seen(stored).await?;

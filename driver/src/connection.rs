@@ -223,9 +223,3 @@ impl Connection {
         }
     }
 }
-
-/// Makes a new id for a job.
-pub(crate) fn new_id(conductor: &Conductor) -> JobId {
-    let random = u64::from(kinglet_aws::nonce()) << 32 | u64::from(kinglet_aws::nonce());
-    JobId::new(conductor.now(), random)
-}

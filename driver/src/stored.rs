@@ -159,7 +159,7 @@ impl Driver {
         let before = conductor.clients.meter.totals();
         let name: StoredName = name.parse()?;
         // Each call is a start of its own.
-        let once = format!("{:08x}{:08x}", kinglet_aws::nonce(), kinglet_aws::nonce());
+        let once = kinglet_aws::token();
         let start = Start { name: &name, once: &once, at: None, token: None };
         let Started { job, spec } = conductor.start_stored(&start).await?;
         let spec = match spec {

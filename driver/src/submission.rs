@@ -2,7 +2,7 @@
 //! gets it, its output is taken, and the splitter is started. A failure before the ledger has the job leaves nothing behind;
 //! after that the job comes to an end by itself.
 
-use crate::connection::{Connection, new_id};
+use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::handle::JobHandle;
 use crate::hold::Hold;
@@ -492,7 +492,7 @@ impl<'a> Submission<'a> {
             }
             None => None,
         };
-        let (job, alone) = (new_id(&shared.conductor), hold.as_ref().is_some_and(Hold::is_locked));
+        let (job, alone) = (shared.conductor.new_id(), hold.as_ref().is_some_and(Hold::is_locked));
         if shared.is_local() {
             shared.begin(job.clone(), hold);
         }

@@ -15,7 +15,7 @@ use kinglet_aws::conduct::Turn;
 use kinglet_aws::ledger::Planned;
 use kinglet_aws::objects::Replace;
 use kinglet_aws::stored::Start;
-use kinglet_aws::{Conductor, nonce, on_heap};
+use kinglet_aws::{Conductor, on_heap, token};
 use kinglet_core::grid::Grid;
 use kinglet_core::ids::{JobId, ProgramId, Timestamp};
 use kinglet_core::ledger::{CallsView, InputSize, JobView, Phase};
@@ -163,7 +163,7 @@ pub async fn begin(
     let bytes = plan::write(splits, inputs)?;
     let bucket = &conductor.stack.work_bucket;
     // Each splitter writes a plan of its own. Mappers read the one that was recorded, whichever splitter comes later.
-    let id = format!("{:08x}{:08x}", nonce(), nonce());
+    let id = token();
     conductor.objects.put(bucket, &Conductor::plan_key(job, &id), bytes.into(), Replace::Yes).await?;
     let map_tasks = splits.len() as u32;
     let input = InputSize { objects: inputs.objects, bytes: inputs.bytes, skipped: *skipped };

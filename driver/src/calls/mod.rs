@@ -19,7 +19,6 @@ pub use futures::{CallFuture, Calls};
 pub use options::CallOptions;
 pub use stats::{CallStats, CallsReport};
 
-use crate::connection::new_id;
 use crate::driver::Driver;
 use crate::handle::JobHandle;
 use crate::submit::Submit;
@@ -219,7 +218,7 @@ impl Driver {
     pub async fn share<T: Value + Sync>(&self, value: &T) -> Result<Shared<T>> {
         let conductor = &self.shared.conductor;
         // Shared values have keys of their own below `jobs/`, where the stack keeps things for 7 days.
-        let key = format!("jobs/{}/shared", new_id(conductor));
+        let key = format!("jobs/{}/shared", conductor.new_id());
         Shared::put(&conductor.objects, &conductor.stack.work_bucket, &key, value).await
     }
 

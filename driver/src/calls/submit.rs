@@ -8,7 +8,7 @@ use super::{
     BATCH_CALLS_MAX, BATCH_MS_AWS, BATCH_MS_LOCAL, PROBE_CALLS_MAX, PROBE_WAIT_AWS, PROBE_WAIT_LOCAL, PROBE_WORTH,
     no_inputs,
 };
-use crate::connection::{Connection, new_id};
+use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::items::{ItemCuts, Made};
 use crate::{Result, Value};
@@ -168,7 +168,7 @@ async fn send(
     let concurrency = shared.concurrency().await;
     let made = Made::of(wave.writer, &ItemCuts::PerSplit(per_task as usize), concurrency)
         .map_err(|e| e.context(&function.name).with_hint("put more calls into a batch (`with_calls_per_batch`)"))?;
-    let (job, now) = (new_id(conductor), conductor.now());
+    let (job, now) = (conductor.new_id(), conductor.now());
     let input = made.write(conductor, &job).await?;
     let (splits, inputs) = kinglet_splitter::items::splits(&input.spec, &input.ends);
     let (partitions, slots) = match then {

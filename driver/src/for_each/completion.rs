@@ -12,7 +12,7 @@
 //!
 //! Read 2026-11: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html>.
 
-use crate::connection::{Connection, new_id};
+use crate::connection::Connection;
 use crate::submission::mount;
 use crate::{Code, Error, OutputFormat, Result, S3Object, Timestamp, output};
 use bytes::Bytes;
@@ -161,7 +161,7 @@ impl Completion {
             objects: shared.conductor.objects.clone(),
             bucket: place.spec.bucket,
             called,
-            prefix: format!("{}job-{}/", place.spec.prefix, new_id(&shared.conductor)),
+            prefix: format!("{}job-{}/", place.spec.prefix, shared.conductor.new_id()),
             succeeded: Part::new("succeeded"),
             failed: Part::new("failed"),
             failed_only,

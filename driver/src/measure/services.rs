@@ -2,7 +2,6 @@
 
 use super::{Left, Measure};
 use crate::Result;
-use crate::connection::new_id;
 use crate::report::{Cost, Requests};
 use kinglet_aws::ledger::{Committed, Record};
 use kinglet_aws::probe::Probe;
@@ -37,7 +36,7 @@ impl Measure<'_> {
     /// Tries S3, DynamoDB and Lambda from this machine: how long requests take, and what is answered where much depends on it.
     /// Tells of each part before it begins. All is done under the id of a job that never was, which is noted in `left`.
     pub async fn services(&self, samples: Samples, left: &Left, tell: &mut (dyn FnMut(&str) + Send)) -> Services {
-        let (job, before) = (new_id(&self.shared.conductor), self.shared.conductor.clients.meter.totals());
+        let (job, before) = (self.shared.conductor.new_id(), self.shared.conductor.clients.meter.totals());
         left.job(&job);
         let lines = Probe::new(&self.shared.conductor, job, samples).run(tell).await;
         let mut counted = self.shared.conductor.clients.meter.since(&before);
