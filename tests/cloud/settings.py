@@ -64,6 +64,7 @@ def check_settings(stack: Stack) -> None:
     check(len(closed) == 4 and all(closed.values()), f"the work bucket is open: {closed}")
     policy = json.loads(root.s3.get_bucket_policy(Bucket=work)["Policy"])
     same("bucket policy", [statement["Sid"] for statement in policy["Statement"]], ["TlsOnly"])
+    check("WarmThroughput" not in declared(stack, "Ledger"), "the table was warmed without being asked")
     check_declared(stack, None, "false", {"SSEAlgorithm": "AES256"}, False)
 
 
@@ -86,6 +87,10 @@ def declared(stack: Stack, resource: str) -> dict:
                 return not holds(inner)
             case {"Fn::Equals": [one, other]}:
                 return str(resolve(one)) == str(resolve(other))
+            case {"Fn::Or": conditions}:
+                return any(map(holds, conditions))
+            case {"Condition": name}:
+                return holds(template["Conditions"][name])
         raise Failed(f"a condition that this check cannot resolve: {condition}")
 
     def resolve(value: object) -> object:
@@ -156,6 +161,8 @@ def every_option(root: Aws, key: str, data_key: str) -> dict[str, str]:
         "LargeConcurrency": "3",
         "SplitterConcurrency": "2",
         "PointInTimeRecovery": "true",
+        "WarmReadUnits": "20000",
+        "WarmWriteUnits": "8000",
         "KmsKeyArn": key,
         "DataKmsKeyArns": f"{key},{data_key}",
         "LogKmsKeyArn": key,
@@ -222,6 +229,8 @@ def check_every_option(stack: Stack, key: str, data_key: str) -> None:
         is_so = root.functions.get_function_configuration(FunctionName=name)
         variables = is_so["Environment"]["Variables"]
         same(f"{name}: variables", (variables["KINGLET_LOG"], variables["KINGLET_METRICS"]), ("debug", "0"))
+    warm = {"ReadUnitsPerSecond": given["WarmReadUnits"], "WriteUnitsPerSecond": given["WarmWriteUnits"]}
+    same("warm throughput", declared(stack, "Ledger")["WarmThroughput"], warm)
     same("the splitter's memory", declared(stack, "Splitter")["MemorySize"], "1024")
     alarms = {alarm["AlarmName"]: alarm for alarm in root.cloudwatch.describe_alarms()["MetricAlarms"]}
     same("alarms", len(alarms), 7)
