@@ -43,8 +43,10 @@ def main() -> None:
     with Ministack() as server:
         try:
             check_on(server)
-        except Exception:
-            say(server.log()[-5_000:])
+        except Exception as error:
+            # Last is what failed: the end of a long output is what is seen.
+            say(server.log()[-2_000:])
+            say(f"error: {error}")
             raise
     left = server.marked()
     check(not left, f"ministack left processes behind: {left}")
