@@ -1,7 +1,7 @@
 //! The gates between the real SDK and the embedded servers: each strike does what it says, and is counted.
 
 use kinglet_aws::Stack;
-use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames};
+use kinglet_aws::{Clients, Conductor, Endpoints, FunctionNames, Objects};
 use kinglet_local::gate::{Gates, Held, Rule, Service, Strike};
 use kinglet_local::lambda::CpuShare;
 use kinglet_local::s3::BucketKind;
@@ -191,10 +191,10 @@ async fn half_a_body_is_not_taken_for_a_whole_one() {
 }
 
 /// Reads an object of so many bytes as a mapper reads a range.
-async fn read_range(rig: &Rig, bytes: usize) -> kinglet_core::Result<Vec<u8>> {
+async fn read_range(rig: &Rig, objects: &Objects, bytes: usize) -> kinglet_core::Result<Vec<u8>> {
     let whole: Vec<u8> = (0..bytes).map(|n| (n / 7) as u8).collect();
     rig.clients.s3.put_object().bucket(BUCKET).key("k").body(whole.clone().into()).send().await.unwrap();
-    let mut reader = rig.conductor.objects.read(BUCKET, "k", None, 0, bytes as u64, "the object");
+    let mut reader = objects.read(BUCKET, "k", None, 0, bytes as u64, "the object");
     let mut read = vec![];
     while let Some(block) = reader.next().await? {
         read.extend_from_slice(&block);
@@ -208,14 +208,36 @@ async fn a_range_whose_bodies_break_is_read_as_long_as_each_brings_it_further() 
     let rig = Rig::start().await;
     // Each body is half of what is left.
     rig.strike(Rule::s3("GetObject").times(12).does(Strike::HalfBody));
-    assert_eq!(read_range(&rig, 1 << 20).await.unwrap().len(), 1 << 20);
+    let objects = &rig.conductor.objects;
+    assert_eq!(read_range(&rig, objects, 1 << 20).await.unwrap().len(), 1 << 20);
     rig.assert_counts(13, 12);
     // Half of a byte is none: four in a row bring it no further.
     rig.strike(Rule::s3("GetObject").times(u64::MAX).does(Strike::HalfBody));
-    let error = read_range(&rig, 1 << 10).await.unwrap_err();
+    let error = read_range(&rig, objects, 1 << 10).await.unwrap_err();
     assert_eq!(error.code(), "body");
     assert!(error.to_string().contains("reading the object at byte 1023: "), "{error}");
     rig.assert_counts(10 + 4, 10 + 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_s3_does_not_answer_or_stops_answering_is_sent_once_more() {
+    let rig = Rig::start().await;
+    let clients = Clients::clone(&rig.clients).with_second_reads(Duration::from_millis(50));
+    let objects = Objects::new(&clients);
+    for strike in [Strike::HoldBefore, Strike::HoldAfter, Strike::StallBody] {
+        rig.strike(Rule::s3("GetObject").does(strike.clone()));
+        let before = clients.meter.totals();
+        assert_eq!(read_range(&rig, &objects, 1 << 20).await.unwrap().len(), 1 << 20);
+        // The machine may have been so busy that another one took long as well.
+        let reads = clients.meter.since(&before).s3_get;
+        assert!(reads >= 2, "{strike:?}: {reads}");
+        assert_eq!(rig.gates().counts()[0].1, 1, "{strike:?}");
+    }
+    rig.strike(Rule::s3("GetObject").does(Strike::HoldBefore));
+    assert_eq!(objects.get(BUCKET, "k", Some((0, 10))).await.unwrap().len(), 10);
+    rig.strike(Rule::s3("GetObject").does(Strike::HoldBefore));
+    let missing = objects.get(BUCKET, "nothing such", None).await.unwrap_err();
+    assert_eq!(missing.code(), "object-missing", "what S3 says to the second read counts too");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -189,7 +189,7 @@ impl Stack {
 }
 
 fn objects(driver: &Driver) -> Objects {
-    Objects::new(Clients::at(&endpoints(driver)).s3)
+    Objects::new(&Clients::at(&endpoints(driver)))
 }
 
 /// About so many bytes of words, some of them not UTF-8, with every kind of white space between them.

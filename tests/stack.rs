@@ -58,7 +58,7 @@ impl Cloud {
         let local = local.with_state_dir(programs::state_dir()).with_concurrency(3);
         let driver = local.start().await.unwrap();
         let endpoints = endpoints(&driver);
-        let objects = Objects::new(Clients::at(&endpoints).s3);
+        let objects = Objects::new(&Clients::at(&endpoints));
         let lambda_url = endpoints.lambda;
         for bucket in ["shelf", "out"] {
             objects.create_bucket(bucket).await.unwrap();

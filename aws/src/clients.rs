@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, ClockInterceptor};
 use crate::meter::{Meter, MeterInterceptor};
+use crate::second::SecondReads;
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
@@ -26,6 +27,8 @@ pub struct Clients {
     pub meter: Arc<Meter>,
     /// The services' time, from their replies.
     pub clock: Clock,
+    /// When a slow read of S3 is sent once more.
+    pub(crate) second_reads: SecondReads,
     /// The URL of DynamoDB, if it is not AWS's.
     pub(crate) dynamodb_url: Option<String>,
     /// What all of them are configured by, for calls to other services.
@@ -68,6 +71,10 @@ impl fmt::Debug for Endpoints {
 /// How often the SDK tries a request. Throttling is normal at the start of a large job.
 const ATTEMPTS: u32 = 8;
 
+/// How long S3 may take to answer a read, or to send the next bytes, before it is asked once more: five times what 99 of 100
+/// answers need (`docs/reference/aws-model.md`).
+const SECOND_READ_AFTER: Duration = Duration::from_secs(1);
+
 /// Returns the budget of the SDK's retries: unlimited. By default all clients of a process share 500 tokens, of which each
 /// retry takes 5 and few come back: after a hundred throttled requests the next one fails at its first refusal, whatever
 /// [`ATTEMPTS`] says. Without a shared budget, retries stay bounded all the same: a task sends a bounded number of requests,
@@ -105,6 +112,7 @@ impl Clients {
         // Servers that are not AWS expect the bucket in the path, not in the host name.
         let path_style = endpoint(config, "S3").is_some();
         let clients = Self::new(config, path_style, [None, None, None], Clock::default());
+        let clients = if path_style { clients } else { clients.with_second_reads(SECOND_READ_AFTER) };
         Clients { dynamodb_url: endpoint(config, "DynamoDB"), ..clients }
     }
 
@@ -123,6 +131,14 @@ impl Clients {
     /// Returns clients whose requests go over this wire, and not over sockets.
     pub fn over(endpoints: &Endpoints, clock: Clock, wire: Wire) -> Self {
         Self::with(endpoints, clock, SdkConfig::builder().http_client(wire.http).time_source(wire.time))
+            .with_second_reads(SECOND_READ_AFTER)
+    }
+
+    /// Returns the same, which send a read of S3 once more when it is not answered for so long. Those of AWS do; of a server
+    /// on this machine, a slow reply says that the machine is busy.
+    #[must_use]
+    pub fn with_second_reads(self, after: Duration) -> Self {
+        Clients { second_reads: SecondReads::after(after), ..self }
     }
 
     fn with(endpoints: &Endpoints, clock: Clock, config: aws_types::sdk_config::Builder) -> Self {
@@ -172,6 +188,7 @@ impl Clients {
             lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
             meter,
             clock,
+            second_reads: SecondReads::never(),
             dynamodb_url,
             config: config.clone(),
         }

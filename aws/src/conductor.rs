@@ -55,7 +55,7 @@ impl Conductor {
     /// Returns a driver's conductor of a stack.
     pub fn new(clients: Clients, stack: Stack) -> Self {
         Conductor {
-            objects: Objects::new(clients.s3.clone()),
+            objects: Objects::new(&clients),
             ledger: Ledger::new(clients.dynamodb.clone(), &stack.table, clients.meter.clone(), clients.clock.clone()),
             functions: Functions::new(clients.lambda.clone(), stack.functions.clone()),
             stack,

@@ -36,6 +36,7 @@ mod ranged;
 mod replies;
 mod request;
 pub mod runs;
+mod second;
 #[cfg(feature = "driver")]
 pub mod session;
 pub mod stored;

@@ -1,9 +1,10 @@
 //! Objects in S3: ranged reads of one version, conditional writes, paged listing, deletion.
 
-use crate::clients::patience_for;
+use crate::clients::{Clients, patience_for};
 use crate::errors::{Doing, causes, code};
 use crate::replies::{Pause, Refusal, of_read, of_write};
 use crate::request::Request;
+use crate::second::SecondReads;
 use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
@@ -21,6 +22,7 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Objects {
     pub(crate) s3: aws_sdk_s3::Client,
+    second: SecondReads,
 }
 
 /// An object in a listing.
@@ -194,8 +196,8 @@ pub(crate) fn create_upload(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) ->
 
 impl Objects {
     /// Returns the objects that this client reaches.
-    pub fn new(s3: aws_sdk_s3::Client) -> Self {
-        Objects { s3 }
+    pub fn new(clients: &Clients) -> Self {
+        Objects { s3: clients.s3.clone(), second: clients.second_reads.clone() }
     }
 
     /// Returns the region that requests go to.
@@ -264,7 +266,8 @@ impl Objects {
         loop {
             tries += 1;
             let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
-            let got = self.s3.get_object().bucket(bucket).key(key).set_range(range).reply().await;
+            let request = self.s3.get_object().bucket(bucket).key(key).set_range(range);
+            let got = self.second.reply(|| request.clone().reply()).await;
             let got = got.map_err(|e| doing.failed(&e))?;
             check_size(Address { bucket, key }, got.content_length, bytes_max)?;
             match got.body.collect().await {
@@ -297,7 +300,7 @@ impl Objects {
             let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
             let request = self.s3.get_object().bucket(bucket).key(key).set_range(range);
             let request = request.set_version_id(version_id.map(str::to_owned)).set_if_match(etag.map(str::to_owned));
-            let got = request.reply().await.map_err(|e| match code(&e).as_deref() {
+            let got = self.second.reply(|| request.clone().reply()).await.map_err(|e| match code(&e).as_deref() {
                 Some("PreconditionFailed") => Error::new(
                     Code::ObjectChanged,
                     format!("reading s3://{bucket}/{key}: it has changed since it was listed"),
@@ -320,6 +323,7 @@ impl Objects {
     pub fn read(&self, bucket: &str, key: &str, etag: Option<&str>, from: u64, to: u64, shown: &str) -> RangeReader {
         RangeReader {
             s3: self.s3.clone(),
+            second: self.second.clone(),
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             etag: etag.map(str::to_owned),
@@ -725,6 +729,7 @@ fn decode(key: &str) -> String {
 /// A reader of a range. When its body breaks off, the rest is requested again, of the same version.
 pub struct RangeReader {
     s3: aws_sdk_s3::Client,
+    second: SecondReads,
     bucket: String,
     key: String,
     etag: Option<String>,
@@ -749,20 +754,22 @@ impl RangeReader {
     /// `unreachable`, …).
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while self.at < self.to {
-            let broken = match &mut self.body {
-                None => {
-                    (self.body, self.body_at) = (Some(self.open().await?), self.at);
-                    continue;
+            let Some(body) = &mut self.body else {
+                (self.body, self.body_at) = (Some(self.open().await?), self.at);
+                continue;
+            };
+            let Some(block) = self.second.block(body.next()).await else {
+                self.body = None;
+                continue;
+            };
+            let broken = match block {
+                Some(Ok(bytes)) if bytes.is_empty() => continue,
+                Some(Ok(bytes)) => {
+                    self.at += bytes.len() as u64;
+                    return Ok(Some(bytes));
                 }
-                Some(body) => match body.next().await {
-                    Some(Ok(bytes)) if bytes.is_empty() => continue,
-                    Some(Ok(bytes)) => {
-                        self.at += bytes.len() as u64;
-                        return Ok(Some(bytes));
-                    }
-                    Some(Err(e)) => causes(&e),
-                    None => "the body ended early".to_owned(),
-                },
+                Some(Err(e)) => causes(&e),
+                None => "the body ended early".to_owned(),
             };
             self.body = None;
             self.tries = if self.at > self.body_at { 0 } else { self.tries + 1 };
@@ -792,7 +799,7 @@ impl RangeReader {
             .in_region(self.s3.config().region().map(ToString::to_string));
         let request = self.s3.get_object().bucket(&self.bucket).key(&self.key);
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
-        match request.reply().await {
+        match self.second.reply(|| request.clone().reply()).await {
             Ok(got) => Ok(got.body),
             Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => Err(Error::new(
                 Code::ObjectChanged,

@@ -62,6 +62,9 @@ pub enum Strike {
     LoseReply,
     /// The reply's headers and half of its body arrive, then the connection is closed. A reply without a body is lost.
     HalfBody,
+    /// The reply's headers and half of its body arrive, and then nothing more, with the connection open. A reply without a body is
+    /// lost.
+    StallBody,
     /// The request is passed on after this time.
     Delay(Duration),
     /// The request waits for the test's decision before the server sees it. Its whole body waits in memory.

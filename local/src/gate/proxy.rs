@@ -5,6 +5,7 @@
 
 use super::{Held, Request, Rules, Service, Strike, operation::operation};
 use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
@@ -151,7 +152,14 @@ impl Gate {
                 while let Some(Ok(_)) = reply.body_mut().frame().await {}
                 Err(io::Error::other("the reply was lost on purpose"))
             }
-            Some(Strike::HalfBody) => half(reply).await,
+            Some(Strike::HalfBody) => {
+                let end = async {
+                    tokio::time::sleep(Duration::from_millis(HALF_BODY_FLUSH_MS)).await;
+                    io::Error::other("the other half was lost on purpose")
+                };
+                half(reply, end).await
+            }
+            Some(Strike::StallBody) => half(reply, std::future::pending()).await,
             Some(Strike::Measure) => {
                 let bytes = reply.body().size_hint().lower();
                 self.rules.measured.fetch_add(bytes, Ordering::Relaxed);
@@ -219,8 +227,8 @@ fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Returns the reply with the first half of its body, after which the connection breaks.
-async fn half(reply: Response<Body>) -> Reply {
+/// Returns the reply with the first half of its body, after which the connection breaks when `end` has come.
+async fn half(reply: Response<Body>, end: impl Future<Output = io::Error> + Send + 'static) -> Reply {
     let (mut head, body) = reply.into_parts();
     let bytes = body.collect().await?.to_bytes();
     if bytes.is_empty() {
@@ -229,15 +237,7 @@ async fn half(reply: Response<Body>) -> Reply {
     head.headers.remove(header::TRANSFER_ENCODING);
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let first = bytes.slice(..bytes.len() / 2);
-    let frames = futures_util::stream::unfold(Some(first), |first| async move {
-        match first {
-            Some(first) => Some((Ok(Frame::data(first)), None)),
-            None => {
-                tokio::time::sleep(Duration::from_millis(HALF_BODY_FLUSH_MS)).await;
-                Some((Err(io::Error::other("the other half was lost on purpose")), None))
-            }
-        }
-    });
+    let frames = stream::once(async { Ok(Frame::data(first)) }).chain(stream::once(end.map(Err)));
     Ok(Response::from_parts(head, StreamBody::new(frames).boxed_unsync()))
 }
 
