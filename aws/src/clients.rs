@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, ClockInterceptor};
 use crate::meter::{Meter, MeterInterceptor};
+use crate::pace::{Pace, PaceInterceptor};
 use crate::second::SecondReads;
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -27,6 +28,8 @@ pub struct Clients {
     pub meter: Arc<Meter>,
     /// The services' time, from their replies.
     pub clock: Clock,
+    /// How many reads of S3 are sent at once.
+    pub(crate) pace: Pace,
     /// When a slow read of S3 is sent once more.
     pub(crate) second_reads: SecondReads,
     /// The URL of DynamoDB, if it is not AWS's.
@@ -162,8 +165,10 @@ impl Clients {
         let [s3_url, dynamodb_url, lambda_url] = urls;
         let mut s3 =
             aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).interceptor(interceptor.clone());
+        let pace = Pace::default();
         s3 = s3
             .interceptor(time.clone())
+            .interceptor(PaceInterceptor(pace.clone()))
             .retry_partition(own_budget())
             .timeout_config(patience(config, S3_REPLY_MS_MAX));
         if s3_url.is_some() {
@@ -188,6 +193,7 @@ impl Clients {
             lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
             meter,
             clock,
+            pace,
             second_reads: SecondReads::never(),
             dynamodb_url,
             config: config.clone(),

@@ -28,6 +28,7 @@ pub mod meter;
 pub mod objects;
 mod one_call;
 pub mod output;
+mod pace;
 #[cfg(feature = "driver")]
 pub mod probe;
 pub mod program;

@@ -2,8 +2,9 @@
 
 use crate::clients::{Clients, patience_for};
 use crate::errors::{Doing, causes, code};
+use crate::pace::Pace;
 use crate::replies::{Pause, Refusal, of_read, of_write};
-use crate::request::Request;
+use crate::request::{Answer, Reply, Request};
 use crate::second::SecondReads;
 use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
@@ -22,7 +23,21 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Objects {
     pub(crate) s3: aws_sdk_s3::Client,
+    reads: Reads,
+}
+
+/// How reads are sent: not too many at once, and again where no answer comes.
+#[derive(Clone)]
+struct Reads {
+    pace: Pace,
     second: SecondReads,
+}
+
+impl Reads {
+    async fn reply<T, E>(&self, send: impl Fn() -> Reply<T, E>) -> Answer<T, E> {
+        let _slot = self.pace.slot().await;
+        self.second.reply(send).await
+    }
 }
 
 /// An object in a listing.
@@ -197,7 +212,10 @@ pub(crate) fn create_upload(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) ->
 impl Objects {
     /// Returns the objects that this client reaches.
     pub fn new(clients: &Clients) -> Self {
-        Objects { s3: clients.s3.clone(), second: clients.second_reads.clone() }
+        Objects {
+            s3: clients.s3.clone(),
+            reads: Reads { pace: clients.pace.clone(), second: clients.second_reads.clone() },
+        }
     }
 
     /// Returns the region that requests go to.
@@ -267,7 +285,7 @@ impl Objects {
             tries += 1;
             let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
             let request = self.s3.get_object().bucket(bucket).key(key).set_range(range);
-            let got = self.second.reply(|| request.clone().reply()).await;
+            let got = self.reads.reply(|| request.clone().reply()).await;
             let got = got.map_err(|e| doing.failed(&e))?;
             check_size(Address { bucket, key }, got.content_length, bytes_max)?;
             match got.body.collect().await {
@@ -300,7 +318,7 @@ impl Objects {
             let range = range.map(|(from, to)| format!("bytes={from}-{}", to - 1));
             let request = self.s3.get_object().bucket(bucket).key(key).set_range(range);
             let request = request.set_version_id(version_id.map(str::to_owned)).set_if_match(etag.map(str::to_owned));
-            let got = self.second.reply(|| request.clone().reply()).await.map_err(|e| match code(&e).as_deref() {
+            let got = self.reads.reply(|| request.clone().reply()).await.map_err(|e| match code(&e).as_deref() {
                 Some("PreconditionFailed") => Error::new(
                     Code::ObjectChanged,
                     format!("reading s3://{bucket}/{key}: it has changed since it was listed"),
@@ -323,7 +341,7 @@ impl Objects {
     pub fn read(&self, bucket: &str, key: &str, etag: Option<&str>, from: u64, to: u64, shown: &str) -> RangeReader {
         RangeReader {
             s3: self.s3.clone(),
-            second: self.second.clone(),
+            reads: self.reads.clone(),
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             etag: etag.map(str::to_owned),
@@ -729,7 +747,7 @@ fn decode(key: &str) -> String {
 /// A reader of a range. When its body breaks off, the rest is requested again, of the same version.
 pub struct RangeReader {
     s3: aws_sdk_s3::Client,
-    second: SecondReads,
+    reads: Reads,
     bucket: String,
     key: String,
     etag: Option<String>,
@@ -758,7 +776,7 @@ impl RangeReader {
                 (self.body, self.body_at) = (Some(self.open().await?), self.at);
                 continue;
             };
-            let Some(block) = self.second.block(body.next()).await else {
+            let Some(block) = self.reads.second.block(body.next()).await else {
                 self.body = None;
                 continue;
             };
@@ -799,7 +817,7 @@ impl RangeReader {
             .in_region(self.s3.config().region().map(ToString::to_string));
         let request = self.s3.get_object().bucket(&self.bucket).key(&self.key);
         let request = request.range(format!("bytes={}-{}", self.at, self.to - 1)).set_if_match(self.etag.clone());
-        match self.second.reply(|| request.clone().reply()).await {
+        match self.reads.reply(|| request.clone().reply()).await {
             Ok(got) => Ok(got.body),
             Err(e) if self.etag.is_some() && of_read(code(&e).as_deref()) == Refusal::OtherVersion => Err(Error::new(
                 Code::ObjectChanged,

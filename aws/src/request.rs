@@ -12,7 +12,10 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use std::pin::Pin;
 
 /// A reply that is waited for.
-pub(crate) type Reply<T, E> = Pin<Box<dyn Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send>>;
+pub(crate) type Reply<T, E> = Pin<Box<dyn Future<Output = Answer<T, E>> + Send>>;
+
+/// What comes of a request.
+pub(crate) type Answer<T, E> = Result<T, SdkError<E, HttpResponse>>;
 
 /// A request to AWS that is ready to be sent.
 pub(crate) trait Request {

@@ -9,7 +9,7 @@
 //! Where everything is slow, as in a bucket that throttles, asking twice would make it worse. So a process saves up for it: a
 //! read earns a twentieth of a second read, and what it has saved is bounded.
 
-use crate::request::Reply;
+use crate::request::{Answer, Reply};
 use aws_smithy_runtime_api::client::result::SdkError;
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -50,7 +50,7 @@ impl SecondReads {
     ///
     /// # Errors
     /// Returns the error of the read.
-    pub(crate) async fn reply<T, E>(&self, send: impl Fn() -> Reply<T, E>) -> ReadResult<T, E> {
+    pub(crate) async fn reply<T, E>(&self, send: impl Fn() -> Reply<T, E>) -> Answer<T, E> {
         let first = send();
         let Some(saved) = &self.0 else { return first.await };
         saved.earn();
@@ -82,9 +82,6 @@ impl SecondReads {
     }
 }
 
-/// What comes of a request.
-type ReadResult<T, E> = Result<T, SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>>;
-
 impl Saved {
     fn earn(&self) {
         let more = |reads: u32| (reads < READS * SAVED).then_some(reads + 1);
@@ -102,7 +99,7 @@ mod tests {
     use super::*;
     use std::future::pending;
 
-    type Nothing = ReadResult<u32, ()>;
+    type Nothing = Answer<u32, ()>;
 
     /// Sends a read of which the first `lost` requests are never answered. Returns which was, and how many were sent.
     async fn read(reads: &SecondReads, lost: u32) -> (u32, u32) {

@@ -237,7 +237,7 @@ impl Machine {
         let scale =
             if asked.reads_input() && self.role.starts_with("mapper") { self.region.conditions.scale } else { 1 };
         let bytes = asked.bytes_moved() * scale;
-        Duration::from_secs_f64(bytes as f64 / crate::model::BYTES_PER_S as f64 * self.slower)
+        Duration::from_secs_f64(bytes as f64 / self.region.conditions.bytes_per_s as f64 * self.slower)
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Conditions {
     pub concurrency: u32,
     /// How many times as many bytes each byte of an input stands for, for a mapper.
     pub scale: u64,
+    /// How many bytes a second a function takes from S3 and works on.
+    pub bytes_per_s: u64,
     /// By how much the services take less in a second than AWS's.
     pub scarcity: u64,
     /// How far machines' clocks are off at most, in milliseconds.
@@ -59,6 +61,7 @@ impl Default for Conditions {
         Conditions {
             concurrency: 1_000,
             scale: 1,
+            bytes_per_s: crate::model::BYTES_PER_S,
             scarcity: 1,
             skew_ms: 0,
             slow_one_in: 0,

@@ -11,7 +11,7 @@
 
 use super::object::{runs_key, send_run};
 use super::s3::Bodies;
-use super::{MapRuns, Placed, RunStore};
+use super::{MapRuns, Open, Placed, RunStore};
 use crate::beside::Inbox;
 use crate::ledger::{GroupRuns, RunsAttempt, RunsRecord, TaskPieces, placed};
 use crate::upload::Upload;
@@ -99,15 +99,14 @@ impl RunStore<'_> {
     /// # Errors
     /// Returns a service error of S3.
     pub async fn open_bundles(self, bundles: &[BundleAt]) -> Result<Vec<OpenBundle>> {
-        let bodies = Arc::new(Bodies::of(self));
-        let mut open = Vec::with_capacity(bundles.len());
-        for BundleAt { of, range } in bundles {
-            let key = runs_key(self.job, Stage::Map, *of);
-            let opener = bodies.opener(key.clone(), *range, 0).await?;
+        let keys: Vec<String> = bundles.iter().map(|bundle| runs_key(self.job, Stage::Map, bundle.of)).collect();
+        let ranges = keys.iter().zip(bundles).map(|(key, bundle)| (key.clone(), bundle.range, 0));
+        let openers = Arc::new(Bodies::of(self)).openers(ranges.collect()).await?;
+        let open = |(key, opener): (String, Open)| {
             let start: Box<dyn FnOnce() -> Box<dyn Read + Send> + Send> = Box::new(move || opener(0));
-            open.push((key, start));
-        }
-        Ok(open)
+            (key, start)
+        };
+        Ok(keys.into_iter().zip(openers).map(open).collect())
     }
 
     /// Begins the object of a merge attempt's runs.

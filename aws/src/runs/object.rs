@@ -77,15 +77,13 @@ impl Place for Object {
 
     fn find<'a>(&'a self, store: RunStore<'a>, _: Partition, runs: &'a [RunLeft]) -> BoxFuture<'a, Result<Vec<Found>>> {
         Box::pin(async move {
-            let bodies = Arc::new(Bodies::of(store));
-            let mut found = Vec::new();
-            for run in runs {
-                let Some(range) = run.range else { continue };
-                let name = runs_key(store.job, store.stage, writer_of(run));
-                let open = bodies.opener(name.clone(), range, run.place.offset).await?;
-                found.push(Found { run: *run, open, name });
-            }
-            Ok(found)
+            let runs: Vec<_> = runs
+                .iter()
+                .filter_map(|run| Some((*run, runs_key(store.job, store.stage, writer_of(run)), run.range?)))
+                .collect();
+            let ranges = runs.iter().map(|(run, name, range)| (name.clone(), *range, run.place.offset));
+            let openers = Arc::new(Bodies::of(store)).openers(ranges.collect()).await?;
+            Ok(runs.into_iter().zip(openers).map(|((run, name, _), open)| Found { run, open, name }).collect())
         })
     }
 

@@ -1,12 +1,12 @@
 //! What places in S3 have in common: objects of the work bucket that are written and read whole, runs that are sent one behind
 //! the other, and ranges that are fetched while they are merged.
 
-use super::Open;
-use super::RunStore;
+use super::{Open, RunStore};
 use crate::beside::Beside;
 use crate::objects::Objects;
 use crate::upload::Upload;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kinglet_core::{ByteRange, Code, Error, Result};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use tokio::sync::mpsc;
 
 /// How many bytes of a run are read and handed on at once.
 const PUSH_BYTES: u64 = 4 << 20;
+
+/// How many ranges are fetched at once where that is not the merge's to say.
+const FETCHED_AT_ONCE: usize = 64;
 
 /// How many blocks of each run's body wait for the merge.
 const BLOCKS_WAITING: usize = 4;
@@ -69,9 +72,14 @@ impl Bodies {
         }
     }
 
-    /// Returns what opens a range of an object, from `begin` of its bytes on or further on. Where engines run in turn with
-    /// requests, it is fetched now; else when it is opened.
-    pub(super) async fn opener(self: &Arc<Self>, key: String, range: ByteRange, begin: u64) -> Result<Open> {
+    /// Returns what opens ranges of objects, in the same order: each from `begin` of its bytes on or further on. Where engines run
+    /// in turn with requests, they are fetched now, some at once; else when they are opened.
+    pub(super) async fn openers(self: &Arc<Self>, ranges: Vec<(String, ByteRange, u64)>) -> Result<Vec<Open>> {
+        let openers = ranges.into_iter().map(|(key, range, begin)| self.opener(key, range, begin));
+        stream::iter(openers).buffered(FETCHED_AT_ONCE).try_collect().await
+    }
+
+    async fn opener(self: &Arc<Self>, key: String, range: ByteRange, begin: u64) -> Result<Open> {
         let ByteRange { from, to } = range;
         // What was stored is not trusted: an offset beyond the end is the end.
         let at = move |offset: u64| from.saturating_add(offset).min(to);

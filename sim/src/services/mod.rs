@@ -164,9 +164,9 @@ pub fn half(bytes: Bytes) -> SdkBody {
     SdkBody::from_body_1_x(Broken { left: Some(bytes.slice(..bytes.len() / 2)), bytes: bytes.len() as u64 })
 }
 
-/// Returns a body that takes so long, and comes in pieces of a second each.
+/// Returns a body that takes so long, and comes in pieces of half a second each: nobody takes that for a body that has stopped.
 pub fn slow(bytes: Bytes, takes: Duration) -> SdkBody {
-    let pieces = (takes.as_secs() as usize).clamp(1, bytes.len().max(1));
+    let pieces = ((2 * takes.as_secs()) as usize).clamp(1, bytes.len().max(1));
     let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
     SdkBody::from_body_1_x(Slow {
         piece: bytes.len().div_ceil(pieces),

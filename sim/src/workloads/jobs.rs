@@ -89,6 +89,35 @@ impl Job for Sums {
     }
 }
 
+/// Counts map tasks for each partition: a task has a pair for each of them, or for one in so many.
+#[derive(Serialize, Deserialize)]
+pub struct Spread {
+    /// How many partitions.
+    pub partitions: u64,
+    /// Task n has pairs for those with the same remainder as n.
+    pub one_in: u64,
+}
+
+impl Job for Spread {
+    const NAME: &'static str = "spread";
+    // The number of a task, and bytes to read.
+    type Input = Items<(u64, String)>;
+    type Key = u64;
+    type Value = u64;
+    type Output = (u64, u64);
+
+    fn map(&self, (n, _): (u64, String), out: &mut Emitter<'_, u64, u64>) -> UserResult {
+        let own = (n % self.one_in..self.partitions).step_by(self.one_in as usize);
+        own.into_iter().try_for_each(|partition| out.emit(partition, 1))
+    }
+    fn bounds(&self) -> Vec<u64> {
+        (1..self.partitions).collect()
+    }
+    fn reduce(&self, partition: u64, tasks: Values<'_, u64>, out: &mut Sink<'_, (u64, u64)>) -> UserResult {
+        out.push(&(partition, tasks.sum()))
+    }
+}
+
 /// Adds up numbers by their last two digits, and gives the first of these beside each sum.
 #[derive(Serialize, Deserialize)]
 pub struct SumsByTens;

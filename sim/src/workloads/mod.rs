@@ -5,7 +5,7 @@ mod jobs;
 mod meeting;
 mod single;
 
-pub use jobs::Sums;
+pub use jobs::{Spread, Sums};
 
 use crate::region::Conditions;
 use crate::world::World;
@@ -80,6 +80,7 @@ pub fn registered() -> (Arc<Registry>, Arc<Functions>) {
     static REGISTERED: LazyLock<(Arc<Registry>, Arc<Functions>)> = LazyLock::new(|| {
         let jobs =
             Registry::new().job::<jobs::Count>().job::<jobs::CountFields>().job::<jobs::Sort>().job::<jobs::Sums>();
+        let jobs = jobs.job::<jobs::Spread>();
         let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
         let functions = Functions::new().function(calls::square).function(calls::sum).function(calls::pairs);
         (Arc::new(jobs), Arc::new(functions))
@@ -96,7 +97,8 @@ pub fn register() -> kinglet::Result<()> {
         .job::<jobs::Count>()
         .job::<jobs::CountFields>()
         .job::<jobs::Sort>()
-        .job::<jobs::Sums>();
+        .job::<jobs::Sums>()
+        .job::<jobs::Spread>();
     let jobs = jobs.job::<jobs::SumLines>().job::<jobs::SumsByTens>().job::<jobs::Fails>();
     kinglet::register(jobs.function(calls::square).function(calls::sum).function(calls::pairs))
 }
