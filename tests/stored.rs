@@ -224,7 +224,7 @@ async fn changes_start_a_job_once_they_have_come_to_rest() {
     assert_eq!((stored.changed_at, stored.last.as_ref()), (None, Some(&jobs[0].0)));
 
     // A change that comes while the last job runs waits for that job's end. Its mapper stands still.
-    let stand = Fault::FreezeWorker { after: Duration::ZERO, pause: Duration::from_secs(5) };
+    let stand = Fault::FreezeWorker { after: Duration::ZERO, pause: Duration::from_secs(3_600) };
     let stands = FaultRule::nth("kinglet-mapper", 0, stand);
     driver.runtime().unwrap().host().set_faults(FaultPlan { seed: 0, rules: vec![stands] });
     send(&driver, &conductor, changed(INPUT, "in/c")).await;
